@@ -1,0 +1,419 @@
+//! One message's wanted change: which message, and what it shall hold.
+//!
+//! A leaf: it knows the service's words for a message and nothing of files, ledgers or networks. Whatever it
+//! lets through is fit to be sent; what it refuses, it names by field, with a sentence that says what to do.
+
+mod element;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+/// Bytes of new content above which a message is warned about: older pages of the service give 8 KB as the limit.
+pub const CONTENT_BYTES_WARN: usize = 8_000;
+/// Bytes of new content above which a message is refused: the largest limit any page of the service gives (12 KB).
+pub const CONTENT_BYTES_MAX: usize = 12_288;
+
+/// The message to edit. The service knows a message by all three parts together: a batch send gives one `MsgKey`
+/// to many recipients.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId {
+    /// UserID of the sender (`From_Account`).
+    pub from_account: String,
+    /// UserID of the recipient (`To_Account`).
+    pub to_account: String,
+    /// The service's key of the message within that conversation (`MsgKey`).
+    pub msg_key: String,
+}
+
+/// 128 bits of BLAKE3 over a [`MessageId`]: what the ledger and the plan look messages up by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdDigest(pub [u8; 16]);
+
+/// 128 bits of BLAKE3 over an edit's wanted content, by JSON value: white space, the order of keys and the way a
+/// character is escaped do not change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ContentDigest(pub [u8; 16]);
+
+impl MessageId {
+    /// The digest that stands for this message in the ledger.
+    pub fn digest(&self) -> IdDigest {
+        let mut hasher = blake3::Hasher::new();
+        for part in [&self.from_account, &self.to_account, &self.msg_key] {
+            hash_text(&mut hasher, part);
+        }
+        IdDigest(first_16(&hasher))
+    }
+
+    /// A number that is the same for both directions between the same two accounts.
+    pub fn conversation(&self) -> u64 {
+        let (a, b) = (&self.from_account, &self.to_account);
+        let mut hasher = blake3::Hasher::new();
+        hash_text(&mut hasher, a.min(b));
+        hash_text(&mut hasher, a.max(b));
+        u64::from_le_bytes(std::array::from_fn(|i| first_16(&hasher)[i]))
+    }
+}
+
+/// A field of an edit, by the name the service gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Field {
+    /// `From_Account`
+    FromAccount,
+    /// `To_Account`
+    ToAccount,
+    /// `MsgKey`
+    MsgKey,
+    /// `MsgBody`
+    MsgBody,
+    /// `CloudCustomData`
+    CloudCustomData,
+}
+
+impl Field {
+    /// Every field, in the order of the service's documentation.
+    pub const ALL: [Field; 5] =
+        [Field::FromAccount, Field::ToAccount, Field::MsgKey, Field::MsgBody, Field::CloudCustomData];
+
+    /// The service's own name.
+    pub fn service_name(self) -> &'static str {
+        match self {
+            Field::FromAccount => "From_Account",
+            Field::ToAccount => "To_Account",
+            Field::MsgKey => "MsgKey",
+            Field::MsgBody => "MsgBody",
+            Field::CloudCustomData => "CloudCustomData",
+        }
+    }
+
+    /// The short name of the column in a CSV list.
+    pub fn column_name(self) -> &'static str {
+        match self {
+            Field::FromAccount => "from_account",
+            Field::ToAccount => "to_account",
+            Field::MsgKey => "msg_key",
+            Field::MsgBody => "msg_body",
+            Field::CloudCustomData => "cloud_custom_data",
+        }
+    }
+}
+
+/// What is wrong, or odd, with one field: a sentence that says what it is and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The field it is about.
+    pub field: Field,
+    /// One sentence for the person who wrote the list. It holds no message text.
+    pub what: String,
+}
+
+impl Finding {
+    fn new(field: Field, what: impl Into<String>) -> Self {
+        Finding { field, what: what.into() }
+    }
+}
+
+/// A message's new elements: JSON text as the caller wrote it, known to be an array that the service's rules allow.
+#[derive(Clone, Debug)]
+pub struct MsgBody {
+    text: Box<str>,
+    digest: [u8; 32],
+    warnings: Vec<Finding>,
+}
+
+impl MsgBody {
+    /// Checks `text` against the rules for message elements. The text itself is kept as it came.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it: JSON that does not parse, that is no array of elements, a known element
+    /// with a field of the wrong JSON type.
+    pub fn parse(text: &str) -> Result<MsgBody, Vec<Finding>> {
+        let value: Value = serde_json::from_str(text).map_err(|error| {
+            vec![Finding::new(
+                Field::MsgBody,
+                format!("is not JSON: {error}; it must be the JSON array of message elements"),
+            )]
+        })?;
+        let warnings = element::check(&value)?;
+        let mut hasher = blake3::Hasher::new();
+        hash_value(&mut hasher, &value);
+        Ok(MsgBody { text: text.trim().into(), digest: *hasher.finalize().as_bytes(), warnings })
+    }
+
+    /// A body of one text element.
+    pub fn of_text(text: &str) -> MsgBody {
+        let value = serde_json::json!([{ "MsgType": "TIMTextElem", "MsgContent": { "Text": text } }]);
+        let mut hasher = blake3::Hasher::new();
+        hash_value(&mut hasher, &value);
+        MsgBody { text: value.to_string().into(), digest: *hasher.finalize().as_bytes(), warnings: Vec::new() }
+    }
+
+    /// The JSON text, as the caller wrote it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// One message's wanted change, checked and fit to be sent.
+#[derive(Clone, Debug)]
+pub struct Edit {
+    id: MessageId,
+    msg_body: Option<Arc<MsgBody>>,
+    cloud_custom_data: Option<Arc<str>>,
+}
+
+impl Edit {
+    /// Puts an edit together, or says everything that is wrong with it. Parts that many edits share (a fixed
+    /// sentence) are handed in shared, so they are checked and kept once.
+    ///
+    /// # Errors
+    /// One finding for each thing that is wrong; the edit must not be sent.
+    pub fn new(
+        id: MessageId,
+        msg_body: Option<Arc<MsgBody>>,
+        cloud_custom_data: Option<Arc<str>>,
+    ) -> Result<Edit, Vec<Finding>> {
+        let mut findings = Vec::new();
+        for (field, value) in
+            [(Field::FromAccount, &id.from_account), (Field::ToAccount, &id.to_account), (Field::MsgKey, &id.msg_key)]
+        {
+            if value.is_empty() {
+                findings.push(Finding::new(field, "is empty; every edit must name its message"));
+            } else if value.chars().any(char::is_control) {
+                findings.push(Finding::new(
+                    field,
+                    "holds a control character; the list was probably damaged when it was exported",
+                ));
+            }
+        }
+        let edit = Edit { id, msg_body, cloud_custom_data };
+        if edit.msg_body.is_none() && edit.cloud_custom_data.is_none() {
+            findings.push(Finding::new(
+                Field::MsgBody,
+                "and CloudCustomData are both absent, so there is nothing to change; give one of them in the list, \
+                 or new content for every row in a job file",
+            ));
+        }
+        let bytes = edit.content_bytes();
+        if bytes > CONTENT_BYTES_MAX {
+            findings.push(Finding::new(
+                edit.larger_part(),
+                format!("makes {bytes} bytes of new content; the service takes {CONTENT_BYTES_MAX} at most"),
+            ));
+        }
+        if findings.is_empty() { Ok(edit) } else { Err(findings) }
+    }
+
+    /// The message that is to be edited.
+    pub fn id(&self) -> &MessageId {
+        &self.id
+    }
+
+    /// The new elements, where the edit changes them.
+    pub fn msg_body(&self) -> Option<&MsgBody> {
+        self.msg_body.as_deref()
+    }
+
+    /// The new custom data, where the edit changes it. Empty text clears the field.
+    pub fn cloud_custom_data(&self) -> Option<&str> {
+        self.cloud_custom_data.as_deref()
+    }
+
+    /// Stands for the wanted content: two edits of one message are the same edit when these are equal.
+    pub fn content_digest(&self) -> ContentDigest {
+        let mut hasher = blake3::Hasher::new();
+        match &self.msg_body {
+            Some(body) => hasher.update(b"B").update(&body.digest),
+            None => hasher.update(b"-"),
+        };
+        match &self.cloud_custom_data {
+            Some(data) => hash_text(hasher.update(b"C"), data),
+            None => {
+                hasher.update(b"-");
+            }
+        }
+        ContentDigest(first_16(&hasher))
+    }
+
+    /// Bytes of new content: the elements' JSON text and the custom data.
+    pub fn content_bytes(&self) -> usize {
+        self.msg_body.as_ref().map_or(0, |body| body.text.len())
+            + self.cloud_custom_data.as_ref().map_or(0, |data| data.len())
+    }
+
+    /// What is odd about it, but will be sent as it is.
+    pub fn warnings(&self) -> Vec<Finding> {
+        let mut warnings = self.msg_body.as_ref().map_or_else(Vec::new, |body| body.warnings.clone());
+        for (field, value) in [
+            (Field::FromAccount, &self.id.from_account),
+            (Field::ToAccount, &self.id.to_account),
+            (Field::MsgKey, &self.id.msg_key),
+        ] {
+            if value.trim() != value {
+                warnings.push(Finding::new(field, "begins or ends with white space, and is sent with it"));
+            }
+        }
+        if self.content_bytes() > CONTENT_BYTES_WARN {
+            warnings.push(Finding::new(
+                self.larger_part(),
+                format!("makes more than {CONTENT_BYTES_WARN} bytes of new content, the limit that older pages give"),
+            ));
+        }
+        warnings
+    }
+
+    /// The body of the request that asks the service for this edit.
+    pub fn request_body(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(self.content_bytes() + 160);
+        body.push(b'{');
+        write_member(&mut body, "From_Account", &self.id.from_account);
+        body.push(b',');
+        write_member(&mut body, "To_Account", &self.id.to_account);
+        body.push(b',');
+        write_member(&mut body, "MsgKey", &self.id.msg_key);
+        if let Some(elements) = &self.msg_body {
+            body.extend_from_slice(b",\"MsgBody\":");
+            body.extend_from_slice(elements.text.as_bytes());
+        }
+        if let Some(data) = &self.cloud_custom_data {
+            body.push(b',');
+            write_member(&mut body, "CloudCustomData", data);
+        }
+        body.push(b'}');
+        body
+    }
+
+    fn larger_part(&self) -> Field {
+        let body = self.msg_body.as_ref().map_or(0, |body| body.text.len());
+        if body * 2 >= self.content_bytes() { Field::MsgBody } else { Field::CloudCustomData }
+    }
+}
+
+fn write_member(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.push(b'"');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+    out.extend_from_slice(Value::from(value).to_string().as_bytes());
+}
+
+fn first_16(hasher: &blake3::Hasher) -> [u8; 16] {
+    let whole = hasher.finalize();
+    std::array::from_fn(|i| whole.as_bytes()[i])
+}
+
+/// Length first, so that no two sequences of texts run together to the same bytes.
+fn hash_text(hasher: &mut blake3::Hasher, text: &str) {
+    hasher.update(&(text.len() as u64).to_le_bytes());
+    hasher.update(text.as_bytes());
+}
+
+/// By value: objects with their keys sorted (as `serde_json` keeps them), each part with its kind and length in front.
+fn hash_value(hasher: &mut blake3::Hasher, value: &Value) {
+    match value {
+        Value::Null => {
+            hasher.update(b"n");
+        }
+        Value::Bool(true) => {
+            hasher.update(b"t");
+        }
+        Value::Bool(false) => {
+            hasher.update(b"f");
+        }
+        // As written: 1 and 1.0 count as different, which can at worst lead to a question, never to a lost edit.
+        Value::Number(number) => hash_text(hasher.update(b"#"), &number.to_string()),
+        Value::String(text) => hash_text(hasher.update(b"s"), text),
+        Value::Array(items) => {
+            hasher.update(b"a").update(&(items.len() as u64).to_le_bytes());
+            for item in items {
+                hash_value(hasher, item);
+            }
+        }
+        Value::Object(members) => {
+            hasher.update(b"o").update(&(members.len() as u64).to_le_bytes());
+            for (key, item) in members {
+                hash_text(hasher, key);
+                hash_value(hasher, item);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> MessageId {
+        MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: "1_2_3".into() }
+    }
+
+    fn edit(body: &str) -> Edit {
+        Edit::new(id(), Some(Arc::new(MsgBody::parse(body).unwrap())), None).unwrap()
+    }
+
+    #[test]
+    fn the_callers_json_goes_out_as_it_came_in() {
+        let body = r#"[ {"MsgContent":{"Text":"\u4e2d\u6587 1e2"},  "MsgType":"TIMTextElem", "X":10000000000000000000001.50} ]"#;
+        let request = String::from_utf8(edit(body).request_body()).unwrap();
+        assert_eq!(request, format!(r#"{{"From_Account":"a","To_Account":"b","MsgKey":"1_2_3","MsgBody":{body}}}"#));
+    }
+
+    #[test]
+    fn empty_custom_data_is_a_present_value() {
+        let edit = Edit::new(id(), None, Some("".into())).unwrap();
+        let request = String::from_utf8(edit.request_body()).unwrap();
+        assert!(request.ends_with(r#","CloudCustomData":""}"#), "{request}");
+    }
+
+    #[test]
+    fn the_digest_goes_by_value_not_by_text() {
+        let one = edit(r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"中"}}]"#);
+        let same = edit("[ {\"MsgContent\":{\"Text\":\"\\u4e2d\"},\n\"MsgType\":\"TIMTextElem\"} ]");
+        let other = edit(r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"国"}}]"#);
+        assert_eq!(one.content_digest(), same.content_digest());
+        assert_ne!(one.content_digest(), other.content_digest());
+        let text = Edit::new(id(), Some(Arc::new(MsgBody::of_text("中"))), None).unwrap();
+        assert_eq!(text.content_digest(), one.content_digest());
+    }
+
+    #[test]
+    fn numbers_past_64_bits_stay_apart() {
+        let body = |n: &str| format!(r#"[{{"MsgType":"X","MsgContent":{{"N":{n}}}}}]"#);
+        assert_ne!(
+            edit(&body("18446744073709551617")).content_digest(),
+            edit(&body("18446744073709551618")).content_digest()
+        );
+    }
+
+    #[test]
+    fn absent_custom_data_differs_from_empty() {
+        let body = Some(Arc::new(MsgBody::of_text("x")));
+        let absent = Edit::new(id(), body.clone(), None).unwrap();
+        let empty = Edit::new(id(), body, Some("".into())).unwrap();
+        assert_ne!(absent.content_digest(), empty.content_digest());
+    }
+
+    #[test]
+    fn an_edit_without_a_message_or_a_change_is_refused_field_by_field() {
+        let nothing = MessageId { from_account: String::new(), to_account: "b\0".into(), msg_key: "k".into() };
+        let fields: Vec<_> =
+            Edit::new(nothing, None, None).unwrap_err().into_iter().map(|finding| finding.field).collect();
+        assert_eq!(fields, [Field::FromAccount, Field::ToAccount, Field::MsgBody]);
+    }
+
+    #[test]
+    fn sizes_are_warned_about_and_then_refused() {
+        let of = |bytes: usize| Edit::new(id(), None, Some("x".repeat(bytes).into()));
+        assert!(of(CONTENT_BYTES_WARN).unwrap().warnings().is_empty());
+        assert_eq!(of(CONTENT_BYTES_WARN + 1).unwrap().warnings()[0].field, Field::CloudCustomData);
+        assert!(of(CONTENT_BYTES_MAX).is_ok());
+        assert!(of(CONTENT_BYTES_MAX + 1).is_err());
+    }
+
+    #[test]
+    fn both_directions_are_one_conversation() {
+        let there = id();
+        let back = MessageId { from_account: "b".into(), to_account: "a".into(), msg_key: "9".into() };
+        assert_eq!(there.conversation(), back.conversation());
+        assert_ne!(there.digest(), back.digest());
+    }
+}

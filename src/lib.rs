@@ -1,0 +1,3 @@
+//! Rate-limited, resumable batch edits of Tencent Cloud IM messages.
+
+pub mod edit;
