@@ -1,3 +1,4 @@
 //! Rate-limited, resumable batch edits of Tencent Cloud IM messages.
 
 pub mod edit;
+pub mod pace;

@@ -1,0 +1,402 @@
+//! When may the next request go out?
+//!
+//! Two parts work together, because neither does it alone. `governor` shapes the flow: requests leave evenly, not in
+//! bursts. A window over the instants at which requests really went out proves the cap: a permit counts from the
+//! moment it is given until one window after its bytes have left, so a connection that takes its time to open cannot
+//! bunch requests up. The invariant, kept by [`State::next`]: `spent within the window + given but unspent <= cap`.
+//!
+//! Permits are given in the order in which they were asked for, one at a time. All time is tokio's, so that tests run
+//! on a paused clock; nothing here reads the wall clock.
+//!
+//! A leaf: it knows nobody.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// The service counts by the second.
+const SECOND: Duration = Duration::from_secs(1);
+/// Added to the window: two requests may travel at different speeds and arrive closer together than they left.
+const MARGIN: Duration = Duration::from_millis(3);
+/// The margin from [`FAST`] requests a second on, where the grain of the timer (1 ms) holds several requests.
+const MARGIN_FAST: Duration = Duration::from_millis(5);
+const FAST: u32 = 1_000;
+/// How long all requests are held when the service says "too fast" and not for how long.
+const HOLD_FIRST: Duration = Duration::from_secs(1);
+/// The longest hold, also where the service asks for a longer one: a header that says "next year" must not stop a run
+/// silently.
+const HOLD_MAX: Duration = Duration::from_mins(1);
+/// Slow-downs that come this soon after a hold has ended make the next hold twice as long.
+const CALM: Duration = Duration::from_secs(5);
+/// After a slow-down the rate climbs back by a twentieth of the cap every second.
+const CLIMB_STEPS: u32 = 20;
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<std::time::Instant>>;
+
+/// Gives permits, at most `cap` in any second.
+#[derive(Debug)]
+pub struct Pace {
+    shared: Arc<Shared>,
+    /// Held while waiting for a permit: whoever waits longest comes first, and only one sleeps on the clock.
+    queue: tokio::sync::Mutex<()>,
+}
+
+/// The right to send one request. Spent at the moment the bytes go out; given back when dropped unspent.
+#[derive(Debug)]
+pub struct Permit {
+    shared: Arc<Shared>,
+    era: Era,
+    spent: bool,
+}
+
+/// Which requests a slow-down answer is about: those sent before the last hold are not told of twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Era(u64);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Signalled when a permit comes back unspent or is spent: the only ways in which waiting can end without time.
+    freed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    cap: u32,
+    window: Duration,
+    /// When the requests of the last window went out.
+    spent: VecDeque<Instant>,
+    /// Permits that are given and neither spent nor returned.
+    unspent: usize,
+    limiter: Limiter,
+    /// What the limiter is set to now: `cap`, or less after a slow-down.
+    rate: u32,
+    climb_at: Instant,
+    held_until: Instant,
+    hold: Duration,
+    era: Era,
+    slow_downs: u64,
+}
+
+enum Next {
+    Go(Era),
+    At(Instant),
+    /// Everything the window holds is given out and unspent.
+    WhenFreed,
+}
+
+impl Pace {
+    /// A pace of at most `rate` requests in any second, its cap. Nothing goes out before `not_before`: a program that starts
+    /// again right after another has sent waits there for a whole window, and so never adds to the other's last second.
+    pub fn new(rate: NonZeroU32, not_before: Instant) -> Pace {
+        let cap = rate.get();
+        let now = Instant::now();
+        let state = State {
+            cap,
+            window: Self::window(rate),
+            spent: VecDeque::new(),
+            unspent: 0,
+            limiter: limiter(cap),
+            rate: cap,
+            climb_at: now,
+            held_until: not_before.max(now),
+            hold: HOLD_FIRST,
+            era: Era(0),
+            slow_downs: 0,
+        };
+        Pace {
+            shared: Arc::new(Shared { state: Mutex::new(state), freed: Notify::new() }),
+            queue: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// The window over which the cap is proved: a second and the margin.
+    pub fn window(rate: NonZeroU32) -> Duration {
+        SECOND + if rate.get() < FAST { MARGIN } else { MARGIN_FAST }
+    }
+
+    /// Waits until one more request may go out. Dropping the future gives up the place in the queue.
+    pub async fn permit(&self) -> Permit {
+        let _turn = self.queue.lock().await;
+        loop {
+            let freed = self.shared.freed.notified();
+            let next = self.shared.state().next(Instant::now());
+            match next {
+                Next::Go(era) => return Permit { shared: Arc::clone(&self.shared), era, spent: false },
+                Next::At(instant) => tokio::time::sleep_until(instant).await,
+                Next::WhenFreed => freed.await,
+            }
+        }
+    }
+
+    /// The service said "too fast" to a request of `era`: holds all requests, for as long as it asked for where it
+    /// did, and halves the rate, which then climbs back. Answers to requests that went out before the last hold say
+    /// nothing new. Returns how long everything is held, where this is news.
+    pub fn slow_down(&self, era: Era, retry_after: Option<Duration>) -> Option<Duration> {
+        self.shared.state().slow_down(Instant::now(), era, retry_after)
+    }
+
+    /// Holds all requests for this long, without changing the rate.
+    pub fn hold(&self, duration: Duration) {
+        let mut state = self.shared.state();
+        state.held_until = state.held_until.max(Instant::now() + duration.min(HOLD_MAX));
+    }
+
+    /// How often the service has said "too fast" so far.
+    pub fn slow_downs(&self) -> u64 {
+        self.shared.state().slow_downs
+    }
+}
+
+impl Permit {
+    /// When it was given, in terms of slow-downs.
+    pub fn era(&self) -> Era {
+        self.era
+    }
+
+    /// To be called just before the bytes go out.
+    pub fn spend(mut self) {
+        self.spent = true;
+        let mut state = self.shared.state();
+        state.unspent -= 1;
+        state.spent.push_back(Instant::now());
+        drop(state);
+        self.shared.freed.notify_one();
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !self.spent {
+            self.shared.state().unspent -= 1;
+            self.shared.freed.notify_one();
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code that holds the lock can panic half-way through a change; if it did, the counts would still be sound.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn next(&mut self, now: Instant) -> Next {
+        if now < self.held_until {
+            return Next::At(self.held_until);
+        }
+        self.climb(now);
+        while self.spent.front().is_some_and(|&spent| spent + self.window <= now) {
+            self.spent.pop_front();
+        }
+        if self.spent.len() + self.unspent >= self.cap as usize {
+            return self.spent.front().map_or(Next::WhenFreed, |&oldest| Next::At(oldest + self.window));
+        }
+        match self.limiter.check() {
+            Ok(()) => {
+                self.unspent += 1;
+                Next::Go(self.era)
+            }
+            Err(not_until) => Next::At(now + not_until.wait_time_from(now.into_std())),
+        }
+    }
+
+    fn climb(&mut self, now: Instant) {
+        if self.rate < self.cap && now >= self.climb_at {
+            self.set_rate(self.rate + (self.cap / CLIMB_STEPS).max(1));
+            self.climb_at = now + SECOND;
+        }
+    }
+
+    fn slow_down(&mut self, now: Instant, era: Era, retry_after: Option<Duration>) -> Option<Duration> {
+        if era < self.era {
+            if let Some(asked) = retry_after {
+                self.held_until = self.held_until.max(now + asked.min(HOLD_MAX));
+            }
+            return None;
+        }
+        self.era.0 += 1;
+        self.slow_downs += 1;
+        let again = self.slow_downs > 1 && now < self.held_until + CALM;
+        self.hold = if again { (self.hold * 2).min(HOLD_MAX) } else { HOLD_FIRST };
+        let hold = retry_after.unwrap_or(self.hold).min(HOLD_MAX);
+        self.held_until = self.held_until.max(now + hold);
+        self.climb_at = self.held_until + SECOND;
+        self.set_rate(self.rate / 2);
+        Some(hold)
+    }
+
+    fn set_rate(&mut self, rate: u32) {
+        self.rate = rate.clamp((self.cap / CLIMB_STEPS).max(1), self.cap);
+        self.limiter = limiter(self.rate);
+    }
+}
+
+fn limiter(rate: u32) -> Limiter {
+    let rate = NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN);
+    // The timer has a grain of 1 ms: what falls due within one grain goes out together, and with one to spare the
+    // rate is met although the timer wakes late.
+    let burst = NonZeroU32::new(rate.get().div_ceil(1_000).max(2)).unwrap_or(NonZeroU32::MIN);
+    RateLimiter::direct_with_clock(Quota::per_second(rate).allow_burst(burst), TokioClock)
+}
+
+/// tokio's clock, which tests can pause, in governor's words.
+#[derive(Clone, Copy, Debug)]
+struct TokioClock;
+
+impl Clock for TokioClock {
+    type Instant = std::time::Instant;
+
+    fn now(&self) -> std::time::Instant {
+        Instant::now().into_std()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cap(rate: u32) -> NonZeroU32 {
+        NonZeroU32::new(rate).unwrap()
+    }
+
+    /// Most instants in any stretch of one second.
+    fn worst_second(sent: &[Instant]) -> usize {
+        let mut worst = 0;
+        let mut first = 0;
+        for last in 0..sent.len() {
+            while sent[last] - sent[first] >= SECOND {
+                first += 1;
+            }
+            worst = worst.max(last - first + 1);
+        }
+        worst
+    }
+
+    fn mean(sent: &[Instant]) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "thousands")]
+        let count = (sent.len() - 1) as f64;
+        count / (sent[sent.len() - 1] - sent[0]).as_secs_f64()
+    }
+
+    async fn send(pace: &Pace, count: usize, delay: impl Fn(usize) -> Duration) -> Vec<Instant> {
+        let mut flights = tokio::task::JoinSet::new();
+        for index in 0..count {
+            let permit = pace.permit().await;
+            let delay = delay(index);
+            flights.spawn(async move {
+                tokio::time::sleep(delay).await;
+                permit.spend();
+                Instant::now()
+            });
+        }
+        let mut sent = flights.join_all().await;
+        sent.sort();
+        sent
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_cap_holds_in_every_second_and_is_used() {
+        for rate in [1, 7, 200, 1_000, 5_000] {
+            let pace = Pace::new(cap(rate), Instant::now());
+            let sent = send(&pace, rate as usize * 5, |_| Duration::ZERO).await;
+            assert!(worst_second(&sent) <= rate as usize, "{rate}: {}", worst_second(&sent));
+            assert!(mean(&sent) >= f64::from(rate) * 0.99, "{rate}: {}", mean(&sent));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_connections_cannot_bunch_requests_up() {
+        let pace = Pace::new(cap(200), Instant::now());
+        // The first requests have to open connections; those after them find one open.
+        let sent = send(&pace, 2_000, |index| Duration::from_millis(if index < 60 { 300 } else { 0 })).await;
+        assert!(worst_second(&sent) <= 200, "{}", worst_second(&sent));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_goes_out_before_its_time() {
+        let start = Instant::now();
+        let pace = Pace::new(cap(200), start + SECOND);
+        pace.permit().await.spend();
+        assert!(Instant::now() >= start + SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_permit_dropped_unspent_is_free_again() {
+        let pace = Pace::new(cap(1), Instant::now());
+        drop(pace.permit().await);
+        tokio::time::timeout(Duration::from_secs(2), pace.permit()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiter_is_woken_when_the_last_unspent_permit_is_spent() {
+        let pace = Arc::new(Pace::new(cap(1), Instant::now()));
+        let first = pace.permit().await;
+        let waiter = tokio::spawn({
+            let pace = Arc::clone(&pace);
+            async move { pace.permit().await.spend() }
+        });
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert!(!waiter.is_finished(), "a permit was given while another could still be spent in the same second");
+        first.spend();
+        tokio::time::timeout(Duration::from_secs(2), waiter).await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_down_holds_everything_once_and_the_rate_climbs_back() {
+        let pace = Pace::new(cap(200), Instant::now());
+        let permits = [pace.permit().await, pace.permit().await];
+        let [first, second] = permits.map(|permit| {
+            let era = permit.era();
+            permit.spend();
+            era
+        });
+        let told = Instant::now();
+        assert_eq!(pace.slow_down(first, None), Some(HOLD_FIRST));
+        assert_eq!(pace.slow_down(second, None), None, "the same slow-down was told of twice");
+        let sent = send(&pace, 10_000, |_| Duration::ZERO).await;
+        assert!(sent[0] >= told + HOLD_FIRST);
+        let in_second = |second: u64| {
+            let from = sent[0] + SECOND * u32::try_from(second).unwrap();
+            sent.iter().filter(|&&at| at >= from && at < from + SECOND).count()
+        };
+        assert!((90..=112).contains(&in_second(0)), "half the rate at first: {}", in_second(0));
+        assert!(in_second(5) > in_second(0) && in_second(15) >= 198, "{} {}", in_second(5), in_second(15));
+        assert!(worst_second(&sent) <= 200);
+        assert_eq!(pace.slow_downs(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hold_lasts_as_long_as_the_service_asks_within_bounds() {
+        for (asked, held) in [(2, 2), (3_600, 60)] {
+            let pace = Pace::new(cap(200), Instant::now());
+            let start = Instant::now();
+            let hold = pace.slow_down(Era(0), Some(Duration::from_secs(asked)));
+            assert_eq!(hold, Some(Duration::from_secs(held)));
+            pace.permit().await.spend();
+            assert_eq!((Instant::now() - start).as_secs(), held);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_downs_that_follow_each_other_hold_longer() {
+        let pace = Pace::new(cap(200), Instant::now());
+        let mut holds = Vec::new();
+        for _ in 0..8 {
+            let permit = pace.permit().await;
+            let era = permit.era();
+            permit.spend();
+            holds.push(pace.slow_down(era, None).unwrap().as_secs());
+        }
+        assert_eq!(holds, [1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+}
