@@ -1,0 +1,393 @@
+//! What happened to each edit, on disk before anything relies on it.
+//!
+//! The life of an edit runs through here twice. [`Ledger::intend`] makes the wish to send it durable and only then
+//! hands out an [`Intent`], the one value that the client takes for sending. [`Ledger::record`] makes what came of it
+//! durable and only then hands out a [`Recorded`], the one value that is counted and shown. Neither can be made
+//! elsewhere, so two of the promises hold by construction.
+//!
+//! One writer takes all changes that wait and commits them together. After one failed commit it is latched: every
+//! later call fails too, so nothing more is sent.
+
+mod sqlite;
+mod state;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+pub use self::sqlite::{JobIdentity, LastRun, RunInfo, SqliteReader, SqliteStore};
+pub use self::state::{Counts, State, Transition};
+use crate::edit::{ContentDigest, Edit, IdDigest};
+
+/// Changes that one transaction carries at most: bounds the time for which others wait for it.
+const BATCH_MAX: usize = 1_024;
+/// How long a change waits for others to share its commit: at 200 a second this makes a tenth of the fsyncs.
+const LINGER: Duration = Duration::from_millis(10);
+/// With this many changes together there is nothing to be gained by waiting for more.
+const BATCH_ENOUGH: usize = 64;
+/// Changes that may wait for the writer: more than the requests in flight can ever bring at once.
+const QUEUE_MAX: usize = 4_096;
+
+/// Where changes become durable.
+pub trait Store: Send + 'static {
+    /// Once this returns `Ok`, every one of `changes` is on disk and outlives a power cut; after an error none of
+    /// them is.
+    fn commit(&mut self, changes: Vec<Change>) -> impl Future<Output = Result<(), LedgerError>> + Send;
+}
+
+/// What is known of messages from earlier runs.
+pub trait Records: Send {
+    /// What the ledger holds of this message; `None` if it was never sent.
+    fn find(&mut self, message: IdDigest) -> Result<Option<Known>, LedgerError>;
+}
+
+/// What the ledger holds of one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Where the edit stands.
+    pub state: State,
+    /// The content it was, or shall be, given.
+    pub content: ContentDigest,
+    /// Sendings so far.
+    pub attempts: u32,
+    /// The last answer's error code, where there was one.
+    pub code: Option<i64>,
+    /// Why there is no code, where there is none.
+    pub note: Option<Note>,
+}
+
+/// Why an edit is where it is, where no error code says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Note {
+    /// No answer came in time.
+    TimedOut,
+    /// The connection ended before the answer did.
+    ConnectionLost,
+    /// The service, or something in front of it, answered with this HTTP status and without the service's JSON.
+    Http(u16),
+    /// The answer was not the service's JSON.
+    NotTheService,
+    /// The process ended while the request was under way.
+    ProcessDied,
+}
+
+/// An edit that is to be sent, and how it stands in the ledger.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// The edit.
+    pub edit: Arc<Edit>,
+    /// The line of the list it was read from.
+    pub line: u64,
+    /// How it stands in the ledger; `None` if it is not in it.
+    pub state: Option<State>,
+    /// Sendings so far, in all runs.
+    pub attempts: u32,
+    /// Sendings that count towards the most that are allowed.
+    pub tries: u32,
+}
+
+/// The durable intent to send one edit once more. Only [`Ledger::intend`] makes it, after the commit.
+#[derive(Debug)]
+pub struct Intent {
+    pending: Pending,
+    /// Whether the sending counts towards the most that are allowed is decided by its answer.
+    since: Instant,
+}
+
+/// A durable outcome. Only [`Ledger::record`] makes it, after the commit.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    pending: Pending,
+    state: State,
+}
+
+/// What came of one sending, to be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// The state the edit goes to.
+    pub state: State,
+    /// The answer's error code, where there was one.
+    pub code: Option<i64>,
+    /// Why there is no code.
+    pub note: Option<Note>,
+    /// Whether this sending counts towards the most that are allowed: not so where the fault was not the edit's.
+    pub counts: bool,
+}
+
+/// One step of one edit, as the store takes it.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The edit.
+    pub edit: Arc<Edit>,
+    /// The line of the list it was read from.
+    pub line: u64,
+    /// The state it must be in; `None` if it must not be in the ledger.
+    pub from: Option<State>,
+    /// The state it goes to; `None` if it leaves the ledger.
+    pub to: Option<State>,
+    /// Sendings, this one included.
+    pub attempts: u32,
+    /// The answer's error code.
+    pub code: Option<i64>,
+    /// Why there is no code.
+    pub note: Option<Note>,
+    /// Milliseconds since 1970, for people: nothing is decided by it.
+    pub at: i64,
+    /// From the intent to the outcome.
+    pub took: Option<Duration>,
+}
+
+/// Why the ledger cannot be used, or can no longer be.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The file is something else.
+    #[error("{} is not a ledger of runner: {what}; name another file, nothing in this one was changed", path.display())]
+    NotALedger {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        what: String,
+    },
+    /// Made by a newer runner.
+    #[error("{} was written by a newer runner (ledger version {found}, this one knows {known}); use that one", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The newest this program knows.
+        known: i64,
+    },
+    /// A ledger, but of something else.
+    #[error("{} is the ledger of {theirs}, but this job is {ours}; name that job's own ledger, or a new file", path.display())]
+    OtherJob {
+        /// The file.
+        path: PathBuf,
+        /// The job the ledger belongs to.
+        theirs: String,
+        /// The job at hand.
+        ours: String,
+    },
+    /// Another process has it.
+    #[error("{} is in use by {holder}; let it finish or stop it, then try again", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// Who, as far as the ledger tells.
+        holder: String,
+    },
+    /// It cannot be opened or read.
+    #[error("cannot read the ledger {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the database says.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// A change could not be made durable.
+    #[error("cannot write to the ledger {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the database says.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// A step that the life of an edit does not have.
+    #[error(transparent)]
+    Transition(#[from] Transition),
+    /// An earlier write failed, or the writer is gone.
+    #[error("the ledger takes nothing more after it failed once")]
+    Latched,
+}
+
+/// A handle on the one writer; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    queue: mpsc::Sender<(Change, oneshot::Sender<Result<(), LedgerError>>)>,
+}
+
+impl Ledger {
+    /// Starts the writer. The store comes back when every handle is gone.
+    pub fn start<S: Store>(store: S) -> (Ledger, JoinHandle<S>) {
+        let (queue, changes) = mpsc::channel(QUEUE_MAX);
+        (Ledger { queue }, tokio::spawn(write(store, changes)))
+    }
+
+    /// Makes the intent to send this edit durable.
+    ///
+    /// # Errors
+    /// The intent is not durable and the edit must not be sent.
+    pub async fn intend(&self, pending: Pending) -> Result<Intent, LedgerError> {
+        let change =
+            Change { attempts: pending.attempts + 1, ..Change::of(&pending, pending.state, Some(State::Sending)) };
+        self.commit(change).await?;
+        Ok(Intent { pending, since: Instant::now() })
+    }
+
+    /// Makes what came of a sending durable.
+    ///
+    /// # Errors
+    /// The outcome is not durable: the ledger goes on saying `sending`, which is found at the next start.
+    pub async fn record(&self, intent: Intent, settlement: Settlement) -> Result<Recorded, LedgerError> {
+        let Intent { mut pending, since } = intent;
+        pending.attempts += 1;
+        pending.tries += u32::from(settlement.counts);
+        let change = Change {
+            code: settlement.code,
+            note: settlement.note,
+            took: Some(since.elapsed()),
+            ..Change::of(&pending, Some(State::Sending), Some(settlement.state))
+        };
+        self.commit(change).await?;
+        pending.state = Some(settlement.state);
+        Ok(Recorded { pending, state: settlement.state })
+    }
+
+    /// Takes back the intent to send an edit of which surely not one byte went out: it stands again as before.
+    ///
+    /// # Errors
+    /// The ledger goes on saying `sending`, which is found at the next start.
+    pub async fn withdraw(&self, intent: Intent) -> Result<Pending, LedgerError> {
+        let pending = intent.pending;
+        self.commit(Change::of(&pending, Some(State::Sending), pending.state)).await?;
+        Ok(pending)
+    }
+
+    async fn commit(&self, change: Change) -> Result<(), LedgerError> {
+        state::check(change.from, change.to)?;
+        let (reply, answer) = oneshot::channel();
+        self.queue.send((change, reply)).await.map_err(|_| LedgerError::Latched)?;
+        answer.await.map_err(|_| LedgerError::Latched)?
+    }
+}
+
+/// The one writer: everything that waits goes into one transaction.
+async fn write<S: Store>(
+    mut store: S,
+    mut queue: mpsc::Receiver<(Change, oneshot::Sender<Result<(), LedgerError>>)>,
+) -> S {
+    let mut waiting = Vec::with_capacity(BATCH_MAX);
+    while queue.recv_many(&mut waiting, BATCH_MAX).await > 0 {
+        let until = Instant::now() + LINGER;
+        while waiting.len() < BATCH_ENOUGH {
+            let room = BATCH_MAX - waiting.len();
+            match tokio::time::timeout_at(until, queue.recv_many(&mut waiting, room)).await {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+        let (changes, replies): (Vec<_>, Vec<_>) = waiting.drain(..).unzip();
+        let result = store.commit(changes).await;
+        let failed = result.is_err();
+        for reply in replies {
+            // Who no longer waits for the answer has lost interest, not the change.
+            let _ = reply.send(result.clone());
+        }
+        if failed {
+            // Latched: with the queue closed, every waiting and later call fails.
+            break;
+        }
+    }
+    store
+}
+
+impl Change {
+    fn of(pending: &Pending, from: Option<State>, to: Option<State>) -> Change {
+        Change {
+            edit: Arc::clone(&pending.edit),
+            line: pending.line,
+            from,
+            to,
+            attempts: pending.attempts,
+            code: None,
+            note: None,
+            at: unix_ms(),
+            took: None,
+        }
+    }
+}
+
+impl Intent {
+    /// The edit that is to be sent.
+    pub fn edit(&self) -> &Edit {
+        &self.pending.edit
+    }
+
+    /// Sendings that count so far, without this one.
+    pub fn tries(&self) -> u32 {
+        self.pending.tries
+    }
+
+    /// The line of the list it was read from.
+    pub fn line(&self) -> u64 {
+        self.pending.line
+    }
+}
+
+impl Recorded {
+    /// Where the edit stands now.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// The edit, to be sent again.
+    pub fn into_pending(self) -> Pending {
+        self.pending
+    }
+}
+
+impl Note {
+    /// The word that the ledger keeps.
+    pub fn word(self) -> String {
+        match self {
+            Note::TimedOut => "timed out".to_owned(),
+            Note::ConnectionLost => "connection lost".to_owned(),
+            Note::Http(status) => format!("http {status}"),
+            Note::NotTheService => "not the service's answer".to_owned(),
+            Note::ProcessDied => "process died".to_owned(),
+        }
+    }
+
+    /// From the word that the ledger keeps.
+    pub fn from_word(word: &str) -> Option<Note> {
+        Some(match word {
+            "timed out" => Note::TimedOut,
+            "connection lost" => Note::ConnectionLost,
+            "not the service's answer" => Note::NotTheService,
+            "process died" => Note::ProcessDied,
+            _ => Note::Http(word.strip_prefix("http ")?.parse().ok()?),
+        })
+    }
+
+    /// A sentence's worth for people.
+    pub fn meaning(self) -> String {
+        match self {
+            Note::TimedOut => "no answer came in time; the edit may or may not have taken place".to_owned(),
+            Note::ConnectionLost => {
+                "the connection was lost before the answer; the edit may or may not have taken place".to_owned()
+            }
+            Note::Http(status @ 500..) => {
+                format!("HTTP {status} instead of the service's answer; the edit may or may not have taken place")
+            }
+            Note::Http(status) => format!("HTTP {status} from something in front of the service"),
+            Note::NotTheService => {
+                "the answer was not the service's JSON; the edit may or may not have taken place".to_owned()
+            }
+            Note::ProcessDied => {
+                "the process ended while this was being sent; the edit may or may not have taken place".to_owned()
+            }
+        }
+    }
+}
+
+/// The wall clock, for people.
+fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,236 @@
+//! Opening a ledger file: is it one, is it this job's, is it free? Until all three are answered with yes, not one
+//! byte of the file is changed.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use super::{last_run, read_error, unix_ms, write_error};
+use crate::ledger::LedgerError;
+
+/// "RUNR": in the header of every ledger, so that no other database is taken for one.
+const APPLICATION_ID: i64 = 0x5255_4E52;
+/// The schema, a file a version: ledgers of an older version are brought up step by step.
+const MIGRATIONS: &[&str] = &[include_str!("0001_first.sql")];
+
+/// The job that a ledger belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobIdentity {
+    /// The application.
+    pub sdkappid: u64,
+    /// The service's host and port, or `sandbox`.
+    pub service: String,
+    /// The job file's name, where it gives one.
+    pub name: Option<String>,
+}
+
+impl JobIdentity {
+    fn describe(&self) -> String {
+        let name = self.name.as_ref().map(|name| format!("the job {name:?} of ")).unwrap_or_default();
+        format!("{name}app {} at {}", self.sdkappid, self.service)
+    }
+}
+
+/// What a path leads to.
+pub(super) enum Found {
+    /// Nothing, or an empty file.
+    Nothing,
+    /// A ledger of a version that this program knows.
+    Ledger,
+}
+
+pub(super) fn open(path: &Path, job: &JobIdentity) -> Result<(Connection, File), LedgerError> {
+    if matches!(inspect(path)?, Found::Ledger) {
+        check_job(path, &read_only(path)?, job)?;
+    }
+    let lock = lock(path)?;
+    // Looked at again under the lock: another process may have made, or filled, it meanwhile.
+    let mut connection = match inspect(path)? {
+        Found::Nothing => make(path, job).map_err(|source| write_error(path, source))?,
+        Found::Ledger => {
+            check_job(path, &read_only(path)?, job)?;
+            let connection = open_to_write(path).map_err(|source| write_error(path, source))?;
+            adopt(&connection, job).map_err(|source| write_error(path, source))?;
+            connection
+        }
+    };
+    migrate(path, &mut connection)?;
+    Ok((connection, lock))
+}
+
+/// Reads the header alone: whether this is a ledger at all is known before SQLite touches the file.
+pub(super) fn inspect(path: &Path) -> Result<Found, LedgerError> {
+    let not = |what: &str| LedgerError::NotALedger { path: path.to_owned(), what: what.to_owned() };
+    let mut header = Vec::with_capacity(100);
+    match File::open(path) {
+        Ok(file) => {
+            let kind = file.metadata().map_err(|source| read_error(path, source))?.file_type();
+            if !kind.is_file() {
+                return Err(not("it is a directory or a device, not a file"));
+            }
+            file.take(100).read_to_end(&mut header).map_err(|source| read_error(path, source))?;
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(read_error(path, error)),
+    }
+    if header.is_empty() {
+        return Ok(Found::Nothing);
+    }
+    if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
+        return Err(not("it is not an SQLite database"));
+    }
+    let number = |at: usize| i64::from(i32::from_be_bytes(std::array::from_fn(|i| header[at + i])));
+    if number(68) != APPLICATION_ID {
+        return Err(not("it is another program's SQLite database"));
+    }
+    refuse_newer(path, number(60))?;
+    Ok(Found::Ledger)
+}
+
+fn newest_version() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+fn refuse_newer(path: &Path, found: i64) -> Result<(), LedgerError> {
+    let known = newest_version();
+    if found > known { Err(LedgerError::Newer { path: path.to_owned(), found, known }) } else { Ok(()) }
+}
+
+/// Opens without leaving a trace. Where a process has the ledger open, or died with it open, there is a log beside
+/// the file and SQLite reads both; where there is none, the file alone is read and no log is made.
+pub(super) fn read_only(path: &Path) -> Result<Connection, LedgerError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let log = {
+        let mut name = path.as_os_str().to_owned();
+        name.push("-wal");
+        Path::new(&name).exists()
+    };
+    let uri = format!("file:{}?{}", percent_encoded(path), if log { "mode=ro" } else { "immutable=1" });
+    let connection = Connection::open_with_flags(uri, flags).map_err(|source| read_error(path, source))?;
+    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(|source| read_error(path, source))?;
+    Ok(connection)
+}
+
+fn percent_encoded(path: &Path) -> String {
+    let mut encoded = String::new();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => encoded.push(char::from(*byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// The lock is on the file itself, so nothing is left lying about, and the kernel lets go of it however a process
+/// ends. (It is of another kind than the locks SQLite takes, and they do not meet.)
+fn lock(path: &Path) -> Result<File, LedgerError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    let file = options
+        .open(path)
+        .map_err(|source| LedgerError::Write { path: path.to_owned(), source: std::sync::Arc::new(source) })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::InUse { path: path.to_owned(), holder: holder(path) }),
+        Err(TryLockError::Error(error)) => Err(read_error(path, error)),
+    }
+}
+
+fn holder(path: &Path) -> String {
+    let last = read_only(path).ok().and_then(|connection| last_run(&connection).ok().flatten());
+    match last {
+        Some(run) => {
+            let since = jiff::Timestamp::from_millisecond(run.started_at)
+                .map(|at| format!(" since {}", at.strftime("%Y-%m-%d %H:%M:%S UTC")))
+                .unwrap_or_default();
+            format!("another run ({}{since})", run.who)
+        }
+        None => "another process".to_owned(),
+    }
+}
+
+fn make(path: &Path, job: &JobIdentity) -> rusqlite::Result<Connection> {
+    let mut connection = open_to_write(path)?;
+    // Schema and header in one transaction of the old kind, so that the file itself tells what it is from then on.
+    let transaction = connection.transaction()?;
+    for migration in MIGRATIONS {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", newest_version())?;
+    insert_job(&transaction, job)?;
+    transaction.commit()?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    Ok(connection)
+}
+
+fn open_to_write(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(connection)
+}
+
+fn migrate(path: &Path, connection: &mut Connection) -> Result<(), LedgerError> {
+    let failed = |source| write_error(path, source);
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    refuse_newer(path, found)?;
+    let transaction = connection.transaction().map_err(failed)?;
+    for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or_default()) {
+        transaction.execute_batch(migration).map_err(failed)?;
+    }
+    transaction.pragma_update(None, "user_version", newest_version()).map_err(failed)?;
+    transaction.commit().map_err(failed)
+}
+
+fn insert_job(connection: &Connection, job: &JobIdentity) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT OR REPLACE INTO job (one, operation, sdkappid, service, name, created_at)
+         VALUES (1, 'modify_c2c_msg', ?1, ?2, ?3, ?4)",
+        params![i64::try_from(job.sdkappid).unwrap_or(i64::MAX), job.service, job.name, unix_ms()],
+    )?;
+    Ok(())
+}
+
+fn find_job(connection: &Connection) -> rusqlite::Result<Option<JobIdentity>> {
+    connection
+        .query_row("SELECT sdkappid, service, name FROM job", [], |row| {
+            Ok(JobIdentity { sdkappid: row.get::<_, i64>(0)?.unsigned_abs(), service: row.get(1)?, name: row.get(2)? })
+        })
+        .optional()
+}
+
+/// Whether anything may have reached a phone yet. Edits that were only ever refused do not count.
+fn nothing_happened(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM edit WHERE state <> 'waiting')", [], |row| row.get(0))
+}
+
+/// A ledger in which nothing has happened yet may change its job: the first try with a wrong region or app is
+/// refused by the service, and mending it must not need a new ledger.
+pub(super) fn check_job(path: &Path, connection: &Connection, ours: &JobIdentity) -> Result<(), LedgerError> {
+    let failed = |source| read_error(path, source);
+    let theirs = find_job(connection).map_err(failed)?;
+    match theirs {
+        Some(theirs) if theirs != *ours && !nothing_happened(connection).map_err(failed)? => {
+            Err(LedgerError::OtherJob { path: path.to_owned(), theirs: theirs.describe(), ours: ours.describe() })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn adopt(connection: &Connection, ours: &JobIdentity) -> rusqlite::Result<()> {
+    if find_job(connection)?.as_ref() != Some(ours) {
+        insert_job(connection, ours)?;
+    }
+    Ok(())
+}

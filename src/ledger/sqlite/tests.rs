@@ -1,0 +1,265 @@
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::edit::{Edit, IdDigest, MessageId};
+use crate::ledger::{Intent, Known, Ledger, Note, Pending, Records, Settlement, state};
+
+fn job() -> JobIdentity {
+    JobIdentity { sdkappid: 1_400_000_000, service: "sandbox".into(), name: None }
+}
+
+fn info() -> RunInfo {
+    RunInfo { input: "edits.csv".into(), input_sha256: [7; 32], input_rows: 3, rate: 200 }
+}
+
+fn pending(key: &str) -> Pending {
+    let id = MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: key.into() };
+    let edit = Arc::new(Edit::new(id, None, Some("x".into())).unwrap());
+    Pending { edit, line: 2, state: None, attempts: 0, tries: 0 }
+}
+
+fn digest(key: &str) -> IdDigest {
+    pending(key).edit.id().digest()
+}
+
+fn settled(state: State, code: i64) -> Settlement {
+    Settlement { state, code: Some(code), note: None, counts: true }
+}
+
+fn open(dir: &TempDir) -> SqliteStore {
+    let mut store = SqliteStore::open(&dir.path().join("ledger.db"), &job()).unwrap();
+    store.begin_run(&info()).unwrap();
+    store
+}
+
+fn find(dir: &TempDir, key: &str) -> Option<Known> {
+    let mut reader = SqliteReader::open(&dir.path().join("ledger.db"), &job()).unwrap().unwrap();
+    reader.find(digest(key)).unwrap()
+}
+
+async fn intend(ledger: &Ledger, key: &str) -> Intent {
+    ledger.intend(pending(key)).await.unwrap()
+}
+
+#[tokio::test]
+async fn intents_and_outcomes_are_on_disk_when_the_calls_return() {
+    let dir = TempDir::new().unwrap();
+    let (ledger, writer) = Ledger::start(open(&dir));
+    let intent = intend(&ledger, "1").await;
+    assert_eq!(find(&dir, "1").unwrap().state, State::Sending);
+    let recorded = ledger.record(intent, settled(State::Waiting, 20004)).await.unwrap();
+    let known = find(&dir, "1").unwrap();
+    assert_eq!((known.state, known.attempts, known.code), (State::Waiting, 1, Some(20004)));
+    let intent = ledger.intend(recorded.into_pending()).await.unwrap();
+    ledger.record(intent, settled(State::Done, 0)).await.unwrap();
+    let known = find(&dir, "1").unwrap();
+    assert_eq!((known.state, known.attempts, known.code), (State::Done, 2, Some(0)));
+    drop(ledger);
+    writer.await.unwrap().end_run("finished", "").unwrap();
+}
+
+#[tokio::test]
+async fn a_withdrawn_intent_leaves_things_as_they_stood() {
+    let dir = TempDir::new().unwrap();
+    let (ledger, _writer) = Ledger::start(open(&dir));
+    let intent = intend(&ledger, "1").await;
+    ledger.withdraw(intent).await.unwrap();
+    assert_eq!(find(&dir, "1"), None);
+
+    let intent = intend(&ledger, "2").await;
+    let waiting = ledger.record(intent, settled(State::Waiting, 20004)).await.unwrap();
+    let before = find(&dir, "2");
+    let intent = ledger.intend(waiting.into_pending()).await.unwrap();
+    ledger.withdraw(intent).await.unwrap();
+    assert_eq!(find(&dir, "2"), before);
+}
+
+#[tokio::test]
+async fn what_a_dead_process_left_sending_is_in_doubt() {
+    let dir = TempDir::new().unwrap();
+    let (ledger, writer) = Ledger::start(open(&dir));
+    let _intent = intend(&ledger, "1").await;
+    drop(ledger);
+    drop(writer.await.unwrap());
+    drop(open(&dir));
+    let known = find(&dir, "1").unwrap();
+    assert_eq!((known.state, known.note), (State::InDoubt, Some(Note::ProcessDied)));
+}
+
+#[tokio::test]
+async fn a_step_that_is_not_in_the_table_is_refused_and_latches_nothing() {
+    let dir = TempDir::new().unwrap();
+    let (ledger, _writer) = Ledger::start(open(&dir));
+    let intent = intend(&ledger, "1").await;
+    let done = ledger.record(intent, settled(State::Done, 0)).await.unwrap();
+    let error = ledger.intend(done.into_pending()).await.unwrap_err();
+    assert_eq!(error.to_string(), "an edit cannot go from done to sending");
+    intend(&ledger, "2").await;
+}
+
+#[tokio::test]
+async fn a_run_that_believes_another_state_than_the_ledger_holds_is_stopped() {
+    let dir = TempDir::new().unwrap();
+    let (ledger, _writer) = Ledger::start(open(&dir));
+    let _first = intend(&ledger, "1").await;
+    ledger.intend(pending("1")).await.unwrap_err();
+    let latched = ledger.intend(pending("2")).await.unwrap_err();
+    assert!(matches!(latched, LedgerError::Latched), "{latched}");
+}
+
+/// The table in `state.rs` and the triggers of the schema say the same.
+#[test]
+fn the_schema_allows_just_the_steps_of_the_table() {
+    let states: Vec<Option<State>> = std::iter::once(None).chain(State::ALL.map(Some)).collect();
+    for &from in &states {
+        for &to in states.iter().filter(|&&to| to != from) {
+            let dir = TempDir::new().unwrap();
+            let store = open(&dir);
+            let connection = store.connection().unwrap();
+            let set =
+                |state: State| connection.execute("UPDATE edit SET state = ?1, code = 1, note = 'x'", [state.word()]);
+            if let Some(from) = from {
+                let insert = "INSERT INTO edit (from_account, to_account, msg_key, message, content, line, run, state, attempts, sent_at)
+                     VALUES ('a', 'b', 'c', zeroblob(16), zeroblob(16), 1, 1, 'sending', 1, 0)";
+                connection.execute(insert, []).unwrap();
+                if from != State::Sending {
+                    set(from).unwrap();
+                }
+            }
+            let step = match (from, to) {
+                (None, Some(to)) => connection.execute(
+                    "INSERT INTO edit (from_account, to_account, msg_key, message, content, line, run, state, attempts, sent_at, code)
+                     VALUES ('a', 'b', 'c', zeroblob(16), zeroblob(16), 1, 1, ?1, 1, 0, 0)",
+                    [to.word()],
+                ),
+                (_, Some(to)) => set(to),
+                (_, None) => connection.execute("DELETE FROM edit", []),
+            };
+            assert_eq!(step.is_ok(), state::check(from, to).is_ok(), "{from:?} to {to:?}: {step:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn lists_in_any_order_find_what_the_ledger_holds() {
+    let dir = TempDir::new().unwrap();
+    let (ledger, writer) = Ledger::start(open(&dir));
+    let edits: Vec<_> = (0..1_500).map(|index: u32| done_soon(&ledger, &index.to_string())).collect();
+    for edit in edits {
+        edit.await.unwrap();
+    }
+    drop(ledger);
+    drop(writer.await.unwrap());
+    let mut seed = fastrand::Rng::with_seed(1);
+    let ordered: Vec<u32> = (0..1_600).collect();
+    let mut shuffled = ordered.clone();
+    seed.shuffle(&mut shuffled);
+    let with_gaps = ordered.iter().copied().filter(|index| index % 7 != 0).collect();
+    let grown = (10_000..10_050).chain(ordered.iter().copied()).collect();
+    let backwards = ordered.iter().copied().rev().collect();
+    for list in [ordered, shuffled, with_gaps, grown, backwards] as [Vec<u32>; 5] {
+        let mut reader = SqliteReader::open(&dir.path().join("ledger.db"), &job()).unwrap().unwrap();
+        for index in list {
+            let found = reader.find(digest(&index.to_string())).unwrap();
+            assert_eq!(found.is_some(), index < 1_500, "{index}");
+        }
+    }
+}
+
+fn done_soon(ledger: &Ledger, key: &str) -> tokio::task::JoinHandle<()> {
+    let (ledger, pending) = (ledger.clone(), pending(key));
+    tokio::spawn(async move {
+        let intent = ledger.intend(pending).await.unwrap();
+        ledger.record(intent, settled(State::Done, 0)).await.unwrap();
+    })
+}
+
+#[test]
+fn what_is_not_this_jobs_ledger_is_refused_and_left_as_it_is() {
+    let check = |name: &str, bytes: &[u8], part: &str| {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let error = SqliteStore::open(&path, &job()).unwrap_err().to_string();
+        assert!(error.contains(part) && error.contains(name), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "a file was left beside it");
+    };
+    check("notes.txt", b"call Tom back", "not an SQLite database");
+    check("cut.db", b"SQLite format 3\0", "not an SQLite database");
+
+    let dir = TempDir::new().unwrap();
+    let theirs = dir.path().join("theirs.db");
+    Connection::open(&theirs).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    check("theirs.db", &std::fs::read(&theirs).unwrap(), "another program's SQLite database");
+
+    let newer = dir.path().join("newer.db");
+    let store = SqliteStore::open(&newer, &job()).unwrap();
+    store.connection().unwrap().pragma_update(None, "user_version", 99).unwrap();
+    drop(store);
+    check("newer.db", &std::fs::read(&newer).unwrap(), "newer runner");
+}
+
+#[tokio::test]
+async fn another_jobs_ledger_is_refused_once_something_happened_in_it() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("ledger.db");
+    let other = JobIdentity { sdkappid: 1_400_000_001, ..job() };
+    drop(open(&dir));
+    drop(SqliteStore::open(&path, &other).unwrap());
+    drop(SqliteStore::open(&path, &job()).unwrap());
+
+    let (ledger, writer) = Ledger::start(open(&dir));
+    let intent = intend(&ledger, "1").await;
+    ledger.record(intent, settled(State::Done, 0)).await.unwrap();
+    drop(ledger);
+    drop(writer.await.unwrap());
+    let before = std::fs::read(&path).unwrap();
+    for refused in
+        [other, JobIdentity { service: "other:443".into(), ..job() }, JobIdentity { name: Some("n".into()), ..job() }]
+    {
+        let error = SqliteStore::open(&path, &refused).unwrap_err();
+        assert!(matches!(error, LedgerError::OtherJob { .. }), "{error}");
+        assert!(SqliteReader::open(&path, &refused).is_err());
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let dir = TempDir::new().unwrap();
+    let _held = open(&dir);
+    let error = SqliteStore::open(&dir.path().join("ledger.db"), &job()).unwrap_err().to_string();
+    assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn only_its_owner_can_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = TempDir::new().unwrap();
+    let _store = open(&dir);
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", entry.file_name());
+    }
+}
+
+#[tokio::test]
+async fn after_one_failed_commit_nothing_more_is_taken() {
+    struct Full;
+    impl Store for Full {
+        async fn commit(&mut self, _: Vec<Change>) -> Result<(), LedgerError> {
+            Err(write_error(Path::new("ledger.db"), rusqlite::Error::QueryReturnedNoRows))
+        }
+    }
+    let (ledger, _writer) = Ledger::start(Full);
+    let first = ledger.intend(pending("1")).await.unwrap_err();
+    assert!(matches!(first, LedgerError::Write { .. }), "{first}");
+    let second = tokio::time::timeout(Duration::from_secs(5), ledger.intend(pending("2"))).await.unwrap();
+    assert!(matches!(second, Err(LedgerError::Latched)));
+}

@@ -1,0 +1,92 @@
+//! The states of an edit, and the steps between them: one table, used live and on resume. The schema refuses the
+//! same steps once more.
+
+use std::fmt;
+
+/// Where an edit stands. An edit that was never sent is not in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// The intent is durable; the request may be under way.
+    Sending,
+    /// The service clearly refused it for now: it can be sent again without a doubt.
+    Waiting,
+    /// The service confirmed it.
+    Done,
+    /// The service refused it for good, or attempts ran out with a clear refusal.
+    Failed,
+    /// Nobody can tell from here whether it took place.
+    InDoubt,
+}
+
+/// A step that is not in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an edit cannot go from {} to {}", word(*from), word(*to))]
+pub struct Transition {
+    /// Where the edit stands.
+    pub from: Option<State>,
+    /// Where it was to go.
+    pub to: Option<State>,
+}
+
+/// How many edits of a ledger stand where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Being sent when last heard of.
+    pub sending: u64,
+    /// Refused for now.
+    pub waiting: u64,
+    /// Confirmed.
+    pub done: u64,
+    /// Refused for good.
+    pub failed: u64,
+    /// Unknown.
+    pub in_doubt: u64,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [State; 5] = [State::Sending, State::Waiting, State::Done, State::Failed, State::InDoubt];
+
+    /// The word in the ledger.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Sending => "sending",
+            State::Waiting => "waiting",
+            State::Done => "done",
+            State::Failed => "failed",
+            State::InDoubt => "in_doubt",
+        }
+    }
+
+    /// From the word in the ledger.
+    pub fn from_word(word: &str) -> Option<State> {
+        State::ALL.into_iter().find(|state| state.word() == word)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// Whether an edit may take this step.
+///
+/// # Errors
+/// It may not; the error names both sides.
+pub(super) fn check(from: Option<State>, to: Option<State>) -> Result<(), Transition> {
+    use State::{Done, Failed, InDoubt, Sending, Waiting};
+    let allowed = match from {
+        None => matches!(to, Some(Sending)),
+        // To nothing, or back to where it stood before: an intent withdrawn before a byte of it went out.
+        Some(Sending) => matches!(to, None | Some(Done | Failed | InDoubt | Waiting)),
+        Some(Waiting | Failed) => matches!(to, Some(Sending)),
+        Some(InDoubt) => matches!(to, Some(Done | Failed | Sending)),
+        Some(Done) => false,
+    };
+    if allowed { Ok(()) } else { Err(Transition { from, to }) }
+}
+
+fn word(state: Option<State>) -> &'static str {
+    state.map_or("not in the ledger", State::word)
+}
