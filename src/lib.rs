@@ -1,3 +1,6 @@
 //! Rate-limited, resumable batch edits of Tencent Cloud IM messages.
 
+pub mod api;
 pub mod edit;
+pub mod report;
+pub mod sandbox;
