@@ -1,5 +1,8 @@
 //! Rate-limited, resumable batch edits of Tencent Cloud IM messages.
 
+pub mod api;
 pub mod edit;
 pub mod ledger;
 pub mod pace;
+pub mod report;
+pub mod sandbox;

@@ -1,0 +1,313 @@
+//! Where the service is: a region's host, or a URL that somebody gave.
+//!
+//! Requests carry a signature that lets its holder act for the whole app, so plain `http` is let through to this
+//! very machine only.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use reqwest::Url;
+
+/// A data centre of the service. An app lives in exactly one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
+pub enum Region {
+    /// China
+    Cn,
+    /// Singapore
+    Sgp,
+    /// Seoul
+    Kor,
+    /// Frankfurt
+    Ger,
+    /// Mumbai
+    Ind,
+    /// Silicon Valley
+    Usa,
+    /// Tokyo
+    Jpn,
+    /// Jakarta
+    Idn,
+}
+
+impl Region {
+    /// Every region, in the order of the service's documentation.
+    pub const ALL: [Region; 8] =
+        [Region::Cn, Region::Sgp, Region::Kor, Region::Ger, Region::Ind, Region::Usa, Region::Jpn, Region::Idn];
+
+    /// The short word by which people name it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Region::Cn => "cn",
+            Region::Sgp => "sgp",
+            Region::Kor => "kor",
+            Region::Ger => "ger",
+            Region::Ind => "ind",
+            Region::Usa => "usa",
+            Region::Jpn => "jpn",
+            Region::Idn => "idn",
+        }
+    }
+
+    /// The name of its host.
+    pub fn host(self) -> &'static str {
+        match self {
+            Region::Cn => "console.tim.qq.com",
+            Region::Sgp => "adminapisgp.im.qcloud.com",
+            Region::Kor => "adminapikr.im.qcloud.com",
+            Region::Ger => "adminapiger.im.qcloud.com",
+            Region::Ind => "adminapiind.im.qcloud.com",
+            Region::Usa => "adminapiusa.im.qcloud.com",
+            Region::Jpn => "adminapijpn.im.qcloud.com",
+            Region::Idn => "adminapiidn.im.qcloud.com",
+        }
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl FromStr for Region {
+    type Err = UnknownRegion;
+
+    fn from_str(text: &str) -> Result<Region, UnknownRegion> {
+        Region::ALL.into_iter().find(|region| region.word() == text).ok_or_else(|| UnknownRegion(text.to_owned()))
+    }
+}
+
+/// A word that names no region.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no region; use one of cn, sgp, kor, ger, ind, usa, jpn, idn, or give the service's URL")]
+pub struct UnknownRegion(String);
+
+/// A call of the service's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// Edits one message.
+    ModifyC2cMsg,
+    /// Reads the messages of a conversation.
+    AdminGetRoamMsg,
+}
+
+impl Call {
+    /// Every call this program makes.
+    pub const ALL: [Call; 2] = [Call::ModifyC2cMsg, Call::AdminGetRoamMsg];
+
+    /// The call's own name, the last part of its path.
+    pub fn name(self) -> &'static str {
+        match self {
+            Call::ModifyC2cMsg => "modify_c2c_msg",
+            Call::AdminGetRoamMsg => "admin_getroammsg",
+        }
+    }
+
+    /// The path on the host, with the slash in front.
+    pub fn path(self) -> &'static str {
+        match self {
+            Call::ModifyC2cMsg => "/v4/openim/modify_c2c_msg",
+            Call::AdminGetRoamMsg => "/v4/openim/admin_getroammsg",
+        }
+    }
+}
+
+/// The validated address of the service: scheme, host and port, nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    base: Url,
+}
+
+/// Why a URL cannot be the service's: a fragment that fits after `--endpoint: `.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// It does not parse as a URL.
+    #[error("not a URL ({reason}); write it like https://adminapisgp.im.qcloud.com")]
+    NotAUrl {
+        /// What the parser says.
+        reason: String,
+    },
+    /// Another scheme than `http` and `https`.
+    #[error("the scheme {scheme:?} cannot carry the API; use https")]
+    Scheme {
+        /// The scheme that was given.
+        scheme: String,
+    },
+    /// Plain `http` to somewhere else.
+    #[error("plain http would show the signature to everyone on the way to {host}; use https")]
+    PlainHttp {
+        /// The host that was given.
+        host: String,
+    },
+    /// A user name or a password in it. The value is not repeated: it may be a secret.
+    #[error("a user name or password has no place in the URL; leave out everything before the @")]
+    Credentials,
+    /// A path other than `/`.
+    #[error("it has the path {path:?}; give scheme, host and port only, the program adds the path itself")]
+    Path {
+        /// The path that was given.
+        path: String,
+    },
+    /// A query or a fragment. The value is not repeated: it may hold a UserSig.
+    #[error("a query or fragment has no place in it; leave out everything from the ? or # on")]
+    QueryOrFragment,
+}
+
+impl Endpoint {
+    /// The endpoint of a region.
+    pub fn of(region: Region) -> Endpoint {
+        Endpoint { base: url_of(region) }
+    }
+
+    /// Checks a URL that somebody gave.
+    ///
+    /// A path other than `/` is refused instead of kept as a prefix: it is almost always the call's whole URL, pasted
+    /// from a page, which as a prefix would give a path that does not exist.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to write instead. Nothing that could be a secret is repeated.
+    pub fn parse(text: &str) -> Result<Endpoint, EndpointError> {
+        let base = Url::parse(text.trim()).map_err(|error| EndpointError::NotAUrl { reason: error.to_string() })?;
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(EndpointError::Scheme { scheme: base.scheme().to_owned() });
+        }
+        if !base.username().is_empty() || base.password().is_some() {
+            return Err(EndpointError::Credentials);
+        }
+        if base.query().is_some() || base.fragment().is_some() {
+            return Err(EndpointError::QueryOrFragment);
+        }
+        if base.path() != "/" {
+            return Err(EndpointError::Path { path: base.path().to_owned() });
+        }
+        let endpoint = Endpoint { base };
+        if endpoint.base.scheme() == "http" && !endpoint.is_loopback() {
+            return Err(EndpointError::PlainHttp { host: endpoint.host().to_owned() });
+        }
+        Ok(endpoint)
+    }
+
+    /// `host:port`, the port always named: what the ledger knows a service by.
+    pub fn host_and_port(&self) -> String {
+        let port = self.base.port_or_known_default().unwrap_or_default();
+        format!("{}:{port}", self.host())
+    }
+
+    /// Whether it is on this very machine: 127.0.0.0/8, `::1` or `localhost`.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host();
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        match address.parse::<IpAddr>() {
+            Ok(address) => address.is_loopback(),
+            Err(_) => host == "localhost",
+        }
+    }
+
+    /// The URL of a call, still without its query.
+    pub fn url(&self, call: Call) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(call.path());
+        url
+    }
+
+    fn host(&self) -> &str {
+        // The schemes that `parse` lets through always have a host.
+        self.base.host_str().unwrap_or_default()
+    }
+}
+
+#[expect(clippy::expect_used, reason = "the hosts are constants, and a test parses each of them")]
+fn url_of(region: Region) -> Url {
+    Url::parse(&format!("https://{}", region.host())).expect("a region's host makes a URL")
+}
+
+/// The base URL, as one would type it, without a slash at the end.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.base.as_str().trim_end_matches('/'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_region_has_an_endpoint_and_a_word() {
+        for region in Region::ALL {
+            let endpoint = Endpoint::of(region);
+            assert_eq!(endpoint, Endpoint::parse(&format!("https://{}/", region.host())).unwrap());
+            assert_eq!(endpoint.host_and_port(), format!("{}:443", region.host()));
+            assert!(!endpoint.is_loopback());
+            assert_eq!(region.to_string().parse(), Ok(region));
+        }
+        let refusal = "eu".parse::<Region>().unwrap_err().to_string();
+        for region in Region::ALL {
+            assert!(refusal.contains(region.word()), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_call_has_its_documented_url() {
+        let endpoint = Endpoint::of(Region::Sgp);
+        let url = |call| endpoint.url(call).to_string();
+        assert_eq!(url(Call::ModifyC2cMsg), "https://adminapisgp.im.qcloud.com/v4/openim/modify_c2c_msg");
+        assert_eq!(url(Call::AdminGetRoamMsg), "https://adminapisgp.im.qcloud.com/v4/openim/admin_getroammsg");
+        for call in Call::ALL {
+            assert!(call.path().ends_with(call.name()));
+        }
+    }
+
+    #[test]
+    fn plain_http_goes_to_this_machine_only() {
+        for (text, host_and_port) in [
+            ("http://127.0.0.1:8080", "127.0.0.1:8080"),
+            ("http://127.9.9.9", "127.9.9.9:80"),
+            ("http://[::1]:99/", "[::1]:99"),
+            ("http://localhost:1", "localhost:1"),
+            ("HTTP://LOCALHOST:1", "localhost:1"),
+        ] {
+            let endpoint = Endpoint::parse(text).unwrap();
+            assert!(endpoint.is_loopback(), "{text}");
+            assert_eq!(endpoint.host_and_port(), host_and_port);
+        }
+        for text in [
+            "http://console.tim.qq.com",
+            "http://10.0.0.1",
+            "http://[::2]",
+            "http://localhost.example.com",
+            "http://127.0.0.1.example.com",
+            "http://0.0.0.0",
+        ] {
+            let error = Endpoint::parse(text).unwrap_err();
+            assert!(matches!(error, EndpointError::PlainHttp { .. }), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_belong_into_it_is_refused_and_secrets_are_not_repeated() {
+        for (text, says) in [
+            ("adminapisgp.im.qcloud.com", "not a URL"),
+            ("", "not a URL"),
+            ("https://", "not a URL"),
+            ("ftp://host", "\"ftp\""),
+            ("data:,x", "\"data\""),
+            ("https://me:hunter2@host", "before the @"),
+            ("https://hunter2@host", "before the @"),
+            ("https://host/v4/openim/modify_c2c_msg", "\"/v4/openim/modify_c2c_msg\""),
+            ("https://host/?usersig=hunter2", "from the ?"),
+            ("https://host?", "from the ?"),
+            ("https://host/#hunter2", "from the ?"),
+        ] {
+            let message = Endpoint::parse(text).unwrap_err().to_string();
+            assert!(message.contains(says), "{text}: {message}");
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+
+    #[test]
+    fn it_shows_as_it_was_typed() {
+        assert_eq!(Endpoint::parse(" https://host:8443/ ").unwrap().to_string(), "https://host:8443");
+    }
+}

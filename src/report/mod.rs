@@ -1,0 +1,3 @@
+//! What people and machines get to read.
+
+pub mod codes;
