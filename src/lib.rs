@@ -5,4 +5,5 @@ pub mod edit;
 pub mod ledger;
 pub mod pace;
 pub mod report;
+pub mod retry;
 pub mod sandbox;

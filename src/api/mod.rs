@@ -1,9 +1,58 @@
-//! The service, as far as it is documented: where it is, who may call it, and what its answers mean.
+//! The service: where it is, who may call it, one request and what came back, and what its answers mean.
 //!
-//! A request goes to an [`endpoint`] and carries a [`usersig`], the signature of an admin account of the app. The
-//! HTTP status of an answer tells nothing (it is 200 for a refusal as well); its `ErrorCode` does, and
+//! A request goes to an [`endpoint`] and carries a [`usersig`], the signature of an admin account of the app, which
+//! [`credentials`] keep fresh. The [`client`] sends it and says what came of it: an [`Outcome`], which is data, never
+//! an error. The HTTP status of an answer tells nothing (it is 200 for a refusal as well); its `ErrorCode` does, and
 //! [`error_code`] is the one table that says what each of them means for a run.
 
+mod answer;
+pub mod client;
+pub mod credentials;
 pub mod endpoint;
 pub mod error_code;
 pub mod usersig;
+mod wire;
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::ledger::{Intent, Note};
+use crate::pace::Permit;
+
+/// Something that edits messages: the service over HTTP, or a scripted one in simulations.
+pub trait Service: Send + Sync + 'static {
+    /// Sends one edit, once. The permit is spent just before the bytes go out, or dropped if they never do.
+    fn modify(&self, intent: &Intent, permit: Permit) -> impl Future<Output = Outcome> + Send;
+}
+
+/// What came back of one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The service says that the edit took place.
+    Confirmed,
+    /// The service says that it did not, and why.
+    Refused {
+        /// Its `ErrorCode`, not zero.
+        code: i64,
+        /// Its `ErrorInfo`, cut to a bounded length: text from outside, to be shown with its control characters escaped.
+        info: String,
+        /// How long it asks to wait, where it does.
+        retry_after: Option<Duration>,
+        /// The signature was refused, and a new one has been made since.
+        signed_anew: bool,
+    },
+    /// An HTTP status that is no success, and no JSON of the service with it.
+    Http {
+        /// The status.
+        status: u16,
+        /// How long it asks to wait, where it does.
+        retry_after: Option<Duration>,
+    },
+    /// Surely not one byte of the edit went out.
+    NotSent {
+        /// Why, without the URL.
+        reason: String,
+    },
+    /// It went out, and nothing came back that says what became of it.
+    NoAnswer(Note),
+}
