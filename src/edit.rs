@@ -190,8 +190,8 @@ impl Edit {
         if edit.msg_body.is_none() && edit.cloud_custom_data.is_none() {
             findings.push(Finding::new(
                 Field::MsgBody,
-                "and CloudCustomData are both absent, so there is nothing to change; give one of them in the list, \
-                 or new content for every row in a job file",
+                "is absent, and so is CloudCustomData: there is nothing to change; give one of them in the list, or new \
+                 content for every row in a job file",
             ));
         }
         let bytes = edit.content_bytes();

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod edit;
+pub mod input;
 pub mod ledger;
 pub mod pace;
 pub mod report;

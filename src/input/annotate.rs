@@ -1,0 +1,137 @@
+//! Copies rows of a list with what became of them, as a list that can be read again.
+
+use std::io::{self, Write};
+
+use serde_json::value::RawValue;
+
+use super::jsonl::JsonlReader;
+use super::mapping::is_own_remark;
+use super::rows::{CsvList, List};
+use super::{Input, InputError, Mapping, Row};
+
+/// What became of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The service's code, where it gave one (`_code`).
+    pub code: Option<i64>,
+    /// What that means and what to do (`_meaning`).
+    pub meaning: String,
+    /// How many times the edit was sent (`_attempts`).
+    pub attempts: u32,
+}
+
+/// The columns that are added; what an earlier copy holds in them is taken off.
+const REMARKS: [&str; 4] = ["_code", "_meaning", "_attempts", "_line"];
+
+/// The copy could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AnnotateError<E: std::error::Error + 'static> {
+    /// The list cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// What became of a row cannot be told.
+    #[error(transparent)]
+    Note(E),
+    /// The copy cannot be written.
+    #[error("cannot write the copy of the rows")]
+    Write(#[source] io::Error),
+}
+
+impl Input {
+    /// Copies the rows that `note` has something to say about, in order, with the list's own columns as they are and
+    /// `_code`, `_meaning`, `_attempts` and `_line` behind them; other columns that begin with `_` are left out. So the
+    /// copy is a list as well. The header of a CSV list is written even if no row is. Rows whose columns
+    /// cannot be told apart (a wrong number of cells, no JSON) are passed over. Gives the number of rows written.
+    ///
+    /// # Errors
+    /// When the list cannot be read, `note` fails, or the copy cannot be written.
+    pub fn annotate<E: std::error::Error + 'static>(
+        &self,
+        mapping: &Mapping,
+        out: impl Write,
+        mut note: impl FnMut(&Row) -> Result<Option<Note>, E>,
+    ) -> Result<u64, AnnotateError<E>> {
+        let mut rows = self.rows(mapping)?;
+        let mut copy = Copy::begin(&rows.list, out).map_err(AnnotateError::Write)?;
+        let mut written = 0;
+        while let Some(row) = rows.next() {
+            let row = row?;
+            if let Some(note) = note(&row).map_err(AnnotateError::Note)? {
+                written += u64::from(copy.row(&rows.list, row.line, &note).map_err(AnnotateError::Write)?);
+            }
+        }
+        copy.end().map_err(AnnotateError::Write)?;
+        Ok(written)
+    }
+}
+
+/// Writes the copy, in the list's own format.
+enum Copy<W: Write> {
+    Csv {
+        out: Box<csv::Writer<W>>,
+        /// The columns that are the list's own.
+        own: Vec<usize>,
+    },
+    Jsonl {
+        out: io::BufWriter<W>,
+    },
+}
+
+impl<W: Write> Copy<W> {
+    fn begin(list: &List, out: W) -> io::Result<Self> {
+        match list {
+            List::Csv(list) => {
+                let names = &list.header.names;
+                let own: Vec<usize> = (0..names.len()).filter(|&index| !is_own_remark(names[index].trim())).collect();
+                let mut out = Box::new(csv::Writer::from_writer(out));
+                out.write_record(own.iter().map(|&index| names[index].as_str()).chain(REMARKS))?;
+                Ok(Copy::Csv { out, own })
+            }
+            List::Jsonl(_) => Ok(Copy::Jsonl { out: io::BufWriter::new(out) }),
+        }
+    }
+
+    /// Whether the row just read could be written.
+    fn row(&mut self, list: &List, line: u64, note: &Note) -> io::Result<bool> {
+        match (self, list) {
+            (Copy::Csv { out, own }, List::Csv(list)) => csv_row(out, own, list, line, note),
+            (Copy::Jsonl { out }, List::Jsonl(list)) => jsonl_row(out, list, line, note),
+            (Copy::Csv { .. }, List::Jsonl(_)) | (Copy::Jsonl { .. }, List::Csv(_)) => Ok(false),
+        }
+    }
+
+    fn end(self) -> io::Result<()> {
+        match self {
+            Copy::Csv { mut out, .. } => out.flush(),
+            Copy::Jsonl { mut out } => out.flush(),
+        }
+    }
+}
+
+fn csv_row<W: Write>(
+    out: &mut csv::Writer<W>,
+    own: &[usize],
+    list: &CsvList,
+    line: u64,
+    note: &Note,
+) -> io::Result<bool> {
+    let Some(row) = list.row() else { return Ok(false) };
+    let code = note.code.map(|code| code.to_string()).unwrap_or_default();
+    let (attempts, line) = (note.attempts.to_string(), line.to_string());
+    let remarks = [code.as_str(), &note.meaning, &attempts, &line];
+    out.write_record(own.iter().map(|&index| row.cell(index)).chain(remarks))?;
+    Ok(true)
+}
+
+fn jsonl_row(out: &mut impl Write, list: &JsonlReader, line: u64, note: &Note) -> io::Result<bool> {
+    let Some(row) = list.row() else { return Ok(false) };
+    out.write_all(b"{")?;
+    for (name, json) in row.0.iter().filter(|(name, _)| !is_own_remark(name)) {
+        write!(out, "{}:{},", serde_json::Value::from(name.as_ref()), RawValue::get(json))?;
+    }
+    let remarks: [serde_json::Value; 4] =
+        [note.code.into(), note.meaning.as_str().into(), note.attempts.into(), line.into()];
+    let remarks: Vec<String> = REMARKS.iter().zip(remarks).map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    writeln!(out, "{}}}", remarks.join(","))?;
+    Ok(true)
+}

@@ -1,0 +1,222 @@
+//! The header of a CSV list: which column is where, or what keeps the list from being read.
+
+use std::fmt;
+
+use super::csv::Record;
+use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, given_twice};
+use super::problem::{Name, names};
+use super::template::Part;
+use super::{COLUMNS_MAX, Format};
+use crate::edit::Field;
+
+/// Where everything is in a row: found once, used for each.
+#[derive(Debug)]
+pub(super) struct Header {
+    /// The names as the list writes them.
+    pub(super) names: Vec<String>,
+    /// The column of each field, in the order of [`Field::ALL`].
+    pub(super) fields: [Option<usize>; 5],
+    /// What the list calls each field, or should.
+    pub(super) field_names: [String; 5],
+    /// The columns that templates name.
+    pub(super) template_columns: Vec<(String, usize)>,
+}
+
+/// What is wrong with a header.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// No line at all.
+    #[error("the list is empty; its first line must name the columns (from_account,to_account,msg_key, …)")]
+    Empty,
+    /// Other bytes than text.
+    #[error("the header is not UTF-8; save the list as UTF-8 (in Excel: \"CSV UTF-8\")")]
+    NotUtf8,
+    /// The header has no end.
+    #[error("a quote was left open in the header")]
+    QuoteLeftOpen,
+    /// Out of all proportion.
+    #[error("the header has {found} columns; {COLUMNS_MAX} are read at most")]
+    TooManyColumns {
+        /// So many.
+        found: usize,
+    },
+    /// The same name twice.
+    #[error("two columns are named {}; rename one or take it away", Name(name))]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+    /// Two names for one field.
+    #[error("the columns {} and {} both give {}; list one of them in [input] ignore", Name(first), Name(second), field.column_name())]
+    SameField {
+        /// The first column.
+        first: String,
+        /// The second column.
+        second: String,
+        /// What both give.
+        field: Field,
+    },
+    /// Needed columns are not there.
+    #[error("there is no column {}; {hint}", names(missing.iter().map(String::as_str)))]
+    Missing {
+        /// The names they should have.
+        missing: Vec<String>,
+        /// What the line is, then.
+        hint: MissingHint,
+    },
+    /// Columns that nobody knows.
+    #[error("nothing is known of the column {}; {UNKNOWN_ADVICE}", names(columns.iter().map(String::as_str)))]
+    Unknown {
+        /// All of them.
+        columns: Vec<String>,
+    },
+    /// A template names a column that is not there.
+    #[error("{part} needs the column {}, and the header has: {}", Name(column), names(found.iter().map(String::as_str)))]
+    NoTemplateColumn {
+        /// Whose template.
+        part: Part,
+        /// The column.
+        column: String,
+        /// The columns there are.
+        found: Vec<String>,
+    },
+    /// The list and the job both give content.
+    #[error("the column {} {}", Name(column), given_twice(*part))]
+    GivenTwice {
+        /// The list's column.
+        column: String,
+        /// The job's content.
+        part: Part,
+    },
+    /// Neither the list nor the job gives content.
+    #[error(
+        "there is nothing to change: the list has neither a msg_body nor a cloud_custom_data column; add one, or give new \
+         content for every row in a job file ([content])"
+    )]
+    NothingToChange,
+}
+
+/// What a line without the needed columns seems to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MissingHint {
+    /// A header with these other names.
+    Found(Vec<String>),
+    /// The first row of data. It is not shown: it may be message text.
+    Data,
+    /// A header whose columns are separated by this character.
+    Separator(char),
+}
+
+impl fmt::Display for MissingHint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MissingHint::Found(found) => write!(
+                f,
+                "the header has: {}. Rename the columns, or map the list's own names in the job file ([input.columns])",
+                names(found.iter().map(String::as_str))
+            ),
+            MissingHint::Data => f.write_str(
+                "this line looks like data, and the first line must name the columns (from_account,to_account,msg_key, …)",
+            ),
+            MissingHint::Separator(separator) => {
+                write!(f, "the columns seem to be separated by {separator:?}; save the list with commas")
+            }
+        }
+    }
+}
+
+impl Header {
+    pub(super) fn new(record: Record<'_>, mapping: &Mapping) -> Result<Header, HeaderError> {
+        let names: Vec<String> = record.cells().map(str::to_owned).collect();
+        let columns: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
+        let fields = place_fields(&columns, mapping)?;
+        check_required(&columns, &fields, mapping)?;
+        check_known(&columns, mapping)?;
+        check_content(&columns, &fields, mapping)?;
+        let template_columns = place_template_columns(&columns, mapping)?;
+        let field_names = Field::ALL.map(|field| match fields[field as usize] {
+            Some(index) => columns[index].clone(),
+            None => mapping.expected_name(field, Format::Csv).to_owned(),
+        });
+        Ok(Header { names, fields, field_names, template_columns })
+    }
+}
+
+fn place_fields(columns: &[String], mapping: &Mapping) -> Result<[Option<usize>; 5], HeaderError> {
+    let mut fields: [Option<usize>; 5] = [None; 5];
+    for (index, column) in columns.iter().enumerate() {
+        let Role::Field(field) = mapping.role(column) else { continue };
+        if let Some(first) = fields[field as usize].replace(index).map(|first| &columns[first]) {
+            return Err(if first == column {
+                HeaderError::Duplicate { name: column.clone() }
+            } else {
+                HeaderError::SameField { first: first.clone(), second: column.clone(), field }
+            });
+        }
+    }
+    Ok(fields)
+}
+
+fn check_required(columns: &[String], fields: &[Option<usize>; 5], mapping: &Mapping) -> Result<(), HeaderError> {
+    let missing: Vec<String> = [Field::FromAccount, Field::ToAccount, Field::MsgKey]
+        .into_iter()
+        .filter(|&field| fields[field as usize].is_none())
+        .map(|field| mapping.expected_name(field, Format::Csv).to_owned())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let hint = if columns.iter().any(|cell| looks_like_data(cell)) {
+        MissingHint::Data
+    } else if let (1, Some(separator)) = (columns.len(), columns[0].chars().find(|c| matches!(c, ';' | '\t' | '|'))) {
+        MissingHint::Separator(separator)
+    } else {
+        MissingHint::Found(columns.to_vec())
+    };
+    Err(HeaderError::Missing { missing, hint })
+}
+
+/// A message's key, or JSON: each row has the one or the other, and no header has.
+fn looks_like_data(cell: &str) -> bool {
+    let key = cell.contains(|c: char| c.is_ascii_digit()) && cell.chars().all(|c| c.is_ascii_digit() || c == '_');
+    key || cell.starts_with(['[', '{'])
+}
+
+fn check_known(columns: &[String], mapping: &Mapping) -> Result<(), HeaderError> {
+    let unknown: Vec<String> = columns.iter().filter(|column| mapping.role(column) == Role::Unknown).cloned().collect();
+    if !unknown.is_empty() {
+        return Err(HeaderError::Unknown { columns: unknown });
+    }
+    // Columns that are not read may repeat each other, unless a template names them.
+    for (_, name) in mapping.content().columns() {
+        if columns.iter().filter(|column| *column == name).count() > 1 {
+            return Err(HeaderError::Duplicate { name: name.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+fn check_content(columns: &[String], fields: &[Option<usize>; 5], mapping: &Mapping) -> Result<(), HeaderError> {
+    let mut given = false;
+    for field in [Field::MsgBody, Field::CloudCustomData] {
+        match (fields[field as usize], mapping.content().part_for(field)) {
+            (Some(index), Some(part)) => {
+                return Err(HeaderError::GivenTwice { column: columns[index].clone(), part });
+            }
+            (Some(_), None) | (None, Some(_)) => given = true,
+            (None, None) => {}
+        }
+    }
+    if given { Ok(()) } else { Err(HeaderError::NothingToChange) }
+}
+
+fn place_template_columns(columns: &[String], mapping: &Mapping) -> Result<Vec<(String, usize)>, HeaderError> {
+    let mut placed = Vec::new();
+    for (part, name) in mapping.content().columns() {
+        let Some(index) = columns.iter().position(|column| column == name) else {
+            return Err(HeaderError::NoTemplateColumn { part, column: name.to_owned(), found: columns.to_vec() });
+        };
+        placed.push((name.to_owned(), index));
+    }
+    Ok(placed)
+}

@@ -1,0 +1,269 @@
+//! JSON Lines: each line an object, the service's request body. What `MsgBody` holds is passed on as it was written.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::{self, BufRead, Read as _};
+
+use minijinja::Value;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::maker::{EditMaker, Fields};
+use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, given_twice};
+use super::problem::Problem;
+use super::rows::{ListError, Read};
+use super::{COLUMNS_MAX, Format, ROW_BYTES_MAX};
+use crate::edit::{Edit, Field};
+
+/// Reads lines one after the other into the same buffer.
+pub(super) struct JsonlReader {
+    row: Vec<u8>,
+    line: u64,
+}
+
+impl JsonlReader {
+    pub(super) fn new() -> JsonlReader {
+        JsonlReader { row: Vec::new(), line: 0 }
+    }
+
+    /// The line that reading has come to.
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// The members of the row just read, where it is an object.
+    pub(super) fn row(&self) -> Option<Members<'_>> {
+        members(&self.row).ok()
+    }
+
+    pub(super) fn read(&mut self, text: &mut impl BufRead, maker: &mut EditMaker) -> Result<Option<Read>, ListError> {
+        loop {
+            let whole = match self.read_line(text)? {
+                Line::End => return Ok(None),
+                Line::Whole => true,
+                Line::TooLong => false,
+            };
+            if whole && self.row.trim_ascii().is_empty() {
+                continue;
+            }
+            let edit = if whole {
+                edit(self.line, &self.row, maker)
+            } else {
+                let what = format!("the line is longer than {ROW_BYTES_MAX} bytes, many times what a message can hold");
+                Err(vec![Problem { line: self.line, column: None, what }])
+            };
+            return Ok(Some((self.line, edit)));
+        }
+    }
+
+    /// Of a line that is too long nothing is kept; the next one is found all the same.
+    fn read_line(&mut self, text: &mut impl BufRead) -> io::Result<Line> {
+        self.row.clear();
+        let read = text.take(ROW_BYTES_MAX as u64 + 1).read_until(b'\n', &mut self.row)?;
+        if read == 0 {
+            return Ok(Line::End);
+        }
+        self.line += 1;
+        if read <= ROW_BYTES_MAX || self.row.ends_with(b"\n") {
+            return Ok(Line::Whole);
+        }
+        self.row.clear();
+        text.skip_until(b'\n')?;
+        Ok(Line::TooLong)
+    }
+}
+
+enum Line {
+    Whole,
+    TooLong,
+    End,
+}
+
+fn edit(line: u64, row: &[u8], maker: &mut EditMaker) -> Result<Edit, Vec<Problem>> {
+    let members = members(row).map_err(|what| vec![Problem { line, column: None, what }])?;
+    let mapping = maker.mapping().clone();
+    let fields = fields(line, &members, &mapping)?;
+    let lookup = |name: &str| match members.0.iter().find(|(member, _)| member == name) {
+        Some((_, json)) => template_value(json),
+        None => Ok(None),
+    };
+    maker.make(fields, &lookup)
+}
+
+/// The members of one line's object, in order.
+pub(super) struct Members<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
+
+fn members(row: &[u8]) -> Result<Members<'_>, String> {
+    let row = std::str::from_utf8(row).map_err(|_| "the line is not UTF-8; save the list as UTF-8".to_owned())?;
+    let row = row.trim_ascii();
+    if !row.starts_with('{') {
+        let found = kind_of(row).unwrap_or("other text");
+        return Err(format!("must be a JSON object, not {found}; JSON Lines has one whole object on each line"));
+    }
+    serde_json::from_str(row).map_err(|error| {
+        // The place within the line is all that its "line 1" can tell.
+        let text = error.to_string();
+        let what = text.split(" at line ").next().unwrap_or("broken");
+        format!(
+            "is not JSON: {what} (at byte {} of the object); JSON Lines has one whole object on each line",
+            error.column()
+        )
+    })
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::with_capacity(8);
+                while let Some((name, value)) = map.next_entry::<MemberName<'de>, &'de RawValue>()? {
+                    if members.len() == COLUMNS_MAX {
+                        return Err(A::Error::custom(format_args!("more than {COLUMNS_MAX} members")));
+                    }
+                    members.push((name.0, value));
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+/// Borrowed from the line wherever it is written without escapes.
+#[derive(serde::Deserialize)]
+struct MemberName<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Sorts the members into the fields of an edit, or tells everything that is wrong with them.
+fn fields<'a>(line: u64, members: &'a Members<'a>, mapping: &'a Mapping) -> Result<Fields<'a>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut problem = |name: &str, what: String| problems.push(Problem { line, column: Some(name.to_owned()), what });
+    let mut values: [Option<Cow<'a, str>>; 5] = Default::default();
+    let mut names: [Option<&'a str>; 5] = [None; 5];
+    for (index, (name, json)) in members.0.iter().enumerate() {
+        let name = name.as_ref();
+        if members.0[..index].iter().any(|(earlier, _)| earlier == name) {
+            problem(name, "stands twice in this object; each may stand once".to_owned());
+            continue;
+        }
+        let field = match mapping.role(name) {
+            Role::Field(field) => field,
+            Role::Allowed => continue,
+            Role::Unknown => {
+                problem(name, format!("is not a field of an edit; {UNKNOWN_ADVICE}"));
+                continue;
+            }
+        };
+        if let Some(first) = names[field as usize].replace(name) {
+            problem(name, format!("gives {} a second time, after {first:?}", field.service_name()));
+        } else if let Some(part) = mapping.content().part_for(field) {
+            problem(name, given_twice(part));
+        } else {
+            match field_text(field, json) {
+                Ok(text) => values[field as usize] = Some(text),
+                Err(what) => problem(name, what),
+            }
+        }
+    }
+    for field in [Field::FromAccount, Field::ToAccount, Field::MsgKey] {
+        if names[field as usize].is_none() {
+            problem(
+                mapping.expected_name(field, Format::Jsonl),
+                "is missing; every edit must name its message".to_owned(),
+            );
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let names =
+        Field::ALL.map(|field| names[field as usize].unwrap_or_else(|| mapping.expected_name(field, Format::Jsonl)));
+    Ok(Fields { line, values, names })
+}
+
+/// The text of a string field, or the elements' JSON text as it stands.
+fn field_text(field: Field, json: &RawValue) -> Result<Cow<'_, str>, String> {
+    let found = kind_of(json.get()).unwrap_or("other text");
+    let is_string = found == "a string";
+    match field {
+        Field::MsgBody | Field::CloudCustomData if found == "null" => Err(NULL.to_owned()),
+        Field::MsgBody if is_string => Err("is a string that holds JSON, as some exporters write it; it must be the \
+                                            JSON array itself"
+            .to_owned()),
+        Field::MsgBody => Ok(Cow::Borrowed(json.get())),
+        Field::CloudCustomData if !is_string => {
+            Err(format!("must be a string, not {found}; custom data that is JSON goes in as a string that holds it"))
+        }
+        Field::FromAccount | Field::ToAccount | Field::MsgKey if !is_string => {
+            Err(format!("must be a string, not {found}"))
+        }
+        Field::FromAccount | Field::ToAccount | Field::MsgKey | Field::CloudCustomData => {
+            let text: MemberName<'_> =
+                serde_json::from_str(json.get()).map_err(|_| "is a string with a broken escape in it".to_owned())?;
+            Ok(text.0)
+        }
+    }
+}
+
+const NULL: &str = "is null; to leave it as it is leave the member out, and \"\" clears CloudCustomData";
+
+/// What a JSON text is, by its first character.
+fn kind_of(json: &str) -> Option<&'static str> {
+    Some(match json.trim_ascii_start().bytes().next()? {
+        b'{' => "an object",
+        b'[' => "an array",
+        b'"' => "a string",
+        b'n' => "null",
+        b't' | b'f' => "a boolean",
+        b'-' | b'0'..=b'9' => "a number",
+        _ => return None,
+    })
+}
+
+/// A member as templates see it. `null` is as good as absent.
+fn template_value(json: &RawValue) -> Result<Option<Value>, String> {
+    let value =
+        serde_json::from_str(json.get()).map_err(|_| "is JSON that cannot be read into a template".to_owned())?;
+    match value {
+        serde_json::Value::Null => Ok(None),
+        value => to_template(value).map(Some),
+    }
+}
+
+fn to_template(value: serde_json::Value) -> Result<Value, String> {
+    Ok(match value {
+        serde_json::Value::Null => Value::from(()),
+        serde_json::Value::Bool(value) => Value::from(value),
+        serde_json::Value::String(text) => Value::from(text),
+        serde_json::Value::Number(number) => template_number(&number.to_string())?,
+        serde_json::Value::Array(items) => items.into_iter().map(to_template).collect::<Result<Vec<_>, _>>()?.into(),
+        serde_json::Value::Object(members) => Value::from_pairs(
+            members
+                .into_iter()
+                .map(|(name, value)| Ok((name, to_template(value)?)))
+                .collect::<Result<Vec<_>, String>>()?,
+        ),
+    })
+}
+
+/// A number that would come out of the template as another one is refused: the edit could not be undone.
+fn template_number(written: &str) -> Result<Value, String> {
+    /// An f64 keeps every decimal number of so many digits.
+    const DIGITS_MAX: usize = 15;
+    if let Ok(whole) = written.parse::<i128>() {
+        return Ok(Value::from(whole));
+    }
+    let digits = written.split(['e', 'E']).next().unwrap_or("").bytes().filter(u8::is_ascii_digit).count();
+    match written.parse::<f64>() {
+        Ok(number) if number.is_normal() && digits <= DIGITS_MAX => Ok(Value::from(number)),
+        Ok(_) | Err(_) => Err("is a number with more digits than a template keeps; write it as a string".to_owned()),
+    }
+}

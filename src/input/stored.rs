@@ -1,0 +1,147 @@
+//! The bytes of a list as they lie on disk: one handle, a fingerprint that tells a change, a digest taken while reading.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use sha2::{Digest, Sha256};
+
+use super::InputError;
+
+/// A list on disk. The handle is kept: a file that is put in the place of this one later does not matter to us.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    name: Arc<str>,
+    file: Arc<File>,
+    fingerprint: Fingerprint,
+    gzip: bool,
+}
+
+/// What tells that a file was written to. (It is always the same file: the handle stays open.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Fingerprint {
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Fingerprint {
+    fn of(file: &File) -> io::Result<Fingerprint> {
+        let metadata = file.metadata()?;
+        Ok(Fingerprint { bytes: metadata.len(), modified: metadata.modified().ok() })
+    }
+}
+
+impl Stored {
+    pub(super) fn new(name: String, file: File) -> io::Result<Stored> {
+        let fingerprint = Fingerprint::of(&file)?;
+        let mut magic = Vec::new();
+        StoredReader::new(Arc::new(file.try_clone()?)).take(2).read_to_end(&mut magic)?;
+        Ok(Stored { name: name.into(), file: Arc::new(file), fingerprint, gzip: magic == [0x1f, 0x8b] })
+    }
+
+    /// Copies a stream of at most `bytes_max` bytes into a temporary file.
+    pub(super) fn spool(name: String, reader: impl Read, bytes_max: u64) -> Result<Stored, InputError> {
+        let failed = |source| InputError::Spool { name: name.clone(), source };
+        // Without a name from the start, so nothing is left behind however this process ends.
+        let mut file = tempfile::tempfile().map_err(failed)?;
+        let copied = io::copy(&mut reader.take(bytes_max.saturating_add(1)), &mut file).map_err(failed)?;
+        if copied > bytes_max {
+            return Err(InputError::SpoolTooLong { name });
+        }
+        file.flush().and_then(|()| file.rewind()).map_err(failed)?;
+        Stored::new(name.clone(), file).map_err(failed)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.fingerprint.bytes
+    }
+
+    /// Whether the bytes are packed.
+    pub(super) fn gzip(&self) -> bool {
+        self.gzip
+    }
+
+    pub(super) fn reader(&self) -> StoredReader {
+        StoredReader::new(Arc::clone(&self.file))
+    }
+
+    /// Fails when the file was written to since it was opened.
+    pub(super) fn check_unchanged(&self) -> Result<(), InputError> {
+        match Fingerprint::of(&self.file) {
+            Ok(now) if now == self.fingerprint => Ok(()),
+            Ok(_) | Err(_) => Err(InputError::Changed { name: self.name.to_string() }),
+        }
+    }
+}
+
+/// Reads the stored bytes from the top, with a position of its own, and hashes them on the way.
+pub(super) struct StoredReader {
+    file: Arc<File>,
+    offset: u64,
+    hash: Sha256,
+    ended: bool,
+}
+
+impl StoredReader {
+    fn new(file: Arc<File>) -> StoredReader {
+        StoredReader { file, offset: 0, hash: Sha256::new(), ended: false }
+    }
+
+    /// Bytes read so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.offset
+    }
+
+    /// The digest of the whole file, once its end was seen.
+    pub(super) fn sha256(&self) -> Option<[u8; 32]> {
+        self.ended.then(|| self.hash.clone().finalize().into())
+    }
+}
+
+impl Read for StoredReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = read_at(&self.file, buffer, self.offset)?;
+        self.hash.update(&buffer[..read]);
+        self.offset += read as u64;
+        self.ended |= read == 0 && !buffer.is_empty();
+        Ok(read)
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_without_an_end_is_cut_off_by_its_bound() {
+        let error = Stored::spool("x".into(), io::repeat(b'a'), 1_000).unwrap_err();
+        assert!(matches!(error, InputError::SpoolTooLong { .. }));
+        assert_eq!(Stored::spool("x".into(), io::repeat(b'a').take(1_000), 1_000).unwrap().bytes(), 1_000);
+    }
+
+    #[test]
+    fn the_digest_is_of_the_bytes_and_comes_with_the_end() {
+        let stored = Stored::spool("x".into(), &b"abc"[..], 10).unwrap();
+        let mut reader = stored.reader();
+        assert_eq!(reader.sha256(), None);
+        io::copy(&mut reader, &mut io::sink()).unwrap();
+        // The first and the last bytes of the digest that the standard gives for "abc".
+        let digest = reader.sha256().unwrap();
+        assert_eq!((&digest[..4], &digest[28..]), (&[0xba, 0x78, 0x16, 0xbf][..], &[0xf2, 0x00, 0x15, 0xad][..]));
+    }
+}

@@ -1,0 +1,322 @@
+//! New content from the job: templates, filled in from each row's columns.
+//!
+//! A template that names no column is rendered and checked once, and shared by every row.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value};
+use serde::Deserialize;
+
+use super::mapping::MappingError;
+use crate::edit::{CONTENT_BYTES_MAX, Field, MsgBody};
+
+/// Bytes of rendered text at most: five times the content that the service takes, so that white space in a template of
+/// JSON does not matter. A loop in a template would otherwise fill the memory.
+const RENDERED_BYTES_MAX: usize = 64 * 1024;
+
+/// The job file's `[content]`: new content for every row, as templates over the row's columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContentSpec {
+    /// Plain text: the message becomes one text element.
+    pub text: Option<String>,
+    /// The JSON array of message elements. What is inserted is escaped for the inside of a JSON string; `| tojson` inserts whole JSON.
+    pub msg_body: Option<String>,
+    /// Custom data, as plain text. Empty text clears the field.
+    pub cloud_custom_data: Option<String>,
+}
+
+/// One entry of the job file's `[content]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `text`
+    Text,
+    /// `msg_body`
+    MsgBody,
+    /// `cloud_custom_data`
+    CloudCustomData,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Part::Text => "text",
+            Part::MsgBody => "msg_body",
+            Part::CloudCustomData => "cloud_custom_data",
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the job's [content] {}", self.name())
+    }
+}
+
+/// Looks a column of the row up: its value, `None` where it is absent, or why it cannot be used.
+pub(super) type Lookup<'a> = dyn Fn(&str) -> Result<Option<Value>, String> + 'a;
+
+/// The job's content, compiled.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    pub(super) body: Option<Made<Arc<MsgBody>>>,
+    pub(super) data: Option<Made<Arc<str>>>,
+}
+
+/// One part of the content.
+#[derive(Debug)]
+pub(super) enum Made<T> {
+    /// The same for every row: made and checked once.
+    Once(Part, T),
+    /// Made for each row.
+    PerRow(Box<RowTemplate>),
+}
+
+impl<T> Made<T> {
+    pub(super) fn part(&self) -> Part {
+        match self {
+            Made::Once(part, _) => *part,
+            Made::PerRow(template) => template.part,
+        }
+    }
+
+    fn columns(&self) -> &[String] {
+        match self {
+            Made::Once(..) => &[],
+            Made::PerRow(template) => &template.columns,
+        }
+    }
+}
+
+impl Content {
+    pub(super) fn new(spec: &ContentSpec) -> Result<Content, MappingError> {
+        let body = match (&spec.text, &spec.msg_body) {
+            (Some(_), Some(_)) => return Err(MappingError::TextAndMsgBody),
+            (Some(source), None) => Some(made(Part::Text, source, |text| Ok(Arc::new(MsgBody::of_text(text))))?),
+            (None, Some(source)) => Some(made(Part::MsgBody, source, |json| {
+                MsgBody::parse(json).map(Arc::new).map_err(|findings| {
+                    findings.into_iter().map(|finding| finding.what).collect::<Vec<_>>().join("; and ")
+                })
+            })?),
+            (None, None) => None,
+        };
+        let data = match &spec.cloud_custom_data {
+            Some(source) => Some(made(Part::CloudCustomData, source, |text| Ok(Arc::from(text)))?),
+            None => None,
+        };
+        let content = Content { body, data };
+        content.check_size()?;
+        Ok(content)
+    }
+
+    /// Content that is the same for every row and too long for each of them is told once.
+    fn check_size(&self) -> Result<(), MappingError> {
+        let body = match &self.body {
+            Some(Made::Once(part, body)) => Some((*part, body.text().len())),
+            Some(Made::PerRow(_)) | None => None,
+        };
+        let data = match &self.data {
+            Some(Made::Once(part, data)) => Some((*part, data.len())),
+            Some(Made::PerRow(_)) | None => None,
+        };
+        for (part, bytes) in [body, data].into_iter().flatten() {
+            if bytes > CONTENT_BYTES_MAX {
+                let what = format!("makes {bytes} bytes of new content; the service takes {CONTENT_BYTES_MAX} at most");
+                return Err(MappingError::Content { part, what });
+            }
+        }
+        Ok(())
+    }
+
+    /// The part that gives this field its content.
+    pub(super) fn part_for(&self, field: Field) -> Option<Part> {
+        match field {
+            Field::FromAccount | Field::ToAccount | Field::MsgKey => None,
+            Field::MsgBody => self.body.as_ref().map(Made::part),
+            Field::CloudCustomData => self.data.as_ref().map(Made::part),
+        }
+    }
+
+    /// The columns that templates name, each with the part that names it.
+    pub(super) fn columns(&self) -> impl Iterator<Item = (Part, &str)> {
+        let body = self.body.iter().flat_map(|made| made.columns().iter().map(|name| (made.part(), name.as_str())));
+        let data = self.data.iter().flat_map(|made| made.columns().iter().map(|name| (made.part(), name.as_str())));
+        body.chain(data)
+    }
+}
+
+fn made<T>(part: Part, source: &str, check: impl FnOnce(&str) -> Result<T, String>) -> Result<Made<T>, MappingError> {
+    let template =
+        RowTemplate::compile(part, source).map_err(|source| MappingError::Template { part, source: source.into() })?;
+    if !template.columns.is_empty() {
+        return Ok(Made::PerRow(Box::new(template)));
+    }
+    let text = template
+        .render_with(Value::from_pairs::<_, &str, Value>([]))
+        .map_err(|source| MappingError::Template { part, source: source.into() })?;
+    check(&text).map(|value| Made::Once(part, value)).map_err(|what| MappingError::Content { part, what })
+}
+
+/// A template that is filled in for each row.
+#[derive(Debug)]
+pub(super) struct RowTemplate {
+    part: Part,
+    /// Holds this one template, under its part's name.
+    environment: Environment<'static>,
+    columns: Vec<String>,
+}
+
+/// Why a template could not be filled in for a row.
+pub(super) struct Unfilled {
+    /// The column that is the reason, where one is.
+    pub(super) column: Option<String>,
+    pub(super) what: String,
+}
+
+impl RowTemplate {
+    fn compile(part: Part, source: &str) -> Result<RowTemplate, minijinja::Error> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        // It would keep the row's values, message text among them, in errors.
+        environment.set_debug(false);
+        match part {
+            Part::Text | Part::CloudCustomData => environment.set_auto_escape_callback(|_| AutoEscape::None),
+            Part::MsgBody => {
+                environment.set_auto_escape_callback(|_| AutoEscape::Custom("inside of a JSON string".into()));
+                environment.set_formatter(write_inside_json_string);
+            }
+        }
+        environment.add_template_owned(part.name(), source.to_owned())?;
+        let globals: Vec<String> = environment.globals().map(|(name, _)| name.to_owned()).collect();
+        let mut columns: Vec<String> =
+            environment.get_template(part.name())?.undeclared_variables(false).into_iter().collect();
+        columns.retain(|name| !globals.contains(name));
+        columns.sort_unstable();
+        Ok(RowTemplate { part, environment, columns })
+    }
+
+    pub(super) fn part(&self) -> Part {
+        self.part
+    }
+
+    /// Fills the template in.
+    pub(super) fn render(&self, lookup: &Lookup<'_>) -> Result<String, Unfilled> {
+        let mut values = Vec::with_capacity(self.columns.len());
+        let mut absent = Vec::new();
+        for name in &self.columns {
+            match lookup(name) {
+                Ok(Some(value)) => values.push((name.as_str(), value)),
+                Ok(None) => absent.push(name.as_str()),
+                Err(what) => return Err(Unfilled { column: Some(name.clone()), what }),
+            }
+        }
+        self.render_with(Value::from_pairs(values)).map_err(|error| match absent.first() {
+            Some(name) if error.kind() == ErrorKind::UndefinedError => Unfilled {
+                column: Some((*name).to_owned()),
+                what: format!("is empty in this row, and {} needs it", self.part),
+            },
+            // The error's own detail may quote a value.
+            Some(_) | None => Unfilled {
+                column: None,
+                what: format!(
+                    "{} cannot be filled in: {} (on line {} of the template)",
+                    self.part,
+                    error.kind(),
+                    error.line().unwrap_or(1)
+                ),
+            },
+        })
+    }
+
+    fn render_with(&self, values: Value) -> Result<String, minijinja::Error> {
+        let mut out = Bounded(Vec::new());
+        self.environment.get_template(self.part.name())?.render_captured_to(values, &mut out)?;
+        String::from_utf8(out.0).map_err(|error| {
+            minijinja::Error::new(ErrorKind::WriteFailure, "the text is not UTF-8").with_source(error.utf8_error())
+        })
+    }
+}
+
+/// Escapes what is inserted for the inside of a JSON string. What is known to be JSON already (`| tojson`) stays as it is.
+fn write_inside_json_string(out: &mut Output, _: &mut State, value: &Value) -> Result<(), minijinja::Error> {
+    let text = value.to_string();
+    if value.is_safe() {
+        return Ok(out.write_str(&text)?);
+    }
+    let quoted = serde_json::Value::from(text).to_string();
+    Ok(out.write_str(quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&quoted))?)
+}
+
+/// Takes [`RENDERED_BYTES_MAX`] bytes and no more.
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > RENDERED_BYTES_MAX {
+            return Err(io::Error::other(format!("it makes more than {RENDERED_BYTES_MAX} bytes")));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(part: Part, source: &str, columns: &[(&str, &str)]) -> Result<String, String> {
+        let template = RowTemplate::compile(part, source).unwrap();
+        let columns: Vec<_> = columns.iter().map(|(k, v)| ((*k).to_owned(), Value::from(*v))).collect();
+        template
+            .render(&|name| Ok(columns.iter().find(|(column, _)| column == name).map(|(_, value)| value.clone())))
+            .map_err(|unfilled| format!("{:?} {}", unfilled.column, unfilled.what))
+    }
+
+    #[test]
+    fn what_is_inserted_into_json_cannot_break_out_of_its_string() {
+        let hostile = "\"}}],\n\\u0041 中文 🙂 <&>\u{7}";
+        let json = render(Part::MsgBody, r#"{"a": "x {{ v }} y", "b": {{ v | tojson }}}"#, &[("v", hostile)]).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["a"], format!("x {hostile} y"));
+        assert_eq!(value["b"], hostile);
+    }
+
+    #[test]
+    fn text_is_inserted_as_it_is() {
+        assert_eq!(render(Part::Text, "<{{ v }}>", &[("v", "a\"b&c\n")]), Ok("<a\"b&c\n>".to_owned()));
+    }
+
+    #[test]
+    fn columns_may_have_chinese_names() {
+        assert_eq!(render(Part::Text, "案件 {{ 案件号 }}", &[("案件号", "七")]), Ok("案件 七".to_owned()));
+    }
+
+    #[test]
+    fn an_absent_column_is_told_by_name_and_can_be_given_a_default() {
+        insta::assert_snapshot!(
+            render(Part::Text, "{{ case_no }}", &[]).unwrap_err(),
+            @r#"Some("case_no") is empty in this row, and the job's [content] text needs it"#
+        );
+        assert_eq!(render(Part::Text, "{{ case_no | default('none') }}", &[]), Ok("none".to_owned()));
+        assert_eq!(render(Part::Text, "{% if a is defined %}{{ a }}{% endif %}", &[]), Ok(String::new()));
+    }
+
+    #[test]
+    fn errors_do_not_quote_values() {
+        let error = render(Part::Text, "\n{{ v | round }}", &[("v", "secret")]).unwrap_err();
+        insta::assert_snapshot!(error, @"None the job's [content] text cannot be filled in: invalid operation (on line 2 of the template)");
+    }
+
+    #[test]
+    fn a_template_cannot_fill_the_memory() {
+        let source = "{% for i in range(100000) %}{{ v }}{% endfor %}";
+        let error = render(Part::Text, source, &[("v", "0123456789")]).unwrap_err();
+        assert!(error.contains("failed to write output"), "{error}");
+    }
+}

@@ -1,0 +1,115 @@
+//! From stored bytes to text: gzip unpacked as a stream, a byte-order mark taken off, what is no UTF-8 text at all refused.
+
+use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::InputError;
+use super::stored::{Stored, StoredReader};
+
+/// Bytes read at a time.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// The text of a list, from its first character.
+pub(super) struct Text(Chain<Cursor<Vec<u8>>, Decoded>);
+
+enum Decoded {
+    Plain(BufReader<StoredReader>),
+    /// Several gzip members behind each other are one text, as they are for `gzip -d`.
+    Gzip(BufReader<MultiGzDecoder<BufReader<StoredReader>>>),
+}
+
+impl Text {
+    pub(super) fn open(stored: &Stored) -> Result<Text, InputError> {
+        let stored_bytes = BufReader::with_capacity(BUFFER_BYTES, stored.reader());
+        let mut decoded = if stored.gzip() {
+            Decoded::Gzip(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(stored_bytes)))
+        } else {
+            Decoded::Plain(stored_bytes)
+        };
+        let mut head = Vec::with_capacity(4);
+        (&mut decoded).take(4).read_to_end(&mut head).map_err(|error| read_error(stored, 1, error))?;
+        let name = || stored.name().to_owned();
+        match head.as_slice() {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => Err(InputError::Utf16 { name: name() }),
+            b"PK\x03\x04" => Err(InputError::Workbook { name: name() }),
+            [0xef, 0xbb, 0xbf, rest @ ..] => Ok(Text(Cursor::new(rest.to_vec()).chain(decoded))),
+            _ => Ok(Text(Cursor::new(head).chain(decoded))),
+        }
+    }
+
+    fn stored_reader(&self) -> &StoredReader {
+        match self.0.get_ref().1 {
+            Decoded::Plain(reader) => reader.get_ref(),
+            Decoded::Gzip(reader) => reader.get_ref().get_ref().get_ref(),
+        }
+    }
+
+    /// Stored bytes read so far.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        self.stored_reader().bytes()
+    }
+
+    /// The digest of the stored bytes, once their end was seen.
+    pub(super) fn sha256(&self) -> Option<[u8; 32]> {
+        self.stored_reader().sha256()
+    }
+}
+
+/// What a failed read means for the list. A list that was changed under the reader says so, rather than "damaged".
+pub(super) fn read_error(stored: &Stored, line: u64, source: io::Error) -> InputError {
+    if let Err(changed) = stored.check_unchanged() {
+        return changed;
+    }
+    let name = stored.name().to_owned();
+    let damaged = matches!(
+        source.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+    );
+    if stored.gzip() && damaged {
+        InputError::Gzip { name, line, source }
+    } else {
+        InputError::Read { name, line, source }
+    }
+}
+
+impl Read for Text {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl BufRead for Text {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.0.fill_buf()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.0.consume(bytes);
+    }
+}
+
+impl Read for Decoded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Decoded::Plain(reader) => reader.read(buffer),
+            Decoded::Gzip(reader) => reader.read(buffer),
+        }
+    }
+}
+
+impl BufRead for Decoded {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self {
+            Decoded::Plain(reader) => reader.fill_buf(),
+            Decoded::Gzip(reader) => reader.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        match self {
+            Decoded::Plain(reader) => reader.consume(bytes),
+            Decoded::Gzip(reader) => reader.consume(bytes),
+        }
+    }
+}
