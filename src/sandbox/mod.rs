@@ -1,1 +1,182 @@
-//! A local stand-in for the service.
+//! A local stand-in for the service: a real HTTP server on this machine that checks, answers and fails as the service
+//! is documented to do. For the first-run demo, for rehearsals of a real list, and for the tests.
+//!
+//! A request comes in by `server`, which asks [`access`] who calls and [`request`] what for. What it does is up to
+//! [`state`]: the [`traffic`] so far says whether the cap lets it through, the [`model`] holds the messages (and
+//! [`history`] reads them back), and [`faults`] say whether anything goes wrong. Every message that is asked for
+//! exists, so any list can be rehearsed; nothing leaves this machine.
+
+pub mod access;
+pub mod faults;
+pub mod history;
+pub mod model;
+pub mod request;
+mod server;
+pub mod state;
+pub mod traffic;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use self::access::Access;
+pub use self::faults::Faults;
+use self::server::Shared;
+use self::state::State;
+pub use self::state::Stats;
+use crate::edit::MessageId;
+
+/// The app that the sandbox knows, unless it is told another.
+pub const SDKAPPID: u64 = 1_400_000_000;
+/// The app's admin account.
+pub const IDENTIFIER: &str = "administrator";
+/// The app's key: a secret of nothing, so it may stand here and in every printed example.
+pub const SECRET_KEY: &str = "sandbox-key-the-secret-of-nothing";
+/// Requests a second that the service lets through to each API.
+pub const RATE: u32 = 200;
+
+/// How to set a sandbox up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen; a loopback address. Port 0 takes any that is free.
+    pub listen: SocketAddr,
+    /// The app that may call.
+    pub sdkappid: u64,
+    /// The app's admin account.
+    pub identifier: String,
+    /// The key its signatures are made with.
+    pub key: SecretString,
+    /// Requests in any sliding second that are let through to each API.
+    pub rate: u32,
+    /// How it misbehaves.
+    pub faults: Faults,
+    /// Decides which requests meet a fault and which messages are unknown: the same seed, the same misbehaviour.
+    pub seed: u64,
+}
+
+impl Options {
+    /// The well-known sandbox app on any free port, at the service's rate, with nothing going wrong.
+    pub fn well_known() -> Options {
+        Options {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            sdkappid: SDKAPPID,
+            identifier: IDENTIFIER.to_owned(),
+            key: SECRET_KEY.into(),
+            rate: RATE,
+            faults: Faults::none(),
+            seed: 1,
+        }
+    }
+}
+
+/// A message as the sandbox holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The elements: the JSON array, as it was received.
+    pub msg_body: String,
+    /// The custom data; `None` where there never was any.
+    pub cloud_custom_data: Option<String>,
+    /// How many edits took place.
+    pub edits: u32,
+}
+
+/// A running sandbox. Dropping it closes every connection.
+#[derive(Debug)]
+pub struct Sandbox {
+    address: SocketAddr,
+    sdkappid: u64,
+    identifier: String,
+    is_well_known: bool,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Sandbox {
+    /// Starts to listen, and to answer in the background of the current tokio runtime.
+    ///
+    /// # Errors
+    /// The address is no loopback address, or cannot be listened on.
+    pub async fn start(options: Options) -> io::Result<Sandbox> {
+        use secrecy::ExposeSecret as _;
+        let Options { listen, sdkappid, identifier, key, rate, faults, seed } = options;
+        let listener = server::listen(listen).await?;
+        let address = listener.local_addr()?;
+        let is_well_known = key.expose_secret() == SECRET_KEY;
+        let access = Access::new(sdkappid, identifier.clone(), key);
+        let shared = Arc::new(Shared::new(access, State::new(rate, faults, seed)));
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(server::serve(listener, Arc::clone(&shared), stop.clone()));
+        Ok(Sandbox { address, sdkappid, identifier, is_well_known, shared, stop, task })
+    }
+
+    /// Where it listens, with the port it got.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL to give to `--endpoint`.
+    pub fn endpoint_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The numbers so far.
+    pub fn stats(&self) -> Stats {
+        self.shared.lock().stats()
+    }
+
+    /// A message as it stands now; `None` where nobody asked for it yet.
+    pub fn message(&self, id: &MessageId) -> Option<Held> {
+        let state = self.shared.lock();
+        let message = state.messages.get(state.messages.find(id.digest())?)?;
+        Some(Held {
+            msg_body: message.msg_body().as_ref().to_owned(),
+            cloud_custom_data: message.cloud_custom_data().map(str::to_owned),
+            edits: message.edits(),
+        })
+    }
+
+    /// Changes how it misbehaves, from the next request on.
+    pub fn set_faults(&self, faults: Faults) {
+        self.shared.lock().faults = faults;
+    }
+
+    /// What to print for a person who started it: where it is, and what to type to run against it.
+    pub fn banner(&self) -> String {
+        let url = self.endpoint_url();
+        let key = if self.is_well_known { SECRET_KEY } else { "<the key it was given>" };
+        let Sandbox { sdkappid, identifier, .. } = self;
+        format!(
+            "The sandbox listens on {url}. It stands in for the service; nothing leaves this machine.\n\
+             \n\
+             In another terminal:\n\
+             \n\
+             \x20 export TIM_SDKAPPID={sdkappid}\n\
+             \x20 export TIM_IDENTIFIER={identifier}\n\
+             \x20 export TIM_SECRET_KEY={key}\n\
+             \x20 runner --endpoint {url} --input edits.csv --resume rehearsal.db\n\
+             \n\
+             What arrived:     curl {url}/sandbox/stats\n\
+             What it made:     curl {url}/sandbox/messages\n\
+             Make it stumble:  curl {url}/sandbox/faults -d 20004=2%,lost-after=1%,latency=20ms..80ms\n"
+        )
+    }
+
+    /// Stops listening and closes every connection; when this returns, no request takes effect any more.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Err(error) = (&mut self.task).await {
+            tracing::warn!(?error, "the sandbox did not end as it should");
+        }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

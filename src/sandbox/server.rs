@@ -1,0 +1,235 @@
+//! The sandbox on a socket: HTTP/1.1 in, [`State`] asked, the answer out, or no answer at all.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Either, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::access::Access;
+use super::faults::Faults;
+use super::history::Window;
+use super::request::Modify;
+use super::state::{Answer, Reply, State, refusal};
+use crate::api::endpoint::Call;
+
+/// The longest body that is read. The largest sound request is an eighth of it; the rest is refused as too long.
+const BODY_BYTES_MAX: usize = 128 * 1024;
+
+/// How many messages a listing writes before it lets requests in again.
+const LISTING_MESSAGES: usize = 500;
+
+/// How long to wait after a connection could not be accepted; most often the process has no more file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    access: Access,
+    started: Instant,
+    state: Mutex<State>,
+}
+
+type Body = Either<Full<Bytes>, Listing>;
+
+/// Why a connection is closed without an answer.
+#[derive(Debug, thiserror::Error)]
+enum Closed {
+    #[error("the answer is lost on purpose")]
+    OnPurpose,
+    #[error("the client left before its request was whole")]
+    ByClient,
+}
+
+impl Shared {
+    /// Starts the clock that arrivals are measured by.
+    pub(super) fn new(access: Access, state: State) -> Shared {
+        Shared { access, started: Instant::now(), state: Mutex::new(state) }
+    }
+
+    /// The state, for as short a time as possible.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Serves every connection until it is told to stop; when it returns, no request takes effect any more.
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(converse(stream, Arc::clone(&shared)));
+                }
+                Err(error) => {
+                    tracing::warn!(?error, "the sandbox could not accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            () = stop.cancelled() => break,
+        }
+    }
+    connections.shutdown().await;
+}
+
+async fn converse(stream: TcpStream, shared: Arc<Shared>) {
+    // Without it an answer may wait for the acknowledgement of the one before.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(?error, "no TCP_NODELAY");
+    }
+    let service = service_fn(|request| respond(&shared, request));
+    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::trace!(?error, "a connection to the sandbox ended");
+    }
+}
+
+async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Closed> {
+    let call = Call::ALL.into_iter().find(|call| call.path() == request.uri().path());
+    match (request.method(), request.uri().path(), call) {
+        (&Method::POST, _, Some(call)) => answer_call(shared, call, request).await,
+        // The service's own way of saying that the HTTP request, or what it asks for, is none of its own.
+        (_, _, Some(_)) => Ok(json(refusal(60002).1)),
+        (&Method::GET, "/sandbox/stats", None) => {
+            let stats = serde_json::to_string(&shared.lock().stats());
+            Ok(stats.map_or_else(|error| text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()), json))
+        }
+        (&Method::GET, "/sandbox/messages", None) => {
+            let listing = Listing { shared: Arc::clone(shared), next: 0 };
+            Ok(with_type(Response::new(Either::Right(listing)), "application/x-ndjson"))
+        }
+        (&Method::POST, "/sandbox/faults", None) => change_faults(shared, request).await,
+        (_, "/sandbox/stats" | "/sandbox/messages", None) => Ok(not_allowed("GET")),
+        (_, "/sandbox/faults", None) => Ok(not_allowed("POST")),
+        (_, path, None) if path.starts_with("/sandbox") => {
+            let routes = "GET /sandbox/stats, GET /sandbox/messages, POST /sandbox/faults\n";
+            Ok(text(StatusCode::NOT_FOUND, routes))
+        }
+        (_, _, None) => Ok(json(refusal(60009).1)),
+    }
+}
+
+async fn answer_call(shared: &Shared, call: Call, request: Request<Incoming>) -> Result<Response<Body>, Closed> {
+    let (head, body) = request.into_parts();
+    let body = read(body).await?;
+    let at = shared.started.elapsed();
+    let access = shared.access.check(head.uri.query().unwrap_or_default(), SystemTime::now());
+    let body = access.and_then(|()| body.ok_or(93000));
+    let Reply { answer, delay } = match call {
+        Call::ModifyC2cMsg => {
+            let asked = body.and_then(|body| Modify::parse(&body));
+            shared.lock().modify(at, asked)
+        }
+        Call::AdminGetRoamMsg => {
+            let asked = body.and_then(|body| Window::parse(&body));
+            shared.lock().read(at, asked)
+        }
+    };
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    match answer {
+        Answer::Json(body) => Ok(json(body)),
+        Answer::Html(status) => Ok(html(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY))),
+        Answer::Closed => Err(Closed::OnPurpose),
+        // hyper drops this future when the client closes the connection.
+        Answer::Silence => std::future::pending().await,
+    }
+}
+
+async fn change_faults(shared: &Shared, request: Request<Incoming>) -> Result<Response<Body>, Closed> {
+    let body = read(request.into_body()).await?.unwrap_or_default();
+    match String::from_utf8_lossy(&body).parse::<Faults>() {
+        Ok(faults) => {
+            let now = format!("{faults}\n");
+            shared.lock().faults = faults;
+            Ok(text(StatusCode::OK, now))
+        }
+        Err(error) => Ok(text(StatusCode::BAD_REQUEST, format!("{error}\n"))),
+    }
+}
+
+/// A whole body; `None` when it is longer than any sound one.
+async fn read(body: Incoming) -> Result<Option<Bytes>, Closed> {
+    match Limited::new(body, BODY_BYTES_MAX).collect().await {
+        Ok(whole) => Ok(Some(whole.to_bytes())),
+        Err(error) if error.is::<LengthLimitError>() => Ok(None),
+        Err(_) => Err(Closed::ByClient),
+    }
+}
+
+fn json(body: impl Into<Bytes>) -> Response<Body> {
+    with_type(Response::new(Either::Left(Full::new(body.into()))), "application/json")
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = with_type(Response::new(Either::Left(Full::new(body.into()))), "text/plain; charset=utf-8");
+    *response.status_mut() = status;
+    response
+}
+
+fn html(status: StatusCode) -> Response<Body> {
+    let page = format!("<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>\n");
+    let mut response = with_type(text(status, page), "text/html");
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+fn not_allowed(method: &'static str) -> Response<Body> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("use {method}\n"));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(method));
+    response
+}
+
+fn with_type(mut response: Response<Body>, content_type: &'static str) -> Response<Body> {
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// All messages as lines of JSON, written while they are sent: a listing of millions is never held whole.
+struct Listing {
+    shared: Arc<Shared>,
+    next: usize,
+}
+
+impl http_body::Body for Listing {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let mut lines = String::new();
+        self.shared.lock().messages.write_lines(self.next, LISTING_MESSAGES, &mut lines);
+        self.next += LISTING_MESSAGES;
+        Poll::Ready((!lines.is_empty()).then(|| Ok(Frame::data(lines.into()))))
+    }
+}
+
+/// Listens on a loopback address; another is refused, because whoever can reach the sandbox can change it.
+///
+/// # Errors
+/// The address is not this machine's own, or cannot be listened on.
+pub(super) async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    if !address.ip().is_loopback() {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            format!("the sandbox listens on this machine only; {} is no loopback address, 127.0.0.1 is", address.ip()),
+        ));
+    }
+    TcpListener::bind(address).await
+}

@@ -1,0 +1,266 @@
+//! All that changes while the sandbox runs, behind one lock: what a request does, and how it is answered.
+//!
+//! A request that arrived is counted, measured against the cap, checked, and only then meets a fault: so a fault
+//! never hides that the request was wrong, and a message is known as soon as a sound request named it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::faults::{Fault, Faults};
+use super::history::Window;
+use super::model::{Counts, Messages};
+use super::request::Modify;
+use super::traffic::{Answered, ApiStats, Traffic};
+use crate::api::error_code;
+
+const DONE: &str = r#"{"ActionStatus":"OK","ErrorInfo":"succeed","ErrorCode":0}"#;
+
+/// What the client gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// HTTP 200 with the service's JSON.
+    Json(Bytes),
+    /// A page of HTML with this HTTP status, which may be 200.
+    Html(u16),
+    /// Nothing: the connection is closed.
+    Closed,
+    /// Nothing at all: the connection stays open until the client leaves.
+    Silence,
+}
+
+/// An answer, and how long to wait with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// What the client gets.
+    pub answer: Answer,
+    /// How long after the request took effect.
+    pub delay: Duration,
+}
+
+/// The numbers of a sandbox so far.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Stats {
+    /// The requests to edit.
+    pub modify_c2c_msg: ApiStats,
+    /// The requests to read back.
+    pub admin_getroammsg: ApiStats,
+    /// The messages, and how often they were edited.
+    #[serde(flatten)]
+    pub messages: Counts,
+    /// How the sandbox misbehaves at the moment.
+    pub faults: String,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct State {
+    /// How it misbehaves from the next request on.
+    pub faults: Faults,
+    /// The messages.
+    pub messages: Messages,
+    seed: u64,
+    rng: fastrand::Rng,
+    modify: Traffic,
+    read: Traffic,
+}
+
+impl State {
+    /// Nothing has arrived yet; `rate` requests a second are let through to each API.
+    pub fn new(rate: u32, faults: Faults, seed: u64) -> State {
+        State {
+            faults,
+            messages: Messages::default(),
+            seed,
+            rng: fastrand::Rng::with_seed(seed),
+            modify: Traffic::new(rate),
+            read: Traffic::new(rate),
+        }
+    }
+
+    /// A request to edit, whose body was read at `at` after the start and checked to be this edit, or this code.
+    pub fn modify(&mut self, at: Duration, request: Result<Modify, i64>) -> Reply {
+        if !self.modify.arrive(at) {
+            return self.reply_to_modify(None, refusal(60007));
+        }
+        let done = request.and_then(|edit| {
+            let slot = self.find_or_make(&edit).ok_or(20026)?;
+            Ok((edit, slot))
+        });
+        let (edit, slot) = match done {
+            Ok(done) => done,
+            Err(code) => return self.reply_to_modify(None, refusal(code)),
+        };
+        let fault = self.faults.draw(&mut self.rng);
+        if fault.is_none_or(Fault::takes_effect) {
+            self.messages.edit(slot, edit.msg_body.as_deref(), edit.cloud_custom_data.as_deref());
+        }
+        self.reply_to_modify(fault, (0, Bytes::from_static(DONE.as_bytes())))
+    }
+
+    /// A request to read back, as [`State::modify`].
+    pub fn read(&mut self, at: Duration, request: Result<Window, i64>) -> Reply {
+        let (fault, answer) = if self.read.arrive(at) {
+            match request {
+                Ok(window) => (self.faults.draw(&mut self.rng), (0, self.messages.page(&window).into())),
+                Err(code) => (None, refusal(code)),
+            }
+        } else {
+            (None, refusal(60007))
+        };
+        reply(&self.faults, &mut self.rng, &mut self.read, fault, answer)
+    }
+
+    /// The numbers so far.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            modify_c2c_msg: self.modify.stats(),
+            admin_getroammsg: self.read.stats(),
+            messages: self.messages.counts(),
+            faults: self.faults.to_string(),
+        }
+    }
+
+    /// A message that was asked for before stays known, whatever share is unknown now.
+    fn find_or_make(&mut self, edit: &Modify) -> Option<u32> {
+        if let Some(slot) = self.messages.find(edit.digest) {
+            return Some(slot);
+        }
+        let hash = edit.digest.0.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte));
+        if self.faults.is_unknown(self.seed, hash) {
+            return None;
+        }
+        self.messages.make(&edit.id, edit.digest)
+    }
+
+    fn reply_to_modify(&mut self, fault: Option<Fault>, answer: (i64, Bytes)) -> Reply {
+        reply(&self.faults, &mut self.rng, &mut self.modify, fault, answer)
+    }
+}
+
+/// Counts how a request is answered, and puts the answer together: `answer`, unless a fault takes its place.
+fn reply(
+    faults: &Faults,
+    rng: &mut fastrand::Rng,
+    traffic: &mut Traffic,
+    fault: Option<Fault>,
+    (code, json): (i64, Bytes),
+) -> Reply {
+    let (answered, answer) = match fault {
+        None => (Answered::Code(code), Answer::Json(json)),
+        Some(Fault::Code(code)) => (Answered::Code(code), Answer::Json(refusal(code).1)),
+        Some(fault @ (Fault::LostBefore | Fault::LostAfter)) => (Answered::Fault(fault), Answer::Closed),
+        Some(fault @ (Fault::SilentBefore | Fault::SilentAfter)) => (Answered::Fault(fault), Answer::Silence),
+        Some(fault @ Fault::Http(status)) => (Answered::Fault(fault), Answer::Html(status)),
+        Some(fault @ Fault::Garbage) => (Answered::Fault(fault), Answer::Html(200)),
+    };
+    traffic.answered(answered);
+    Reply { answer, delay: faults.draw_latency(rng) }
+}
+
+/// A code, and the service's JSON that says so.
+pub fn refusal(code: i64) -> (i64, Bytes) {
+    let meaning = error_code::lookup(code).map_or("a code that is in no public list", |entry| entry.meaning);
+    let info = serde_json::Value::from(format!("sandbox: {meaning}"));
+    (code, format!(r#"{{"ActionStatus":"FAIL","ErrorInfo":{info},"ErrorCode":{code}}}"#).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edit::MessageId;
+
+    fn id(key: &str) -> MessageId {
+        MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: key.into() }
+    }
+
+    fn edit(key: &str) -> Modify {
+        let id = id(key);
+        Modify { digest: id.digest(), id, msg_body: Some("[1]".into()), cloud_custom_data: None }
+    }
+
+    fn state(faults: &str) -> State {
+        State::new(200, faults.parse().unwrap(), 1)
+    }
+
+    fn code_of(reply: &Reply) -> i64 {
+        let Answer::Json(json) = &reply.answer else { panic!("{reply:?}") };
+        serde_json::from_slice::<serde_json::Value>(json).unwrap()["ErrorCode"].as_i64().unwrap()
+    }
+
+    /// What the client gets under a fault that always happens, and how many edits took place.
+    fn check(fault: &str, answer: &Answer, edits: u64) {
+        let mut state = state(&format!("{fault}=100%"));
+        let reply = state.modify(Duration::ZERO, Ok(edit("1_2_3")));
+        assert_eq!(&reply.answer, answer, "{fault}");
+        let seen = state.stats();
+        assert_eq!((seen.messages.edits, seen.messages.messages_known), (edits, 1), "{fault}");
+        assert_eq!(seen.modify_c2c_msg.answers, [(fault.to_owned(), 1)].into(), "{fault}");
+    }
+
+    #[test]
+    fn each_fault_does_what_it_says_and_the_message_is_known_in_any_case() {
+        check("20004", &Answer::Json(refusal(20004).1), 0);
+        check("lost-before", &Answer::Closed, 0);
+        check("lost-after", &Answer::Closed, 1);
+        check("silent-before", &Answer::Silence, 0);
+        check("silent-after", &Answer::Silence, 1);
+        check("http-502", &Answer::Html(502), 0);
+        check("garbage", &Answer::Html(200), 1);
+    }
+
+    #[test]
+    fn an_edit_without_fault_takes_place() {
+        let mut state = state("none");
+        let reply = state.modify(Duration::ZERO, Ok(edit("1_2_3")));
+        assert_eq!((code_of(&reply), reply.delay), (0, Duration::ZERO));
+        let slot = state.messages.find(id("1_2_3").digest()).unwrap();
+        assert_eq!(&*state.messages.get(slot).unwrap().msg_body(), "[1]");
+    }
+
+    #[test]
+    fn a_wrong_request_is_refused_before_any_fault() {
+        let mut state = state("lost-after=100%");
+        assert_eq!(code_of(&state.modify(Duration::ZERO, Err(90003))), 90003);
+        assert_eq!(state.stats().messages.messages_known, 0);
+    }
+
+    #[test]
+    fn over_the_cap_nothing_takes_effect_and_each_api_has_its_own() {
+        let mut state = State::new(2, Faults::none(), 1);
+        let codes: Vec<i64> =
+            ["1_1_1", "2_2_2", "3_3_3"].map(|key| code_of(&state.modify(Duration::ZERO, Ok(edit(key))))).into();
+        assert_eq!(codes, [0, 0, 60007]);
+        let window = Window { conversation: 0, max_count: 1, min_time: 0, max_time: 9, last_msg_key: None };
+        assert_eq!(code_of(&state.read(Duration::ZERO, Ok(window))), 0);
+        let seen = state.stats();
+        assert_eq!((seen.messages.edits, seen.messages.messages_known), (2, 2));
+        assert_eq!((seen.modify_c2c_msg.over_cap, seen.admin_getroammsg.over_cap), (1, 0));
+        assert_eq!(code_of(&state.modify(Duration::from_secs(1), Ok(edit("3_3_3")))), 0);
+    }
+
+    #[test]
+    fn an_unknown_message_stays_unknown_and_a_known_one_known() {
+        let mut state = state("none");
+        assert_eq!(code_of(&state.modify(Duration::ZERO, Ok(edit("1_1_1")))), 0);
+        state.faults = "unknown=100%".parse().unwrap();
+        assert_eq!(code_of(&state.modify(Duration::ZERO, Ok(edit("1_1_1")))), 0);
+        for _ in 0..3 {
+            assert_eq!(code_of(&state.modify(Duration::ZERO, Ok(edit("2_2_2")))), 20026);
+        }
+        let conversation = id("").conversation();
+        let window = Window { conversation, max_count: 9, min_time: 0, max_time: 9, last_msg_key: None };
+        let Answer::Json(page) = state.read(Duration::ZERO, Ok(window)).answer else { panic!() };
+        let page: serde_json::Value = serde_json::from_slice(&page).unwrap();
+        assert_eq!((&page["MsgCnt"], &page["MsgList"][0]["MsgKey"]), (&1.into(), &"1_1_1".into()));
+    }
+
+    #[test]
+    fn faults_meet_reading_back_as_well() {
+        let mut state = state("http-429=100%,latency=5ms");
+        let window = Window { conversation: 0, max_count: 1, min_time: 0, max_time: 9, last_msg_key: None };
+        let reply = state.read(Duration::ZERO, Ok(window));
+        assert_eq!(reply, Reply { answer: Answer::Html(429), delay: Duration::from_millis(5) });
+    }
+}
