@@ -1,3 +1,64 @@
-//! The command line of `runner`.
+//! The command line of `runner`: arguments, logging, command, exit code.
 
-fn main() {}
+use std::fs::OpenOptions;
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use runner::cli::{Cli, Command, LogArgs, LogFormat};
+use runner::command::{self, Exit};
+use runner::progress::Screen;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let screen = Screen::default();
+    let log = match &cli.command {
+        Some(Command::Sandbox(args)) => &args.log,
+        Some(Command::Codes { .. }) | None => &cli.job.log,
+    };
+    if let Err(error) = start_log(log, &screen) {
+        eprintln!("error: cannot write the log: {error}");
+        return Exit::NothingSent.into();
+    }
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(command::execute(&cli, &screen)).into(),
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            Exit::NothingSent.into()
+        }
+    }
+}
+
+fn start_log(args: &LogArgs, screen: &Screen) -> io::Result<()> {
+    let level = match (args.quiet, args.verbose) {
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::WARN,
+        (false, 1) => LevelFilter::DEBUG,
+        (false, _) => LevelFilter::TRACE,
+    };
+    let wanted = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
+    // Only our own lines: those of the HTTP client would show the signature, which is part of the URL.
+    let ours = tracing_subscriber::filter::filter_fn(|line| line.target().starts_with("runner"));
+    let (writer, colours) = match &args.log_file {
+        Some(path) => {
+            let mut options = OpenOptions::new();
+            options.create(true).append(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            (BoxMakeWriter::new(options.open(path)?), false)
+        }
+        None => (BoxMakeWriter::new(screen.writer()), screen.has_colours()),
+    };
+    let lines = fmt::layer().with_writer(writer).with_ansi(colours);
+    let layer = match args.log_format.unwrap_or_default() {
+        LogFormat::Text => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    tracing_subscriber::registry().with(layer.with_filter(wanted)).with(ours).init();
+    Ok(())
+}

@@ -123,7 +123,7 @@ fn bad_rows_are_told_and_reading_goes_on() {
     line 3, column from_account: is empty; every edit must name its message
     line 4, column msg_body: is absent, and so is CloudCustomData: there is nothing to change; give one of them in the list, or new content for every row in a job file
     line 5, column msg_body: is an empty array; a message has at least one element
-    line 6, column msg_body: is not JSON: key must be a string at line 1 column 3; it must be the JSON array of message elements
+    line 6, column msg_body: is not JSON: key must be a string at line 1 column 3 of its text; it must be the JSON array of message elements
     line 7: a b k [{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}] -
     line 8: the list ends inside a quoted cell; a quote was left open, or the file is cut off
     "#);
@@ -316,6 +316,12 @@ fn two_readers_do_not_disturb_each_other() {
     let mapping = job(FIXED);
     let (one, two) = (list.rows(&mapping).unwrap(), list.rows(&mapping).unwrap());
     assert!(one.zip(two).all(|(one, two)| one.unwrap().line == two.unwrap().line));
+}
+
+#[test]
+fn rows_may_be_read_on_another_thread() {
+    let rows = input("from_account,to_account,msg_key\na,b,k\n", Format::Csv).rows(&job(FIXED)).unwrap();
+    assert_eq!(std::thread::spawn(move || rows.count()).join().unwrap(), 1);
 }
 
 fn annotate(list: &Input, mapping: &Mapping) -> String {

@@ -1,6 +1,7 @@
 //! One request, one outcome, over HTTP.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -27,7 +28,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct HttpService {
     client: Client,
     modify_url: Url,
-    credentials: Credentials,
+    credentials: Arc<Credentials>,
     timeout: Duration,
 }
 
@@ -71,7 +72,7 @@ impl HttpService {
     ///
     /// # Errors
     /// The certificate cannot be read, or TLS cannot be set up.
-    pub fn new(options: &ClientOptions<'_>, credentials: Credentials) -> Result<HttpService, ClientError> {
+    pub fn new(options: &ClientOptions<'_>, credentials: Arc<Credentials>) -> Result<HttpService, ClientError> {
         let mut builder = Client::builder()
             .user_agent(concat!("runner/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT.min(options.timeout))

@@ -1,5 +1,5 @@
-//! CSV, record by record. `csv-core` splits; what it leaves open is done here: a bound on every record, the line on which each begins,
-//! and the quote that is never closed.
+//! CSV, record by record. `csv-core` splits; what it leaves open is done here: a bound on every record, the line on
+//! which each begins, and the quote that is never closed.
 
 use std::io::{self, BufRead};
 
@@ -68,7 +68,8 @@ impl CsvReader {
         loop {
             let input = source.fill_buf()?;
             let at_end = input.is_empty();
-            // The splitter would take the end of the list for the end of the record, within a quoted cell too. A line end shows which it is.
+            // The splitter would take the end of the list for the end of the record, within a quoted cell too. A line
+            // end shows which it is.
             let input = if at_end { b"\n" } else { input };
             let (result, nin, nout, nends) =
                 self.splitter.read_record(input, &mut self.output[bytes..], &mut self.ends[ends..]);
@@ -146,6 +147,11 @@ impl LineCounter {
     }
 
     fn pass(&mut self, bytes: &[u8]) {
+        // Most lists have `\n` alone: counted many bytes at a time.
+        if !self.after_cr && !bytes.contains(&b'\r') {
+            self.ended += bytes.iter().map(|&byte| u64::from(byte == b'\n')).sum::<u64>();
+            return;
+        }
         for &byte in bytes {
             self.ended += u64::from(byte == b'\r' || (byte == b'\n' && !self.after_cr));
             self.after_cr = byte == b'\r';

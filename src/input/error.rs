@@ -9,7 +9,8 @@ use super::{HeaderError, ROW_BYTES_MAX, SPOOL_BYTES_MAX};
 pub enum InputError {
     /// Neither the name nor the caller tells the format.
     #[error(
-        "cannot tell how {name:?} is written; name it .csv or .jsonl (or either with .gz), or give --input-format csv or jsonl"
+        "cannot tell how {name:?} is written; name it .csv or .jsonl (or either with .gz), or give --input-format csv \
+         or jsonl"
     )]
     NoFormat {
         /// The list.
@@ -93,7 +94,8 @@ pub enum InputError {
     },
     /// A row of a CSV list has no end.
     #[error(
-        "{name:?}: the row that begins on line {line} is longer than {ROW_BYTES_MAX} bytes; a quote was probably left open there"
+        "{name:?}: the row that begins on line {line} is longer than {ROW_BYTES_MAX} bytes; a quote was probably left open \
+         there"
     )]
     RowTooLong {
         /// The list.

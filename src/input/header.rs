@@ -47,7 +47,10 @@ pub enum HeaderError {
         name: String,
     },
     /// Two names for one field.
-    #[error("the columns {} and {} both give {}; list one of them in [input] ignore", Name(first), Name(second), field.column_name())]
+    #[error(
+        "the columns {} and {} both give {}; list one of them in [input] ignore",
+        Name(first), Name(second), field.column_name()
+    )]
     SameField {
         /// The first column.
         first: String,
@@ -71,7 +74,10 @@ pub enum HeaderError {
         columns: Vec<String>,
     },
     /// A template names a column that is not there.
-    #[error("{part} needs the column {}, and the header has: {}", Name(column), names(found.iter().map(String::as_str)))]
+    #[error(
+        "{part} needs the column {}, and the header has: {}",
+        Name(column), names(found.iter().map(String::as_str))
+    )]
     NoTemplateColumn {
         /// Whose template.
         part: Part,
@@ -90,8 +96,8 @@ pub enum HeaderError {
     },
     /// Neither the list nor the job gives content.
     #[error(
-        "there is nothing to change: the list has neither a msg_body nor a cloud_custom_data column; add one, or give new \
-         content for every row in a job file ([content])"
+        "there is nothing to change: the list has neither a msg_body nor a cloud_custom_data column; add one, or give \
+         new content for every row in a job file ([content])"
     )]
     NothingToChange,
 }

@@ -87,7 +87,8 @@ pub enum MappingError {
     },
     /// Such columns are this program's own remarks.
     #[error(
-        "the column {name:?} begins with \"_\"; such columns are runner's own remarks and are never read, so give it another name"
+        "the column {name:?} begins with \"_\"; such columns are runner's own remarks and are never read, so give \
+         it another name"
     )]
     OwnRemark {
         /// The column.

@@ -41,10 +41,11 @@ pub use template::{ContentSpec, Part};
 
 use stored::Stored;
 
-/// Bytes of the longest row that is read: some eighty times what the service takes for one message. A quote left open would
-/// otherwise draw the rest of the file into memory as one cell.
+/// Bytes of the longest row that is read: some eighty times what the service takes for one message. A quote left open
+/// would otherwise draw the rest of the file into memory as one cell.
 pub const ROW_BYTES_MAX: usize = 1 << 20;
-/// Columns of a CSV list, or members of a JSON line, at most: far past any real export, and a bound on what is kept for each row.
+/// Columns of a CSV list, or members of a JSON line, at most: far past any real export, and a bound on what is kept
+/// for each row.
 pub const COLUMNS_MAX: usize = 1024;
 /// Bytes that are taken from standard input at most: about forty million rows. It bounds the disk that a
 /// stream without an end can fill.
@@ -93,8 +94,8 @@ pub struct Input {
 }
 
 impl Input {
-    /// Opens the list at `path`; `-` is standard input, which is copied into a temporary file first. The format goes by the
-    /// file's name where `format` does not give it; gzip is told by the file's first bytes.
+    /// Opens the list at `path`; `-` is standard input, which is copied into a temporary file first. The format goes
+    /// by the file's name where `format` does not give it; gzip is told by the file's first bytes.
     ///
     /// # Errors
     /// When the format cannot be told, or the file is none that can be read more than once.

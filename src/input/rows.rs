@@ -177,8 +177,8 @@ impl CsvList {
             return problem(
                 shape.line,
                 &format!(
-                    "the row has {} cells and the header {columns}; a cell that holds commas or quotes must stand in quotes, \
-                     with every quote in it doubled",
+                    "the row has {} cells and the header {columns}; a cell that holds commas or quotes must stand in \
+                     quotes, with every quote in it doubled",
                     shape.cells
                 ),
             );

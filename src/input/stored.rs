@@ -1,4 +1,5 @@
-//! The bytes of a list as they lie on disk: one handle, a fingerprint that tells a change, a digest taken while reading.
+//! The bytes of a list as they lie on disk: one handle, a fingerprint that tells a change, a digest taken while
+//! reading.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};

@@ -22,7 +22,8 @@ const RENDERED_BYTES_MAX: usize = 64 * 1024;
 pub struct ContentSpec {
     /// Plain text: the message becomes one text element.
     pub text: Option<String>,
-    /// The JSON array of message elements. What is inserted is escaped for the inside of a JSON string; `| tojson` inserts whole JSON.
+    /// The JSON array of message elements. What is inserted is escaped for the inside of a JSON string; `| tojson`
+    /// inserts whole JSON.
     pub msg_body: Option<String>,
     /// Custom data, as plain text. Empty text clears the field.
     pub cloud_custom_data: Option<String>,
@@ -215,7 +216,7 @@ impl RowTemplate {
         self.render_with(Value::from_pairs(values)).map_err(|error| match absent.first() {
             Some(name) if error.kind() == ErrorKind::UndefinedError => Unfilled {
                 column: Some((*name).to_owned()),
-                what: format!("is empty in this row, and {} needs it", self.part),
+                what: format!("is absent or empty in this row, and {} needs it", self.part),
             },
             // The error's own detail may quote a value.
             Some(_) | None => Unfilled {
@@ -239,7 +240,8 @@ impl RowTemplate {
     }
 }
 
-/// Escapes what is inserted for the inside of a JSON string. What is known to be JSON already (`| tojson`) stays as it is.
+/// Escapes what is inserted for the inside of a JSON string. What is known to be JSON already (`| tojson`) stays as
+/// it is.
 fn write_inside_json_string(out: &mut Output, _: &mut State, value: &Value) -> Result<(), minijinja::Error> {
     let text = value.to_string();
     if value.is_safe() {
@@ -301,7 +303,7 @@ mod tests {
     fn an_absent_column_is_told_by_name_and_can_be_given_a_default() {
         insta::assert_snapshot!(
             render(Part::Text, "{{ case_no }}", &[]).unwrap_err(),
-            @r#"Some("case_no") is empty in this row, and the job's [content] text needs it"#
+            @r#"Some("case_no") is absent or empty in this row, and the job's [content] text needs it"#
         );
         assert_eq!(render(Part::Text, "{{ case_no | default('none') }}", &[]), Ok("none".to_owned()));
         assert_eq!(render(Part::Text, "{% if a is defined %}{{ a }}{% endif %}", &[]), Ok(String::new()));

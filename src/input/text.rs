@@ -1,4 +1,5 @@
-//! From stored bytes to text: gzip unpacked as a stream, a byte-order mark taken off, what is no UTF-8 text at all refused.
+//! From stored bytes to text: gzip unpacked as a stream, a byte-order mark taken off, what is no UTF-8 text at all
+//! refused.
 
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 

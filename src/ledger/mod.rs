@@ -62,7 +62,7 @@ pub struct Known {
 }
 
 /// Why an edit is where it is, where no error code says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Note {
     /// No answer came in time.
     TimedOut,
@@ -95,7 +95,6 @@ pub struct Pending {
 #[derive(Debug)]
 pub struct Intent {
     pending: Pending,
-    /// Whether the sending counts towards the most that are allowed is decided by its answer.
     since: Instant,
 }
 
@@ -334,6 +333,11 @@ impl Recorded {
     /// Where the edit stands now.
     pub fn state(&self) -> State {
         self.state
+    }
+
+    /// Sendings so far that count towards the most that are allowed.
+    pub fn tries(&self) -> u32 {
+        self.pending.tries
     }
 
     /// The edit, to be sent again.

@@ -61,6 +61,21 @@ impl SqliteStore {
         Ok(SqliteStore { connection: Some(connection), path: path.to_owned(), run: 0, _lock: lock })
     }
 
+    /// Makes the ledger of this job where there was none a moment ago.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`]; and where somebody else has made it meanwhile and worked on it: what was planned
+    /// without it does not hold any more.
+    pub fn create(path: &Path, job: &JobIdentity) -> Result<SqliteStore, LedgerError> {
+        let store = SqliteStore::open(path, job)?;
+        match last_run(store.connection()?).map_err(|source| read_error(path, source))? {
+            Some(run) => {
+                Err(LedgerError::InUse { path: path.to_owned(), holder: format!("another run ({})", run.who) })
+            }
+            None => Ok(store),
+        }
+    }
+
     /// Notes that a run begins. Everything committed from here on belongs to it.
     ///
     /// # Errors

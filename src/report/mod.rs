@@ -1,3 +1,41 @@
-//! What people and machines get to read.
+//! What people read: the plan before, the summary after, the rows that did not succeed, the codes.
 
 pub mod codes;
+pub mod failed;
+pub mod plan;
+pub mod summary;
+
+use std::io::{self, Write};
+
+use thousands::Separable;
+
+/// One line of a list of numbers.
+struct Line {
+    label: &'static str,
+    number: u64,
+    remark: String,
+}
+
+impl Line {
+    fn new(label: &'static str, number: u64, remark: impl Into<String>) -> Line {
+        Line { label, number, remark: remark.into() }
+    }
+}
+
+/// Writes numbers below each other, right-aligned.
+fn write_lines(out: &mut impl Write, lines: &[Line]) -> io::Result<()> {
+    let labels = lines.iter().map(|line| line.label.len()).max().unwrap_or_default();
+    let numbers = lines.iter().map(|line| line.number.separate_with_commas());
+    let width = numbers.map(|number| number.len()).max().unwrap_or_default();
+    for Line { label, number, remark } in lines {
+        let number = number.separate_with_commas();
+        let text = format!("  {label:<labels$}  {number:>width$}   {remark}");
+        writeln!(out, "{}", text.trim_end())?;
+    }
+    Ok(())
+}
+
+/// `1 row`, `2 rows`, `4,000 rows`.
+fn counted(number: u64, one: &str, more: &str) -> String {
+    format!("{} {}", number.separate_with_commas(), if number == 1 { one } else { more })
+}

@@ -1,0 +1,315 @@
+//! `runner --input edits.csv --resume ledger.db`: the job itself.
+
+use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, Exit};
+use crate::api::client::{ClientOptions, HttpService};
+use crate::api::credentials::Credentials;
+use crate::api::endpoint::Endpoint;
+use crate::cli::JobArgs;
+use crate::input::Input;
+use crate::job::{Job, ProcessEnvironment, ServiceChoice};
+use crate::ledger::{JobIdentity, Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore};
+use crate::pace::Pace;
+use crate::progress::{Mode, Progress, Screen, Snapshot};
+use crate::report::summary::Summary;
+use crate::report::{self, plan::Target};
+use crate::run::{self, Ended, Limits, Line, Plan, PlanError, StopReason, Tally};
+use crate::sandbox::{self, Faults, Sandbox};
+
+/// Plan, consent, run, summary.
+pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Error> {
+    let job = Job::new(args, &ProcessEnvironment)?;
+    let path = args.input.as_deref().ok_or("--input is not given")?;
+    let input = Input::open(path, job.input.format)?;
+    if args.dry_run {
+        return dry_run(args, &job, &input);
+    }
+    let (Some(identity), Some(ledger_path)) = (job.identity(), args.resume.as_deref()) else {
+        return Err("neither the service nor the ledger may be left out".into());
+    };
+
+    // A ledger that is there is locked before it is read; a new one is made only once it is needed.
+    let mut store = match SqliteReader::open(ledger_path, &identity)? {
+        Some(_) => Some(SqliteStore::open(ledger_path, &identity)?),
+        None => None,
+    };
+    let opened = Instant::now();
+    let Some(plan) = plan(&job, &input, args.resume.as_deref(), Some(&identity))? else {
+        return Ok(Exit::NothingSent);
+    };
+    let target = Target {
+        input: input.name(),
+        sdkappid: Some(identity.sdkappid),
+        service: Some(&identity.service),
+        rate: job.rate,
+    };
+    report::plan::write(&mut screen.writer(), &plan, &target)?;
+    if plan.this_run > 0 && !consent(args, &job, &plan)? {
+        eprintln!("Nothing was sent.");
+        return Ok(Exit::NothingSent);
+    }
+
+    let is_new = store.is_none();
+    let mut store = match store.take() {
+        Some(store) => store,
+        None => SqliteStore::create(ledger_path, &identity)?,
+    };
+    store.begin_run(&RunInfo {
+        input: input.name().to_owned(),
+        input_sha256: plan.sha256,
+        input_rows: plan.rows,
+        rate: job.rate.get(),
+    })?;
+    // Whoever worked on this ledger before has sent nothing since it was locked here.
+    let not_before = if is_new { opened } else { opened + Pace::window(job.rate) };
+    let session = Session { args, job, input, plan, identity, ledger_path, screen };
+    session.run(store, not_before).await
+}
+
+/// Everything that a run needs and that does not change any more.
+struct Session<'a> {
+    args: &'a JobArgs,
+    job: Job,
+    input: Input,
+    plan: Plan,
+    identity: JobIdentity,
+    ledger_path: &'a Path,
+    screen: &'a Screen,
+}
+
+impl Session<'_> {
+    async fn run(self, store: SqliteStore, not_before: Instant) -> Result<Exit, Error> {
+        let Session { args, plan, screen, .. } = &self;
+        let records: Box<dyn Records> = Box::new(self.reader()?);
+        let todo = plan.todo(&self.input, &self.job.mapping, Some(records), self.job.policy)?;
+        let (service, sandbox) = self.service().await?;
+        let stop = CancellationToken::new();
+        let terminated = listen(stop.clone(), self.resume_command())?;
+
+        let (ledger, writer) = Ledger::start(store);
+        let line = Line {
+            ledger,
+            pace: Pace::new(self.job.rate, not_before),
+            service,
+            attempts_max: self.job.policy.attempts_max,
+            in_doubt: self.job.policy.in_doubt,
+            stop: CancellationToken::new(),
+            seed: fastrand::u64(..),
+        };
+        let limits = Limits {
+            in_flight_max: self.job.in_flight_max,
+            ahead_max: (self.job.rate.get() as usize / 10).clamp(4, 1_024),
+            failures: self.job.failures,
+        };
+        let mode = if args.no_progress || args.log.quiet { Mode::Off } else { Mode::of_stderr() };
+        let mut progress = Progress::start(screen, mode, plan.this_run);
+        let started = Instant::now();
+        let (tally, ended) = run::run(line, limits, todo, stop, |tally| progress.show(snapshot(tally))).await;
+        let took = started.elapsed();
+        progress.finish();
+
+        // The writer ends when the last attempt has let go of the ledger; its store then says how the run ended.
+        let (word, reason) = match &ended {
+            Ended::Finished => ("finished", String::new()),
+            Ended::Interrupted => ("interrupted", String::new()),
+            Ended::Stopped(reason) => ("stopped", reason.to_string()),
+        };
+        let closed = writer.await?.end_run(word, &reason);
+        if let Some(sandbox) = sandbox {
+            sandbox.stop().await;
+        }
+        let mut summary = Summary { plan, tally: &tally, ended: &ended, took, failed_rows: None, resume: None };
+        summary.failed_rows = self.failed_rows(&summary);
+        let exit = exit(&summary, &closed, terminated.load(Ordering::SeqCst));
+        if summary.totals().not_reached > 0 && exit != Exit::Done {
+            summary.resume = Some(self.resume_command());
+        }
+        if let Err(error) = closed {
+            eprintln!("error: {error}");
+        }
+        let mut out = stdout().lock();
+        if args.json {
+            summary.write_json(&mut out)?
+        } else {
+            summary.write(&mut out)?
+        }
+        out.flush()?;
+        Ok(exit)
+    }
+
+    fn reader(&self) -> Result<SqliteReader, LedgerError> {
+        SqliteReader::open(self.ledger_path, &self.identity)?.ok_or(LedgerError::Latched)
+    }
+
+    async fn service(&self) -> Result<(HttpService, Option<Sandbox>), Error> {
+        let (endpoint, credentials, ca_cert, sandbox) = match &self.job.service {
+            Some(ServiceChoice::Sandbox(faults)) => {
+                let sandbox = start_sandbox(&self.job, faults).await?;
+                let endpoint = Endpoint::parse(&sandbox.endpoint_url())?;
+                let key = sandbox::Options::well_known().key;
+                let credentials = Credentials::with_key(sandbox::SDKAPPID, sandbox::IDENTIFIER, key);
+                (endpoint, Arc::new(credentials), None, Some(sandbox))
+            }
+            Some(ServiceChoice::At { endpoint, credentials, ca_cert }) => {
+                (endpoint.clone(), Arc::clone(credentials), ca_cert.clone(), None)
+            }
+            None => return Err("the service is not given".into()),
+        };
+        let options = ClientOptions {
+            endpoint: &endpoint,
+            timeout: self.job.timeout,
+            ca_cert: ca_cert.as_deref(),
+            concurrency: self.job.in_flight_max,
+        };
+        Ok((HttpService::new(&options, credentials)?, sandbox))
+    }
+
+    /// Writes the rows that failed or are in doubt, or takes away what an earlier run wrote where there are none.
+    fn failed_rows(&self, summary: &Summary<'_>) -> Option<PathBuf> {
+        let path = report::failed::path(self.ledger_path, self.args.report.as_deref(), &self.input);
+        let totals = summary.totals();
+        if totals.failed + totals.in_doubt == 0 {
+            // Where there is none, there is nothing to take away.
+            let _ = std::fs::remove_file(&path);
+            return None;
+        }
+        let written = self.reader().map_err(Error::from).and_then(|mut reader| {
+            Ok(report::failed::write(&path, &self.input, &self.job.mapping, &self.plan, &mut reader)?)
+        });
+        match written {
+            Ok(()) => Some(path),
+            Err(error) => {
+                eprintln!("error: {error}; the ledger has them all the same");
+                None
+            }
+        }
+    }
+
+    fn resume_command(&self) -> String {
+        let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+        shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
+    }
+}
+
+/// The plan only: nothing is sent, nothing is made or touched.
+fn dry_run(args: &JobArgs, job: &Job, input: &Input) -> Result<Exit, Error> {
+    let identity = job.identity();
+    let Some(plan) = plan(job, input, args.resume.as_deref(), identity.as_ref())? else {
+        return Ok(Exit::NothingSent);
+    };
+    let target = Target {
+        input: input.name(),
+        sdkappid: identity.as_ref().map(|identity| identity.sdkappid),
+        service: identity.as_ref().map(|identity| identity.service.as_str()),
+        rate: job.rate,
+    };
+    let mut out = stdout().lock();
+    if args.json {
+        report::plan::write_json(&mut out, &plan, &target)?;
+    } else {
+        report::plan::write(&mut out, &plan, &target)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// `None`: the list has problems, and they are told.
+fn plan(
+    job: &Job,
+    input: &Input,
+    ledger: Option<&Path>,
+    identity: Option<&JobIdentity>,
+) -> Result<Option<Plan>, Error> {
+    let mut reader = match (ledger, identity) {
+        (Some(ledger), Some(identity)) => SqliteReader::open(ledger, identity)?,
+        (_, _) => None,
+    };
+    let records = reader.as_mut().map(|reader| reader as &mut (dyn Records + 'static));
+    match run::plan(input, &job.mapping, records, &job.policy) {
+        Ok(plan) => Ok(Some(plan)),
+        Err(PlanError::Problems(problems)) => {
+            report::plan::write_problems(&mut stderr(), input.name(), &problems)?;
+            eprintln!("error: {}; nothing was sent", PlanError::Problems(problems));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the edits may be sent. Without a terminal the command line is the consent.
+fn consent(args: &JobArgs, job: &Job, plan: &Plan) -> Result<bool, Error> {
+    if args.yes {
+        return Ok(true);
+    }
+    if !(stdin().is_terminal() && stderr().is_terminal()) {
+        if job.confirm_always {
+            return Err("the job file says confirm = \"always\", and there is no terminal to ask on; \
+                        look at the plan with --dry-run, then say --yes"
+                .into());
+        }
+        return Ok(true);
+    }
+    eprint!("Send {} edits? They cannot be undone. [y/N] ", plan.this_run);
+    let mut answer = String::new();
+    stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+async fn start_sandbox(job: &Job, faults: &Faults) -> Result<Sandbox, Error> {
+    let options = sandbox::Options {
+        rate: job.rate.get().max(sandbox::RATE),
+        faults: faults.clone(),
+        ..sandbox::Options::well_known()
+    };
+    Sandbox::start(options).await.map_err(|error| format!("cannot start the sandbox: {error}").into())
+}
+
+/// A first signal stops the run after what is in flight, a second one at once. True: it was SIGTERM.
+fn listen(stop: CancellationToken, resume: String) -> Result<Arc<AtomicBool>, Error> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let terminated = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&terminated);
+    tokio::spawn(async move {
+        loop {
+            let exit = tokio::select! {
+                _ = interrupt.recv() => Exit::Interrupted,
+                _ = terminate.recv() => Exit::Terminated,
+            };
+            if stop.is_cancelled() {
+                // What was in flight stays `sending` in the ledger, and is found at the next start.
+                eprintln!("\nStopped at once. To go on: {resume}");
+                std::process::exit(exit.code().into());
+            }
+            told.store(exit == Exit::Terminated, Ordering::SeqCst);
+            tracing::warn!("stopping after what is in flight; once more stops at once");
+            stop.cancel();
+        }
+    });
+    Ok(terminated)
+}
+
+fn snapshot(tally: &Tally) -> Snapshot {
+    Snapshot { done: tally.done, failed: tally.failed, in_doubt: tally.in_doubt, slow_downs: tally.slow_downs }
+}
+
+fn exit(summary: &Summary<'_>, closed: &Result<(), LedgerError>, terminated: bool) -> Exit {
+    let totals = summary.totals();
+    match summary.ended {
+        Ended::Interrupted if terminated => Exit::Terminated,
+        Ended::Interrupted => Exit::Interrupted,
+        Ended::Stopped(StopReason::Ledger(_)) if summary.tally.attempts + summary.tally.in_doubt == 0 => {
+            Exit::NothingSent
+        }
+        Ended::Stopped(_) => Exit::Stopped,
+        Ended::Finished if closed.is_err() => Exit::Stopped,
+        Ended::Finished if totals.failed + totals.in_doubt > 0 => Exit::SomeNotDone,
+        Ended::Finished => Exit::Done,
+    }
+}

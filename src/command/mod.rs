@@ -1,0 +1,63 @@
+//! What the program does when it is called: a file for each command, and what its exit tells.
+
+mod codes;
+mod edit;
+mod sandbox;
+
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+use crate::progress::Screen;
+
+/// What the program's exit tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Every edit of the list is done.
+    Done,
+    /// Finished, and some edits failed or are in doubt.
+    SomeNotDone,
+    /// Nothing was sent: usage, configuration, the list, or the ledger.
+    NothingSent,
+    /// Stopped early; the same command resumes.
+    Stopped,
+    /// Ctrl-C; the same command resumes.
+    Interrupted,
+    /// SIGTERM; the same command resumes.
+    Terminated,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::SomeNotDone => 1,
+            Exit::NothingSent => 2,
+            Exit::Stopped => 3,
+            Exit::Interrupted => 130,
+            Exit::Terminated => 143,
+        }
+    }
+}
+
+/// Does what the command line says. Errors that come before anything was sent are told here.
+pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
+    let result = match &cli.command {
+        None => edit::execute(&cli.job, screen).await,
+        Some(Command::Codes { code }) => codes::execute(*code),
+        Some(Command::Sandbox(args)) => sandbox::execute(args).await,
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        Exit::NothingSent
+    })
+}
+
+/// An error that ends a command before anything was sent.
+type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,474 @@
+//! What to do: the job file, the flags and the environment, put together and checked. Flags win over the environment,
+//! and both over the file. Secrets come from the environment or a file of their own, never from here.
+
+use std::ffi::OsString;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::api::credentials::{Credentials, CredentialsError};
+use crate::api::endpoint::{Endpoint, EndpointError, Region};
+use crate::cli::{self, JobArgs};
+use crate::input::{ContentSpec, InputSpec, Mapping, MappingError};
+use crate::ledger::JobIdentity;
+use crate::run::{FailureLimit, FailureLimitError, InDoubt, Policy};
+use crate::sandbox::{self, Faults};
+
+/// The service's limit for this call, and so the most that is sent unless somebody says otherwise.
+const RATE: NonZeroU32 = NonZeroU32::new(200).unwrap();
+const ATTEMPTS: NonZeroU32 = NonZeroU32::new(8).unwrap();
+/// The service itself gives up after 3 s.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const FAILURES: FailureLimit = FailureLimit::Percent(20);
+/// Answers that take as long as the service ever works must not slow the run down.
+const ANSWER_SECONDS: usize = 3;
+/// Requests in flight at most unless somebody says otherwise: each takes a file handle, of which there are 1,024.
+const IN_FLIGHT_MAX: usize = 768;
+
+/// What to do, checked.
+#[derive(Debug)]
+pub struct Job {
+    /// The job file's name for it.
+    pub name: Option<String>,
+    /// The service. `None` only where nothing will be sent, and it is not needed to know.
+    pub service: Option<ServiceChoice>,
+    /// Requests a second at most.
+    pub rate: NonZeroU32,
+    /// Requests in flight at most.
+    pub in_flight_max: usize,
+    /// For one answer.
+    pub timeout: Duration,
+    /// What is taken up again, and how often.
+    pub policy: Policy,
+    /// When there are too many failures.
+    pub failures: FailureLimit,
+    /// How the list is written, and what it is called there.
+    pub input: InputSpec,
+    /// From the list's rows to edits.
+    pub mapping: Mapping,
+    /// Whether a person must say yes.
+    pub confirm_always: bool,
+}
+
+/// Which service.
+#[derive(Debug)]
+pub enum ServiceChoice {
+    /// The stand-in inside this process.
+    Sandbox(Faults),
+    /// The service, or a stand-in elsewhere.
+    At {
+        /// Where.
+        endpoint: Endpoint,
+        /// Who calls it.
+        credentials: Arc<Credentials>,
+        /// One more authority to trust.
+        ca_cert: Option<PathBuf>,
+    },
+}
+
+impl ServiceChoice {
+    fn identity(&self, name: Option<String>) -> JobIdentity {
+        let (sdkappid, service) = match self {
+            ServiceChoice::Sandbox(_) => (sandbox::SDKAPPID, "sandbox".to_owned()),
+            ServiceChoice::At { endpoint, credentials, .. } => (credentials.sdkappid(), endpoint.host_and_port()),
+        };
+        JobIdentity { sdkappid, service, name }
+    }
+}
+
+/// What is wrong with a job.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The job file cannot be read.
+    #[error("cannot read the job file {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not as it must be. The parser names line, column and key.
+    #[error("the job file {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: toml::de::Error,
+    },
+    /// What it says of the list or the content cannot be.
+    #[error("{}: {source}", place(path.as_deref()))]
+    Mapping {
+        /// The file, where there is one.
+        path: Option<PathBuf>,
+        /// Why.
+        source: MappingError,
+    },
+    /// A value that cannot be.
+    #[error("{origin}: {what}")]
+    Value {
+        /// The flag, variable or key.
+        origin: String,
+        /// What is wrong, and what to do.
+        what: String,
+    },
+    /// The rate is above what is allowed.
+    #[error(
+        "the rate {rate} is above the most that is allowed, {max}; the service refuses more than 200 a second. \
+         Where it takes more (a sandbox), say so with --max-rate"
+    )]
+    Rate {
+        /// The rate.
+        rate: NonZeroU32,
+        /// The most.
+        max: NonZeroU32,
+    },
+    /// Something needed is not given.
+    #[error("{what} is not given: {how}")]
+    Missing {
+        /// What.
+        what: &'static str,
+        /// How to give it.
+        how: &'static str,
+    },
+    /// The address cannot be used.
+    #[error("the endpoint {given:?}: {source}")]
+    Endpoint {
+        /// As given.
+        given: String,
+        /// Why.
+        source: EndpointError,
+    },
+    /// The signature cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+}
+
+fn place(path: Option<&Path>) -> String {
+    path.map_or_else(|| "the job".to_owned(), |path| format!("the job file {}", path.display()))
+}
+
+/// Where values come from that are neither flags nor in the file.
+pub trait Environment {
+    /// The value of a variable; `None` if it is not set or empty.
+    fn get(&self, name: &str) -> Option<OsString>;
+}
+
+/// The environment of this process.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessEnvironment;
+
+impl Environment for ProcessEnvironment {
+    fn get(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name).filter(|value| !value.is_empty())
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct JobFile {
+    name: Option<String>,
+    confirm: Option<Confirm>,
+    service: ServiceSpec,
+    pace: PaceSpec,
+    retry: RetrySpec,
+    input: InputSpec,
+    content: ContentSpec,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Confirm {
+    Always,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ServiceSpec {
+    region: Option<String>,
+    endpoint: Option<String>,
+    sdkappid: Option<u64>,
+    identifier: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PaceSpec {
+    rate: Option<NonZeroU32>,
+    max_rate: Option<NonZeroU32>,
+    concurrency: Option<std::num::NonZeroUsize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RetrySpec {
+    max_attempts: Option<NonZeroU32>,
+    timeout: Option<String>,
+    max_failures: Option<String>,
+    in_doubt: Option<InDoubt>,
+}
+
+impl Job {
+    /// Puts the job together.
+    ///
+    /// # Errors
+    /// Something is missing, contradictory or out of range; the error names where it was said.
+    pub fn new(args: &JobArgs, environment: &impl Environment) -> Result<Job, JobError> {
+        let mut file = args.job.as_deref().map(read).transpose()?.unwrap_or_default();
+        if args.input_format.is_some() {
+            file.input.format = args.input_format;
+        }
+        let mapping = Mapping::new(&file.input, &file.content)
+            .map_err(|source| JobError::Mapping { path: args.job.clone(), source })?;
+        let max_rate = args.max_rate.or(file.pace.max_rate).unwrap_or(RATE);
+        let rate = args.rate.or(file.pace.rate).unwrap_or_else(|| RATE.min(max_rate));
+        if rate > max_rate {
+            return Err(JobError::Rate { rate, max: max_rate });
+        }
+        let enough = (rate.get() as usize * ANSWER_SECONDS).clamp(8, IN_FLIGHT_MAX);
+        let policy = Policy {
+            in_doubt: args.in_doubt.or(file.retry.in_doubt).unwrap_or(InDoubt::Hold),
+            retry_failed: args.retry_failed,
+            attempts_max: args.max_attempts.or(file.retry.max_attempts).unwrap_or(ATTEMPTS),
+            rows_max: args.max_rows.map(std::num::NonZeroU64::get),
+        };
+        let timeout = match (args.timeout, &file.retry.timeout) {
+            (Some(timeout), _) => timeout,
+            (None, Some(text)) => cli::time(text).map_err(|what| value("retry.timeout", what))?,
+            (None, None) => TIMEOUT,
+        };
+        let failures = match (args.max_failures, &file.retry.max_failures) {
+            (Some(limit), _) => limit,
+            (None, Some(text)) => {
+                text.parse().map_err(|error: FailureLimitError| value("retry.max_failures", error.to_string()))?
+            }
+            (None, None) => FAILURES,
+        };
+        let service = if args.sandbox {
+            Some(ServiceChoice::Sandbox(args.faults.clone().unwrap_or_else(Faults::none)))
+        } else {
+            match service(args, environment, &file.service) {
+                // A plan needs no service, unless there is a ledger to compare it with.
+                Err(JobError::Missing { .. }) if args.dry_run && !args.resume.as_deref().is_some_and(Path::exists) => {
+                    None
+                }
+                service => Some(service?),
+            }
+        };
+        Ok(Job {
+            name: file.name,
+            service,
+            rate,
+            in_flight_max: args.concurrency.or(file.pace.concurrency).map_or(enough, std::num::NonZeroUsize::get),
+            timeout,
+            policy,
+            failures,
+            input: file.input,
+            mapping,
+            confirm_always: file.confirm == Some(Confirm::Always),
+        })
+    }
+
+    /// What its ledger is known by; `None` where the service is not known.
+    pub fn identity(&self) -> Option<JobIdentity> {
+        self.service.as_ref().map(|service| service.identity(self.name.clone()))
+    }
+}
+
+fn read(path: &Path) -> Result<JobFile, JobError> {
+    let text = std::fs::read_to_string(path).map_err(|source| JobError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|source| JobError::File { path: path.to_owned(), source })
+}
+
+fn service(args: &JobArgs, environment: &impl Environment, file: &ServiceSpec) -> Result<ServiceChoice, JobError> {
+    let endpoint = endpoint(args, environment, file)?;
+    let sdkappid = match (args.sdkappid, text(environment, "TIM_SDKAPPID")?) {
+        (Some(sdkappid), _) => sdkappid,
+        (None, Some(text)) => text
+            .parse()
+            .map_err(|_| value("TIM_SDKAPPID", "it is not a number; the console shows it as SDKAppID".to_owned()))?,
+        (None, None) => file.sdkappid.ok_or(JobError::Missing {
+            what: "the app",
+            how: "set TIM_SDKAPPID or --sdkappid to the SDKAppID that the console shows",
+        })?,
+    };
+    let identifier = match (&args.identifier, text(environment, "TIM_IDENTIFIER")?) {
+        (Some(identifier), _) => identifier.clone(),
+        (None, Some(identifier)) => identifier,
+        (None, None) => file.identifier.clone().ok_or(JobError::Missing {
+            what: "the admin account",
+            how: "set TIM_IDENTIFIER or --identifier to an admin account of the app, such as administrator",
+        })?,
+    };
+    let credentials = Arc::new(credentials(sdkappid, &identifier, environment)?);
+    Ok(ServiceChoice::At { endpoint, credentials, ca_cert: args.ca_cert.clone() })
+}
+
+/// A region and an endpoint say the same; the nearest word wins.
+fn endpoint(args: &JobArgs, environment: &impl Environment, file: &ServiceSpec) -> Result<Endpoint, JobError> {
+    let parse =
+        |given: &str| Endpoint::parse(given).map_err(|source| JobError::Endpoint { given: redacted(given), source });
+    let of = |origin: &str, word: &str| {
+        word.parse::<Region>().map(Endpoint::of).map_err(|error| value(origin, error.to_string()))
+    };
+    let both = |where_: &str| value(where_, "gives both a region and an endpoint; give one of them".to_owned());
+    match (args.region, &args.endpoint) {
+        (Some(region), _) => return Ok(Endpoint::of(region)),
+        (None, Some(url)) => return parse(url),
+        (None, None) => {}
+    }
+    match (text(environment, "TIM_REGION")?, text(environment, "TIM_ENDPOINT")?) {
+        (Some(_), Some(_)) => return Err(both("the environment")),
+        (Some(word), None) => return of("TIM_REGION", &word),
+        (None, Some(url)) => return parse(&url),
+        (None, None) => {}
+    }
+    match (&file.region, &file.endpoint) {
+        (Some(_), Some(_)) => Err(both("[service] of the job file")),
+        (Some(word), None) => of("service.region", word),
+        (None, Some(url)) => parse(url),
+        (None, None) => Err(JobError::Missing {
+            what: "the service",
+            how: "say where the app's data is with --region (cn, sgp, kor, ger, ind, usa, jpn, idn), or rehearse with --sandbox",
+        }),
+    }
+}
+
+/// Everything up to the query: a pasted URL may carry a signature.
+fn redacted(url: &str) -> String {
+    let plain = url.split(['?', '#']).next().unwrap_or_default();
+    match plain.rsplit_once('@') {
+        Some((_, rest)) => format!("…@{rest}"),
+        None => plain.to_owned(),
+    }
+}
+
+fn credentials(sdkappid: u64, identifier: &str, environment: &impl Environment) -> Result<Credentials, JobError> {
+    let given = ["TIM_SECRET_KEY", "TIM_SECRET_KEY_FILE", "TIM_USERSIG"]
+        .into_iter()
+        .filter(|name| environment.get(name).is_some())
+        .collect::<Vec<_>>();
+    match given[..] {
+        ["TIM_SECRET_KEY"] => Ok(Credentials::with_key(sdkappid, identifier, secret(environment, "TIM_SECRET_KEY")?)),
+        ["TIM_SECRET_KEY_FILE"] => {
+            let path = PathBuf::from(environment.get("TIM_SECRET_KEY_FILE").unwrap_or_default());
+            let failed = |what: String| value(&format!("TIM_SECRET_KEY_FILE {}", path.display()), what);
+            let key = std::fs::read_to_string(&path).map_err(|error| failed(format!("cannot be read: {error}")))?;
+            if key.trim().is_empty() {
+                return Err(failed("is empty; it must hold the app's secret key".to_owned()));
+            }
+            Ok(Credentials::with_key(sdkappid, identifier, SecretString::from(key.trim())))
+        }
+        ["TIM_USERSIG"] => Ok(Credentials::with_usersig(sdkappid, identifier, secret(environment, "TIM_USERSIG")?)?),
+        [] => Err(JobError::Missing {
+            what: "the secret",
+            how: "set TIM_SECRET_KEY or TIM_SECRET_KEY_FILE (the app's secret key), or TIM_USERSIG (a ready-made signature)",
+        }),
+        [..] => Err(value(&given.join(" and "), "are both set; set one of them".to_owned())),
+    }
+}
+
+fn secret(environment: &impl Environment, name: &str) -> Result<SecretString, JobError> {
+    Ok(SecretString::from(text(environment, name)?.unwrap_or_default()))
+}
+
+fn text(environment: &impl Environment, name: &str) -> Result<Option<String>, JobError> {
+    environment
+        .get(name)
+        .map(|value_| value_.into_string().map_err(|_| value(name, "it is not UTF-8".to_owned())))
+        .transpose()
+}
+
+fn value(origin: &str, what: String) -> JobError {
+    JobError::Value { origin: origin.to_owned(), what }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    struct Fixed(&'static [(&'static str, &'static str)]);
+
+    impl Environment for Fixed {
+        fn get(&self, name: &str) -> Option<OsString> {
+            self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+        }
+    }
+
+    const FULL: Fixed = Fixed(&[
+        ("TIM_SDKAPPID", "1400000000"),
+        ("TIM_IDENTIFIER", "administrator"),
+        ("TIM_SECRET_KEY", "key"),
+        ("TIM_REGION", "sgp"),
+    ]);
+
+    fn job(flags: &str, environment: &Fixed, file: &str) -> Result<Job, JobError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("job.toml");
+        std::fs::write(&path, file).unwrap();
+        let flags = format!("runner --input e.csv --resume l.db --job {} {flags}", path.display());
+        Job::new(&Cli::try_parse_from(flags.split_whitespace()).unwrap().job, environment)
+    }
+
+    fn host(flags: &str, environment: &Fixed, file: &str) -> String {
+        job(flags, environment, file).unwrap().identity().unwrap().service
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_and_both_over_the_file() {
+        let file = "[service]\nregion = \"kor\"\n[pace]\nrate = 50\n[retry]\ntimeout = \"5s\"\nmax_failures = \"3\"";
+        assert_eq!(host("--region usa", &FULL, file), "adminapiusa.im.qcloud.com:443");
+        assert_eq!(host("--endpoint https://a.example:8443", &FULL, file), "a.example:8443");
+        assert_eq!(host("", &FULL, file), "adminapisgp.im.qcloud.com:443");
+        let without = Fixed(&FULL.0[..3]);
+        assert_eq!(host("", &without, file), "adminapikr.im.qcloud.com:443");
+        let job_ = job("", &FULL, file).unwrap();
+        assert_eq!((job_.rate.get(), job_.in_flight_max), (50, 150));
+        assert_eq!((job_.timeout, job_.failures), (Duration::from_secs(5), FailureLimit::Count(3)));
+        assert_eq!(job("--rate 60", &FULL, file).unwrap().rate.get(), 60);
+    }
+
+    #[test]
+    fn what_cannot_be_is_named() {
+        let check = |flags: &str, environment: &Fixed, file: &str, part: &str| {
+            let error = job(flags, environment, file).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        };
+        let none = Fixed(&[]);
+        check("", &none, "", "the service is not given");
+        check("--region sgp", &none, "", "the app is not given");
+        check("--region sgp --sdkappid 1", &none, "", "the admin account is not given");
+        check("--region sgp --sdkappid 1 --identifier a", &none, "", "the secret is not given");
+        check("--rate 201", &FULL, "", "above the most that is allowed, 200");
+        check("--rate 11", &FULL, "[pace]\nmax_rate = 10", "above the most that is allowed, 10");
+        check("--endpoint http://example.com", &FULL, "", "plain http");
+        check("", &FULL, "[service]\nregon = \"sgp\"", "regon");
+        check("", &FULL, "[service]\nsecret_key = \"x\"", "secret_key");
+        check("", &FULL, "name = 3", "line 1, column 8");
+        check("", &FULL, "[retry]\ntimeout = \"soon\"", "retry.timeout: write a time such as");
+        check("", &FULL, "[retry]\nmax_failures = \"many\"", "retry.max_failures");
+        check("", &Fixed(&[("TIM_REGION", "mars")]), "", "TIM_REGION: ");
+        let two =
+            Fixed(&[("TIM_SDKAPPID", "1"), ("TIM_IDENTIFIER", "a"), ("TIM_SECRET_KEY", "k"), ("TIM_USERSIG", "s")]);
+        check("--region sgp", &two, "", "TIM_SECRET_KEY and TIM_USERSIG: are both set");
+    }
+
+    #[test]
+    fn a_signature_in_a_pasted_address_is_not_repeated() {
+        let error = job("--endpoint https://u:pw@h.example/v4?usersig=SECRET", &FULL, "").unwrap_err().to_string();
+        assert!(!error.contains("SECRET") && !error.contains("pw"), "{error}");
+    }
+
+    #[test]
+    fn the_sandbox_needs_no_credentials() {
+        let job = job("--sandbox --rate 5000 --max-rate 5000", &Fixed(&[]), "name = \"n\"").unwrap();
+        let identity = job.identity().unwrap();
+        assert_eq!((identity.service.as_str(), identity.name.as_deref()), ("sandbox", Some("n")));
+    }
+}

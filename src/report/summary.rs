@@ -1,0 +1,195 @@
+//! What a run did, for people and for programs. The numbers add up: rows are done, failed, in doubt, duplicates or
+//! not reached.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+use thousands::Separable;
+
+use super::{Line, counted, write_lines};
+use crate::api::error_code;
+use crate::progress::time;
+use crate::run::{Cause, Ended, Plan, Tally};
+
+/// What there is to say of a run.
+#[derive(Debug)]
+pub struct Summary<'a> {
+    /// What it set out to do.
+    pub plan: &'a Plan,
+    /// What it did.
+    pub tally: &'a Tally,
+    /// How it ended.
+    pub ended: &'a Ended,
+    /// How long it sent.
+    pub took: Duration,
+    /// Where the rows are that failed or are in doubt, if there are any.
+    pub failed_rows: Option<PathBuf>,
+    /// The command that goes on, where something is left.
+    pub resume: Option<String>,
+}
+
+/// Where every row of the list is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// Rows of the list.
+    pub rows: u64,
+    /// Confirmed, in this run or before.
+    pub done: u64,
+    /// Refused, in this run or before.
+    pub failed: u64,
+    /// Nobody knows.
+    pub in_doubt: u64,
+    /// Another row wants the same.
+    pub duplicates: u64,
+    /// Neither settled in this run nor before.
+    pub not_reached: u64,
+}
+
+impl Totals {
+    /// Adds what a run did to what was so before it.
+    pub fn new(plan: &Plan, tally: &Tally) -> Totals {
+        Totals {
+            rows: plan.rows,
+            done: plan.done + tally.done,
+            failed: plan.failed + tally.failed,
+            in_doubt: plan.in_doubt + tally.in_doubt,
+            duplicates: plan.duplicates,
+            not_reached: plan.to_do.saturating_sub(tally.settled()),
+        }
+    }
+}
+
+impl Summary<'_> {
+    /// Where every row of the list is now.
+    pub fn totals(&self) -> Totals {
+        Totals::new(self.plan, self.tally)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "for people, and far below 2^52")]
+    fn rate(&self) -> f64 {
+        self.tally.attempts as f64 / self.took.as_secs_f64().max(0.001)
+    }
+
+    fn how(&self) -> &'static str {
+        match self.ended {
+            Ended::Finished => "finished",
+            Ended::Interrupted => "interrupted",
+            Ended::Stopped(_) => "stopped",
+        }
+    }
+
+    /// Writes it for people.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        match self.ended {
+            Ended::Finished => writeln!(out, "Finished in {}", time(self.took))?,
+            Ended::Interrupted => writeln!(out, "Interrupted after {}", time(self.took))?,
+            Ended::Stopped(reason) => writeln!(out, "Stopped after {}: {reason}", time(self.took))?,
+        }
+        let totals = self.totals();
+        let before = |number: u64| match number {
+            0 => String::new(),
+            number => format!("{} of them before this run", number.separate_with_commas()),
+        };
+        let not_reached = if totals.not_reached > 0 { "nothing is known to have happened to these" } else { "" };
+        write_lines(
+            out,
+            &[
+                Line::new("rows", totals.rows, ""),
+                Line::new("done", totals.done, before(self.plan.done)),
+                Line::new("failed", totals.failed, before(self.plan.failed)),
+                Line::new("in doubt", totals.in_doubt, before(self.plan.in_doubt)),
+                Line::new("duplicates", totals.duplicates, ""),
+                Line::new("not reached", totals.not_reached, not_reached),
+            ],
+        )?;
+        let slow_downs = match self.tally.slow_downs {
+            0 => String::new(),
+            number => format!(", slowed down {number}×"),
+        };
+        let requests = counted(self.tally.attempts, "request", "requests");
+        writeln!(out, "  {requests}, {:.1} a second{slow_downs}", self.rate())?;
+        self.write_causes(out)?;
+        if let Some(path) = &self.failed_rows {
+            writeln!(out, "Rows that failed or are in doubt: {}", path.display())?;
+        }
+        if let Some(command) = &self.resume {
+            writeln!(out, "To go on: {command}")?;
+        }
+        Ok(())
+    }
+
+    fn write_causes(&self, out: &mut impl Write) -> io::Result<()> {
+        if self.tally.causes.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "Answers other than success")?;
+        for (cause, count) in &self.tally.causes {
+            let count = count.separate_with_commas();
+            writeln!(out, "  {count:>7}  {}", describe(*cause))?;
+        }
+        Ok(())
+    }
+
+    /// Writes it as one JSON object.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
+        let totals = self.totals();
+        let causes: Vec<_> = self
+            .tally
+            .causes
+            .iter()
+            .map(|(cause, count)| {
+                let (code, what) = match cause {
+                    Cause::Code(code) => (Some(*code), meaning(*code).to_owned()),
+                    Cause::Note(note) => (None, note.meaning()),
+                };
+                json!({ "code": code, "meaning": what, "answers": count })
+            })
+            .collect();
+        let object = json!({
+            "ended": self.how(),
+            "reason": match self.ended {
+                Ended::Stopped(reason) => Some(reason.to_string()),
+                Ended::Finished | Ended::Interrupted => None,
+            },
+            "rows": totals.rows,
+            "done": totals.done,
+            "failed": totals.failed,
+            "in_doubt": totals.in_doubt,
+            "duplicates": totals.duplicates,
+            "not_reached": totals.not_reached,
+            "this_run": {
+                "done": self.tally.done,
+                "failed": self.tally.failed,
+                "in_doubt": self.tally.in_doubt,
+                "requests": self.tally.attempts,
+                "slow_downs": self.tally.slow_downs,
+                "seconds": self.took.as_secs_f64(),
+            },
+            "answers_other_than_success": causes,
+            "failed_rows": self.failed_rows,
+            "resume": self.resume,
+        });
+        writeln!(out, "{object:#}")
+    }
+}
+
+/// A cause, with what it means.
+fn describe(cause: Cause) -> String {
+    match cause {
+        Cause::Code(code) => format!("{code}  {}", meaning(code)),
+        Cause::Note(note) => note.meaning(),
+    }
+}
+
+/// What a code means, also where it is not known.
+pub(super) fn meaning(code: i64) -> &'static str {
+    error_code::lookup(code).map_or("not a code that is known", |entry| entry.meaning)
+}

@@ -1,0 +1,296 @@
+//! When it makes no sense to go on.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::tally::{Cause, Tally};
+use crate::api::error_code;
+use crate::input::InputError;
+use crate::ledger::LedgerError;
+use crate::retry::Verdict;
+
+/// The code of a failing webhook server, if every request gets it.
+const WEBHOOK: i64 = 90_992;
+/// This many answers one after the other with that code, over at least [`WEBHOOK_TIME`], are no passing error.
+const WEBHOOK_ANSWERS: u64 = 50;
+/// A webhook server that restarts is back by then.
+const WEBHOOK_TIME: Duration = Duration::from_secs(10);
+/// With this many answers, all of them codes that the table does not have, the table is of no use.
+const UNKNOWN_ANSWERS: u64 = 20;
+/// For this long the service may be out of reach before the run gives up: a router restarts, a train leaves a tunnel.
+const UNREACHABLE_MAX: Duration = Duration::from_mins(10);
+/// The same before anything was ever answered: then it is more likely the address.
+const UNREACHABLE_FIRST: Duration = Duration::from_secs(20);
+/// Between two tries to reach it: this long at first, twice as long each time.
+const PROBE_FIRST: Duration = Duration::from_millis(500);
+const PROBE_MAX: Duration = Duration::from_secs(15);
+/// A share of failures means nothing before this many edits are settled.
+const SHARE_FROM: u64 = 100;
+
+/// Why a run was stopped early.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StopReason {
+    /// The service refused one request for a reason that holds for all.
+    #[error("the service refused the job: {}", cause(*.0))]
+    Refused(Cause),
+    /// Everything gets 90992.
+    #[error(
+        "every request was answered with 90992, which most likely means that your own webhook server fails: \
+         check that it answers the service's callbacks, then resume"
+    )]
+    Webhook,
+    /// Nothing but codes that are not in the table.
+    #[error("the service answers with codes that are not known (the last: {0}); look them up, then resume")]
+    OnlyUnknown(i64),
+    /// More failures than allowed.
+    #[error(
+        "{failures} of {settled} edits failed or are in doubt, more than --max-failures {limit}; see why, then resume"
+    )]
+    TooManyFailures {
+        /// Failed or in doubt.
+        failures: u64,
+        /// All that were settled.
+        settled: u64,
+        /// The limit.
+        limit: FailureLimit,
+    },
+    /// There is no connection.
+    #[error("the service cannot be reached ({0}); check the network, the region or the endpoint, then resume")]
+    Unreachable(String),
+    /// The ledger failed.
+    #[error("{0}; nothing was sent after that")]
+    Ledger(#[source] LedgerError),
+    /// The list cannot be read on.
+    #[error("{0}")]
+    Input(#[source] std::sync::Arc<InputError>),
+    /// A row of the list is not what it was when it was checked.
+    #[error(
+        "line {line} of the list is not as it was when it was checked; leave the list alone while it is worked on, then resume"
+    )]
+    ListChanged {
+        /// The line.
+        line: u64,
+    },
+    /// A defect of this program.
+    #[error("an attempt ended in a defect of this program ({0}); please report it. The edit is in doubt")]
+    Defect(String),
+}
+
+fn cause(cause: Cause) -> String {
+    match cause {
+        Cause::Code(code) => match error_code::lookup(code) {
+            Some(entry) => format!("{code}, {}. {}", entry.meaning, entry.advice),
+            None => format!("{code}, which is not a known code"),
+        },
+        Cause::Note(note) => format!("{}. Check the region or the endpoint, then resume", note.meaning()),
+    }
+}
+
+/// How many edits may fail or come into doubt before the run is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureLimit {
+    /// This many.
+    Count(u64),
+    /// This share, in percent, once [`SHARE_FROM`] edits are settled.
+    Percent(u8),
+}
+
+/// What is wrong with the text of a limit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no limit; write a number of edits (50) or a share (20%)")]
+pub struct FailureLimitError(String);
+
+impl FromStr for FailureLimit {
+    type Err = FailureLimitError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let limit = match text.strip_suffix('%') {
+            Some(percent) => percent.parse().ok().filter(|percent| *percent <= 100).map(FailureLimit::Percent),
+            None => text.parse().ok().map(FailureLimit::Count),
+        };
+        limit.ok_or_else(|| FailureLimitError(text.to_owned()))
+    }
+}
+
+impl std::fmt::Display for FailureLimit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            FailureLimit::Count(count) => write!(f, "{count}"),
+            FailureLimit::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+impl FailureLimit {
+    fn is_passed(self, failures: u64, settled: u64) -> bool {
+        match self {
+            FailureLimit::Count(count) => failures > count,
+            FailureLimit::Percent(percent) => settled >= SHARE_FROM && failures * 100 > settled * u64::from(percent),
+        }
+    }
+}
+
+/// Watches the answers of a run, in the order in which they come.
+#[derive(Debug)]
+pub(super) struct Breaker {
+    limit: FailureLimit,
+    /// Answers so far, and whether one of them was a known one.
+    answers: u64,
+    known: bool,
+    /// Since when, and how often in a row, everything was 90992.
+    webhook: Option<(Instant, u64)>,
+    /// Since when the service has been out of reach, and how long to wait until the next try.
+    unreachable: Option<(Instant, Instant, Duration)>,
+}
+
+impl Breaker {
+    pub(super) fn new(limit: FailureLimit) -> Breaker {
+        Breaker { limit, answers: 0, known: false, webhook: None, unreachable: None }
+    }
+
+    /// One more answer, which `tally` holds already.
+    pub(super) fn answered(&mut self, verdict: &Verdict, tally: &Tally, now: Instant) -> Option<StopReason> {
+        let cause = Cause::of(verdict);
+        self.answers += 1;
+        self.unreachable = None;
+        if let (Verdict::Stop { .. }, Some(cause)) = (verdict, cause) {
+            return Some(StopReason::Refused(cause));
+        }
+        if cause == Some(Cause::Code(WEBHOOK)) {
+            let (since, answers) = self.webhook.get_or_insert((now, 0));
+            *answers += 1;
+            if *answers >= WEBHOOK_ANSWERS && now - *since >= WEBHOOK_TIME {
+                return Some(StopReason::Webhook);
+            }
+        } else {
+            self.webhook = None;
+        }
+        match cause {
+            Some(Cause::Code(code)) if error_code::lookup(code).is_none() => {
+                if !self.known && self.answers >= UNKNOWN_ANSWERS {
+                    return Some(StopReason::OnlyUnknown(code));
+                }
+            }
+            Some(_) | None => self.known = true,
+        }
+        let (failures, settled) = (tally.failed + tally.in_doubt, tally.settled());
+        let passed = self.limit.is_passed(failures, settled);
+        passed.then_some(StopReason::TooManyFailures { failures, settled, limit: self.limit })
+    }
+
+    /// There was no connection once more: whether to give up, and for how long to hold everything until the next try.
+    pub(super) fn unreachable(&mut self, reason: String, now: Instant) -> (Option<StopReason>, Duration) {
+        let (since, until, hold) = match self.unreachable {
+            None => (now, now + PROBE_FIRST, PROBE_FIRST),
+            // Requests that went out together fail together: only one of them makes the next hold longer.
+            Some((since, until, hold)) if now < until => (since, until, hold),
+            Some((since, _, hold)) => {
+                let hold = (hold * 2).min(PROBE_MAX);
+                (since, now + hold, hold)
+            }
+        };
+        if self.unreachable.is_none() {
+            tracing::warn!(%reason, "the service cannot be reached; trying again");
+        }
+        self.unreachable = Some((since, until, hold));
+        let max = if self.answers == 0 { UNREACHABLE_FIRST } else { UNREACHABLE_MAX };
+        let stop = (now - since >= max).then_some(StopReason::Unreachable(reason));
+        (stop, until.saturating_duration_since(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(code: i64) -> Verdict {
+        match error_code::lookup(code).map(|entry| entry.class) {
+            Some(error_code::Class::Passing) => Verdict::Retry { code: Some(code), note: None },
+            Some(_) => Verdict::Stop { code: Some(code), note: None },
+            None => Verdict::Failed { code: Some(code), note: None },
+        }
+    }
+
+    fn feed(breaker: &mut Breaker, verdict: Verdict, times: u64, from: Instant, apart: Duration) -> Option<StopReason> {
+        (0..times).find_map(|index| {
+            let now = from + apart * u32::try_from(index).unwrap();
+            breaker.answered(&verdict, &Tally::default(), now)
+        })
+    }
+
+    fn breaker() -> Breaker {
+        Breaker::new(FailureLimit::Percent(20))
+    }
+
+    #[test]
+    fn a_code_that_holds_for_all_stops_at_once() {
+        let reason = breaker().answered(&code(70_003), &Tally::default(), Instant::now()).unwrap();
+        assert!(reason.to_string().starts_with("the service refused the job: 70003, "), "{reason}");
+    }
+
+    #[test]
+    fn nothing_but_90992_for_a_while_points_to_the_webhook_server() {
+        let now = Instant::now();
+        let apart = Duration::from_millis(100);
+        let stopped = |times, apart| feed(&mut breaker(), code(90_992), times, now, apart).is_some();
+        assert!(stopped(101, apart));
+        assert!(!stopped(49, Duration::from_secs(1)), "too few");
+        assert!(!stopped(1_000, Duration::from_millis(5)), "too soon");
+        let mut interrupted = breaker();
+        for _ in 0..10 {
+            assert!(feed(&mut interrupted, code(90_992), 40, now, apart).is_none());
+            assert!(feed(&mut interrupted, Verdict::Done, 1, now, apart).is_none());
+        }
+    }
+
+    #[test]
+    fn a_run_of_only_unknown_codes_stops() {
+        let now = Instant::now();
+        assert!(feed(&mut breaker(), code(123_456), 19, now, Duration::ZERO).is_none());
+        assert!(feed(&mut breaker(), code(123_456), 20, now, Duration::ZERO).is_some());
+        let mut mixed = breaker();
+        assert!(feed(&mut mixed, Verdict::Done, 1, now, Duration::ZERO).is_none());
+        assert!(feed(&mut mixed, code(123_456), 100, now, Duration::ZERO).is_none());
+    }
+
+    #[test]
+    fn limits_are_a_count_or_a_share_of_enough_edits() {
+        let check = |text: &str, failures, settled, passed| {
+            assert_eq!(text.parse::<FailureLimit>().unwrap().is_passed(failures, settled), passed, "{text}");
+        };
+        check("20%", 99, 99, false);
+        check("20%", 20, 100, false);
+        check("20%", 21, 100, true);
+        check("0", 0, 5, false);
+        check("0", 1, 5, true);
+        check("100%", 500, 500, false);
+        for bad in ["", "x", "101%", "-1", "20 %"] {
+            assert!(bad.parse::<FailureLimit>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_service_out_of_reach_is_tried_less_and_less_often_and_then_given_up() {
+        let mut breaker = breaker();
+        let mut now = Instant::now();
+        let start = now;
+        let mut holds = Vec::new();
+        loop {
+            let (stop, hold) = breaker.unreachable("connection refused".into(), now);
+            if stop.is_some() {
+                break;
+            }
+            holds.push(hold.as_millis());
+            now += hold;
+        }
+        assert_eq!(holds, [500, 1_000, 2_000, 4_000, 8_000, 15_000]);
+        assert!(now - start >= UNREACHABLE_FIRST);
+
+        breaker.answered(&Verdict::Done, &Tally::default(), now);
+        assert!(breaker.unreachable("connection refused".into(), now).0.is_none());
+        assert!(breaker.unreachable("connection refused".into(), now + UNREACHABLE_FIRST).0.is_none());
+        assert!(breaker.unreachable("connection refused".into(), now + UNREACHABLE_MAX).0.is_some());
+    }
+}

@@ -1,0 +1,146 @@
+//! The life of one edit, from a checked row to a durable outcome: a straight line.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+
+use super::todo::InDoubt;
+use crate::api::{Outcome, Service};
+use crate::ledger::{Ledger, LedgerError, Pending, Recorded, Settlement, State};
+use crate::pace::Pace;
+use crate::retry::{self, Verdict};
+
+/// The service works on a request for at most 3 s: a look or a second sending before that could overtake it.
+const SERVICE_WORKS: Duration = Duration::from_secs(3);
+
+/// What an edit passes on its way.
+#[derive(Debug)]
+pub struct Line<S> {
+    /// Intents and outcomes.
+    pub ledger: Ledger,
+    /// When the next request may go out.
+    pub pace: Pace,
+    /// Who carries it out.
+    pub service: S,
+    /// Sendings of one edit at most.
+    pub attempts_max: NonZeroU32,
+    /// What becomes of an edit in doubt.
+    pub in_doubt: InDoubt,
+    /// Cancelled when nothing more shall be sent.
+    pub stop: CancellationToken,
+    /// For the jitter of the delays.
+    pub seed: u64,
+}
+
+/// Where one attempt came down.
+#[derive(Debug)]
+pub(super) enum Landed {
+    /// It was sent, and what came of it is durable.
+    Recorded { recorded: Recorded, verdict: Verdict },
+    /// There is no connection to the service; the intent was taken back.
+    Unreachable { pending: Pending, reason: String },
+    /// The run stops; the intent was taken back.
+    Withdrawn(Pending),
+    /// The ledger failed. `sent`: the ledger says `sending`, and nobody knows what became of it.
+    NotRecorded { error: LedgerError, sent: bool },
+}
+
+/// One attempt at one edit. `slot` is its place among those that wait for a permit.
+pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, slot: OwnedSemaphorePermit) -> Landed {
+    let number = pending.line;
+    let intent = match line.ledger.intend(pending).await {
+        Ok(intent) => intent,
+        Err(error) => return Landed::NotRecorded { error, sent: false },
+    };
+    let permit = tokio::select! {
+        biased;
+        () = line.stop.cancelled() => None,
+        permit = line.pace.permit() => Some(permit),
+    };
+    drop(slot);
+    let Some(permit) = permit else {
+        return match line.ledger.withdraw(intent).await {
+            Ok(pending) => Landed::Withdrawn(pending),
+            Err(error) => Landed::NotRecorded { error, sent: true },
+        };
+    };
+    let era = permit.era();
+    let outcome = line.service.modify(&intent, permit).await;
+    let verdict = retry::judge(&outcome);
+    tracing::debug!(line = number, ?outcome, ?verdict, "answered");
+    if let Verdict::SlowDown { retry_after, .. } = verdict
+        && let Some(held) = line.pace.slow_down(era, retry_after)
+    {
+        tracing::warn!(
+            ?outcome,
+            "the service says it is too fast: every request is held for {held:?}, then the rate climbs back"
+        );
+    }
+    let Some(settlement) = settlement(&verdict, intent.tries(), line.attempts_max) else {
+        let reason = if let Outcome::NotSent { reason } = outcome { reason } else { String::new() };
+        return match line.ledger.withdraw(intent).await {
+            Ok(pending) => Landed::Unreachable { pending, reason },
+            Err(error) => Landed::NotRecorded { error, sent: true },
+        };
+    };
+    match line.ledger.record(intent, settlement).await {
+        Ok(recorded) => Landed::Recorded { recorded, verdict },
+        Err(error) => Landed::NotRecorded { error, sent: true },
+    }
+}
+
+/// What is to be recorded; `None` where nothing went out. `tries`: those before that count.
+fn settlement(verdict: &Verdict, tries: u32, attempts_max: NonZeroU32) -> Option<Settlement> {
+    let to = |state, code, note, counts| Some(Settlement { state, code, note, counts });
+    match *verdict {
+        Verdict::Done => to(State::Done, Some(0), None, true),
+        Verdict::Retry { code, note } if tries + 1 < attempts_max.get() => to(State::Waiting, code, note, true),
+        Verdict::Retry { code, note } | Verdict::Failed { code, note } => to(State::Failed, code, note, true),
+        // Not the edit's fault: these tries do not count.
+        Verdict::SlowDown { code, note, .. } | Verdict::Stop { code, note } => to(State::Waiting, code, note, false),
+        Verdict::SignAnew { code } => to(State::Waiting, Some(code), None, false),
+        Verdict::InDoubt { note } => to(State::InDoubt, None, Some(note), true),
+        Verdict::NotSent => None,
+    }
+}
+
+impl<S: Service> Line<S> {
+    /// After how long a recorded edit is sent again, without jitter; `None` where it is settled.
+    pub(super) fn after(&self, recorded: &Recorded, verdict: &Verdict) -> Option<Duration> {
+        let delay = retry::delay(recorded.tries());
+        match (recorded.state(), verdict) {
+            // It was the signature's fault, and there is a new one.
+            (State::Waiting, Verdict::SignAnew { .. }) => Some(Duration::ZERO),
+            (State::Waiting, _) => Some(delay),
+            (State::InDoubt, _) => match self.in_doubt {
+                // Doubled, so that the jitter cannot make it shorter than the service takes.
+                InDoubt::Retry if recorded.tries() < self.attempts_max.get() => Some(delay.max(2 * SERVICE_WORKS)),
+                InDoubt::Retry | InDoubt::Hold => None,
+            },
+            (State::Sending | State::Done | State::Failed, _) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Note;
+
+    #[test]
+    fn attempts_run_out_with_a_clear_refusal_and_only_those_that_count() {
+        let max = NonZeroU32::new(3).unwrap();
+        let state = |verdict, tries| settlement(&verdict, tries, max).map(|settlement| settlement.state);
+        let passing = Verdict::Retry { code: Some(20004), note: None };
+        assert_eq!(state(passing, 0), Some(State::Waiting));
+        assert_eq!(state(passing, 1), Some(State::Waiting));
+        assert_eq!(state(passing, 2), Some(State::Failed));
+        let slow = Verdict::SlowDown { code: Some(60007), note: None, retry_after: None };
+        assert_eq!(state(slow, 100), Some(State::Waiting));
+        assert_eq!(state(Verdict::InDoubt { note: Note::TimedOut }, 2), Some(State::InDoubt));
+        assert_eq!(state(Verdict::NotSent, 0), None);
+    }
+}

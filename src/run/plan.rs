@@ -1,0 +1,311 @@
+//! The plan: the whole list is read and checked before anything is sent.
+//!
+//! Memory is a number a row, whatever the rows hold: which messages are listed more than once is found by a prefix
+//! of their digests first, and told for certain in a second reading of the list, which only lists with repetitions
+//! need.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::todo::{Policy, Repeated, Standing, Todo, is_duplicate, stand};
+use crate::edit::{ContentDigest, Edit, IdDigest};
+use crate::input::{Input, InputError, Mapping, Problem};
+use crate::ledger::{LedgerError, Records};
+
+/// Problems that are told one by one; those beyond are counted.
+const PROBLEMS_MAX: usize = 100;
+/// Kinds of warnings that are told; a list can hold as many kinds as it has rows.
+const WARNINGS_MAX: usize = 50;
+
+/// What a run of this list would do.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Rows of the list.
+    pub rows: u64,
+    /// Rows that want what a row before them wants.
+    pub duplicates: u64,
+    /// Pairs of accounts between which a message is edited.
+    pub conversations: u64,
+    /// Edits that are done already.
+    pub done: u64,
+    /// Edits that failed before, and are not taken up again.
+    pub failed: u64,
+    /// Edits in doubt since an earlier run, and held.
+    pub in_doubt: u64,
+    /// Edits to send.
+    pub to_do: u64,
+    /// Those of them that this run takes on.
+    pub this_run: u64,
+    /// Bytes of new content of the edits to send.
+    pub bytes: u64,
+    /// What is odd, but will be sent as it is.
+    pub warnings: Vec<Warning>,
+    /// Kinds of warnings that are not in `warnings`.
+    pub warnings_left_out: bool,
+    /// SHA-256 of the list as stored.
+    pub sha256: [u8; 32],
+    repeated: Arc<Repeated>,
+}
+
+/// Something odd, in one row or more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The field and what is odd about it.
+    pub what: String,
+    /// The first line of it.
+    pub line: u64,
+    /// Rows of it.
+    pub rows: u64,
+}
+
+/// Everything that is wrong with the rows of a list.
+#[derive(Clone, Debug, Default)]
+pub struct Problems {
+    /// The first of them, in the order of the list.
+    pub first: Vec<Problem>,
+    /// How many there are beyond those.
+    pub more: u64,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The list cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Rows are wrong.
+    #[error("the list has {} problems", .0.count())]
+    Problems(Problems),
+}
+
+impl Problems {
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.first.len() as u64 + self.more
+    }
+
+    fn push(&mut self, problem: Problem) {
+        if self.first.len() < PROBLEMS_MAX {
+            self.first.push(problem);
+        } else {
+            self.more += 1;
+        }
+    }
+}
+
+/// Reads and checks the whole list against itself and against what earlier runs did.
+///
+/// # Errors
+/// The list or the ledger cannot be read, or rows are wrong: then nothing may be sent.
+pub fn plan(
+    input: &Input,
+    mapping: &Mapping,
+    mut records: Option<&mut (dyn Records + 'static)>,
+    policy: &Policy,
+) -> Result<Plan, PlanError> {
+    let mut survey = Survey::default();
+    let mut rows = input.rows(mapping)?;
+    for row in &mut rows {
+        let row = row?;
+        survey.plan.rows += 1;
+        match row.edit {
+            Ok(edit) => survey.edit(&edit, row.line, records.as_deref_mut(), policy)?,
+            Err(problems) => problems.into_iter().for_each(|problem| survey.problems.push(problem)),
+        }
+    }
+    survey.plan.sha256 = rows.sha256().unwrap_or_default();
+    let suspects = survey.messages.repeated();
+    if !suspects.is_empty() {
+        survey.repetitions(input, mapping, &suspects, records, policy)?;
+    }
+    survey.finish(policy)
+}
+
+impl Plan {
+    /// The rows to send, from the top. `records` is what the ledger holds now.
+    ///
+    /// # Errors
+    /// The list cannot be read again as it was.
+    pub fn todo(
+        &self,
+        input: &Input,
+        mapping: &Mapping,
+        records: Option<Box<dyn Records>>,
+        policy: Policy,
+    ) -> Result<Todo, InputError> {
+        Ok(Todo::new(input.rows(mapping)?, Arc::clone(&self.repeated), records, policy))
+    }
+
+    /// Whether another row before this one wants the same.
+    pub fn is_duplicate(&self, edit: &Edit, line: u64) -> bool {
+        is_duplicate(&self.repeated, edit.id().digest(), line)
+    }
+
+    /// Messages of the list.
+    pub fn messages(&self) -> u64 {
+        self.rows - self.duplicates
+    }
+}
+
+#[derive(Default)]
+struct Survey {
+    plan: Plan,
+    problems: Problems,
+    messages: Distinct,
+    conversations: Distinct,
+    warnings: BTreeMap<String, Warning>,
+}
+
+impl Survey {
+    fn edit(
+        &mut self,
+        edit: &Edit,
+        line: u64,
+        records: Option<&mut (dyn Records + 'static)>,
+        policy: &Policy,
+    ) -> Result<(), PlanError> {
+        self.messages.push(prefix(edit.id().digest()));
+        self.conversations.push_once(edit.id().conversation());
+        for finding in edit.warnings() {
+            let what = format!("{} {}", finding.field.service_name(), finding.what);
+            if let Some(warning) = self.warnings.get_mut(&what) {
+                warning.rows += 1;
+            } else if self.warnings.len() < WARNINGS_MAX {
+                self.warnings.insert(what.clone(), Warning { what, line, rows: 1 });
+            } else {
+                self.plan.warnings_left_out = true;
+            }
+        }
+        match stand(edit, line, &Repeated::new(), records, policy)? {
+            Standing::Conflict(state) => self.problems.push(Problem {
+                line,
+                column: None,
+                what: format!(
+                    "the ledger has this message with another content ({state}); a message is edited once: take the \
+                     row out, or give it the content it had"
+                ),
+            }),
+            standing => self.count(&standing, edit, 1),
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, standing: &Standing, edit: &Edit, by: i64) {
+        let plan = &mut self.plan;
+        let add = |count: &mut u64, by: i64| *count = count.saturating_add_signed(by);
+        match standing {
+            Standing::Done => add(&mut plan.done, by),
+            Standing::Failed => add(&mut plan.failed, by),
+            Standing::InDoubt => add(&mut plan.in_doubt, by),
+            Standing::ToDo { .. } => {
+                add(&mut plan.to_do, by);
+                add(&mut plan.bytes, by * i64::try_from(edit.content_bytes()).unwrap_or_default());
+            }
+            Standing::Duplicate | Standing::Conflict(_) => {}
+        }
+    }
+
+    /// Reads the list once more for the rows that may be repetitions. The first of each message counts, the others
+    /// are taken out of the counts again.
+    fn repetitions(
+        &mut self,
+        input: &Input,
+        mapping: &Mapping,
+        suspects: &[u64],
+        mut records: Option<&mut (dyn Records + 'static)>,
+        policy: &Policy,
+    ) -> Result<(), PlanError> {
+        let mut firsts: HashMap<IdDigest, (u64, ContentDigest)> = HashMap::new();
+        let mut repeated = Repeated::new();
+        for row in input.rows(mapping)? {
+            let row = row?;
+            let Ok(edit) = row.edit else { continue };
+            let message = edit.id().digest();
+            if suspects.binary_search(&prefix(message)).is_err() {
+                continue;
+            }
+            let Some(&(first, content)) = firsts.get(&message) else {
+                firsts.insert(message, (row.line, edit.content_digest()));
+                continue;
+            };
+            if content != edit.content_digest() {
+                self.problems.push(Problem {
+                    line: row.line,
+                    column: None,
+                    what: format!(
+                        "wants another content for the message of line {first}; a message is edited once: keep one of the two"
+                    ),
+                });
+                continue;
+            }
+            repeated.insert(message, first);
+            self.plan.duplicates += 1;
+            let standing = stand(&edit, row.line, &Repeated::new(), records.as_deref_mut(), policy)?;
+            self.count(&standing, &edit, -1);
+        }
+        self.plan.repeated = Arc::new(repeated);
+        Ok(())
+    }
+
+    fn finish(mut self, policy: &Policy) -> Result<Plan, PlanError> {
+        if self.problems.count() > 0 {
+            self.problems.first.sort_by_key(|problem| problem.line);
+            return Err(PlanError::Problems(self.problems));
+        }
+        self.plan.conversations = self.conversations.count();
+        self.plan.this_run = policy.rows_max.map_or(self.plan.to_do, |max| max.min(self.plan.to_do));
+        self.plan.warnings = self.warnings.into_values().collect();
+        self.plan.warnings.sort_by_key(|warning| warning.line);
+        Ok(self.plan)
+    }
+}
+
+fn prefix(message: IdDigest) -> u64 {
+    u64::from_le_bytes(std::array::from_fn(|i| message.0[i]))
+}
+
+/// Numbers, of which it is asked how many there are, or which of them came more than once.
+#[derive(Default)]
+struct Distinct {
+    numbers: Vec<u64>,
+    /// The numbers are folded together when there are this many.
+    fold_at: usize,
+}
+
+impl Distinct {
+    fn push(&mut self, number: u64) {
+        self.numbers.push(number);
+    }
+
+    /// Like `push`, where only the count of distinct ones is asked for: memory stays in proportion to that.
+    fn push_once(&mut self, number: u64) {
+        self.numbers.push(number);
+        if self.numbers.len() >= self.fold_at.max(1 << 12) {
+            self.fold();
+            self.fold_at = self.numbers.len() * 2;
+        }
+    }
+
+    fn fold(&mut self) {
+        self.numbers.sort_unstable();
+        self.numbers.dedup();
+    }
+
+    fn count(&mut self) -> u64 {
+        self.fold();
+        self.numbers.len() as u64
+    }
+
+    /// Those that came more than once, in ascending order.
+    fn repeated(&mut self) -> Vec<u64> {
+        self.numbers.sort_unstable();
+        let mut repeated: Vec<u64> =
+            self.numbers.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        repeated.dedup();
+        self.numbers = Vec::new();
+        repeated
+    }
+}

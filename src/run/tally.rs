@@ -1,0 +1,70 @@
+//! What a run has done so far, in numbers. Edits are counted from durable outcomes only.
+
+use std::collections::BTreeMap;
+
+use crate::ledger::{Note, Recorded, State};
+use crate::retry::Verdict;
+
+/// What one run has done so far.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Edits that the service confirmed.
+    pub done: u64,
+    /// Edits that it refused for good, or too often.
+    pub failed: u64,
+    /// Edits of which nobody knows.
+    pub in_doubt: u64,
+    /// Requests that were sent.
+    pub attempts: u64,
+    /// Slow-downs that were obeyed.
+    pub slow_downs: u64,
+    /// How often each answer other than a success came.
+    pub causes: BTreeMap<Cause, u64>,
+}
+
+/// Why an attempt did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// The service's `ErrorCode`.
+    Code(i64),
+    /// Something else than the service's answer.
+    Note(Note),
+}
+
+impl Tally {
+    /// Edits that are settled: nothing more will be done about them in this run.
+    pub fn settled(&self) -> u64 {
+        self.done + self.failed + self.in_doubt
+    }
+
+    pub(super) fn settle(&mut self, recorded: &Recorded) {
+        match recorded.state() {
+            State::Done => self.done += 1,
+            State::Failed => self.failed += 1,
+            State::InDoubt => self.in_doubt += 1,
+            State::Sending | State::Waiting => {}
+        }
+    }
+
+    pub(super) fn attempt(&mut self, verdict: &Verdict) {
+        self.attempts += 1;
+        if let Some(cause) = Cause::of(verdict) {
+            *self.causes.entry(cause).or_default() += 1;
+        }
+    }
+}
+
+impl Cause {
+    /// `None` for a success.
+    pub(super) fn of(verdict: &Verdict) -> Option<Cause> {
+        match *verdict {
+            Verdict::Done | Verdict::NotSent => None,
+            Verdict::SignAnew { code } => Some(Cause::Code(code)),
+            Verdict::InDoubt { note } => Some(Cause::Note(note)),
+            Verdict::Retry { code, note }
+            | Verdict::SlowDown { code, note, .. }
+            | Verdict::Failed { code, note }
+            | Verdict::Stop { code, note } => code.map(Cause::Code).or(note.map(Cause::Note)),
+        }
+    }
+}

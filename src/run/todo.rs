@@ -1,0 +1,153 @@
+//! Which rows of the list are still to be sent: one rule, for the plan and for the run.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+use super::StopReason;
+use crate::edit::{Edit, IdDigest};
+use crate::input::Rows;
+use crate::ledger::{Known, LedgerError, Pending, Records, State};
+
+/// Rows that are passed over at a stretch before others get their turn: well under a millisecond's work.
+const STRETCH: usize = 256;
+
+/// What becomes of an edit in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InDoubt {
+    /// Leave it to a person: it is listed, and not sent again.
+    Hold,
+    /// Send it again, although it may have taken place already: people's phones may be told twice.
+    Retry,
+}
+
+/// Which edits of the ledger are taken up again.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Edits in doubt.
+    pub in_doubt: InDoubt,
+    /// Failed edits too.
+    pub retry_failed: bool,
+    /// Sendings of one edit at most.
+    pub attempts_max: NonZeroU32,
+    /// Edits in this run at most.
+    pub rows_max: Option<u64>,
+}
+
+/// How a row stands to what is known.
+#[derive(Debug)]
+pub(super) enum Standing {
+    /// Another row before it wants the same.
+    Duplicate,
+    /// Done in an earlier run.
+    Done,
+    /// Failed in an earlier run, and not to be taken up again.
+    Failed,
+    /// In doubt since an earlier run, and held.
+    InDoubt,
+    /// To be sent.
+    ToDo {
+        /// How it stands in the ledger.
+        state: Option<State>,
+        /// Sendings so far.
+        attempts: u32,
+        /// Those that count.
+        tries: u32,
+    },
+    /// The ledger has this message with another content.
+    Conflict(State),
+}
+
+/// The messages that stand in more than one row, each with the line of the first: that one is sent.
+pub(super) type Repeated = HashMap<IdDigest, u64>;
+
+pub(super) fn is_duplicate(repeated: &Repeated, message: IdDigest, line: u64) -> bool {
+    repeated.get(&message).is_some_and(|first| *first != line)
+}
+
+/// How an edit stands that is wanted in `line`.
+pub(super) fn stand(
+    edit: &Edit,
+    line: u64,
+    repeated: &Repeated,
+    records: Option<&mut (dyn Records + 'static)>,
+    policy: &Policy,
+) -> Result<Standing, LedgerError> {
+    let message = edit.id().digest();
+    if is_duplicate(repeated, message, line) {
+        return Ok(Standing::Duplicate);
+    }
+    let known = match records {
+        Some(records) => records.find(message)?,
+        None => None,
+    };
+    Ok(known.map_or(Standing::ToDo { state: None, attempts: 0, tries: 0 }, |known| stand_to(&known, edit, policy)))
+}
+
+fn stand_to(known: &Known, edit: &Edit, policy: &Policy) -> Standing {
+    let Known { state, attempts, .. } = *known;
+    let to_do = |tries| Standing::ToDo { state: Some(state), attempts, tries };
+    // A failed edit never took place, so taking it up again may mend its content.
+    let mended = state == State::Failed && policy.retry_failed;
+    if known.content != edit.content_digest() && !mended {
+        return Standing::Conflict(state);
+    }
+    match state {
+        State::Done => Standing::Done,
+        State::Failed if policy.retry_failed => to_do(0),
+        State::Failed => Standing::Failed,
+        // At least one try is left: it is waiting because it was not the last.
+        State::Waiting => to_do(attempts.min(policy.attempts_max.get() - 1)),
+        // `sending` is seen only by a plan that leaves the ledger alone; the run finds such edits in doubt.
+        State::InDoubt | State::Sending => match policy.in_doubt {
+            InDoubt::Hold => Standing::InDoubt,
+            InDoubt::Retry => to_do(0),
+        },
+    }
+}
+
+/// The rows of a planned list that are still to be sent, one by one.
+pub struct Todo {
+    rows: Rows,
+    repeated: Arc<Repeated>,
+    records: Option<Box<dyn Records>>,
+    policy: Policy,
+    taken: u64,
+}
+
+impl Todo {
+    pub(super) fn new(rows: Rows, repeated: Arc<Repeated>, records: Option<Box<dyn Records>>, policy: Policy) -> Todo {
+        Todo { rows, repeated, records, policy, taken: 0 }
+    }
+
+    /// The next edit to send. Passing over finished rows lets others have their turn in between; dropping the future
+    /// then loses nothing.
+    pub(super) async fn next(&mut self) -> Result<Option<Pending>, StopReason> {
+        loop {
+            if self.policy.rows_max.is_some_and(|max| self.taken >= max) {
+                return Ok(None);
+            }
+            for _ in 0..STRETCH {
+                let Some(row) = self.rows.next() else { return Ok(None) };
+                let row = row.map_err(|error| StopReason::Input(Arc::new(error)))?;
+                // The plan has seen every row and found nothing wrong, so the list was changed since.
+                let changed = StopReason::ListChanged { line: row.line };
+                let Ok(edit) = row.edit else { return Err(changed) };
+                let records = self.records.as_deref_mut();
+                match stand(&edit, row.line, &self.repeated, records, &self.policy).map_err(StopReason::Ledger)? {
+                    Standing::ToDo { state, attempts, tries } => {
+                        self.taken += 1;
+                        return Ok(Some(Pending { edit: Arc::new(edit), line: row.line, state, attempts, tries }));
+                    }
+                    Standing::Conflict(_) => return Err(changed),
+                    Standing::Duplicate | Standing::Done | Standing::Failed | Standing::InDoubt => {}
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}

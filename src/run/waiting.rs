@@ -1,0 +1,92 @@
+//! Edits that are to be sent again, each at its time.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::ledger::{Pending, State};
+use crate::retry;
+
+/// Edits that wait at most. While there are this many, no new row is taken up: a service that refuses everything for
+/// now must not draw the whole list into memory.
+const WAITING_MAX: usize = 10_000;
+
+#[derive(Debug)]
+pub(super) struct Waiting {
+    heap: BinaryHeap<Reverse<Entry>>,
+    /// Who came first goes first where times are equal.
+    came: u64,
+    random: fastrand::Rng,
+}
+
+#[derive(Debug)]
+struct Entry {
+    due: Instant,
+    came: u64,
+    pending: Pending,
+}
+
+impl Waiting {
+    pub(super) fn new(seed: u64) -> Waiting {
+        Waiting { heap: BinaryHeap::new(), came: 0, random: fastrand::Rng::with_seed(seed) }
+    }
+
+    /// Waits for about `delay`.
+    pub(super) fn push(&mut self, pending: Pending, now: Instant, delay: Duration) {
+        let due = now + retry::jittered(delay, &mut self.random);
+        self.came += 1;
+        self.heap.push(Reverse(Entry { due, came: self.came, pending }));
+    }
+
+    /// Goes before every new row.
+    pub(super) fn push_now(&mut self, pending: Pending, now: Instant) {
+        self.push(pending, now, Duration::ZERO);
+    }
+
+    /// One whose time has come.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Pending> {
+        if self.next_due()? > now {
+            return None;
+        }
+        self.heap.pop().map(|Reverse(entry)| entry.pending)
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse(entry)| entry.due)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.heap.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.heap.len() >= WAITING_MAX
+    }
+
+    /// How many of them are in doubt.
+    pub(super) fn in_doubt(&self) -> u64 {
+        self.heap.iter().filter(|Reverse(entry)| entry.pending.state == Some(State::InDoubt)).count() as u64
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.due, self.came).cmp(&(other.due, other.came))
+    }
+}
