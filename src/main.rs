@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         eprintln!("error: cannot write the log: {error}");
         return Exit::NothingSent.into();
     }
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(command::execute(&cli, &screen)).into(),
         Err(error) => {
             eprintln!("error: cannot start: {error}");

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 /// The service counts by the second.
 const SECOND: Duration = Duration::from_secs(1);
 /// Added to the window: two requests may travel at different speeds and arrive closer together than they left.
-const MARGIN: Duration = Duration::from_millis(3);
+const MARGIN: Duration = Duration::from_millis(4);
 /// The margin from [`FAST`] requests a second on, where the grain of the timer (1 ms) holds several requests.
 const MARGIN_FAST: Duration = Duration::from_millis(5);
 const FAST: u32 = 1_000;
@@ -36,6 +36,10 @@ const HOLD_FIRST: Duration = Duration::from_secs(1);
 const HOLD_MAX: Duration = Duration::from_mins(1);
 /// Slow-downs that come this soon after a hold has ended make the next hold twice as long.
 const CALM: Duration = Duration::from_secs(5);
+/// Each slow-down widens the window by this, up to [`LEARNT_MAX`]: this service is further away than was thought, and
+/// requests arrive closer together than they left.
+const LEARNT: Duration = Duration::from_millis(2);
+const LEARNT_MAX: Duration = Duration::from_millis(20);
 /// After a slow-down the rate climbs back by a twentieth of the cap every second.
 const CLIMB_STEPS: u32 = 20;
 
@@ -72,6 +76,7 @@ struct Shared {
 struct State {
     cap: u32,
     window: Duration,
+    window_max: Duration,
     /// When the requests of the last window went out.
     spent: VecDeque<Instant>,
     /// Permits that are given and neither spent nor returned.
@@ -102,6 +107,7 @@ impl Pace {
         let state = State {
             cap,
             window: Self::window(rate),
+            window_max: Self::window(rate) + LEARNT_MAX,
             spent: VecDeque::new(),
             unspent: 0,
             limiter: limiter(cap),
@@ -138,8 +144,10 @@ impl Pace {
     }
 
     /// The service said "too fast" to a request of `era`: holds all requests, for as long as it asked for where it
-    /// did, and halves the rate, which then climbs back. Answers to requests that went out before the last hold say
-    /// nothing new. Returns how long everything is held, where this is news.
+    /// did, and lowers the rate, which then climbs back. One slow-down costs little, since after a second's hold the
+    /// service has nothing left to count; where they follow each other, the rate is halved each time. Answers to
+    /// requests that went out before the last hold say nothing new. Returns how long everything is held, where this is
+    /// news.
     pub fn slow_down(&self, era: Era, retry_after: Option<Duration>) -> Option<Duration> {
         self.shared.state().slow_down(Instant::now(), era, retry_after)
     }
@@ -231,7 +239,8 @@ impl State {
         let hold = retry_after.unwrap_or(self.hold).min(HOLD_MAX);
         self.held_until = self.held_until.max(now + hold);
         self.climb_at = self.held_until + SECOND;
-        self.set_rate(self.rate / 2);
+        self.set_rate(if again { self.rate / 2 } else { self.rate - self.rate / 10 });
+        self.window = (self.window + LEARNT).min(self.window_max);
         Some(hold)
     }
 
@@ -369,8 +378,8 @@ mod tests {
             let from = sent[0] + SECOND * u32::try_from(second).unwrap();
             sent.iter().filter(|&&at| at >= from && at < from + SECOND).count()
         };
-        assert!((90..=112).contains(&in_second(0)), "half the rate at first: {}", in_second(0));
-        assert!(in_second(5) > in_second(0) && in_second(15) >= 198, "{} {}", in_second(5), in_second(15));
+        assert!((175..=185).contains(&in_second(0)), "less at first: {}", in_second(0));
+        assert!(in_second(2) > in_second(0) && in_second(5) >= 198, "{} {}", in_second(2), in_second(5));
         assert!(worst_second(&sent) <= 200);
         assert_eq!(pace.slow_downs(), 1);
     }
@@ -398,5 +407,6 @@ mod tests {
             holds.push(pace.slow_down(era, None).unwrap().as_secs());
         }
         assert_eq!(holds, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(pace.shared.state().rate, 10, "the rate has a floor");
     }
 }
