@@ -59,6 +59,7 @@ pub enum Command {
 }
 
 /// The job's flags.
+#[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
 #[derive(Debug, Args)]
 pub struct JobArgs {
     /// The list of edits: .csv, .jsonl or .ndjson, each also .gz; - is standard input

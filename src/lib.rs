@@ -1,15 +1,52 @@
-//! Rate-limited, resumable batch edits of Tencent Cloud IM messages.
+//! `runner` reads a list of message edits, has Tencent Cloud IM make each of them once, never faster than the service
+//! allows, and keeps a ledger of what happened, so that an interrupted run goes on where it stopped.
+//!
+//! An edit cannot be undone, and each one is pushed to people's phones. So everything here is built around four
+//! promises:
+//!
+//! 1. Nothing is sent before its intent is durable. Only [`ledger::Ledger::intend`] makes a [`ledger::Intent`], after
+//!    the commit, and nothing else can be sent.
+//! 2. Nothing is called done before its outcome is durable, and nothing that the service did not confirm. Only
+//!    [`ledger::Ledger::record`] makes a [`ledger::Recorded`], after the commit, and nothing else is counted.
+//! 3. No message is edited twice. What became of a request whose answer was lost is not guessed: the edit is *in
+//!    doubt*. Whether the request went out at all is known for certain, see [`api::Outcome::NotSent`].
+//! 4. Never more than the cap in any second, retries and restarts included. A [`pace::Permit`] counts until a second
+//!    after its bytes left.
+//!
+//! The way of one edit is a straight line:
+//!
+//! ```text
+//! edits.csv ──▶ input ──▶ edit ──▶ ledger ──▶ pace ──▶ api ──▶ retry ──▶ ledger ──▶ progress, report
+//!              a row     checked  intent is  a permit  one     what it   outcome
+//!                                 durable    in time   request means     is durable
+//! ```
+//!
+//! First [`run::plan`] reads and checks the whole list; then [`run::run`] takes row after row along that line. The
+//! modules, in the order in which to read them: [`edit`], [`input`], [`ledger`], [`pace`], [`api`], [`retry`],
+//! [`run`], [`job`], [`command`]. Imports run the other way; `edit`, `pace` and `progress` know nobody.
+
+pub mod edit;
+
+pub mod input;
+
+pub mod ledger;
+
+pub mod pace;
 
 pub mod api;
-pub mod cli;
-pub mod command;
-pub mod edit;
-pub mod input;
-pub mod job;
-pub mod ledger;
-pub mod pace;
-pub mod progress;
-pub mod report;
+
 pub mod retry;
+
 pub mod run;
+
+pub mod progress;
+
+pub mod report;
+
 pub mod sandbox;
+
+pub mod job;
+
+pub mod cli;
+
+pub mod command;

@@ -164,23 +164,23 @@ fn style() -> ProgressStyle {
 }
 
 fn describe(snapshot: Snapshot, total: u64, rate: f64) -> String {
-    let mut text = format!("{} of {}", snapshot.settled().separate_with_commas(), total.separate_with_commas());
+    let mut parts = vec![format!("{} of {}", snapshot.settled().separate_with_commas(), total.separate_with_commas())];
     for (count, what) in [(snapshot.failed, "failed"), (snapshot.in_doubt, "in doubt")] {
         if count > 0 {
-            text += &format!(" · {} {what}", count.separate_with_commas());
+            parts.push(format!("{} {what}", count.separate_with_commas()));
         }
     }
-    text += &format!(" · {rate:.1}/s");
+    parts.push(format!("{rate:.1}/s"));
     let left = total.saturating_sub(snapshot.settled());
     if rate > 0.0 && left > 0 {
         #[expect(clippy::cast_precision_loss, reason = "for people, and far below 2^52")]
         let seconds = (left as f64 / rate).ceil().min(1e9);
-        text += &format!(" · {} left", time(Duration::from_secs_f64(seconds)));
+        parts.push(format!("{} left", time(Duration::from_secs_f64(seconds))));
     }
     if snapshot.slow_downs > 0 {
-        text += &format!(" · slowed down {}×", snapshot.slow_downs);
+        parts.push(format!("slowed down {}×", snapshot.slow_downs));
     }
-    text
+    parts.join(" · ")
 }
 
 /// A length of time for people: two units at most.

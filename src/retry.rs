@@ -147,7 +147,7 @@ mod tests {
             (refused(70003, false), Verdict::Stop { code: Some(70003), note: None }),
             (refused(60006, false), Verdict::Stop { code: Some(60006), note: None }),
             (refused(20026, false), Verdict::Failed { code: Some(20026), note: None }),
-            (refused(123_456_789, false), Verdict::Failed { code: Some(123_456_789), note: None }),
+            (refused(424_242, false), Verdict::Failed { code: Some(424_242), note: None }),
             (http(502), Verdict::InDoubt { note: Note::Http(502) }),
             (http(408), Verdict::Retry { code: None, note: Some(Note::Http(408)) }),
             (

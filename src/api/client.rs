@@ -100,14 +100,6 @@ impl HttpService {
         Ok(HttpService { client, modify_url, credentials, timeout: options.timeout })
     }
 
-    fn signed(&self, url: &Url, signature: &Signature) -> Url {
-        let mut url = url.clone();
-        url.query_pairs_mut()
-            .append_pair("usersig", signature.text().expose_secret())
-            .append_pair("random", &fastrand::u32(..).to_string());
-        url
-    }
-
     /// Sends one request. Whatever goes wrong, it is known whether its body went out.
     async fn call(&self, url: Url, body: Vec<u8>, permit: Permit) -> Outcome {
         let wire = Wire::default();
@@ -130,7 +122,7 @@ impl HttpService {
 impl Service for HttpService {
     async fn modify(&self, intent: &Intent, permit: Permit) -> Outcome {
         let signature = self.credentials.signature(SystemTime::now());
-        let url = self.signed(&self.modify_url, &signature);
+        let url = signed(&self.modify_url, &signature);
         let mut outcome = self.call(url, intent.edit().request_body(), permit).await;
         match &mut outcome {
             Outcome::Refused { code, signed_anew, .. }
@@ -143,6 +135,15 @@ impl Service for HttpService {
         }
         outcome
     }
+}
+
+/// The query's last two parts, which are new for each request.
+fn signed(url: &Url, signature: &Signature) -> Url {
+    let mut url = url.clone();
+    url.query_pairs_mut()
+        .append_pair("usersig", signature.text().expose_secret())
+        .append_pair("random", &fastrand::u32(..).to_string());
+    url
 }
 
 async fn read(mut response: Response) -> Result<Outcome, reqwest::Error> {

@@ -64,7 +64,7 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     };
     store.begin_run(&RunInfo {
         input: input.name().to_owned(),
-        input_sha256: plan.sha256,
+        input_sha256: plan.sha256.clone(),
         input_rows: plan.rows,
         rate: job.rate.get(),
     })?;
@@ -92,7 +92,7 @@ impl Session<'_> {
         let todo = plan.todo(&self.input, &self.job.mapping, Some(records), self.job.policy)?;
         let (service, sandbox) = self.service().await?;
         let stop = CancellationToken::new();
-        let terminated = listen(stop.clone(), self.resume_command())?;
+        let terminated = listen(stop.clone(), resume_command())?;
 
         let (ledger, writer) = Ledger::start(store);
         let line = Line {
@@ -130,16 +130,16 @@ impl Session<'_> {
         summary.failed_rows = self.failed_rows(&summary);
         let exit = exit(&summary, &closed, terminated.load(Ordering::SeqCst));
         if summary.totals().not_reached > 0 && exit != Exit::Done {
-            summary.resume = Some(self.resume_command());
+            summary.resume = Some(resume_command());
         }
         if let Err(error) = closed {
             eprintln!("error: {error}");
         }
         let mut out = stdout().lock();
         if args.json {
-            summary.write_json(&mut out)?
+            summary.write_json(&mut out)?;
         } else {
-            summary.write(&mut out)?
+            summary.write(&mut out)?;
         }
         out.flush()?;
         Ok(exit)
@@ -192,11 +192,12 @@ impl Session<'_> {
             }
         }
     }
+}
 
-    fn resume_command(&self) -> String {
-        let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-        shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
-    }
+/// This very command, to be typed again.
+fn resume_command() -> String {
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
 }
 
 /// The plan only: nothing is sent, nothing is made or touched.

@@ -32,8 +32,8 @@ pub struct SqliteStore {
 pub struct RunInfo {
     /// The name of the list.
     pub input: String,
-    /// SHA-256 of its bytes.
-    pub input_sha256: [u8; 32],
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub input_sha256: String,
     /// Its rows.
     pub input_rows: u64,
     /// Requests a second at most.
@@ -81,7 +81,6 @@ impl SqliteStore {
     /// # Errors
     /// It could not be made durable.
     pub fn begin_run(&mut self, info: &RunInfo) -> Result<(), LedgerError> {
-        let sha256 = info.input_sha256.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let insert = self.connection()?.execute(
             "INSERT INTO run (started_at, version, user, host, pid, input, input_sha256, input_rows, rate)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -92,7 +91,7 @@ impl SqliteStore {
                 host(),
                 std::process::id(),
                 info.input,
-                sha256,
+                info.input_sha256,
                 i64::try_from(info.input_rows).unwrap_or(i64::MAX),
                 info.rate
             ],
@@ -141,8 +140,8 @@ fn commit(connection: &mut Connection, run: i64, changes: &[Change], path: &Path
     let failed = |source| write_error(path, source);
     let transaction = connection.transaction().map_err(failed)?;
     for change in changes {
-        let changed = apply(&transaction, run, change).map_err(failed)?;
-        if changed != 1 {
+        let rows = apply(&transaction, run, change).map_err(failed)?;
+        if rows != 1 {
             // The ledger holds another state than the run believes: neither may be trusted now.
             return Err(Transition { from: change.from, to: change.to }.into());
         }

@@ -77,10 +77,9 @@ impl fmt::Display for State {
 pub(super) fn check(from: Option<State>, to: Option<State>) -> Result<(), Transition> {
     use State::{Done, Failed, InDoubt, Sending, Waiting};
     let allowed = match from {
-        None => matches!(to, Some(Sending)),
         // To nothing, or back to where it stood before: an intent withdrawn before a byte of it went out.
         Some(Sending) => matches!(to, None | Some(Done | Failed | InDoubt | Waiting)),
-        Some(Waiting | Failed) => matches!(to, Some(Sending)),
+        None | Some(Waiting | Failed) => matches!(to, Some(Sending)),
         Some(InDoubt) => matches!(to, Some(Done | Failed | Sending)),
         Some(Done) => false,
     };

@@ -35,7 +35,7 @@ pub fn path(ledger: &Path, directory: Option<&Path>, input: &Input) -> PathBuf {
     };
     let taken = input.path().and_then(|path| path.canonicalize().ok());
     std::iter::once(String::new())
-        .chain((2..).map(|number: u32| format!("-{number}")))
+        .chain((2..1_000).map(|number: u32| format!("-{number}")))
         .map(|number| directory.join(format!("{stem}.failed{number}.{ending}")))
         .find(|path| taken.is_none() || path.canonicalize().ok() != taken)
         .unwrap_or_default()

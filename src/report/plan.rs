@@ -83,7 +83,7 @@ pub fn write_json(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io:
         .collect();
     let object = json!({
         "input": target.input,
-        "input_sha256": hex(&plan.sha256),
+        "input_sha256": plan.sha256,
         "sdkappid": target.sdkappid,
         "service": target.service,
         "rate": target.rate,
@@ -115,8 +115,4 @@ pub fn write_problems(out: &mut impl Write, input: &str, problems: &Problems) ->
         writeln!(out, "{input}: and {} like these", counted(problems.more, "more problem", "more problems"))?;
     }
     Ok(())
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

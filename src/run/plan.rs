@@ -42,8 +42,8 @@ pub struct Plan {
     pub warnings: Vec<Warning>,
     /// Kinds of warnings that are not in `warnings`.
     pub warnings_left_out: bool,
-    /// SHA-256 of the list as stored.
-    pub sha256: [u8; 32],
+    /// SHA-256 of the list as stored, in hexadecimal.
+    pub sha256: String,
     repeated: Arc<Repeated>,
 }
 
@@ -116,7 +116,7 @@ pub fn plan(
             Err(problems) => problems.into_iter().for_each(|problem| survey.problems.push(problem)),
         }
     }
-    survey.plan.sha256 = rows.sha256().unwrap_or_default();
+    survey.plan.sha256 = hex(rows.sha256().unwrap_or_default());
     let suspects = survey.messages.repeated();
     if !suspects.is_empty() {
         survey.repetitions(input, mapping, &suspects, records, policy)?;
@@ -261,6 +261,10 @@ impl Survey {
         self.plan.warnings.sort_by_key(|warning| warning.line);
         Ok(self.plan)
     }
+}
+
+fn hex(bytes: [u8; 32]) -> String {
+    bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 fn prefix(message: IdDigest) -> u64 {

@@ -11,7 +11,7 @@ fn job() -> JobIdentity {
 }
 
 fn info() -> RunInfo {
-    RunInfo { input: "edits.csv".into(), input_sha256: [7; 32], input_rows: 3, rate: 200 }
+    RunInfo { input: "edits.csv".into(), input_sha256: "07".repeat(32), input_rows: 3, rate: 200 }
 }
 
 fn pending(key: &str) -> Pending {
