@@ -3,7 +3,7 @@
 //! Two parts work together, because neither does it alone. `governor` shapes the flow: requests leave evenly, not in
 //! bursts. A window over the instants at which requests really went out proves the cap: a permit counts from the
 //! moment it is given until one window after its bytes have left, so a connection that takes its time to open cannot
-//! bunch requests up. The invariant, kept by [`State::next`]: `spent within the window + given but unspent <= cap`.
+//! bunch requests up. The invariant, kept by `State::next`: `spent within the window + given but unspent <= cap`.
 //!
 //! Permits are given in the order in which they were asked for, one at a time. All time is tokio's, so that tests run
 //! on a paused clock; nothing here reads the wall clock.

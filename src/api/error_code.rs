@@ -84,6 +84,11 @@ pub fn lookup(code: i64) -> Option<&'static Entry> {
     TABLE[..after].last().filter(|entry| entry.codes.contains(&code))
 }
 
+/// What a code says, also where it is not in the table.
+pub fn meaning(code: i64) -> &'static str {
+    lookup(code).map_or("which is not a known code", |entry| entry.meaning)
+}
+
 /// The whole table, ascending.
 pub fn all() -> &'static [Entry] {
     &TABLE

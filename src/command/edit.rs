@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use thousands::Separable;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -257,7 +258,7 @@ fn consent(args: &JobArgs, job: &Job, plan: &Plan) -> Result<bool, Error> {
         }
         return Ok(true);
     }
-    eprint!("Send {} edits? They cannot be undone. [y/N] ", plan.this_run);
+    eprint!("Send {} edits? They cannot be undone. [y/N] ", plan.this_run.separate_with_commas());
     let mut answer = String::new();
     stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))

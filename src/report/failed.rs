@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::summary::meaning;
+use crate::api::error_code::meaning;
 use crate::input::{AnnotateError, Format, Input, Mapping, Note, Row};
 use crate::ledger::{Known, LedgerError, Records, State};
 use crate::run::Plan;

@@ -9,7 +9,7 @@ use serde_json::json;
 use thousands::Separable;
 
 use super::{Line, counted, write_lines};
-use crate::api::error_code;
+use crate::api::error_code::meaning;
 use crate::progress::time;
 use crate::run::{Cause, Ended, Plan, Tally};
 
@@ -130,7 +130,7 @@ impl Summary<'_> {
         writeln!(out, "Answers other than success")?;
         for (cause, count) in &self.tally.causes {
             let count = count.separate_with_commas();
-            writeln!(out, "  {count:>7}  {}", describe(*cause))?;
+            writeln!(out, "  {count:>7}  {cause}")?;
         }
         Ok(())
     }
@@ -179,17 +179,4 @@ impl Summary<'_> {
         });
         writeln!(out, "{object:#}")
     }
-}
-
-/// A cause, with what it means.
-fn describe(cause: Cause) -> String {
-    match cause {
-        Cause::Code(code) => format!("{code}  {}", meaning(code)),
-        Cause::Note(note) => note.meaning(),
-    }
-}
-
-/// What a code means, also where it is not known.
-pub(super) fn meaning(code: i64) -> &'static str {
-    error_code::lookup(code).map_or("not a code that is known", |entry| entry.meaning)
 }

@@ -79,13 +79,11 @@ pub enum StopReason {
 }
 
 fn cause(cause: Cause) -> String {
-    match cause {
-        Cause::Code(code) => match error_code::lookup(code) {
-            Some(entry) => format!("{code}, {}. {}", entry.meaning, entry.advice),
-            None => format!("{code}, which is not a known code"),
-        },
-        Cause::Note(note) => format!("{}. Check the region or the endpoint, then resume", note.meaning()),
-    }
+    let advice = match cause {
+        Cause::Code(code) => error_code::lookup(code).map_or("Look the code up, then resume.", |entry| entry.advice),
+        Cause::Note(_) => "Check the region or the endpoint, then resume.",
+    };
+    format!("{cause}. {advice}")
 }
 
 /// How many edits may fail or come into doubt before the run is stopped.
@@ -93,7 +91,7 @@ fn cause(cause: Cause) -> String {
 pub enum FailureLimit {
     /// This many.
     Count(u64),
-    /// This share, in percent, once [`SHARE_FROM`] edits are settled.
+    /// This share, in percent, once a hundred edits are settled.
     Percent(u8),
 }
 

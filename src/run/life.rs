@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
+use super::tally::Cause;
 use super::todo::InDoubt;
 use crate::api::{Outcome, Service};
 use crate::ledger::{Ledger, LedgerError, Pending, Recorded, Settlement, State};
@@ -74,10 +75,8 @@ pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, sl
     if let Verdict::SlowDown { retry_after, .. } = verdict
         && let Some(held) = line.pace.slow_down(era, retry_after)
     {
-        tracing::warn!(
-            ?outcome,
-            "the service says it is too fast: every request is held for {held:?}, then the rate climbs back"
-        );
+        let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
+        tracing::warn!("slowed down ({why}): every request is held for {held:?}, then the rate climbs back");
     }
     let Some(settlement) = settlement(&verdict, intent.tries(), line.attempts_max) else {
         let reason = if let Outcome::NotSent { reason } = outcome { reason } else { String::new() };

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! plan()   reads the whole list and checks it; nothing is sent, nothing is written
-//! run()    takes the rows of the plan one by one through the life of an edit (see [`life`])
+//! run()    takes the rows of the plan one by one through the life of an edit (life.rs)
 //! ```
 //!
-//! [`todo`] decides which rows of the list still have to be sent, the same way for both. [`waiting`] keeps the edits
-//! that are to be sent again; they hold no place among the requests in flight. [`breaker`] says when it makes no sense
+//! `todo` decides which rows of the list still have to be sent, the same way for both. `waiting` keeps the edits
+//! that are to be sent again; they hold no place among the requests in flight. `breaker` says when it makes no sense
 //! to go on.
 
 mod breaker;

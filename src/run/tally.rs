@@ -1,7 +1,9 @@
 //! What a run has done so far, in numbers. Edits are counted from durable outcomes only.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use crate::api::error_code;
 use crate::ledger::{Note, Recorded, State};
 use crate::retry::Verdict;
 
@@ -50,6 +52,15 @@ impl Tally {
         self.attempts += 1;
         if let Some(cause) = Cause::of(verdict) {
             *self.causes.entry(cause).or_default() += 1;
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Code(code) => write!(f, "{code}, {}", error_code::meaning(*code)),
+            Cause::Note(note) => f.write_str(&note.meaning()),
         }
     }
 }
