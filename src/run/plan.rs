@@ -77,7 +77,7 @@ pub enum PlanError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// Rows are wrong.
-    #[error("the list has {} problems", .0.count())]
+    #[error("the list has {} problem{}", .0.count(), if .0.count() == 1 { "" } else { "s" })]
     Problems(Problems),
 }
 
