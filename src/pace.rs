@@ -1,9 +1,14 @@
 //! When may the next request go out?
 //!
-//! Two parts work together, because neither does it alone. `governor` shapes the flow: requests leave evenly, not in
-//! bursts. A window over the instants at which requests really went out proves the cap: a permit counts from the
-//! moment it is given until one window after its bytes have left, so a connection that takes its time to open cannot
-//! bunch requests up. The invariant, kept by `State::next`: `spent within the window + given but unspent <= cap`.
+//! Two parts work together, because neither does it alone. `governor` shapes the flow: requests leave evenly, and what
+//! a busy machine held up is made up for. A window over the instants at which requests really went out proves the
+//! cap: a permit counts from the moment it is given until a second after its request has reached the service, so a
+//! connection that takes its time to open cannot bunch requests up. The invariant, kept by `State::next`: `counting +
+//! given but unspent <= cap`.
+//!
+//! When a request reached the service is not known; that it had before its answer came is. Where answers take about
+//! the same time, one that took longer may have been late on its way there, and counts for that much longer (see
+//! [`Way`]). Where they do not, a margin of a few milliseconds has to do.
 //!
 //! Permits are given in the order in which they were asked for, one at a time. All time is tokio's, so that tests run
 //! on a paused clock; nothing here reads the wall clock.
@@ -24,11 +29,17 @@ use tokio::time::Instant;
 
 /// The service counts by the second.
 const SECOND: Duration = Duration::from_secs(1);
-/// Added to the window: two requests may travel at different speeds and arrive closer together than they left.
-const MARGIN: Duration = Duration::from_millis(4);
-/// The margin from [`FAST`] requests a second on, where the grain of the timer (1 ms) holds several requests.
-const MARGIN_FAST: Duration = Duration::from_millis(5);
-const FAST: u32 = 1_000;
+/// How long a request counts after it went out, where nothing better is known: a second, and a margin, as two
+/// requests may travel at different speeds and arrive closer together than they left.
+pub const WINDOW: Duration = Duration::from_millis(1_006);
+/// The margin where it is known how late a request may have been.
+const MARGIN_KNOWN: Duration = Duration::from_millis(1);
+/// A request that was later than this on its way counts as this late: the run must go on.
+const LATE_MAX: Duration = Duration::from_millis(250);
+/// Permits that fall due within so many milliseconds are given together: each waking costs more than what is done in it.
+const TOGETHER_MS: u64 = 20;
+/// And so many at most.
+const TOGETHER_MAX: u32 = 8;
 /// How long all requests are held when the service says "too fast" and not for how long.
 const HOLD_FIRST: Duration = Duration::from_secs(1);
 /// The longest hold, also where the service asks for a longer one: a header that says "next year" must not stop a run
@@ -57,13 +68,16 @@ pub struct Pace {
 #[derive(Debug)]
 pub struct Permit {
     shared: Arc<Shared>,
-    era: Era,
+    receipt: Receipt,
     spent: bool,
 }
 
-/// Which requests a slow-down answer is about: those sent before the last hold are not told of twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Era(u64);
+/// Tells which permit an answer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    number: u64,
+    era: u64,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -75,10 +89,13 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     cap: u32,
+    /// [`WINDOW`], and what was learnt.
     window: Duration,
-    window_max: Duration,
-    /// When the requests of the last window went out.
-    spent: VecDeque<Instant>,
+    /// The part of the margin that was learnt from slow-downs.
+    learnt: Duration,
+    /// The requests that count, in the order in which they went out.
+    spent: VecDeque<Spent>,
+    way: Way,
     /// Permits that are given and neither spent nor returned.
     unspent: usize,
     limiter: Limiter,
@@ -86,13 +103,24 @@ struct State {
     rate: u32,
     climb_at: Instant,
     held_until: Instant,
+    held: bool,
     hold: Duration,
-    era: Era,
-    slow_downs: u64,
+    /// Slow-downs so far that were news: requests that went out before the last one are not told of it again.
+    era: u64,
+    given: u64,
+}
+
+/// A request that went out.
+#[derive(Debug)]
+struct Spent {
+    number: u64,
+    at: Instant,
+    /// It counts until then.
+    until: Instant,
 }
 
 enum Next {
-    Go(Era),
+    Go(Receipt),
     At(Instant),
     /// Everything the window holds is given out and unspent.
     WhenFreed,
@@ -106,27 +134,24 @@ impl Pace {
         let now = Instant::now();
         let state = State {
             cap,
-            window: Self::window(rate),
-            window_max: Self::window(rate) + LEARNT_MAX,
+            window: WINDOW,
+            learnt: Duration::ZERO,
             spent: VecDeque::new(),
+            way: Way::default(),
             unspent: 0,
             limiter: limiter(cap),
             rate: cap,
             climb_at: now,
             held_until: not_before.max(now),
+            held: false,
             hold: HOLD_FIRST,
-            era: Era(0),
-            slow_downs: 0,
+            era: 0,
+            given: 0,
         };
         Pace {
             shared: Arc::new(Shared { state: Mutex::new(state), freed: Notify::new() }),
             queue: tokio::sync::Mutex::new(()),
         }
-    }
-
-    /// The window over which the cap is proved: a second and the margin.
-    pub fn window(rate: NonZeroU32) -> Duration {
-        SECOND + if rate.get() < FAST { MARGIN } else { MARGIN_FAST }
     }
 
     /// Waits until one more request may go out. Dropping the future gives up the place in the queue.
@@ -136,20 +161,25 @@ impl Pace {
             let freed = self.shared.freed.notified();
             let next = self.shared.state().next(Instant::now());
             match next {
-                Next::Go(era) => return Permit { shared: Arc::clone(&self.shared), era, spent: false },
+                Next::Go(receipt) => return Permit { shared: Arc::clone(&self.shared), receipt, spent: false },
                 Next::At(instant) => tokio::time::sleep_until(instant).await,
                 Next::WhenFreed => freed.await,
             }
         }
     }
 
-    /// The service said "too fast" to a request of `era`: holds all requests, for as long as it asked for where it
+    /// The service has answered: the request reached it before now.
+    pub fn answered(&self, receipt: Receipt) {
+        self.shared.state().answered(Instant::now(), receipt);
+    }
+
+    /// The service said "too fast" to a request: holds all requests, for as long as it asked for where it
     /// did, and lowers the rate, which then climbs back. One slow-down costs little, since after a second's hold the
     /// service has nothing left to count; where they follow each other, the rate is halved each time. Answers to
     /// requests that went out before the last hold say nothing new. Returns how long everything is held, where this is
     /// news.
-    pub fn slow_down(&self, era: Era, retry_after: Option<Duration>) -> Option<Duration> {
-        self.shared.state().slow_down(Instant::now(), era, retry_after)
+    pub fn slow_down(&self, receipt: Receipt, retry_after: Option<Duration>) -> Option<Duration> {
+        self.shared.state().slow_down(Instant::now(), receipt.era, retry_after)
     }
 
     /// Holds all requests for this long, without changing the rate.
@@ -160,14 +190,14 @@ impl Pace {
 
     /// How often the service has said "too fast" so far.
     pub fn slow_downs(&self) -> u64 {
-        self.shared.state().slow_downs
+        self.shared.state().era
     }
 }
 
 impl Permit {
-    /// When it was given, in terms of slow-downs.
-    pub fn era(&self) -> Era {
-        self.era
+    /// To tell later what was answered.
+    pub fn receipt(&self) -> Receipt {
+        self.receipt
     }
 
     /// To be called just before the bytes go out.
@@ -175,7 +205,9 @@ impl Permit {
         self.spent = true;
         let mut state = self.shared.state();
         state.unspent -= 1;
-        state.spent.push_back(Instant::now());
+        let at = Instant::now();
+        let until = at + state.window;
+        state.spent.push_back(Spent { number: self.receipt.number, at, until });
         drop(state);
         self.shared.freed.notify_one();
     }
@@ -200,22 +232,38 @@ impl Shared {
 impl State {
     fn next(&mut self, now: Instant) -> Next {
         if now < self.held_until {
+            self.held = true;
             return Next::At(self.held_until);
         }
+        if std::mem::take(&mut self.held) {
+            // What a hold held up is not made up for.
+            self.limiter = limiter(self.rate);
+        }
         self.climb(now);
-        while self.spent.front().is_some_and(|&spent| spent + self.window <= now) {
+        while self.spent.front().is_some_and(|spent| spent.until <= now) {
             self.spent.pop_front();
         }
         if self.spent.len() + self.unspent >= self.cap as usize {
-            return self.spent.front().map_or(Next::WhenFreed, |&oldest| Next::At(oldest + self.window));
+            return self.spent.front().map_or(Next::WhenFreed, |oldest| Next::At(oldest.until));
         }
         match self.limiter.check() {
             Ok(()) => {
                 self.unspent += 1;
-                Next::Go(self.era)
+                self.given += 1;
+                Next::Go(Receipt { number: self.given, era: self.era })
             }
-            Err(not_until) => Next::At(now + not_until.wait_time_from(now.into_std())),
+            Err(not_until) => Next::At(now + not_until.wait_time_from(now.into_std()) + together(self.rate)),
         }
+    }
+
+    fn answered(&mut self, now: Instant, receipt: Receipt) {
+        // It went out not long ago, so it is near the end.
+        let Some(spent) = self.spent.iter_mut().rev().find(|spent| spent.number == receipt.number) else { return };
+        let took = now - spent.at;
+        if let Some(late) = self.way.late(took) {
+            spent.until = spent.at + SECOND + MARGIN_KNOWN + late.min(LATE_MAX) + self.learnt;
+        }
+        self.way.took(took);
     }
 
     fn climb(&mut self, now: Instant) {
@@ -225,22 +273,24 @@ impl State {
         }
     }
 
-    fn slow_down(&mut self, now: Instant, era: Era, retry_after: Option<Duration>) -> Option<Duration> {
+    fn slow_down(&mut self, now: Instant, era: u64, retry_after: Option<Duration>) -> Option<Duration> {
         if era < self.era {
             if let Some(asked) = retry_after {
                 self.held_until = self.held_until.max(now + asked.min(HOLD_MAX));
             }
             return None;
         }
-        self.era.0 += 1;
-        self.slow_downs += 1;
-        let again = self.slow_downs > 1 && now < self.held_until + CALM;
+        self.era += 1;
+        let again = self.era > 1 && now < self.held_until + CALM;
         self.hold = if again { (self.hold * 2).min(HOLD_MAX) } else { HOLD_FIRST };
         let hold = retry_after.unwrap_or(self.hold).min(HOLD_MAX);
         self.held_until = self.held_until.max(now + hold);
         self.climb_at = self.held_until + SECOND;
         self.set_rate(if again { self.rate / 2 } else { self.rate - self.rate / 10 });
-        self.window = (self.window + LEARNT).min(self.window_max);
+        if self.learnt < LEARNT_MAX {
+            self.learnt += LEARNT;
+            self.window += LEARNT;
+        }
         Some(hold)
     }
 
@@ -250,12 +300,58 @@ impl State {
     }
 }
 
+/// What was held up for up to a tenth of a second is made up for, at once where the window has room for it. It begins
+/// with nothing to make up for.
 fn limiter(rate: u32) -> Limiter {
     let rate = NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN);
-    // The timer has a grain of 1 ms: what falls due within one grain goes out together, and with one to spare the
-    // rate is met although the timer wakes late.
-    let burst = NonZeroU32::new(rate.get().div_ceil(1_000).max(2)).unwrap_or(NonZeroU32::MIN);
-    RateLimiter::direct_with_clock(Quota::per_second(rate).allow_burst(burst), TokioClock)
+    let burst = NonZeroU32::new((rate.get() / 10).max(2)).unwrap_or(NonZeroU32::MIN);
+    let limiter = RateLimiter::direct_with_clock(Quota::per_second(rate).allow_burst(burst), TokioClock);
+    if let Some(all_but_one) = NonZeroU32::new(burst.get() - 1) {
+        // Not more than the burst, and nothing was taken yet, so it cannot be refused.
+        let _ = limiter.check_n(all_but_one);
+    }
+    limiter
+}
+
+/// How much longer to wait once a permit is due, for those that fall due next.
+fn together(rate: u32) -> Duration {
+    let slots = (TOGETHER_MS * u64::from(rate) / 1_000).clamp(1, u64::from(TOGETHER_MAX)) - 1;
+    Duration::from_micros(slots * 1_000_000 / u64::from(rate.max(1)))
+}
+
+/// How long answers take. From it follows how late a request may have reached the service: if the quickest answer took
+/// 1 ms and this one 30 ms, the request may have been up to 29 ms late; it may also be that the service took longer to
+/// answer. The first is believed where most answers take about the same time.
+#[derive(Debug, Default)]
+struct Way {
+    recent: VecDeque<Duration>,
+    sorted: Vec<Duration>,
+}
+
+/// Answers that are looked at.
+const WAY_ANSWERS: usize = 64;
+/// Half of them take no longer than the quickest and this: then the way is steady.
+const STEADY: Duration = Duration::from_millis(4);
+/// Nothing is concluded from fewer.
+const WAY_ANSWERS_MIN: usize = 8;
+
+impl Way {
+    fn took(&mut self, took: Duration) {
+        if self.recent.len() >= WAY_ANSWERS {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(took);
+        self.sorted.clear();
+        self.sorted.extend(&self.recent);
+        self.sorted.sort_unstable();
+    }
+
+    /// How late a request may have been whose answer took so long; `None` where that cannot be told.
+    fn late(&self, took: Duration) -> Option<Duration> {
+        let (quickest, median) = (self.sorted.first()?, self.sorted.get(self.sorted.len() / 2)?);
+        let steady = self.sorted.len() >= WAY_ANSWERS_MIN && *median < *quickest + STEADY;
+        steady.then(|| took.saturating_sub(*quickest))
+    }
 }
 
 /// tokio's clock, which tests can pause, in governor's words.
@@ -365,9 +461,9 @@ mod tests {
         let pace = Pace::new(cap(200), Instant::now());
         let permits = [pace.permit().await, pace.permit().await];
         let [first, second] = permits.map(|permit| {
-            let era = permit.era();
+            let receipt = permit.receipt();
             permit.spend();
-            era
+            receipt
         });
         let told = Instant::now();
         assert_eq!(pace.slow_down(first, None), Some(HOLD_FIRST));
@@ -389,7 +485,7 @@ mod tests {
         for (asked, held) in [(2, 2), (3_600, 60)] {
             let pace = Pace::new(cap(200), Instant::now());
             let start = Instant::now();
-            let hold = pace.slow_down(Era(0), Some(Duration::from_secs(asked)));
+            let hold = pace.slow_down(Receipt { number: 0, era: 0 }, Some(Duration::from_secs(asked)));
             assert_eq!(hold, Some(Duration::from_secs(held)));
             pace.permit().await.spend();
             assert_eq!((Instant::now() - start).as_secs(), held);
@@ -402,9 +498,9 @@ mod tests {
         let mut holds = Vec::new();
         for _ in 0..8 {
             let permit = pace.permit().await;
-            let era = permit.era();
+            let receipt = permit.receipt();
             permit.spend();
-            holds.push(pace.slow_down(era, None).unwrap().as_secs());
+            holds.push(pace.slow_down(receipt, None).unwrap().as_secs());
         }
         assert_eq!(holds, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(pace.shared.state().rate, 10, "the rate has a floor");

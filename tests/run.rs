@@ -12,7 +12,7 @@ use runner::api::{Outcome, Service};
 use runner::edit::IdDigest;
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
 use runner::ledger::{Change, Intent, Known, Ledger, LedgerError, Note, Records, State, Store};
-use runner::pace::{Pace, Permit};
+use runner::pace::{Pace, Permit, WINDOW};
 use runner::run::{Ended, FailureLimit, InDoubt, Limits, Line, Policy, StopReason, Tally, plan, run};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -265,7 +265,7 @@ async fn a_restart_within_the_same_second_does_not_add_to_it() {
     session.run().await;
     first.await.unwrap();
     // As the program does on a ledger in which something was sent.
-    session.not_before = Instant::now() + Pace::window(RATE);
+    session.not_before = Instant::now() + WINDOW;
     session.stop = CancellationToken::new();
     let (tally, ended) = session.run().await;
     assert!(matches!(ended, Ended::Finished), "{ended:?}");

@@ -18,7 +18,7 @@ use crate::cli::JobArgs;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
 use crate::ledger::{JobIdentity, Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore};
-use crate::pace::Pace;
+use crate::pace::{self, Pace};
 use crate::progress::{Mode, Progress, Screen, Snapshot};
 use crate::report::summary::Summary;
 use crate::report::{self, plan::Target};
@@ -70,7 +70,7 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
         rate: job.rate.get(),
     })?;
     // Whoever worked on this ledger before has sent nothing since it was locked here.
-    let not_before = if is_new { opened } else { opened + Pace::window(job.rate) };
+    let not_before = if is_new { opened } else { opened + pace::WINDOW };
     let session = Session { args, job, input, plan, identity, ledger_path, screen };
     session.run(store, not_before).await
 }

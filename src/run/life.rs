@@ -68,12 +68,15 @@ pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, sl
             Err(error) => Landed::NotRecorded { error, sent: true },
         };
     };
-    let era = permit.era();
+    let receipt = permit.receipt();
     let outcome = line.service.modify(&intent, permit).await;
+    if !matches!(outcome, Outcome::NotSent { .. } | Outcome::NoAnswer(_)) {
+        line.pace.answered(receipt);
+    }
     let verdict = retry::judge(&outcome);
     tracing::debug!(line = number, ?outcome, ?verdict, "answered");
     if let Verdict::SlowDown { retry_after, .. } = verdict
-        && let Some(held) = line.pace.slow_down(era, retry_after)
+        && let Some(held) = line.pace.slow_down(receipt, retry_after)
     {
         let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
         tracing::warn!("slowed down ({why}): every request is held for {held:?}, then the rate climbs back");
