@@ -189,6 +189,10 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), LedgerError> 
     let failed = |source| write_error(path, source);
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     refuse_newer(path, found)?;
+    if found == newest_version() {
+        // Setting the version to what it is would be a write all the same.
+        return Ok(());
+    }
     let transaction = connection.transaction().map_err(failed)?;
     for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or_default()) {
         transaction.execute_batch(migration).map_err(failed)?;
