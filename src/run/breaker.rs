@@ -180,20 +180,21 @@ impl Breaker {
 
     /// There was no connection once more: whether to give up, and for how long to hold everything until the next try.
     pub(super) fn unreachable(&mut self, reason: String, now: Instant) -> (Option<StopReason>, Duration) {
+        let max = if self.answers == 0 { UNREACHABLE_FIRST } else { UNREACHABLE_MAX };
         let (since, until, hold) = match self.unreachable {
             None => (now, now + PROBE_FIRST, PROBE_FIRST),
             // Requests that went out together fail together: only one of them makes the next hold longer.
             Some((since, until, hold)) if now < until => (since, until, hold),
             Some((since, _, hold)) => {
                 let hold = (hold * 2).min(PROBE_MAX);
-                (since, now + hold, hold)
+                // The last try is made when the time is up, not long after.
+                (since, (now + hold).min(since + max), hold)
             }
         };
         if self.unreachable.is_none() {
             tracing::warn!(%reason, "the service cannot be reached; trying again");
         }
         self.unreachable = Some((since, until, hold));
-        let max = if self.answers == 0 { UNREACHABLE_FIRST } else { UNREACHABLE_MAX };
         let stop = (now - since >= max).then_some(StopReason::Unreachable(reason));
         (stop, until.saturating_duration_since(now))
     }
@@ -283,8 +284,8 @@ mod tests {
             holds.push(hold.as_millis());
             now += hold;
         }
-        assert_eq!(holds, [500, 1_000, 2_000, 4_000, 8_000, 15_000]);
-        assert!(now - start >= UNREACHABLE_FIRST);
+        assert_eq!(holds, [500, 1_000, 2_000, 4_000, 8_000, 4_500]);
+        assert_eq!(now - start, UNREACHABLE_FIRST);
 
         breaker.answered(&Verdict::Done, &Tally::default(), now);
         assert!(breaker.unreachable("connection refused".into(), now).0.is_none());
