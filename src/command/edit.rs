@@ -58,6 +58,8 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
         return Ok(Exit::NothingSent);
     }
 
+    // Set up before a ledger is made, so that a mistake in it leaves none behind.
+    let (service, sandbox) = service(&job).await?;
     let is_new = store.is_none();
     let mut store = match store.take() {
         Some(store) => store,
@@ -72,7 +74,7 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     // Whoever worked on this ledger before has sent nothing since it was locked here.
     let not_before = if is_new { opened } else { opened + pace::WINDOW };
     let session = Session { args, job, input, plan, identity, ledger_path, screen };
-    session.run(store, not_before).await
+    session.run(store, not_before, service, sandbox).await
 }
 
 /// Everything that a run needs and that does not change any more.
@@ -87,11 +89,16 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    async fn run(self, store: SqliteStore, not_before: Instant) -> Result<Exit, Error> {
+    async fn run(
+        self,
+        store: SqliteStore,
+        not_before: Instant,
+        service: HttpService,
+        sandbox: Option<Sandbox>,
+    ) -> Result<Exit, Error> {
         let Session { args, plan, screen, .. } = &self;
         let records: Box<dyn Records> = Box::new(self.reader()?);
         let todo = plan.todo(&self.input, &self.job.mapping, Some(records), self.job.policy)?;
-        let (service, sandbox) = self.service().await?;
         let stop = CancellationToken::new();
         let terminated = listen(stop.clone(), resume_command())?;
 
@@ -148,29 +155,6 @@ impl Session<'_> {
 
     fn reader(&self) -> Result<SqliteReader, LedgerError> {
         SqliteReader::open(self.ledger_path, &self.identity)?.ok_or(LedgerError::Latched)
-    }
-
-    async fn service(&self) -> Result<(HttpService, Option<Sandbox>), Error> {
-        let (endpoint, credentials, ca_cert, sandbox) = match &self.job.service {
-            Some(ServiceChoice::Sandbox(faults)) => {
-                let sandbox = start_sandbox(&self.job, faults).await?;
-                let endpoint = Endpoint::parse(&sandbox.endpoint_url())?;
-                let key = sandbox::Options::well_known().key;
-                let credentials = Credentials::with_key(sandbox::SDKAPPID, sandbox::IDENTIFIER, key);
-                (endpoint, Arc::new(credentials), None, Some(sandbox))
-            }
-            Some(ServiceChoice::At { endpoint, credentials, ca_cert }) => {
-                (endpoint.clone(), Arc::clone(credentials), ca_cert.clone(), None)
-            }
-            None => return Err("the service is not given".into()),
-        };
-        let options = ClientOptions {
-            endpoint: &endpoint,
-            timeout: self.job.timeout,
-            ca_cert: ca_cert.as_deref(),
-            concurrency: self.job.in_flight_max,
-        };
-        Ok((HttpService::new(&options, credentials)?, sandbox))
     }
 
     /// Writes the rows that failed or are in doubt, or takes away what an earlier run wrote where there are none.
@@ -262,6 +246,30 @@ fn consent(args: &JobArgs, job: &Job, plan: &Plan) -> Result<bool, Error> {
     let mut answer = String::new();
     stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// The client, and the sandbox that it calls where that is inside this process. Nothing is sent.
+async fn service(job: &Job) -> Result<(HttpService, Option<Sandbox>), Error> {
+    let (endpoint, credentials, ca_cert, sandbox) = match &job.service {
+        Some(ServiceChoice::Sandbox(faults)) => {
+            let sandbox = start_sandbox(job, faults).await?;
+            let endpoint = Endpoint::parse(&sandbox.endpoint_url())?;
+            let key = sandbox::Options::well_known().key;
+            let credentials = Credentials::with_key(sandbox::SDKAPPID, sandbox::IDENTIFIER, key);
+            (endpoint, Arc::new(credentials), None, Some(sandbox))
+        }
+        Some(ServiceChoice::At { endpoint, credentials, ca_cert }) => {
+            (endpoint.clone(), Arc::clone(credentials), ca_cert.clone(), None)
+        }
+        None => return Err("the service is not given".into()),
+    };
+    let options = ClientOptions {
+        endpoint: &endpoint,
+        timeout: job.timeout,
+        ca_cert: ca_cert.as_deref(),
+        concurrency: job.in_flight_max,
+    };
+    Ok((HttpService::new(&options, credentials)?, sandbox))
 }
 
 async fn start_sandbox(job: &Job, faults: &Faults) -> Result<Sandbox, Error> {
