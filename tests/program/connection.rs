@@ -1,0 +1,52 @@
+//! No connection, or an answer that never came whole: what went out may have taken place.
+
+use std::net::TcpListener;
+
+use crate::harness::{FAST, Place, Service, Summary};
+
+const JOB: &str = "--input edits.csv --resume ledger.db --json";
+
+#[test]
+fn a_service_out_of_reach_is_given_up_after_a_while() {
+    let place = Place::with_list(3);
+    // A port that nobody listens on: it was just given back.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let ran = place.runner(&format!("{JOB} --endpoint http://{address}")).credentials().exits(3);
+    assert_eq!(ran.summary(), Summary { rows: 3, not_reached: 3, ..Summary::default() });
+    assert!(ran.json()["reason"].as_str().unwrap().contains("cannot be reached"), "{ran:#?}");
+    assert!(ran.json()["resume"].is_string());
+}
+
+/// An answer that tells nothing: every edit is in doubt, held, and not sent again. `edits` took place.
+fn check_in_doubt(fault: &str, meaning: &str, edits: u64) {
+    let (place, service) = (Place::with_list(5), Service::start(&format!("{fault}=100%")));
+    let ran = place.runner(&format!("{JOB} {FAST}")).at(&service).exits(1);
+    assert_eq!(ran.summary(), Summary { rows: 5, in_doubt: 5, ..Summary::default() }, "{fault}");
+    assert_eq!(ran.answers(meaning), 5, "{fault}: {ran:#?}");
+    assert_eq!((service.stats().edited_once(), service.stats().requests()), (edits, 5), "{fault}");
+    assert_eq!(place.read("ledger.failed.csv").matches(",in doubt: ").count() + count_quoted(&place), 5, "{fault}");
+    service.set_faults("none");
+    place.runner(JOB).at(&service).exits(1);
+    assert_eq!(service.stats().requests(), 5, "{fault}");
+}
+
+/// A meaning with a comma in it stands in quotes.
+fn count_quoted(place: &Place) -> usize {
+    place.read("ledger.failed.csv").matches(",\"in doubt: ").count()
+}
+
+#[test]
+fn an_answer_that_tells_nothing_leaves_the_edit_in_doubt() {
+    check_in_doubt("lost-after", "connection", 5);
+    check_in_doubt("lost-before", "connection", 0);
+    check_in_doubt("http-502", "502", 0);
+    check_in_doubt("garbage", "answer", 5);
+}
+
+#[test]
+fn no_answer_in_time_leaves_the_edit_in_doubt() {
+    let (place, service) = (Place::with_list(3), Service::start("silent-after=100%"));
+    let ran = place.runner(&format!("{JOB} --timeout 300ms")).at(&service).exits(1);
+    assert_eq!(ran.summary(), Summary { rows: 3, in_doubt: 3, ..Summary::default() });
+    assert_eq!((service.stats().edited_once(), service.stats().requests()), (3, 3));
+}

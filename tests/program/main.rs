@@ -1,0 +1,14 @@
+//! The program as whoever starts it meets it: its real binary, with arguments, files, signals and exit codes, against
+//! the sandbox. A file a topic; `harness` holds what they share.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
+mod connection;
+mod harness;
+mod jobs;
+mod output;
+mod pace;
+mod plan;
+mod refusals;
+mod resume;
+mod verdicts;

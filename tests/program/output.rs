@@ -1,0 +1,168 @@
+//! What is printed, logged and written beside the ledger; and what never is.
+
+use std::time::SystemTime;
+
+use insta::assert_snapshot;
+use runner::api::usersig::Signer;
+use runner::sandbox::{IDENTIFIER, SDKAPPID, SECRET_KEY};
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+
+use crate::harness::{FAST, Place, Service, Summary, gzip, list, mode, printed, row};
+
+const JOB: &str = "--input edits.csv --resume ledger.db";
+
+#[test]
+fn the_summary_adds_up_whatever_happened() {
+    let (place, service) = (Place::new(), Service::start("unknown=20%,20004=10%,lost-after=10%,20006=5%"));
+    place.write("edits.csv", list(1..=90, "new") + &row(5, "new") + &row(6, "new") + &row(5, "new"));
+    let job = format!("{JOB} --json {FAST}");
+    // `summary` checks that the numbers add up, each time.
+    let careful = place.runner(&format!("{job} --max-rows 10")).at(&service).run().summary();
+    assert_eq!((careful.rows, careful.duplicates, careful.not_reached), (93, 3, 80), "{careful:?}");
+    let whole = place.runner(&job).at(&service).exits(1).summary();
+    assert!(whole.done > 0 && whole.failed > 0 && whole.in_doubt > 0, "{whole:?}");
+    assert_eq!((whole.duplicates, whole.not_reached), (3, 0), "{whole:?}");
+    let again = place.runner(&job).at(&service).exits(1).summary();
+    assert_eq!(again, whole);
+    service.set_faults("none");
+    let mended = place.runner(&format!("{job} --retry-failed")).at(&service).exits(1).summary();
+    assert_eq!(mended, Summary { done: whole.done + whole.failed, failed: 0, ..whole });
+    assert_eq!(service.stats().edited_once(), 90);
+}
+
+#[test]
+fn the_summary_for_people() {
+    let (place, service) = (Place::with_list(12), Service::start("20022=100%"));
+    let ran = place.runner(JOB).at(&service).exits(1);
+    let steady = |line: &&str| !line.contains("a second");
+    assert_snapshot!(ran.out.lines().filter(steady).collect::<Vec<_>>().join("\n"), @"
+    Finished in 0 s
+      rows         12
+      done          0
+      failed       12
+      in doubt      0
+      duplicates    0
+      not reached   0
+    Answers other than success
+           12  20022  there is no such message
+    Rows that failed or are in doubt: ledger.failed.csv
+    ");
+}
+
+#[test]
+fn a_pipe_gets_a_plain_line_now_and_then() {
+    let (place, service) = (Place::with_list(110), Service::start("none"));
+    let run = |flags: &str| place.runner(&format!("--input edits.csv {flags} --rate 20")).at(&service).start();
+    let (shown, quiet) = (run("--resume shown.db"), run("--resume quiet.db --no-progress"));
+    let is_progress = |line: &&str| line.contains(" of 110 · ") && line.contains("/s");
+    let shown = shown.exits(0).err;
+    assert!(shown.lines().any(|line| is_progress(&line)), "{shown}");
+    assert!(!shown.contains(['\r', '\u{1b}']), "{shown:?}");
+    assert_eq!(quiet.exits(0).err.lines().filter(is_progress).count(), 0);
+}
+
+const TEXT: &str = "planted-text-4711";
+const DATA: &str = "planted-data-4712";
+const KEY: &str = "planted-key-4713";
+
+/// Everything is logged, and every fault happens: neither the key nor a signature nor what messages hold is in what
+/// is printed, logged, or in the ledger.
+fn check_secrets(log: &str, environment: &[(&str, &str)], secrets: &[&str]) {
+    let (place, service) =
+        (Place::new(), Service::start("lost-after=20%,20004=20%,20022=20%,http-502=10%,garbage=10%"));
+    let data = format!("{TEXT}\"\"}}}}]\",{DATA}");
+    let rows = list(1..=60, TEXT).replace("msg_body", "msg_body,cloud_custom_data");
+    place.write("edits.csv", rows.replace(&format!("{TEXT}\"\"}}}}]\""), &data));
+    let flags = format!("{JOB} {log} -vv {FAST} --timeout 300ms --max-attempts 2 --max-failures 100%");
+    let mut call = place.runner(&flags).at(&service).env("RUST_LOG", "trace");
+    for (name, value) in environment {
+        call = call.env(name, value);
+    }
+    let ran = call.run();
+    assert!(service.stats().requests() >= 1, "{ran:#?}");
+    let mut files = place.files();
+    files.remove("edits.csv");
+    let failed = files.remove("ledger.failed.csv").map(|rows| String::from_utf8(rows).unwrap());
+    assert!(failed.is_none_or(|rows| rows.contains(TEXT)), "it holds what the list holds");
+    let printed = format!("{}{}{}", ran.out, ran.err, printed(&files));
+    assert!(printed.contains("answered"), "nothing was logged: {ran:#?}");
+    for secret in secrets.iter().chain(&[TEXT, DATA, "usersig=", "eJ"]) {
+        let place = printed.find(secret).map(|at| printed[..at].chars().rev().take(200).collect::<String>());
+        assert!(place.is_none(), "{secret} is in it, after (backwards) {place:?}");
+    }
+}
+
+#[test]
+fn no_secret_and_no_message_is_ever_logged() {
+    let signer = Signer::new(SDKAPPID, IDENTIFIER.into(), SECRET_KEY.into());
+    let usersig = signer.sign(SystemTime::now()).text.expose_secret().to_owned();
+    for log in ["", "--log-format json", "--log-file run.log", "--log-file run.log --log-format json"] {
+        check_secrets(log, &[], &[SECRET_KEY]);
+        check_secrets(log, &[("TIM_SECRET_KEY", ""), ("TIM_USERSIG", &usersig)], &[&usersig]);
+    }
+    check_secrets("--log-format json", &[("TIM_SECRET_KEY", KEY)], &[KEY]);
+}
+
+#[test]
+fn every_line_of_a_json_log_is_json() {
+    let (place, service) = (Place::with_list(50), Service::start("60007=3%,20004=10%,lost-after=5%"));
+    place.runner(&format!("{JOB} -vv --log-format json --log-file run.log")).at(&service).run();
+    let log = place.read("run.log");
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() >= 50, "{log}");
+    assert!(lines.iter().all(|line| line["level"].is_string() && line["timestamp"].is_string()), "{log}");
+}
+
+#[test]
+fn what_it_writes_is_for_its_owner_only() {
+    let (place, service) = (Place::with_list(3), Service::start("20022=100%"));
+    place.runner(&format!("{JOB} --log-file run.log")).at(&service).exits(1);
+    for name in ["ledger.db", "ledger.failed.csv", "run.log"] {
+        assert_eq!(mode(&place.path(name)), 0o600, "{name}");
+    }
+    service.set_faults("silent-before=100%");
+    let run = place.runner("--input edits.csv --resume second.db --timeout 60s").at(&service).start();
+    service.wait_for_requests(6);
+    for name in ["second.db", "second.db-wal", "second.db-shm"] {
+        assert_eq!(mode(&place.path(name)), 0o600, "{name}");
+    }
+    drop(run);
+}
+
+#[test]
+fn a_list_may_come_from_standard_input_or_packed() {
+    let (place, service) = (Place::new(), Service::start("none"));
+    let piped = place.runner("--input - --input-format csv --resume piped.db --json").at(&service);
+    assert_eq!(piped.input(list(1..=7, "new")).exits(0).summary().done, 7);
+    place.write("edits.csv.gz", gzip(&list(11..=19, "new")));
+    let packed = place.runner("--input edits.csv.gz --resume packed.db --json").at(&service).exits(0);
+    assert_eq!(packed.summary().done, 9);
+    assert_eq!(service.stats().edited_once(), 16);
+}
+
+/// What `codes` prints is checked to the letter beside the table; here, that it is printed.
+#[test]
+fn codes_are_explained() {
+    let place = Place::new();
+    let all = place.runner("codes").exits(0).out;
+    assert!(all.lines().count() > 70 && all.starts_with("CODE"), "{all}");
+    assert_snapshot!(place.runner("codes 20004").exits(0).out, @"
+    code     20004
+    verdict  retry
+    meaning  a network fault inside the service
+    advice   Nothing: the edit is tried again; if it persists, look at the service's status page.
+    ");
+    assert!(place.runner("codes 424242").exits(0).out.starts_with("424242 is not in the table."));
+    place.runner("codes soon").exits(2);
+}
+
+#[test]
+fn help_tells_the_exit_codes() {
+    let place = Place::new();
+    let help = place.runner("--help").exits(0).out;
+    for part in ["Exit codes:", "130, 143 interrupted", "2 nothing was sent", "TIM_SECRET_KEY_FILE"] {
+        assert!(help.contains(part), "{part:?} is not in {help}");
+    }
+    assert!(place.runner("--version").exits(0).out.starts_with("runner "));
+}

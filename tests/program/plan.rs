@@ -1,0 +1,143 @@
+//! What is shown before anything is sent, and what is refused there.
+
+use insta::assert_snapshot;
+use serde_json::json;
+
+use crate::harness::{FAST, Place, Service, Summary, list, row};
+
+/// A list with two messages of one conversation, one row twice, and an element of a kind that is not known.
+fn mixed() -> String {
+    let odd = "user_9,user_0,9_7_1773188576,\"[{\"\"MsgType\"\":\"\"TIMNewElem\"\",\"\"MsgContent\"\":{}}]\"\n";
+    let same_people = row(10, "new").replace("user_10", "user_1");
+    [list(1..=3, "new"), row(2, "new"), same_people, odd.to_owned()].concat()
+}
+
+#[test]
+fn a_dry_run_prints_the_plan_and_needs_no_service() {
+    let place = Place::new();
+    place.write("edits.csv", mixed());
+    let before = place.files();
+    let ran = place.runner("--input edits.csv --dry-run").exits(0);
+    assert_snapshot!(ran.out, @r#"
+    Plan for edits.csv
+      rows        6
+      messages    5   in 4 conversations
+      duplicates  1   rows that repeat another; each message is sent once
+      to send     5   262 bytes of new content
+      takes about 1 s at 200 requests a second
+    warning: line 7 (1 row): MsgBody element 1 is of the unknown type "TIMNewElem", and is sent as it is
+    "#);
+    assert_eq!(ran.err, "");
+    assert_eq!(place.files(), before);
+}
+
+#[test]
+fn as_json_it_has_the_numbers() {
+    let (place, service) = (Place::new(), Service::start("none"));
+    place.write("edits.csv", mixed());
+    let before = place.files();
+    let flags = "--input edits.csv --resume ledger.db --dry-run --json --rate 2 --max-rows 3";
+    let plan = place.runner(flags).at(&service).exits(0).json();
+    let numbers = |names: &[&str]| names.iter().map(|name| plan[name].clone()).collect::<Vec<_>>();
+    assert_eq!(numbers(&["rows", "messages", "duplicates", "conversations"]), [6, 5, 1, 4]);
+    assert_eq!(numbers(&["done", "failed", "in_doubt", "to_send", "this_run"]), [0, 0, 0, 5, 3]);
+    assert_eq!(numbers(&["rate", "seconds", "sdkappid"]), [2, 2, 1_400_000_000]);
+    assert_eq!(plan["warnings"].as_array().unwrap().len(), 1);
+    assert_eq!(plan["input_sha256"].as_str().unwrap().len(), 64);
+    // No ledger, and no other file, was made.
+    assert_eq!((place.files(), service.stats().requests()), (before, 0));
+}
+
+#[test]
+fn a_dry_run_reads_a_ledger_and_leaves_it_as_it_was() {
+    let (place, service) = (Place::with_list(10), Service::start("none"));
+    place.runner("--input edits.csv --resume ledger.db --max-rows 4").at(&service).exits(0);
+    let (files, stats) = (place.files(), service.stats());
+    let plan = place.runner("--input edits.csv --resume ledger.db --dry-run --json").at(&service).exits(0).json();
+    assert_eq!((&plan["done"], &plan["to_send"]), (&4.into(), &6.into()));
+    assert_eq!((place.files(), service.stats()), (files, stats));
+}
+
+/// What a process that was killed leaves is a ledger whose last commits are in the log beside it. A plan has to read
+/// both, and fold nothing in.
+#[test]
+fn a_dry_run_leaves_alone_what_a_killed_process_left() {
+    let (place, service) = (Place::with_list(10), Service::start("silent-before=100%"));
+    let run = place.runner("--input edits.csv --resume ledger.db --timeout 60s").at(&service).start();
+    service.wait_for_requests(10);
+    run.kill();
+    let files = place.files();
+    assert!(files["ledger.db-wal"].len() > 1_000, "the last commits are in the log");
+    let dry_run = || place.runner("--input edits.csv --resume ledger.db --dry-run --json").at(&service).exits(0).json();
+    let plan = dry_run();
+    assert_eq!((&plan["in_doubt"], &plan["to_send"]), (&10.into(), &0.into()));
+    assert_eq!(dry_run(), plan);
+    assert!(place.files() == files, "the ledger or its log was changed");
+}
+
+/// A list with these lines behind its header: what is said of it. Neither is anything sent nor a ledger made.
+fn check(rows: &str, says: &[&str]) {
+    let (place, service) = (Place::new(), Service::start("none"));
+    place.write("edits.csv", format!("{}{rows}", list([], "")));
+    let before = place.files();
+    for more in ["", " --dry-run"] {
+        let ran = place.runner(&format!("--input edits.csv --resume ledger.db{more}")).at(&service).exits(2);
+        for part in says {
+            assert!(ran.err.contains(part), "{part:?} is not in {ran:#?}");
+        }
+        assert!(ran.err.ends_with("nothing was sent\n"), "{ran:#?}");
+        assert_eq!(ran.out, "");
+    }
+    assert_eq!((place.files(), service.stats().requests()), (before, 0));
+}
+
+#[test]
+fn problems_are_listed_with_their_place() {
+    let good = row(1, "new");
+    check(
+        &format!("{good},user_0,5_7_1773188576,[]\nuser_1,user_0,6_7_1773188576,oops\nuser_1,user_0\n"),
+        &[
+            "edits.csv: line 3, column from_account: ",
+            "edits.csv: line 3, column msg_body: ",
+            "edits.csv: line 4, column msg_body: ",
+            "edits.csv: line 5: ",
+        ],
+    );
+}
+
+#[test]
+fn two_contents_for_one_message_name_both_lines() {
+    check(&format!("{}{}{}", row(1, "a"), row(2, "a"), row(1, "b")), &["edits.csv: line 4: ", "of line 2;"]);
+}
+
+#[test]
+fn a_hundred_problems_are_listed_and_the_rest_counted() {
+    let place = Place::new();
+    place.write("edits.csv", format!("{}{}", list([], ""), "a,b,1_2_3,oops\n".repeat(250)));
+    let ran = place.runner("--input edits.csv --dry-run").exits(2);
+    assert_eq!(ran.err.matches("edits.csv: line ").count(), 100);
+    assert!(ran.err.contains("edits.csv: and 150 more problems like these\n"), "{}", ran.err);
+    assert!(ran.err.contains("error: the list has 250 problems; nothing was sent\n"), "{}", ran.err);
+}
+
+#[test]
+fn a_message_that_was_edited_is_not_edited_to_something_else() {
+    let (place, service) = (Place::with_list(3), Service::start("none"));
+    place.runner(&format!("--input edits.csv --resume ledger.db {FAST}")).at(&service).exits(0);
+    place.write("edits.csv", format!("{}{}{}", list(1..=1, "new"), row(2, "other"), row(4, "new")));
+    let files = place.files();
+    let ran = place.runner("--input edits.csv --resume ledger.db").at(&service).exits(2);
+    assert!(ran.err.contains("edits.csv: line 3: the ledger has this message with another content (done)"), "{ran:#?}");
+    assert!(place.files() == files, "the ledger was changed");
+    assert_eq!(service.stats().edited_once(), 3);
+}
+
+#[test]
+fn a_row_that_is_there_twice_is_sent_once() {
+    let (place, service) = (Place::new(), Service::start("none"));
+    place.write("edits.csv", mixed());
+    let ran = place.runner("--input edits.csv --resume ledger.db --json").at(&service).exits(0);
+    assert_eq!(ran.summary(), Summary { rows: 6, done: 5, duplicates: 1, ..Summary::default() });
+    assert_eq!(ran.json()["this_run"]["requests"], json!(5));
+    assert_eq!(service.stats().edited_once(), 5);
+}

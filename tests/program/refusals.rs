@@ -1,0 +1,130 @@
+//! What ends before anything is sent: exit 2, and every file is as it was, byte for byte.
+
+use crate::harness::{Place, Service, sqlite};
+
+const JOB: &str = "--input edits.csv --resume ledger.db";
+
+/// These flags are refused in these words; what lies in `place` stays as it is, and nothing reaches the service.
+fn check(place: &Place, service: &Service, flags: &str, environment: &[(&str, &str)], says: &str) {
+    let (files, requests) = (place.files(), service.stats().requests());
+    let mut call = place.runner(flags).credentials().env("TIM_ENDPOINT", &service.url);
+    for (name, value) in environment {
+        call = call.env(name, value);
+    }
+    let ran = call.exits(2);
+    assert!(ran.err.contains(says), "{flags}: {says:?} is not in {ran:#?}");
+    assert_eq!(ran.out, "", "{flags}");
+    assert!(place.files() == files, "{flags}: files were changed, made or taken away");
+    assert_eq!(service.stats().requests(), requests, "{flags}");
+}
+
+#[test]
+fn a_ledger_of_something_else_is_left_alone() {
+    let (place, service) = (Place::with_list(3), Service::start("none"));
+    let check = |flags: &str, environment: &[(&str, &str)], says: &str| {
+        check(&place, &service, flags, environment, says);
+        check(&place, &service, &format!("{flags} --dry-run"), environment, says);
+    };
+    place.write("job.toml", "name = \"another\"\n");
+    place.runner(JOB).at(&service).exits(0);
+    let (app, other) = ("1400000000", "but this job is app 1400000001 at 127.0.0.1:");
+    check(JOB, &[("TIM_SDKAPPID", "1400000001")], other);
+    check(&format!("{JOB} --sandbox"), &[], &format!("but this job is app {app} at sandbox; name that job's own"));
+    check(&format!("{JOB} --job job.toml"), &[], "but this job is the job \"another\" of app 1400000000 at");
+
+    sqlite(&place.path("ledger.db"), "PRAGMA user_version = 99");
+    check(JOB, &[], "ledger.db was written by a newer runner (ledger version 99, this one knows 1); use that one");
+}
+
+#[test]
+fn a_file_that_is_no_ledger_is_left_alone() {
+    let (place, service) = (Place::with_list(3), Service::start("none"));
+    let check = |ledger: &str, says: &str| {
+        let flags = format!("--input edits.csv --resume {ledger}");
+        check(&place, &service, &flags, &[], &format!("{ledger} is not a ledger of runner: {says}"));
+    };
+    place.write("notes.txt", "not a ledger\n");
+    check("notes.txt", "it is not an SQLite database");
+    check("edits.csv", "it is not an SQLite database");
+    place.write("long.txt", "not a ledger\n".repeat(1_000));
+    check("long.txt", "it is not an SQLite database");
+    sqlite(&place.path("other.db"), "CREATE TABLE edit (state TEXT); INSERT INTO edit VALUES ('done')");
+    check("other.db", "it is another program's SQLite database");
+    sqlite(&place.path("wal.db"), "PRAGMA journal_mode = WAL; CREATE TABLE job (sdkappid INTEGER)");
+    check("wal.db", "it is another program's SQLite database");
+    check(".", "it is a directory or a device, not a file");
+}
+
+#[test]
+fn a_ledger_that_is_worked_on_is_left_to_who_has_it() {
+    let (place, service) = (Place::with_list(5), Service::start("silent-before=100%"));
+    let run = place.runner(&format!("{JOB} --timeout 60s")).at(&service).start();
+    // From the last request on nothing is written, since nothing is answered.
+    service.wait_for_requests(5);
+    check(&place, &service, JOB, &[], "ledger.db is in use by another run (");
+    check(&place, &service, JOB, &[], &format!("process {} since 20", run.id()));
+    // To look costs nothing and disturbs nobody.
+    let files = place.files();
+    let plan = place.runner(&format!("{JOB} --dry-run --json")).at(&service).exits(0).json();
+    assert_eq!((&plan["in_doubt"], place.files() == files), (&5.into(), true));
+    run.kill();
+}
+
+#[test]
+fn what_is_missing_is_asked_for() {
+    let (place, service) = (Place::with_list(3), Service::start("none"));
+    let check = |flags: &str, environment: &[(&str, &str)], says: &str| {
+        check(&place, &service, flags, environment, says);
+    };
+    // An empty variable is one that is not set.
+    check(JOB, &[("TIM_ENDPOINT", "")], "the service is not given: say where the app's data is with --region");
+    check(JOB, &[("TIM_SDKAPPID", "")], "the app is not given: set TIM_SDKAPPID");
+    check(JOB, &[("TIM_IDENTIFIER", "")], "the admin account is not given: set TIM_IDENTIFIER");
+    check(JOB, &[("TIM_SECRET_KEY", "")], "the secret is not given: set TIM_SECRET_KEY");
+    let file = ("TIM_SECRET_KEY_FILE", "key.txt");
+    check(JOB, &[("TIM_SECRET_KEY", ""), file], "TIM_SECRET_KEY_FILE key.txt: cannot be read");
+    check(JOB, &[file], "TIM_SECRET_KEY and TIM_SECRET_KEY_FILE: are both set");
+    check(JOB, &[("TIM_SECRET_KEY", ""), ("TIM_USERSIG", "eJw")], "TIM_USERSIG: ");
+    check("--input nowhere.csv --resume ledger.db", &[], "nowhere.csv");
+    check("--input . --resume ledger.db", &[], "is a directory");
+    check(&format!("{JOB} --job nowhere.toml"), &[], "cannot read the job file nowhere.toml: ");
+    check(&format!("{JOB} --ca-cert nowhere.pem --rate 1"), &[], "cannot read the certificate nowhere.pem: ");
+    check("--input edits.csv", &[], "--resume <LEDGER>");
+    check("--resume ledger.db", &[], "--input <FILE>");
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let (place, service) = (Place::with_list(3), Service::start("none"));
+    place.write("unknown.toml", "[service]\nregion = \"sgp\"\n\n[pace]\nrat = 5\n");
+    place.write("secret.toml", "[service]\nsecret_key = \"x\"\n");
+    place.write("strange.csv", "from_account,to_account,msg_key,colour\na,b,1_2_3,red\n");
+    place.write("edits.txt", "from_account,to_account,msg_key\n");
+    let check = |flags: &str, says: &str| check(&place, &service, flags, &[], says);
+    check(&format!("{JOB} --rate 201"), "the rate 201 is above the most that is allowed, 200");
+    check(&format!("{JOB} --rate 0"), "--rate <N>");
+    check(&format!("{JOB} --endpoint http://192.0.2.1"), "plain http");
+    check(&format!("{JOB} --endpoint ftp://127.0.0.1"), "ftp");
+    check(&format!("{JOB} --region mars"), "--region <REGION>");
+    check(&format!("{JOB} --region sgp --sandbox"), "cannot be used with");
+    check(&format!("{JOB} --job unknown.toml"), "the job file unknown.toml: TOML parse error at line 5, column 1");
+    check(&format!("{JOB} --job unknown.toml"), "unknown field `rat`");
+    check(&format!("{JOB} --job secret.toml"), "unknown field `secret_key`");
+    check(&format!("{JOB} --faults 20004=1%"), "--sandbox");
+    check(&format!("{JOB} --sandbox --faults sometimes"), "not understood; allowed are none");
+    check(&format!("{JOB} --max-failures many"), "many");
+    check(&format!("{JOB} --timeout soon"), "write a time such as 10s");
+    check(&format!("{JOB} --colour"), "unexpected argument '--colour'");
+    check(&format!("{JOB} status"), "status");
+    check("--input strange.csv --resume ledger.db", "colour");
+    check("--input edits.txt --resume ledger.db", "cannot tell how \"edits.txt\" is written");
+    check("--input - --resume ledger.db", "--input-format");
+    check("sandbox --listen 0.0.0.0:0", "is no loopback address");
+}
+
+/// A ledger cannot be made: told before anything is sent.
+#[test]
+fn a_ledger_that_cannot_be_made_ends_it() {
+    let (place, service) = (Place::with_list(3), Service::start("none"));
+    check(&place, &service, "--input edits.csv --resume no/such/ledger.db", &[], "no/such/ledger.db");
+}

@@ -1,0 +1,116 @@
+//! A run that was cut short, and the same command again.
+
+use std::time::{Duration, Instant};
+
+use crate::harness::{FAST, Place, Running, Service, Summary, list, wait_for};
+
+/// At the service's own pace, so that there is a middle to be cut off in.
+const ROWS: u32 = 400;
+const JOB: &str = "--input edits.csv --resume ledger.db --rate 200";
+
+fn middle() -> (Place, Service, Running) {
+    let (place, service) = (Place::with_list(ROWS), Service::with_rate("latency=20ms..80ms", 200));
+    let run = place.runner(JOB).at(&service).start();
+    service.wait_for_requests(100);
+    (place, service, run)
+}
+
+fn all_done() -> Summary {
+    Summary { rows: ROWS.into(), done: ROWS.into(), ..Summary::default() }
+}
+
+/// Interrupted in the middle by a signal; then what it says to resume with does so.
+fn check_signal(signal: &str, code: i32) {
+    let (place, service, run) = middle();
+    run.signal(signal);
+    let ran = run.exits(code);
+    let sent = service.stats().edited_once();
+    assert!(sent < ROWS.into(), "it was too fast to be interrupted");
+    // What was in flight was waited for: nothing is in doubt.
+    assert!(ran.out.contains("Interrupted after") && ran.out.contains(&format!("done         {sent}")), "{ran:#?}");
+    let resumed = place.shell(&format!("{} --json", ran.resume_command())).credentials().exits(0);
+    assert_eq!(resumed.summary(), all_done());
+    assert_eq!(resumed.json()["this_run"]["done"], u64::from(ROWS) - sent);
+    assert_eq!((service.stats().edited_once(), service.stats().requests()), (ROWS.into(), ROWS.into()));
+}
+
+#[test]
+fn ctrl_c_drains_and_the_printed_command_goes_on() {
+    check_signal("INT", 130);
+}
+
+#[test]
+fn sigterm_drains_and_the_printed_command_goes_on() {
+    check_signal("TERM", 143);
+}
+
+#[test]
+fn after_kill_9_nothing_is_sent_twice_and_what_was_under_way_is_in_doubt() {
+    let (place, service, run) = middle();
+    run.kill();
+    let resumed = place.runner(&format!("{JOB} --json")).at(&service).exits(1);
+    let summary = resumed.summary();
+    let Summary { done, in_doubt, .. } = summary;
+    assert_eq!(summary, Summary { done, in_doubt, ..all_done() });
+    assert!(in_doubt > 0, "{summary:?}");
+    assert!(service.stats().edited_once() >= done);
+    let rows = place.read("ledger.failed.csv");
+    assert_eq!(rows.lines().count() as u64, 1 + in_doubt, "{rows}");
+    assert!(rows.contains("in doubt: "), "{rows}");
+
+    // The same again leaves them to a person, and says so again.
+    let stats = service.stats();
+    let again = place.runner(&format!("{JOB} --json")).at(&service).exits(1);
+    assert_eq!((again.summary(), service.stats()), (summary, stats));
+
+    // A person's word: whether they took place or not, send them again.
+    let retried = place.runner(&format!("{JOB} --json --in-doubt retry")).at(&service).exits(0);
+    assert_eq!(retried.summary(), all_done());
+    assert_eq!(retried.json()["this_run"]["requests"], in_doubt);
+    assert_eq!(service.stats().number("messages_edited"), u64::from(ROWS));
+    assert!(!place.path("ledger.failed.csv").exists());
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let (place, service) = (Place::with_list(20), Service::start("latency=40s"));
+    let job = "--input edits.csv --resume ledger.db --timeout 60s --json";
+    let run = place.runner(job).at(&service).start();
+    service.wait_for_requests(20);
+    run.signal("INT");
+    wait_for("the first signal to be taken in", || run.err().contains("once more stops at once").then_some(()));
+    let asked = Instant::now();
+    run.signal("INT");
+    let ran = run.exits(130);
+    assert!(asked.elapsed() < Duration::from_secs(20), "it waited for its answers");
+    assert!(ran.err.contains("Stopped at once."), "{ran:#?}");
+
+    service.set_faults("none");
+    let resumed = place.shell(ran.resume_command()).credentials().exits(1);
+    assert_eq!(resumed.summary(), Summary { rows: 20, in_doubt: 20, ..Summary::default() });
+    assert_eq!(service.stats().requests(), 20);
+}
+
+#[test]
+fn a_finished_job_sends_nothing_more() {
+    let (place, service) = (Place::with_list(30), Service::start("none"));
+    let job = format!("--input edits.csv --resume ledger.db --json {FAST}");
+    let first = place.runner(&job).at(&service).exits(0);
+    let stats = service.stats();
+    assert_eq!(stats.edited_once(), 30);
+    let second = place.runner(&job).at(&service).exits(0);
+    assert_eq!((second.summary(), service.stats()), (first.summary(), stats));
+}
+
+#[test]
+fn rows_may_come_go_and_change_places_between_runs() {
+    let (place, service) = (Place::with_list(30), Service::start("none"));
+    let job = format!("--input edits.csv --resume ledger.db --json {FAST}");
+    let first = place.runner(&format!("{job} --max-rows 20")).at(&service).exits(0);
+    assert_eq!(first.summary(), Summary { rows: 30, done: 20, not_reached: 10, ..Summary::default() });
+    place.write("edits.csv", list((11..=40).rev(), "new"));
+    let second = place.runner(&job).at(&service).exits(0);
+    assert_eq!(second.summary(), Summary { rows: 30, done: 30, ..Summary::default() });
+    assert_eq!(second.json()["this_run"]["requests"], 20);
+    assert_eq!(service.stats().edited_once(), 40);
+}

@@ -1,0 +1,160 @@
+//! What becomes of edits, and of the run, when the service does not simply say yes.
+
+use serde_json::Value;
+
+use crate::harness::{FAST, Place, Service, Summary, list};
+
+const JOB: &str = "--input edits.csv --resume ledger.db --json";
+
+#[test]
+fn passing_faults_are_tried_again_until_all_is_done() {
+    let (place, service) = (Place::with_list(30), Service::start("20004=34%,20005=33%,91000=33%"));
+    let run = place.runner(&format!("{JOB} {FAST}")).at(&service).start();
+    service.wait_for_requests(30);
+    service.set_faults("none");
+    let ran = run.exits(0);
+    assert_eq!(ran.summary(), Summary { rows: 30, done: 30, ..Summary::default() });
+    let refused = [20004, 20005, 91000].map(|code| ran.answers(code));
+    assert!(refused.iter().all(|times| *times > 0), "{ran:#?}");
+    assert_eq!(service.stats().edited_once(), 30);
+    assert_eq!(service.stats().requests(), 30 + refused.iter().sum::<u64>());
+    assert_eq!(ran.json()["this_run"]["requests"], service.stats().requests());
+}
+
+#[test]
+fn attempts_run_out() {
+    let (place, service) = (Place::with_list(3), Service::start("20004=100%"));
+    let ran = place.runner(&format!("{JOB} --max-attempts 2")).at(&service).exits(1);
+    assert_eq!(ran.summary(), Summary { rows: 3, failed: 3, ..Summary::default() });
+    assert_eq!(service.stats().requests(), 6);
+    assert!(place.read("ledger.failed.csv").contains(",20004,a network fault inside the service,2,2\n"));
+}
+
+#[test]
+fn what_the_service_refuses_for_good_is_listed_and_taken_up_again_when_asked_for() {
+    let (place, service) = (Place::with_list(40), Service::start("unknown=30%"));
+    let ran = place.runner(&format!("{JOB} {FAST}")).at(&service).exits(1);
+    let Summary { done, failed, .. } = ran.summary();
+    assert_eq!(ran.summary(), Summary { rows: 40, done, failed, ..Summary::default() });
+    assert!(failed > 0 && done > 0, "{ran:#?}");
+    assert_eq!(ran.answers(20026), failed);
+    assert_eq!(ran.json()["failed_rows"], "ledger.failed.csv");
+
+    let rows = place.read("ledger.failed.csv");
+    let (header, rest) = rows.split_once('\n').unwrap();
+    assert_eq!(header, "from_account,to_account,msg_key,msg_body,_code,_meaning,_attempts,_line");
+    assert_eq!(rest.lines().count() as u64, failed);
+    let first = rest.lines().next().unwrap();
+    let number: u32 = first.split(['_', ',']).nth(1).unwrap().parse().unwrap();
+    let as_it_was = list([number], "new").lines().nth(1).unwrap().to_owned();
+    assert_eq!(first, format!("{as_it_was},20026,there is no such message,1,{}", number + 1));
+
+    // Left alone without a word, and taken up with it, by the failed rows alone.
+    let requests = service.stats().requests();
+    assert_eq!(place.runner(JOB).at(&service).exits(1).summary(), ran.summary());
+    assert_eq!(service.stats().requests(), requests);
+    service.set_faults("none");
+    let job = format!("--input ledger.failed.csv --resume ledger.db --json --retry-failed {FAST}");
+    let retried = place.runner(&job).at(&service).exits(0);
+    assert_eq!(retried.summary(), Summary { rows: failed, done: failed, ..Summary::default() });
+
+    // The whole list again: nothing is left to do, and what tells of failures goes.
+    assert!(place.path("ledger.failed.csv").exists(), "it was the list of that run");
+    place.runner(JOB).at(&service).exits(0);
+    assert!(!place.path("ledger.failed.csv").exists());
+    assert_eq!((service.stats().edited_once(), service.stats().requests()), (40, requests + failed));
+}
+
+#[test]
+fn failed_rows_of_jsonl_are_jsonl_and_go_where_they_shall() {
+    let (place, service) = (Place::new(), Service::start("20022=100%"));
+    let line = r#"{"From_Account": "a", "To_Account": "b", "MsgKey": "1_2_3", "CloudCustomData": "1.50"}"#;
+    place.write("edits.jsonl", format!("{line}\n"));
+    let job = "--input edits.jsonl --resume ledger.db --json --report out/night";
+    let ran = place.runner(job).at(&service).exits(1);
+    assert_eq!(ran.json()["failed_rows"], "out/night/ledger.failed.jsonl");
+    let row: Value = serde_json::from_str(&place.read("out/night/ledger.failed.jsonl")).unwrap();
+    assert_eq!((&row["MsgKey"], &row["CloudCustomData"]), (&"1_2_3".into(), &"1.50".into()));
+    assert_eq!((&row["_code"], &row["_attempts"], &row["_line"]), (&20022.into(), &1.into(), &1.into()));
+    service.set_faults("none");
+    place.runner("--input out/night/ledger.failed.jsonl --resume ledger.db --retry-failed").at(&service).exits(0);
+}
+
+/// Too fast, the service says: everything slows down, and all gets done.
+fn check_slow_down(fault: &str, code: impl Into<Value>) {
+    let (place, service) = (Place::with_list(60), Service::start(&format!("{fault}=5%")));
+    let ran = place.runner(JOB).at(&service).exits(0);
+    assert_eq!(ran.summary(), Summary { rows: 60, done: 60, ..Summary::default() }, "{fault}");
+    assert!(ran.answers(code) > 0 && ran.json()["this_run"]["slow_downs"].as_u64().unwrap() > 0, "{ran:#?}");
+    assert!(ran.err.contains("the service says it is too fast"), "{ran:#?}");
+    assert_eq!(service.stats().edited_once(), 60, "{fault}");
+}
+
+#[test]
+fn the_services_limit_slows_the_run_down() {
+    check_slow_down("60007", 60007);
+}
+
+#[test]
+fn http_429_slows_the_run_down() {
+    check_slow_down("http-429", "429");
+}
+
+/// The service refuses the job as a whole: exit 3 with what it means and what to do, nothing is edited, and once that
+/// is mended the same ledger serves.
+#[test]
+fn a_refusal_of_the_job_stops_it_and_mending_it_resumes_it() {
+    let (place, service) = (Place::with_list(30), Service::start("none"));
+    let check = |name: &str, value: &str, code: &str, advice: &str| {
+        let ran = place.runner(JOB).at(&service).env(name, value).exits(3);
+        let summary = ran.summary();
+        assert_eq!(summary, Summary { rows: 30, not_reached: 30, ..Summary::default() });
+        let reason = ran.json()["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains(code) && reason.contains(advice), "{reason}");
+        assert_eq!(service.stats().number("edits"), 0);
+    };
+    check("TIM_SECRET_KEY", "not-the-key", "70009, the UserSig does not match the app's key", "Check that the secret");
+    check("TIM_SDKAPPID", "1400000001", "70020, the sdkappid does not exist here", "Check --region");
+    check("TIM_IDENTIFIER", "guest", "60010, the call needs an admin account", "Make the identifier an app admin");
+    let ran = place.runner(JOB).at(&service).exits(0);
+    assert_eq!((ran.summary().done, service.stats().edited_once()), (30, 30));
+}
+
+#[test]
+fn nothing_but_unknown_codes_stops_the_run() {
+    let (place, service) = (Place::with_list(60), Service::start("424242=100%"));
+    let ran = place.runner(&format!("{JOB} --rate 100 --concurrency 1")).at(&service).exits(3);
+    assert!(ran.json()["reason"].as_str().unwrap().contains("424242"), "{ran:#?}");
+    let summary = ran.summary();
+    assert_eq!(summary, Summary { rows: 60, failed: 20, not_reached: 40, ..Summary::default() });
+    assert!(place.read("ledger.failed.csv").contains(",424242,not a code that is known,1,"));
+}
+
+#[test]
+fn too_many_failures_stop_the_run() {
+    let (place, service) = (Place::with_list(60), Service::start("20022=100%"));
+    let job = format!("{JOB} --concurrency 1 --max-failures 5");
+    let ran = place.runner(&job).at(&service).exits(3);
+    assert_eq!(ran.summary(), Summary { rows: 60, failed: 6, not_reached: 54, ..Summary::default() });
+    assert!(ran.json()["reason"].as_str().unwrap().contains("--max-failures 5"), "{ran:#?}");
+    service.set_faults("none");
+    let resumed = place.runner(&format!("{JOB} --retry-failed")).at(&service).exits(0);
+    assert_eq!(resumed.summary(), Summary { rows: 60, done: 60, ..Summary::default() });
+}
+
+#[test]
+fn one_row_is_one_request() {
+    let (place, service) = (Place::with_list(9), Service::start("none"));
+    let ran = place.runner(&format!("{JOB} --max-rows 1")).at(&service).exits(0);
+    assert_eq!(ran.summary(), Summary { rows: 9, done: 1, not_reached: 8, ..Summary::default() });
+    assert_eq!((service.stats().requests(), service.stats().edited_once()), (1, 1));
+    let text = place.runner("--input edits.csv --resume ledger.db --max-rows 1").at(&service).exits(0);
+    assert!(text.out.contains("not reached  7"), "{text:#?}");
+}
+
+#[test]
+fn the_sandbox_inside_misbehaves_as_it_is_told() {
+    let place = Place::with_list(30);
+    let ran = place.runner(&format!("{JOB} --sandbox --faults 20022=100% {FAST}")).exits(1);
+    assert_eq!(ran.summary(), Summary { rows: 30, failed: 30, ..Summary::default() });
+}
