@@ -46,7 +46,7 @@ fn an_answer_that_tells_nothing_leaves_the_edit_in_doubt() {
 #[test]
 fn no_answer_in_time_leaves_the_edit_in_doubt() {
     let (place, service) = (Place::with_list(3), Service::start("silent-after=100%"));
-    let ran = place.runner(&format!("{JOB} --timeout 300ms")).at(&service).exits(1);
+    let ran = place.runner(&format!("{JOB} --timeout 1s")).at(&service).exits(1);
     assert_eq!(ran.summary(), Summary { rows: 3, in_doubt: 3, ..Summary::default() });
     assert_eq!((service.stats().edited_once(), service.stats().requests()), (3, 3));
 }

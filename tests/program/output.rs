@@ -35,9 +35,9 @@ fn the_summary_adds_up_whatever_happened() {
 fn the_summary_for_people() {
     let (place, service) = (Place::with_list(12), Service::start("20022=100%"));
     let ran = place.runner(JOB).at(&service).exits(1);
-    let steady = |line: &&str| !line.contains("a second");
+    // Times differ from run to run.
+    let steady = |line: &&str| !line.contains("a second") && !line.starts_with("Finished in ");
     assert_snapshot!(ran.out.lines().filter(steady).collect::<Vec<_>>().join("\n"), @"
-    Finished in 0 s
       rows         12
       done          0
       failed       12
@@ -70,11 +70,11 @@ const KEY: &str = "planted-key-4713";
 /// is printed, logged, or in the ledger.
 fn check_secrets(log: &str, environment: &[(&str, &str)], secrets: &[&str]) {
     let (place, service) =
-        (Place::new(), Service::start("lost-after=20%,20004=20%,20022=20%,http-502=10%,garbage=10%"));
+        (Place::new(), Service::start("lost-after=15%,20004=20%,20022=20%,http-502=10%,garbage=10%,silent-before=5%"));
     let data = format!("{TEXT}\"\"}}}}]\",{DATA}");
     let rows = list(1..=60, TEXT).replace("msg_body", "msg_body,cloud_custom_data");
     place.write("edits.csv", rows.replace(&format!("{TEXT}\"\"}}}}]\""), &data));
-    let flags = format!("{JOB} {log} -vv {FAST} --timeout 300ms --max-attempts 2 --max-failures 100%");
+    let flags = format!("{JOB} {log} -vv {FAST} --timeout 1s --max-attempts 2 --max-failures 100%");
     let mut call = place.runner(&flags).at(&service).env("RUST_LOG", "trace");
     for (name, value) in environment {
         call = call.env(name, value);

@@ -71,6 +71,25 @@ fn after_kill_9_nothing_is_sent_twice_and_what_was_under_way_is_in_doubt() {
     assert!(!place.path("ledger.failed.csv").exists());
 }
 
+/// A ledger that can no longer be written (here: somebody else's transaction holds it, for longer than is waited for)
+/// ends the run, since nothing may be sent without it. What was under way then is in doubt, and found again.
+#[test]
+fn a_ledger_that_cannot_be_written_stops_the_run() {
+    let (place, service, run) = middle();
+    let other = rusqlite::Connection::open(place.path("ledger.db")).unwrap();
+    other.busy_timeout(Duration::from_secs(5)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let ran = run.exits(3);
+    assert!(ran.out.contains("cannot write to the ledger ledger.db: "), "{ran:#?}");
+    other.execute_batch("ROLLBACK").unwrap();
+    let stopped = service.stats().edited_once();
+    assert!(stopped < ROWS.into(), "it went on without its ledger");
+
+    let resumed = place.runner(&format!("{JOB} --json")).at(&service).exits(1).summary();
+    assert_eq!(resumed, Summary { done: resumed.done, in_doubt: resumed.in_doubt, ..all_done() });
+    assert!(resumed.in_doubt > 0 && service.stats().edited_once() >= resumed.done, "{resumed:?}");
+}
+
 #[test]
 fn a_second_signal_stops_at_once() {
     let (place, service) = (Place::with_list(20), Service::start("latency=40s"));

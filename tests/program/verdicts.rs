@@ -1,5 +1,10 @@
 //! What becomes of edits, and of the run, when the service does not simply say yes.
 
+use std::time::SystemTime;
+
+use runner::api::usersig::Signer;
+use runner::sandbox::{IDENTIFIER, SDKAPPID, SECRET_KEY};
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
 use crate::harness::{FAST, Place, Service, Summary, list};
@@ -118,6 +123,52 @@ fn a_refusal_of_the_job_stops_it_and_mending_it_resumes_it() {
     check("TIM_IDENTIFIER", "guest", "60010, the call needs an admin account", "Make the identifier an app admin");
     let ran = place.runner(JOB).at(&service).exits(0);
     assert_eq!((ran.summary().done, service.stats().edited_once()), (30, 30));
+}
+
+/// A signature that has run out is made anew, once. What is refused again stays refused.
+#[test]
+fn a_signature_that_ran_out_is_made_anew_where_the_key_is_held() {
+    let (place, service) = (Place::with_list(1), Service::start("70001=100%"));
+    let signer = Signer::new(SDKAPPID, IDENTIFIER.into(), SECRET_KEY.into());
+    let usersig = signer.sign(SystemTime::now()).text.expose_secret().to_owned();
+    let check = |with_key: bool, requests: u64| {
+        let call = place.runner(JOB).at(&service);
+        let call = if with_key { call } else { call.env("TIM_SECRET_KEY", "").env("TIM_USERSIG", &usersig) };
+        let ran = call.exits(3);
+        assert_eq!(ran.json()["this_run"]["requests"], requests);
+        let reason = ran.json()["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains("70001, the UserSig has expired. Give the secret key instead"), "{reason}");
+    };
+    check(false, 1);
+    check(true, 2);
+    service.set_faults("none");
+    let call = place.runner(JOB).at(&service).env("TIM_SECRET_KEY", "").env("TIM_USERSIG", &usersig);
+    assert_eq!((call.exits(0).summary().done, service.stats().edited_once()), (1, 1));
+}
+
+/// That takes ten seconds to be sure of: a webhook server that restarts is no reason to stop.
+#[test]
+fn nothing_but_90992_points_to_the_customers_own_server() {
+    let (place, service) = (Place::with_list(60), Service::start("90992=100%"));
+    let ran = place.runner(&format!("{JOB} {FAST} --max-attempts 100")).at(&service).exits(3);
+    assert!(ran.json()["reason"].as_str().unwrap().contains("your own webhook server fails"), "{ran:#?}");
+    assert_eq!(ran.summary(), Summary { rows: 60, not_reached: 60, ..Summary::default() });
+    service.set_faults("none");
+    assert_eq!(place.runner(&format!("{JOB} {FAST}")).at(&service).exits(0).summary().done, 60);
+}
+
+/// A failed edit took no place, so it may get another content when it is taken up again, and only then.
+#[test]
+fn a_failed_edit_may_be_mended() {
+    let (place, service) = (Place::with_list(3), Service::start("80001=100%"));
+    assert_eq!(place.runner(JOB).at(&service).exits(1).answers(80001), 3);
+    service.set_faults("none");
+    place.write("edits.csv", list(1..=3, "milder"));
+    let refused = place.runner(JOB).at(&service).exits(2);
+    assert!(refused.err.contains("line 2: the ledger has this message with another content (failed)"), "{refused:#?}");
+    place.runner(&format!("{JOB} --retry-failed")).at(&service).exits(0);
+    assert_eq!(service.message("2_7_1773188576")["MsgBody"][0]["MsgContent"]["Text"], "milder");
+    assert_eq!(service.stats().edited_once(), 3);
 }
 
 #[test]
