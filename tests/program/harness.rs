@@ -101,6 +101,14 @@ impl Place {
         self.call(Path::new("/bin/sh"), ["-c", line])
     }
 
+    /// The program in a terminal, by way of `script`, of which every Debian has one. What it prints comes together.
+    pub(crate) fn terminal(&self, args: &str) -> Call<'_> {
+        let command = format!("'{PROGRAM}' {args}");
+        self.call(Path::new("/usr/bin/script"), ["-qec", &command, "/dev/null"])
+            .env("NO_COLOR", "1")
+            .env("TERM", "xterm")
+    }
+
     fn call<'a>(&self, program: &Path, args: impl IntoIterator<Item = &'a str>) -> Call<'_> {
         let mut command = Command::new(program);
         command.args(args).env_clear().current_dir(self.dir.path()).stdin(Stdio::null());

@@ -11,4 +11,5 @@ mod pace;
 mod plan;
 mod refusals;
 mod resume;
+mod terminal;
 mod verdicts;
