@@ -427,6 +427,44 @@ mod tests {
         assert!(worst_second(&sent) <= 200, "{}", worst_second(&sent));
     }
 
+    /// 400 requests reach the service after 1 ms, but for the `late`-th, which is held up for 50 ms on its way; so are the
+    /// answers, which come at once when `steady`, and else after up to 200 ms. Returns when they arrived.
+    async fn arrivals(late: usize, steady: bool) -> Vec<Instant> {
+        let pace = Arc::new(Pace::new(cap(200), Instant::now()));
+        let mut flights = tokio::task::JoinSet::new();
+        for index in 0..400 {
+            let permit = pace.permit().await;
+            let pace = Arc::clone(&pace);
+            flights.spawn(async move {
+                let receipt = permit.receipt();
+                permit.spend();
+                tokio::time::sleep(Duration::from_millis(if index == late { 50 } else { 1 })).await;
+                let arrived = Instant::now();
+                tokio::time::sleep(Duration::from_millis(if steady { 1 } else { index as u64 * 37 % 200 })).await;
+                pace.answered(receipt);
+                arrived
+            });
+        }
+        let mut arrived = flights.join_all().await;
+        arrived.sort();
+        arrived
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_was_late_on_its_way_counts_for_longer() {
+        for late in [20, 100, 150, 199] {
+            let arrived = arrivals(late, true).await;
+            assert!(worst_second(&arrived) <= 200, "{late}: {}", worst_second(&arrived));
+            assert!(mean(&arrived) >= 190.0, "{late}: {}", mean(&arrived));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_take_their_time_do_not_slow_the_run_down() {
+        let arrived = arrivals(usize::MAX, false).await;
+        assert!(worst_second(&arrived) <= 200 && mean(&arrived) >= 198.0, "{}", mean(&arrived));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn nothing_goes_out_before_its_time() {
         let start = Instant::now();
