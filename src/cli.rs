@@ -94,7 +94,7 @@ pub struct JobArgs {
     #[arg(long, value_name = "N", help_heading = "Pace")]
     pub concurrency: Option<NonZeroUsize>,
 
-    /// Sendings of one edit at most (8)
+    /// Sendings of one edit in one run at most (8)
     #[arg(long, value_name = "N", help_heading = "Retry")]
     pub max_attempts: Option<NonZeroU32>,
     /// Time for one answer (10s)

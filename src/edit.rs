@@ -131,7 +131,7 @@ impl MsgBody {
         let value: Value = serde_json::from_str(text).map_err(|error| {
             vec![Finding::new(
                 Field::MsgBody,
-                format!("is not JSON: {error}; it must be the JSON array of message elements"),
+                format!("is not JSON: {error} of its text; it must be the JSON array of message elements"),
             )]
         })?;
         let warnings = element::check(&value)?;

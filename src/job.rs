@@ -32,10 +32,12 @@ const IN_FLIGHT_MAX: usize = 768;
 /// What to do, checked.
 #[derive(Debug)]
 pub struct Job {
-    /// The job file's name for it.
-    pub name: Option<String>,
-    /// The service. `None` only where nothing will be sent, and it is not needed to know.
+    /// What its ledger is known by. `None` only where nothing will be sent, and there is no ledger.
+    pub identity: Option<JobIdentity>,
+    /// The service. `None` where nothing will be sent.
     pub service: Option<ServiceChoice>,
+    /// Sendings of one edit in one run at most.
+    pub attempts_max: NonZeroU32,
     /// Requests a second at most.
     pub rate: NonZeroU32,
     /// Requests in flight at most.
@@ -68,16 +70,6 @@ pub enum ServiceChoice {
         /// One more authority to trust.
         ca_cert: Option<PathBuf>,
     },
-}
-
-impl ServiceChoice {
-    fn identity(&self, name: Option<String>) -> JobIdentity {
-        let (sdkappid, service) = match self {
-            ServiceChoice::Sandbox(_) => (sandbox::SDKAPPID, "sandbox".to_owned()),
-            ServiceChoice::At { endpoint, credentials, .. } => (credentials.sdkappid(), endpoint.host_and_port()),
-        };
-        JobIdentity { sdkappid, service, name }
-    }
 }
 
 /// What is wrong with a job.
@@ -232,7 +224,6 @@ impl Job {
         let policy = Policy {
             in_doubt: args.in_doubt.or(file.retry.in_doubt).unwrap_or(InDoubt::Hold),
             retry_failed: args.retry_failed,
-            attempts_max: args.max_attempts.or(file.retry.max_attempts).unwrap_or(ATTEMPTS),
             rows_max: args.max_rows.map(std::num::NonZeroU64::get),
         };
         let timeout = match (args.timeout, &file.retry.timeout) {
@@ -247,20 +238,11 @@ impl Job {
             }
             (None, None) => FAILURES,
         };
-        let service = if args.sandbox {
-            Some(ServiceChoice::Sandbox(args.faults.clone().unwrap_or_else(Faults::none)))
-        } else {
-            match service(args, environment, &file.service) {
-                // A plan needs no service, unless there is a ledger to compare it with.
-                Err(JobError::Missing { .. }) if args.dry_run && !args.resume.as_deref().is_some_and(Path::exists) => {
-                    None
-                }
-                service => Some(service?),
-            }
-        };
+        let (identity, service) = service(args, environment, &file)?;
         Ok(Job {
-            name: file.name,
+            identity,
             service,
+            attempts_max: args.max_attempts.or(file.retry.max_attempts).unwrap_or(ATTEMPTS),
             rate,
             in_flight_max: args.concurrency.or(file.pace.concurrency).map_or(enough, std::num::NonZeroUsize::get),
             timeout,
@@ -271,11 +253,6 @@ impl Job {
             confirm_always: file.confirm == Some(Confirm::Always),
         })
     }
-
-    /// What its ledger is known by; `None` where the service is not known.
-    pub fn identity(&self) -> Option<JobIdentity> {
-        self.service.as_ref().map(|service| service.identity(self.name.clone()))
-    }
 }
 
 fn read(path: &Path) -> Result<JobFile, JobError> {
@@ -283,28 +260,51 @@ fn read(path: &Path) -> Result<JobFile, JobError> {
     toml::from_str(&text).map_err(|source| JobError::File { path: path.to_owned(), source })
 }
 
-fn service(args: &JobArgs, environment: &impl Environment, file: &ServiceSpec) -> Result<ServiceChoice, JobError> {
-    let endpoint = endpoint(args, environment, file)?;
-    let sdkappid = match (args.sdkappid, text(environment, "TIM_SDKAPPID")?) {
-        (Some(sdkappid), _) => sdkappid,
-        (None, Some(text)) => text
-            .parse()
-            .map_err(|_| value("TIM_SDKAPPID", "it is not a number; the console shows it as SDKAppID".to_owned()))?,
-        (None, None) => file.sdkappid.ok_or(JobError::Missing {
-            what: "the app",
-            how: "set TIM_SDKAPPID or --sdkappid to the SDKAppID that the console shows",
-        })?,
+type Service = (Option<JobIdentity>, Option<ServiceChoice>);
+
+fn service(args: &JobArgs, environment: &impl Environment, file: &JobFile) -> Result<Service, JobError> {
+    let identity = |sdkappid, service| Some(JobIdentity { sdkappid, service, name: file.name.clone() });
+    if args.sandbox {
+        let faults = args.faults.clone().unwrap_or_else(Faults::none);
+        let identity = identity(sandbox::SDKAPPID, "sandbox".to_owned());
+        return Ok((identity, Some(ServiceChoice::Sandbox(faults))));
+    }
+    let target = endpoint(args, environment, &file.service)
+        .and_then(|endpoint| Ok((endpoint, sdkappid(args, environment, &file.service)?)));
+    let (endpoint, sdkappid) = match target {
+        // A plan needs no service, unless there is a ledger to compare it with.
+        Err(JobError::Missing { .. }) if args.dry_run && !args.resume.as_deref().is_some_and(Path::exists) => {
+            return Ok((None, None));
+        }
+        target => target?,
     };
+    let identity = identity(sdkappid, endpoint.host_and_port());
+    if args.dry_run {
+        return Ok((identity, None));
+    }
     let identifier = match (&args.identifier, text(environment, "TIM_IDENTIFIER")?) {
         (Some(identifier), _) => identifier.clone(),
         (None, Some(identifier)) => identifier,
-        (None, None) => file.identifier.clone().ok_or(JobError::Missing {
+        (None, None) => file.service.identifier.clone().ok_or(JobError::Missing {
             what: "the admin account",
             how: "set TIM_IDENTIFIER or --identifier to an admin account of the app, such as administrator",
         })?,
     };
     let credentials = Arc::new(credentials(sdkappid, &identifier, environment)?);
-    Ok(ServiceChoice::At { endpoint, credentials, ca_cert: args.ca_cert.clone() })
+    Ok((identity, Some(ServiceChoice::At { endpoint, credentials, ca_cert: args.ca_cert.clone() })))
+}
+
+fn sdkappid(args: &JobArgs, environment: &impl Environment, file: &ServiceSpec) -> Result<u64, JobError> {
+    match (args.sdkappid, text(environment, "TIM_SDKAPPID")?) {
+        (Some(sdkappid), _) => Ok(sdkappid),
+        (None, Some(text)) => text
+            .parse()
+            .map_err(|_| value("TIM_SDKAPPID", "it is not a number; the console shows it as SDKAppID".to_owned())),
+        (None, None) => file.sdkappid.ok_or(JobError::Missing {
+            what: "the app",
+            how: "set TIM_SDKAPPID or --sdkappid to the SDKAppID that the console shows",
+        }),
+    }
 }
 
 /// A region and an endpoint say the same; the nearest word wins.
@@ -417,7 +417,7 @@ mod tests {
     }
 
     fn host(flags: &str, environment: &Fixed, file: &str) -> String {
-        job(flags, environment, file).unwrap().identity().unwrap().service
+        job(flags, environment, file).unwrap().identity.unwrap().service
     }
 
     #[test]
@@ -468,7 +468,7 @@ mod tests {
     #[test]
     fn the_sandbox_needs_no_credentials() {
         let job = job("--sandbox --rate 5000 --max-rate 5000", &Fixed(&[]), "name = \"n\"").unwrap();
-        let identity = job.identity().unwrap();
+        let identity = job.identity.unwrap();
         assert_eq!((identity.service.as_str(), identity.name.as_deref()), ("sandbox", Some("n")));
     }
 }

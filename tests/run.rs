@@ -190,7 +190,7 @@ impl Session {
         let input = Input::from_reader("edits.csv", list.as_bytes(), Format::Csv).unwrap();
         let mapping = Mapping::new(&InputSpec::default(), &ContentSpec::default()).unwrap();
         let attempts_max = NonZeroU32::new(8).unwrap();
-        let policy = Policy { in_doubt: self.in_doubt, retry_failed: false, attempts_max, rows_max: None };
+        let policy = Policy { in_doubt: self.in_doubt, retry_failed: false, rows_max: None };
         let plan = plan(&input, &mapping, Some(&mut self.memory.clone()), &policy).unwrap();
         let todo = plan.todo(&input, &mapping, Some(Box::new(self.memory.clone())), policy).unwrap();
         let (ledger, writer) = Ledger::start(self.memory.clone());

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
-use super::Outcome;
+use super::{Outcome, error_code};
 use crate::ledger::Note;
 
 /// The longest answer that is read. A real one has a hundred bytes; something in front of the service may send pages.
@@ -19,23 +19,24 @@ struct Answer {
     action_status: String,
     #[serde(rename = "ErrorCode")]
     error_code: i64,
+    /// For people only, so whatever it is, it must not stand in the way of the rest.
     #[serde(rename = "ErrorInfo", default)]
-    error_info: String,
+    error_info: serde_json::Value,
 }
 
 /// Reads the whole of an answer. Truth is in the body; the status counts only where the body is not the service's.
 pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Outcome {
-    let Ok(answer) = serde_json::from_slice::<Answer>(body) else {
-        return if (200..300).contains(&status) {
-            Outcome::NoAnswer(Note::NotTheService)
-        } else {
-            Outcome::Http { status, retry_after }
-        };
+    let answer = serde_json::from_str::<Answer>(&String::from_utf8_lossy(body)).ok();
+    let success = (200..300).contains(&status);
+    // With another status it may be the word of something in front that speaks the same way: only a code that is known
+    // counts then.
+    let Some(answer) = answer.filter(|answer| success || error_code::lookup(answer.error_code).is_some()) else {
+        return if success { Outcome::NoAnswer(Note::NotTheService) } else { Outcome::Http { status, retry_after } };
     };
     match (answer.action_status.as_str(), answer.error_code) {
-        ("OK", 0) if (200..300).contains(&status) => Outcome::Confirmed,
+        ("OK", 0) if success => Outcome::Confirmed,
         ("FAIL", code) if code != 0 => {
-            let info = answer.error_info.chars().take(INFO_CHARS_MAX).collect();
+            let info = answer.error_info.as_str().unwrap_or_default().chars().take(INFO_CHARS_MAX).collect();
             Outcome::Refused { code, info, retry_after, signed_anew: false }
         }
         // It contradicts itself: nothing may be concluded from it.
@@ -75,7 +76,9 @@ mod tests {
             (502, r#"{"ErrorInfo":"x","ErrorCode":91000,"ActionStatus":"FAIL"}"#, refused(91000, "x")),
             (200, r#"{"ActionStatus":"OK","ErrorCode":20004}"#, no_answer.clone()),
             (200, r#"{"ActionStatus":"FAIL","ErrorCode":0}"#, no_answer.clone()),
-            (502, r#"{"ActionStatus":"OK","ErrorCode":0}"#, no_answer.clone()),
+            (502, r#"{"ActionStatus":"OK","ErrorCode":0}"#, Outcome::Http { status: 502, retry_after: None }),
+            (503, r#"{"ActionStatus":"FAIL","ErrorCode":424242}"#, Outcome::Http { status: 503, retry_after: None }),
+            (200, r#"{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":null}"#, Outcome::Confirmed),
             (200, r#"{"ActionStatus":"OK"}"#, no_answer.clone()),
             (200, r#"{"ActionStatus":"OK","ErrorCode":0"#, no_answer.clone()),
             (200, "<html>", no_answer.clone()),

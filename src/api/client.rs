@@ -37,7 +37,7 @@ pub struct HttpService {
 pub struct ClientOptions<'a> {
     /// Where it is.
     pub endpoint: &'a Endpoint,
-    /// For one answer, from the permit to its last byte. The service itself gives up after 3 s.
+    /// For one answer, from the moment the request goes out. The service itself gives up after 3 s.
     pub timeout: Duration,
     /// One more authority to trust, in PEM.
     pub ca_cert: Option<&'a Path>,
@@ -75,9 +75,12 @@ impl HttpService {
     pub fn new(options: &ClientOptions<'_>, credentials: Arc<Credentials>) -> Result<HttpService, ClientError> {
         let mut builder = Client::builder()
             .user_agent(concat!("runner/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT.min(options.timeout))
+            .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(options.concurrency)
+            // HTTP/2 takes a body before there is room to send it, so its permit would be spent too early; and with one
+            // connection lost, everything in flight would be in doubt.
+            .http1_only()
             // A redirect would carry the signature elsewhere.
             .redirect(redirect::Policy::none())
             // Whether to send again is decided above, after a look at the ledger, never in here.
@@ -109,12 +112,24 @@ impl HttpService {
             let response = request.send().await?;
             read(response).await
         };
-        match tokio::time::timeout(self.timeout, exchange).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(error)) if wire.call_off() => Outcome::NotSent { reason: reason(error) },
-            Ok(Err(_)) => Outcome::NoAnswer(Note::ConnectionLost),
-            Err(_) if wire.call_off() => Outcome::NotSent { reason: "no connection in time".to_owned() },
-            Err(_) => Outcome::NoAnswer(Note::TimedOut),
+        // A connection has its own time to open; the answer's begins when the request goes out.
+        let too_late = async {
+            let _ = tokio::time::timeout(2 * CONNECT_TIMEOUT, wire.gone_out()).await;
+            tokio::time::sleep(self.timeout).await;
+        };
+        tokio::select! {
+            answer = exchange => match answer {
+                Ok(outcome) => outcome,
+                Err(error) if wire.call_off() => Outcome::NotSent { reason: reason(error) },
+                Err(_) => Outcome::NoAnswer(Note::ConnectionLost),
+            },
+            () = too_late => {
+                if wire.call_off() {
+                    Outcome::NotSent { reason: "no connection in time".to_owned() }
+                } else {
+                    Outcome::NoAnswer(Note::TimedOut)
+                }
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::Notify;
 
 use crate::pace::Permit;
 
@@ -20,16 +21,27 @@ const CALLED_OFF: u8 = 2;
 
 /// Shared by the body of a request and the one who waits for its answer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wire(Arc<AtomicU8>);
+pub(super) struct Wire(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: AtomicU8,
+    gone_out: Notify,
+}
 
 impl Wire {
     /// Makes sure that nothing goes out any more. False: it went out already.
     pub(super) fn call_off(&self) -> bool {
-        self.leave(CALLED_OFF) || self.0.load(Ordering::SeqCst) == CALLED_OFF
+        self.leave(CALLED_OFF) || self.0.state.load(Ordering::SeqCst) == CALLED_OFF
+    }
+
+    /// Waits until the body has gone out.
+    pub(super) async fn gone_out(&self) {
+        self.0.gone_out.notified().await;
     }
 
     fn leave(&self, to: u8) -> bool {
-        self.0.compare_exchange(WAITING, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        self.0.state.compare_exchange(WAITING, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 }
 
@@ -61,6 +73,7 @@ impl Body for Outgoing {
             return Poll::Ready(Some(Err(CalledOff)));
         }
         permit.spend();
+        self.wire.0.gone_out.notify_one();
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 

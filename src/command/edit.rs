@@ -1,6 +1,7 @@
 //! `runner --input edits.csv --resume ledger.db`: the job itself.
 
-use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +11,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Exit};
+use super::{Error, Exit, tell, with_causes};
 use crate::api::client::{ClientOptions, HttpService};
 use crate::api::credentials::Credentials;
 use crate::api::endpoint::Endpoint;
 use crate::cli::JobArgs;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
-use crate::ledger::{JobIdentity, Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore};
+use crate::ledger::{Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore};
 use crate::pace::{self, Pace};
 use crate::progress::{Mode, Progress, Screen, Snapshot};
 use crate::report::summary::Summary;
@@ -33,7 +34,7 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     if args.dry_run {
         return dry_run(args, &job, &input);
     }
-    let (Some(identity), Some(ledger_path)) = (job.identity(), args.resume.as_deref()) else {
+    let (Some(identity), Some(ledger_path)) = (job.identity.clone(), args.resume.as_deref()) else {
         return Err("neither the service nor the ledger may be left out".into());
     };
 
@@ -43,7 +44,8 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
         None => None,
     };
     let opened = Instant::now();
-    let Some(plan) = plan(&job, &input, args.resume.as_deref(), Some(&identity))? else {
+    let reader = store.as_ref().map(|_| SqliteReader::beside_writer(ledger_path)).transpose()?;
+    let Some(plan) = plan(&job, &input, reader)? else {
         return Ok(Exit::NothingSent);
     };
     let target = Target {
@@ -54,13 +56,12 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     };
     report::plan::write(&mut screen.writer(), &plan, &target)?;
     if plan.this_run > 0 && !consent(args, &job, &plan)? {
-        eprintln!("Nothing was sent.");
+        tell("Nothing was sent.");
         return Ok(Exit::NothingSent);
     }
 
     // Set up before a ledger is made, so that a mistake in it leaves none behind.
     let (service, sandbox) = service(&job).await?;
-    let is_new = store.is_none();
     let mut store = match store.take() {
         Some(store) => store,
         None => SqliteStore::create(ledger_path, &identity)?,
@@ -71,9 +72,9 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
         input_rows: plan.rows,
         rate: job.rate.get(),
     })?;
-    // Whoever worked on this ledger before has sent nothing since it was locked here.
-    let not_before = if is_new { opened } else { opened + pace::WINDOW };
-    let session = Session { args, job, input, plan, identity, ledger_path, screen };
+    // Whoever worked on this list before has sent nothing since then. The sandbox inside this process knows nobody else.
+    let not_before = if sandbox.is_some() { opened } else { opened + pace::WINDOW };
+    let session = Session { args, job, input, plan, ledger_path, screen };
     session.run(store, not_before, service, sandbox).await
 }
 
@@ -83,7 +84,6 @@ struct Session<'a> {
     job: Job,
     input: Input,
     plan: Plan,
-    identity: JobIdentity,
     ledger_path: &'a Path,
     screen: &'a Screen,
 }
@@ -97,24 +97,24 @@ impl Session<'_> {
         sandbox: Option<Sandbox>,
     ) -> Result<Exit, Error> {
         let Session { args, plan, screen, .. } = &self;
-        let records: Box<dyn Records> = Box::new(self.reader()?);
+        let records: Box<dyn Records> = Box::new(SqliteReader::beside_writer(self.ledger_path)?);
         let todo = plan.todo(&self.input, &self.job.mapping, Some(records), self.job.policy)?;
         let stop = CancellationToken::new();
-        let terminated = listen(stop.clone(), resume_command())?;
+        let terminated = listen(stop.clone(), resume_command(&self.input))?;
 
         let (ledger, writer) = Ledger::start(store);
         let line = Line {
             ledger,
             pace: Pace::new(self.job.rate, not_before),
             service,
-            attempts_max: self.job.policy.attempts_max,
+            attempts_max: self.job.attempts_max,
             in_doubt: self.job.policy.in_doubt,
             stop: CancellationToken::new(),
             seed: fastrand::u64(..),
         };
         let limits = Limits {
             in_flight_max: self.job.in_flight_max,
-            ahead_max: (self.job.rate.get() as usize / 10).clamp(4, 1_024),
+            ahead_max: (self.job.rate.get() as usize * 3 / 20).clamp(4, 1_024),
             failures: self.job.failures,
         };
         let mode = if args.no_progress || args.log.quiet { Mode::Off } else { Mode::of_stderr() };
@@ -124,55 +124,48 @@ impl Session<'_> {
         let took = started.elapsed();
         progress.finish();
 
+        // From here on edits may have been sent, so nothing that goes wrong may end in "nothing was sent".
+        let mut summary = Summary { plan, tally: &tally, ended: &ended, took, failed_rows: None, resume: None };
+        summary.failed_rows = self.failed_rows(&summary);
         // The writer ends when the last attempt has let go of the ledger; its store then says how the run ended.
-        let (word, reason) = match &ended {
-            Ended::Finished => ("finished", String::new()),
-            Ended::Interrupted => ("interrupted", String::new()),
-            Ended::Stopped(reason) => ("stopped", reason.to_string()),
+        let closed = match writer.await {
+            Ok(store) => store.end_run(summary.how(), &summary.reason().unwrap_or_default()),
+            Err(_) => Err(LedgerError::Latched),
         };
-        let closed = writer.await?.end_run(word, &reason);
         if let Some(sandbox) = sandbox {
             sandbox.stop().await;
         }
-        let mut summary = Summary { plan, tally: &tally, ended: &ended, took, failed_rows: None, resume: None };
-        summary.failed_rows = self.failed_rows(&summary);
         let exit = exit(&summary, &closed, terminated.load(Ordering::SeqCst));
         if summary.totals().not_reached > 0 && exit != Exit::Done {
-            summary.resume = Some(resume_command());
+            summary.resume = Some(resume_command(&self.input));
         }
         if let Err(error) = closed {
-            eprintln!("error: {error}");
+            tell(format_args!("error: {error}"));
         }
         let mut out = stdout().lock();
-        if args.json {
-            summary.write_json(&mut out)?;
-        } else {
-            summary.write(&mut out)?;
+        let written = if args.json { summary.write_json(&mut out) } else { summary.write(&mut out) };
+        if let Err(error) = written.and_then(|()| out.flush()) {
+            tell(format_args!("error: cannot write the summary: {error}; the ledger has it all"));
         }
-        out.flush()?;
         Ok(exit)
     }
 
-    fn reader(&self) -> Result<SqliteReader, LedgerError> {
-        SqliteReader::open(self.ledger_path, &self.identity)?.ok_or(LedgerError::Latched)
-    }
-
-    /// Writes the rows that failed or are in doubt, or takes away what an earlier run wrote where there are none.
+    /// Writes the rows that failed or are in doubt. What an earlier run wrote is put aside, as somebody may have mended
+    /// it since.
     fn failed_rows(&self, summary: &Summary<'_>) -> Option<PathBuf> {
         let path = report::failed::path(self.ledger_path, self.args.report.as_deref(), &self.input);
         let totals = summary.totals();
         if totals.failed + totals.in_doubt == 0 {
-            // Where there is none, there is nothing to take away.
-            let _ = std::fs::remove_file(&path);
+            report::failed::put_aside(&path);
             return None;
         }
-        let written = self.reader().map_err(Error::from).and_then(|mut reader| {
+        let written = SqliteReader::beside_writer(self.ledger_path).map_err(Error::from).and_then(|mut reader| {
             Ok(report::failed::write(&path, &self.input, &self.job.mapping, &self.plan, &mut reader)?)
         });
         match written {
             Ok(()) => Some(path),
             Err(error) => {
-                eprintln!("error: {error}; the ledger has them all the same");
+                tell(format_args!("error: {}; the ledger has them all the same", with_causes(error.as_ref())));
                 None
             }
         }
@@ -180,21 +173,29 @@ impl Session<'_> {
 }
 
 /// This very command, to be typed again.
-fn resume_command() -> String {
+fn resume_command(input: &Input) -> String {
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
+    let command = shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "));
+    match input.path() {
+        Some(_) => command,
+        None => format!("{command}  (with the same list on standard input)"),
+    }
 }
 
 /// The plan only: nothing is sent, nothing is made or touched.
 fn dry_run(args: &JobArgs, job: &Job, input: &Input) -> Result<Exit, Error> {
-    let identity = job.identity();
-    let Some(plan) = plan(job, input, args.resume.as_deref(), identity.as_ref())? else {
+    let identity = job.identity.as_ref();
+    let reader = match (args.resume.as_deref(), identity) {
+        (Some(ledger), Some(identity)) => SqliteReader::open(ledger, identity)?,
+        (_, _) => None,
+    };
+    let Some(plan) = plan(job, input, reader)? else {
         return Ok(Exit::NothingSent);
     };
     let target = Target {
         input: input.name(),
-        sdkappid: identity.as_ref().map(|identity| identity.sdkappid),
-        service: identity.as_ref().map(|identity| identity.service.as_str()),
+        sdkappid: identity.map(|identity| identity.sdkappid),
+        service: identity.map(|identity| identity.service.as_str()),
         rate: job.rate,
     };
     let mut out = stdout().lock();
@@ -207,22 +208,13 @@ fn dry_run(args: &JobArgs, job: &Job, input: &Input) -> Result<Exit, Error> {
 }
 
 /// `None`: the list has problems, and they are told.
-fn plan(
-    job: &Job,
-    input: &Input,
-    ledger: Option<&Path>,
-    identity: Option<&JobIdentity>,
-) -> Result<Option<Plan>, Error> {
-    let mut reader = match (ledger, identity) {
-        (Some(ledger), Some(identity)) => SqliteReader::open(ledger, identity)?,
-        (_, _) => None,
-    };
+fn plan(job: &Job, input: &Input, mut reader: Option<SqliteReader>) -> Result<Option<Plan>, Error> {
     let records = reader.as_mut().map(|reader| reader as &mut (dyn Records + 'static));
     match run::plan(input, &job.mapping, records, &job.policy) {
         Ok(plan) => Ok(Some(plan)),
         Err(PlanError::Problems(problems)) => {
             report::plan::write_problems(&mut stderr(), input.name(), &problems)?;
-            eprintln!("error: {}; nothing was sent", PlanError::Problems(problems));
+            tell(format_args!("error: {}; nothing was sent", PlanError::Problems(problems)));
             Ok(None)
         }
         Err(error) => Err(error.into()),
@@ -234,17 +226,19 @@ fn consent(args: &JobArgs, job: &Job, plan: &Plan) -> Result<bool, Error> {
     if args.yes {
         return Ok(true);
     }
-    if !(stdin().is_terminal() && stderr().is_terminal()) {
+    // The answer comes from the terminal itself: standard input may be the list.
+    let terminal = if stderr().is_terminal() { File::open("/dev/tty").ok() } else { None };
+    let Some(terminal) = terminal else {
         if job.confirm_always {
             return Err("the job file says confirm = \"always\", and there is no terminal to ask on; \
                         look at the plan with --dry-run, then say --yes"
                 .into());
         }
         return Ok(true);
-    }
-    eprint!("Send {} edits? They cannot be undone. [y/N] ", plan.this_run.separate_with_commas());
+    };
+    write!(stderr(), "Send {} edits? They cannot be undone. [y/N] ", plan.this_run.separate_with_commas())?;
     let mut answer = String::new();
-    stdin().read_line(&mut answer)?;
+    BufReader::new(terminal).read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
@@ -294,7 +288,7 @@ fn listen(stop: CancellationToken, resume: String) -> Result<Arc<AtomicBool>, Er
             };
             if stop.is_cancelled() {
                 // What was in flight stays `sending` in the ledger, and is found at the next start.
-                eprintln!("\nStopped at once. To go on: {resume}");
+                tell(format_args!("\nStopped at once. To go on: {resume}"));
                 std::process::exit(exit.code().into());
             }
             told.store(exit == Exit::Terminated, Ordering::SeqCst);

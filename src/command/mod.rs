@@ -4,6 +4,8 @@ mod codes;
 mod edit;
 mod sandbox;
 
+use std::fmt::Display;
+use std::io::{Write, stderr};
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
@@ -54,9 +56,22 @@ pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
         Some(Command::Sandbox(args)) => sandbox::execute(args).await,
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+        tell(format_args!("error: {}", with_causes(error.as_ref())));
         Exit::NothingSent
     })
+}
+
+/// Writes a line to standard error. Whoever has closed it does not want to know.
+fn tell(line: impl Display) {
+    let _ = writeln!(stderr(), "{line}");
+}
+
+/// An error and what caused it; causes that an error's own text tells already are not told twice.
+fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes
+        .map(ToString::to_string)
+        .fold(error.to_string(), |told, cause| if told.contains(&cause) { told } else { format!("{told}: {cause}") })
 }
 
 /// An error that ends a command before anything was sent.

@@ -83,6 +83,14 @@ impl Rows {
         self.text.stored_bytes()
     }
 
+    /// Whether the list is still as it was when it was opened: then so are all rows that were read of it.
+    ///
+    /// # Errors
+    /// It was written to.
+    pub fn check_unchanged(&self) -> Result<(), InputError> {
+        self.stored.check_unchanged()
+    }
+
     fn read(&mut self) -> Result<Option<Row>, InputError> {
         if self.number.is_multiple_of(ROWS_BETWEEN_CHECKS) {
             self.stored.check_unchanged()?;

@@ -19,15 +19,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-pub use self::sqlite::{JobIdentity, LastRun, RunInfo, SqliteReader, SqliteStore};
-pub use self::state::{Counts, State, Transition};
+pub use self::sqlite::{JobIdentity, RunInfo, SqliteReader, SqliteStore};
+pub use self::state::{State, Transition};
 use crate::edit::{ContentDigest, Edit, IdDigest};
 
 /// Changes that one transaction carries at most: bounds the time for which others wait for it.
 const BATCH_MAX: usize = 1_024;
-/// How long a change waits for others to share its commit: at 200 a second this makes a sixteenth of the fsyncs.
-const LINGER: Duration = Duration::from_millis(40);
+/// How long a change waits for others to share its commit: at 200 a second this makes a tenth of the fsyncs.
+const LINGER: Duration = Duration::from_millis(25);
 /// With this many changes together there is nothing to be gained by waiting for more.
 const BATCH_ENOUGH: usize = 64;
 /// Changes that may wait for the writer: more than the requests in flight can ever bring at once.
@@ -35,8 +36,8 @@ const QUEUE_MAX: usize = 4_096;
 
 /// Where changes become durable.
 pub trait Store: Send + 'static {
-    /// Once this returns `Ok`, every one of `changes` is on disk and outlives a power cut; after an error none of
-    /// them is.
+    /// Once this returns `Ok`, every one of `changes` is on disk and outlives a power cut; after an error that is not
+    /// known of any of them.
     fn commit(&mut self, changes: Vec<Change>) -> impl Future<Output = Result<(), LedgerError>> + Send;
 }
 
@@ -85,9 +86,15 @@ pub struct Pending {
     pub line: u64,
     /// How it stands in the ledger; `None` if it is not in it.
     pub state: Option<State>,
+    /// The content that the ledger has for it, where that differs: a failed edit may be mended.
+    pub content_before: Option<ContentDigest>,
+    /// Why it is in doubt, if it is.
+    pub doubt: Option<Note>,
+    /// How it stood before this run, until its first sending in this run is recorded.
+    pub taken_up: Option<State>,
     /// Sendings so far, in all runs.
     pub attempts: u32,
-    /// Sendings that count towards the most that are allowed.
+    /// Sendings in this run that count towards the most that are allowed.
     pub tries: u32,
 }
 
@@ -103,6 +110,7 @@ pub struct Intent {
 pub struct Recorded {
     pending: Pending,
     state: State,
+    taken_up: Option<State>,
 }
 
 /// What came of one sending, to be recorded.
@@ -123,6 +131,8 @@ pub struct Settlement {
 pub struct Change {
     /// The edit.
     pub edit: Arc<Edit>,
+    /// What the ledger shall say that it was given.
+    pub content: ContentDigest,
     /// The line of the list it was read from.
     pub line: u64,
     /// The state it must be in; `None` if it must not be in the ledger.
@@ -209,13 +219,20 @@ pub enum LedgerError {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     queue: mpsc::Sender<(Change, oneshot::Sender<Result<(), LedgerError>>)>,
+    latch: CancellationToken,
 }
 
 impl Ledger {
     /// Starts the writer. The store comes back when every handle is gone.
     pub fn start<S: Store>(store: S) -> (Ledger, JoinHandle<S>) {
         let (queue, changes) = mpsc::channel(QUEUE_MAX);
-        (Ledger { queue }, tokio::spawn(write(store, changes)))
+        let latch = CancellationToken::new();
+        (Ledger { queue, latch: latch.clone() }, tokio::spawn(write(store, changes, latch)))
+    }
+
+    /// Waits until a commit has failed. Whoever is about to send must not, from then on.
+    pub async fn latched(&self) {
+        self.latch.cancelled().await;
     }
 
     /// Makes the intent to send this edit durable.
@@ -245,7 +262,10 @@ impl Ledger {
         };
         self.commit(change).await?;
         pending.state = Some(settlement.state);
-        Ok(Recorded { pending, state: settlement.state })
+        pending.content_before = None;
+        pending.doubt = if settlement.state == State::InDoubt { settlement.note } else { None };
+        let taken_up = pending.taken_up.take();
+        Ok(Recorded { pending, state: settlement.state, taken_up })
     }
 
     /// Takes back the intent to send an edit of which surely not one byte went out: it stands again as before.
@@ -254,7 +274,9 @@ impl Ledger {
     /// The ledger goes on saying `sending`, which is found at the next start.
     pub async fn withdraw(&self, intent: Intent) -> Result<Pending, LedgerError> {
         let pending = intent.pending;
-        self.commit(Change::of(&pending, Some(State::Sending), pending.state)).await?;
+        let content = pending.content_before.unwrap_or_else(|| pending.edit.content_digest());
+        let change = Change { content, ..Change::of(&pending, Some(State::Sending), pending.state) };
+        self.commit(change).await?;
         Ok(pending)
     }
 
@@ -270,6 +292,7 @@ impl Ledger {
 async fn write<S: Store>(
     mut store: S,
     mut queue: mpsc::Receiver<(Change, oneshot::Sender<Result<(), LedgerError>>)>,
+    latch: CancellationToken,
 ) -> S {
     let mut waiting = Vec::with_capacity(BATCH_MAX);
     while queue.recv_many(&mut waiting, BATCH_MAX).await > 0 {
@@ -284,6 +307,9 @@ async fn write<S: Store>(
         let (changes, replies): (Vec<_>, Vec<_>) = waiting.drain(..).unzip();
         let result = store.commit(changes).await;
         let failed = result.is_err();
+        if failed {
+            latch.cancel();
+        }
         for reply in replies {
             // Who no longer waits for the answer has lost interest, not the change.
             let _ = reply.send(result.clone());
@@ -300,6 +326,7 @@ impl Change {
     fn of(pending: &Pending, from: Option<State>, to: Option<State>) -> Change {
         Change {
             edit: Arc::clone(&pending.edit),
+            content: pending.edit.content_digest(),
             line: pending.line,
             from,
             to,
@@ -318,9 +345,19 @@ impl Intent {
         &self.pending.edit
     }
 
-    /// Sendings that count so far, without this one.
+    /// Sendings in this run that count, without this one.
     pub fn tries(&self) -> u32 {
         self.pending.tries
+    }
+
+    /// Why the edit is in doubt already, if it is.
+    pub fn doubt(&self) -> Option<Note> {
+        self.pending.doubt
+    }
+
+    /// How the edit stood before this run, if this is its first sending in it.
+    pub fn taken_up(&self) -> Option<State> {
+        self.pending.taken_up
     }
 
     /// The line of the list it was read from.
@@ -335,9 +372,14 @@ impl Recorded {
         self.state
     }
 
-    /// Sendings so far that count towards the most that are allowed.
+    /// Sendings in this run that count towards the most that are allowed.
     pub fn tries(&self) -> u32 {
         self.pending.tries
+    }
+
+    /// How the edit stood before this run, if this was its first sending in it.
+    pub fn taken_up(&self) -> Option<State> {
+        self.taken_up
     }
 
     /// The edit, to be sent again.

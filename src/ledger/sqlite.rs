@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::types::Null;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
 pub use self::open::JobIdentity;
 pub use self::read::SqliteReader;
-use super::{Change, Counts, LedgerError, State, Store, Transition, unix_ms};
+use super::{Change, LedgerError, State, Store, Transition, unix_ms};
 
 /// The writing side of a ledger file, which only one process has at a time.
 #[derive(Debug)]
@@ -40,15 +40,6 @@ pub struct RunInfo {
     pub rate: u32,
 }
 
-/// The last run of a ledger, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastRun {
-    /// Milliseconds since 1970.
-    pub started_at: i64,
-    /// `user@host, process N`.
-    pub who: String,
-}
-
 impl SqliteStore {
     /// Opens the ledger of this job, or makes it where there is none, and locks it. What a process that died left
     /// `sending` is in doubt from here on.
@@ -68,12 +59,12 @@ impl SqliteStore {
     /// without it does not hold any more.
     pub fn create(path: &Path, job: &JobIdentity) -> Result<SqliteStore, LedgerError> {
         let store = SqliteStore::open(path, job)?;
-        match last_run(store.connection()?).map_err(|source| read_error(path, source))? {
-            Some(run) => {
-                Err(LedgerError::InUse { path: path.to_owned(), holder: format!("another run ({})", run.who) })
-            }
-            None => Ok(store),
+        let ran = store.connection()?.query_row("SELECT EXISTS (SELECT 1 FROM run)", [], |row| row.get(0));
+        if ran.map_err(|source| read_error(path, source))? {
+            let holder = "a run that was started a moment before".to_owned();
+            return Err(LedgerError::InUse { path: path.to_owned(), holder });
         }
+        Ok(store)
     }
 
     /// Notes that a run begins. Everything committed from here on belongs to it.
@@ -168,7 +159,7 @@ fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::
                     id.to_account,
                     id.msg_key,
                     message,
-                    change.edit.content_digest().0,
+                    change.content.0,
                     line,
                     run,
                     change.attempts,
@@ -183,16 +174,16 @@ fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::
             .execute(params![
                 message,
                 from,
-                change.edit.content_digest().0,
+                change.content.0,
                 line,
                 run,
                 change.attempts,
                 change.at
             ]),
-        // An intent withdrawn: everything else stays as the last answer left it.
+        // An intent withdrawn: code and note are still those of the last answer.
         (Some(_), Some(state)) if change.took.is_none() => transaction
-            .prepare_cached("UPDATE edit SET state = ?3, attempts = ?4 WHERE message = ?1 AND state = ?2")?
-            .execute(params![message, from, state.word(), change.attempts]),
+            .prepare_cached("UPDATE edit SET state = ?3, attempts = ?4, content = ?5 WHERE message = ?1 AND state = ?2")?
+            .execute(params![message, from, state.word(), change.attempts, change.content.0]),
         (Some(_), Some(state)) => transaction
             .prepare_cached(
                 "UPDATE edit SET state = ?3, attempts = ?4, code = ?5, note = ?6, took_ms = ?7
@@ -222,33 +213,6 @@ fn recover(connection: &mut Connection) -> rusqlite::Result<()> {
         params![Null, super::Note::ProcessDied.word()],
     )?;
     transaction.commit()
-}
-
-fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
-    let mut counts = Counts::default();
-    let mut statement = connection.prepare("SELECT state, count(*) FROM edit GROUP BY state")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let count = row.get::<_, i64>(1)?.unsigned_abs();
-        match row.get_ref(0)?.as_str().ok().and_then(State::from_word) {
-            Some(State::Sending) => counts.sending = count,
-            Some(State::Waiting) => counts.waiting = count,
-            Some(State::Done) => counts.done = count,
-            Some(State::Failed) => counts.failed = count,
-            Some(State::InDoubt) => counts.in_doubt = count,
-            None => {}
-        }
-    }
-    Ok(counts)
-}
-
-fn last_run(connection: &Connection) -> rusqlite::Result<Option<LastRun>> {
-    connection
-        .query_row("SELECT started_at, user, host, pid FROM run ORDER BY run DESC LIMIT 1", [], |row| {
-            let (user, host, pid): (String, String, i64) = (row.get(1)?, row.get(2)?, row.get(3)?);
-            Ok(LastRun { started_at: row.get(0)?, who: format!("{user}@{host}, process {pid}") })
-        })
-        .optional()
 }
 
 fn write_error(path: &Path, source: rusqlite::Error) -> LedgerError {

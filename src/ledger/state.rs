@@ -8,13 +8,14 @@ use std::fmt;
 pub enum State {
     /// The intent is durable; the request may be under way.
     Sending,
-    /// The service clearly refused it for now: it can be sent again without a doubt.
+    /// The service clearly refused it for now, and it was never in doubt: it can be sent again.
     Waiting,
     /// The service confirmed it.
     Done,
-    /// The service refused it for good, or attempts ran out with a clear refusal.
+    /// The service refused it for good, or too often, and it was never in doubt.
     Failed,
-    /// Nobody can tell from here whether it took place.
+    /// Nobody can tell from here whether it took place. It stays so until it is done: a later refusal says nothing about
+    /// the sending whose answer was lost.
     InDoubt,
 }
 
@@ -26,21 +27,6 @@ pub struct Transition {
     pub from: Option<State>,
     /// Where it was to go.
     pub to: Option<State>,
-}
-
-/// How many edits of a ledger stand where.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Being sent when last heard of.
-    pub sending: u64,
-    /// Refused for now.
-    pub waiting: u64,
-    /// Confirmed.
-    pub done: u64,
-    /// Refused for good.
-    pub failed: u64,
-    /// Unknown.
-    pub in_doubt: u64,
 }
 
 impl State {

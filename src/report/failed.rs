@@ -41,6 +41,14 @@ pub fn path(ledger: &Path, directory: Option<&Path>, input: &Input) -> PathBuf {
         .unwrap_or_default()
 }
 
+/// Renames what an earlier run wrote, if anything, to the same name with a `~` behind it: somebody may have worked on it.
+pub fn put_aside(path: &Path) {
+    let mut name = path.as_os_str().to_owned();
+    name.push("~");
+    // Mostly there is nothing to be renamed.
+    let _ = std::fs::rename(path, name);
+}
+
 /// Writes the rows of the list whose edits failed or are in doubt to `path`: all of them, or nothing.
 ///
 /// # Errors
@@ -67,6 +75,7 @@ pub fn write(
     })?;
     out.flush().map_err(failed)?;
     drop(out);
+    put_aside(path);
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
 }

@@ -50,13 +50,16 @@ pub struct Totals {
 impl Totals {
     /// Adds what a run did to what was so before it.
     pub fn new(plan: &Plan, tally: &Tally) -> Totals {
+        // Edits that were to be taken up again and were not stand as they stood.
+        let still_failed = plan.failed_again.saturating_sub(tally.failed_again);
+        let still_in_doubt = plan.in_doubt_again.saturating_sub(tally.in_doubt_again);
         Totals {
             rows: plan.rows,
             done: plan.done + tally.done,
-            failed: plan.failed + tally.failed,
-            in_doubt: plan.in_doubt + tally.in_doubt,
+            failed: plan.failed + still_failed + tally.failed,
+            in_doubt: plan.in_doubt + still_in_doubt + tally.in_doubt,
             duplicates: plan.duplicates,
-            not_reached: plan.to_do.saturating_sub(tally.settled()),
+            not_reached: plan.to_do.saturating_sub(tally.settled() + still_failed + still_in_doubt),
         }
     }
 }
@@ -72,11 +75,20 @@ impl Summary<'_> {
         self.tally.attempts as f64 / self.took.as_secs_f64().max(0.001)
     }
 
-    fn how(&self) -> &'static str {
+    /// How it ended, in the ledger's word.
+    pub fn how(&self) -> &'static str {
         match self.ended {
             Ended::Finished => "finished",
             Ended::Interrupted => "interrupted",
             Ended::Stopped(_) => "stopped",
+        }
+    }
+
+    /// Why it was stopped, if it was.
+    pub fn reason(&self) -> Option<String> {
+        match self.ended {
+            Ended::Stopped(reason) => Some(reason.to_string()),
+            Ended::Finished | Ended::Interrupted => None,
         }
     }
 
@@ -95,14 +107,14 @@ impl Summary<'_> {
             0 => String::new(),
             number => format!("{} of them before this run", number.separate_with_commas()),
         };
-        let not_reached = if totals.not_reached > 0 { "nothing is known to have happened to these" } else { "" };
+        let not_reached = if totals.not_reached > 0 { "not edited yet" } else { "" };
         write_lines(
             out,
             &[
                 Line::new("rows", totals.rows, ""),
                 Line::new("done", totals.done, before(self.plan.done)),
-                Line::new("failed", totals.failed, before(self.plan.failed)),
-                Line::new("in doubt", totals.in_doubt, before(self.plan.in_doubt)),
+                Line::new("failed", totals.failed, before(totals.failed - self.tally.failed)),
+                Line::new("in doubt", totals.in_doubt, before(totals.in_doubt - self.tally.in_doubt)),
                 Line::new("duplicates", totals.duplicates, ""),
                 Line::new("not reached", totals.not_reached, not_reached),
             ],
@@ -155,10 +167,7 @@ impl Summary<'_> {
             .collect();
         let object = json!({
             "ended": self.how(),
-            "reason": match self.ended {
-                Ended::Stopped(reason) => Some(reason.to_string()),
-                Ended::Finished | Ended::Interrupted => None,
-            },
+            "reason": self.reason(),
             "rows": totals.rows,
             "done": totals.done,
             "failed": totals.failed,

@@ -17,6 +17,10 @@ const WEBHOOK: i64 = 90_992;
 const WEBHOOK_ANSWERS: u64 = 50;
 /// A webhook server that restarts is back by then.
 const WEBHOOK_TIME: Duration = Duration::from_secs(10);
+/// So many are enough where nothing else was ever answered: a list may be short.
+const WEBHOOK_ANSWERS_ONLY: u64 = 5;
+/// For this long the service may answer "too fast" to everything before the run gives up: each hold is a minute at most.
+const TOO_FAST_MAX: Duration = Duration::from_mins(15);
 /// With this many answers, all of them codes that the table does not have, the table is of no use.
 const UNKNOWN_ANSWERS: u64 = 20;
 /// For this long the service may be out of reach before the run gives up: a router restarts, a train leaves a tunnel.
@@ -41,6 +45,12 @@ pub enum StopReason {
          check that it answers the service's callbacks, then resume"
     )]
     Webhook,
+    /// Everything is too fast.
+    #[error(
+        "the service has answered \"too fast\" to everything for a quarter of an hour: see who else calls it for this \
+         app, then resume"
+    )]
+    TooFast,
     /// Nothing but codes that are not in the table.
     #[error("the service answers with codes that are not known (the last: {0}); look them up, then resume")]
     OnlyUnknown(i64),
@@ -139,13 +149,15 @@ pub(super) struct Breaker {
     known: bool,
     /// Since when, and how often in a row, everything was 90992.
     webhook: Option<(Instant, u64)>,
+    /// Since when everything was too fast.
+    too_fast: Option<Instant>,
     /// Since when the service has been out of reach, and how long to wait until the next try.
     unreachable: Option<(Instant, Instant, Duration)>,
 }
 
 impl Breaker {
     pub(super) fn new(limit: FailureLimit) -> Breaker {
-        Breaker { limit, answers: 0, known: false, webhook: None, unreachable: None }
+        Breaker { limit, answers: 0, known: false, webhook: None, too_fast: None, unreachable: None }
     }
 
     /// One more answer, which `tally` holds already.
@@ -159,11 +171,19 @@ impl Breaker {
         if cause == Some(Cause::Code(WEBHOOK)) {
             let (since, answers) = self.webhook.get_or_insert((now, 0));
             *answers += 1;
-            if *answers >= WEBHOOK_ANSWERS && now - *since >= WEBHOOK_TIME {
+            let enough = if *answers == self.answers { WEBHOOK_ANSWERS_ONLY } else { WEBHOOK_ANSWERS };
+            if *answers >= enough && now - *since >= WEBHOOK_TIME {
                 return Some(StopReason::Webhook);
             }
         } else {
             self.webhook = None;
+        }
+        if matches!(verdict, Verdict::SlowDown { .. }) {
+            if now - *self.too_fast.get_or_insert(now) >= TOO_FAST_MAX {
+                return Some(StopReason::TooFast);
+            }
+        } else {
+            self.too_fast = None;
         }
         match cause {
             Some(Cause::Code(code)) if error_code::lookup(code).is_none() => {
@@ -235,13 +255,22 @@ mod tests {
         let apart = Duration::from_millis(100);
         let stopped = |times, apart| feed(&mut breaker(), code(90_992), times, now, apart).is_some();
         assert!(stopped(101, apart));
-        assert!(!stopped(49, Duration::from_secs(1)), "too few");
+        assert!(stopped(6, Duration::from_secs(3)), "a short list");
+        assert!(!stopped(4, Duration::from_secs(9)), "too few");
         assert!(!stopped(1_000, Duration::from_millis(5)), "too soon");
         let mut interrupted = breaker();
         for _ in 0..10 {
             assert!(feed(&mut interrupted, code(90_992), 40, now, apart).is_none());
             assert!(feed(&mut interrupted, Verdict::Done, 1, now, apart).is_none());
         }
+    }
+
+    #[test]
+    fn a_service_that_finds_everything_too_fast_is_given_up_after_a_while() {
+        let now = Instant::now();
+        let slow = Verdict::SlowDown { code: Some(60_007), note: None, retry_after: None };
+        assert!(feed(&mut breaker(), slow, 14, now, Duration::from_mins(1)).is_none());
+        assert!(feed(&mut breaker(), slow, 17, now, Duration::from_mins(1)).is_some());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::tally::Cause;
 use super::todo::InDoubt;
 use crate::api::{Outcome, Service};
-use crate::ledger::{Ledger, LedgerError, Pending, Recorded, Settlement, State};
+use crate::ledger::{Intent, Ledger, LedgerError, Note, Pending, Recorded, Settlement, State};
 use crate::pace::Pace;
 use crate::retry::{self, Verdict};
 
@@ -45,8 +45,14 @@ pub(super) enum Landed {
     Unreachable { pending: Pending, reason: String },
     /// The run stops; the intent was taken back.
     Withdrawn(Pending),
-    /// The ledger failed. `sent`: the ledger says `sending`, and nobody knows what became of it.
-    NotRecorded { error: LedgerError, sent: bool },
+    /// The ledger failed. `unsure`: it says `sending`, so at the next start the edit is in doubt.
+    NotRecorded { error: LedgerError, unsure: bool, taken_up: Option<State> },
+}
+
+impl Landed {
+    fn not_recorded(error: LedgerError, intent: &Intent) -> Landed {
+        Landed::NotRecorded { error, unsure: true, taken_up: intent.taken_up() }
+    }
 }
 
 /// One attempt at one edit. `slot` is its place among those that wait for a permit.
@@ -54,10 +60,12 @@ pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, sl
     let number = pending.line;
     let intent = match line.ledger.intend(pending).await {
         Ok(intent) => intent,
-        Err(error) => return Landed::NotRecorded { error, sent: false },
+        Err(error) => return Landed::NotRecorded { error, unsure: false, taken_up: None },
     };
+    let taken_up = intent.taken_up();
     let permit = tokio::select! {
         biased;
+        () = line.ledger.latched() => return Landed::not_recorded(LedgerError::Latched, &intent),
         () = line.stop.cancelled() => None,
         permit = line.pace.permit() => Some(permit),
     };
@@ -65,11 +73,16 @@ pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, sl
     let Some(permit) = permit else {
         return match line.ledger.withdraw(intent).await {
             Ok(pending) => Landed::Withdrawn(pending),
-            Err(error) => Landed::NotRecorded { error, sent: true },
+            Err(error) => Landed::NotRecorded { error, unsure: true, taken_up },
         };
     };
     let receipt = permit.receipt();
-    let outcome = line.service.modify(&intent, permit).await;
+    let outcome = tokio::select! {
+        biased;
+        // What has not gone out by then never will; what has could not be recorded any more.
+        () = line.ledger.latched() => return Landed::not_recorded(LedgerError::Latched, &intent),
+        outcome = line.service.modify(&intent, permit) => outcome,
+    };
     if !matches!(outcome, Outcome::NotSent { .. } | Outcome::NoAnswer(_)) {
         line.pace.answered(receipt);
     }
@@ -81,22 +94,28 @@ pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, sl
         let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
         tracing::warn!("slowed down ({why}): every request is held for {held:?}, then the rate climbs back");
     }
-    let Some(settlement) = settlement(&verdict, intent.tries(), line.attempts_max) else {
+    let Some(settlement) = settlement(&verdict, intent.tries(), intent.doubt(), line.attempts_max) else {
         let reason = if let Outcome::NotSent { reason } = outcome { reason } else { String::new() };
         return match line.ledger.withdraw(intent).await {
             Ok(pending) => Landed::Unreachable { pending, reason },
-            Err(error) => Landed::NotRecorded { error, sent: true },
+            Err(error) => Landed::NotRecorded { error, unsure: true, taken_up },
         };
     };
     match line.ledger.record(intent, settlement).await {
         Ok(recorded) => Landed::Recorded { recorded, verdict },
-        Err(error) => Landed::NotRecorded { error, sent: true },
+        Err(error) => Landed::NotRecorded { error, unsure: true, taken_up },
     }
 }
 
-/// What is to be recorded; `None` where nothing went out. `tries`: those before that count.
-fn settlement(verdict: &Verdict, tries: u32, attempts_max: NonZeroU32) -> Option<Settlement> {
-    let to = |state, code, note, counts| Some(Settlement { state, code, note, counts });
+/// What is to be recorded; `None` where nothing went out. `tries`: those before that count. `doubt`: why it was in doubt
+/// already; then only a success settles it, as a refusal says nothing about the sending whose answer was lost.
+fn settlement(verdict: &Verdict, tries: u32, doubt: Option<Note>, attempts_max: NonZeroU32) -> Option<Settlement> {
+    let to = |state, code, note, counts| match (state, doubt) {
+        (State::Waiting | State::Failed, Some(doubt)) => {
+            Some(Settlement { state: State::InDoubt, code, note: Some(doubt), counts })
+        }
+        _ => Some(Settlement { state, code, note, counts }),
+    };
     match *verdict {
         Verdict::Done => to(State::Done, Some(0), None, true),
         Verdict::Retry { code, note } if tries + 1 < attempts_max.get() => to(State::Waiting, code, note, true),
@@ -117,6 +136,8 @@ impl<S: Service> Line<S> {
             // It was the signature's fault, and there is a new one.
             (State::Waiting, Verdict::SignAnew { .. }) => Some(Duration::ZERO),
             (State::Waiting, _) => Some(delay),
+            // Refused for good, now that it was sent again; whether it took place the first time is still not known.
+            (State::InDoubt, Verdict::Failed { .. }) => None,
             (State::InDoubt, _) => match self.in_doubt {
                 // Doubled, so that the jitter cannot make it shorter than the service takes.
                 InDoubt::Retry if recorded.tries() < self.attempts_max.get() => Some(delay.max(2 * SERVICE_WORKS)),
@@ -130,12 +151,11 @@ impl<S: Service> Line<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Note;
 
     #[test]
     fn attempts_run_out_with_a_clear_refusal_and_only_those_that_count() {
         let max = NonZeroU32::new(3).unwrap();
-        let state = |verdict, tries| settlement(&verdict, tries, max).map(|settlement| settlement.state);
+        let state = |verdict, tries| settlement(&verdict, tries, None, max).map(|settlement| settlement.state);
         let passing = Verdict::Retry { code: Some(20004), note: None };
         assert_eq!(state(passing, 0), Some(State::Waiting));
         assert_eq!(state(passing, 1), Some(State::Waiting));
@@ -144,5 +164,23 @@ mod tests {
         assert_eq!(state(slow, 100), Some(State::Waiting));
         assert_eq!(state(Verdict::InDoubt { note: Note::TimedOut }, 2), Some(State::InDoubt));
         assert_eq!(state(Verdict::NotSent, 0), None);
+    }
+
+    /// An edit whose answer was lost, sent again and then refused, was once recorded as waiting or failed: a later run
+    /// sent it a third time although the first sending may have taken place.
+    #[test]
+    fn a_refusal_does_not_settle_a_doubt() {
+        let max = NonZeroU32::new(3).unwrap();
+        let doubt = Some(Note::TimedOut);
+        for verdict in [
+            Verdict::Retry { code: Some(20004), note: None },
+            Verdict::SlowDown { code: Some(60007), note: None, retry_after: None },
+            Verdict::Failed { code: Some(20026), note: None },
+            Verdict::Stop { code: Some(70003), note: None },
+        ] {
+            let settlement = settlement(&verdict, 2, doubt, max).unwrap();
+            assert_eq!((settlement.state, settlement.note), (State::InDoubt, doubt), "{verdict:?}");
+        }
+        assert_eq!(settlement(&Verdict::Done, 0, doubt, max).unwrap().state, State::Done);
     }
 }

@@ -160,7 +160,7 @@ fn settle<S: Service>(
     let now = Instant::now();
     match landed {
         Ok(Landed::Recorded { recorded, verdict }) => {
-            tally.attempt(&verdict);
+            tally.attempt(&recorded, &verdict);
             match line.after(&recorded, &verdict) {
                 Some(delay) => waiting.push(recorded.into_pending(), now, delay),
                 None => tally.settle(&recorded),
@@ -177,13 +177,15 @@ fn settle<S: Service>(
             waiting.push_now(pending, now);
             None
         }
-        Ok(Landed::NotRecorded { error, sent }) => {
-            tally.in_doubt += u64::from(sent);
+        Ok(Landed::NotRecorded { error, unsure, taken_up }) => {
+            if unsure {
+                tally.unsure(taken_up);
+            }
             Some(StopReason::Ledger(error))
         }
-        // An attempt that panicked is a defect of ours. Its edit is `sending` in the ledger, so it is in doubt.
+        // An attempt that panicked is a defect of ours. Its edit may be `sending` in the ledger, so it is in doubt.
         Err(error) => {
-            tally.in_doubt += 1;
+            tally.unsure(None);
             Some(StopReason::Defect(error.to_string()))
         }
     }

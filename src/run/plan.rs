@@ -1,8 +1,8 @@
 //! The plan: the whole list is read and checked before anything is sent.
 //!
-//! Memory is a number a row, whatever the rows hold: which messages are listed more than once is found by a prefix
-//! of their digests first, and told for certain in a second reading of the list, which only lists with repetitions
-//! need.
+//! Memory is a number a row: which messages are listed more than once is found by a prefix of their digests first, and
+//! told for certain in a second reading of the list, which only lists with repetitions need (and which keeps an entry for
+//! each message that is repeated).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::todo::{Policy, Repeated, Standing, Todo, is_duplicate, stand};
 use crate::edit::{ContentDigest, Edit, IdDigest};
 use crate::input::{Input, InputError, Mapping, Problem};
-use crate::ledger::{LedgerError, Records};
+use crate::ledger::{LedgerError, Records, State};
 
 /// Problems that are told one by one; those beyond are counted.
 const PROBLEMS_MAX: usize = 100;
@@ -34,6 +34,10 @@ pub struct Plan {
     pub in_doubt: u64,
     /// Edits to send.
     pub to_do: u64,
+    /// Those of them that failed before.
+    pub failed_again: u64,
+    /// Those of them that are in doubt.
+    pub in_doubt_again: u64,
     /// Those of them that this run takes on.
     pub this_run: u64,
     /// Bytes of new content of the edits to send.
@@ -184,8 +188,12 @@ impl Survey {
                 line,
                 column: None,
                 what: format!(
-                    "the ledger has this message with another content ({state}); a message is edited once: take the \
-                     row out, or give it the content it had"
+                    "the ledger has this message with another content ({state}); {}",
+                    match state {
+                        State::Failed => "say --retry-failed to have it edited as it is wanted now",
+                        State::Sending | State::Waiting | State::Done | State::InDoubt =>
+                            "a message is edited once: take the row out, or give it the content it had",
+                    }
                 ),
             }),
             standing => self.count(&standing, edit, 1),
@@ -200,7 +208,12 @@ impl Survey {
             Standing::Done => add(&mut plan.done, by),
             Standing::Failed => add(&mut plan.failed, by),
             Standing::InDoubt => add(&mut plan.in_doubt, by),
-            Standing::ToDo { .. } => {
+            Standing::ToDo(known) => {
+                match known.map(|known| known.state) {
+                    Some(State::Failed) => add(&mut plan.failed_again, by),
+                    Some(State::InDoubt | State::Sending) => add(&mut plan.in_doubt_again, by),
+                    Some(State::Waiting | State::Done) | None => {}
+                }
                 add(&mut plan.to_do, by);
                 add(&mut plan.bytes, by * i64::try_from(edit.content_bytes()).unwrap_or_default());
             }

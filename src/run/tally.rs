@@ -22,6 +22,10 @@ pub struct Tally {
     pub slow_downs: u64,
     /// How often each answer other than a success came.
     pub causes: BTreeMap<Cause, u64>,
+    /// Edits that had failed before this run, and were sent again in it.
+    pub failed_again: u64,
+    /// Edits that were in doubt before this run, and were sent again in it.
+    pub in_doubt_again: u64,
 }
 
 /// Why an attempt did not succeed.
@@ -48,10 +52,27 @@ impl Tally {
         }
     }
 
-    pub(super) fn attempt(&mut self, verdict: &Verdict) {
+    pub(super) fn attempt(&mut self, recorded: &Recorded, verdict: &Verdict) {
         self.attempts += 1;
+        self.taken_up(recorded.taken_up());
         if let Some(cause) = Cause::of(verdict) {
             *self.causes.entry(cause).or_default() += 1;
+        }
+    }
+}
+
+impl Tally {
+    /// The ledger failed, and says `sending` of an edit.
+    pub(super) fn unsure(&mut self, taken_up: Option<State>) {
+        self.taken_up(taken_up);
+        self.in_doubt += 1;
+    }
+
+    fn taken_up(&mut self, before: Option<State>) {
+        match before {
+            Some(State::Failed) => self.failed_again += 1,
+            Some(State::InDoubt) => self.in_doubt_again += 1,
+            Some(State::Sending | State::Waiting | State::Done) | None => {}
         }
     }
 }

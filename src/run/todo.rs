@@ -1,7 +1,6 @@
 //! Which rows of the list are still to be sent: one rule, for the plan and for the run.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use clap::ValueEnum;
@@ -12,7 +11,7 @@ use crate::edit::{Edit, IdDigest};
 use crate::input::Rows;
 use crate::ledger::{Known, LedgerError, Pending, Records, State};
 
-/// Rows that are passed over at a stretch before others get their turn: well under a millisecond's work.
+/// Rows that are passed over at a stretch before others get their turn: about a millisecond's work.
 const STRETCH: usize = 256;
 
 /// What becomes of an edit in doubt.
@@ -32,8 +31,6 @@ pub struct Policy {
     pub in_doubt: InDoubt,
     /// Failed edits too.
     pub retry_failed: bool,
-    /// Sendings of one edit at most.
-    pub attempts_max: NonZeroU32,
     /// Edits in this run at most.
     pub rows_max: Option<u64>,
 }
@@ -49,15 +46,8 @@ pub(super) enum Standing {
     Failed,
     /// In doubt since an earlier run, and held.
     InDoubt,
-    /// To be sent.
-    ToDo {
-        /// How it stands in the ledger.
-        state: Option<State>,
-        /// Sendings so far.
-        attempts: u32,
-        /// Those that count.
-        tries: u32,
-    },
+    /// To be sent; how it stands in the ledger, if it is in it.
+    ToDo(Option<Known>),
     /// The ledger has this message with another content.
     Conflict(State),
 }
@@ -85,12 +75,12 @@ pub(super) fn stand(
         Some(records) => records.find(message)?,
         None => None,
     };
-    Ok(known.map_or(Standing::ToDo { state: None, attempts: 0, tries: 0 }, |known| stand_to(&known, edit, policy)))
+    Ok(known.map_or(Standing::ToDo(None), |known| stand_to(known, edit, policy)))
 }
 
-fn stand_to(known: &Known, edit: &Edit, policy: &Policy) -> Standing {
-    let Known { state, attempts, .. } = *known;
-    let to_do = |tries| Standing::ToDo { state: Some(state), attempts, tries };
+fn stand_to(known: Known, edit: &Edit, policy: &Policy) -> Standing {
+    let state = known.state;
+    let to_do = Standing::ToDo(Some(known));
     // A failed edit never took place, so taking it up again may mend its content.
     let mended = state == State::Failed && policy.retry_failed;
     if known.content != edit.content_digest() && !mended {
@@ -98,15 +88,28 @@ fn stand_to(known: &Known, edit: &Edit, policy: &Policy) -> Standing {
     }
     match state {
         State::Done => Standing::Done,
-        State::Failed if policy.retry_failed => to_do(0),
+        State::Failed if policy.retry_failed => to_do,
         State::Failed => Standing::Failed,
-        // At least one try is left: it is waiting because it was not the last.
-        State::Waiting => to_do(attempts.min(policy.attempts_max.get() - 1)),
+        State::Waiting => to_do,
         // `sending` is seen only by a plan that leaves the ledger alone; the run finds such edits in doubt.
         State::InDoubt | State::Sending => match policy.in_doubt {
             InDoubt::Hold => Standing::InDoubt,
-            InDoubt::Retry => to_do(0),
+            InDoubt::Retry => to_do,
         },
+    }
+}
+
+fn pending(edit: Edit, line: u64, known: Option<Known>) -> Pending {
+    let state = known.map(|known| known.state);
+    Pending {
+        line,
+        state,
+        content_before: known.map(|known| known.content).filter(|content| *content != edit.content_digest()),
+        doubt: known.filter(|known| known.state == State::InDoubt).and_then(|known| known.note),
+        taken_up: state,
+        attempts: known.map_or(0, |known| known.attempts),
+        tries: 0,
+        edit: Arc::new(edit),
     }
 }
 
@@ -139,9 +142,11 @@ impl Todo {
                 let Ok(edit) = row.edit else { return Err(changed) };
                 let records = self.records.as_deref_mut();
                 match stand(&edit, row.line, &self.repeated, records, &self.policy).map_err(StopReason::Ledger)? {
-                    Standing::ToDo { state, attempts, tries } => {
+                    Standing::ToDo(known) => {
+                        // The row was read from a list that is still as it was when it was checked.
+                        self.rows.check_unchanged().map_err(|error| StopReason::Input(Arc::new(error)))?;
                         self.taken += 1;
-                        return Ok(Some(Pending { edit: Arc::new(edit), line: row.line, state, attempts, tries }));
+                        return Ok(Some(pending(edit, row.line, known)));
                     }
                     Standing::Conflict(_) => return Err(changed),
                     Standing::Duplicate | Standing::Done | Standing::Failed | Standing::InDoubt => {}

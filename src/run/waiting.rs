@@ -65,9 +65,10 @@ impl Waiting {
         self.heap.len() >= WAITING_MAX
     }
 
-    /// How many of them are in doubt.
+    /// How many of them came into doubt in this run, or were sent again in it and still are.
     pub(super) fn in_doubt(&self) -> u64 {
-        self.heap.iter().filter(|Reverse(entry)| entry.pending.state == Some(State::InDoubt)).count() as u64
+        let in_doubt = |pending: &Pending| pending.state == Some(State::InDoubt) && pending.taken_up.is_none();
+        self.heap.iter().filter(|Reverse(entry)| in_doubt(&entry.pending)).count() as u64
     }
 }
 

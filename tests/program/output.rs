@@ -50,6 +50,26 @@ fn the_summary_for_people() {
     ");
 }
 
+/// Exit 2 says that nothing was sent, and that was said as well when everything was sent and only the summary could not
+/// be written; where standard error was closed too, the program ended in a panic.
+#[test]
+fn the_exit_tells_what_was_done_also_where_nobody_listens() {
+    let (place, service) = (Place::with_list(5), Service::start("none"));
+    let call = |closed: &str, ledger: &str| {
+        let program = env!("CARGO_BIN_EXE_runner");
+        place.shell(&format!("'{program}' --input edits.csv --resume {ledger}.db --endpoint {} {closed}", service.url))
+    };
+    let full = call(">/dev/full", "full").credentials().exits(0);
+    assert!(full.err.contains("error: cannot write the summary: No space left on device"), "{full:#?}");
+    assert_eq!(service.stats().edited_once(), 5);
+    service.set_faults("20022=100%");
+    call("--retry-failed -v >/dev/full 2>&-", "closed").credentials().exits(1);
+    // The plan could not be shown, so nothing is done.
+    let requests = service.stats().requests();
+    call("2>/dev/full", "unseen").credentials().exits(2);
+    assert_eq!(service.stats().requests(), requests);
+}
+
 #[test]
 fn a_pipe_gets_a_plain_line_now_and_then() {
     let (place, service) = (Place::with_list(110), Service::start("none"));

@@ -24,7 +24,7 @@ fn a_dry_run_prints_the_plan_and_needs_no_service() {
       messages    5   in 4 conversations
       duplicates  1   rows that repeat another; each message is sent once
       to send     5   262 bytes of new content
-      takes about 1 s at 200 requests a second
+      takes about 1.0 s at 200 requests a second
     warning: line 7 (1 row): MsgBody element 1 is of the unknown type "TIMNewElem", and is sent as it is
     "#);
     assert_eq!(ran.err, "");
@@ -107,7 +107,10 @@ fn problems_are_listed_with_their_place() {
 
 #[test]
 fn two_contents_for_one_message_name_both_lines() {
-    check(&format!("{}{}{}", row(1, "a"), row(2, "a"), row(1, "b")), &["edits.csv: line 4: ", "of line 2;"]);
+    check(
+        &format!("{}{}{}", row(1, "a"), row(2, "a"), row(1, "b")),
+        &["edits.csv: line 4: ", "of line 2;", "error: the list has 1 problem;"],
+    );
 }
 
 #[test]

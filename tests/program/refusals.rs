@@ -85,7 +85,7 @@ fn what_is_missing_is_asked_for() {
     check(JOB, &[("TIM_SECRET_KEY", ""), file], "TIM_SECRET_KEY_FILE key.txt: cannot be read");
     check(JOB, &[file], "TIM_SECRET_KEY and TIM_SECRET_KEY_FILE: are both set");
     check(JOB, &[("TIM_SECRET_KEY", ""), ("TIM_USERSIG", "eJw")], "TIM_USERSIG: ");
-    check("--input nowhere.csv --resume ledger.db", &[], "nowhere.csv");
+    check("--input nowhere.csv --resume ledger.db", &[], "cannot open the list \"nowhere.csv\": No such file");
     check("--input . --resume ledger.db", &[], "is a directory");
     check(&format!("{JOB} --job nowhere.toml"), &[], "cannot read the job file nowhere.toml: ");
     check(&format!("{JOB} --ca-cert nowhere.pem --rate 1"), &[], "cannot read the certificate nowhere.pem: ");
@@ -120,6 +120,17 @@ fn what_cannot_be_is_refused() {
     check("--input edits.txt --resume ledger.db", "cannot tell how \"edits.txt\" is written");
     check("--input - --resume ledger.db", "--input-format");
     check("sandbox --listen 0.0.0.0:0", "is no loopback address");
+}
+
+/// What a killed process left is a ledger and its log, and both are another app's.
+#[test]
+fn what_a_killed_process_left_of_another_app_is_left_alone() {
+    let (place, service) = (Place::with_list(5), Service::start("silent-before=100%"));
+    let run = place.runner(&format!("{JOB} --timeout 60s")).at(&service).start();
+    service.wait_for_requests(5);
+    run.kill();
+    assert!(place.files().contains_key("ledger.db-wal"));
+    check(&place, &service, JOB, &[("TIM_SDKAPPID", "1400000001")], "but this job is app 1400000001 at");
 }
 
 /// A ledger cannot be made: told before anything is sent.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{last_run, read_error, unix_ms, write_error};
+use super::{host, read_error, unix_ms, user, write_error};
 use crate::ledger::LedgerError;
 
 /// "RUNR": in the header of every ledger, so that no other database is taken for one.
@@ -57,6 +57,7 @@ pub(super) fn open(path: &Path, job: &JobIdentity) -> Result<(Connection, File),
         }
     };
     migrate(path, &mut connection)?;
+    hold(&connection).map_err(|source| write_error(path, source))?;
     Ok((connection, lock))
 }
 
@@ -101,13 +102,17 @@ fn refuse_newer(path: &Path, found: i64) -> Result<(), LedgerError> {
 /// Opens without leaving a trace. Where a process has the ledger open, or died with it open, there is a log beside
 /// the file and SQLite reads both; where there is none, the file alone is read and no log is made.
 pub(super) fn read_only(path: &Path) -> Result<Connection, LedgerError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let log = {
         let mut name = path.as_os_str().to_owned();
         name.push("-wal");
         Path::new(&name).exists()
     };
-    let uri = format!("file:{}?{}", percent_encoded(path), if log { "mode=ro" } else { "immutable=1" });
+    read_only_with(path, if log { "mode=ro" } else { "immutable=1" })
+}
+
+pub(super) fn read_only_with(path: &Path, how: &str) -> Result<Connection, LedgerError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let uri = format!("file:{}?{how}", percent_encoded(path));
     let connection = Connection::open_with_flags(uri, flags).map_err(|source| read_error(path, source))?;
     connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(|source| read_error(path, source))?;
     Ok(connection)
@@ -149,16 +154,18 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
 }
 
 fn holder(path: &Path) -> String {
-    let last = read_only(path).ok().and_then(|connection| last_run(&connection).ok().flatten());
-    match last {
-        Some(run) => {
-            let since = jiff::Timestamp::from_millisecond(run.started_at)
-                .map(|at| format!(" since {}", at.strftime("%Y-%m-%d %H:%M:%S UTC")))
-                .unwrap_or_default();
-            format!("another run ({}{since})", run.who)
-        }
-        None => "another process".to_owned(),
-    }
+    read_only(path)
+        .ok()
+        .and_then(|connection| connection.query_row("SELECT holder FROM job", [], |row| row.get(0)).ok())
+        .unwrap_or_else(|| "another process".to_owned())
+}
+
+/// Who has the ledger from now on, for the one who is refused.
+fn hold(connection: &Connection) -> rusqlite::Result<()> {
+    let since = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC");
+    let holder = format!("{}@{}, process {}, since {since}", user(), host(), std::process::id());
+    connection.execute("UPDATE job SET holder = ?1", [holder])?;
+    Ok(())
 }
 
 fn make(path: &Path, job: &JobIdentity) -> rusqlite::Result<Connection> {
@@ -203,8 +210,8 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), LedgerError> 
 
 fn insert_job(connection: &Connection, job: &JobIdentity) -> rusqlite::Result<()> {
     connection.execute(
-        "INSERT OR REPLACE INTO job (one, operation, sdkappid, service, name, created_at)
-         VALUES (1, 'modify_c2c_msg', ?1, ?2, ?3, ?4)",
+        "INSERT OR REPLACE INTO job (one, operation, sdkappid, service, name, created_at, holder)
+         VALUES (1, 'modify_c2c_msg', ?1, ?2, ?3, ?4, '')",
         params![i64::try_from(job.sdkappid).unwrap_or(i64::MAX), job.service, job.name, unix_ms()],
     )?;
     Ok(())
@@ -218,7 +225,8 @@ fn find_job(connection: &Connection) -> rusqlite::Result<Option<JobIdentity>> {
         .optional()
 }
 
-/// Whether anything may have reached a phone yet. Edits that were only ever refused do not count.
+/// Whether nothing can have reached a phone yet: all that was sent was refused. (An edit that was ever in doubt does
+/// not become `waiting` or `failed` again.)
 fn nothing_happened(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM edit WHERE state <> 'waiting')", [], |row| row.get(0))
 }

@@ -11,12 +11,15 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::open::{self, Found, JobIdentity};
-use super::{Counts, LastRun, counts, last_run, read_error};
+use super::read_error;
 use crate::edit::{ContentDigest, IdDigest};
 use crate::ledger::{Known, LedgerError, Note, Records, State};
 
 /// Rows fetched at a time while walking. Each read is short, so it never keeps the writer's log from being folded in.
 const AHEAD: i64 = 512;
+
+/// So many rows found one behind the other make it worth fetching the next ones ahead.
+const IN_ORDER: u32 = 4;
 
 const COLUMNS: &str = "seq, message, content, state, attempts, code, note";
 
@@ -27,10 +30,10 @@ pub struct SqliteReader {
     path: PathBuf,
     /// The rows after the last one found, in the ledger's order.
     ahead: VecDeque<(i64, IdDigest, Known)>,
-    /// The last row that was fetched.
-    fetched: i64,
-    /// There was nothing to be fetched the last time.
-    at_end: bool,
+    /// The last row that was found.
+    last: i64,
+    /// How many were found just behind the one before.
+    in_order: u32,
     empty: bool,
 }
 
@@ -45,54 +48,56 @@ impl SqliteReader {
             Found::Ledger => {
                 let connection = open::read_only(path)?;
                 open::check_job(path, &connection, job)?;
-                let empty = connection
-                    .query_row("SELECT NOT EXISTS (SELECT 1 FROM edit)", [], |row| row.get(0))
-                    .map_err(|source| read_error(path, source))?;
-                Ok(Some(SqliteReader {
-                    connection,
-                    path: path.to_owned(),
-                    ahead: VecDeque::new(),
-                    fetched: 0,
-                    at_end: false,
-                    empty,
-                }))
+                Ok(Some(SqliteReader::new(path, connection)?))
             }
         }
     }
 
-    /// How many edits stand where.
+    /// Opens a ledger to read in the process that has it open to write. Other than [`SqliteReader::open`] this never
+    /// opens the file by itself: closing it again would take SQLite's own locks with it (such is the rule for
+    /// `fcntl` locks), and the next program that looks at the ledger would believe itself alone and remove the log.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn counts(&self) -> Result<Counts, LedgerError> {
-        counts(&self.connection).map_err(|source| read_error(&self.path, source))
+    pub fn beside_writer(path: &Path) -> Result<SqliteReader, LedgerError> {
+        SqliteReader::new(path, open::read_only_with(path, "mode=ro")?)
     }
 
-    /// The last run, for people.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn last_run(&self) -> Result<Option<LastRun>, LedgerError> {
-        last_run(&self.connection).map_err(|source| read_error(&self.path, source))
+    fn new(path: &Path, connection: Connection) -> Result<SqliteReader, LedgerError> {
+        let empty = connection
+            .query_row("SELECT NOT EXISTS (SELECT 1 FROM edit)", [], |row| row.get(0))
+            .map_err(|source| read_error(path, source))?;
+        Ok(SqliteReader {
+            connection,
+            path: path.to_owned(),
+            ahead: VecDeque::new(),
+            last: 0,
+            in_order: IN_ORDER,
+            empty,
+        })
     }
 
+    /// The next row of the ledger, if it is this message's.
     fn walk(&mut self, message: IdDigest) -> rusqlite::Result<Option<Known>> {
-        if self.ahead.is_empty() && !self.at_end {
+        if self.ahead.is_empty() && self.in_order >= IN_ORDER {
             let mut statement = self
                 .connection
                 .prepare_cached(&format!("SELECT {COLUMNS} FROM edit WHERE seq > ?1 ORDER BY seq LIMIT {AHEAD}"))?;
-            let mut rows = statement.query([self.fetched])?;
-            while let Some(row) = rows.next()? {
-                let found = read(row)?;
-                self.fetched = found.0;
-                self.ahead.push_back(found);
+            self.ahead = statement.query_map([self.last], read)?.collect::<rusqlite::Result<_>>()?;
+            if self.ahead.is_empty() {
+                // At its end: what follows in the list is new, or stands elsewhere.
+                self.in_order = 0;
             }
-            self.at_end = self.ahead.is_empty();
         }
-        Ok(match self.ahead.front() {
-            Some((_, next, _)) if *next == message => self.ahead.pop_front().map(|(_, _, known)| known),
-            Some(_) | None => None,
-        })
+        match self.ahead.front() {
+            Some((seq, next, known)) if *next == message => {
+                let known = *known;
+                self.last = *seq;
+                self.ahead.pop_front();
+                Ok(Some(known))
+            }
+            Some(_) | None => Ok(None),
+        }
     }
 
     fn look_up(&mut self, message: IdDigest) -> rusqlite::Result<Option<Known>> {
@@ -101,16 +106,15 @@ impl SqliteReader {
             .prepare_cached(&format!("SELECT {COLUMNS} FROM edit WHERE message = ?1"))?
             .query_row([message.0], read)
             .optional()?;
+        // A message that is not in the ledger says nothing about where the next one is.
         let Some((seq, _, known)) = found else { return Ok(None) };
+        self.in_order = if seq == self.last + 1 { self.in_order + 1 } else { 0 };
+        self.last = seq;
         while self.ahead.front().is_some_and(|(next, _, _)| *next <= seq) {
             self.ahead.pop_front();
         }
-        // Where the found row lies outside what was fetched, the walk goes on behind it.
-        let follows = self.ahead.front().map_or(seq == self.fetched, |(next, _, _)| *next == seq + 1);
-        if !follows {
+        if self.ahead.front().is_some_and(|(next, _, _)| *next != seq + 1) {
             self.ahead.clear();
-            self.fetched = seq;
-            self.at_end = false;
         }
         Ok(Some(known))
     }
