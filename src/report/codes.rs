@@ -30,8 +30,8 @@ pub fn write_one(out: &mut impl Write, code: i64) -> io::Result<()> {
     let Some(entry) = error_code::lookup(code) else {
         return writeln!(
             out,
-            "{code} is not in the table. An edit that is answered with it fails, and the report names the code\n\
-             and what the service said; a run that gets nothing but unknown codes stops."
+            "{code} is not in the table. An edit that is answered with it fails, and the report names the code;\n\
+             a run that gets nothing but unknown codes stops."
         );
     };
     writeln!(out, "code     {code}")?;

@@ -136,10 +136,10 @@ impl<S: Service> Line<S> {
             // It was the signature's fault, and there is a new one.
             (State::Waiting, Verdict::SignAnew { .. }) => Some(Duration::ZERO),
             (State::Waiting, _) => Some(delay),
-            // Refused for good, now that it was sent again; whether it took place the first time is still not known.
-            (State::InDoubt, Verdict::Failed { .. }) => None,
-            (State::InDoubt, _) => match self.in_doubt {
+            (State::InDoubt, verdict) => match self.in_doubt {
                 // Doubled, so that the jitter cannot make it shorter than the service takes.
+                // Refused for good, once it was sent again: a third time tells nothing more.
+                InDoubt::Retry | InDoubt::Hold if matches!(verdict, Verdict::Failed { .. }) => None,
                 InDoubt::Retry if recorded.tries() < self.attempts_max.get() => Some(delay.max(2 * SERVICE_WORKS)),
                 InDoubt::Retry | InDoubt::Hold => None,
             },

@@ -6,6 +6,7 @@
 mod connection;
 mod harness;
 mod jobs;
+mod looks;
 mod output;
 mod pace;
 mod plan;

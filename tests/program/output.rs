@@ -45,7 +45,7 @@ fn the_summary_for_people() {
       duplicates    0
       not reached   0
     Answers other than success
-           12  20022  there is no such message
+           12  20022, there is no such message
     Rows that failed or are in doubt: ledger.failed.csv
     ");
 }

@@ -13,7 +13,8 @@ fn it_is_kept_and_used() {
     place.runner(JOB).at(&service).exits(0);
     let stats = service.stats();
     assert_eq!(stats.edited_once(), 600);
-    assert!((150.0..=201.0).contains(&stats.mean_rate()), "{stats:#?}");
+    // Over three seconds, what a busy machine pushes together at the end still shows in the mean.
+    assert!((150.0..=210.0).contains(&stats.mean_rate()), "{stats:#?}");
     assert!(stats.worst_second() <= WORST_SECOND, "{stats:#?}");
 }
 

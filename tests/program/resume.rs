@@ -9,7 +9,7 @@ const ROWS: u32 = 400;
 const JOB: &str = "--input edits.csv --resume ledger.db --rate 200";
 
 fn middle() -> (Place, Service, Running) {
-    let (place, service) = (Place::with_list(ROWS), Service::with_rate("latency=20ms..80ms", 200));
+    let (place, service) = (Place::with_list(ROWS), Service::start("latency=20ms..80ms"));
     let run = place.runner(JOB).at(&service).start();
     service.wait_for_requests(100);
     (place, service, run)

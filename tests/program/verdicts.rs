@@ -91,7 +91,7 @@ fn check_slow_down(fault: &str, code: impl Into<Value>) {
     let ran = place.runner(JOB).at(&service).exits(0);
     assert_eq!(ran.summary(), Summary { rows: 60, done: 60, ..Summary::default() }, "{fault}");
     assert!(ran.answers(code) > 0 && ran.json()["this_run"]["slow_downs"].as_u64().unwrap() > 0, "{ran:#?}");
-    assert!(ran.err.contains("the service says it is too fast"), "{ran:#?}");
+    assert!(ran.err.contains("WARN slowed down ("), "{ran:#?}");
     assert_eq!(service.stats().edited_once(), 60, "{fault}");
 }
 
@@ -178,7 +178,7 @@ fn nothing_but_unknown_codes_stops_the_run() {
     assert!(ran.json()["reason"].as_str().unwrap().contains("424242"), "{ran:#?}");
     let summary = ran.summary();
     assert_eq!(summary, Summary { rows: 60, failed: 20, not_reached: 40, ..Summary::default() });
-    assert!(place.read("ledger.failed.csv").contains(",424242,not a code that is known,1,"));
+    assert!(place.read("ledger.failed.csv").contains(",424242,"));
 }
 
 #[test]

@@ -5,8 +5,7 @@ CREATE TABLE job (
     sdkappid   INTEGER NOT NULL,
     service    TEXT    NOT NULL,  -- host and port, or 'sandbox'
     name       TEXT,              -- the job file's name, where it gives one
-    created_at INTEGER NOT NULL,  -- times are milliseconds since 1970, UTC
-    holder     TEXT    NOT NULL   -- who worked on it last, or does now
+    created_at INTEGER NOT NULL   -- times are milliseconds since 1970, UTC
 ) STRICT;
 
 -- Each time the program worked on it.

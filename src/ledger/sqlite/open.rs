@@ -3,11 +3,12 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{host, read_error, unix_ms, user, write_error};
+use super::{read_error, unix_ms, write_error};
 use crate::ledger::LedgerError;
 
 /// "RUNR": in the header of every ledger, so that no other database is taken for one.
@@ -57,7 +58,6 @@ pub(super) fn open(path: &Path, job: &JobIdentity) -> Result<(Connection, File),
         }
     };
     migrate(path, &mut connection)?;
-    hold(&connection).map_err(|source| write_error(path, source))?;
     Ok((connection, lock))
 }
 
@@ -148,24 +148,23 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
         .map_err(|source| LedgerError::Write { path: path.to_owned(), source: std::sync::Arc::new(source) })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LedgerError::InUse { path: path.to_owned(), holder: holder(path) }),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::InUse { path: path.to_owned(), holder: holder(&file) }),
         Err(TryLockError::Error(error)) => Err(read_error(path, error)),
     }
 }
 
-fn holder(path: &Path) -> String {
-    read_only(path)
-        .ok()
-        .and_then(|connection| connection.query_row("SELECT holder FROM job", [], |row| row.get(0)).ok())
-        .unwrap_or_else(|| "another process".to_owned())
-}
-
-/// Who has the ledger from now on, for the one who is refused.
-fn hold(connection: &Connection) -> rusqlite::Result<()> {
-    let since = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC");
-    let holder = format!("{}@{}, process {}, since {since}", user(), host(), std::process::id());
-    connection.execute("UPDATE job SET holder = ?1", [holder])?;
-    Ok(())
+/// The kernel knows whose lock it is, where it tells: `1: FLOCK  ADVISORY  WRITE 4711 fe:00:1053 0 EOF`.
+fn holder(file: &File) -> String {
+    let process = || {
+        let end = format!(":{}", file.metadata().ok()?.ino());
+        let locks = std::fs::read_to_string("/proc/locks").ok()?;
+        locks.lines().find_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let is_ours = words.get(1) == Some(&"FLOCK") && words.get(5).is_some_and(|place| place.ends_with(&end));
+            is_ours.then(|| words[4].to_owned())
+        })
+    };
+    process().map_or_else(|| "another process".to_owned(), |process| format!("process {process}"))
 }
 
 fn make(path: &Path, job: &JobIdentity) -> rusqlite::Result<Connection> {
@@ -210,8 +209,8 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), LedgerError> 
 
 fn insert_job(connection: &Connection, job: &JobIdentity) -> rusqlite::Result<()> {
     connection.execute(
-        "INSERT OR REPLACE INTO job (one, operation, sdkappid, service, name, created_at, holder)
-         VALUES (1, 'modify_c2c_msg', ?1, ?2, ?3, ?4, '')",
+        "INSERT OR REPLACE INTO job (one, operation, sdkappid, service, name, created_at)
+         VALUES (1, 'modify_c2c_msg', ?1, ?2, ?3, ?4)",
         params![i64::try_from(job.sdkappid).unwrap_or(i64::MAX), job.service, job.name, unix_ms()],
     )?;
     Ok(())

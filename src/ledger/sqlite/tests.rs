@@ -77,6 +77,21 @@ async fn a_withdrawn_intent_leaves_things_as_they_stood() {
 }
 
 #[tokio::test]
+async fn a_withdrawn_intent_to_send_mended_content_leaves_the_old_content() {
+    let dir = TempDir::new().unwrap();
+    let (ledger, _writer) = Ledger::start(open(&dir));
+    let intent = intend(&ledger, "1").await;
+    let failed = ledger.record(intent, settled(State::Failed, 20001)).await.unwrap().into_pending();
+    let before = find(&dir, "1").unwrap();
+    let mended = Edit::new(failed.edit.id().clone(), None, Some("mended".into())).unwrap();
+    let mended = Pending { edit: Arc::new(mended), content_before: Some(before.content), ..failed };
+    let intent = ledger.intend(mended).await.unwrap();
+    assert_ne!(find(&dir, "1").unwrap().content, before.content, "what is being sent is what the ledger says");
+    ledger.withdraw(intent).await.unwrap();
+    assert_eq!(find(&dir, "1"), Some(before));
+}
+
+#[tokio::test]
 async fn what_a_dead_process_left_sending_is_in_doubt() {
     let dir = TempDir::new().unwrap();
     let (ledger, writer) = Ledger::start(open(&dir));
