@@ -8,7 +8,7 @@
 //!
 //! When a request reached the service is not known; that it had before its answer came is. Where answers take about
 //! the same time, one that took longer may have been late on its way there, and counts for that much longer (see
-//! [`Way`]). Where they do not, a margin of a few milliseconds has to do.
+//! `Way`). Where they do not, a margin of a few milliseconds has to do.
 //!
 //! Permits are given in the order in which they were asked for, one at a time. All time is tokio's, so that tests run
 //! on a paused clock; nothing here reads the wall clock.
