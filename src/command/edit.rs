@@ -119,7 +119,7 @@ impl Session<'_> {
         };
         let mode = if args.no_progress || args.log.quiet { Mode::Off } else { Mode::of_stderr() };
         let mut progress = Progress::start(screen, mode, plan.this_run);
-        let started = Instant::now();
+        let started = Instant::now().max(not_before);
         let (tally, ended) = run::run(line, limits, todo, stop, |tally| progress.show(snapshot(tally))).await;
         let took = started.elapsed();
         progress.finish();

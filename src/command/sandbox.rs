@@ -1,5 +1,7 @@
 //! `runner sandbox`
 
+use std::io::{Write, stdout};
+
 use super::{Error, Exit};
 use crate::cli::SandboxArgs;
 use crate::sandbox::{Faults, Options, Sandbox};
@@ -14,7 +16,8 @@ pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, Error> {
     })
     .await
     .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
-    println!("{}", sandbox.banner());
+    // Whoever reads only the first line has seen enough, and wants the sandbox to go on.
+    let _ = writeln!(stdout(), "{}", sandbox.banner());
     tokio::signal::ctrl_c().await?;
     sandbox.stop().await;
     Ok(Exit::Done)

@@ -92,15 +92,19 @@ impl Summary<'_> {
         }
     }
 
+    fn time(&self) -> String {
+        if self.took < Duration::from_secs(10) { format!("{:.1} s", self.took.as_secs_f64()) } else { time(self.took) }
+    }
+
     /// Writes it for people.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         match self.ended {
-            Ended::Finished => writeln!(out, "Finished in {}", time(self.took))?,
-            Ended::Interrupted => writeln!(out, "Interrupted after {}", time(self.took))?,
-            Ended::Stopped(reason) => writeln!(out, "Stopped after {}: {reason}", time(self.took))?,
+            Ended::Finished => writeln!(out, "Finished in {}", self.time())?,
+            Ended::Interrupted => writeln!(out, "Interrupted after {}", self.time())?,
+            Ended::Stopped(reason) => writeln!(out, "Stopped after {}: {reason}", self.time())?,
         }
         let totals = self.totals();
         let before = |number: u64| match number {

@@ -24,7 +24,7 @@ fn a_dry_run_prints_the_plan_and_needs_no_service() {
       messages    5   in 4 conversations
       duplicates  1   rows that repeat another; each message is sent once
       to send     5   262 bytes of new content
-      takes about 1.0 s at 200 requests a second
+      takes about 1 s at 200 requests a second
     warning: line 7 (1 row): MsgBody element 1 is of the unknown type "TIMNewElem", and is sent as it is
     "#);
     assert_eq!(ran.err, "");
