@@ -27,8 +27,8 @@ use crate::edit::{ContentDigest, Edit, IdDigest};
 
 /// Changes that one transaction carries at most: bounds the time for which others wait for it.
 const BATCH_MAX: usize = 1_024;
-/// How long a change waits for others to share its commit: at 200 a second this makes a tenth of the fsyncs.
-const LINGER: Duration = Duration::from_millis(25);
+/// How long a change waits for others to share its commit: at 200 a second this makes a sixteenth of the fsyncs.
+const LINGER: Duration = Duration::from_millis(40);
 /// With this many changes together there is nothing to be gained by waiting for more.
 const BATCH_ENOUGH: usize = 64;
 /// Changes that may wait for the writer: more than the requests in flight can ever bring at once.
