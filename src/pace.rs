@@ -15,6 +15,8 @@
 //!
 //! A leaf: it knows nobody.
 
+mod way;
+
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +28,8 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use self::way::Way;
 
 /// The service counts by the second.
 const SECOND: Duration = Duration::from_secs(1);
@@ -319,41 +323,6 @@ fn together(rate: u32) -> Duration {
     Duration::from_micros(slots * 1_000_000 / u64::from(rate.max(1)))
 }
 
-/// How long answers take. From it follows how late a request may have reached the service: if the quickest answer took
-/// 1 ms and this one 30 ms, the request may have been up to 29 ms late; it may also be that the service took longer to
-/// answer. The first is believed where most answers take about the same time.
-#[derive(Debug, Default)]
-struct Way {
-    recent: VecDeque<Duration>,
-    sorted: Vec<Duration>,
-}
-
-/// Answers that are looked at.
-const WAY_ANSWERS: usize = 64;
-/// Half of them take no longer than the quickest and this: then the way is steady.
-const STEADY: Duration = Duration::from_millis(4);
-/// Nothing is concluded from fewer.
-const WAY_ANSWERS_MIN: usize = 8;
-
-impl Way {
-    fn took(&mut self, took: Duration) {
-        if self.recent.len() >= WAY_ANSWERS {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(took);
-        self.sorted.clear();
-        self.sorted.extend(&self.recent);
-        self.sorted.sort_unstable();
-    }
-
-    /// How late a request may have been whose answer took so long; `None` where that cannot be told.
-    fn late(&self, took: Duration) -> Option<Duration> {
-        let (quickest, median) = (self.sorted.first()?, self.sorted.get(self.sorted.len() / 2)?);
-        let steady = self.sorted.len() >= WAY_ANSWERS_MIN && *median < *quickest + STEADY;
-        steady.then(|| took.saturating_sub(*quickest))
-    }
-}
-
 /// tokio's clock, which tests can pause, in governor's words.
 #[derive(Clone, Copy, Debug)]
 struct TokioClock;
@@ -367,180 +336,4 @@ impl Clock for TokioClock {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cap(rate: u32) -> NonZeroU32 {
-        NonZeroU32::new(rate).unwrap()
-    }
-
-    /// Most instants in any stretch of one second.
-    fn worst_second(sent: &[Instant]) -> usize {
-        let mut worst = 0;
-        let mut first = 0;
-        for last in 0..sent.len() {
-            while sent[last] - sent[first] >= SECOND {
-                first += 1;
-            }
-            worst = worst.max(last - first + 1);
-        }
-        worst
-    }
-
-    fn mean(sent: &[Instant]) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "thousands")]
-        let count = (sent.len() - 1) as f64;
-        count / (sent[sent.len() - 1] - sent[0]).as_secs_f64()
-    }
-
-    async fn send(pace: &Pace, count: usize, delay: impl Fn(usize) -> Duration) -> Vec<Instant> {
-        let mut flights = tokio::task::JoinSet::new();
-        for index in 0..count {
-            let permit = pace.permit().await;
-            let delay = delay(index);
-            flights.spawn(async move {
-                tokio::time::sleep(delay).await;
-                permit.spend();
-                Instant::now()
-            });
-        }
-        let mut sent = flights.join_all().await;
-        sent.sort();
-        sent
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_cap_holds_in_every_second_and_is_used() {
-        for rate in [1, 7, 200, 1_000, 5_000] {
-            let pace = Pace::new(cap(rate), Instant::now());
-            let sent = send(&pace, rate as usize * 5, |_| Duration::ZERO).await;
-            assert!(worst_second(&sent) <= rate as usize, "{rate}: {}", worst_second(&sent));
-            assert!(mean(&sent) >= f64::from(rate) * 0.99, "{rate}: {}", mean(&sent));
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn slow_connections_cannot_bunch_requests_up() {
-        let pace = Pace::new(cap(200), Instant::now());
-        // The first requests have to open connections; those after them find one open.
-        let sent = send(&pace, 2_000, |index| Duration::from_millis(if index < 60 { 300 } else { 0 })).await;
-        assert!(worst_second(&sent) <= 200, "{}", worst_second(&sent));
-    }
-
-    /// 400 requests reach the service after 1 ms, but for the `late`-th, which is held up for 50 ms on its way; so are the
-    /// answers, which come at once when `steady`, and else after up to 200 ms. Returns when they arrived.
-    async fn arrivals(late: usize, steady: bool) -> Vec<Instant> {
-        let pace = Arc::new(Pace::new(cap(200), Instant::now()));
-        let mut flights = tokio::task::JoinSet::new();
-        for index in 0..400 {
-            let permit = pace.permit().await;
-            let pace = Arc::clone(&pace);
-            flights.spawn(async move {
-                let receipt = permit.receipt();
-                permit.spend();
-                tokio::time::sleep(Duration::from_millis(if index == late { 50 } else { 1 })).await;
-                let arrived = Instant::now();
-                tokio::time::sleep(Duration::from_millis(if steady { 1 } else { index as u64 * 37 % 200 })).await;
-                pace.answered(receipt);
-                arrived
-            });
-        }
-        let mut arrived = flights.join_all().await;
-        arrived.sort();
-        arrived
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_that_was_late_on_its_way_counts_for_longer() {
-        for late in [20, 100, 150, 199] {
-            let arrived = arrivals(late, true).await;
-            assert!(worst_second(&arrived) <= 200, "{late}: {}", worst_second(&arrived));
-            assert!(mean(&arrived) >= 190.0, "{late}: {}", mean(&arrived));
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn answers_that_take_their_time_do_not_slow_the_run_down() {
-        let arrived = arrivals(usize::MAX, false).await;
-        assert!(worst_second(&arrived) <= 200 && mean(&arrived) >= 198.0, "{}", mean(&arrived));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nothing_goes_out_before_its_time() {
-        let start = Instant::now();
-        let pace = Pace::new(cap(200), start + SECOND);
-        pace.permit().await.spend();
-        assert!(Instant::now() >= start + SECOND);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_permit_dropped_unspent_is_free_again() {
-        let pace = Pace::new(cap(1), Instant::now());
-        drop(pace.permit().await);
-        tokio::time::timeout(Duration::from_secs(2), pace.permit()).await.unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_waiter_is_woken_when_the_last_unspent_permit_is_spent() {
-        let pace = Arc::new(Pace::new(cap(1), Instant::now()));
-        let first = pace.permit().await;
-        let waiter = tokio::spawn({
-            let pace = Arc::clone(&pace);
-            async move { pace.permit().await.spend() }
-        });
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        assert!(!waiter.is_finished(), "a permit was given while another could still be spent in the same second");
-        first.spend();
-        tokio::time::timeout(Duration::from_secs(2), waiter).await.unwrap().unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_slow_down_holds_everything_once_and_the_rate_climbs_back() {
-        let pace = Pace::new(cap(200), Instant::now());
-        let permits = [pace.permit().await, pace.permit().await];
-        let [first, second] = permits.map(|permit| {
-            let receipt = permit.receipt();
-            permit.spend();
-            receipt
-        });
-        let told = Instant::now();
-        assert_eq!(pace.slow_down(first, None), Some(HOLD_FIRST));
-        assert_eq!(pace.slow_down(second, None), None, "the same slow-down was told of twice");
-        let sent = send(&pace, 10_000, |_| Duration::ZERO).await;
-        assert!(sent[0] >= told + HOLD_FIRST);
-        let in_second = |second: u64| {
-            let from = sent[0] + SECOND * u32::try_from(second).unwrap();
-            sent.iter().filter(|&&at| at >= from && at < from + SECOND).count()
-        };
-        assert!((175..=185).contains(&in_second(0)), "less at first: {}", in_second(0));
-        assert!(in_second(2) > in_second(0) && in_second(5) >= 198, "{} {}", in_second(2), in_second(5));
-        assert!(worst_second(&sent) <= 200);
-        assert_eq!(pace.slow_downs(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_hold_lasts_as_long_as_the_service_asks_within_bounds() {
-        for (asked, held) in [(2, 2), (3_600, 60)] {
-            let pace = Pace::new(cap(200), Instant::now());
-            let start = Instant::now();
-            let hold = pace.slow_down(Receipt { number: 0, era: 0 }, Some(Duration::from_secs(asked)));
-            assert_eq!(hold, Some(Duration::from_secs(held)));
-            pace.permit().await.spend();
-            assert_eq!((Instant::now() - start).as_secs(), held);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn slow_downs_that_follow_each_other_hold_longer() {
-        let pace = Pace::new(cap(200), Instant::now());
-        let mut holds = Vec::new();
-        for _ in 0..8 {
-            let permit = pace.permit().await;
-            let receipt = permit.receipt();
-            permit.spend();
-            holds.push(pace.slow_down(receipt, None).unwrap().as_secs());
-        }
-        assert_eq!(holds, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(pace.shared.state().rate, 10, "the rate has a floor");
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@
 //! One writer takes all changes that wait and commits them together. After one failed commit it is latched: every
 //! later call fails too, so nothing more is sent.
 
+mod note;
 mod sqlite;
 mod state;
 
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::note::Note;
 pub use self::sqlite::{JobIdentity, RunInfo, SqliteReader, SqliteStore};
 pub use self::state::{State, Transition};
 use crate::edit::{ContentDigest, Edit, IdDigest};
@@ -60,21 +62,6 @@ pub struct Known {
     pub code: Option<i64>,
     /// Why there is no code, where there is none.
     pub note: Option<Note>,
-}
-
-/// Why an edit is where it is, where no error code says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Note {
-    /// No answer came in time.
-    TimedOut,
-    /// The connection ended before the answer did.
-    ConnectionLost,
-    /// The service, or something in front of it, answered with this HTTP status and without the service's JSON.
-    Http(u16),
-    /// The answer was not the service's JSON.
-    NotTheService,
-    /// The process ended while the request was under way.
-    ProcessDied,
 }
 
 /// An edit that is to be sent, and how it stands in the ledger.
@@ -385,50 +372,6 @@ impl Recorded {
     /// The edit, to be sent again.
     pub fn into_pending(self) -> Pending {
         self.pending
-    }
-}
-
-impl Note {
-    /// The word that the ledger keeps.
-    pub fn word(self) -> String {
-        match self {
-            Note::TimedOut => "timed out".to_owned(),
-            Note::ConnectionLost => "connection lost".to_owned(),
-            Note::Http(status) => format!("http {status}"),
-            Note::NotTheService => "not the service's answer".to_owned(),
-            Note::ProcessDied => "process died".to_owned(),
-        }
-    }
-
-    /// From the word that the ledger keeps.
-    pub fn from_word(word: &str) -> Option<Note> {
-        Some(match word {
-            "timed out" => Note::TimedOut,
-            "connection lost" => Note::ConnectionLost,
-            "not the service's answer" => Note::NotTheService,
-            "process died" => Note::ProcessDied,
-            _ => Note::Http(word.strip_prefix("http ")?.parse().ok()?),
-        })
-    }
-
-    /// A sentence's worth for people.
-    pub fn meaning(self) -> String {
-        match self {
-            Note::TimedOut => "no answer came in time; the edit may or may not have taken place".to_owned(),
-            Note::ConnectionLost => {
-                "the connection was lost before the answer; the edit may or may not have taken place".to_owned()
-            }
-            Note::Http(status @ 500..) => {
-                format!("HTTP {status} instead of the service's answer; the edit may or may not have taken place")
-            }
-            Note::Http(status) => format!("HTTP {status} from something in front of the service"),
-            Note::NotTheService => {
-                "the answer was not the service's JSON; the edit may or may not have taken place".to_owned()
-            }
-            Note::ProcessDied => {
-                "the process ended while this was being sent; the edit may or may not have taken place".to_owned()
-            }
-        }
     }
 }
 

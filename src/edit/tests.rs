@@ -1,0 +1,76 @@
+use super::*;
+
+fn id() -> MessageId {
+    MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: "1_2_3".into() }
+}
+
+fn edit(body: &str) -> Edit {
+    Edit::new(id(), Some(Arc::new(MsgBody::parse(body).unwrap())), None).unwrap()
+}
+
+#[test]
+fn the_callers_json_goes_out_as_it_came_in() {
+    let body =
+        r#"[ {"MsgContent":{"Text":"\u4e2d\u6587 1e2"},  "MsgType":"TIMTextElem", "X":10000000000000000000001.50} ]"#;
+    let request = String::from_utf8(edit(body).request_body()).unwrap();
+    assert_eq!(request, format!(r#"{{"From_Account":"a","To_Account":"b","MsgKey":"1_2_3","MsgBody":{body}}}"#));
+}
+
+#[test]
+fn empty_custom_data_is_a_present_value() {
+    let edit = Edit::new(id(), None, Some("".into())).unwrap();
+    let request = String::from_utf8(edit.request_body()).unwrap();
+    assert!(request.ends_with(r#","CloudCustomData":""}"#), "{request}");
+}
+
+#[test]
+fn the_digest_goes_by_value_not_by_text() {
+    let one = edit(r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"中"}}]"#);
+    let same = edit("[ {\"MsgContent\":{\"Text\":\"\\u4e2d\"},\n\"MsgType\":\"TIMTextElem\"} ]");
+    let other = edit(r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"国"}}]"#);
+    assert_eq!(one.content_digest(), same.content_digest());
+    assert_ne!(one.content_digest(), other.content_digest());
+    let text = Edit::new(id(), Some(Arc::new(MsgBody::of_text("中"))), None).unwrap();
+    assert_eq!(text.content_digest(), one.content_digest());
+}
+
+#[test]
+fn numbers_past_64_bits_stay_apart() {
+    let body = |n: &str| format!(r#"[{{"MsgType":"X","MsgContent":{{"N":{n}}}}}]"#);
+    assert_ne!(
+        edit(&body("18446744073709551617")).content_digest(),
+        edit(&body("18446744073709551618")).content_digest()
+    );
+}
+
+#[test]
+fn absent_custom_data_differs_from_empty() {
+    let body = Some(Arc::new(MsgBody::of_text("x")));
+    let absent = Edit::new(id(), body.clone(), None).unwrap();
+    let empty = Edit::new(id(), body, Some("".into())).unwrap();
+    assert_ne!(absent.content_digest(), empty.content_digest());
+}
+
+#[test]
+fn an_edit_without_a_message_or_a_change_is_refused_field_by_field() {
+    let nothing = MessageId { from_account: String::new(), to_account: "b\0".into(), msg_key: "k".into() };
+    let fields: Vec<_> = Edit::new(nothing, None, None).unwrap_err().into_iter().map(|finding| finding.field).collect();
+    assert_eq!(fields, [Field::FromAccount, Field::ToAccount, Field::MsgBody]);
+}
+
+#[test]
+fn sizes_are_warned_about_and_then_refused() {
+    let of = |bytes: usize| Edit::new(id(), None, Some("x".repeat(bytes).into()));
+    assert!(of(CONTENT_BYTES_WARN).unwrap().warnings().is_empty());
+    assert_eq!(of(CONTENT_BYTES_WARN + 1).unwrap().warnings()[0].field, Field::CloudCustomData);
+    assert!(of(CONTENT_BYTES_MAX).is_ok());
+    assert!(of(CONTENT_BYTES_MAX + 1).is_err());
+}
+
+#[test]
+fn both_directions_are_one_conversation() {
+    let there = id();
+    let back = MessageId { from_account: "b".into(), to_account: "a".into(), msg_key: "9".into() };
+    assert_eq!(there.conversation(), back.conversation());
+    assert_ne!(there.digest(), back.digest());
+}

@@ -1,0 +1,82 @@
+use clap::Parser;
+
+use super::*;
+use crate::cli::Cli;
+
+struct Fixed(&'static [(&'static str, &'static str)]);
+
+impl Environment for Fixed {
+    fn get(&self, name: &str) -> Option<OsString> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+    }
+}
+
+const FULL: Fixed = Fixed(&[
+    ("TIM_SDKAPPID", "1400000000"),
+    ("TIM_IDENTIFIER", "administrator"),
+    ("TIM_SECRET_KEY", "key"),
+    ("TIM_REGION", "sgp"),
+]);
+
+fn job(flags: &str, environment: &Fixed, file: &str) -> Result<Job, JobError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("job.toml");
+    std::fs::write(&path, file).unwrap();
+    let flags = format!("runner --input e.csv --resume l.db --job {} {flags}", path.display());
+    Job::new(&Cli::try_parse_from(flags.split_whitespace()).unwrap().job, environment)
+}
+
+fn host(flags: &str, environment: &Fixed, file: &str) -> String {
+    job(flags, environment, file).unwrap().identity.unwrap().service
+}
+
+#[test]
+fn flags_win_over_the_environment_and_both_over_the_file() {
+    let file = "[service]\nregion = \"kor\"\n[pace]\nrate = 50\n[retry]\ntimeout = \"5s\"\nmax_failures = \"3\"";
+    assert_eq!(host("--region usa", &FULL, file), "adminapiusa.im.qcloud.com:443");
+    assert_eq!(host("--endpoint https://a.example:8443", &FULL, file), "a.example:8443");
+    assert_eq!(host("", &FULL, file), "adminapisgp.im.qcloud.com:443");
+    let without = Fixed(&FULL.0[..3]);
+    assert_eq!(host("", &without, file), "adminapikr.im.qcloud.com:443");
+    let job_ = job("", &FULL, file).unwrap();
+    assert_eq!((job_.rate.get(), job_.in_flight_max), (50, 150));
+    assert_eq!((job_.timeout, job_.failures), (Duration::from_secs(5), FailureLimit::Count(3)));
+    assert_eq!(job("--rate 60", &FULL, file).unwrap().rate.get(), 60);
+}
+
+#[test]
+fn what_cannot_be_is_named() {
+    let check = |flags: &str, environment: &Fixed, file: &str, part: &str| {
+        let error = job(flags, environment, file).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    };
+    let none = Fixed(&[]);
+    check("", &none, "", "the service is not given");
+    check("--region sgp", &none, "", "the app is not given");
+    check("--region sgp --sdkappid 1", &none, "", "the admin account is not given");
+    check("--region sgp --sdkappid 1 --identifier a", &none, "", "the secret is not given");
+    check("--rate 201", &FULL, "", "above the most that is allowed, 200");
+    check("--rate 11", &FULL, "[pace]\nmax_rate = 10", "above the most that is allowed, 10");
+    check("--endpoint http://example.com", &FULL, "", "plain http");
+    check("", &FULL, "[service]\nregon = \"sgp\"", "regon");
+    check("", &FULL, "[service]\nsecret_key = \"x\"", "secret_key");
+    check("", &FULL, "name = 3", "line 1, column 8");
+    check("", &FULL, "[retry]\ntimeout = \"soon\"", "retry.timeout: write a time such as");
+    check("", &FULL, "[retry]\nmax_failures = \"many\"", "retry.max_failures");
+    check("", &Fixed(&[("TIM_REGION", "mars")]), "", "TIM_REGION: ");
+    let two = Fixed(&[("TIM_SDKAPPID", "1"), ("TIM_IDENTIFIER", "a"), ("TIM_SECRET_KEY", "k"), ("TIM_USERSIG", "s")]);
+    check("--region sgp", &two, "", "TIM_SECRET_KEY and TIM_USERSIG: are both set");
+}
+
+#[test]
+fn a_signature_in_a_pasted_address_is_not_repeated() {
+    let error = job("--endpoint https://u:pw@h.example/v4?usersig=SECRET", &FULL, "").unwrap_err().to_string();
+    assert!(!error.contains("SECRET") && !error.contains("pw"), "{error}");
+}
+
+#[test]
+fn the_sandbox_needs_no_credentials() {
+    let job = job("--sandbox --rate 5000 --max-rate 5000", &Fixed(&[]), "name = \"n\"").unwrap();
+    let identity = job.identity.unwrap();
+    assert_eq!((identity.service.as_str(), identity.name.as_deref()), ("sandbox", Some("n")));
+}

@@ -1,0 +1,39 @@
+//! How late a request may have been on its way, told by how long its answer took.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Answers that are looked at.
+const WAY_ANSWERS: usize = 64;
+/// Half of them take no longer than the quickest and this: then the way is steady.
+const STEADY: Duration = Duration::from_millis(4);
+/// Nothing is concluded from fewer.
+const WAY_ANSWERS_MIN: usize = 8;
+
+/// How long answers take. From it follows how late a request may have reached the service: if the quickest answer took
+/// 1 ms and this one 30 ms, the request may have been up to 29 ms late; it may also be that the service took longer to
+/// answer. The first is believed where most answers take about the same time.
+#[derive(Debug, Default)]
+pub(super) struct Way {
+    recent: VecDeque<Duration>,
+    sorted: Vec<Duration>,
+}
+
+impl Way {
+    pub(super) fn took(&mut self, took: Duration) {
+        if self.recent.len() >= WAY_ANSWERS {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(took);
+        self.sorted.clear();
+        self.sorted.extend(&self.recent);
+        self.sorted.sort_unstable();
+    }
+
+    /// How late a request may have been whose answer took so long; `None` where that cannot be told.
+    pub(super) fn late(&self, took: Duration) -> Option<Duration> {
+        let (quickest, median) = (self.sorted.first()?, self.sorted.get(self.sorted.len() / 2)?);
+        let steady = self.sorted.len() >= WAY_ANSWERS_MIN && *median < *quickest + STEADY;
+        steady.then(|| took.saturating_sub(*quickest))
+    }
+}
