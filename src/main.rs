@@ -48,7 +48,6 @@ fn start_log(args: &LogArgs, screen: &Screen) -> io::Result<()> {
         Some(path) => {
             let mut options = OpenOptions::new();
             options.create(true).append(true);
-            #[cfg(unix)]
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
             (BoxMakeWriter::new(options.open(path)?), false)
         }

@@ -278,7 +278,6 @@ fn a_list_is_opened_by_its_name() {
     insta::assert_snapshot!(told(folder.path()), @r#""" is a directory; give the list's own file"#);
     insta::assert_snapshot!(told(Path::new("-")), @r#"cannot tell how "-" is written; name it .csv or .jsonl (or either with .gz), or give --input-format csv or jsonl"#);
     insta::assert_snapshot!(told(&folder.path().join("none.csv")), @r#"cannot open the list "/none.csv""#);
-    #[cfg(unix)]
     insta::assert_snapshot!(told(Path::new("/dev/zero")), @r#""/dev/zero" is not a regular file, so it cannot be read twice; hand it over with --input - and "<""#);
 }
 

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
@@ -134,16 +134,16 @@ fn hex(nibble: u8) -> char {
 }
 
 /// The lock is on the file itself, so nothing is left lying about, and the kernel lets go of it however a process
-/// ends. (It is of another kind than the locks SQLite takes, and they do not meet.)
+/// ends. (It is of another kind than the locks SQLite takes, and they do not meet. But the handle must stay open for as
+/// long as SQLite has the file open: closing any handle of a file takes SQLite's locks on it away.)
 fn lock(path: &Path) -> Result<File, LedgerError> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
     let file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
         .open(path)
         .map_err(|source| LedgerError::Write { path: path.to_owned(), source: std::sync::Arc::new(source) })?;
     match file.try_lock() {

@@ -251,7 +251,6 @@ fn one_process_at_a_time() {
     assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
 }
 
-#[cfg(unix)]
 #[test]
 fn only_its_owner_can_read_it() {
     use std::os::unix::fs::PermissionsExt;
