@@ -106,6 +106,7 @@ impl HttpService {
     /// Sends one request. Whatever goes wrong, it is known whether its body went out.
     async fn call(&self, url: Url, body: Vec<u8>, permit: Permit) -> Outcome {
         let wire = Wire::default();
+        let _recall = wire.recall();
         let body = reqwest::Body::wrap(Outgoing::new(Bytes::from(body), permit, wire.clone()));
         let exchange = async {
             let request = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);

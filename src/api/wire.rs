@@ -35,6 +35,11 @@ impl Wire {
         self.leave(CALLED_OFF) || self.0.state.load(Ordering::SeqCst) == CALLED_OFF
     }
 
+    /// For as long as this is held, the request may go out.
+    pub(super) fn recall(&self) -> Recall {
+        Recall(self.clone())
+    }
+
     /// Waits until the body has gone out.
     pub(super) async fn gone_out(&self) {
         self.0.gone_out.notified().await;
@@ -42,6 +47,16 @@ impl Wire {
 
     fn leave(&self, to: u8) -> bool {
         self.0.state.compare_exchange(WAITING, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+}
+
+/// Calls off what has not gone out when its sender is dropped half-way: a connection may hold the request already.
+#[derive(Debug)]
+pub(super) struct Recall(Wire);
+
+impl Drop for Recall {
+    fn drop(&mut self) {
+        self.0.call_off();
     }
 }
 
@@ -83,5 +98,47 @@ impl Body for Outgoing {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.content.as_ref().map_or(0, |(bytes, _)| bytes.len() as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use http_body_util::BodyExt;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::pace::Pace;
+
+    async fn outgoing(wire: &Wire) -> Outgoing {
+        let pace = Pace::new(NonZeroU32::MIN, Instant::now());
+        Outgoing::new(Bytes::from_static(b"{}"), pace.permit().await, wire.clone())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_called_off_never_goes_out() {
+        let wire = Wire::default();
+        let mut body = outgoing(&wire).await;
+        assert!(wire.call_off());
+        assert!(body.frame().await.unwrap().is_err());
+        assert!(wire.call_off(), "it is still so");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_went_out_cannot_be_called_off() {
+        let wire = Wire::default();
+        let mut body = outgoing(&wire).await;
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "{}");
+        wire.gone_out().await;
+        assert!(!wire.call_off());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sender_that_is_dropped_calls_its_request_off() {
+        let wire = Wire::default();
+        let mut body = outgoing(&wire).await;
+        drop(wire.recall());
+        assert!(body.frame().await.unwrap().is_err());
     }
 }

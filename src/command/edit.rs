@@ -39,10 +39,8 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     };
 
     // A ledger that is there is locked before it is read; a new one is made only once it is needed.
-    let mut store = match SqliteReader::open(ledger_path, &identity)? {
-        Some(_) => Some(SqliteStore::open(ledger_path, &identity)?),
-        None => None,
-    };
+    let is_there = SqliteReader::open(ledger_path, &identity)?.is_some();
+    let mut store = is_there.then(|| SqliteStore::open(ledger_path, &identity)).transpose()?;
     let opened = Instant::now();
     let reader = store.as_ref().map(|_| SqliteReader::beside_writer(ledger_path)).transpose()?;
     let Some(plan) = plan(&job, &input, reader)? else {

@@ -137,9 +137,9 @@ impl<S: Service> Line<S> {
             (State::Waiting, Verdict::SignAnew { .. }) => Some(Duration::ZERO),
             (State::Waiting, _) => Some(delay),
             (State::InDoubt, verdict) => match self.in_doubt {
-                // Doubled, so that the jitter cannot make it shorter than the service takes.
                 // Refused for good, once it was sent again: a third time tells nothing more.
-                InDoubt::Retry | InDoubt::Hold if matches!(verdict, Verdict::Failed { .. }) => None,
+                InDoubt::Retry if matches!(verdict, Verdict::Failed { .. }) => None,
+                // Doubled, so that the jitter cannot make it shorter than the service takes.
                 InDoubt::Retry if recorded.tries() < self.attempts_max.get() => Some(delay.max(2 * SERVICE_WORKS)),
                 InDoubt::Retry | InDoubt::Hold => None,
             },
