@@ -35,8 +35,8 @@ use self::way::Way;
 const SECOND: Duration = Duration::from_secs(1);
 /// How long a request counts after it went out, where nothing better is known: a second, and a margin, as two
 /// requests may travel at different speeds and arrive closer together than they left.
-pub const WINDOW: Duration = Duration::from_millis(1_006);
-/// The margin where it is known how late a request may have been.
+pub const WINDOW: Duration = Duration::from_millis(1_005);
+/// Added to what a request may have been late.
 const MARGIN_KNOWN: Duration = Duration::from_millis(1);
 /// A request that was later than this on its way counts as this late: the run must go on.
 const LATE_MAX: Duration = Duration::from_millis(250);
@@ -265,7 +265,8 @@ impl State {
         let Some(spent) = self.spent.iter_mut().rev().find(|spent| spent.number == receipt.number) else { return };
         let took = now - spent.at;
         if let Some(late) = self.way.late(took) {
-            spent.until = spent.at + SECOND + MARGIN_KNOWN + late.min(LATE_MAX) + self.learnt;
+            // Never for less long: a way that gets quicker shows only later how late everything was before.
+            spent.until = spent.until.max(spent.at + SECOND + MARGIN_KNOWN + late.min(LATE_MAX) + self.learnt);
         }
         self.way.took(took);
     }

@@ -115,8 +115,10 @@ impl HttpService {
         };
         // A connection has its own time to open; the answer's begins when the request goes out.
         let too_late = async {
-            let _ = tokio::time::timeout(2 * CONNECT_TIMEOUT, wire.gone_out()).await;
-            tokio::time::sleep(self.timeout).await;
+            let opened = tokio::time::timeout(2 * CONNECT_TIMEOUT, wire.gone_out()).await;
+            if opened.is_ok() || !wire.call_off() {
+                tokio::time::sleep(self.timeout).await;
+            }
         };
         tokio::select! {
             answer = exchange => match answer {

@@ -134,7 +134,8 @@ impl Session<'_> {
             sandbox.stop().await;
         }
         let exit = exit(&summary, &closed, terminated.load(Ordering::SeqCst));
-        if summary.totals().not_reached > 0 && exit != Exit::Done {
+        let left = summary.totals().not_reached > 0 && exit != Exit::Done;
+        if left || !matches!(ended, Ended::Finished) {
             summary.resume = Some(resume_command(&self.input));
         }
         if let Err(error) = closed {
@@ -148,20 +149,23 @@ impl Session<'_> {
         Ok(exit)
     }
 
-    /// Writes the rows that failed or are in doubt. What an earlier run wrote is put aside, as somebody may have mended
-    /// it since.
+    /// Writes the rows that failed or are in doubt; where there are none, takes away what an earlier run wrote. If
+    /// somebody has worked on that file since, it is put aside first.
     fn failed_rows(&self, summary: &Summary<'_>) -> Option<PathBuf> {
         let path = report::failed::path(self.ledger_path, self.args.report.as_deref(), &self.input);
         let totals = summary.totals();
-        if totals.failed + totals.in_doubt == 0 {
-            report::failed::put_aside(&path);
-            return None;
-        }
         let written = SqliteReader::beside_writer(self.ledger_path).map_err(Error::from).and_then(|mut reader| {
-            Ok(report::failed::write(&path, &self.input, &self.job.mapping, &self.plan, &mut reader)?)
+            report::failed::put_aside(&path, reader.last_run_ended()?);
+            if totals.failed + totals.in_doubt == 0 {
+                // Where there is none, there is nothing to take away.
+                let _ = std::fs::remove_file(&path);
+                return Ok(None);
+            }
+            report::failed::write(&path, &self.input, &self.job.mapping, &self.plan, &mut reader)?;
+            Ok(Some(path))
         });
         match written {
-            Ok(()) => Some(path),
+            Ok(path) => path,
             Err(error) => {
                 tell(format_args!("error: {}; the ledger has them all the same", with_causes(error.as_ref())));
                 None

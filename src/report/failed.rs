@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::api::error_code::meaning;
 use crate::input::{AnnotateError, Format, Input, Mapping, Note, Row};
@@ -41,12 +42,26 @@ pub fn path(ledger: &Path, directory: Option<&Path>, input: &Input) -> PathBuf {
         .unwrap_or_default()
 }
 
-/// Renames what an earlier run wrote, if anything, to the same name with a `~` behind it: somebody may have worked on it.
-pub fn put_aside(path: &Path) {
-    let mut name = path.as_os_str().to_owned();
-    name.push("~");
-    // Mostly there is nothing to be renamed.
-    let _ = std::fs::rename(path, name);
+/// Keeps what somebody has made of the file since the last run: it is renamed to the same name with a `~` behind it, or
+/// `~2` and so on. A run writes the file just before it ends.
+pub fn put_aside(path: &Path, last_run_ended: Option<SystemTime>) {
+    let Ok(written) = path.metadata().and_then(|metadata| metadata.modified()) else { return };
+    if last_run_ended.is_some_and(|ended| written <= ended) {
+        return;
+    }
+    let free = std::iter::once(String::new())
+        .chain((2..1_000).map(|number: u32| number.to_string()))
+        .map(|number| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(format!("~{number}"));
+            PathBuf::from(name)
+        })
+        .find(|name| !name.exists());
+    if let Some(free) = free
+        && let Err(error) = std::fs::rename(path, &free)
+    {
+        tracing::warn!(?error, "cannot put {} aside", path.display());
+    }
 }
 
 /// Writes the rows of the list whose edits failed or are in doubt to `path`: all of them, or nothing.
@@ -75,7 +90,6 @@ pub fn write(
     })?;
     out.flush().map_err(failed)?;
     drop(out);
-    put_aside(path);
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
 }

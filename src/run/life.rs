@@ -45,7 +45,7 @@ pub(super) enum Landed {
     Unreachable { pending: Pending, reason: String },
     /// The run stops; the intent was taken back.
     Withdrawn(Pending),
-    /// The ledger failed. `unsure`: it says `sending`, so at the next start the edit is in doubt.
+    /// The ledger failed. `unsure`: it says `sending`, or `in_doubt` since this run.
     NotRecorded { error: LedgerError, unsure: bool, taken_up: Option<State> },
 }
 
@@ -58,9 +58,11 @@ impl Landed {
 /// One attempt at one edit. `slot` is its place among those that wait for a permit.
 pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, slot: OwnedSemaphorePermit) -> Landed {
     let number = pending.line;
+    // Came into doubt in this run, and was to be sent again: if that fails it is in doubt all the same.
+    let unsure = pending.state == Some(State::InDoubt) && pending.taken_up.is_none();
     let intent = match line.ledger.intend(pending).await {
         Ok(intent) => intent,
-        Err(error) => return Landed::NotRecorded { error, unsure: false, taken_up: None },
+        Err(error) => return Landed::NotRecorded { error, unsure, taken_up: None },
     };
     let taken_up = intent.taken_up();
     let permit = tokio::select! {

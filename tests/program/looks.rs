@@ -1,6 +1,8 @@
 //! Others look at the ledger, or touch the list, while it is worked on.
 
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
 
@@ -78,4 +80,34 @@ fn what_was_not_taken_up_again_stands_as_it_stood() {
     let counts = ["done", "failed", "not_reached"].map(|name| summary[name].as_u64().unwrap());
     assert_eq!(counts, [1, 4, 0]);
     assert_eq!(place.read("ledger.failed.csv").lines().count(), 5);
+}
+
+/// The rows that failed, mended in place, were lost when the usual command was given before they were given in.
+#[test]
+fn what_somebody_made_of_the_failed_rows_is_kept() {
+    let (place, service) = (Place::with_list(5), Service::start("20026=100%"));
+    let job = "--input edits.csv --resume ledger.db --max-failures 100%";
+    place.runner(job).at(&service).exits(1);
+    place.runner(job).at(&service).exits(1);
+    assert!(!place.path("ledger.failed.csv~").exists(), "nobody has touched it");
+    place.write("ledger.failed.csv", "mended");
+    // Nobody mends a list within the grain of the file system's clock; a test does.
+    let later = SystemTime::now() + Duration::from_secs(60);
+    File::options().write(true).open(place.path("ledger.failed.csv")).unwrap().set_modified(later).unwrap();
+    place.runner(job).at(&service).exits(1);
+    place.runner(job).at(&service).exits(1);
+    assert_eq!(place.read("ledger.failed.csv~"), "mended");
+    assert_eq!(place.read("ledger.failed.csv").lines().count(), 6);
+}
+
+/// An interrupted run of what had failed before left nothing "not reached", and so did not say how to go on.
+#[test]
+fn whatever_is_interrupted_says_how_to_go_on() {
+    let (place, service) = (Place::with_list(60), Service::start("20026=100%"));
+    place.runner("--input edits.csv --resume ledger.db --max-failures 100%").at(&service).exits(1);
+    service.set_faults("none");
+    let run = place.runner("--input edits.csv --resume ledger.db --retry-failed --rate 10").at(&service).start();
+    service.wait_for_requests(65);
+    run.signal("INT");
+    assert!(run.exits(130).resume_command().contains("--retry-failed"));
 }

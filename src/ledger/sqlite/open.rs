@@ -156,12 +156,16 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
 /// The kernel knows whose lock it is, where it tells: `1: FLOCK  ADVISORY  WRITE 4711 fe:00:1053 0 EOF`.
 fn holder(file: &File) -> String {
     let process = || {
-        let end = format!(":{}", file.metadata().ok()?.ino());
+        let metadata = file.metadata().ok()?;
+        let device = metadata.dev();
+        let (major, minor) = ((device >> 8) & 0xfff, (device & 0xff) | ((device >> 12) & 0xf_ff00));
+        let place = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
         let locks = std::fs::read_to_string("/proc/locks").ok()?;
         locks.lines().find_map(|line| {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let is_ours = words.get(1) == Some(&"FLOCK") && words.get(5).is_some_and(|place| place.ends_with(&end));
-            is_ours.then(|| words[4].to_owned())
+            let is_ours = words.get(1) == Some(&"FLOCK") && words.get(5) == Some(&place.as_str());
+            // A process of another container has no number here.
+            is_ours.then(|| words[4].to_owned()).filter(|process| process != "0")
         })
     };
     process().map_or_else(|| "another process".to_owned(), |process| format!("process {process}"))
