@@ -92,7 +92,7 @@ fn what_somebody_made_of_the_failed_rows_is_kept() {
     assert!(!place.path("ledger.failed.csv~").exists(), "nobody has touched it");
     place.write("ledger.failed.csv", "mended");
     // Nobody mends a list within the grain of the file system's clock; a test does.
-    let later = SystemTime::now() + Duration::from_secs(60);
+    let later = SystemTime::now() + Duration::from_mins(1);
     File::options().write(true).open(place.path("ledger.failed.csv")).unwrap().set_modified(later).unwrap();
     place.runner(job).at(&service).exits(1);
     place.runner(job).at(&service).exits(1);
