@@ -18,7 +18,8 @@ use crate::ledger::JobIdentity;
 use crate::run::{FailureLimit, FailureLimitError, InDoubt, Policy};
 use crate::sandbox::{self, Faults};
 
-/// The service's limit for this call, and so the most that is sent unless somebody says otherwise.
+/// The service's limit for this call, and so the most that is sent unless somebody says otherwise. (What is unwrapped in a
+/// constant is checked by the compiler.)
 const RATE: NonZeroU32 = NonZeroU32::new(200).unwrap();
 const ATTEMPTS: NonZeroU32 = NonZeroU32::new(8).unwrap();
 /// The service itself gives up after 3 s.

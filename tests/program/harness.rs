@@ -325,6 +325,11 @@ impl Service {
         }
     }
 
+    /// Its host and port.
+    pub(crate) fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
     fn ask(&self, request: reqwest::RequestBuilder) -> String {
         let answer = async { request.send().await?.error_for_status()?.text().await };
         self.runtime.block_on(answer).unwrap()
