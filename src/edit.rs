@@ -4,10 +4,13 @@
 //! lets through is fit to be sent; what it refuses, it names by field, with a sentence that says what to do.
 
 mod element;
+mod likeness;
 
 use std::sync::Arc;
 
 use serde_json::Value;
+
+pub use self::likeness::Likeness;
 
 /// Bytes of new content above which a message is warned about: older pages of the service give 8 KB as the limit.
 pub const CONTENT_BYTES_WARN: usize = 8_000;
@@ -43,6 +46,15 @@ impl MessageId {
             hash_text(&mut hasher, part);
         }
         IdDigest(first_16(&hasher))
+    }
+
+    /// The Unix second of the message, where its key has the form that tells it:
+    /// `{MsgSeq}_{MsgRandom}_{MsgTimeStamp}`.
+    pub fn second(&self) -> Option<u32> {
+        let mut parts = self.msg_key.split('_');
+        let [seq, random] = [parts.next()?, parts.next()?].map(|part| part.parse::<u64>().ok());
+        let second = parts.next()?.parse().ok();
+        if parts.next().is_some() { None } else { seq.and(random).and(second) }
     }
 
     /// A number that is the same for both directions between the same two accounts.

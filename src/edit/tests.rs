@@ -74,3 +74,18 @@ fn both_directions_are_one_conversation() {
     assert_eq!(there.conversation(), back.conversation());
     assert_ne!(there.digest(), back.digest());
 }
+
+#[test]
+fn a_key_tells_the_second_of_its_message_where_it_has_the_form() {
+    for (key, second) in [
+        ("4294967295_7_1773188576", Some(1_773_188_576)),
+        ("1_2_3", Some(3)),
+        ("1_2", None),
+        ("1_2_3_4", None),
+        ("1_2_4294967296", None),
+        ("a_2_3", None),
+        ("", None),
+    ] {
+        assert_eq!(MessageId { msg_key: key.into(), ..id() }.second(), second, "{key}");
+    }
+}

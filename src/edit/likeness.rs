@@ -1,0 +1,161 @@
+//! Whether a message holds what an edit wants: compared by JSON value, and with room for doubt.
+//!
+//! The service may give a message back a little differently than it took it: with a member added that it fills in by
+//! itself, or a number written in another way. Taking such a message for another would lead to a second edit, taking
+//! it for the wanted one to a claim that nobody confirmed. So there is a third answer between the two.
+
+use serde_json::{Number, Value};
+
+use super::Edit;
+
+/// Digits that a double surely holds.
+const DOUBLE_DIGITS: usize = 15;
+/// Numbers closer together than this part of themselves may be one number that was rounded.
+const ROUNDED: f64 = 1e-6;
+
+/// How a message's content is to the one that an edit wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Likeness {
+    /// It holds what is wanted.
+    Same,
+    /// It could be what is wanted, as the service keeps it; it could also be something else.
+    Alike,
+    /// It surely holds something else.
+    Other,
+}
+
+impl Edit {
+    /// Compares what this edit wants with what its message holds. What the edit leaves alone is not looked at.
+    pub fn likeness(&self, msg_body: Option<&Value>, cloud_custom_data: Option<&str>) -> Likeness {
+        let body = match (&self.msg_body, msg_body) {
+            (None, _) => Likeness::Same,
+            // It has just been read, so it parses.
+            (Some(wanted), Some(held)) => {
+                serde_json::from_str(wanted.text()).map_or(Likeness::Alike, |wanted| compare(&wanted, held))
+            }
+            (Some(_), None) => Likeness::Alike,
+        };
+        // Custom data that was cleared may as well be left out.
+        let data = self.cloud_custom_data().map_or(Likeness::Same, |wanted| {
+            if wanted == cloud_custom_data.unwrap_or_default() { Likeness::Same } else { Likeness::Other }
+        });
+        body.max(data)
+    }
+}
+
+fn compare(wanted: &Value, held: &Value) -> Likeness {
+    let same_or_other = |same| if same { Likeness::Same } else { Likeness::Other };
+    match (wanted, held) {
+        (Value::Object(wanted), Value::Object(held)) => {
+            let common = wanted.iter().filter_map(|(key, value)| Some(compare(value, held.get(key)?)));
+            let common: Vec<Likeness> = common.collect();
+            let complete = common.len() == wanted.len() && common.len() == held.len();
+            let members = if complete { Likeness::Same } else { Likeness::Alike };
+            common.into_iter().fold(members, Likeness::max)
+        }
+        (Value::Array(wanted), Value::Array(held)) if wanted.len() == held.len() => {
+            wanted.iter().zip(held).map(|(wanted, held)| compare(wanted, held)).fold(Likeness::Same, Likeness::max)
+        }
+        (Value::Number(wanted), Value::Number(held)) => compare_numbers(wanted, held),
+        (Value::String(wanted), Value::String(held)) => same_or_other(wanted == held),
+        (Value::Bool(wanted), Value::Bool(held)) => same_or_other(wanted == held),
+        (Value::Null, Value::Null) => Likeness::Same,
+        (Value::Array(_), Value::Array(_)) => Likeness::Other,
+        // The kind of a value is the first thing that a service changes without a word: 1, "1", true.
+        _ => Likeness::Alike,
+    }
+}
+
+fn compare_numbers(wanted: &Number, held: &Number) -> Likeness {
+    if wanted.to_string() == held.to_string() {
+        return Likeness::Same;
+    }
+    let integer = |number: &Number| number.to_string().parse::<i128>().ok();
+    if let (Some(wanted), Some(held)) = (integer(wanted), integer(held)) {
+        return if wanted == held { Likeness::Same } else { Likeness::Other };
+    }
+    let (Some(first), Some(second)) = (wanted.as_f64(), held.as_f64()) else { return Likeness::Alike };
+    let digits = |number: &Number| number.to_string().bytes().filter(u8::is_ascii_digit).count();
+    let exact = digits(wanted) <= DOUBLE_DIGITS && digits(held) <= DOUBLE_DIGITS;
+    let apart = (first - second).abs();
+    if exact && apart == 0.0 {
+        Likeness::Same
+    } else if apart <= ROUNDED * first.abs().max(second.abs()) {
+        Likeness::Alike
+    } else {
+        Likeness::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::edit::{MessageId, MsgBody};
+
+    fn id() -> MessageId {
+        MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: "1_2_3".into() }
+    }
+
+    fn check(content: &str, held: &str, likeness: Likeness) {
+        let body = |content: &str| format!(r#"[{{"MsgType":"X","MsgContent":{content}}}]"#);
+        let edit = Edit::new(id(), Some(Arc::new(MsgBody::parse(&body(content)).unwrap())), None).unwrap();
+        let value: Value = serde_json::from_str(&body(held)).unwrap();
+        assert_eq!(edit.likeness(Some(&value), None), likeness, "{content} and {held}");
+    }
+
+    #[test]
+    fn content_is_compared_by_value() {
+        check(r#"{"A":1,"B":"\u4e2d"}"#, r#"{ "B":"中", "A":1 }"#, Likeness::Same);
+        check(r#"{"A":[null,true,{}]}"#, r#"{"A":[null,true,{}]}"#, Likeness::Same);
+        check(r#"{"A":"x"}"#, r#"{"A":"y"}"#, Likeness::Other);
+        check(r#"{"A":true}"#, r#"{"A":false}"#, Likeness::Other);
+        check(r#"{"A":[1]}"#, r#"{"A":[1,1]}"#, Likeness::Other);
+    }
+
+    #[test]
+    fn what_the_service_may_have_changed_by_itself_is_no_proof_of_anything() {
+        check(r#"{"A":"x"}"#, r#"{"A":"x","Filled":1}"#, Likeness::Alike);
+        check(r#"{"A":"x","Unknown":1}"#, r#"{"A":"x"}"#, Likeness::Alike);
+        check(r#"{"A":1}"#, r#"{"A":"1"}"#, Likeness::Alike);
+        check(r#"{"A":"x"}"#, r#"{"A":"y","Filled":1}"#, Likeness::Other);
+    }
+
+    #[test]
+    fn numbers_are_compared_by_value() {
+        for (wanted, held, likeness) in [
+            ("1", "1.0", Likeness::Same),
+            ("1.50", "1.5", Likeness::Same),
+            ("150", "1.5e2", Likeness::Same),
+            ("-0", "0", Likeness::Same),
+            ("1", "2", Likeness::Other),
+            ("4294967296", "4294967297", Likeness::Other),
+            ("12345678901234567890123456789012345678901234567890", "1", Likeness::Other),
+            ("39.123456", "39.12346", Likeness::Alike),
+            ("39.12345678901234567", "39.12345678901234568", Likeness::Alike),
+            ("39.1", "39.2", Likeness::Other),
+            ("1e400", "1e400", Likeness::Same),
+            ("1e400", "2e400", Likeness::Alike),
+        ] {
+            check(&format!(r#"{{"N":{wanted}}}"#), &format!(r#"{{"N":{held}}}"#), likeness);
+        }
+    }
+
+    #[test]
+    fn only_what_the_edit_changes_is_looked_at() {
+        let data = Edit::new(id(), None, Some("x".into())).unwrap();
+        assert_eq!(data.likeness(None, Some("x")), Likeness::Same);
+        assert_eq!(data.likeness(None, Some("y")), Likeness::Other);
+        assert_eq!(data.likeness(None, None), Likeness::Other);
+        let cleared = Edit::new(id(), None, Some("".into())).unwrap();
+        assert_eq!(cleared.likeness(None, None), Likeness::Same);
+        assert_eq!(cleared.likeness(None, Some("x")), Likeness::Other);
+        let body = Edit::new(id(), Some(Arc::new(MsgBody::of_text("x"))), None).unwrap();
+        assert_eq!(body.likeness(None, Some("y")), Likeness::Alike);
+        let both = Edit::new(id(), Some(Arc::new(MsgBody::of_text("x"))), Some("y".into())).unwrap();
+        let held = serde_json::json!([{ "MsgContent": { "Text": "x" }, "MsgType": "TIMTextElem" }]);
+        assert_eq!(both.likeness(Some(&held), Some("y")), Likeness::Same);
+        assert_eq!(both.likeness(Some(&held), Some("z")), Likeness::Other);
+    }
+}
