@@ -135,6 +135,52 @@ async fn a_lost_answer_closes_the_connection_before_or_after_the_edit() {
     }
 }
 
+#[tokio::test]
+async fn a_late_edit_takes_place_after_its_client_is_gone() {
+    let rig = Rig::start("edit.lost-late=100%", 200).await;
+    for i in 0..20 {
+        let error = rig.modify(&format!("{i}_1_1")).await.unwrap_err();
+        assert!(!error.is_timeout() && !error.is_connect(), "{error:?}");
+    }
+    let stats = rig.sandbox.stats();
+    assert_eq!(stats.messages.edits + stats.edits_to_come, 20);
+    // Each of them is sent again, before or after: either way it is edited twice by then.
+    rig.sandbox.set_faults(Faults::none());
+    for i in 0..20 {
+        assert_eq!(rig.code(Call::ModifyC2cMsg, &body_of(&format!("{i}_1_1"))).await, 0);
+    }
+    let all = async {
+        while rig.sandbox.stats().edits_to_come > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), all).await.unwrap();
+    let stats = rig.sandbox.stats();
+    assert_eq!((stats.messages.edits, stats.messages.edited_more_than_once), (40, 20));
+    assert_eq!(stats.modify_c2c_msg.answers, [("0".to_owned(), 20), ("lost-late".to_owned(), 20)].into());
+}
+
+#[tokio::test]
+async fn what_is_unknown_is_neither_edited_nor_read_back() {
+    let rig = Rig::start("unknown=100%,history=older-names+one-sided", 200).await;
+    assert_eq!(rig.code(Call::ModifyC2cMsg, &body_of("1_2_1700000000")).await, 20026);
+    let window = |names: [&str; 2], operator: &str, peer: &str| {
+        let [first, second] = names;
+        json!({ first: operator, second: peer, "MaxCnt": 100, "MinTime": 1_699_999_999, "MaxTime": 1_700_000_001 })
+    };
+    let (newer, older) = (["Operator_Account", "Peer_Account"], ["From_Account", "To_Account"]);
+    assert_eq!(rig.code(Call::AdminGetRoamMsg, &window(newer, "b", "a")).await, 90008);
+    let count = async |operator, peer| {
+        let page = json_of(rig.call(Call::AdminGetRoamMsg, &window(older, operator, peer)).await.unwrap()).await;
+        page["MsgCnt"].as_u64().unwrap()
+    };
+    assert_eq!((count("a", "b").await, count("b", "a").await), (0, 0));
+
+    rig.sandbox.set_faults("history=older-names+one-sided".parse().unwrap());
+    assert_eq!(rig.code(Call::ModifyC2cMsg, &body_of("1_2_1700000000")).await, 0);
+    assert_eq!((count("a", "b").await, count("b", "a").await), (0, 1));
+}
+
 /// Returns once a request to edit has arrived.
 async fn arrival(sandbox: &Sandbox) {
     while sandbox.stats().modify_c2c_msg.requests == 0 {

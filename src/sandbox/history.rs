@@ -10,6 +10,8 @@ const PAGE_BYTES: usize = 13_000;
 /// Which part of which conversation is asked for.
 #[derive(Clone, Debug)]
 pub struct Window {
+    /// Whose history it is.
+    pub operator: String,
     /// The conversation's number; the same for both of its sides.
     pub conversation: u64,
     /// The most messages to give.
@@ -23,11 +25,15 @@ pub struct Window {
 }
 
 impl Messages {
-    /// The page of a conversation that a window asks for: the service's answer, as JSON.
-    pub fn page(&self, window: &Window) -> String {
+    /// The page of a conversation that a window asks for: the service's answer, as JSON. If it is one-sided, it lacks
+    /// the messages that its operator has sent.
+    pub fn page(&self, window: &Window, is_one_sided: bool) -> String {
         let (mut list, mut count, mut complete) = (String::new(), 0, true);
         let mut oldest = None;
-        for slot in self.newest_first(window) {
+        let is_seen = |slot: &u32| {
+            !is_one_sided || self.get(*slot).is_some_and(|message| *message.to_account == *window.operator)
+        };
+        for slot in self.newest_first(window).filter(is_seen) {
             if count == window.max_count || list.len() >= PAGE_BYTES {
                 complete = false;
                 break;
@@ -124,11 +130,18 @@ mod tests {
 
     fn whole() -> Window {
         let conversation = id("a", "b", "").conversation();
-        Window { conversation, max_count: 100, min_time: 0, max_time: u32::MAX, last_msg_key: None }
+        Window {
+            operator: "a".into(),
+            conversation,
+            max_count: 100,
+            min_time: 0,
+            max_time: u32::MAX,
+            last_msg_key: None,
+        }
     }
 
     fn page(messages: &Messages, window: &Window) -> Value {
-        serde_json::from_str(&messages.page(window)).unwrap()
+        serde_json::from_str(&messages.page(window, false)).unwrap()
     }
 
     fn keys(page: &Value) -> Vec<&str> {
@@ -142,7 +155,7 @@ mod tests {
         assert_eq!(keys(&page), ["2_0_20", "1_0_10"]);
         assert_eq!((&page["Complete"], &page["MsgCnt"], &page["ErrorCode"]), (&1.into(), &2.into(), &0.into()));
         let back = Window { conversation: id("b", "a", "").conversation(), ..whole() };
-        assert_eq!(keys(&serde_json::from_str(&messages.page(&back)).unwrap()), ["2_0_20", "1_0_10"]);
+        assert_eq!(keys(&serde_json::from_str(&messages.page(&back, false)).unwrap()), ["2_0_20", "1_0_10"]);
     }
 
     #[test]
@@ -151,7 +164,7 @@ mod tests {
         let without = page(&messages, &whole());
         assert!(without["MsgList"][0].get("CloudCustomData").is_none());
         messages.edit(0, Some(r#"[{"x":1.50}]"#), Some("data"));
-        let page = messages.page(&whole());
+        let page = messages.page(&whole(), false);
         let expected = concat!(
             r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"Complete":1,"MsgCnt":1,"LastMsgTime":10,"#,
             r#""LastMsgKey":"4294967295_7_10","MsgList":[{"From_Account":"a","To_Account":"b","MsgSeq":4294967295,"#,
@@ -194,6 +207,19 @@ mod tests {
         for max_count in [1, 2, 7, 29, 30, 31] {
             assert_eq!(follow(&messages, max_count), expected, "{max_count} a page");
         }
+    }
+
+    #[test]
+    fn a_one_sided_history_follows_its_pages_as_well() {
+        let messages = messages(&[id("a", "b", "1_0_10"), id("b", "a", "2_0_20"), id("b", "a", "3_0_20")]);
+        let side = |operator: &str, max_count| {
+            let window = Window { operator: operator.into(), max_count, ..whole() };
+            serde_json::from_str::<Value>(&messages.page(&window, true)).unwrap()
+        };
+        assert_eq!(keys(&side("b", 9)), ["1_0_10"]);
+        assert_eq!(keys(&side("a", 9)), ["3_0_20", "2_0_20"]);
+        assert_eq!((keys(&side("a", 1)), &side("a", 1)["Complete"]), (vec!["3_0_20"], &0.into()));
+        assert_eq!(side("a", 2)["Complete"], 1);
     }
 
     #[test]

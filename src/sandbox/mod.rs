@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use self::access::Access;
 pub use self::faults::Faults;
@@ -92,7 +91,6 @@ pub struct Sandbox {
     identifier: String,
     is_well_known: bool,
     shared: Arc<Shared>,
-    stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
@@ -109,9 +107,8 @@ impl Sandbox {
         let is_well_known = key.expose_secret() == SECRET_KEY;
         let access = Access::new(sdkappid, identifier.clone(), key);
         let shared = Arc::new(Shared::new(access, State::new(rate, faults, seed)));
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(server::serve(listener, Arc::clone(&shared), stop.clone()));
-        Ok(Sandbox { address, sdkappid, identifier, is_well_known, shared, stop, task })
+        let task = tokio::spawn(server::serve(listener, Arc::clone(&shared)));
+        Ok(Sandbox { address, sdkappid, identifier, is_well_known, shared, task })
     }
 
     /// Where it listens, with the port it got.
@@ -168,7 +165,7 @@ impl Sandbox {
 
     /// Stops listening and closes every connection; when this returns, no request takes effect any more.
     pub async fn stop(mut self) {
-        self.stop.cancel();
+        self.shared.stop();
         if let Err(error) = (&mut self.task).await {
             tracing::warn!(?error, "the sandbox did not end as it should");
         }
@@ -177,6 +174,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
+        self.shared.stop();
         self.task.abort();
     }
 }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
 
+use super::faults::Names;
 use super::history::Window;
 use crate::edit::{CONTENT_BYTES_MAX, IdDigest, MessageId};
 
@@ -11,7 +12,7 @@ use crate::edit::{CONTENT_BYTES_MAX, IdDigest, MessageId};
 const PAGE_MESSAGES_MAX: usize = 1_000;
 
 /// An edit that is asked for.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Modify {
     /// The message.
     pub id: MessageId,
@@ -97,21 +98,29 @@ impl Modify {
 }
 
 impl Window {
-    /// Reads the body of an `admin_getroammsg`, with the newer or the older names of the accounts.
+    /// Reads the body of an `admin_getroammsg`, with those names of the accounts that are taken; the newer ones first.
     ///
     /// # Errors
     /// The `ErrorCode` that the service would answer with.
-    pub fn parse(body: &[u8]) -> Result<Window, i64> {
+    pub fn parse(body: &[u8], names: Names) -> Result<Window, i64> {
         let members: Members<'_> = members(body)?;
+        let (operator, peer) = match names {
+            Names::Both => {
+                (members.operator_account.or(members.from_account), members.peer_account.or(members.to_account))
+            }
+            Names::Older => (members.from_account, members.to_account),
+            Names::Newer => (members.operator_account, members.peer_account),
+        };
         let conversation = MessageId {
-            from_account: account(members.operator_account.or(members.from_account)).ok_or(90008)?,
-            to_account: account(members.peer_account.or(members.to_account)).ok_or(90003)?,
+            from_account: account(operator).ok_or(90008)?,
+            to_account: account(peer).ok_or(90003)?,
             msg_key: String::new(),
         };
         let number = |member: Option<&RawValue>| serde_json::from_str::<u32>(member?.get()).ok();
         let max_count = number(members.max_count).filter(|count| *count > 0).ok_or(90010)?;
         Ok(Window {
             conversation: conversation.conversation(),
+            operator: conversation.from_account,
             max_count: usize::try_from(max_count).unwrap_or(PAGE_MESSAGES_MAX).min(PAGE_MESSAGES_MAX),
             min_time: number(members.min_time).ok_or(90010)?,
             max_time: number(members.max_time).ok_or(90010)?,
@@ -231,24 +240,28 @@ mod tests {
 
     #[test]
     fn a_window_is_read_with_newer_and_older_names() {
-        let window = |names: [&str; 2], rest: &str| {
+        let window = |taken: Names, names: [&str; 2], rest: &str| {
             let [operator, peer] = names;
-            Window::parse(format!(r#"{{"{operator}":"b","{peer}":"a"{rest}}}"#).as_bytes())
+            Window::parse(format!(r#"{{"{operator}":"b","{peer}":"a"{rest}}}"#).as_bytes(), taken)
         };
         let (newer, older) = (["Operator_Account", "Peer_Account"], ["From_Account", "To_Account"]);
         let rest = r#","MaxCnt":100,"MinTime":1,"MaxTime":2"#;
         let conversation = MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: String::new() };
-        for names in [newer, older] {
-            let window = window(names, rest).unwrap();
-            assert_eq!(window.conversation, conversation.conversation());
+        for (taken, names) in [(Names::Both, newer), (Names::Both, older), (Names::Newer, newer), (Names::Older, older)]
+        {
+            let window = window(taken, names, rest).unwrap();
+            assert_eq!((window.conversation, window.operator.as_str()), (conversation.conversation(), "b"));
             assert_eq!((window.max_count, window.min_time, window.max_time), (100, 1, 2));
             assert_eq!(window.last_msg_key, None);
         }
-        let next = window(newer, &format!(r#"{rest},"LastMsgKey":"1_2_3""#)).unwrap();
+        assert_eq!(window(Names::Older, newer, rest).unwrap_err(), 90008);
+        assert_eq!(window(Names::Newer, older, rest).unwrap_err(), 90008);
+        assert_eq!(window(Names::Older, ["From_Account", "Peer_Account"], rest).unwrap_err(), 90003);
+        let next = window(Names::Both, newer, &format!(r#"{rest},"LastMsgKey":"1_2_3""#)).unwrap();
         assert_eq!(next.last_msg_key.as_deref(), Some("1_2_3"));
-        assert_eq!(window(newer, "").unwrap_err(), 90010);
-        assert_eq!(window(newer, r#","MaxCnt":0,"MinTime":1,"MaxTime":2"#).unwrap_err(), 90010);
-        assert_eq!(window(["Operator_Account", "X"], rest).unwrap_err(), 90003);
-        assert_eq!(window(["X", "Peer_Account"], rest).unwrap_err(), 90008);
+        assert_eq!(window(Names::Both, newer, "").unwrap_err(), 90010);
+        assert_eq!(window(Names::Both, newer, r#","MaxCnt":0,"MinTime":1,"MaxTime":2"#).unwrap_err(), 90010);
+        assert_eq!(window(Names::Both, ["Operator_Account", "X"], rest).unwrap_err(), 90003);
+        assert_eq!(window(Names::Both, ["X", "Peer_Account"], rest).unwrap_err(), 90008);
     }
 }

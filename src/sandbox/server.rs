@@ -17,12 +17,13 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::access::Access;
 use super::faults::Faults;
 use super::history::Window;
 use super::request::Modify;
-use super::state::{Answer, Reply, State, refusal};
+use super::state::{Answer, Late, Reply, State, refusal};
 use crate::api::endpoint::Call;
 
 /// The longest body that is read. The largest sound request is an eighth of it; the rest is refused as too long.
@@ -40,6 +41,9 @@ pub(super) struct Shared {
     access: Access,
     started: Instant,
     state: Mutex<State>,
+    stop: CancellationToken,
+    /// The edits that take place later.
+    late: TaskTracker,
 }
 
 type Body = Either<Full<Bytes>, Listing>;
@@ -56,7 +60,13 @@ enum Closed {
 impl Shared {
     /// Starts the clock that arrivals are measured by.
     pub(super) fn new(access: Access, state: State) -> Shared {
-        Shared { access, started: Instant::now(), state: Mutex::new(state) }
+        let (stop, late) = (CancellationToken::new(), TaskTracker::new());
+        Shared { access, started: Instant::now(), state: Mutex::new(state), stop, late }
+    }
+
+    /// Tells [`serve`] to come to its end. An edit that is still late does not take place any more.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
     }
 
     /// The state, for as short a time as possible.
@@ -66,7 +76,7 @@ impl Shared {
 }
 
 /// Serves every connection until it is told to stop; when it returns, no request takes effect any more.
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -80,10 +90,12 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: Canc
                 }
             },
             Some(_) = connections.join_next() => {}
-            () = stop.cancelled() => break,
+            () = shared.stop.cancelled() => break,
         }
     }
     connections.shutdown().await;
+    shared.late.close();
+    shared.late.wait().await;
 }
 
 async fn converse(stream: TcpStream, shared: Arc<Shared>) {
@@ -123,22 +135,26 @@ async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Res
     }
 }
 
-async fn answer_call(shared: &Shared, call: Call, request: Request<Incoming>) -> Result<Response<Body>, Closed> {
+async fn answer_call(shared: &Arc<Shared>, call: Call, request: Request<Incoming>) -> Result<Response<Body>, Closed> {
     let (head, body) = request.into_parts();
     let body = read(body).await?;
     let at = shared.started.elapsed();
     let access = shared.access.check(head.uri.query().unwrap_or_default(), SystemTime::now());
     let body = access.and_then(|()| body.ok_or(93000));
-    let Reply { answer, delay } = match call {
+    let Reply { answer, delay, late } = match call {
         Call::ModifyC2cMsg => {
             let asked = body.and_then(|body| Modify::parse(&body));
             shared.lock().modify(at, asked)
         }
         Call::AdminGetRoamMsg => {
-            let asked = body.and_then(|body| Window::parse(&body));
+            let names = shared.lock().faults.history().names;
+            let asked = body.and_then(|body| Window::parse(&body, names));
             shared.lock().read(at, asked)
         }
     };
+    if let Some(late) = late {
+        shared.late.spawn(catch_up(Arc::clone(shared), late));
+    }
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
@@ -148,6 +164,15 @@ async fn answer_call(shared: &Shared, call: Call, request: Request<Incoming>) ->
         Answer::Closed => Err(Closed::OnPurpose),
         // hyper drops this future when the client closes the connection.
         Answer::Silence => std::future::pending().await,
+    }
+}
+
+/// Lets a late edit take place when its time has come, unless the sandbox is stopped before.
+async fn catch_up(shared: Arc<Shared>, late: Late) {
+    tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => {}
+        () = tokio::time::sleep(late.after) => shared.lock().catch_up(&late),
     }
 }
 
@@ -232,4 +257,32 @@ pub(super) async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> 
         ));
     }
     TcpListener::bind(address).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edit::MessageId;
+
+    /// How many edits took place when the sandbox was stopped so long after one that is late had arrived.
+    async fn check(stopped_after: Duration, edits: u64) {
+        let state = State::new(200, "lost-late=100%".parse().unwrap(), 1);
+        let shared = Arc::new(Shared::new(Access::new(1, "a".into(), "key".into()), state));
+        let id = MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: "1_2_3".into() };
+        let edit = Modify { digest: id.digest(), id, msg_body: None, cloud_custom_data: Some("x".into()) };
+        let late = shared.lock().modify(Duration::ZERO, Ok(edit)).late.unwrap();
+        shared.late.spawn(catch_up(Arc::clone(&shared), late));
+        tokio::time::sleep(stopped_after).await;
+        shared.stop();
+        shared.late.close();
+        shared.late.wait().await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(shared.lock().stats().messages.edits, edits, "{stopped_after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_edit_does_not_take_place_once_it_is_stopped() {
+        check(Duration::ZERO, 0).await;
+        check(Duration::from_secs(4), 1).await;
+    }
 }

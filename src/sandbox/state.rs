@@ -13,6 +13,7 @@ use super::history::Window;
 use super::model::{Counts, Messages};
 use super::request::Modify;
 use super::traffic::{Answered, ApiStats, Traffic};
+use crate::api::endpoint::Call;
 use crate::api::error_code;
 
 const DONE: &str = r#"{"ActionStatus":"OK","ErrorInfo":"succeed","ErrorCode":0}"#;
@@ -37,6 +38,17 @@ pub struct Reply {
     pub answer: Answer,
     /// How long after the request took effect.
     pub delay: Duration,
+    /// The edit that takes place later, whatever the client was told.
+    pub late: Option<Late>,
+}
+
+/// An edit that takes place some time after its request: [`State::catch_up`] when that time has passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Late {
+    /// How long after its request.
+    pub after: Duration,
+    slot: u32,
+    edit: Modify,
 }
 
 /// The numbers of a sandbox so far.
@@ -49,6 +61,8 @@ pub struct Stats {
     /// The messages, and how often they were edited.
     #[serde(flatten)]
     pub messages: Counts,
+    /// Edits that take place later, and have not yet.
+    pub edits_to_come: u64,
     /// How the sandbox misbehaves at the moment.
     pub faults: String,
 }
@@ -64,6 +78,7 @@ pub struct State {
     rng: fastrand::Rng,
     modify: Traffic,
     read: Traffic,
+    edits_to_come: u64,
 }
 
 impl State {
@@ -76,6 +91,7 @@ impl State {
             rng: fastrand::Rng::with_seed(seed),
             modify: Traffic::new(rate),
             read: Traffic::new(rate),
+            edits_to_come: 0,
         }
     }
 
@@ -92,18 +108,33 @@ impl State {
             Ok(done) => done,
             Err(code) => return self.reply_to_modify(None, refusal(code)),
         };
-        let fault = self.faults.draw(&mut self.rng);
+        let fault = self.faults.draw(Call::ModifyC2cMsg, &mut self.rng);
         if fault.is_none_or(Fault::takes_effect) {
             self.messages.edit(slot, edit.msg_body.as_deref(), edit.cloud_custom_data.as_deref());
         }
-        self.reply_to_modify(fault, (0, Bytes::from_static(DONE.as_bytes())))
+        let mut reply = self.reply_to_modify(fault, (0, Bytes::from_static(DONE.as_bytes())));
+        if fault == Some(Fault::LostLate) {
+            self.edits_to_come += 1;
+            reply.late = Some(Late { after: Faults::draw_late(&mut self.rng), slot, edit });
+        }
+        reply
+    }
+
+    /// Lets an edit that was late take place.
+    pub fn catch_up(&mut self, late: &Late) {
+        let Late { slot, edit, .. } = late;
+        self.messages.edit(*slot, edit.msg_body.as_deref(), edit.cloud_custom_data.as_deref());
+        self.edits_to_come -= 1;
     }
 
     /// A request to read back, as [`State::modify`].
     pub fn read(&mut self, at: Duration, request: Result<Window, i64>) -> Reply {
         let (fault, answer) = if self.read.arrive(at) {
             match request {
-                Ok(window) => (self.faults.draw(&mut self.rng), (0, self.messages.page(&window).into())),
+                Ok(window) => {
+                    let page = self.messages.page(&window, self.faults.history().is_one_sided);
+                    (self.faults.draw(Call::AdminGetRoamMsg, &mut self.rng), (0, page.into()))
+                }
                 Err(code) => (None, refusal(code)),
             }
         } else {
@@ -118,6 +149,7 @@ impl State {
             modify_c2c_msg: self.modify.stats(),
             admin_getroammsg: self.read.stats(),
             messages: self.messages.counts(),
+            edits_to_come: self.edits_to_come,
             faults: self.faults.to_string(),
         }
     }
@@ -151,12 +183,17 @@ fn reply(
         None => (Answered::Code(code), Answer::Json(json)),
         Some(Fault::Code(code)) => (Answered::Code(code), Answer::Json(refusal(code).1)),
         Some(fault @ (Fault::LostBefore | Fault::LostAfter)) => (Answered::Fault(fault), Answer::Closed),
+        // At once: its client must be gone before the edit takes place.
+        Some(fault @ Fault::LostLate) => {
+            traffic.answered(Answered::Fault(fault));
+            return Reply { answer: Answer::Closed, delay: Duration::ZERO, late: None };
+        }
         Some(fault @ (Fault::SilentBefore | Fault::SilentAfter)) => (Answered::Fault(fault), Answer::Silence),
         Some(fault @ Fault::Http(status)) => (Answered::Fault(fault), Answer::Html(status)),
         Some(fault @ Fault::Garbage) => (Answered::Fault(fault), Answer::Html(200)),
     };
     traffic.answered(answered);
-    Reply { answer, delay: faults.draw_latency(rng) }
+    Reply { answer, delay: faults.draw_latency(rng), late: None }
 }
 
 /// A code, and the service's JSON that says so.
@@ -189,6 +226,21 @@ mod tests {
         serde_json::from_slice::<serde_json::Value>(json).unwrap()["ErrorCode"].as_i64().unwrap()
     }
 
+    fn window() -> Window {
+        let conversation = id("").conversation();
+        Window { operator: "a".into(), conversation, max_count: 9, min_time: 0, max_time: 9, last_msg_key: None }
+    }
+
+    /// What this account finds when it reads back.
+    fn keys(state: &mut State, operator: &str) -> Vec<String> {
+        let window = Window { operator: operator.into(), ..window() };
+        let Answer::Json(page) = state.read(Duration::ZERO, Ok(window)).answer else { panic!() };
+        let page: serde_json::Value = serde_json::from_slice(&page).unwrap();
+        let list = page["MsgList"].as_array().unwrap();
+        assert_eq!(page["MsgCnt"], list.len());
+        list.iter().map(|message| message["MsgKey"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// What the client gets under a fault that always happens, and how many edits took place.
     fn check(fault: &str, answer: &Answer, edits: u64) {
         let mut state = state(&format!("{fault}=100%"));
@@ -204,10 +256,25 @@ mod tests {
         check("20004", &Answer::Json(refusal(20004).1), 0);
         check("lost-before", &Answer::Closed, 0);
         check("lost-after", &Answer::Closed, 1);
+        check("lost-late", &Answer::Closed, 0);
         check("silent-before", &Answer::Silence, 0);
         check("silent-after", &Answer::Silence, 1);
         check("http-502", &Answer::Html(502), 0);
         check("garbage", &Answer::Html(200), 1);
+    }
+
+    #[test]
+    fn a_late_edit_takes_place_when_its_time_has_come_and_counts_like_any_other() {
+        let mut state = state("edit.lost-late=100%,latency=1s");
+        let reply = state.modify(Duration::ZERO, Ok(edit("1_2_3")));
+        assert_eq!((&reply.answer, reply.delay), (&Answer::Closed, Duration::ZERO));
+        assert_eq!((state.stats().messages.edits, state.stats().edits_to_come), (0, 1));
+        // Sent again meanwhile, and both take place.
+        state.faults = Faults::none();
+        assert_eq!(code_of(&state.modify(Duration::ZERO, Ok(edit("1_2_3")))), 0);
+        state.catch_up(&reply.late.unwrap());
+        let seen = state.stats();
+        assert_eq!((seen.messages.edits, seen.messages.edited_more_than_once, seen.edits_to_come), (2, 1, 0));
     }
 
     #[test]
@@ -232,8 +299,7 @@ mod tests {
         let codes: Vec<i64> =
             ["1_1_1", "2_2_2", "3_3_3"].map(|key| code_of(&state.modify(Duration::ZERO, Ok(edit(key))))).into();
         assert_eq!(codes, [0, 0, 60007]);
-        let window = Window { conversation: 0, max_count: 1, min_time: 0, max_time: 9, last_msg_key: None };
-        assert_eq!(code_of(&state.read(Duration::ZERO, Ok(window))), 0);
+        assert_eq!(code_of(&state.read(Duration::ZERO, Ok(window()))), 0);
         let seen = state.stats();
         assert_eq!((seen.messages.edits, seen.messages.messages_known), (2, 2));
         assert_eq!((seen.modify_c2c_msg.over_cap, seen.admin_getroammsg.over_cap), (1, 0));
@@ -249,18 +315,29 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(code_of(&state.modify(Duration::ZERO, Ok(edit("2_2_2")))), 20026);
         }
-        let conversation = id("").conversation();
-        let window = Window { conversation, max_count: 9, min_time: 0, max_time: 9, last_msg_key: None };
-        let Answer::Json(page) = state.read(Duration::ZERO, Ok(window)).answer else { panic!() };
-        let page: serde_json::Value = serde_json::from_slice(&page).unwrap();
-        assert_eq!((&page["MsgCnt"], &page["MsgList"][0]["MsgKey"]), (&1.into(), &"1_1_1".into()));
+        assert_eq!(keys(&mut state, "a"), ["1_1_1"]);
     }
 
     #[test]
     fn faults_meet_reading_back_as_well() {
         let mut state = state("http-429=100%,latency=5ms");
-        let window = Window { conversation: 0, max_count: 1, min_time: 0, max_time: 9, last_msg_key: None };
-        let reply = state.read(Duration::ZERO, Ok(window));
-        assert_eq!(reply, Reply { answer: Answer::Html(429), delay: Duration::from_millis(5) });
+        let reply = state.read(Duration::ZERO, Ok(window()));
+        assert_eq!(reply, Reply { answer: Answer::Html(429), delay: Duration::from_millis(5), late: None });
+        state.faults = "edit.http-429=100%".parse().unwrap();
+        assert_eq!(code_of(&state.read(Duration::ZERO, Ok(window()))), 0);
+        for lost in ["lost-late=100%", "read.lost-before=100%"] {
+            state.faults = lost.parse().unwrap();
+            assert_eq!(state.read(Duration::ZERO, Ok(window())).answer, Answer::Closed);
+        }
+        assert_eq!(state.stats().edits_to_come, 0);
+    }
+
+    #[test]
+    fn a_one_sided_history_is_seen_by_who_received_the_messages() {
+        let mut state = state("none");
+        assert_eq!(code_of(&state.modify(Duration::ZERO, Ok(edit("1_1_1")))), 0);
+        assert_eq!((keys(&mut state, "a"), keys(&mut state, "b")), (vec!["1_1_1".into()], vec!["1_1_1".into()]));
+        state.faults = "history=one-sided".parse().unwrap();
+        assert_eq!((keys(&mut state, "a"), keys(&mut state, "b")), (vec![], vec!["1_1_1".to_owned()]));
     }
 }

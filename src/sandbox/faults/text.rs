@@ -1,0 +1,211 @@
+//! [`Faults`] from text and as text.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::{Fault, Faults, History, Names, Share, WHOLE};
+use crate::api::endpoint::Call;
+
+/// The longest latency: beyond it a client has long given up, and `silent-before` says so better.
+const LATENCY_MAX: Duration = Duration::from_mins(1);
+
+/// What stands before the name of a fault that only one call meets, and a dot between them.
+const CALLS: [(&str, Call); 2] = [("edit", Call::ModifyC2cMsg), ("read", Call::AdminGetRoamMsg)];
+
+/// A text that says no [`Faults`]: which part, and what is allowed there.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FaultsError {
+    /// No such name, or nothing after it.
+    #[error(
+        "{part:?}: not understood; allowed are none, or, with commas between them: CODE=2%, lost-before, lost-after, \
+         lost-late, silent-before, silent-after, http-400 to http-599 or garbage (each =SHARE%, and with edit. or read. \
+         before it for that call alone), unknown=2%, latency=40ms or latency=20ms..80ms, and history=older-names, \
+         history=newer-names or history=one-sided"
+    )]
+    Part {
+        /// The part as it was given.
+        part: String,
+    },
+    /// A share that is none.
+    #[error("{part:?}: the share must be a percentage from 0% to 100% with at most four decimals, such as 0.5%")]
+    Share {
+        /// The part as it was given.
+        part: String,
+    },
+    /// A latency that is none.
+    #[error("{part:?}: the latency must be a time such as 40ms, or a range such as 20ms..80ms, of 60s at most")]
+    Latency {
+        /// The part as it was given.
+        part: String,
+    },
+    /// A history that is none.
+    #[error(
+        "{part:?}: the history must be older-names or newer-names, one-sided, or one of each with + between them, \
+         such as history=older-names+one-sided"
+    )]
+    History {
+        /// The part as it was given.
+        part: String,
+    },
+    /// The same name twice for one call.
+    #[error("{part:?}: it is there twice; give each name once")]
+    Twice {
+        /// The second of them as it was given.
+        part: String,
+    },
+    /// Shares of the requests that cannot all be.
+    #[error("the shares of the requests to {call} add up to {sum}%; they can make 100% at most")]
+    TooMuch {
+        /// The call: `edit` or `read`.
+        call: &'static str,
+        /// What they add up to.
+        sum: String,
+    },
+}
+
+impl FromStr for Faults {
+    type Err = FaultsError;
+
+    fn from_str(text: &str) -> Result<Faults, FaultsError> {
+        let mut faults = Faults::none();
+        let text = text.trim();
+        if text.is_empty() || text == "none" {
+            return Ok(faults);
+        }
+        let (mut unknown, mut history) = (None, None);
+        for part in text.split(',').map(str::trim) {
+            let owned = || part.to_owned();
+            let (name, value) = part.split_once('=').ok_or_else(|| FaultsError::Part { part: owned() })?;
+            let is_twice = match name {
+                "latency" => {
+                    let latency = parse_latency(value).ok_or_else(|| FaultsError::Latency { part: owned() })?;
+                    faults.latency.replace(latency).is_some()
+                }
+                "unknown" => {
+                    let share = parse_share(value).ok_or_else(|| FaultsError::Share { part: owned() })?;
+                    unknown.replace(share).is_some()
+                }
+                "history" => {
+                    let behaviour = parse_history(value).ok_or_else(|| FaultsError::History { part: owned() })?;
+                    history.replace(behaviour).is_some()
+                }
+                name => {
+                    let (fault, call) = parse_name(name).ok_or_else(|| FaultsError::Part { part: owned() })?;
+                    let millionths = parse_share(value).ok_or_else(|| FaultsError::Share { part: owned() })?;
+                    let share = Share { fault, call, millionths };
+                    let is_twice = faults.shares.iter().any(|other| other.fault == fault && other.meets(share));
+                    faults.shares.push(share);
+                    is_twice
+                }
+            };
+            if is_twice {
+                return Err(FaultsError::Twice { part: owned() });
+            }
+        }
+        faults.unknown = unknown.unwrap_or(0);
+        faults.history = history.unwrap_or_default();
+        for (name, call) in CALLS {
+            let shares = faults.shares.iter().filter(|share| share.is_met_by(call));
+            let sum = shares.fold(0_u32, |sum, share| sum.saturating_add(share.millionths));
+            if sum > WHOLE {
+                return Err(FaultsError::TooMuch { call: name, sum: percent(sum) });
+            }
+        }
+        Ok(faults)
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts: Vec<String> = self.shares.iter().map(Share::to_string).collect();
+        if let Some(range) = &self.latency {
+            parts.push(if range.start() == range.end() {
+                format!("latency={:?}", range.start())
+            } else {
+                format!("latency={:?}..{:?}", range.start(), range.end())
+            });
+        }
+        if self.unknown > 0 {
+            parts.push(format!("unknown={}%", percent(self.unknown)));
+        }
+        let words = history_words(self.history);
+        if !words.is_empty() {
+            parts.push(format!("history={}", words.join("+")));
+        }
+        f.write_str(if parts.is_empty() { "none" } else { "" })?;
+        f.write_str(&parts.join(","))
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((name, _)) = CALLS.iter().find(|(_, call)| Some(*call) == self.call) {
+            write!(f, "{name}.")?;
+        }
+        write!(f, "{}={}%", self.fault, percent(self.millionths))
+    }
+}
+
+/// A fault's name, and the call that it is for: `edit.lost-after`.
+fn parse_name(name: &str) -> Option<(Fault, Option<Call>)> {
+    let only = CALLS.iter().find_map(|(call_name, call)| {
+        let rest = name.strip_prefix(call_name)?.strip_prefix('.')?;
+        Some((rest, *call))
+    });
+    match only {
+        Some((rest, call)) => Some((Fault::parse(rest)?, Some(call))),
+        None => Some((Fault::parse(name)?, None)),
+    }
+}
+
+fn parse_history(text: &str) -> Option<History> {
+    let mut history = History::default();
+    for word in text.split('+').map(str::trim) {
+        match (word, history) {
+            ("older-names", History { names: Names::Both, .. }) => history.names = Names::Older,
+            ("newer-names", History { names: Names::Both, .. }) => history.names = Names::Newer,
+            ("one-sided", History { is_one_sided: false, .. }) => history.is_one_sided = true,
+            _ => return None,
+        }
+    }
+    Some(history)
+}
+
+fn history_words(history: History) -> Vec<&'static str> {
+    let names = match history.names {
+        Names::Both => None,
+        Names::Older => Some("older-names"),
+        Names::Newer => Some("newer-names"),
+    };
+    names.into_iter().chain(history.is_one_sided.then_some("one-sided")).collect()
+}
+
+/// Millionths as a percentage, without the sign: 5000 is `0.5`.
+fn percent(share: u32) -> String {
+    let text = format!("{}.{:04}", share / 10_000, share % 10_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// `0.5%` as millionths. Read digit by digit, so that what was written is what is meant.
+fn parse_share(text: &str) -> Option<u32> {
+    let number = text.strip_suffix('%')?;
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(decimals) || decimals.len() > 4 {
+        return None;
+    }
+    let share = whole.parse::<u32>().ok()?.checked_mul(10_000)? + format!("{decimals:0<4}").parse::<u32>().ok()?;
+    (share <= WHOLE).then_some(share)
+}
+
+fn parse_latency(text: &str) -> Option<RangeInclusive<Duration>> {
+    let time = |text: &str| -> Option<Duration> {
+        let time = Duration::try_from(text.trim().parse::<jiff::SignedDuration>().ok()?).ok()?;
+        (time <= LATENCY_MAX).then_some(time)
+    };
+    let (first, last) = text.split_once("..").unwrap_or((text, text));
+    let (first, last) = (time(first)?, time(last)?);
+    (first <= last).then_some(first..=last)
+}
