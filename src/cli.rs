@@ -106,7 +106,7 @@ pub struct JobArgs {
     /// Edits in this run at most
     #[arg(long, value_name = "N", help_heading = "Retry")]
     pub max_rows: Option<NonZeroU64>,
-    /// What becomes of an edit whose answer was lost (hold)
+    /// What becomes of an edit whose answer was lost (verify)
     #[arg(long, value_enum, value_name = "HOW", help_heading = "Retry")]
     pub in_doubt: Option<InDoubt>,
     /// Take up the ledger's failed edits again
@@ -155,6 +155,12 @@ pub struct SandboxArgs {
     /// Requests a second for each call, beyond which it answers 60007
     #[arg(long, value_name = "N", default_value = "200")]
     pub rate: NonZeroU32,
+    /// A list whose messages it has from the start; others it has once somebody asks to edit them
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// The list's job file
+    #[arg(long, value_name = "FILE", requires = "input")]
+    pub job: Option<PathBuf>,
     /// How it misbehaves, such as 20004=2%,lost-after=1%,latency=20ms..80ms
     #[arg(long, value_name = "FAULTS")]
     pub faults: Option<Faults>,

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::api::credentials::{Credentials, CredentialsError};
 use crate::api::endpoint::{Endpoint, EndpointError, Region};
 use crate::cli::{self, JobArgs};
-use crate::input::{ContentSpec, InputSpec, Mapping, MappingError};
+use crate::input::{ContentSpec, Format, InputSpec, Mapping, MappingError};
 use crate::ledger::JobIdentity;
 use crate::run::{FailureLimit, FailureLimitError, InDoubt, Policy};
 use crate::sandbox::{self, Faults};
@@ -214,8 +214,7 @@ impl Job {
         if args.input_format.is_some() {
             file.input.format = args.input_format;
         }
-        let mapping = Mapping::new(&file.input, &file.content)
-            .map_err(|source| JobError::Mapping { path: args.job.clone(), source })?;
+        let mapping = mapping(args.job.as_deref(), &file)?;
         let max_rate = args.max_rate.or(file.pace.max_rate).unwrap_or(RATE);
         let rate = args.rate.or(file.pace.rate).unwrap_or_else(|| RATE.min(max_rate));
         if rate > max_rate {
@@ -223,7 +222,7 @@ impl Job {
         }
         let enough = (rate.get() as usize * ANSWER_SECONDS).clamp(8, IN_FLIGHT_MAX);
         let policy = Policy {
-            in_doubt: args.in_doubt.or(file.retry.in_doubt).unwrap_or(InDoubt::Hold),
+            in_doubt: args.in_doubt.or(file.retry.in_doubt).unwrap_or(InDoubt::Verify),
             retry_failed: args.retry_failed,
             rows_max: args.max_rows.map(std::num::NonZeroU64::get),
         };
@@ -254,6 +253,20 @@ impl Job {
             confirm_always: file.confirm == Some(Confirm::Always),
         })
     }
+}
+
+/// How a list is read: the part of a job that says nothing of a service.
+///
+/// # Errors
+/// The job file cannot be read, or is wrong.
+pub fn reading(job: Option<&Path>) -> Result<(Option<Format>, Mapping), JobError> {
+    let file = job.map(read).transpose()?.unwrap_or_default();
+    Ok((file.input.format, mapping(job, &file)?))
+}
+
+fn mapping(path: Option<&Path>, file: &JobFile) -> Result<Mapping, JobError> {
+    Mapping::new(&file.input, &file.content)
+        .map_err(|source| JobError::Mapping { path: path.map(Path::to_owned), source })
 }
 
 fn read(path: &Path) -> Result<JobFile, JobError> {
@@ -356,12 +369,7 @@ fn credentials(sdkappid: u64, identifier: &str, environment: &impl Environment) 
         ["TIM_SECRET_KEY"] => Ok(Credentials::with_key(sdkappid, identifier, secret(environment, "TIM_SECRET_KEY")?)),
         ["TIM_SECRET_KEY_FILE"] => {
             let path = PathBuf::from(environment.get("TIM_SECRET_KEY_FILE").unwrap_or_default());
-            let failed = |what: String| value(&format!("TIM_SECRET_KEY_FILE {}", path.display()), what);
-            let key = std::fs::read_to_string(&path).map_err(|error| failed(format!("cannot be read: {error}")))?;
-            if key.trim().is_empty() {
-                return Err(failed("is empty; it must hold the app's secret key".to_owned()));
-            }
-            Ok(Credentials::with_key(sdkappid, identifier, SecretString::from(key.trim())))
+            Ok(Credentials::with_key_file(sdkappid, identifier, &path)?)
         }
         ["TIM_USERSIG"] => Ok(Credentials::with_usersig(sdkappid, identifier, secret(environment, "TIM_USERSIG")?)?),
         [] => Err(JobError::Missing {

@@ -72,7 +72,7 @@ pub fn judge(outcome: &Outcome) -> Verdict {
             match error_code::lookup(code).map(|entry| entry.class) {
                 Some(Class::Passing) => Verdict::Retry { code: known, note },
                 Some(Class::SlowDown) => Verdict::SlowDown { code: known, note, retry_after },
-                Some(Class::Signature) if signed_anew => Verdict::SignAnew { code },
+                Some(Class::Signature | Class::StopAccess) if signed_anew => Verdict::SignAnew { code },
                 Some(Class::Signature | Class::StopAccess | Class::StopConfiguration) => {
                     Verdict::Stop { code: known, note }
                 }
@@ -91,7 +91,7 @@ pub fn judge(outcome: &Outcome) -> Verdict {
                 _ => Verdict::InDoubt { note: Note::Http(status) },
             }
         }
-        Outcome::NotSent { .. } => Verdict::NotSent,
+        Outcome::NotSent { .. } | Outcome::NoSignature => Verdict::NotSent,
         Outcome::NoAnswer(note) => Verdict::InDoubt { note },
     }
 }

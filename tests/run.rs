@@ -8,12 +8,13 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use runner::api::history::{Page, Question};
 use runner::api::{Outcome, Service};
 use runner::edit::IdDigest;
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
 use runner::ledger::{Change, Intent, Known, Ledger, LedgerError, Note, Records, State, Store};
-use runner::pace::{Pace, Permit, WINDOW};
-use runner::run::{Ended, FailureLimit, InDoubt, Limits, Line, Policy, StopReason, Tally, plan, run};
+use runner::pace::Permit;
+use runner::run::{Ended, FailureLimit, InDoubt, Limits, Line, Policy, StopReason, Tally, Terms, plan, run};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -158,6 +159,12 @@ impl Service for Scripted {
         self.in_flight.lock().unwrap().0 -= 1;
         reply.outcome
     }
+
+    /// Nobody here is allowed to look.
+    async fn history(&self, _: &Question, permit: Permit) -> Result<Page, Outcome> {
+        permit.spend();
+        Err(refused(60010))
+    }
 }
 
 struct Session {
@@ -166,7 +173,7 @@ struct Session {
     service: Scripted,
     in_doubt: InDoubt,
     in_flight_max: usize,
-    not_before: Instant,
+    locked_since: Option<Instant>,
     stop: CancellationToken,
 }
 
@@ -178,7 +185,7 @@ impl Session {
             service: Scripted::new(script),
             in_doubt: InDoubt::Hold,
             in_flight_max: 600,
-            not_before: Instant::now(),
+            locked_since: None,
             stop: CancellationToken::new(),
         }
     }
@@ -194,15 +201,9 @@ impl Session {
         let plan = plan(&input, &mapping, Some(&mut self.memory.clone()), &policy).unwrap();
         let todo = plan.todo(&input, &mapping, Some(Box::new(self.memory.clone())), policy).unwrap();
         let (ledger, writer) = Ledger::start(self.memory.clone());
-        let line = Line {
-            ledger,
-            pace: Pace::new(RATE, self.not_before),
-            service: self.service.clone(),
-            attempts_max,
-            in_doubt: self.in_doubt,
-            stop: CancellationToken::new(),
-            seed: 1,
-        };
+        let terms =
+            Terms { rate: RATE, attempts_max, in_doubt: self.in_doubt, locked_since: self.locked_since, seed: 1 };
+        let line = Line::new(ledger, self.service.clone(), terms);
         let limits = Limits { in_flight_max: self.in_flight_max, ahead_max: 20, failures: FailureLimit::Percent(20) };
         let ended = run(line, limits, todo, self.stop.clone(), |_| {}).await;
         writer.await.unwrap();
@@ -265,7 +266,7 @@ async fn a_restart_within_the_same_second_does_not_add_to_it() {
     session.run().await;
     first.await.unwrap();
     // As the program does on a ledger in which something was sent.
-    session.not_before = Instant::now() + WINDOW;
+    session.locked_since = Some(Instant::now());
     session.stop = CancellationToken::new();
     let (tally, ended) = session.run().await;
     assert!(matches!(ended, Ended::Finished), "{ended:?}");

@@ -13,6 +13,7 @@ use super::answer::{self, ANSWER_BYTES_MAX};
 use super::credentials::{Credentials, Signature};
 use super::endpoint::{Call, Endpoint};
 use super::error_code::{self, Class};
+use super::history::{self, PAGE_BYTES_MAX, Page, Question};
 use super::wire::{Outgoing, Wire};
 use super::{Outcome, Service};
 use crate::ledger::{Intent, Note};
@@ -22,12 +23,16 @@ use crate::pace::Permit;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections idle for longer are closed from here, before the service does so under a request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Bytes of which the other side has not told for this long that they arrived are given up by the kernel, also once this
+/// process is gone: an edit can reach the service this long after it went out, and not later.
+pub const UNDERWAY_MAX: Duration = Duration::from_secs(5);
 
 /// The service, over HTTP.
 #[derive(Debug)]
 pub struct HttpService {
     client: Client,
     modify_url: Url,
+    history_url: Url,
     credentials: Arc<Credentials>,
     timeout: Duration,
 }
@@ -78,6 +83,7 @@ impl HttpService {
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(options.concurrency)
+            .tcp_user_timeout(UNDERWAY_MAX.min(options.timeout))
             // HTTP/2 takes a body before there is room to send it, so its permit would be spent too early; and with one
             // connection lost, everything in flight would be in doubt.
             .http1_only()
@@ -93,25 +99,48 @@ impl HttpService {
         if let Some(path) = options.ca_cert {
             builder = builder.tls_certs_merge(read_certificates(path)?);
         }
-        let mut modify_url = options.endpoint.url(Call::ModifyC2cMsg);
-        modify_url
-            .query_pairs_mut()
-            .append_pair("sdkappid", &credentials.sdkappid().to_string())
-            .append_pair("identifier", credentials.identifier())
-            .append_pair("contenttype", "json");
+        let url = |call| {
+            let mut url = options.endpoint.url(call);
+            url.query_pairs_mut()
+                .append_pair("sdkappid", &credentials.sdkappid().to_string())
+                .append_pair("identifier", credentials.identifier())
+                .append_pair("contenttype", "json");
+            url
+        };
+        let (modify_url, history_url) = (url(Call::ModifyC2cMsg), url(Call::AdminGetRoamMsg));
         let client = builder.build().map_err(ClientError::Setup)?;
-        Ok(HttpService { client, modify_url, credentials, timeout: options.timeout })
+        Ok(HttpService { client, modify_url, history_url, credentials, timeout: options.timeout })
+    }
+
+    /// Signs a request, sends it and reads its answer.
+    async fn call<T>(&self, call: &ApiCall<'_, T>, body: Vec<u8>, permit: Permit) -> Result<T, Outcome> {
+        let Some(signature) = self.credentials.signature(SystemTime::now()) else { return Err(Outcome::NoSignature) };
+        let mut answer = self.exchange(call, signed(call.url, &signature), body, permit).await;
+        match &mut answer {
+            Ok(_) => self.credentials.accepted(&signature),
+            Err(Outcome::Refused { code, signed_anew, .. }) => {
+                let now = SystemTime::now();
+                *signed_anew = match error_code::lookup(*code).map(|entry| entry.class) {
+                    Some(Class::Signature) => self.credentials.refused(&signature, now),
+                    // Another key than the one in the file may have been given out meanwhile.
+                    Some(Class::StopAccess) => self.credentials.key_has_changed(&signature, now),
+                    Some(_) | None => false,
+                };
+            }
+            Err(_) => {}
+        }
+        answer
     }
 
     /// Sends one request. Whatever goes wrong, it is known whether its body went out.
-    async fn call(&self, url: Url, body: Vec<u8>, permit: Permit) -> Outcome {
+    async fn exchange<T>(&self, call: &ApiCall<'_, T>, url: Url, body: Vec<u8>, permit: Permit) -> Result<T, Outcome> {
         let wire = Wire::default();
         let _recall = wire.recall();
         let body = reqwest::Body::wrap(Outgoing::new(Bytes::from(body), permit, wire.clone()));
         let exchange = async {
             let request = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
             let response = request.send().await?;
-            read(response).await
+            read(response, call).await
         };
         // A connection has its own time to open; the answer's begins when the request goes out.
         let too_late = async {
@@ -122,36 +151,44 @@ impl HttpService {
         };
         tokio::select! {
             answer = exchange => match answer {
-                Ok(outcome) => outcome,
-                Err(error) if wire.call_off() => Outcome::NotSent { reason: reason(error) },
-                Err(_) => Outcome::NoAnswer(Note::ConnectionLost),
+                Ok(answer) => answer,
+                Err(error) if wire.call_off() => Err(Outcome::NotSent { reason: reason(error) }),
+                Err(_) => Err(Outcome::NoAnswer(Note::ConnectionLost)),
             },
-            () = too_late => {
-                if wire.call_off() {
-                    Outcome::NotSent { reason: "no connection in time".to_owned() }
-                } else {
-                    Outcome::NoAnswer(Note::TimedOut)
-                }
-            }
+            () = too_late => Err(if wire.call_off() {
+                Outcome::NotSent { reason: "no connection in time".to_owned() }
+            } else {
+                Outcome::NoAnswer(Note::TimedOut)
+            }),
         }
     }
 }
 
+/// One of the service's calls, and how its answers are read.
+struct ApiCall<'a, T> {
+    url: &'a Url,
+    /// The longest answer that is read.
+    bytes_max: usize,
+    read: Reader<T>,
+}
+
+/// Reads status, `Retry-After` and body of an answer.
+type Reader<T> = fn(u16, Option<Duration>, &[u8]) -> Result<T, Outcome>;
+
 impl Service for HttpService {
     async fn modify(&self, intent: &Intent, permit: Permit) -> Outcome {
-        let signature = self.credentials.signature(SystemTime::now());
-        let url = signed(&self.modify_url, &signature);
-        let mut outcome = self.call(url, intent.edit().request_body(), permit).await;
-        match &mut outcome {
-            Outcome::Refused { code, signed_anew, .. }
-                if error_code::lookup(*code).is_some_and(|entry| entry.class == Class::Signature) =>
-            {
-                *signed_anew = self.credentials.refused(&signature, SystemTime::now());
-            }
-            Outcome::Confirmed => self.credentials.accepted(&signature),
-            Outcome::Refused { .. } | Outcome::Http { .. } | Outcome::NotSent { .. } | Outcome::NoAnswer(_) => {}
-        }
-        outcome
+        let read = |status, retry_after, body: &[u8]| match answer::read(status, retry_after, body) {
+            Outcome::Confirmed => Ok(()),
+            outcome => Err(outcome),
+        };
+        let call = ApiCall { url: &self.modify_url, bytes_max: ANSWER_BYTES_MAX, read };
+        let answer = self.call(&call, intent.edit().request_body(), permit).await;
+        answer.map_or_else(|outcome| outcome, |()| Outcome::Confirmed)
+    }
+
+    async fn history(&self, question: &Question, permit: Permit) -> Result<Page, Outcome> {
+        let call = ApiCall { url: &self.history_url, bytes_max: PAGE_BYTES_MAX, read: history::read };
+        self.call(&call, question.request_body(), permit).await
     }
 }
 
@@ -164,7 +201,7 @@ fn signed(url: &Url, signature: &Signature) -> Url {
     url
 }
 
-async fn read(mut response: Response) -> Result<Outcome, reqwest::Error> {
+async fn read<T>(mut response: Response, call: &ApiCall<'_, T>) -> Result<Result<T, Outcome>, reqwest::Error> {
     let status = response.status().as_u16();
     let retry_after = response
         .headers()
@@ -173,14 +210,14 @@ async fn read(mut response: Response) -> Result<Outcome, reqwest::Error> {
         .and_then(|value| answer::retry_after(value, SystemTime::now()));
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+        if body.len() + chunk.len() > call.bytes_max {
             // Too long to be the service's; what it says does not matter then.
             body.clear();
             break;
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(answer::read(status, retry_after, &body))
+    Ok((call.read)(status, retry_after, &body))
 }
 
 /// The innermost cause, without the URL: that holds the signature.

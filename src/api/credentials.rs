@@ -1,7 +1,8 @@
 //! Who calls the service, and the signature that proves it, made anew before it runs out.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
 
 use super::usersig::{self, Claims, Signer, UserSig, UserSigError};
 use secrecy::{ExposeSecret, SecretString};
@@ -11,16 +12,37 @@ use secrecy::{ExposeSecret, SecretString};
 pub struct Credentials {
     sdkappid: u64,
     identifier: String,
-    /// `None`: only a ready-made signature was given.
-    signer: Option<Signer>,
+    /// The file that the key came from: it is read again whenever something is signed.
+    key_file: Option<PathBuf>,
     current: Mutex<Current>,
 }
 
 #[derive(Debug)]
 struct Current {
+    /// `None`: only a ready-made signature was given.
+    signer: Option<Signer>,
     signature: Arc<Signature>,
     /// Signed anew since the service last took a signature. Once is enough: what is refused twice stays refused.
     anew: bool,
+    clock: Clock,
+}
+
+/// The time to sign with. A wall clock that is set back while we run would make signatures that have run out already, so
+/// it counts only where it is not behind the time that has passed since it was last believed.
+#[derive(Debug)]
+struct Clock {
+    wall: SystemTime,
+    at: Instant,
+}
+
+impl Clock {
+    fn believe(wall: SystemTime) -> Clock {
+        Clock { wall, at: Instant::now() }
+    }
+
+    fn now(&self, wall: SystemTime) -> SystemTime {
+        wall.max(self.wall.checked_add(self.at.elapsed()).unwrap_or(wall))
+    }
 }
 
 /// One signature, and which one it is.
@@ -37,9 +59,23 @@ impl Signature {
     }
 }
 
-/// Why a ready-made UserSig cannot be used.
+/// Why there is nothing to sign with.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
+    /// The file of the key cannot be read.
+    #[error("TIM_SECRET_KEY_FILE {} cannot be read: {source}", path.display())]
+    ReadKey {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file of the key is empty.
+    #[error("TIM_SECRET_KEY_FILE {} is empty; it must hold the app's secret key", path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// It is not one.
     #[error("TIM_USERSIG: {0}; copy it once more, or give TIM_SECRET_KEY instead")]
     UserSig(#[from] UserSigError),
@@ -73,6 +109,15 @@ impl Credentials {
         Credentials::new(sdkappid, identifier, Some(signer), usersig)
     }
 
+    /// The same with the key that a file holds. A key that is changed there meanwhile is taken up.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is empty.
+    pub fn with_key_file(sdkappid: u64, identifier: &str, path: &Path) -> Result<Credentials, CredentialsError> {
+        let credentials = Credentials::with_key(sdkappid, identifier, read_key(path)?);
+        Ok(Credentials { key_file: Some(path.to_owned()), ..credentials })
+    }
+
     /// Uses a ready-made UserSig, for as long as it lasts.
     ///
     /// # Errors
@@ -95,8 +140,10 @@ impl Credentials {
     }
 
     fn new(sdkappid: u64, identifier: &str, signer: Option<Signer>, usersig: UserSig) -> Credentials {
-        let current = Current { signature: Arc::new(Signature { number: 0, usersig }), anew: false };
-        Credentials { sdkappid, identifier: identifier.to_owned(), signer, current: Mutex::new(current) }
+        let signature = Arc::new(Signature { number: 0, usersig });
+        let clock = Clock::believe(SystemTime::now());
+        let current = Mutex::new(Current { signer, signature, anew: false, clock });
+        Credentials { sdkappid, identifier: identifier.to_owned(), key_file: None, current }
     }
 
     /// The app.
@@ -109,52 +156,108 @@ impl Credentials {
         &self.identifier
     }
 
-    /// A signature to send now: where the key is held, one that has at least half of its time left, also when the
-    /// clock was set to before the time at which it was made.
-    pub fn signature(&self, now: SystemTime) -> Arc<Signature> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(signer) = &self.signer
-            && !is_fresh(&current.signature.usersig, now)
-        {
-            current.renew(signer, now);
+    /// A signature to send now: where the key is held, one that has at least half of its time left. `None`: it was
+    /// ready-made and has run out.
+    pub fn signature(&self, wall: SystemTime) -> Option<Arc<Signature>> {
+        let mut current = self.current();
+        let now = current.clock.now(wall);
+        if current.signer.is_none() {
+            let is_over = unix_seconds(now) > current.signature.usersig.expires_at;
+            return (!is_over).then(|| Arc::clone(&current.signature));
         }
-        Arc::clone(&current.signature)
+        if !is_fresh(&current.signature.usersig, now) {
+            self.sign_anew(&mut current, now);
+        }
+        Some(Arc::clone(&current.signature))
     }
 
     /// The service took this signature.
     pub fn accepted(&self, signature: &Signature) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current();
         if current.signature.number == signature.number {
             current.anew = false;
         }
     }
 
     /// The service refused this signature. True: there is a new one, so the request can be sent again.
-    pub fn refused(&self, signature: &Signature, now: SystemTime) -> bool {
-        let Some(signer) = &self.signer else { return false };
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn refused(&self, signature: &Signature, wall: SystemTime) -> bool {
+        let mut current = self.current();
         if current.signature.number != signature.number {
-            return true;
+            return current.signer.is_some();
         }
-        if current.anew {
+        // Whether we or the wall clock were wrong about the time: it is believed from here on.
+        current.clock = Clock::believe(wall);
+        let changed = self.take_up_key(&mut current);
+        if current.signer.is_none() || (current.anew && !changed) {
             return false;
         }
         current.anew = true;
-        current.renew(signer, now);
+        self.sign_anew(&mut current, wall);
         true
+    }
+
+    /// Whether the file holds another key than this signature was made with. True: there is a new signature, so a
+    /// request that was refused for the old one can be sent again.
+    pub fn key_has_changed(&self, signature: &Signature, wall: SystemTime) -> bool {
+        let mut current = self.current();
+        if current.signature.number != signature.number {
+            return self.key_file.is_some();
+        }
+        let changed = self.take_up_key(&mut current);
+        if changed {
+            let now = current.clock.now(wall);
+            self.sign_anew(&mut current, now);
+        }
+        changed
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sign_anew(&self, current: &mut Current, now: SystemTime) {
+        self.take_up_key(current);
+        if let Some(signer) = &current.signer {
+            let number = current.signature.number + 1;
+            current.signature = Arc::new(Signature { number, usersig: signer.sign(now) });
+        }
+    }
+
+    /// True: the file holds another key than before.
+    fn take_up_key(&self, current: &mut Current) -> bool {
+        let Some(path) = &self.key_file else { return false };
+        let key = match read_key(path) {
+            Ok(key) => key,
+            Err(error) => {
+                tracing::warn!("{error}; the key that was read before is used on");
+                return false;
+            }
+        };
+        let changed = current.signer.as_ref().is_none_or(|signer| !signer.has_key(&key));
+        if changed {
+            tracing::info!("the key in {} was changed, and is taken up", path.display());
+            current.signer = Some(Signer::new(self.sdkappid, self.identifier.clone(), key));
+        }
+        changed
     }
 }
 
-impl Current {
-    fn renew(&mut self, signer: &Signer, now: SystemTime) {
-        self.signature = Arc::new(Signature { number: self.signature.number + 1, usersig: signer.sign(now) });
+fn read_key(path: &Path) -> Result<SecretString, CredentialsError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| CredentialsError::ReadKey { path: path.to_owned(), source })?;
+    match text.trim() {
+        "" => Err(CredentialsError::NoKey { path: path.to_owned() }),
+        key => Ok(SecretString::from(key)),
     }
+}
+
+fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn is_fresh(usersig: &UserSig, now: SystemTime) -> bool {
-    let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let half = usersig.expires_at.saturating_sub(usersig.made_at) / 2;
-    (usersig.made_at..=usersig.made_at + half).contains(&now)
+    (usersig.made_at..=usersig.made_at + half).contains(&unix_seconds(now))
 }
 
 fn timestamp(claims: &Claims) -> String {
@@ -174,28 +277,69 @@ mod tests {
         Credentials::with_key(1_400_000_000, "administrator", SecretString::from("key"))
     }
 
+    fn number(credentials: &Credentials, wall: SystemTime) -> u64 {
+        credentials.signature(wall).unwrap().number
+    }
+
     #[test]
-    fn a_signature_is_made_anew_at_half_its_time_and_when_the_clock_was_set_back() {
+    fn a_signature_is_made_anew_at_half_its_time() {
         let credentials = with_key();
         let now = SystemTime::now();
-        let first = credentials.signature(now);
-        assert_eq!(credentials.signature(now + Duration::from_hours(11)).number, first.number);
-        let second = credentials.signature(now + Duration::from_hours(13));
-        assert_ne!(second.number, first.number);
-        assert_ne!(credentials.signature(now).number, second.number);
+        assert_eq!(number(&credentials, now + Duration::from_hours(11)), 0);
+        assert_eq!(number(&credentials, now + Duration::from_hours(13)), 1);
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_changes_nothing_until_the_service_says_that_it_is_right() {
+        let credentials = with_key();
+        let back = SystemTime::now() - Duration::from_hours(24);
+        let first = credentials.signature(back).unwrap();
+        assert_eq!((first.number, credentials.signature(back).unwrap().number), (0, 0));
+        assert!(credentials.refused(&first, back));
+        let second = credentials.signature(back).unwrap();
+        assert_eq!((second.number, second.usersig.made_at), (1, unix_seconds(back)));
+        assert_eq!(number(&credentials, back), 1);
     }
 
     #[test]
     fn a_refused_signature_is_made_anew_once() {
         let credentials = with_key();
         let now = SystemTime::now();
-        let first = credentials.signature(now);
+        let first = credentials.signature(now).unwrap();
         assert!(credentials.refused(&first, now));
         assert!(credentials.refused(&first, now), "another request with the same signature can be sent again too");
-        let second = credentials.signature(now);
+        let second = credentials.signature(now).unwrap();
         assert!(!credentials.refused(&second, now), "the new one was refused too");
         credentials.accepted(&second);
         assert!(credentials.refused(&second, now), "it was good for a while");
+    }
+
+    #[test]
+    fn a_key_that_was_changed_in_its_file_is_taken_up() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let write = |key: &str| std::fs::write(file.path(), key).unwrap();
+        let now = SystemTime::now();
+        write("one\n");
+        let credentials = Credentials::with_key_file(1_400_000_000, "administrator", file.path()).unwrap();
+        let verify = |key: &str| {
+            let claims = usersig::decode(credentials.signature(now).unwrap().text().expose_secret()).unwrap();
+            usersig::verify(&claims, &SecretString::from(key))
+        };
+        let first = credentials.signature(now).unwrap();
+        assert!(!credentials.key_has_changed(&first, now) && verify("one"));
+        write("two\n");
+        assert!(verify("one"), "a file is not read for every request");
+        assert!(credentials.key_has_changed(&first, now) && verify("two"));
+        assert!(credentials.key_has_changed(&first, now), "another request that was sent with the old one");
+
+        let second = credentials.signature(now).unwrap();
+        assert!(credentials.refused(&second, now));
+        let third = credentials.signature(now).unwrap();
+        assert!(!credentials.refused(&third, now));
+        write("three");
+        assert!(credentials.refused(&third, now) && verify("three"), "another key is another try");
+        std::fs::remove_file(file.path()).unwrap();
+        assert!(!credentials.key_has_changed(&credentials.signature(now).unwrap(), now) && verify("three"));
     }
 
     #[test]
@@ -215,6 +359,8 @@ mod tests {
         check(1_400_000_000, "root", sign(60), "not for \"root\"");
         check(1_400_000_000, "administrator", sign(5), "ran out at 2");
         let good = Credentials::with_usersig(1_400_000_000, "administrator", sign(60)).unwrap();
-        assert!(!good.refused(&good.signature(SystemTime::now()), SystemTime::now()), "there is no key to sign with");
+        let now = SystemTime::now();
+        assert!(!good.refused(&good.signature(now).unwrap(), now), "there is no key to sign with");
+        assert!(good.signature(now + Duration::from_mins(1)).is_none(), "it is not used past its end");
     }
 }

@@ -3,26 +3,34 @@
 //! A request goes to an [`endpoint`] and carries a [`usersig`], the signature of an admin account of the app, which
 //! [`credentials`] keep fresh. The [`client`] sends it and says what came of it: an [`Outcome`], which is data, never
 //! an error. The HTTP status of an answer tells nothing (it is 200 for a refusal as well); its `ErrorCode` does, and
-//! [`error_code`] is the one table that says what each of them means for a run.
+//! [`error_code`] is the one table that says what each of them means for a run. [`history`] is what the service holds,
+//! for looking at a message whose edit is in doubt.
 
 mod answer;
 pub mod client;
 pub mod credentials;
 pub mod endpoint;
 pub mod error_code;
+pub mod history;
 pub mod usersig;
 mod wire;
 
 use std::future::Future;
 use std::time::Duration;
 
+use self::history::{Page, Question};
 use crate::ledger::{Intent, Note};
 use crate::pace::Permit;
 
-/// Something that edits messages: the service over HTTP, or a scripted one in simulations.
+/// Something that edits messages: the service over HTTP, or a scripted one in simulations. A permit is spent just before
+/// the bytes go out, or dropped if they never do.
 pub trait Service: Send + Sync + 'static {
-    /// Sends one edit, once. The permit is spent just before the bytes go out, or dropped if they never do.
+    /// Sends one edit, once.
     fn modify(&self, intent: &Intent, permit: Permit) -> impl Future<Output = Outcome> + Send;
+
+    /// Asks for one page of a history, which changes nothing. Without a page: what came instead, never
+    /// [`Outcome::Confirmed`].
+    fn history(&self, question: &Question, permit: Permit) -> impl Future<Output = Result<Page, Outcome>> + Send;
 }
 
 /// What came back of one request.
@@ -53,6 +61,8 @@ pub enum Outcome {
         /// Why, without the URL.
         reason: String,
     },
+    /// It did not go out: the ready-made signature has run out, and there is no key to make another with.
+    NoSignature,
     /// It went out, and nothing came back that says what became of it.
     NoAnswer(Note),
 }

@@ -50,6 +50,11 @@ impl Signer {
         Signer { valid_for, ..self }
     }
 
+    /// Whether it signs with this key.
+    pub fn has_key(&self, key: &SecretString) -> bool {
+        self.key.expose_secret() == key.expose_secret()
+    }
+
     /// Makes a signature that is valid from `now` on.
     pub fn sign(&self, now: SystemTime) -> UserSig {
         let made_at = unix_seconds(now);

@@ -19,11 +19,10 @@ use crate::cli::JobArgs;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
 use crate::ledger::{Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore};
-use crate::pace::{self, Pace};
 use crate::progress::{Mode, Progress, Screen, Snapshot};
 use crate::report::summary::Summary;
 use crate::report::{self, plan::Target};
-use crate::run::{self, Ended, Limits, Line, Plan, PlanError, StopReason, Tally};
+use crate::run::{self, Ended, Limits, Line, Plan, PlanError, StopReason, Tally, Terms};
 use crate::sandbox::{self, Faults, Sandbox};
 
 /// Plan, consent, run, summary.
@@ -60,6 +59,12 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
 
     // Set up before a ledger is made, so that a mistake in it leaves none behind.
     let (service, sandbox) = service(&job).await?;
+    if let Some(sandbox) = &sandbox
+        && plan.to_read_back > 0
+    {
+        // An earlier process's sandbox went with it, and an empty history settles nothing.
+        super::sandbox::add_messages(sandbox, &input, &job.mapping)?;
+    }
     let mut store = match store.take() {
         Some(store) => store,
         None => SqliteStore::create(ledger_path, &identity)?,
@@ -70,10 +75,8 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
         input_rows: plan.rows,
         rate: job.rate.get(),
     })?;
-    // Whoever worked on this list before has sent nothing since then. The sandbox inside this process knows nobody else.
-    let not_before = if sandbox.is_some() { opened } else { opened + pace::WINDOW };
     let session = Session { args, job, input, plan, ledger_path, screen };
-    session.run(store, not_before, service, sandbox).await
+    session.run(store, opened, service, sandbox).await
 }
 
 /// Everything that a run needs and that does not change any more.
@@ -90,7 +93,7 @@ impl Session<'_> {
     async fn run(
         self,
         store: SqliteStore,
-        not_before: Instant,
+        opened: Instant,
         service: HttpService,
         sandbox: Option<Sandbox>,
     ) -> Result<Exit, Error> {
@@ -101,15 +104,16 @@ impl Session<'_> {
         let terminated = listen(stop.clone(), resume_command(&self.input))?;
 
         let (ledger, writer) = Ledger::start(store);
-        let line = Line {
-            ledger,
-            pace: Pace::new(self.job.rate, not_before),
-            service,
+        // The sandbox inside this process knows nobody else.
+        let locked_since = if sandbox.is_some() { None } else { Some(opened) };
+        let terms = Terms {
+            rate: self.job.rate,
             attempts_max: self.job.attempts_max,
             in_doubt: self.job.policy.in_doubt,
-            stop: CancellationToken::new(),
+            locked_since,
             seed: fastrand::u64(..),
         };
+        let line = Line::new(ledger, service, terms);
         let limits = Limits {
             in_flight_max: self.job.in_flight_max,
             ahead_max: (self.job.rate.get() as usize * 3 / 20).clamp(4, 1_024),
@@ -117,7 +121,7 @@ impl Session<'_> {
         };
         let mode = if args.no_progress || args.log.quiet { Mode::Off } else { Mode::of_stderr() };
         let mut progress = Progress::start(screen, mode, plan.this_run);
-        let started = Instant::now().max(not_before);
+        let started = line.begins();
         let (tally, ended) = run::run(line, limits, todo, stop, |tally| progress.show(snapshot(tally))).await;
         let took = started.elapsed();
         progress.finish();

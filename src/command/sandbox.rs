@@ -4,6 +4,8 @@ use std::io::{Write, stdout};
 
 use super::{Error, Exit};
 use crate::cli::SandboxArgs;
+use crate::input::{Input, InputError, Mapping};
+use crate::job;
 use crate::sandbox::{Faults, Options, Sandbox};
 
 pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, Error> {
@@ -16,9 +18,23 @@ pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, Error> {
     })
     .await
     .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
+    if let Some(path) = &args.input {
+        let (format, mapping) = job::reading(args.job.as_deref())?;
+        add_messages(&sandbox, &Input::open(path, format)?, &mapping)?;
+    }
     // Whoever reads only the first line has seen enough, and wants the sandbox to go on.
     let _ = writeln!(stdout(), "{}", sandbox.banner());
     tokio::signal::ctrl_c().await?;
     sandbox.stop().await;
     Ok(Exit::Done)
+}
+
+/// Lets the sandbox have the messages of a list from the start. Rows that are wrong are left to whoever runs the list.
+pub(super) fn add_messages(sandbox: &Sandbox, input: &Input, mapping: &Mapping) -> Result<(), InputError> {
+    for row in input.rows(mapping)? {
+        if let Ok(edit) = row?.edit {
+            sandbox.add_message(edit.id());
+        }
+    }
+    Ok(())
 }

@@ -3,7 +3,8 @@
 //! The life of an edit runs through here twice. [`Ledger::intend`] makes the wish to send it durable and only then
 //! hands out an [`Intent`], the one value that the client takes for sending. [`Ledger::record`] makes what came of it
 //! durable and only then hands out a [`Recorded`], the one value that is counted and shown. Neither can be made
-//! elsewhere, so two of the promises hold by construction.
+//! elsewhere, so two of the promises hold by construction. An edit in doubt passes [`Ledger::settle`] in between, with
+//! what reading the message back has told.
 //!
 //! One writer takes all changes that wait and commits them together. After one failed commit it is latched: every
 //! later call fails too, so nothing more is sent.
@@ -75,7 +76,8 @@ pub struct Pending {
     pub state: Option<State>,
     /// The content that the ledger has for it, where that differs: a failed edit may be mended.
     pub content_before: Option<ContentDigest>,
-    /// Why it is in doubt, if it is.
+    /// Why it is in doubt. `None` also where the ledger still says so, but reading the message back has told that it was
+    /// not edited: then it may be sent.
     pub doubt: Option<Note>,
     /// How it stood before this run, until its first sending in this run is recorded.
     pub taken_up: Option<State>,
@@ -83,6 +85,8 @@ pub struct Pending {
     pub attempts: u32,
     /// Sendings in this run that count towards the most that are allowed.
     pub tries: u32,
+    /// How often it was tried in vain to read it back since its last sending.
+    pub looks: u32,
 }
 
 /// The durable intent to send one edit once more. Only [`Ledger::intend`] makes it, after the commit.
@@ -241,6 +245,7 @@ impl Ledger {
         let Intent { mut pending, since } = intent;
         pending.attempts += 1;
         pending.tries += u32::from(settlement.counts);
+        pending.looks = 0;
         let change = Change {
             code: settlement.code,
             note: settlement.note,
@@ -248,11 +253,21 @@ impl Ledger {
             ..Change::of(&pending, Some(State::Sending), Some(settlement.state))
         };
         self.commit(change).await?;
-        pending.state = Some(settlement.state);
-        pending.content_before = None;
-        pending.doubt = if settlement.state == State::InDoubt { settlement.note } else { None };
-        let taken_up = pending.taken_up.take();
-        Ok(Recorded { pending, state: settlement.state, taken_up })
+        Ok(Recorded::new(pending, settlement))
+    }
+
+    /// Makes durable what reading back an edit in doubt has told.
+    ///
+    /// # Errors
+    /// It is not durable: the ledger goes on saying `in_doubt`.
+    pub async fn settle(&self, pending: Pending, settlement: Settlement) -> Result<Recorded, LedgerError> {
+        let change = Change {
+            code: settlement.code,
+            note: settlement.note,
+            ..Change::of(&pending, Some(State::InDoubt), Some(settlement.state))
+        };
+        self.commit(change).await?;
+        Ok(Recorded::new(pending, settlement))
     }
 
     /// Takes back the intent to send an edit of which surely not one byte went out: it stands again as before.
@@ -354,6 +369,15 @@ impl Intent {
 }
 
 impl Recorded {
+    fn new(mut pending: Pending, settlement: Settlement) -> Recorded {
+        let Settlement { state, note, .. } = settlement;
+        pending.state = Some(state);
+        pending.content_before = None;
+        pending.doubt = (state == State::InDoubt).then(|| note.unwrap_or(Note::ProcessDied));
+        let taken_up = pending.taken_up.take();
+        Recorded { pending, state, taken_up }
+    }
+
     /// Where the edit stands now.
     pub fn state(&self) -> State {
         self.state

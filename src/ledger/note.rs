@@ -13,6 +13,22 @@ pub enum Note {
     NotTheService,
     /// The process ended while the request was under way.
     ProcessDied,
+    /// Read back: the message holds what is wanted.
+    ReadBack,
+    /// Read back: the message holds something else, and no attempt is left.
+    NotEdited,
+    /// Read back: neither side's history has the message.
+    NotInHistory,
+    /// It cannot be read back: its key does not tell when it was sent.
+    KeyWithoutTime,
+    /// Read back: what the message holds is like what is wanted, but not the same.
+    Alike,
+    /// Read back: the message was recalled, and does not hold what is wanted.
+    Recalled,
+    /// It could not be read back: the service refused that.
+    ReadBackRefused,
+    /// It could not be read back: no try was answered.
+    ReadBackFailed,
 }
 
 impl Note {
@@ -24,6 +40,14 @@ impl Note {
             Note::Http(status) => format!("http {status}"),
             Note::NotTheService => "not the service's answer".to_owned(),
             Note::ProcessDied => "process died".to_owned(),
+            Note::ReadBack => "read back".to_owned(),
+            Note::NotEdited => "read back: not edited".to_owned(),
+            Note::NotInHistory => "read back: not in the history".to_owned(),
+            Note::KeyWithoutTime => "key without time".to_owned(),
+            Note::Alike => "read back: alike".to_owned(),
+            Note::Recalled => "read back: recalled".to_owned(),
+            Note::ReadBackRefused => "read-back refused".to_owned(),
+            Note::ReadBackFailed => "read-back failed".to_owned(),
         }
     }
 
@@ -34,6 +58,14 @@ impl Note {
             "connection lost" => Note::ConnectionLost,
             "not the service's answer" => Note::NotTheService,
             "process died" => Note::ProcessDied,
+            "read back" => Note::ReadBack,
+            "read back: not edited" => Note::NotEdited,
+            "read back: not in the history" => Note::NotInHistory,
+            "key without time" => Note::KeyWithoutTime,
+            "read back: alike" => Note::Alike,
+            "read back: recalled" => Note::Recalled,
+            "read-back refused" => Note::ReadBackRefused,
+            "read-back failed" => Note::ReadBackFailed,
             _ => Note::Http(word.strip_prefix("http ")?.parse().ok()?),
         })
     }
@@ -55,6 +87,20 @@ impl Note {
             Note::ProcessDied => {
                 "the process ended while this was being sent; the edit may or may not have taken place".to_owned()
             }
+            Note::ReadBack => "read back: the message holds what is wanted".to_owned(),
+            Note::NotEdited => "no sending was answered, and read back, the message was not edited".to_owned(),
+            Note::NotInHistory => {
+                "its answer was lost, and read back, the message is in neither side's history; look at it on a phone".to_owned()
+            }
+            Note::KeyWithoutTime => {
+                "its answer was lost, and its MsgKey does not tell when it was sent, so it cannot be read back; look at it on a phone".to_owned()
+            }
+            Note::Alike => {
+                "its answer was lost, and read back, the message is like the wanted one but not the same; look at it on a phone".to_owned()
+            }
+            Note::Recalled => "its answer was lost, and read back, the message was recalled".to_owned(),
+            Note::ReadBackRefused => "its answer was lost, and the service refuses to have it read back".to_owned(),
+            Note::ReadBackFailed => "its answer was lost, and so was every answer to reading it back; resume later".to_owned(),
         }
     }
 }

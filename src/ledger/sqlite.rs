@@ -180,6 +180,13 @@ fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::
                 change.attempts,
                 change.at
             ]),
+        // Read back, and it could not be told: no step of the state.
+        (Some(State::InDoubt), Some(State::InDoubt)) => transaction
+            .prepare_cached("UPDATE edit SET code = ?3, note = ?4 WHERE message = ?1 AND state = ?2")?
+            .execute(params![message, from, change.code, change.note.map(super::Note::word)]),
+        (Some(State::InDoubt), Some(state)) => transaction
+            .prepare_cached("UPDATE edit SET state = ?3, code = ?4, note = ?5 WHERE message = ?1 AND state = ?2")?
+            .execute(params![message, from, state.word(), change.code, change.note.map(super::Note::word)]),
         // An intent withdrawn: code and note are still those of the last answer.
         (Some(_), Some(state)) if change.took.is_none() => transaction
             .prepare_cached("UPDATE edit SET state = ?3, attempts = ?4, content = ?5 WHERE message = ?1 AND state = ?2")?

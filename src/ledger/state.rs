@@ -14,8 +14,8 @@ pub enum State {
     Done,
     /// The service refused it for good, or too often, and it was never in doubt.
     Failed,
-    /// Nobody can tell from here whether it took place. It stays so until it is done: a later refusal says nothing about
-    /// the sending whose answer was lost.
+    /// Nobody can tell from here whether it took place. A later refusal does not settle it, as that says nothing about the
+    /// sending whose answer was lost; reading the message back does, or a success.
     InDoubt,
 }
 
@@ -66,7 +66,8 @@ pub(super) fn check(from: Option<State>, to: Option<State>) -> Result<(), Transi
         // To nothing, or back to where it stood before: an intent withdrawn before a byte of it went out.
         Some(Sending) => matches!(to, None | Some(Done | Failed | InDoubt | Waiting)),
         None | Some(Waiting | Failed) => matches!(to, Some(Sending)),
-        Some(InDoubt) => matches!(to, Some(Done | Failed | Sending)),
+        // To itself: read back, and it could not be told.
+        Some(InDoubt) => matches!(to, Some(Done | Failed | Sending | InDoubt)),
         Some(Done) => false,
     };
     if allowed { Ok(()) } else { Err(Transition { from, to }) }

@@ -48,12 +48,17 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Resu
         ("done", plan.done, "by an earlier run; never sent again"),
         ("failed", plan.failed, "in an earlier run; left alone without --retry-failed"),
         ("in doubt", plan.in_doubt, "since an earlier run; held, see --in-doubt"),
+        ("to read back", plan.to_read_back, "in doubt since an earlier run; sent again where not edited"),
     ] {
         if number > 0 {
             lines.push(Line::new(label, number, remark));
         }
     }
-    lines.push(Line::new("to send", plan.to_do, format!("{} bytes of new content", plan.bytes.separate_with_commas())));
+    lines.push(Line::new(
+        "to send",
+        plan.to_do - plan.to_read_back,
+        format!("{} bytes of new content", plan.bytes.separate_with_commas()),
+    ));
     if plan.this_run < plan.to_do {
         lines.push(Line::new("this run", plan.this_run, "as --max-rows says"));
     }
@@ -94,7 +99,8 @@ pub fn write_json(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io:
         "done": plan.done,
         "failed": plan.failed,
         "in_doubt": plan.in_doubt,
-        "to_send": plan.to_do,
+        "to_read_back": plan.to_read_back,
+        "to_send": plan.to_do - plan.to_read_back,
         "this_run": plan.this_run,
         "content_bytes": plan.bytes,
         "seconds": target.takes(plan).as_secs(),

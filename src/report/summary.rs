@@ -129,6 +129,12 @@ impl Summary<'_> {
         };
         let requests = counted(self.tally.attempts, "request", "requests");
         writeln!(out, "  {requests}, {:.1} a second{slow_downs}", self.rate())?;
+        let Tally { read_backs, found_edited, found_not_edited, .. } = self.tally;
+        if *read_backs > 0 {
+            let requests = counted(*read_backs, "request", "requests");
+            let (edited, not_edited) = (found_edited.separate_with_commas(), found_not_edited.separate_with_commas());
+            writeln!(out, "  {requests} to read back: {edited} had been edited, {not_edited} had not")?;
+        }
         self.write_causes(out)?;
         if let Some(path) = &self.failed_rows {
             writeln!(out, "Rows that failed or are in doubt: {}", path.display())?;
@@ -183,6 +189,9 @@ impl Summary<'_> {
                 "failed": self.tally.failed,
                 "in_doubt": self.tally.in_doubt,
                 "requests": self.tally.attempts,
+                "read_backs": self.tally.read_backs,
+                "found_edited": self.tally.found_edited,
+                "found_not_edited": self.tally.found_not_edited,
                 "slow_downs": self.tally.slow_downs,
                 "seconds": self.took.as_secs_f64(),
             },

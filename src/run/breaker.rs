@@ -1,5 +1,6 @@
 //! When it makes no sense to go on.
 
+use std::collections::VecDeque;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 use super::tally::{Cause, Tally};
 use crate::api::error_code;
 use crate::input::InputError;
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, Note, State};
 use crate::retry::Verdict;
 
 /// The code of a failing webhook server, if every request gets it.
@@ -24,14 +25,20 @@ const TOO_FAST_MAX: Duration = Duration::from_mins(15);
 /// With this many answers, all of them codes that the table does not have, the table is of no use.
 const UNKNOWN_ANSWERS: u64 = 20;
 /// For this long the service may be out of reach before the run gives up: a router restarts, a train leaves a tunnel.
-const UNREACHABLE_MAX: Duration = Duration::from_mins(10);
+const OUTAGE_MAX: Duration = Duration::from_mins(10);
 /// The same before anything was ever answered: then it is more likely the address.
-const UNREACHABLE_FIRST: Duration = Duration::from_secs(20);
+const OUTAGE_FIRST: Duration = Duration::from_secs(20);
 /// Between two tries to reach it: this long at first, twice as long each time.
 const PROBE_FIRST: Duration = Duration::from_millis(500);
 const PROBE_MAX: Duration = Duration::from_secs(15);
+/// This many answers lost one after the other are an outage as well: each further one would leave an edit in doubt. What
+/// one connection or one machine of the service loses is less.
+const LOST_IN_A_ROW: u32 = 20;
 /// A share of failures means nothing before this many edits are settled.
 const SHARE_FROM: u64 = 100;
+/// The share is judged over the last edits too, this many: what begins to fail after a good night must not be outweighed
+/// by it.
+const RECENT: usize = 1_000;
 
 /// Why a run was stopped early.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -56,12 +63,14 @@ pub enum StopReason {
     OnlyUnknown(i64),
     /// More failures than allowed.
     #[error(
-        "{failures} of {settled} edits failed or are in doubt, more than --max-failures {limit}; see why, then resume"
+        "{failures} of {which}{settled} edits failed or are in doubt, more than --max-failures {limit}; see why, then resume"
     )]
     TooManyFailures {
         /// Failed or in doubt.
         failures: u64,
-        /// All that were settled.
+        /// `the last `, where these are not all.
+        which: &'static str,
+        /// Those that were settled.
         settled: u64,
         /// The limit.
         limit: FailureLimit,
@@ -69,6 +78,17 @@ pub enum StopReason {
     /// There is no connection.
     #[error("the service cannot be reached ({0}); check the network, the region or the endpoint, then resume")]
     Unreachable(String),
+    /// There is a connection, but no answer.
+    #[error(
+        "no answer of the service comes back any more (the last: {}); check the network, a proxy, the region or the \
+         endpoint, then resume", .0.meaning()
+    )]
+    NoAnswers(Note),
+    /// There is nothing to sign with any more.
+    #[error(
+        "TIM_USERSIG has run out; make a new one, or give TIM_SECRET_KEY so that the run can sign itself, then resume"
+    )]
+    NoSignature,
     /// The ledger failed.
     #[error("{0}; nothing was sent after that")]
     Ledger(#[source] LedgerError),
@@ -144,6 +164,9 @@ impl FailureLimit {
 #[derive(Debug)]
 pub(super) struct Breaker {
     limit: FailureLimit,
+    /// Whether each of the last edits to be settled failed or is in doubt, and how many did.
+    recent: VecDeque<bool>,
+    recent_failures: u64,
     /// Answers so far, and whether one of them was a known one.
     answers: u64,
     known: bool,
@@ -151,20 +174,40 @@ pub(super) struct Breaker {
     webhook: Option<(Instant, u64)>,
     /// Since when everything was too fast.
     too_fast: Option<Instant>,
-    /// Since when the service has been out of reach, and how long to wait until the next try.
-    unreachable: Option<(Instant, Instant, Duration)>,
+    /// Answers that were lost, since one last came.
+    lost: u32,
+    outage: Option<Outage>,
+}
+
+/// The service is out of reach.
+#[derive(Clone, Copy, Debug)]
+struct Outage {
+    since: Instant,
+    /// Everything is held until then, and then one request tries.
+    until: Instant,
+    hold: Duration,
 }
 
 impl Breaker {
     pub(super) fn new(limit: FailureLimit) -> Breaker {
-        Breaker { limit, answers: 0, known: false, webhook: None, too_fast: None, unreachable: None }
+        Breaker {
+            limit,
+            recent: VecDeque::new(),
+            recent_failures: 0,
+            answers: 0,
+            known: false,
+            webhook: None,
+            too_fast: None,
+            lost: 0,
+            outage: None,
+        }
     }
 
-    /// One more answer, which `tally` holds already.
-    pub(super) fn answered(&mut self, verdict: &Verdict, tally: &Tally, now: Instant) -> Option<StopReason> {
+    /// One more edit came to an answer of the service, to which `verdict` was given.
+    pub(super) fn answered(&mut self, verdict: &Verdict, now: Instant) -> Option<StopReason> {
         let cause = Cause::of(verdict);
         self.answers += 1;
-        self.unreachable = None;
+        self.heard();
         if let (Verdict::Stop { .. }, Some(cause)) = (verdict, cause) {
             return Some(StopReason::Refused(cause));
         }
@@ -193,30 +236,69 @@ impl Breaker {
             }
             Some(_) | None => self.known = true,
         }
-        let (failures, settled) = (tally.failed + tally.in_doubt, tally.settled());
-        let passed = self.limit.is_passed(failures, settled);
-        passed.then_some(StopReason::TooManyFailures { failures, settled, limit: self.limit })
+        None
+    }
+
+    /// The service answered something, so it is there.
+    pub(super) fn heard(&mut self) {
+        self.lost = 0;
+        self.outage = None;
+    }
+
+    /// One more edit was settled, which `tally` holds already.
+    pub(super) fn settled(&mut self, state: State, tally: &Tally) -> Option<StopReason> {
+        if self.recent.len() >= RECENT {
+            self.recent_failures -= u64::from(self.recent.pop_front() == Some(true));
+        }
+        self.recent.push_back(state != State::Done);
+        self.recent_failures += u64::from(state != State::Done);
+        let all = (tally.failed + tally.in_doubt, tally.settled(), "");
+        let last = (self.recent_failures, self.recent.len() as u64, "the last ");
+        let (failures, settled, which) =
+            [all, last].into_iter().find(|(failures, settled, _)| self.limit.is_passed(*failures, *settled))?;
+        Some(StopReason::TooManyFailures { failures, which, settled, limit: self.limit })
     }
 
     /// There was no connection once more: whether to give up, and for how long to hold everything until the next try.
     pub(super) fn unreachable(&mut self, reason: String, now: Instant) -> (Option<StopReason>, Duration) {
-        let max = if self.answers == 0 { UNREACHABLE_FIRST } else { UNREACHABLE_MAX };
-        let (since, until, hold) = match self.unreachable {
-            None => (now, now + PROBE_FIRST, PROBE_FIRST),
-            // Requests that went out together fail together: only one of them makes the next hold longer.
-            Some((since, until, hold)) if now < until => (since, until, hold),
-            Some((since, _, hold)) => {
-                let hold = (hold * 2).min(PROBE_MAX);
-                // The last try is made when the time is up, not long after.
-                (since, (now + hold).min(since + max), hold)
-            }
-        };
-        if self.unreachable.is_none() {
+        if self.outage.is_none() {
             tracing::warn!(%reason, "the service cannot be reached; trying again");
         }
-        self.unreachable = Some((since, until, hold));
-        let stop = (now - since >= max).then_some(StopReason::Unreachable(reason));
-        (stop, until.saturating_duration_since(now))
+        let (gives_up, hold) = self.out_of_reach(now);
+        (gives_up.then_some(StopReason::Unreachable(reason)), hold)
+    }
+
+    /// An answer was lost once more.
+    pub(super) fn lost(&mut self, note: Note, now: Instant) -> (Option<StopReason>, Duration) {
+        self.lost += 1;
+        if self.lost < LOST_IN_A_ROW {
+            return (None, Duration::ZERO);
+        }
+        if self.outage.is_none() {
+            tracing::warn!("{} answers were lost one after the other; trying one at a time", self.lost);
+        }
+        let (gives_up, hold) = self.out_of_reach(now);
+        (gives_up.then_some(StopReason::NoAnswers(note)), hold)
+    }
+
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        self.outage.is_some()
+    }
+
+    fn out_of_reach(&mut self, now: Instant) -> (bool, Duration) {
+        let max = if self.answers == 0 { OUTAGE_FIRST } else { OUTAGE_MAX };
+        let outage = match self.outage {
+            None => Outage { since: now, until: now + PROBE_FIRST, hold: PROBE_FIRST },
+            // Requests that went out together fail together: only one of them makes the next hold longer.
+            Some(outage) if now < outage.until => outage,
+            Some(Outage { since, hold, .. }) => {
+                let hold = (hold * 2).min(PROBE_MAX);
+                // The last try is made when the time is up, not long after.
+                Outage { since, until: (now + hold).min(since + max), hold }
+            }
+        };
+        self.outage = Some(outage);
+        (now - outage.since >= max, outage.until.saturating_duration_since(now))
     }
 }
 
@@ -235,7 +317,7 @@ mod tests {
     fn feed(breaker: &mut Breaker, verdict: Verdict, times: u64, from: Instant, apart: Duration) -> Option<StopReason> {
         (0..times).find_map(|index| {
             let now = from + apart * u32::try_from(index).unwrap();
-            breaker.answered(&verdict, &Tally::default(), now)
+            breaker.answered(&verdict, now)
         })
     }
 
@@ -245,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_code_that_holds_for_all_stops_at_once() {
-        let reason = breaker().answered(&code(70_003), &Tally::default(), Instant::now()).unwrap();
+        let reason = breaker().answered(&code(70_003), Instant::now()).unwrap();
         assert!(reason.to_string().starts_with("the service refused the job: 70003, "), "{reason}");
     }
 
@@ -314,11 +396,65 @@ mod tests {
             now += hold;
         }
         assert_eq!(holds, [500, 1_000, 2_000, 4_000, 8_000, 4_500]);
-        assert_eq!(now - start, UNREACHABLE_FIRST);
+        assert_eq!(now - start, OUTAGE_FIRST);
 
-        breaker.answered(&Verdict::Done, &Tally::default(), now);
+        breaker.answered(&Verdict::Done, now);
         assert!(breaker.unreachable("connection refused".into(), now).0.is_none());
-        assert!(breaker.unreachable("connection refused".into(), now + UNREACHABLE_FIRST).0.is_none());
-        assert!(breaker.unreachable("connection refused".into(), now + UNREACHABLE_MAX).0.is_some());
+        assert!(breaker.unreachable("connection refused".into(), now + OUTAGE_FIRST).0.is_none());
+        assert!(breaker.unreachable("connection refused".into(), now + OUTAGE_MAX).0.is_some());
+    }
+
+    /// Settles so many edits, `failed_of` of them in each ten as failed, and tells after how many it was stopped.
+    fn settle(breaker: &mut Breaker, tally: &mut Tally, edits: u64, failed_of_ten: u64) -> Option<(u64, String)> {
+        (1..=edits).find_map(|edit| {
+            let state = if edit % 10 < failed_of_ten { State::Failed } else { State::Done };
+            tally.failed += u64::from(state == State::Failed);
+            tally.done += u64::from(state == State::Done);
+            breaker.settled(state, tally).map(|reason| (edit, reason.to_string()))
+        })
+    }
+
+    #[test]
+    fn what_begins_to_fail_after_a_good_night_is_not_outweighed_by_it() {
+        let (mut breaker, mut tally) = (breaker(), Tally::default());
+        assert_eq!(settle(&mut breaker, &mut tally, 300_000, 1), None);
+        let (after, reason) = settle(&mut breaker, &mut tally, 1_000, 10).unwrap();
+        assert!((100..=120).contains(&after), "{after}");
+        assert!(reason.starts_with("201 of the last 1000 edits failed or are in doubt, more than"), "{reason}");
+
+        let (mut steady, mut tally) = (Breaker::new(FailureLimit::Percent(21)), Tally::default());
+        assert_eq!(settle(&mut steady, &mut tally, 10_000, 2), None, "a fifth, all the time");
+        let (after, reason) =
+            settle(&mut Breaker::new(FailureLimit::Percent(20)), &mut Tally::default(), 200, 3).unwrap();
+        assert_eq!((after, reason.starts_with("30 of 100 edits")), (100, true), "{reason}");
+        let (mut counted, mut tally) = (Breaker::new(FailureLimit::Count(5)), Tally::default());
+        assert_eq!(settle(&mut counted, &mut tally, 100, 1).map(|(after, _)| after), Some(60));
+    }
+
+    #[test]
+    fn answers_that_are_lost_one_after_the_other_are_an_outage() {
+        let (mut breaker, start) = (breaker(), Instant::now());
+        breaker.answered(&Verdict::Done, start);
+        let note = Note::Http(502);
+        for _ in 1..LOST_IN_A_ROW {
+            assert_eq!(breaker.lost(note, start).1, Duration::ZERO);
+        }
+        assert!(!breaker.is_out_of_reach());
+        breaker.heard();
+        for _ in 1..LOST_IN_A_ROW {
+            breaker.lost(note, start);
+        }
+        let mut now = start;
+        let (mut tries, mut stopped) = (0, None);
+        while stopped.is_none() {
+            let (stop, hold) = breaker.lost(note, now);
+            assert!(breaker.is_out_of_reach());
+            stopped = stop;
+            tries += 1;
+            now += hold;
+        }
+        assert!(tries < 50, "each of them leaves an edit in doubt: {tries}");
+        assert_eq!(now - start, OUTAGE_MAX);
+        assert!(stopped.unwrap().to_string().contains("HTTP 502"));
     }
 }

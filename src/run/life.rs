@@ -5,33 +5,48 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::read_back::{READ_BACK_AFTER, ReadBacks};
 use super::tally::Cause;
 use super::todo::InDoubt;
+use crate::api::client::UNDERWAY_MAX;
 use crate::api::{Outcome, Service};
 use crate::ledger::{Intent, Ledger, LedgerError, Note, Pending, Recorded, Settlement, State};
-use crate::pace::Pace;
+use crate::pace::{self, Pace};
 use crate::retry::{self, Verdict};
-
-/// The service works on a request for at most 3 s: a look or a second sending before that could overtake it.
-const SERVICE_WORKS: Duration = Duration::from_secs(3);
 
 /// What an edit passes on its way.
 #[derive(Debug)]
 pub struct Line<S> {
-    /// Intents and outcomes.
-    pub ledger: Ledger,
-    /// When the next request may go out.
-    pub pace: Pace,
-    /// Who carries it out.
-    pub service: S,
+    pub(super) ledger: Ledger,
+    pub(super) pace: Pace,
+    pub(super) read_backs: ReadBacks,
+    pub(super) service: S,
+    pub(super) attempts_max: NonZeroU32,
+    pub(super) in_doubt: InDoubt,
+    /// Nothing is sent before that.
+    pub(super) begins: Instant,
+    /// From then on nothing is under way any more of what an earlier run sent.
+    pub(super) quiet_from: Instant,
+    /// Cancelled when nothing more shall be sent.
+    pub(super) stop: CancellationToken,
+    pub(super) seed: u64,
+}
+
+/// What a run is held to.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Requests a second at most; reading back has its own limit, which is the same or less.
+    pub rate: NonZeroU32,
     /// Sendings of one edit at most.
     pub attempts_max: NonZeroU32,
     /// What becomes of an edit in doubt.
     pub in_doubt: InDoubt,
-    /// Cancelled when nothing more shall be sent.
-    pub stop: CancellationToken,
+    /// Since when nobody else can have sent anything of this job: since the ledger is locked. `None`: nobody can have at
+    /// any time, as the service knows nobody else.
+    pub locked_since: Option<Instant>,
     /// For the jitter of the delays.
     pub seed: u64,
 }
@@ -41,12 +56,23 @@ pub struct Line<S> {
 pub(super) enum Landed {
     /// It was sent, and what came of it is durable.
     Recorded { recorded: Recorded, verdict: Verdict },
-    /// There is no connection to the service; the intent was taken back.
-    Unreachable { pending: Pending, reason: String },
-    /// The run stops; the intent was taken back.
+    /// It did not go out, and the ledger stands as before.
+    NotSent { pending: Pending, outcome: Outcome },
+    /// The run stops, and the ledger stands as before.
     Withdrawn(Pending),
     /// The ledger failed. `unsure`: it says `sending`, or `in_doubt` since this run.
     NotRecorded { error: LedgerError, unsure: bool, taken_up: Option<State> },
+}
+
+/// What follows when an attempt is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing more in this run.
+    Settled,
+    /// It is sent again, after about this long.
+    SendAgain(Duration),
+    /// It is read back, when the service can no longer be working on it.
+    ReadBackAfter(Duration),
 }
 
 impl Landed {
@@ -85,7 +111,7 @@ pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, sl
         () = line.ledger.latched() => return Landed::not_recorded(LedgerError::Latched, &intent),
         outcome = line.service.modify(&intent, permit) => outcome,
     };
-    if !matches!(outcome, Outcome::NotSent { .. } | Outcome::NoAnswer(_)) {
+    if !matches!(outcome, Outcome::NotSent { .. } | Outcome::NoSignature | Outcome::NoAnswer(_)) {
         line.pace.answered(receipt);
     }
     let verdict = retry::judge(&outcome);
@@ -97,9 +123,8 @@ pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, sl
         tracing::warn!("slowed down ({why}): every request is held for {held:?}, then the rate climbs back");
     }
     let Some(settlement) = settlement(&verdict, intent.tries(), intent.doubt(), line.attempts_max) else {
-        let reason = if let Outcome::NotSent { reason } = outcome { reason } else { String::new() };
         return match line.ledger.withdraw(intent).await {
-            Ok(pending) => Landed::Unreachable { pending, reason },
+            Ok(pending) => Landed::NotSent { pending, outcome },
             Err(error) => Landed::NotRecorded { error, unsure: true, taken_up },
         };
     };
@@ -131,21 +156,51 @@ fn settlement(verdict: &Verdict, tries: u32, doubt: Option<Note>, attempts_max: 
 }
 
 impl<S: Service> Line<S> {
-    /// After how long a recorded edit is sent again, without jitter; `None` where it is settled.
-    pub(super) fn after(&self, recorded: &Recorded, verdict: &Verdict) -> Option<Duration> {
+    /// Sets out to send what `ledger` makes durable to `service`.
+    pub fn new(ledger: Ledger, service: S, terms: Terms) -> Line<S> {
+        let Terms { rate, attempts_max, in_doubt, locked_since, seed } = terms;
+        // Whoever worked on this list before sent his last request before the ledger was locked, up to a full second's
+        // worth of them. And what he sent may arrive late, and be worked on for a while.
+        let now = Instant::now();
+        let begins = locked_since.map_or(now, |since| now.max(since + pace::WINDOW));
+        let quiet_from = locked_since.map_or(now, |since| since + UNDERWAY_MAX + READ_BACK_AFTER);
+        Line {
+            ledger,
+            pace: Pace::new(rate, begins),
+            read_backs: ReadBacks::new(rate, begins),
+            service,
+            attempts_max,
+            in_doubt,
+            begins,
+            quiet_from,
+            stop: CancellationToken::new(),
+            seed,
+        }
+    }
+
+    /// When the first request may go out.
+    pub fn begins(&self) -> Instant {
+        self.begins
+    }
+
+    /// What follows when an attempt is recorded.
+    pub(super) fn after(&self, recorded: &Recorded, verdict: &Verdict) -> Next {
         let delay = retry::delay(recorded.tries());
         match (recorded.state(), verdict) {
             // It was the signature's fault, and there is a new one.
-            (State::Waiting, Verdict::SignAnew { .. }) => Some(Duration::ZERO),
-            (State::Waiting, _) => Some(delay),
+            (State::Waiting, Verdict::SignAnew { .. }) => Next::SendAgain(Duration::ZERO),
+            (State::Waiting, _) => Next::SendAgain(delay),
             (State::InDoubt, verdict) => match self.in_doubt {
+                InDoubt::Verify => Next::ReadBackAfter(READ_BACK_AFTER),
                 // Refused for good, once it was sent again: a third time tells nothing more.
-                InDoubt::Retry if matches!(verdict, Verdict::Failed { .. }) => None,
+                InDoubt::Retry if matches!(verdict, Verdict::Failed { .. }) => Next::Settled,
                 // Doubled, so that the jitter cannot make it shorter than the service takes.
-                InDoubt::Retry if recorded.tries() < self.attempts_max.get() => Some(delay.max(2 * SERVICE_WORKS)),
-                InDoubt::Retry | InDoubt::Hold => None,
+                InDoubt::Retry if recorded.tries() < self.attempts_max.get() => {
+                    Next::SendAgain(delay.max(2 * READ_BACK_AFTER))
+                }
+                InDoubt::Retry | InDoubt::Hold => Next::Settled,
             },
-            (State::Sending | State::Done | State::Failed, _) => None,
+            (State::Sending | State::Done | State::Failed, _) => Next::Settled,
         }
     }
 }

@@ -5,13 +5,15 @@
 //! run()    takes the rows of the plan one by one through the life of an edit (life.rs)
 //! ```
 //!
-//! `todo` decides which rows of the list still have to be sent, the same way for both. `waiting` keeps the edits
-//! that are to be sent again; they hold no place among the requests in flight. `breaker` says when it makes no sense
-//! to go on.
+//! `todo` decides which rows of the list still have to be sent, the same way for both. `read_back` settles what is in
+//! doubt. `desk` takes in what comes of both, and keeps the edits that wait to be sent again or to be read back; they
+//! hold no place among the requests in flight. `breaker` says when it makes no sense to go on.
 
 mod breaker;
+mod desk;
 mod life;
 mod plan;
+mod read_back;
 mod tally;
 mod todo;
 mod waiting;
@@ -21,22 +23,25 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::breaker::Breaker;
 pub use self::breaker::{FailureLimit, FailureLimitError, StopReason};
-pub use self::life::Line;
-use self::life::{Landed, attempt};
+use self::desk::Desk;
+use self::life::attempt;
+pub use self::life::{Line, Terms};
 pub use self::plan::{Plan, PlanError, Problems, Warning, plan};
+pub use self::read_back::READ_BACK_AFTER;
+use self::read_back::read_back;
 pub use self::tally::{Cause, Tally};
 pub use self::todo::{InDoubt, Policy, Todo};
-use self::waiting::Waiting;
 use crate::api::Service;
 use crate::ledger::{LedgerError, Pending};
 
 /// How often whoever watches is told how far it is, also while nothing happens.
 const TICK: Duration = Duration::from_millis(250);
+/// Read-backs in flight at most, as a share of all requests: what is in doubt must not keep the others waiting.
+const READ_BACKS_SHARE: usize = 4;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -72,121 +77,100 @@ pub async fn run<S: Service>(
 ) -> (Tally, Ended) {
     let line = Arc::new(line);
     let ahead = Arc::new(Semaphore::new(limits.ahead_max));
-    let mut waiting = Waiting::new(line.seed);
-    let mut breaker = Breaker::new(limits.failures);
-    let mut tally = Tally::default();
+    let mut desk = Desk::new(&line, limits.failures);
     let mut tick = interval(TICK);
-    let mut flights: JoinSet<Landed> = JoinSet::new();
-    let mut nothing_left = false;
+    let mut attempts = JoinSet::new();
+    let mut read_backs = JoinSet::new();
 
     let mut ended = loop {
-        if nothing_left && flights.is_empty() {
+        if desk.is_clear() && attempts.is_empty() && read_backs.is_empty() {
             break Ended::Finished;
         }
-        tokio::select! {
+        let has_room = attempts.len() + read_backs.len() < desk.in_flight_max(limits.in_flight_max);
+        let may_read_back = has_room && read_backs.len() * READ_BACKS_SHARE < limits.in_flight_max;
+        let next_read_back = desk.in_doubt.next_due();
+        let came = tokio::select! {
             biased;
             () = stop.cancelled() => break Ended::Interrupted,
-            Some(landed) = flights.join_next() => {
-                if let Some(reason) = settle(landed, &line, &mut waiting, &mut tally, &mut breaker) {
-                    break Ended::Stopped(reason);
-                }
-                nothing_left &= waiting.is_empty();
-            }
+            Some(landed) = attempts.join_next() => desk.landed(landed),
+            Some(told) = read_backs.join_next() => desk.read_back(told),
             _ = tick.tick() => {
-                tally.slow_downs = line.pace.slow_downs();
-                show(&tally);
+                show(desk.tally());
+                None
             }
-            next = next_edit(&ahead, &mut waiting, &mut todo),
-                if !nothing_left && flights.len() < limits.in_flight_max => match next {
-                Ok(Some((slot, pending))) => {
-                    // The only part that happens concurrently.
-                    flights.spawn(attempt(Arc::clone(&line), pending, slot));
+            () = at(next_read_back), if may_read_back => {
+                if let Some(pending) = desk.in_doubt.due(Instant::now()) {
+                    read_backs.spawn(read_back(Arc::clone(&line), pending));
                 }
-                Ok(None) => nothing_left = true,
-                Err(reason) => break Ended::Stopped(reason),
+                None
             }
+            next = next_edit(&ahead, &mut desk, &mut todo), if has_room && !desk.nothing_to_send => match next {
+                Ok(Some((slot, pending))) => {
+                    attempts.spawn(attempt(Arc::clone(&line), pending, slot));
+                    None
+                }
+                Ok(None) => {
+                    desk.nothing_to_send = true;
+                    None
+                }
+                Err(reason) => Some(reason),
+            },
+        };
+        if let Some(reason) = came {
+            break Ended::Stopped(reason);
         }
     };
 
     // Who has no permit yet takes the intent back; whose request is under way waits for its answer.
     line.stop.cancel();
-    while let Some(landed) = flights.join_next().await {
-        let reason = settle(landed, &line, &mut waiting, &mut tally, &mut breaker);
+    loop {
+        let came = tokio::select! {
+            biased;
+            Some(landed) = attempts.join_next() => desk.landed(landed),
+            Some(told) = read_backs.join_next() => desk.read_back(told),
+            else => break,
+        };
         // Whatever it was stopped for: that the ledger failed is what must be known, and its first error says why.
-        if let Some(reason @ StopReason::Ledger(_)) = reason
+        if let Some(reason @ StopReason::Ledger(_)) = came
             && !matches!(ended, Ended::Stopped(StopReason::Ledger(ref error)) if !matches!(error, LedgerError::Latched))
         {
             ended = Ended::Stopped(reason);
         }
     }
-    tally.in_doubt += waiting.in_doubt();
-    tally.slow_downs = line.pace.slow_downs();
+    let tally = desk.close();
     show(&tally);
     (tally, ended)
 }
 
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The next edit to send, and a place among those that wait for a permit: what waited long enough comes before new
 /// rows. `None`: nothing waits, and the list is at its end. Nothing is lost if it is dropped half-way.
-async fn next_edit(
+async fn next_edit<S: Service>(
     ahead: &Arc<Semaphore>,
-    waiting: &mut Waiting,
+    desk: &mut Desk<S>,
     todo: &mut Todo,
 ) -> Result<Option<(OwnedSemaphorePermit, Pending)>, StopReason> {
     let Ok(slot) = Arc::clone(ahead).acquire_owned().await else { return Ok(None) };
     loop {
-        if let Some(pending) = waiting.due(Instant::now()) {
+        if let Some(pending) = desk.waiting.due(Instant::now()) {
             return Ok(Some((slot, pending)));
         }
-        if !waiting.is_full()
-            && let Some(pending) = todo.next().await?
-        {
-            return Ok(Some((slot, pending)));
+        if desk.is_full() {
+            at(desk.waiting.next_due()).await;
+            continue;
         }
-        match waiting.next_due() {
-            Some(due) => tokio::time::sleep_until(due).await,
-            None => return Ok(None),
-        }
-    }
-}
-
-/// Takes in what came of one attempt; a reason where it makes no sense to go on.
-fn settle<S: Service>(
-    landed: Result<Landed, tokio::task::JoinError>,
-    line: &Line<S>,
-    waiting: &mut Waiting,
-    tally: &mut Tally,
-    breaker: &mut Breaker,
-) -> Option<StopReason> {
-    let now = Instant::now();
-    match landed {
-        Ok(Landed::Recorded { recorded, verdict }) => {
-            tally.attempt(&recorded, &verdict);
-            match line.after(&recorded, &verdict) {
-                Some(delay) => waiting.push(recorded.into_pending(), now, delay),
-                None => tally.settle(&recorded),
-            }
-            breaker.answered(&verdict, tally, now)
-        }
-        Ok(Landed::Unreachable { pending, reason }) => {
-            waiting.push_now(pending, now);
-            let (stop, hold) = breaker.unreachable(reason, now);
-            line.pace.hold(hold);
-            stop
-        }
-        Ok(Landed::Withdrawn(pending)) => {
-            waiting.push_now(pending, now);
-            None
-        }
-        Ok(Landed::NotRecorded { error, unsure, taken_up }) => {
-            if unsure {
-                tally.unsure(taken_up);
-            }
-            Some(StopReason::Ledger(error))
-        }
-        // An attempt that panicked is a defect of ours. Its edit may be `sending` in the ledger, so it is in doubt.
-        Err(error) => {
-            tally.unsure(None);
-            Some(StopReason::Defect(error.to_string()))
+        match todo.next().await? {
+            Some(pending) if pending.doubt.is_none() => return Ok(Some((slot, pending))),
+            // What an earlier run left in doubt may still be under way.
+            Some(pending) => desk.put_off(pending),
+            None if desk.waiting.is_empty() => return Ok(None),
+            None => at(desk.waiting.next_due()).await,
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::todo::{Policy, Repeated, Standing, Todo, is_duplicate, stand};
+use super::todo::{InDoubt, Policy, Repeated, Standing, Todo, is_duplicate, stand};
 use crate::edit::{ContentDigest, Edit, IdDigest};
 use crate::input::{Input, InputError, Mapping, Problem};
 use crate::ledger::{LedgerError, Records, State};
@@ -38,6 +38,8 @@ pub struct Plan {
     pub failed_again: u64,
     /// Those of them that are in doubt.
     pub in_doubt_again: u64,
+    /// Those of these that are read back first.
+    pub to_read_back: u64,
     /// Those of them that this run takes on.
     pub this_run: u64,
     /// Bytes of new content of the edits to send.
@@ -196,12 +198,12 @@ impl Survey {
                     }
                 ),
             }),
-            standing => self.count(&standing, edit, 1),
+            standing => self.count(&standing, edit, policy, 1),
         }
         Ok(())
     }
 
-    fn count(&mut self, standing: &Standing, edit: &Edit, by: i64) {
+    fn count(&mut self, standing: &Standing, edit: &Edit, policy: &Policy, by: i64) {
         let plan = &mut self.plan;
         let add = |count: &mut u64, by: i64| *count = count.saturating_add_signed(by);
         match standing {
@@ -211,7 +213,10 @@ impl Survey {
             Standing::ToDo(known) => {
                 match known.map(|known| known.state) {
                     Some(State::Failed) => add(&mut plan.failed_again, by),
-                    Some(State::InDoubt | State::Sending) => add(&mut plan.in_doubt_again, by),
+                    Some(State::InDoubt | State::Sending) => {
+                        add(&mut plan.in_doubt_again, by);
+                        add(&mut plan.to_read_back, by * i64::from(policy.in_doubt == InDoubt::Verify));
+                    }
                     Some(State::Waiting | State::Done) | None => {}
                 }
                 add(&mut plan.to_do, by);
@@ -257,7 +262,7 @@ impl Survey {
             repeated.insert(message, first);
             self.plan.duplicates += 1;
             let standing = stand(&edit, row.line, &Repeated::new(), records.as_deref_mut(), policy)?;
-            self.count(&standing, &edit, -1);
+            self.count(&standing, &edit, policy, -1);
         }
         self.plan.repeated = Arc::new(repeated);
         Ok(())

@@ -16,15 +16,21 @@ pub struct Tally {
     pub failed: u64,
     /// Edits of which nobody knows.
     pub in_doubt: u64,
-    /// Requests that were sent.
+    /// Requests to edit that were sent.
     pub attempts: u64,
+    /// Requests to read back.
+    pub read_backs: u64,
+    /// Edits in doubt that had taken place, as reading back told.
+    pub found_edited: u64,
+    /// Edits in doubt that had not: they were sent again, or have failed if they had no attempt left.
+    pub found_not_edited: u64,
     /// Slow-downs that were obeyed.
     pub slow_downs: u64,
     /// How often each answer other than a success came.
     pub causes: BTreeMap<Cause, u64>,
     /// Edits that had failed before this run, and were sent again in it.
     pub failed_again: u64,
-    /// Edits that were in doubt before this run, and were sent again in it.
+    /// Edits that were in doubt before this run, and were sent again or settled in it.
     pub in_doubt_again: u64,
 }
 
@@ -59,9 +65,17 @@ impl Tally {
             *self.causes.entry(cause).or_default() += 1;
         }
     }
-}
 
-impl Tally {
+    /// An edit in doubt was read back, and that settled it, or told nothing.
+    pub(super) fn read_back(&mut self, recorded: &Recorded) {
+        self.taken_up(recorded.taken_up());
+        match recorded.state() {
+            State::Done => self.found_edited += 1,
+            State::Failed => self.found_not_edited += 1,
+            State::InDoubt | State::Sending | State::Waiting => {}
+        }
+    }
+
     /// The ledger failed, and says `sending` of an edit.
     pub(super) fn unsure(&mut self, taken_up: Option<State>) {
         self.taken_up(taken_up);

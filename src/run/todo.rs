@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::StopReason;
 use crate::edit::{Edit, IdDigest};
 use crate::input::Rows;
-use crate::ledger::{Known, LedgerError, Pending, Records, State};
+use crate::ledger::{Known, LedgerError, Note, Pending, Records, State};
 
 /// Rows that are passed over at a stretch before others get their turn: about a millisecond's work.
 const STRETCH: usize = 256;
@@ -18,6 +18,8 @@ const STRETCH: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InDoubt {
+    /// Read the message back, and send the edit again where it did not take place; what that cannot tell is held.
+    Verify,
     /// Leave it to a person: it is listed, and not sent again.
     Hold,
     /// Send it again, although it may have taken place already: people's phones may be told twice.
@@ -94,7 +96,7 @@ fn stand_to(known: Known, edit: &Edit, policy: &Policy) -> Standing {
         // `sending` is seen only by a plan that leaves the ledger alone; the run finds such edits in doubt.
         State::InDoubt | State::Sending => match policy.in_doubt {
             InDoubt::Hold => Standing::InDoubt,
-            InDoubt::Retry => to_do,
+            InDoubt::Verify | InDoubt::Retry => to_do,
         },
     }
 }
@@ -105,10 +107,11 @@ fn pending(edit: Edit, line: u64, known: Option<Known>) -> Pending {
         line,
         state,
         content_before: known.map(|known| known.content).filter(|content| *content != edit.content_digest()),
-        doubt: known.filter(|known| known.state == State::InDoubt).and_then(|known| known.note),
+        doubt: known.filter(|known| known.state == State::InDoubt).map(|known| known.note.unwrap_or(Note::ProcessDied)),
         taken_up: state,
         attempts: known.map_or(0, |known| known.attempts),
         tries: 0,
+        looks: 0,
         edit: Arc::new(edit),
     }
 }

@@ -9,10 +9,6 @@ use tokio::time::Instant;
 use crate::ledger::{Pending, State};
 use crate::retry;
 
-/// Edits that wait at most. While there are this many, no new row is taken up: a service that refuses everything for
-/// now must not draw the whole list into memory.
-const WAITING_MAX: usize = 10_000;
-
 #[derive(Debug)]
 pub(super) struct Waiting {
     heap: BinaryHeap<Reverse<Entry>>,
@@ -36,13 +32,13 @@ impl Waiting {
     /// Waits for about `delay`.
     pub(super) fn push(&mut self, pending: Pending, now: Instant, delay: Duration) {
         let due = now + retry::jittered(delay, &mut self.random);
-        self.came += 1;
-        self.heap.push(Reverse(Entry { due, came: self.came, pending }));
+        self.push_at(pending, due);
     }
 
-    /// Goes before every new row.
-    pub(super) fn push_now(&mut self, pending: Pending, now: Instant) {
-        self.push(pending, now, Duration::ZERO);
+    /// Waits until then, and not shorter.
+    pub(super) fn push_at(&mut self, pending: Pending, due: Instant) {
+        self.came += 1;
+        self.heap.push(Reverse(Entry { due, came: self.came, pending }));
     }
 
     /// One whose time has come.
@@ -53,6 +49,7 @@ impl Waiting {
         self.heap.pop().map(|Reverse(entry)| entry.pending)
     }
 
+    /// When the next one's time has come.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse(entry)| entry.due)
     }
@@ -61,8 +58,8 @@ impl Waiting {
         self.heap.is_empty()
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.heap.len() >= WAITING_MAX
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
     }
 
     /// How many of them came into doubt in this run, or were sent again in it and still are.

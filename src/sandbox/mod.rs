@@ -126,6 +126,11 @@ impl Sandbox {
         self.shared.lock().stats()
     }
 
+    /// Has this message from here on: one that nobody has asked to edit yet is in no history.
+    pub fn add_message(&self, id: &MessageId) {
+        self.shared.lock().add_message(id);
+    }
+
     /// A message as it stands now; `None` where nobody asked for it yet.
     pub fn message(&self, id: &MessageId) -> Option<Held> {
         let state = self.shared.lock();

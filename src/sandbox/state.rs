@@ -15,6 +15,7 @@ use super::request::Modify;
 use super::traffic::{Answered, ApiStats, Traffic};
 use crate::api::endpoint::Call;
 use crate::api::error_code;
+use crate::edit::{IdDigest, MessageId};
 
 const DONE: &str = r#"{"ActionStatus":"OK","ErrorInfo":"succeed","ErrorCode":0}"#;
 
@@ -101,7 +102,7 @@ impl State {
             return self.reply_to_modify(None, refusal(60007));
         }
         let done = request.and_then(|edit| {
-            let slot = self.find_or_make(&edit).ok_or(20026)?;
+            let slot = self.find_or_make(&edit.id, edit.digest).ok_or(20026)?;
             Ok((edit, slot))
         });
         let (edit, slot) = match done {
@@ -154,16 +155,21 @@ impl State {
         }
     }
 
+    /// Has this message from here on, as if somebody had asked for it.
+    pub fn add_message(&mut self, id: &MessageId) {
+        self.find_or_make(id, id.digest());
+    }
+
     /// A message that was asked for before stays known, whatever share is unknown now.
-    fn find_or_make(&mut self, edit: &Modify) -> Option<u32> {
-        if let Some(slot) = self.messages.find(edit.digest) {
+    fn find_or_make(&mut self, id: &MessageId, digest: IdDigest) -> Option<u32> {
+        if let Some(slot) = self.messages.find(digest) {
             return Some(slot);
         }
-        let hash = edit.digest.0.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte));
+        let hash = digest.0.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte));
         if self.faults.is_unknown(self.seed, hash) {
             return None;
         }
-        self.messages.make(&edit.id, edit.digest)
+        self.messages.make(id, digest)
     }
 
     fn reply_to_modify(&mut self, fault: Option<Fault>, answer: (i64, Bytes)) -> Reply {
@@ -206,7 +212,6 @@ pub fn refusal(code: i64) -> (i64, Bytes) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edit::MessageId;
 
     fn id(key: &str) -> MessageId {
         MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: key.into() }

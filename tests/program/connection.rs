@@ -20,14 +20,20 @@ fn a_service_out_of_reach_is_given_up_after_a_while() {
 /// An answer that tells nothing: every edit is in doubt, held, and not sent again. `edits` took place.
 fn check_in_doubt(fault: &str, meaning: &str, edits: u64) {
     let (place, service) = (Place::with_list(5), Service::start(&format!("{fault}=100%")));
-    let ran = place.runner(&format!("{JOB} {FAST}")).at(&service).exits(1);
+    let job = format!("{JOB} {FAST} --in-doubt hold");
+    let ran = place.runner(&job).at(&service).exits(1);
     assert_eq!(ran.summary(), Summary { rows: 5, in_doubt: 5, ..Summary::default() }, "{fault}");
     assert_eq!(ran.answers(meaning), 5, "{fault}: {ran:#?}");
     assert_eq!((service.stats().edited_once(), service.stats().requests()), (edits, 5), "{fault}");
     assert_eq!(place.read("ledger.failed.csv").matches(",in doubt: ").count() + count_quoted(&place), 5, "{fault}");
     service.set_faults("none");
-    place.runner(JOB).at(&service).exits(1);
+    place.runner(&job).at(&service).exits(1);
     assert_eq!(service.stats().requests(), 5, "{fault}");
+
+    // Read back, each of them is settled, and those that did not take place are sent.
+    let ran = place.runner(JOB).at(&service).exits(0);
+    assert_eq!(ran.summary(), Summary { rows: 5, done: 5, ..Summary::default() }, "{fault}");
+    assert_eq!((service.stats().edited_once(), service.stats().requests()), (5, 10 - edits), "{fault}");
 }
 
 /// A meaning with a comma in it stands in quotes.
@@ -46,7 +52,26 @@ fn an_answer_that_tells_nothing_leaves_the_edit_in_doubt() {
 #[test]
 fn no_answer_in_time_leaves_the_edit_in_doubt() {
     let (place, service) = (Place::with_list(3), Service::start("silent-after=100%"));
-    let ran = place.runner(&format!("{JOB} --timeout 1s")).at(&service).exits(1);
+    let ran = place.runner(&format!("{JOB} --timeout 1s --in-doubt hold")).at(&service).exits(1);
     assert_eq!(ran.summary(), Summary { rows: 3, in_doubt: 3, ..Summary::default() });
     assert_eq!((service.stats().edited_once(), service.stats().requests()), (3, 3));
+}
+
+/// With requests on many connections at once, a service that does nothing but lose answers is given up before it has
+/// brought the whole list into doubt, and once it is back the same command finishes the job.
+#[test]
+fn a_service_that_loses_every_answer_is_given_up_after_a_while() {
+    let place = Place::with_list(2_000);
+    let service = Service::with_messages("lost-after=100%", &place);
+    let ran = place.runner(JOB).at(&service).exits(3);
+    let summary = ran.summary();
+    assert!(ran.json()["reason"].as_str().unwrap().contains("no answer of the service comes back"), "{ran:#?}");
+    assert!((20..150).contains(&summary.in_doubt), "{summary:?}");
+    assert_eq!(
+        summary,
+        Summary { rows: 2_000, in_doubt: summary.in_doubt, not_reached: summary.not_reached, ..Summary::default() }
+    );
+    service.set_faults("none");
+    let resumed = place.runner(&format!("{JOB} {FAST}")).at(&service).exits(0);
+    assert_eq!((resumed.summary().done, service.stats().edited_once()), (2_000, 2_000));
 }

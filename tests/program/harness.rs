@@ -305,8 +305,30 @@ impl Service {
     }
 
     pub(crate) fn with_rate(faults: &str, rate: u32) -> Service {
+        Service::with_args(&["--faults", faults, "--rate", &rate.to_string()])
+    }
+
+    /// With the messages of `edits.csv` from the start, as the real one has them.
+    pub(crate) fn with_messages(faults: &str, place: &Place) -> Service {
+        let list = place.path("edits.csv");
+        Service::with_args(&["--faults", faults, "--rate", "100000", "--input", list.to_str().unwrap()])
+    }
+
+    /// Another one at the same address, which knows nothing of what this one had.
+    pub(crate) fn replaced_by(self, faults: &str) -> Service {
+        let address = self.address().to_owned();
+        drop(self);
+        Service::listening(&address, &["--faults", faults, "--rate", "100000"])
+    }
+
+    fn with_args(args: &[&str]) -> Service {
+        Service::listening("127.0.0.1:0", args)
+    }
+
+    fn listening(address: &str, args: &[&str]) -> Service {
         let mut child = Command::new(PROGRAM)
-            .args(["sandbox", "--listen", "127.0.0.1:0", "--faults", faults, "--rate", &rate.to_string()])
+            .args(["sandbox", "--listen", address])
+            .args(args)
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -384,6 +406,11 @@ impl Stats {
     /// Requests to edit.
     pub(crate) fn requests(&self) -> u64 {
         self.all["modify_c2c_msg"]["requests"].as_u64().unwrap()
+    }
+
+    /// Requests to read back.
+    pub(crate) fn read_backs(&self) -> u64 {
+        self.all["admin_getroammsg"]["requests"].as_u64().unwrap()
     }
 
     /// The most of them in any second.

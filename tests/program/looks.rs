@@ -59,13 +59,14 @@ fn a_list_that_is_overwritten_is_not_sent_any_further() {
 #[test]
 fn a_refusal_does_not_settle_a_doubt() {
     let (place, service) = (Place::with_list(3), Service::start("lost-after=100%"));
-    place.runner("--input edits.csv --resume ledger.db --max-failures 100%").at(&service).exits(1);
+    place.runner("--input edits.csv --resume ledger.db --max-failures 100% --in-doubt hold").at(&service).exits(1);
     service.set_faults("20026=100%");
     let again = "--input edits.csv --resume ledger.db --in-doubt retry --max-failures 100% --json";
     let summary = place.runner(again).at(&service).exits(1).json();
     assert_eq!((&summary["in_doubt"], &summary["failed"]), (&3.into(), &0.into()));
     service.set_faults("none");
-    place.runner("--input edits.csv --resume ledger.db --retry-failed").at(&service).exits(1);
+    let held = "--input edits.csv --resume ledger.db --retry-failed --in-doubt hold";
+    place.runner(held).at(&service).exits(1);
     assert_eq!(service.stats().number("edited_more_than_once"), 0);
 }
 

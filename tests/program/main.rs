@@ -11,6 +11,7 @@ mod looks;
 mod output;
 mod pace;
 mod plan;
+mod read_back;
 mod refusals;
 mod resume;
 mod terminal;

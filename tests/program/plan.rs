@@ -70,7 +70,7 @@ fn a_dry_run_leaves_alone_what_a_killed_process_left() {
     assert!(files["ledger.db-wal"].len() > 1_000, "the last commits are in the log");
     let dry_run = || place.runner("--input edits.csv --resume ledger.db --dry-run --json").at(&service).exits(0).json();
     let plan = dry_run();
-    assert_eq!((&plan["in_doubt"], &plan["to_send"]), (&10.into(), &0.into()));
+    assert_eq!((&plan["to_read_back"], &plan["to_send"]), (&10.into(), &0.into()));
     assert_eq!(dry_run(), plan);
     assert!(place.files() == files, "the ledger or its log was changed");
 }

@@ -65,7 +65,7 @@ fn a_ledger_that_is_worked_on_is_left_to_who_has_it() {
     // To look costs nothing and disturbs nobody.
     let files = place.files();
     let plan = place.runner(&format!("{JOB} --dry-run --json")).at(&service).exits(0).json();
-    assert_eq!((&plan["in_doubt"], place.files() == files), (&5.into(), true));
+    assert_eq!((&plan["to_read_back"], place.files() == files), (&5.into(), true));
     run.kill();
 }
 
@@ -81,7 +81,7 @@ fn what_is_missing_is_asked_for() {
     check(JOB, &[("TIM_IDENTIFIER", "")], "the admin account is not given: set TIM_IDENTIFIER");
     check(JOB, &[("TIM_SECRET_KEY", "")], "the secret is not given: set TIM_SECRET_KEY");
     let file = ("TIM_SECRET_KEY_FILE", "key.txt");
-    check(JOB, &[("TIM_SECRET_KEY", ""), file], "TIM_SECRET_KEY_FILE key.txt: cannot be read");
+    check(JOB, &[("TIM_SECRET_KEY", ""), file], "TIM_SECRET_KEY_FILE key.txt cannot be read");
     check(JOB, &[file], "TIM_SECRET_KEY and TIM_SECRET_KEY_FILE: are both set");
     check(JOB, &[("TIM_SECRET_KEY", ""), ("TIM_USERSIG", "eJw")], "TIM_USERSIG: ");
     check("--input nowhere.csv --resume ledger.db", &[], "cannot open the list \"nowhere.csv\": No such file");

@@ -9,7 +9,8 @@ const ROWS: u32 = 400;
 const JOB: &str = "--input edits.csv --resume ledger.db --rate 200";
 
 fn middle() -> (Place, Service, Running) {
-    let (place, service) = (Place::with_list(ROWS), Service::start("latency=20ms..80ms"));
+    let place = Place::with_list(ROWS);
+    let service = Service::with_messages("latency=20ms..80ms", &place);
     let run = place.runner(JOB).at(&service).start();
     service.wait_for_requests(100);
     (place, service, run)
@@ -44,11 +45,31 @@ fn sigterm_drains_and_the_printed_command_goes_on() {
     check_signal("TERM", 143);
 }
 
+/// What it was sending is read back, so nothing is left to a person.
 #[test]
-fn after_kill_9_nothing_is_sent_twice_and_what_was_under_way_is_in_doubt() {
+fn after_kill_9_the_same_command_finishes_the_job_and_nothing_is_edited_twice() {
     let (place, service, run) = middle();
     run.kill();
-    let resumed = place.runner(&format!("{JOB} --json")).at(&service).exits(1);
+    let plan = place.runner(&format!("{JOB} --json --dry-run")).at(&service).exits(0).json();
+    let number = |name: &str| plan[name].as_u64().unwrap();
+    assert_eq!(number("rows"), number("done") + number("to_read_back") + number("to_send"));
+    let edited = service.stats().edited_once();
+    assert!(number("to_read_back") > 0, "{plan:#}");
+    let resumed = place.runner(&format!("{JOB} --json")).at(&service).exits(0);
+    assert_eq!(resumed.summary(), all_done());
+    assert_eq!(service.stats().edited_once(), u64::from(ROWS));
+    let this_run = &resumed.json()["this_run"];
+    let (found, not) = (this_run["found_edited"].as_u64().unwrap(), this_run["found_not_edited"].as_u64().unwrap());
+    assert_eq!((found + not, number("done") + found), (number("to_read_back"), edited), "{this_run:#}");
+    assert!(!place.path("ledger.failed.csv").exists());
+}
+
+#[test]
+fn after_kill_9_what_was_under_way_is_held_or_sent_again_where_that_was_asked_for() {
+    let (place, service, run) = middle();
+    run.kill();
+    let hold = format!("{JOB} --json --in-doubt hold");
+    let resumed = place.runner(&hold).at(&service).exits(1);
     let summary = resumed.summary();
     let Summary { done, in_doubt, .. } = summary;
     assert_eq!(summary, Summary { done, in_doubt, ..all_done() });
@@ -60,7 +81,7 @@ fn after_kill_9_nothing_is_sent_twice_and_what_was_under_way_is_in_doubt() {
 
     // The same again leaves them to a person, and says so again.
     let stats = service.stats();
-    let again = place.runner(&format!("{JOB} --json")).at(&service).exits(1);
+    let again = place.runner(&hold).at(&service).exits(1);
     assert_eq!((again.summary(), service.stats()), (summary, stats));
 
     // A person's word: whether they took place or not, send them again.
@@ -85,9 +106,10 @@ fn a_ledger_that_cannot_be_written_stops_the_run() {
     let stopped = service.stats().edited_once();
     assert!(stopped < ROWS.into(), "it went on without its ledger");
 
-    let resumed = place.runner(&format!("{JOB} --json")).at(&service).exits(1).summary();
-    assert_eq!(resumed, Summary { done: resumed.done, in_doubt: resumed.in_doubt, ..all_done() });
-    assert!(resumed.in_doubt > 0 && service.stats().edited_once() >= resumed.done, "{resumed:?}");
+    let resumed = place.runner(&format!("{JOB} --json")).at(&service).exits(0);
+    assert_eq!(resumed.summary(), all_done());
+    assert!(resumed.json()["this_run"]["read_backs"].as_u64().unwrap() > 0, "{resumed:#?}");
+    assert_eq!(service.stats().edited_once(), u64::from(ROWS));
 }
 
 #[test]
@@ -105,9 +127,9 @@ fn a_second_signal_stops_at_once() {
     assert!(ran.err.contains("Stopped at once."), "{ran:#?}");
 
     service.set_faults("none");
-    let resumed = place.shell(ran.resume_command()).credentials().exits(1);
-    assert_eq!(resumed.summary(), Summary { rows: 20, in_doubt: 20, ..Summary::default() });
-    assert_eq!(service.stats().requests(), 20);
+    let resumed = place.shell(ran.resume_command()).credentials().exits(0);
+    assert_eq!(resumed.summary(), Summary { rows: 20, done: 20, ..Summary::default() });
+    assert_eq!((service.stats().edited_once(), service.stats().requests()), (20, 20));
 }
 
 #[test]

@@ -17,7 +17,17 @@ fn info() -> RunInfo {
 fn pending(key: &str) -> Pending {
     let id = MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: key.into() };
     let edit = Arc::new(Edit::new(id, None, Some("x".into())).unwrap());
-    Pending { edit, line: 2, state: None, content_before: None, doubt: None, taken_up: None, attempts: 0, tries: 0 }
+    Pending {
+        edit,
+        line: 2,
+        state: None,
+        content_before: None,
+        doubt: None,
+        taken_up: None,
+        attempts: 0,
+        tries: 0,
+        looks: 0,
+    }
 }
 
 fn digest(key: &str) -> IdDigest {

@@ -1,0 +1,207 @@
+//! Takes in what comes of each attempt and each read-back, and keeps what is still to be done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinError;
+use tokio::time::Instant;
+
+use super::breaker::{Breaker, FailureLimit, StopReason};
+use super::life::{Landed, Line, Next};
+use super::read_back::Read;
+use super::tally::{Cause, Tally};
+use super::todo::InDoubt;
+use super::waiting::Waiting;
+use crate::api::{Outcome, Service};
+use crate::ledger::{LedgerError, Note, Pending, Recorded, State};
+use crate::retry::{self, Verdict};
+
+/// Edits that wait at most. While there are this many, no new row is taken up: a service that refuses everything for
+/// now must not draw the whole list into memory.
+const WAITING_MAX: usize = 10_000;
+
+pub(super) struct Desk<S> {
+    line: Arc<Line<S>>,
+    /// To be sent again.
+    pub(super) waiting: Waiting,
+    /// To be read back.
+    pub(super) in_doubt: Waiting,
+    /// The list is at its end, and nothing waits to be sent again.
+    pub(super) nothing_to_send: bool,
+    breaker: Breaker,
+    tally: Tally,
+}
+
+impl<S: Service> Desk<S> {
+    pub(super) fn new(line: &Arc<Line<S>>, failures: FailureLimit) -> Desk<S> {
+        Desk {
+            line: Arc::clone(line),
+            waiting: Waiting::new(line.seed),
+            in_doubt: Waiting::new(line.seed),
+            nothing_to_send: false,
+            breaker: Breaker::new(failures),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Nothing is left to be done.
+    pub(super) fn is_clear(&self) -> bool {
+        self.nothing_to_send && self.in_doubt.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.len() + self.in_doubt.len() >= WAITING_MAX
+    }
+
+    /// Requests in flight at most: while the service is out of reach, one at a time tries it.
+    pub(super) fn in_flight_max(&self, otherwise: usize) -> usize {
+        if self.breaker.is_out_of_reach() { 1 } else { otherwise }
+    }
+
+    pub(super) fn tally(&mut self) -> &Tally {
+        self.tally.slow_downs = self.line.pace.slow_downs();
+        self.tally.read_backs = self.line.read_backs.requests();
+        &self.tally
+    }
+
+    /// What was done, once nothing more will be.
+    pub(super) fn close(mut self) -> Tally {
+        self.tally.in_doubt += self.waiting.in_doubt() + self.in_doubt.in_doubt();
+        self.tally().clone()
+    }
+
+    /// An edit that an earlier run left in doubt waits until nothing of it can be under way any more.
+    pub(super) fn put_off(&mut self, pending: Pending) {
+        let quiet_from = self.line.quiet_from;
+        self.queue_of(&pending).push_at(pending, quiet_from);
+    }
+
+    /// What came of an attempt; a reason where it makes no sense to go on.
+    pub(super) fn landed(&mut self, landed: Result<Landed, JoinError>) -> Option<StopReason> {
+        let now = Instant::now();
+        match landed {
+            Ok(Landed::Recorded { recorded, verdict }) => self.recorded(recorded, &verdict, now),
+            Ok(Landed::NotSent { pending, outcome }) => self.no_answer(pending, outcome, now),
+            Ok(Landed::Withdrawn(pending)) => {
+                self.put_back(pending, now);
+                None
+            }
+            Ok(Landed::NotRecorded { error, unsure, taken_up }) => Some(self.not_recorded(error, unsure, taken_up)),
+            Err(error) => Some(self.defect(&error)),
+        }
+    }
+
+    /// What came of a read-back; a reason where it makes no sense to go on.
+    pub(super) fn read_back(&mut self, read: Result<Read, JoinError>) -> Option<StopReason> {
+        let now = Instant::now();
+        match read {
+            Ok(Read::Settled(recorded)) => {
+                self.breaker.heard();
+                self.tally.read_back(&recorded);
+                self.settled(&recorded)
+            }
+            Ok(Read::NotEdited(pending)) => {
+                self.breaker.heard();
+                self.tally.found_not_edited += 1;
+                self.put_back(pending, now);
+                None
+            }
+            Ok(Read::NoPage { pending, outcome }) => self.no_answer(pending, outcome, now),
+            Ok(Read::Stopped(pending)) => {
+                self.put_back(pending, now);
+                None
+            }
+            Ok(Read::NotRecorded { error, unsure }) => Some(self.not_recorded(error, unsure, None)),
+            Err(error) => Some(self.defect(&error)),
+        }
+    }
+
+    fn recorded(&mut self, recorded: Recorded, verdict: &Verdict, now: Instant) -> Option<StopReason> {
+        self.tally.attempt(&recorded, verdict);
+        let stop = match *verdict {
+            Verdict::InDoubt { note } => self.lost(note, now),
+            _ => self.breaker.answered(verdict, now),
+        };
+        let too_many = match self.line.after(&recorded, verdict) {
+            Next::Settled => self.settled(&recorded),
+            Next::SendAgain(delay) => {
+                self.waiting.push(recorded.into_pending(), now, delay);
+                self.nothing_to_send = false;
+                None
+            }
+            Next::ReadBackAfter(delay) => {
+                self.in_doubt.push_at(recorded.into_pending(), now + delay);
+                None
+            }
+        };
+        stop.or(too_many)
+    }
+
+    /// Nothing came back that says anything of the edit, which stands as before.
+    fn no_answer(&mut self, pending: Pending, outcome: Outcome, now: Instant) -> Option<StopReason> {
+        let verdict = retry::judge(&outcome);
+        let due = match verdict {
+            Verdict::Retry { .. } | Verdict::SlowDown { .. } | Verdict::InDoubt { .. } => {
+                now + retry::delay(pending.looks)
+            }
+            _ => now,
+        };
+        self.put_back(pending, due);
+        match (outcome, verdict) {
+            (Outcome::NotSent { reason }, _) => {
+                let (stop, hold) = self.breaker.unreachable(reason, now);
+                self.hold(hold);
+                stop
+            }
+            (Outcome::NoSignature, _) => Some(StopReason::NoSignature),
+            (_, Verdict::InDoubt { note }) => self.lost(note, now),
+            (_, Verdict::Stop { .. }) => Cause::of(&verdict).map(StopReason::Refused),
+            (_, _) => {
+                self.breaker.heard();
+                None
+            }
+        }
+    }
+
+    fn lost(&mut self, note: Note, now: Instant) -> Option<StopReason> {
+        let (stop, hold) = self.breaker.lost(note, now);
+        self.hold(hold);
+        stop
+    }
+
+    fn hold(&self, duration: Duration) {
+        self.line.pace.hold(duration);
+        self.line.read_backs.hold(duration);
+    }
+
+    fn settled(&mut self, recorded: &Recorded) -> Option<StopReason> {
+        self.tally.settle(recorded);
+        self.breaker.settled(recorded.state(), &self.tally)
+    }
+
+    fn not_recorded(&mut self, error: LedgerError, unsure: bool, taken_up: Option<State>) -> StopReason {
+        if unsure {
+            self.tally.unsure(taken_up);
+        }
+        StopReason::Ledger(error)
+    }
+
+    /// An attempt that panicked is a defect of ours. Its edit may be `sending` in the ledger, so it is in doubt.
+    fn defect(&mut self, error: &JoinError) -> StopReason {
+        self.tally.unsure(None);
+        StopReason::Defect(error.to_string())
+    }
+
+    fn put_back(&mut self, pending: Pending, due: Instant) {
+        self.queue_of(&pending).push_at(pending, due);
+        self.nothing_to_send &= self.waiting.is_empty();
+    }
+
+    /// Where an edit waits that was taken up before.
+    fn queue_of(&mut self, pending: &Pending) -> &mut Waiting {
+        match (self.line.in_doubt, pending.doubt) {
+            (InDoubt::Verify, Some(_)) => &mut self.in_doubt,
+            (InDoubt::Verify | InDoubt::Retry | InDoubt::Hold, _) => &mut self.waiting,
+        }
+    }
+}
