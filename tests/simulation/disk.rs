@@ -1,0 +1,134 @@
+//! The ledger, in memory: it outlives the process, can fail, and checks every step.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use runner::edit::IdDigest;
+use runner::ledger::{Change, Known, LedgerError, Note, Records, State, Store};
+use tokio::time::sleep;
+
+use crate::events::Events;
+use crate::service::Tencent;
+
+#[derive(Clone)]
+pub(crate) struct Disk {
+    events: Events,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    rows: BTreeMap<[u8; 16], Known>,
+    /// Of this session.
+    commits: u64,
+    fails_at: Option<u64>,
+    /// Whether the commit that fails is on the disk all the same.
+    applied: bool,
+    has_failed: bool,
+}
+
+impl Disk {
+    pub(crate) fn new(events: &Events) -> Disk {
+        Disk { events: events.clone(), inner: Arc::default() }
+    }
+
+    /// A process opens it: what the last one was sending is in doubt.
+    pub(crate) fn open(&self, fails_at: Option<u64>, applied: bool) {
+        let mut inner = self.inner.lock().unwrap();
+        for known in inner.rows.values_mut().filter(|known| known.state == State::Sending) {
+            (known.state, known.note, known.code) = (State::InDoubt, Some(Note::ProcessDied), None);
+        }
+        *inner = Inner { rows: std::mem::take(&mut inner.rows), fails_at, applied, ..Inner::default() };
+    }
+
+    pub(crate) fn known(&self, message: IdDigest) -> Option<Known> {
+        self.inner.lock().unwrap().rows.get(&message.0).copied()
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.inner.lock().unwrap().has_failed
+    }
+
+    pub(crate) fn count(&self, state: State) -> u64 {
+        self.inner.lock().unwrap().rows.values().filter(|known| known.state == state).count() as u64
+    }
+
+    /// The process's side of it.
+    pub(crate) fn store(&self, service: &Tencent) -> DiskStore {
+        DiskStore { disk: self.clone(), service: service.clone() }
+    }
+}
+
+impl Records for Disk {
+    fn find(&mut self, message: IdDigest) -> Result<Option<Known>, LedgerError> {
+        Ok(self.known(message))
+    }
+}
+
+pub(crate) struct DiskStore {
+    disk: Disk,
+    service: Tencent,
+}
+
+impl Store for DiskStore {
+    async fn commit(&mut self, changes: Vec<Change>) -> Result<(), LedgerError> {
+        let events = self.disk.events.clone();
+        // As long as an fsync on a cloud disk takes.
+        sleep(Duration::from_millis(5)).await;
+        events.point("before a commit").await;
+        let failure = {
+            let mut inner = self.disk.inner.lock().unwrap();
+            inner.commits += 1;
+            let fails = inner.fails_at.is_some_and(|at| inner.commits >= at);
+            inner.has_failed |= fails;
+            fails.then_some(inner.applied)
+        };
+        if failure != Some(false) {
+            for change in &changes {
+                self.apply(change);
+            }
+        }
+        events.tell(format_args!(
+            "commit of {} changes{}",
+            changes.len(),
+            if failure.is_some() { " fails" } else { "" }
+        ));
+        if failure.is_some() {
+            let source = Arc::new(std::io::Error::other("no space left on device"));
+            return Err(LedgerError::Write { path: "ledger.db".into(), source });
+        }
+        events.point("after a commit").await;
+        Ok(())
+    }
+}
+
+impl DiskStore {
+    fn apply(&self, change: &Change) {
+        let (events, message) = (&self.disk.events, change.edit.id().digest());
+        let key = &change.edit.id().msg_key;
+        let before = self.disk.known(message).map(|known| known.state);
+        events.tell(format_args!("  {key}: {before:?} to {:?}", change.to));
+        events.check(before == change.from, || {
+            format!("the run believes that {key} is {:?}, but it is {before:?}", change.from)
+        });
+        events.check(before != Some(State::Done), || format!("{key} was done already"));
+        events.check(change.to != Some(State::Done) || self.service.has(&change.edit), || {
+            format!("{key} is called done, and the service does not have it")
+        });
+        // What the ledger calls failed will be listed as not edited.
+        events.check(change.to != Some(State::Failed) || !self.service.has(&change.edit), || {
+            format!("{key} is called failed, and the service has it")
+        });
+        let mut inner = self.disk.inner.lock().unwrap();
+        match change.to {
+            None => {
+                inner.rows.remove(&message.0);
+            }
+            Some(state) => {
+                let (content, attempts, code, note) = (change.content, change.attempts, change.code, change.note);
+                inner.rows.insert(message.0, Known { state, content, attempts, code, note });
+            }
+        }
+    }
+}
