@@ -215,10 +215,22 @@ impl Running {
         ran
     }
 
-    /// As a power cut ends it.
-    pub(crate) fn kill(self) {
-        self.signal("KILL");
-        assert_eq!(self.wait().code, None);
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Whether it takes signals by itself: before, the system ends it.
+    pub(crate) fn listens(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        // SIGINT is the second, SIGTERM the fifteenth.
+        caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 0x4002 == 0x4002)
+    }
+
+    /// As a power cut ends it. False: it had ended already.
+    pub(crate) fn kill(mut self) -> bool {
+        let _ = self.child.kill();
+        self.wait().code.is_none()
     }
 }
 

@@ -7,6 +7,7 @@ mod certificate;
 mod connection;
 mod harness;
 mod jobs;
+mod kill;
 mod looks;
 mod output;
 mod pace;
