@@ -9,12 +9,12 @@
 //! One writer takes all changes that wait and commits them together. After one failed commit it is latched: every
 //! later call fails too, so nothing more is sent.
 
+mod error;
 mod note;
 mod sqlite;
 mod state;
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::error::LedgerError;
 pub use self::note::Note;
 pub use self::sqlite::{JobIdentity, RunInfo, SqliteReader, SqliteStore};
 pub use self::state::{State, Transition};
@@ -140,70 +141,6 @@ pub struct Change {
     pub at: i64,
     /// From the intent to the outcome.
     pub took: Option<Duration>,
-}
-
-/// Why the ledger cannot be used, or can no longer be.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LedgerError {
-    /// The file is something else.
-    #[error("{} is not a ledger of runner: {what}; name another file, nothing in this one was changed", path.display())]
-    NotALedger {
-        /// The file.
-        path: PathBuf,
-        /// What it is instead.
-        what: String,
-    },
-    /// Made by a newer runner.
-    #[error("{} was written by a newer runner (ledger version {found}, this one knows {known}); use that one", path.display())]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its schema version.
-        found: i64,
-        /// The newest this program knows.
-        known: i64,
-    },
-    /// A ledger, but of something else.
-    #[error("{} is the ledger of {theirs}, but this job is {ours}; name that job's own ledger, or a new file", path.display())]
-    OtherJob {
-        /// The file.
-        path: PathBuf,
-        /// The job the ledger belongs to.
-        theirs: String,
-        /// The job at hand.
-        ours: String,
-    },
-    /// Another process has it.
-    #[error("{} is in use by {holder}; let it finish or stop it, then try again", path.display())]
-    InUse {
-        /// The file.
-        path: PathBuf,
-        /// Who, as far as the ledger tells.
-        holder: String,
-    },
-    /// It cannot be opened or read.
-    #[error("cannot read the ledger {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the database says.
-        source: Arc<dyn std::error::Error + Send + Sync>,
-    },
-    /// A change could not be made durable.
-    #[error("cannot write to the ledger {}: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the database says.
-        source: Arc<dyn std::error::Error + Send + Sync>,
-    },
-    /// A step that the life of an edit does not have.
-    #[error(transparent)]
-    Transition(#[from] Transition),
-    /// An earlier write failed, or the writer is gone.
-    #[error("the ledger takes nothing more after it failed once")]
-    Latched,
 }
 
 /// A handle on the one writer; cheap to clone.

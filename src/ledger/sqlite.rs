@@ -4,6 +4,7 @@
 
 mod open;
 mod read;
+mod whereabouts;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,17 +15,20 @@ use rusqlite::{Connection, Transaction, params};
 
 pub use self::open::JobIdentity;
 pub use self::read::SqliteReader;
+use self::whereabouts::Whereabouts;
 use super::{Change, LedgerError, State, Store, Transition, unix_ms};
 
 /// The writing side of a ledger file, which only one process has at a time.
 #[derive(Debug)]
 pub struct SqliteStore {
-    /// `None` only while a commit runs on another thread.
+    /// `None` while a commit runs on another thread, and once the file was found to be gone.
     connection: Option<Connection>,
     path: PathBuf,
     run: i64,
+    /// From when a run began.
+    whereabouts: Option<Arc<Whereabouts>>,
     /// Declared last, so closed last: it is the lock on the file.
-    _lock: File,
+    lock: File,
 }
 
 /// What is noted of a run when it begins.
@@ -49,7 +53,7 @@ impl SqliteStore {
     pub fn open(path: &Path, job: &JobIdentity) -> Result<SqliteStore, LedgerError> {
         let (mut connection, lock) = open::open(path, job)?;
         recover(&mut connection).map_err(|source| write_error(path, source))?;
-        Ok(SqliteStore { connection: Some(connection), path: path.to_owned(), run: 0, _lock: lock })
+        Ok(SqliteStore { connection: Some(connection), path: path.to_owned(), run: 0, whereabouts: None, lock })
     }
 
     /// Makes the ledger of this job where there was none a moment ago.
@@ -89,7 +93,10 @@ impl SqliteStore {
         );
         insert.map_err(|source| write_error(&self.path, source))?;
         self.run = self.connection()?.last_insert_rowid();
-        Ok(())
+        let whereabouts =
+            Whereabouts::note(&self.path, &self.lock).map_err(|source| system_error(&self.path, source))?;
+        self.whereabouts = Some(Arc::new(whereabouts));
+        self.check_whereabouts()
     }
 
     /// Notes how the run ended (`finished`, `interrupted`, `stopped`) and why, and closes the file.
@@ -97,6 +104,7 @@ impl SqliteStore {
     /// # Errors
     /// It could not be made durable. Every edit's own state is durable all the same.
     pub fn end_run(mut self, ended: &str, reason: &str) -> Result<(), LedgerError> {
+        self.check_whereabouts()?;
         let connection = self.connection.take().ok_or(LedgerError::Latched)?;
         connection
             .execute(
@@ -107,6 +115,14 @@ impl SqliteStore {
         connection.close().map_err(|(_, source)| write_error(&self.path, source))
     }
 
+    /// Gives the ledger up if its files are not where they were.
+    fn check_whereabouts(&mut self) -> Result<(), LedgerError> {
+        let Some(whereabouts) = &self.whereabouts else { return Ok(()) };
+        let Some(file) = whereabouts.changed() else { return Ok(()) };
+        let connection = self.connection.take().ok_or(LedgerError::Latched)?;
+        Err(whereabouts.give_up(connection, file))
+    }
+
     fn connection(&self) -> Result<&Connection, LedgerError> {
         self.connection.as_ref().ok_or(LedgerError::Latched)
     }
@@ -115,14 +131,18 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn commit(&mut self, changes: Vec<Change>) -> Result<(), LedgerError> {
         let mut connection = self.connection.take().ok_or(LedgerError::Latched)?;
-        let (run, path) = (self.run, self.path.clone());
+        let (run, path, whereabouts) = (self.run, self.path.clone(), self.whereabouts.clone());
         let work = tokio::task::spawn_blocking(move || {
             let result = commit(&mut connection, run, &changes, &path);
-            (connection, result)
+            // Nobody is told of this commit before this is known: in a file without a name nothing is durable.
+            match whereabouts.as_deref().and_then(|noted| Some((noted, noted.changed()?))) {
+                Some((whereabouts, file)) => (None, Err(whereabouts.give_up(connection, file))),
+                None => (Some(connection), result),
+            }
         });
         // A commit that panicked leaves no connection behind: the store stays latched.
         let (connection, result) = work.await.map_err(|_| LedgerError::Latched)?;
-        self.connection = Some(connection);
+        self.connection = connection;
         result
     }
 }
@@ -223,11 +243,35 @@ fn recover(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 fn write_error(path: &Path, source: rusqlite::Error) -> LedgerError {
-    LedgerError::Write { path: path.to_owned(), source: Arc::new(source) }
+    damage(path, &source).unwrap_or_else(|| LedgerError::Write { path: path.to_owned(), source: Arc::new(source) })
 }
 
-fn read_error(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> LedgerError {
+fn read_error(path: &Path, source: rusqlite::Error) -> LedgerError {
+    damage(path, &source).unwrap_or_else(|| LedgerError::Read { path: path.to_owned(), source: Arc::new(source) })
+}
+
+fn system_error(path: &Path, source: std::io::Error) -> LedgerError {
     LedgerError::Read { path: path.to_owned(), source: Arc::new(source) }
+}
+
+/// Where this tells that the file does not hold what was written to it: the error that says so.
+fn damage(path: &Path, error: &rusqlite::Error) -> Option<LedgerError> {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let what = match error {
+        rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
+            DatabaseCorrupt | NotADatabase => error.to_string(),
+            _ => return None,
+        },
+        // The schema is not the one that is written down here.
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        // What is in a column is nothing that is ever put there.
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::Utf8Error(..) => error.to_string(),
+        _ => return None,
+    };
+    Some(LedgerError::Damaged { path: path.to_owned(), what })
 }
 
 fn user() -> String {

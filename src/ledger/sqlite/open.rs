@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{read_error, unix_ms, write_error};
+use super::{read_error, system_error, unix_ms, whereabouts, write_error};
 use crate::ledger::LedgerError;
 
 /// "RUNR": in the header of every ledger, so that no other database is taken for one.
@@ -58,23 +58,26 @@ pub(super) fn open(path: &Path, job: &JobIdentity) -> Result<(Connection, File),
         }
     };
     migrate(path, &mut connection)?;
+    // A ledger that was saved or restored by way of SQLite's tools has it no more.
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(|source| write_error(path, source))?;
     Ok((connection, lock))
 }
 
 /// Reads the header alone: whether this is a ledger at all is known before SQLite touches the file.
 pub(super) fn inspect(path: &Path) -> Result<Found, LedgerError> {
+    whereabouts::not_put_back(path)?;
     let not = |what: &str| LedgerError::NotALedger { path: path.to_owned(), what: what.to_owned() };
     let mut header = Vec::with_capacity(100);
     match File::open(path) {
         Ok(file) => {
-            let kind = file.metadata().map_err(|source| read_error(path, source))?.file_type();
+            let kind = file.metadata().map_err(|source| system_error(path, source))?.file_type();
             if !kind.is_file() {
                 return Err(not("it is a directory or a device, not a file"));
             }
-            file.take(100).read_to_end(&mut header).map_err(|source| read_error(path, source))?;
+            file.take(100).read_to_end(&mut header).map_err(|source| system_error(path, source))?;
         }
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
-        Err(error) => return Err(read_error(path, error)),
+        Err(error) => return Err(system_error(path, error)),
     }
     if header.is_empty() {
         return Ok(Found::Nothing);
@@ -86,8 +89,10 @@ pub(super) fn inspect(path: &Path) -> Result<Found, LedgerError> {
     if number(68) != APPLICATION_ID {
         return Err(not("it is another program's SQLite database"));
     }
-    refuse_newer(path, number(60))?;
-    Ok(Found::Ledger)
+    let version = number(60);
+    refuse_newer(path, version)?;
+    // The schema and its version are made in one transaction.
+    if version < 1 { Err(not("its header has no ledger's version")) } else { Ok(Found::Ledger) }
 }
 
 fn newest_version() -> i64 {
@@ -102,12 +107,8 @@ fn refuse_newer(path: &Path, found: i64) -> Result<(), LedgerError> {
 /// Opens without leaving a trace. Where a process has the ledger open, or died with it open, there is a log beside
 /// the file and SQLite reads both; where there is none, the file alone is read and no log is made.
 pub(super) fn read_only(path: &Path) -> Result<Connection, LedgerError> {
-    let log = {
-        let mut name = path.as_os_str().to_owned();
-        name.push("-wal");
-        Path::new(&name).exists()
-    };
-    read_only_with(path, if log { "mode=ro" } else { "immutable=1" })
+    let has_log = whereabouts::log(path).exists();
+    read_only_with(path, if has_log { "mode=ro" } else { "immutable=1" })
 }
 
 pub(super) fn read_only_with(path: &Path, how: &str) -> Result<Connection, LedgerError> {
@@ -149,7 +150,7 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(LedgerError::InUse { path: path.to_owned(), holder: holder(&file) }),
-        Err(TryLockError::Error(error)) => Err(read_error(path, error)),
+        Err(TryLockError::Error(error)) => Err(system_error(path, error)),
     }
 }
 
@@ -182,7 +183,6 @@ fn make(path: &Path, job: &JobIdentity) -> rusqlite::Result<Connection> {
     transaction.pragma_update(None, "user_version", newest_version())?;
     insert_job(&transaction, job)?;
     transaction.commit()?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
     Ok(connection)
 }
 

@@ -1,3 +1,5 @@
+mod removed;
+
 use std::time::Duration;
 
 use tempfile::TempDir;

@@ -1,0 +1,174 @@
+//! Why the ledger cannot be used: which file, why, and what to do.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::ErrorCode;
+
+use super::state::Transition;
+
+/// Why the ledger cannot be used, or can no longer be.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The file is something else.
+    #[error("{} is not a ledger of runner: {what}; name another file, nothing in this one was changed", path.display())]
+    NotALedger {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        what: String,
+    },
+    /// Made by a newer runner.
+    #[error("{} was written by a newer runner (ledger version {found}, this one knows {known}); use that one", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The newest this program knows.
+        known: i64,
+    },
+    /// A ledger, but of something else.
+    #[error("{} is the ledger of {theirs}, but this job is {ours}; name that job's own ledger, or a new file", path.display())]
+    OtherJob {
+        /// The file.
+        path: PathBuf,
+        /// The job the ledger belongs to.
+        theirs: String,
+        /// The job at hand.
+        ours: String,
+    },
+    /// Another process has it.
+    #[error("{} is in use by {holder}; let it finish or stop it, then try again", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// Who, as far as the ledger tells.
+        holder: String,
+    },
+    /// It cannot be opened or read.
+    #[error("cannot read the ledger {}: {source}{}", path.display(), Advice(source))]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the database says.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// A change could not be made durable.
+    #[error("cannot write to the ledger {}: {source}{}", path.display(), Advice(source))]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the database says.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// What it holds is not what was written.
+    #[error(
+        "the ledger {} is damaged: {what}; put a sound copy in its place (one from before the last run does not know \
+         what was sent since), or see how much of it sqlite3's .recover saves",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the database says.
+        what: String,
+    },
+    /// Its file, or one of the two that SQLite keeps beside it, is not where it was when the run began.
+    #[error("{} was removed or replaced while it was in use; {}", file.display(), Rescue { path, rescued })]
+    Removed {
+        /// The ledger.
+        path: PathBuf,
+        /// The file that is missing, or another now.
+        file: PathBuf,
+        /// Where all that the ledger held is now; or why it could not be saved.
+        rescued: Result<PathBuf, Arc<str>>,
+    },
+    /// What was rescued of it when it was removed still lies beside it: without it edits would be made twice.
+    #[error(
+        "{} holds what {} held when that was removed or replaced: {}, then try again; or, if nobody needs it any more, \
+         move it elsewhere",
+        rescued.display(), path.display(), PutBack { path, rescued }
+    )]
+    NotPutBack {
+        /// The ledger.
+        path: PathBuf,
+        /// What was rescued of it.
+        rescued: PathBuf,
+    },
+    /// A step that the life of an edit does not have.
+    #[error(transparent)]
+    Transition(#[from] Transition),
+    /// An earlier write failed, or the writer is gone.
+    #[error("the ledger takes nothing more after it failed once")]
+    Latched,
+}
+
+/// What to do about an error of the database or the system, where that is known.
+struct Advice<'a>(&'a Arc<dyn Error + Send + Sync>);
+
+impl fmt::Display for Advice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = &**self.0;
+        let code = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        f.write_str(match (code, kind) {
+            (Some(ErrorCode::DiskFull), _) | (_, Some(io::ErrorKind::StorageFull)) => {
+                "; make room on its disk, then try again"
+            }
+            (Some(ErrorCode::SystemIoFailure), _) => {
+                "; see what the system's log says of its disk, and try again once that is mended"
+            }
+            (Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied), _)
+            | (_, Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)) => {
+                "; allow this user to write to it, then try again"
+            }
+            (Some(ErrorCode::CannotOpen), _) => {
+                "; this user must be allowed to make files in its directory, where SQLite keeps two beside it"
+            }
+            (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _) => {
+                "; another program holds it, let that finish, then try again"
+            }
+            (_, _) => "",
+        })
+    }
+}
+
+/// What became of a ledger that was removed, and what to do about it.
+struct Rescue<'a> {
+    path: &'a Path,
+    rescued: &'a Result<PathBuf, Arc<str>>,
+}
+
+impl fmt::Display for Rescue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.rescued {
+            Ok(rescued) => {
+                let put_back = PutBack { path: self.path, rescued };
+                write!(f, "what the ledger held is in {}: {put_back}, then resume", rescued.display())
+            }
+            Err(why) => write!(
+                f,
+                "what the ledger held could not be saved: {why}; if it was moved, move it back with the files beside \
+                 it, then resume; a new ledger in its place does not know what was sent"
+            ),
+        }
+    }
+}
+
+/// How a rescued ledger is put back. (A log that is left beside it would be taken for its own.)
+struct PutBack<'a> {
+    path: &'a Path,
+    rescued: &'a Path,
+}
+
+impl fmt::Display for PutBack<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, rescued) = (self.path.display(), self.rescued.display());
+        write!(f, "move {path}, {path}-wal and {path}-shm away if they are there, and rename {rescued} to {path}")
+    }
+}
