@@ -51,7 +51,10 @@ pub(super) fn open(path: &Path, job: &JobIdentity) -> Result<(Connection, File),
     let mut connection = match inspect(path)? {
         Found::Nothing => make(path, job).map_err(|source| write_error(path, source))?,
         Found::Ledger => {
-            check_job(path, &read_only(path)?, job)?;
+            let reading = read_only(path)?;
+            check_job(path, &reading, job)?;
+            check_after_crash(path, &reading)?;
+            drop(reading);
             let connection = open_to_write(path).map_err(|source| write_error(path, source))?;
             adopt(&connection, job).map_err(|source| write_error(path, source))?;
             connection
@@ -245,6 +248,24 @@ pub(super) fn check_job(path: &Path, connection: &Connection, ours: &JobIdentity
         }
         Some(_) | None => Ok(()),
     }
+}
+
+/// A run that never ended was ended by something, maybe by a power cut, and that can leave damage behind. The check
+/// reads all of the file, so it is not made when all is well. It is the one that compares the indexes with the table, too:
+/// an edit that is missing from its index would be taken for one that was never sent.
+fn check_after_crash(path: &Path, connection: &Connection) -> Result<(), LedgerError> {
+    let failed = |source| read_error(path, source);
+    let query = "SELECT EXISTS (SELECT 1 FROM run WHERE ended IS NULL)";
+    if !connection.query_row(query, [], |row| row.get::<_, bool>(0)).map_err(failed)? {
+        return Ok(());
+    }
+    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
+    if found == "ok" {
+        return Ok(());
+    }
+    let found = found.replace('\n', " ");
+    let what = format!("{found} (looked for since the last run never ended; nothing was sent)");
+    Err(LedgerError::Damaged { path: path.to_owned(), what })
 }
 
 fn adopt(connection: &Connection, ours: &JobIdentity) -> rusqlite::Result<()> {

@@ -1,3 +1,4 @@
+mod damage;
 mod removed;
 
 use std::time::Duration;
