@@ -51,7 +51,7 @@ pub enum LedgerError {
         holder: String,
     },
     /// It cannot be opened or read.
-    #[error("cannot read the ledger {}: {source}{}", path.display(), Advice(source))]
+    #[error("cannot read the ledger {}: {source}{}", path.display(), Advice { source, writing: false })]
     Read {
         /// The file.
         path: PathBuf,
@@ -59,7 +59,7 @@ pub enum LedgerError {
         source: Arc<dyn Error + Send + Sync>,
     },
     /// A change could not be made durable.
-    #[error("cannot write to the ledger {}: {source}{}", path.display(), Advice(source))]
+    #[error("cannot write to the ledger {}: {source}{}", path.display(), Advice { source, writing: true })]
     Write {
         /// The file.
         path: PathBuf,
@@ -100,6 +100,19 @@ pub enum LedgerError {
         /// What was rescued of it.
         rescued: PathBuf,
     },
+    /// It was removed, and what it held could not be saved.
+    #[error(
+        "{} was removed or replaced during the last run, and what it held could not be saved, so what was sent is not \
+         known: if it was moved, move it back with the files beside it; then, or once somebody has found out what was \
+         sent, remove the empty file {}",
+        path.display(), mark.display()
+    )]
+    Lost {
+        /// The ledger.
+        path: PathBuf,
+        /// The empty file that tells so.
+        mark: PathBuf,
+    },
     /// A step that the life of an edit does not have.
     #[error(transparent)]
     Transition(#[from] Transition),
@@ -109,11 +122,14 @@ pub enum LedgerError {
 }
 
 /// What to do about an error of the database or the system, where that is known.
-struct Advice<'a>(&'a Arc<dyn Error + Send + Sync>);
+struct Advice<'a> {
+    source: &'a Arc<dyn Error + Send + Sync>,
+    writing: bool,
+}
 
 impl fmt::Display for Advice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let error = &**self.0;
+        let error = &**self.source;
         let code = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
         let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
         f.write_str(match (code, kind) {
@@ -125,9 +141,13 @@ impl fmt::Display for Advice<'_> {
             }
             (Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied), _)
             | (_, Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)) => {
-                "; allow this user to write to it, then try again"
+                if self.writing {
+                    "; allow this user to write to it, then try again"
+                } else {
+                    "; allow this user to read it, then try again"
+                }
             }
-            (Some(ErrorCode::CannotOpen), _) => {
+            (Some(ErrorCode::CannotOpen), _) if self.writing => {
                 "; this user must be allowed to make files in its directory, where SQLite keeps two beside it"
             }
             (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _) => {

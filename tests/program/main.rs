@@ -5,6 +5,7 @@
 
 mod certificate;
 mod connection;
+mod disk;
 mod harness;
 mod jobs;
 mod kill;
@@ -15,5 +16,6 @@ mod plan;
 mod read_back;
 mod refusals;
 mod resume;
+mod shim;
 mod terminal;
 mod verdicts;

@@ -68,7 +68,7 @@ pub(super) fn open(path: &Path, job: &JobIdentity) -> Result<(Connection, File),
 
 /// Reads the header alone: whether this is a ledger at all is known before SQLite touches the file.
 pub(super) fn inspect(path: &Path) -> Result<Found, LedgerError> {
-    whereabouts::not_put_back(path)?;
+    whereabouts::put_back(path)?;
     let not = |what: &str| LedgerError::NotALedger { path: path.to_owned(), what: what.to_owned() };
     let mut header = Vec::with_capacity(100);
     match File::open(path) {

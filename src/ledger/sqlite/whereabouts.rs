@@ -61,11 +61,16 @@ impl Whereabouts {
     }
 }
 
-/// What was rescued of this ledger and still lies beside it.
-pub(super) fn not_put_back(path: &Path) -> Result<(), LedgerError> {
-    match rescued_names(path).find(|rescued| rescued.symlink_metadata().is_ok()) {
-        Some(rescued) => Err(LedgerError::NotPutBack { path: path.to_owned(), rescued }),
+/// Whether a run has lost this ledger, and it was not put back since.
+///
+/// # Errors
+/// That is so: a run that began now would not know what was sent.
+pub(super) fn put_back(path: &Path) -> Result<(), LedgerError> {
+    let found = rescued_names(path).find_map(|rescued| Some((rescued.symlink_metadata().ok()?.len(), rescued)));
+    match found {
         None => Ok(()),
+        Some((0, mark)) => Err(LedgerError::Lost { path: path.to_owned(), mark }),
+        Some((_, rescued)) => Err(LedgerError::NotPutBack { path: path.to_owned(), rescued }),
     }
 }
 
@@ -93,8 +98,8 @@ fn rescue(connection: &Connection, path: &Path) -> Result<PathBuf, String> {
     match written {
         Ok(()) => Ok(rescued),
         Err(why) => {
-            // Half of a ledger is worse than none.
-            let _ = std::fs::remove_file(&rescued);
+            // Half of a ledger is worse than none. The empty file stays: it keeps the next run from starting anew.
+            let _ = File::create(&rescued);
             Err(why)
         }
     }

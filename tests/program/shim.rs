@@ -1,0 +1,60 @@
+//! A disk that fails and a wall clock that is wrong: `shim.c` between the program and the system, for as long as a test
+//! says so.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use tempfile::TempDir;
+
+use crate::harness::Call;
+
+/// The compiled library. Each process of tests makes it once, under the one name, and none ever sees half of it.
+static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/shim.c");
+    let made = tempfile::Builder::new().suffix(".so").tempfile_in(folder).unwrap().into_temp_path();
+    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-Wall", "-o"]).arg(&made).arg(source).status();
+    assert!(compiled.unwrap().success(), "cc cannot compile shim.c");
+    let library = folder.join("shim.so");
+    made.persist(&library).unwrap();
+    library
+});
+
+/// The control files of programs that run under it.
+pub(crate) struct Shim {
+    control: TempDir,
+}
+
+impl Shim {
+    pub(crate) fn new() -> Shim {
+        Shim { control: tempfile::tempdir().unwrap() }
+    }
+
+    /// The same call, under the shim.
+    pub(crate) fn under<'a>(&self, call: Call<'a>) -> Call<'a> {
+        let control = self.control.path();
+        call.env("LD_PRELOAD", &*LIBRARY)
+            .env("SHIM_DISK", control.join("disk"))
+            .env("SHIM_CLOCK", control.join("clock"))
+    }
+
+    /// From now on the disk is `full`, or fails (`io`), or is `readonly`.
+    pub(crate) fn disk(&self, fault: &str) {
+        self.set("disk", fault);
+    }
+
+    /// From now on nothing is wrong.
+    pub(crate) fn mend(&self) {
+        for name in ["disk", "clock"] {
+            // Most often only one of them is there.
+            let _ = std::fs::remove_file(self.control.path().join(name));
+        }
+    }
+
+    fn set(&self, name: &str, text: &str) {
+        let half = self.control.path().join("new");
+        std::fs::write(&half, text).unwrap();
+        std::fs::rename(half, self.control.path().join(name)).unwrap();
+    }
+}
