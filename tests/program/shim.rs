@@ -44,6 +44,11 @@ impl Shim {
         self.set("disk", fault);
     }
 
+    /// From now on the wall clock is wrong by so many seconds.
+    pub(crate) fn clock(&self, seconds: i64) {
+        self.set("clock", &seconds.to_string());
+    }
+
     /// From now on nothing is wrong.
     pub(crate) fn mend(&self) {
         for name in ["disk", "clock"] {
