@@ -82,8 +82,10 @@ pub struct Snapshot {
     pub done: u64,
     /// Edits that failed in this run.
     pub failed: u64,
-    /// Edits that came into doubt in this run.
+    /// Edits that stay in doubt in this run.
     pub in_doubt: u64,
+    /// Edits in doubt that wait to be read back.
+    pub to_read_back: u64,
     /// How often the service said "too fast".
     pub slow_downs: u64,
 }
@@ -165,7 +167,8 @@ fn style() -> ProgressStyle {
 
 fn describe(snapshot: Snapshot, total: u64, rate: f64) -> String {
     let mut parts = vec![format!("{} of {}", snapshot.settled().separate_with_commas(), total.separate_with_commas())];
-    for (count, what) in [(snapshot.failed, "failed"), (snapshot.in_doubt, "in doubt")] {
+    let Snapshot { failed, in_doubt, to_read_back, .. } = snapshot;
+    for (count, what) in [(failed, "failed"), (in_doubt, "in doubt"), (to_read_back, "to read back")] {
         if count > 0 {
             parts.push(format!("{} {what}", count.separate_with_commas()));
         }
@@ -202,8 +205,10 @@ mod tests {
     fn it_says_what_matters_and_leaves_out_what_did_not_happen() {
         let calm = Snapshot { done: 1_800, ..Snapshot::default() };
         assert_eq!(describe(calm, 400_000, 199.24), "1,800 of 400,000 · 199.2/s · 33 min 19 s left");
-        let rough = Snapshot { done: 3_990, failed: 9, in_doubt: 1, slow_downs: 2 };
+        let rough = Snapshot { done: 3_990, failed: 9, in_doubt: 1, to_read_back: 0, slow_downs: 2 };
         assert_eq!(describe(rough, 4_000, 150.0), "4,000 of 4,000 · 9 failed · 1 in doubt · 150.0/s · slowed down 2×");
+        let last = Snapshot { done: 9, to_read_back: 1, ..Snapshot::default() };
+        assert_eq!(describe(last, 10, 0.0), "9 of 10 · 1 to read back · 0.0/s");
         assert_eq!(describe(Snapshot::default(), 10, 0.0), "0 of 10 · 0.0/s");
     }
 

@@ -306,7 +306,8 @@ fn listen(stop: CancellationToken, resume: String) -> Result<Arc<AtomicBool>, Er
 }
 
 fn snapshot(tally: &Tally) -> Snapshot {
-    Snapshot { done: tally.done, failed: tally.failed, in_doubt: tally.in_doubt, slow_downs: tally.slow_downs }
+    let Tally { done, failed, in_doubt, to_read_back, slow_downs, .. } = *tally;
+    Snapshot { done, failed, in_doubt, to_read_back, slow_downs }
 }
 
 fn exit(summary: &Summary<'_>, closed: &Result<(), LedgerError>, terminated: bool) -> Exit {

@@ -61,6 +61,7 @@ impl<S: Service> Desk<S> {
     pub(super) fn tally(&mut self) -> &Tally {
         self.tally.slow_downs = self.line.pace.slow_downs();
         self.tally.read_backs = self.line.read_backs.requests();
+        self.tally.to_read_back = self.in_doubt.len() as u64;
         &self.tally
     }
 

@@ -20,6 +20,8 @@ pub struct Tally {
     pub attempts: u64,
     /// Requests to read back.
     pub read_backs: u64,
+    /// Edits in doubt that wait to be read back.
+    pub to_read_back: u64,
     /// Edits in doubt that had taken place, as reading back told.
     pub found_edited: u64,
     /// Edits in doubt that had not: they were sent again, or have failed if they had no attempt left.
