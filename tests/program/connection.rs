@@ -1,5 +1,6 @@
 //! No connection, or an answer that never came whole: what went out may have taken place.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use crate::harness::{FAST, Place, Service, Summary};
@@ -74,4 +75,43 @@ fn a_service_that_loses_every_answer_is_given_up_after_a_while() {
     service.set_faults("none");
     let resumed = place.runner(&format!("{JOB} {FAST}")).at(&service).exits(0);
     assert_eq!((resumed.summary().done, service.stats().edited_once()), (2_000, 2_000));
+}
+
+/// Answers every request with these bytes, and closes the connection. It ends with the process.
+fn raw_service(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            // A whole request has about 500 bytes; its end need not be known to hang up on it.
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn an_answer_cut_short_or_of_somebody_else_leaves_the_edit_in_doubt() {
+    for (answer, meaning) in [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 73\r\n\r\n{\"ActionStatus\":\"OK\",\"ErrorCode\":0",
+            "connection was lost",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 36\r\n\r\n{\"ActionStatus\":\"OK\",\"ErrorCode\":0, ",
+            "not the service's JSON",
+        ),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "not the service's JSON"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n<p>Please log in.\r\n", "not the service's JSON"),
+        ("SSH-2.0-OpenSSH_9.2\r\n", "connection was lost"),
+        ("", "connection was lost"),
+    ] {
+        let (place, url) = (Place::with_list(2), raw_service(answer));
+        let ran = place.runner(&format!("{JOB} --endpoint {url} --in-doubt hold")).credentials().exits(1);
+        assert_eq!(ran.summary(), Summary { rows: 2, in_doubt: 2, ..Summary::default() }, "{answer}");
+        assert_eq!(ran.answers(meaning), 2, "{answer}: {ran:#?}");
+    }
 }

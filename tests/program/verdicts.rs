@@ -1,13 +1,13 @@
 //! What becomes of edits, and of the run, when the service does not simply say yes.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use runner::api::usersig::Signer;
 use runner::sandbox::{IDENTIFIER, SDKAPPID, SECRET_KEY};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
-use crate::harness::{FAST, Place, Service, Summary, list};
+use crate::harness::{FAST, Place, Service, Summary, list, wait_for};
 
 const JOB: &str = "--input edits.csv --resume ledger.db --json";
 
@@ -146,6 +146,40 @@ fn a_signature_that_ran_out_is_made_anew_where_the_key_is_held() {
     assert_eq!((call.exits(0).summary().done, service.stats().edited_once()), (1, 1));
 }
 
+/// It ends in the middle of the run, which stops before the service has to say so.
+#[test]
+fn a_ready_made_signature_is_not_used_past_its_end() {
+    let (place, service) = (Place::with_list(2_000), Service::start("none"));
+    let signer = Signer::new(SDKAPPID, IDENTIFIER.into(), SECRET_KEY.into()).valid_for(Duration::from_secs(4));
+    let usersig = signer.sign(SystemTime::now()).text.expose_secret().to_owned();
+    let call = place.runner(JOB).at(&service).env("TIM_SECRET_KEY", "").env("TIM_USERSIG", &usersig);
+    let ran = call.exits(3);
+    assert!(ran.json()["reason"].as_str().unwrap().starts_with("TIM_USERSIG has run out; "), "{ran:#?}");
+    let summary = ran.summary();
+    assert_eq!(
+        summary,
+        Summary { rows: 2_000, done: summary.done, not_reached: 2_000 - summary.done, ..Summary::default() }
+    );
+    assert_eq!((service.stats().edited_once(), service.stats().requests()), (summary.done, summary.done));
+    assert_eq!(place.runner(&format!("{JOB} {FAST}")).at(&service).exits(0).summary().done, 2_000);
+}
+
+/// The file is read when the program starts, and again when what it signs is refused.
+#[test]
+fn a_key_that_is_changed_in_its_file_is_taken_up() {
+    let (place, service) = (Place::with_list(20), Service::start("none"));
+    place.write("key.txt", "the old key\n");
+    let call = place.runner(JOB).at(&service).env("TIM_SECRET_KEY", "").env("TIM_SECRET_KEY_FILE", "key.txt");
+    let run = call.start();
+    // The first request goes out a second after the plan.
+    wait_for("the plan", || run.err().contains("Plan for").then_some(()));
+    place.write("key.txt", format!("{SECRET_KEY}\n"));
+    let ran = run.exits(0);
+    assert_eq!(ran.summary(), Summary { rows: 20, done: 20, ..Summary::default() });
+    assert!(ran.answers(70_009) > 0, "{ran:#?}");
+    assert_eq!(service.stats().edited_once(), 20);
+}
+
 /// That takes ten seconds to be sure of: a webhook server that restarts is no reason to stop.
 #[test]
 fn nothing_but_90992_points_to_the_customers_own_server() {
@@ -191,6 +225,20 @@ fn too_many_failures_stop_the_run() {
     service.set_faults("none");
     let resumed = place.runner(&format!("{JOB} --retry-failed")).at(&service).exits(0);
     assert_eq!(resumed.summary(), Summary { rows: 60, done: 60, ..Summary::default() });
+}
+
+/// Of two thousand edits the first half went well, then everything fails: the share of all is far from the limit, the
+/// share of the last thousand is not.
+#[test]
+fn what_begins_to_fail_in_the_middle_stops_the_run() {
+    let (place, service) = (Place::with_list(6_000), Service::start("none"));
+    let run = place.runner(&format!("{JOB} --rate 1000 --max-rate 1000")).at(&service).start();
+    service.wait_for_requests(3_000);
+    service.set_faults("20022=100%");
+    let ran = run.exits(3);
+    let Summary { done, failed, .. } = ran.summary();
+    assert!(ran.json()["reason"].as_str().unwrap().contains("201 of the last 1000 edits failed"), "{ran:#?}");
+    assert!(done >= 3_000 && failed < 600, "{ran:#?}");
 }
 
 #[test]
