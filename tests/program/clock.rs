@@ -7,8 +7,9 @@ use crate::shim::Shim;
 
 const ROWS: u32 = 600;
 const JOB: &str = "--input edits.csv --resume ledger.db --rate 200 --json";
-/// The cap, and what a busy machine may push together on the way.
-const WORST_SECOND: u64 = 205;
+/// The cap, and what a busy machine pushes together on the way: the pause of a fifth of a second. Were the time that
+/// was skipped or slept made up for, all that is left would come at once: twice the cap.
+const WORST_SECOND: u64 = 240;
 const HOUR: i64 = 3_600;
 
 fn all_done() -> Summary {

@@ -7,7 +7,7 @@ use crate::harness::{Place, Ran, Running, Service, Summary};
 use crate::shim::Shim;
 
 /// At the service's own pace, so that there is a middle for things to happen in.
-const ROWS: u32 = 400;
+const ROWS: u32 = 600;
 const JOB: &str = "--input edits.csv --resume ledger.db --rate 200";
 
 struct Stage {
