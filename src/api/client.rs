@@ -23,6 +23,8 @@ use crate::pace::Permit;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections idle for longer are closed from here, before the service does so under a request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Turns that others get to take in what has come, before an answer is given up.
+const TURNS: u32 = 16;
 /// Bytes of which the other side has not told for this long that they arrived are given up by the kernel, also once this
 /// process is gone: an edit can reach the service this long after it went out, and not later.
 pub const UNDERWAY_MAX: Duration = Duration::from_secs(5);
@@ -148,8 +150,14 @@ impl HttpService {
             if opened.is_ok() || !wire.call_off() {
                 tokio::time::sleep(self.timeout).await;
             }
+            // A process that was stopped for a while finds its time over and the answer there. It is the connection's
+            // task that takes it in, so that has its turn first.
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
+            }
         };
         tokio::select! {
+            biased;
             answer = exchange => match answer {
                 Ok(answer) => answer,
                 Err(error) if wire.call_off() => Err(Outcome::NotSent { reason: reason(error) }),

@@ -50,7 +50,7 @@ impl Class {
             Class::Passing => "Nothing: the edit is tried again; if it persists, look at the service's status page.",
             Class::SlowDown => "Nothing: the run slows down; if it persists, see who else calls this API.",
             Class::Signature => {
-                "Give the secret key instead of a ready-made UserSig, so that the run can sign, and check the clock."
+                "Check this machine's clock; and give the secret key instead of a ready-made UserSig, so that the run can sign."
             }
             Class::StopAccess => {
                 "Check sdkappid, identifier and secret key against the console, then resume with the same command."

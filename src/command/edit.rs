@@ -142,7 +142,10 @@ impl Session<'_> {
         if left || !matches!(ended, Ended::Finished) {
             summary.resume = Some(resume_command(&self.input));
         }
-        if let Err(error) = closed {
+        // That it was latched is told already, with the reason.
+        if let Err(error) = closed
+            && !matches!(ended, Ended::Stopped(StopReason::Ledger(_)))
+        {
             tell(format_args!("error: {error}"));
         }
         let mut out = stdout().lock();
@@ -158,7 +161,12 @@ impl Session<'_> {
     fn failed_rows(&self, summary: &Summary<'_>) -> Option<PathBuf> {
         let path = report::failed::path(self.ledger_path, self.args.report.as_deref(), &self.input);
         let totals = summary.totals();
-        let written = SqliteReader::beside_writer(self.ledger_path).map_err(Error::from).and_then(|mut reader| {
+        // A ledger that is gone cannot be asked; what was rescued of it can.
+        let ledger = match summary.ended {
+            Ended::Stopped(StopReason::Ledger(LedgerError::Removed { rescued, .. })) => rescued.as_deref().ok()?,
+            _ => self.ledger_path,
+        };
+        let written = SqliteReader::beside_writer(ledger).map_err(Error::from).and_then(|mut reader| {
             report::failed::put_aside(&path, reader.last_run_ended()?);
             if totals.failed + totals.in_doubt == 0 {
                 // Where there is none, there is nothing to take away.

@@ -43,24 +43,11 @@ fn a_wall_clock_that_jumps_ahead_changes_nothing() {
     check_jump(24 * HOUR);
 }
 
-/// A signature is good for a day. With the clock more than a day behind, every one that is made has run out already:
-/// the run stops, and goes on once the clock is right.
+/// A signature is good for a day: one that is made by a clock that is more than a day behind has run out already. So a
+/// clock that is set back is not believed while the service takes what was signed before.
 #[test]
-fn a_wall_clock_that_is_more_than_a_day_behind_stops_the_run() {
-    let (place, service, shim) = (Place::with_list(ROWS), Service::with_rate("none", 1_000), Shim::new());
-    let run = shim.under(place.runner(JOB)).at(&service).start();
-    service.wait_for_requests(150);
-    shim.clock(-25 * HOUR);
-    let ran = run.exits(3);
-    let stopped = ran.json()["reason"].as_str().unwrap_or_default().to_owned();
-    assert!(stopped.contains("70001") && stopped.contains("expired"), "{ran:#?}");
-    let Summary { done, not_reached, .. } = ran.summary();
-    assert_eq!(ran.summary(), Summary { rows: ROWS.into(), done, not_reached, ..Summary::default() });
-    assert_eq!(service.stats().edited_once(), done);
-
-    shim.mend();
-    assert_eq!(shim.under(place.runner(JOB)).at(&service).exits(0).summary(), all_done());
-    assert_eq!(service.stats().edited_once(), u64::from(ROWS));
+fn a_wall_clock_that_jumps_back_by_more_than_a_day_changes_nothing() {
+    check_jump(-25 * HOUR);
 }
 
 /// As when a laptop is closed and opened again: every request under way is answered meanwhile, or lost.
@@ -72,12 +59,12 @@ fn check_sleep(flags: &str, pause: Duration) {
     run.signal("STOP");
     std::thread::sleep(pause);
     run.signal("CONT");
-    let ran = run.wait();
-    assert!(matches!(ran.code, Some(0 | 1)), "{ran:#?}");
-    let Summary { done, in_doubt, .. } = ran.summary();
-    assert_eq!(ran.summary(), Summary { done, in_doubt, ..all_done() });
+    let ran = run.exits(0);
+    assert_eq!(ran.summary(), all_done());
+    // What came while it slept is taken in, although its time is over.
+    assert_eq!(ran.json()["this_run"]["read_backs"], 0, "{ran:#?}");
     let stats = service.stats();
-    assert!((done..=u64::from(ROWS)).contains(&stats.edited_once()), "{ran:#?}");
+    assert_eq!(stats.edited_once(), u64::from(ROWS), "{ran:#?}");
     assert!(stats.worst_second() <= WORST_SECOND, "{stats:#?}");
 }
 

@@ -137,7 +137,7 @@ fn a_signature_that_ran_out_is_made_anew_where_the_key_is_held() {
         let ran = call.exits(3);
         assert_eq!(ran.json()["this_run"]["requests"], requests);
         let reason = ran.json()["reason"].as_str().unwrap().to_owned();
-        assert!(reason.contains("70001, the UserSig has expired. Give the secret key instead"), "{reason}");
+        assert!(reason.contains("70001, the UserSig has expired. Check this machine's clock"), "{reason}");
     };
     check(false, 1);
     check(true, 2);

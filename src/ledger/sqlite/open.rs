@@ -85,12 +85,21 @@ pub(super) fn inspect(path: &Path) -> Result<Found, LedgerError> {
     if header.is_empty() {
         return Ok(Found::Nothing);
     }
+    // It was being made when the process died, and its first page may not be written yet. SQLite takes that back from
+    // its journal, and then it is empty; once it is made, it has a log instead.
+    let was_being_made = whereabouts::journal(path).metadata().is_ok_and(|journal| journal.len() > 0);
+    if was_being_made && header.iter().all(|byte| *byte == 0) {
+        return Ok(Found::Nothing);
+    }
     if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
         return Err(not("it is not an SQLite database"));
     }
     let number = |at: usize| i64::from(i32::from_be_bytes(std::array::from_fn(|i| header[at + i])));
     if number(68) != APPLICATION_ID {
         return Err(not("it is another program's SQLite database"));
+    }
+    if was_being_made {
+        return Ok(Found::Nothing);
     }
     let version = number(60);
     refuse_newer(path, version)?;

@@ -79,6 +79,11 @@ pub(super) fn log(path: &Path) -> PathBuf {
     beside(&followed(path), "-wal")
 }
 
+/// The journal that SQLite keeps beside a ledger while it makes it.
+pub(super) fn journal(path: &Path) -> PathBuf {
+    beside(&followed(path), "-journal")
+}
+
 fn rescue(connection: &Connection, path: &Path) -> Result<PathBuf, String> {
     // Made here, so that nobody else can read it; SQLite takes a file that is empty.
     let make = |name: &PathBuf| OpenOptions::new().write(true).create_new(true).mode(0o600).open(name);

@@ -130,3 +130,24 @@ fn add_behind_the_index(path: &Path) {
          INSERT INTO sqlite_schema SELECT * FROM hidden");
     run("DROP TABLE hidden");
 }
+
+/// The process died between the first byte and the last of a new ledger, in which nothing was ever sent.
+#[test]
+fn a_ledger_that_was_being_made_is_made_again() {
+    let (making, dir) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let connection = Connection::open(making.path().join("ledger.db")).unwrap();
+    // A cache this small makes SQLite write into the file long before the transaction ends.
+    let schema = include_str!("../0001_first.sql");
+    let ids = "PRAGMA application_id = 0x52554E52; PRAGMA user_version = 1";
+    let bulk =
+        "CREATE TABLE bulk (b BLOB); INSERT INTO bulk SELECT zeroblob(100000) FROM pragma_function_list LIMIT 20";
+    connection.execute_batch(&format!("PRAGMA cache_size = 1; BEGIN; {schema}; {ids}; {bulk}")).unwrap();
+    for name in ["ledger.db", "ledger.db-journal"] {
+        std::fs::copy(making.path().join(name), dir.path().join(name)).unwrap();
+    }
+    let path = dir.path().join("ledger.db");
+    assert!(std::fs::metadata(&path).unwrap().len() > 4_096, "it was written to");
+    assert!(SqliteReader::open(&path, &job()).unwrap().is_none());
+    drop(open(&dir));
+    assert!(SqliteReader::open(&path, &job()).unwrap().is_some());
+}
