@@ -4,10 +4,11 @@ use std::fmt;
 
 use super::csv::Record;
 use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, given_twice};
-use super::problem::{Name, names};
+use super::problem::names;
 use super::template::Part;
 use super::{COLUMNS_MAX, Format};
 use crate::edit::Field;
+use crate::shown::Name;
 
 /// Where everything is in a row: found once, used for each.
 #[derive(Debug)]

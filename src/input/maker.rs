@@ -97,10 +97,11 @@ impl EditMaker {
 
     fn problem(&self, line: u64, names: [&str; 5], fault: Fault) -> Problem {
         match fault {
-            Fault::Unfilled(Unfilled { column, what }) => Problem { line, column, what },
+            Fault::Unfilled(Unfilled { column: Some(column), what }) => Problem::of_column(line, &column, what),
+            Fault::Unfilled(Unfilled { column: None, what }) => Problem::of_row(line, what),
             Fault::Finding(Finding { field, what }) => match self.mapping.content().part_for(field) {
-                Some(part) => Problem { line, column: None, what: format!("{part} {what}") },
-                None => Problem { line, column: Some(names[field as usize].to_owned()), what },
+                Some(part) => Problem::of_row(line, format!("{part} {what}")),
+                None => Problem::of_column(line, names[field as usize], what),
             },
         }
     }

@@ -39,6 +39,7 @@ pub use problem::Problem;
 pub use rows::{Row, Rows};
 pub use template::{ContentSpec, Part};
 
+use crate::shown::harmless;
 use stored::Stored;
 
 /// Bytes of the longest row that is read: some eighty times what the service takes for one message. A quote left open
@@ -89,6 +90,7 @@ impl FromStr for Format {
 #[derive(Debug)]
 pub struct Input {
     path: Option<PathBuf>,
+    shown_name: String,
     format: Format,
     stored: Stored,
 }
@@ -119,7 +121,7 @@ impl Input {
         };
         let file = File::open(path).map_err(failed)?;
         let stored = Stored::new(name.clone(), file).map_err(failed)?;
-        Ok(Input { path: Some(path.to_owned()), format, stored })
+        Ok(Input { path: Some(path.to_owned()), shown_name: harmless(&name).into_owned(), format, stored })
     }
 
     /// Copies a stream into a temporary file that has no name and that only this user can read, and opens that.
@@ -128,12 +130,12 @@ impl Input {
     /// When the stream cannot be read or is longer than [`SPOOL_BYTES_MAX`], or the disk is full.
     pub fn from_reader(name: &str, reader: impl Read, format: Format) -> Result<Input, InputError> {
         let stored = Stored::spool(name.to_owned(), reader, SPOOL_BYTES_MAX)?;
-        Ok(Input { path: None, format, stored })
+        Ok(Input { path: None, shown_name: harmless(name).into_owned(), format, stored })
     }
 
-    /// The list's name, for people.
+    /// The list's name, for people: fit to be shown.
     pub fn name(&self) -> &str {
-        self.stored.name()
+        &self.shown_name
     }
 
     /// How the list is written.

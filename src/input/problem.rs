@@ -2,15 +2,32 @@
 
 use std::fmt;
 
+use crate::shown::{NAME_CHARS_SHOWN, Name};
+
 /// What is wrong with one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The line where the row begins, counted from 1.
     pub line: u64,
-    /// The list's own name of the column or field; `None` where it is about the whole row or the job's templates.
+    /// The list's own name of the column or field, or the beginning of it; `None` where it is about the whole row or the
+    /// job's templates.
     pub column: Option<String>,
     /// A sentence without its subject, for people. It holds no message text.
     pub what: String,
+}
+
+impl Problem {
+    /// About the whole row.
+    pub(super) fn of_row(line: u64, what: impl Into<String>) -> Problem {
+        Problem { line, column: None, what: what.into() }
+    }
+
+    /// About a column. Of its name only so much is kept as will be shown: a name can be as long as a row, and problems are
+    /// collected.
+    pub(super) fn of_column(line: u64, column: &str, what: impl Into<String>) -> Problem {
+        let column = column.chars().take(NAME_CHARS_SHOWN + 1).collect();
+        Problem { line, column: Some(column), what: what.into() }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -19,24 +36,6 @@ impl fmt::Display for Problem {
             Some(column) => write!(f, "line {}, column {}: {}", self.line, Name(column), self.what),
             None => write!(f, "line {}: {}", self.line, self.what),
         }
-    }
-}
-
-/// The name of a column, for people: bare where it is a plain word, else quoted and escaped, so that what a
-/// stranger's file calls its columns cannot steer a terminal.
-pub(super) struct Name<'a>(pub(super) &'a str);
-
-impl fmt::Display for Name<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// A header that is no header can be a cell of a whole message.
-        const SHOWN_CHARS: usize = 64;
-        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-        if !self.0.is_empty() && self.0.chars().all(plain) && self.0.chars().count() <= SHOWN_CHARS {
-            return f.write_str(self.0);
-        }
-        let shown: String = self.0.chars().take(SHOWN_CHARS).collect();
-        let rest = if shown.len() < self.0.len() { "…" } else { "" };
-        write!(f, "{shown:?}{rest}")
     }
 }
 
