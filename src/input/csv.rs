@@ -1,5 +1,5 @@
 //! CSV, record by record. `csv-core` splits; what it leaves open is done here: a bound on every record, the line on
-//! which each begins, and the quote that is never closed.
+//! which each begins, the quote that is never closed, and the one that is closed too early.
 
 use std::io::{self, BufRead};
 
@@ -11,6 +11,7 @@ pub(super) struct CsvReader {
     output: Vec<u8>,
     ends: Vec<usize>,
     lines: LineCounter,
+    quotes: QuoteWatch,
 }
 
 /// What was found where a record should be.
@@ -32,6 +33,8 @@ pub(super) struct Shape {
     pub(super) line: u64,
     /// Number of cells, however many there were.
     pub(super) cells: usize,
+    /// A quoted cell goes on behind the quote that closes it.
+    pub(super) stray_quote: bool,
     bytes: usize,
 }
 
@@ -50,6 +53,7 @@ impl CsvReader {
             // One more than any record may have, and one so that the splitter never finds it full at a record's end.
             ends: vec![0; COLUMNS_MAX + 2],
             lines: LineCounter::default(),
+            quotes: QuoteWatch::default(),
         }
     }
 
@@ -64,6 +68,7 @@ impl CsvReader {
             return Ok(Found::End);
         }
         let line = self.lines.line();
+        self.quotes = QuoteWatch::default();
         let (mut taken, mut bytes, mut cells, mut ends) = (0, 0, 0, 0);
         loop {
             let input = source.fill_buf()?;
@@ -76,13 +81,17 @@ impl CsvReader {
             (taken, bytes, cells, ends) = (taken + nin, bytes + nout, cells + nends, ends + nends);
             if !at_end {
                 self.lines.pass(&input[..nin]);
+                self.quotes.pass(&input[..nin]);
                 source.consume(nin);
             }
             if taken > ROW_BYTES_MAX {
                 return Ok(Found::TooLong { line });
             }
             match result {
-                csv_core::ReadRecordResult::Record => return Ok(Found::Record(Shape { line, cells, bytes })),
+                csv_core::ReadRecordResult::Record => {
+                    let stray_quote = self.quotes.stray;
+                    return Ok(Found::Record(Shape { line, cells, stray_quote, bytes }));
+                }
                 csv_core::ReadRecordResult::InputEmpty if at_end => return Ok(Found::QuoteLeftOpen { line }),
                 csv_core::ReadRecordResult::InputEmpty => {}
                 csv_core::ReadRecordResult::OutputFull => self.output.resize(self.output.len() * 2, 0),
@@ -159,6 +168,45 @@ impl LineCounter {
     }
 }
 
+/// Looks for a quote that is closed too early, as in `"he said "hi", I think"`: the splitter lets it pass, and gives
+/// other text than whoever wrote it meant.
+#[derive(Default)]
+struct QuoteWatch {
+    place: Place,
+    stray: bool,
+}
+
+/// Where in a cell reading is.
+#[derive(Clone, Copy, Default)]
+enum Place {
+    #[default]
+    Start,
+    /// In a cell without quotes.
+    Bare,
+    Quoted,
+    /// Behind a quote in a quoted cell: it closes the cell, or another one follows and both stand for one.
+    Quote,
+}
+
+impl QuoteWatch {
+    fn pass(&mut self, bytes: &[u8]) {
+        let mut place = self.place;
+        for &byte in bytes {
+            place = match (place, byte) {
+                (Place::Quoted, b'"') => Place::Quote,
+                (Place::Start | Place::Quote, b'"') | (Place::Quoted, _) => Place::Quoted,
+                (_, b',' | b'\r' | b'\n') => Place::Start,
+                (Place::Quote, _) => {
+                    self.stray = true;
+                    Place::Bare
+                }
+                (Place::Start | Place::Bare, _) => Place::Bare,
+            };
+        }
+        self.place = place;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::BufReader;
@@ -211,6 +259,30 @@ mod tests {
         assert_eq!(read_all(b"a\n\"b\"\"\"", 4)[1], (2, vec!["b\"".to_owned()]));
         assert_eq!(read_all(b"a\n\"b\"", 1)[1], (2, vec!["b".to_owned()]));
         assert_eq!(read_all(b"a\nb,", 1)[1], (2, vec!["b".to_owned(), String::new()]));
+    }
+
+    #[test]
+    fn a_quote_that_is_closed_too_early_is_noticed() {
+        let strays = |text: &str, buffer: usize| {
+            let mut source = BufReader::with_capacity(buffer, text.as_bytes());
+            let mut reader = CsvReader::new();
+            let mut strays = Vec::new();
+            while let Found::Record(shape) = reader.read(&mut source).unwrap() {
+                strays.push(shape.stray_quote);
+            }
+            strays
+        };
+        for buffer in [1, 2, 64] {
+            for (text, expected) in [
+                ("\"he said \"hi\", I think\"\n", vec![true]),
+                ("\"a\"b\n\"a\"\n", vec![true, false]),
+                ("\"a\" ,b\n", vec![true]),
+                ("a\"b,c\"d\", \"e\"\n", vec![false]),
+                ("\"\"\"\",\"a\"\"b\",\"\",\"x\r\ny,\"\r\n\"z\"", vec![false, false]),
+            ] {
+                assert_eq!(strays(text, buffer), expected, "{text:?} through {buffer} bytes");
+            }
+        }
     }
 
     #[test]

@@ -167,8 +167,7 @@ impl CsvList {
 
     fn read(&mut self, text: &mut Text, maker: &mut EditMaker) -> Result<Option<Read>, ListError> {
         self.row = None;
-        let problem =
-            |line, what: &str| Ok(Some((line, Err(vec![Problem { line, column: None, what: what.to_owned() }]))));
+        let problem = |line, what: &str| Ok(Some((line, Err(vec![Problem::of_row(line, what)]))));
         let shape = match self.reader.read(text)? {
             Found::Record(shape) => shape,
             Found::QuoteLeftOpen { line } => {
@@ -189,6 +188,12 @@ impl CsvList {
                      quotes, with every quote in it doubled",
                     shape.cells
                 ),
+            );
+        }
+        if shape.stray_quote {
+            return problem(
+                shape.line,
+                "a quoted cell goes on behind its closing quote; every quote within a quoted cell must be doubled",
             );
         }
         self.row = Some(shape);
