@@ -4,18 +4,24 @@
 //! lets through is fit to be sent; what it refuses, it names by field, with a sentence that says what to do.
 
 mod element;
+pub(crate) mod json;
 mod likeness;
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 pub use self::likeness::Likeness;
+use crate::shown::is_invisible;
 
 /// Bytes of new content above which a message is warned about: older pages of the service give 8 KB as the limit.
 pub const CONTENT_BYTES_WARN: usize = 8_000;
 /// Bytes of new content above which a message is refused: the largest limit any page of the service gives (12 KB).
 pub const CONTENT_BYTES_MAX: usize = 12_288;
+/// Bytes of an account or a key above which it is refused: several times what the service gives out, so this is some other
+/// text in the wrong column.
+pub const ID_BYTES_MAX: usize = 256;
 
 /// The message to edit. The service knows a message by all three parts together: a batch send gives one `MsgKey`
 /// to many recipients.
@@ -125,8 +131,9 @@ impl Finding {
     }
 }
 
-/// A message's new elements: JSON text as the caller wrote it, known to be an array that the service's rules allow.
-#[derive(Clone, Debug)]
+/// A message's new elements: JSON text as the caller wrote it, known to be an array that the service's rules allow, and to
+/// mean the same to every reader.
+#[derive(Clone)]
 pub struct MsgBody {
     text: Box<str>,
     digest: [u8; 32],
@@ -137,14 +144,23 @@ impl MsgBody {
     /// Checks `text` against the rules for message elements. The text itself is kept as it came.
     ///
     /// # Errors
-    /// Everything that is wrong with it: JSON that does not parse, that is no array of elements, a known element
-    /// with a field of the wrong JSON type.
+    /// Everything that is wrong with it: more than the service takes, JSON that does not parse or has a key twice in one
+    /// object, that is no array of elements, a known element with a field of the wrong JSON type.
     pub fn parse(text: &str) -> Result<MsgBody, Vec<Finding>> {
+        let wrong = |what: String| vec![Finding::new(Field::MsgBody, what)];
+        // Before it is taken apart: a megabyte of brackets makes a hundred of findings.
+        let bytes = text.trim().len();
+        if bytes > CONTENT_BYTES_MAX {
+            return Err(wrong(too_long(bytes)));
+        }
+        json::check_keys(text).map_err(wrong)?;
         let value: Value = serde_json::from_str(text).map_err(|error| {
-            vec![Finding::new(
-                Field::MsgBody,
-                format!("is not JSON: {error} of its text; it must be the JSON array of message elements"),
-            )]
+            wrong(format!(
+                "is not JSON: {} (at line {} column {} of its text); it must be the JSON array of message elements",
+                json::fault(&error),
+                error.line(),
+                error.column()
+            ))
         })?;
         let warnings = element::check(&value)?;
         let mut hasher = blake3::Hasher::new();
@@ -166,12 +182,29 @@ impl MsgBody {
     }
 }
 
+/// Without the text: what a message holds must not come into a log by way of `{:?}`.
+impl fmt::Debug for MsgBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MsgBody").field("bytes", &self.text.len()).finish_non_exhaustive()
+    }
+}
+
 /// One message's wanted change, checked and fit to be sent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Edit {
     id: MessageId,
     msg_body: Option<Arc<MsgBody>>,
     cloud_custom_data: Option<Arc<str>>,
+}
+
+/// Which message, and how much content; without the content itself.
+impl fmt::Debug for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edit")
+            .field("id", &self.id)
+            .field("content_bytes", &self.content_bytes())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Edit {
@@ -196,6 +229,14 @@ impl Edit {
                     field,
                     "holds a control character; the list was probably damaged when it was exported",
                 ));
+            } else if value.len() > ID_BYTES_MAX {
+                findings.push(Finding::new(
+                    field,
+                    format!(
+                        "is {} bytes long, far longer than any that the service knows; is it in the right column?",
+                        value.len()
+                    ),
+                ));
             }
         }
         let edit = Edit { id, msg_body, cloud_custom_data };
@@ -208,10 +249,7 @@ impl Edit {
         }
         let bytes = edit.content_bytes();
         if bytes > CONTENT_BYTES_MAX {
-            findings.push(Finding::new(
-                edit.larger_part(),
-                format!("makes {bytes} bytes of new content; the service takes {CONTENT_BYTES_MAX} at most"),
-            ));
+            findings.push(Finding::new(edit.larger_part(), too_long(bytes)));
         }
         if findings.is_empty() { Ok(edit) } else { Err(findings) }
     }
@@ -264,6 +302,12 @@ impl Edit {
             if value.trim() != value {
                 warnings.push(Finding::new(field, "begins or ends with white space, and is sent with it"));
             }
+            if value.contains(is_invisible) {
+                warnings.push(Finding::new(
+                    field,
+                    "holds invisible or direction-changing characters, as pasted text does, and is sent with them",
+                ));
+            }
         }
         if self.content_bytes() > CONTENT_BYTES_WARN {
             warnings.push(Finding::new(
@@ -299,6 +343,10 @@ impl Edit {
         let body = self.msg_body.as_ref().map_or(0, |body| body.text.len());
         if body * 2 >= self.content_bytes() { Field::MsgBody } else { Field::CloudCustomData }
     }
+}
+
+fn too_long(bytes: usize) -> String {
+    format!("makes {bytes} bytes of new content; the service takes {CONTENT_BYTES_MAX} at most")
 }
 
 fn write_member(out: &mut Vec<u8>, name: &str, value: &str) {

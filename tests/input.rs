@@ -123,7 +123,7 @@ fn bad_rows_are_told_and_reading_goes_on() {
     line 3, column from_account: is empty; every edit must name its message
     line 4, column msg_body: is absent, and so is CloudCustomData: there is nothing to change; give one of them in the list, or new content for every row in a job file
     line 5, column msg_body: is an empty array; a message has at least one element
-    line 6, column msg_body: is not JSON: key must be a string at line 1 column 3 of its text; it must be the JSON array of message elements
+    line 6: a quoted cell goes on behind its closing quote; every quote within a quoted cell must be doubled
     line 7: a b k [{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}] -
     line 8: the list ends inside a quoted cell; a quote was left open, or the file is cut off
     "#);
@@ -194,7 +194,7 @@ fn bad_lines_are_told_and_reading_goes_on() {
     line 7, column CloudCustomData: must be a string, not an object; custom data that is JSON goes in as a string that holds it
     line 8, column From_Account: must be a string, not a number
     line 8, column To_Account: is missing; every edit must name its message
-    line 9, column CloudCustomData: is a string with a broken escape in it
+    line 9, column CloudCustomData: is a string that cannot be read: a \u escape is one half of a pair (\ud800 to \udfff) without the other, which stands for no character
     line 10: the line is longer than 1048576 bytes, many times what a message can hold
     line 11: a b k - "ok"
     "#);

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Field, Finding};
+use crate::shown::Quoted;
 
 /// A JSON type that a field of an element must have.
 #[derive(Clone, Copy)]
@@ -116,7 +117,8 @@ impl Findings {
 
     fn content(&mut self, place: &str, msg_type: &str, content: &Map<String, Value>) {
         let Some(fields) = fields_of(msg_type) else {
-            self.warnings.push(wrong(format!("{place} is of the unknown type {msg_type:?}, and is sent as it is")));
+            self.warnings
+                .push(wrong(format!("{place} is of the unknown type {}, and is sent as it is", Quoted(msg_type))));
             return;
         };
         if msg_type == "TIMTextElem" && !content.contains_key("Text") {
@@ -132,8 +134,9 @@ impl Findings {
                 continue;
             };
             match (kind, value) {
-                (Text, Value::String(_)) | (Number | Integer, Value::Number(_)) | (Any, _)
-                    if !matches!(kind, Integer) || is_integer(value) => {}
+                (Text, Value::String(_)) | (Any, _) => {}
+                (Number, Value::Number(number)) if number.as_f64().is_some() => {}
+                (Integer, Value::Number(number)) if number.as_i64().is_some() => {}
                 (Texts, Value::Array(items)) if items.iter().all(Value::is_string) => {}
                 (Images, Value::Array(images)) => self.images(place, images),
                 _ => self.mistyped(place, name, wanted(*kind), value),
@@ -157,7 +160,8 @@ impl Findings {
 
     fn extra(&mut self, place: &str, name: &str) {
         self.warnings.push(wrong(format!(
-            "{place} has the field {name:?}, which the service's documents do not name, and is sent as it is"
+            "{place} has the field {}, which the service's documents do not name, and is sent as it is",
+            Quoted(name)
         )));
     }
 }
@@ -166,9 +170,9 @@ fn wrong(what: String) -> Finding {
     Finding::new(Field::MsgBody, what)
 }
 
-fn is_integer(value: &Value) -> bool {
-    // As written: no sign of a fraction or an exponent, however many digits.
-    matches!(value, Value::Number(number) if !number.to_string().contains(['.', 'e', 'E']))
+/// As written: no sign of a fraction or an exponent, however many digits.
+fn is_whole(number: &serde_json::Number) -> bool {
+    !number.to_string().contains(['.', 'e', 'E'])
 }
 
 fn wanted(kind: Kind) -> &'static str {
@@ -186,8 +190,11 @@ fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
-        Value::Number(_) if is_integer(value) => "a whole number",
-        Value::Number(_) => "a fraction",
+        Value::Number(number) if number.as_i64().is_some() => "a whole number",
+        // Whoever reads it would make another number of it.
+        Value::Number(number) if is_whole(number) => "one of more than 63 bits",
+        Value::Number(number) if number.as_f64().is_some() => "a fraction",
+        Value::Number(_) => "one past the range of numbers",
         Value::String(_) => "a string",
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",

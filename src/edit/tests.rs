@@ -89,3 +89,38 @@ fn a_key_tells_the_second_of_its_message_where_it_has_the_form() {
         assert_eq!(MessageId { msg_key: key.into(), ..id() }.second(), second, "{key}");
     }
 }
+
+#[test]
+fn an_account_that_is_no_account_is_refused_and_an_odd_one_warned_about() {
+    let long = MessageId { from_account: "x".repeat(ID_BYTES_MAX + 1), ..id() };
+    let findings = Edit::new(long, None, Some("".into())).unwrap_err();
+    assert_eq!((findings.len(), findings[0].field), (1, Field::FromAccount));
+    for odd in ["\u{feff}b", "b\u{200b}", "b\u{202e}c", "b\u{3164}"] {
+        let edit = Edit::new(MessageId { to_account: odd.into(), ..id() }, None, Some("".into())).unwrap();
+        assert!(edit.warnings().iter().any(|finding| finding.what.contains("invisible")), "{odd:?}");
+    }
+    assert!(edit(r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"👩\u200d💻"}}]"#).warnings().is_empty());
+}
+
+#[test]
+fn elements_that_say_two_things_are_refused() {
+    let told = |body: &str| MsgBody::parse(body).unwrap_err()[0].what.clone();
+    let twice = r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"one","Text":"two"}}]"#;
+    insta::assert_snapshot!(told(twice), @r#"has the key "Text" twice in one object, and readers differ about which of the two counts; keep one"#);
+    let broken = r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"\ud83d"}}]"#;
+    insta::assert_snapshot!(told(broken), @r"is not JSON: a \u escape is one half of a pair (\ud800 to \udfff) without the other, which stands for no character (at line 1 column 55 of its text); it must be the JSON array of message elements");
+    insta::assert_snapshot!(told(&"[".repeat(5_000)), @"is not JSON: brackets are nested more than 127 deep (at line 1 column 128 of its text); it must be the JSON array of message elements");
+    insta::assert_snapshot!(told(&format!("[{}]", "1,".repeat(500_000))), @"makes 1000002 bytes of new content; the service takes 12288 at most");
+    let face = |index: &str| format!(r#"[{{"MsgType":"TIMFaceElem","MsgContent":{{"Index":{index}}}}}]"#);
+    insta::assert_snapshot!(told(&face("9223372036854775808")), @"element 1 (TIMFaceElem): Index must be a whole number, not one of more than 63 bits");
+    assert!(MsgBody::parse(&face("9223372036854775807")).is_ok());
+    let place = r#"[{"MsgType":"TIMLocationElem","MsgContent":{"Latitude":1e999}}]"#;
+    insta::assert_snapshot!(told(place), @"element 1 (TIMLocationElem): Latitude must be a number, not one past the range of numbers");
+}
+
+#[test]
+fn what_a_message_holds_does_not_come_into_a_log() {
+    let edit = Edit::new(id(), Some(Arc::new(MsgBody::of_text("secret"))), Some("secret".into())).unwrap();
+    let shown = format!("{edit:?} {:?}", edit.msg_body());
+    assert!(shown.contains("1_2_3") && !shown.contains("secret"), "{shown}");
+}

@@ -1,11 +1,9 @@
 //! JSON Lines: each line an object, the service's request body. What `MsgBody` holds is passed on as it was written.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::io::{self, BufRead, Read as _};
 
 use minijinja::Value;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::maker::{EditMaker, Fields};
@@ -13,6 +11,7 @@ use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, given_twice};
 use super::problem::Problem;
 use super::rows::{ListError, Read};
 use super::{COLUMNS_MAX, Format, ROW_BYTES_MAX};
+use crate::edit::json::{Members, Text, check_keys, fault};
 use crate::edit::{Edit, Field};
 
 /// Reads lines one after the other into the same buffer.
@@ -50,7 +49,7 @@ impl JsonlReader {
                 edit(self.line, &self.row, maker)
             } else {
                 let what = format!("the line is longer than {ROW_BYTES_MAX} bytes, many times what a message can hold");
-                Err(vec![Problem { line: self.line, column: None, what }])
+                Err(vec![Problem::of_row(self.line, what)])
             };
             return Ok(Some((self.line, edit)));
         }
@@ -80,7 +79,7 @@ enum Line {
 }
 
 fn edit(line: u64, row: &[u8], maker: &mut EditMaker) -> Result<Edit, Vec<Problem>> {
-    let members = members(row).map_err(|what| vec![Problem { line, column: None, what }])?;
+    let members = members(row).map_err(|what| vec![Problem::of_row(line, what)])?;
     let mapping = maker.mapping().clone();
     let fields = fields(line, &members, &mapping)?;
     let lookup = |name: &str| match members.0.iter().find(|(member, _)| member == name) {
@@ -90,9 +89,6 @@ fn edit(line: u64, row: &[u8], maker: &mut EditMaker) -> Result<Edit, Vec<Proble
     maker.make(fields, &lookup)
 }
 
-/// The members of one line's object, in order.
-pub(super) struct Members<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
-
 fn members(row: &[u8]) -> Result<Members<'_>, String> {
     let row = std::str::from_utf8(row).map_err(|_| "the line is not UTF-8; save the list as UTF-8".to_owned())?;
     let row = row.trim_ascii();
@@ -100,52 +96,24 @@ fn members(row: &[u8]) -> Result<Members<'_>, String> {
         let found = kind_of(row).unwrap_or("other text");
         return Err(format!("must be a JSON object, not {found}; JSON Lines has one whole object on each line"));
     }
-    serde_json::from_str(row).map_err(|error| {
-        // The place within the line is all that its "line 1" can tell.
-        let text = error.to_string();
-        let what = text.split(" at line ").next().unwrap_or("broken");
+    let members: Members<'_> = serde_json::from_str(row).map_err(|error| {
+        // The parser's "line 1" tells nothing.
         format!(
-            "is not JSON: {what} (at byte {} of the object); JSON Lines has one whole object on each line",
+            "is not JSON: {} (at byte {} of the object); JSON Lines has one whole object on each line",
+            fault(&error),
             error.column()
         )
-    })
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::with_capacity(8);
-                while let Some((name, value)) = map.next_entry::<MemberName<'de>, &'de RawValue>()? {
-                    if members.len() == COLUMNS_MAX {
-                        return Err(A::Error::custom(format_args!("more than {COLUMNS_MAX} members")));
-                    }
-                    members.push((name.0, value));
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(InOrder)
+    })?;
+    match members.0.len() {
+        0..=COLUMNS_MAX => Ok(members),
+        found => Err(format!("the object has {found} members; {COLUMNS_MAX} are read at most")),
     }
 }
-
-/// Borrowed from the line wherever it is written without escapes.
-#[derive(serde::Deserialize)]
-struct MemberName<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Sorts the members into the fields of an edit, or tells everything that is wrong with them.
 fn fields<'a>(line: u64, members: &'a Members<'a>, mapping: &'a Mapping) -> Result<Fields<'a>, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut problem = |name: &str, what: String| problems.push(Problem { line, column: Some(name.to_owned()), what });
+    let mut problem = |name: &str, what: String| problems.push(Problem::of_column(line, name, what));
     let mut values: [Option<Cow<'a, str>>; 5] = Default::default();
     let mut names: [Option<&'a str>; 5] = [None; 5];
     for (index, (name, json)) in members.0.iter().enumerate() {
@@ -206,8 +174,8 @@ fn field_text(field: Field, json: &RawValue) -> Result<Cow<'_, str>, String> {
             Err(format!("must be a string, not {found}"))
         }
         Field::FromAccount | Field::ToAccount | Field::MsgKey | Field::CloudCustomData => {
-            let text: MemberName<'_> =
-                serde_json::from_str(json.get()).map_err(|_| "is a string with a broken escape in it".to_owned())?;
+            let text: Text<'_> = serde_json::from_str(json.get())
+                .map_err(|error| format!("is a string that cannot be read: {}", fault(&error)))?;
             Ok(text.0)
         }
     }
@@ -230,8 +198,9 @@ fn kind_of(json: &str) -> Option<&'static str> {
 
 /// A member as templates see it. `null` is as good as absent.
 fn template_value(json: &RawValue) -> Result<Option<Value>, String> {
-    let value =
-        serde_json::from_str(json.get()).map_err(|_| "is JSON that cannot be read into a template".to_owned())?;
+    check_keys(json.get())?;
+    let value = serde_json::from_str(json.get())
+        .map_err(|error| format!("cannot be read into a template: {}", fault(&error)))?;
     match value {
         serde_json::Value::Null => Ok(None),
         value => to_template(value).map(Some),
