@@ -16,8 +16,17 @@ use crate::edit::{CONTENT_BYTES_MAX, Field, MsgBody};
 /// JSON does not matter. A loop in a template would otherwise fill the memory.
 const RENDERED_BYTES_MAX: usize = 64 * 1024;
 
+/// Bytes of a template's own text at most: twice the content that the service takes, for what a template chooses between.
+const TEMPLATE_BYTES_MAX: usize = 2 * CONTENT_BYTES_MAX;
+/// What one filling-in may cost: about so many steps, or 64 bytes of memory for each of them. A plain template takes a
+/// dozen; loops within loops would otherwise never end, and a text that doubles itself would fill the memory.
+const FUEL: u64 = 50_000;
+/// The engine goes down as deep as a template is nested or chained (`a|e|e|e`), and each step down takes up to 3 KB
+/// of stack where nothing is optimized; a template of [`TEMPLATE_BYTES_MAX`] has some twelve thousand steps.
+const STACK_BYTES: usize = 64 << 20;
+
 /// The job file's `[content]`: new content for every row, as templates over the row's columns.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContentSpec {
     /// Plain text: the message becomes one text element.
@@ -27,6 +36,18 @@ pub struct ContentSpec {
     pub msg_body: Option<String>,
     /// Custom data, as plain text. Empty text clears the field.
     pub cloud_custom_data: Option<String>,
+}
+
+/// What is given; without the text, which must not come into a log by way of `{:?}`.
+impl fmt::Debug for ContentSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let given = [
+            (&self.text, Part::Text),
+            (&self.msg_body, Part::MsgBody),
+            (&self.cloud_custom_data, Part::CloudCustomData),
+        ];
+        f.debug_set().entries(given.into_iter().filter(|(text, _)| text.is_some()).map(|(_, part)| part)).finish()
+    }
 }
 
 /// One entry of the job file's `[content]`.
@@ -67,12 +88,18 @@ pub(super) struct Content {
 }
 
 /// One part of the content.
-#[derive(Debug)]
 pub(super) enum Made<T> {
     /// The same for every row: made and checked once.
     Once(Part, T),
     /// Made for each row.
     PerRow(Box<RowTemplate>),
+}
+
+/// Which part it is, and the columns that it needs; without the text.
+impl<T> fmt::Debug for Made<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Made").field(&self.part()).field(&self.columns()).finish()
+    }
 }
 
 impl<T> Made<T> {
@@ -149,19 +176,32 @@ impl Content {
 }
 
 fn made<T>(part: Part, source: &str, check: impl FnOnce(&str) -> Result<T, String>) -> Result<Made<T>, MappingError> {
-    let template =
-        RowTemplate::compile(part, source).map_err(|source| MappingError::Template { part, source: source.into() })?;
+    let wrong = |what| MappingError::Content { part, what };
+    let failed = |source: minijinja::Error| match too_much(&source) {
+        Some(what) => wrong(what),
+        None => MappingError::Template { part, source: source.into() },
+    };
+    if source.len() > TEMPLATE_BYTES_MAX {
+        return Err(wrong(format!("is {} bytes long; a template has {TEMPLATE_BYTES_MAX} at most", source.len())));
+    }
+    let template = RowTemplate::compile(part, source).map_err(failed)?;
     if !template.columns.is_empty() {
         return Ok(Made::PerRow(Box::new(template)));
     }
-    let text = template
-        .render_with(Value::from_pairs::<_, &str, Value>([]))
-        .map_err(|source| MappingError::Template { part, source: source.into() })?;
-    check(&text).map(|value| Made::Once(part, value)).map_err(|what| MappingError::Content { part, what })
+    let text = template.render_with(Value::from_pairs::<_, &str, Value>([])).map_err(failed)?;
+    check(&text).map(|value| Made::Once(part, value)).map_err(wrong)
+}
+
+/// What to say of a template that came to one of its bounds; the engine's own words are about the engine.
+fn too_much(error: &minijinja::Error) -> Option<String> {
+    match error.kind() {
+        ErrorKind::OutOfFuel => Some("takes far more work than a message can need; does it loop?".to_owned()),
+        ErrorKind::WriteFailure => Some(format!("makes more than {RENDERED_BYTES_MAX} bytes; does it loop?")),
+        _ => None,
+    }
 }
 
 /// A template that is filled in for each row.
-#[derive(Debug)]
 pub(super) struct RowTemplate {
     part: Part,
     /// Holds this one template, under its part's name.
@@ -177,11 +217,25 @@ pub(super) struct Unfilled {
 }
 
 impl RowTemplate {
+    /// On a stack of its own, which a hostile template cannot run out of.
     fn compile(part: Part, source: &str) -> Result<RowTemplate, minijinja::Error> {
+        let failed = |what: &'static str| minijinja::Error::new(ErrorKind::InvalidOperation, what);
+        std::thread::scope(|scope| {
+            let compile = || RowTemplate::compile_here(part, source);
+            let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, compile);
+            let thread = thread.map_err(|error| failed("no thread to read it on").with_source(error))?;
+            thread.join().unwrap_or_else(|_| Err(failed("a defect of the template engine")))
+        })
+    }
+
+    fn compile_here(part: Part, source: &str) -> Result<RowTemplate, minijinja::Error> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         // It would keep the row's values, message text among them, in errors.
         environment.set_debug(false);
+        environment.set_fuel(Some(FUEL));
+        // With it a loop can pack lists into lists until their release overflows the stack.
+        environment.remove_global("namespace");
         match part {
             Part::Text | Part::CloudCustomData => environment.set_auto_escape_callback(|_| AutoEscape::None),
             Part::MsgBody => {
@@ -221,12 +275,15 @@ impl RowTemplate {
             // The error's own detail may quote a value.
             Some(_) | None => Unfilled {
                 column: None,
-                what: format!(
-                    "{} cannot be filled in: {} (on line {} of the template)",
-                    self.part,
-                    error.kind(),
-                    error.line().unwrap_or(1)
-                ),
+                what: match too_much(&error) {
+                    Some(what) => format!("{} {what}", self.part),
+                    None => format!(
+                        "{} cannot be filled in: {} (on line {} of the template)",
+                        self.part,
+                        error.kind(),
+                        error.line().unwrap_or(1)
+                    ),
+                },
             },
         })
     }
@@ -269,56 +326,4 @@ impl io::Write for Bounded {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn render(part: Part, source: &str, columns: &[(&str, &str)]) -> Result<String, String> {
-        let template = RowTemplate::compile(part, source).unwrap();
-        let columns: Vec<_> = columns.iter().map(|(k, v)| ((*k).to_owned(), Value::from(*v))).collect();
-        template
-            .render(&|name| Ok(columns.iter().find(|(column, _)| column == name).map(|(_, value)| value.clone())))
-            .map_err(|unfilled| format!("{:?} {}", unfilled.column, unfilled.what))
-    }
-
-    #[test]
-    fn what_is_inserted_into_json_cannot_break_out_of_its_string() {
-        let hostile = "\"}}],\n\\u0041 中文 🙂 <&>\u{7}";
-        let json = render(Part::MsgBody, r#"{"a": "x {{ v }} y", "b": {{ v | tojson }}}"#, &[("v", hostile)]).unwrap();
-        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(value["a"], format!("x {hostile} y"));
-        assert_eq!(value["b"], hostile);
-    }
-
-    #[test]
-    fn text_is_inserted_as_it_is() {
-        assert_eq!(render(Part::Text, "<{{ v }}>", &[("v", "a\"b&c\n")]), Ok("<a\"b&c\n>".to_owned()));
-    }
-
-    #[test]
-    fn columns_may_have_chinese_names() {
-        assert_eq!(render(Part::Text, "案件 {{ 案件号 }}", &[("案件号", "七")]), Ok("案件 七".to_owned()));
-    }
-
-    #[test]
-    fn an_absent_column_is_told_by_name_and_can_be_given_a_default() {
-        insta::assert_snapshot!(
-            render(Part::Text, "{{ case_no }}", &[]).unwrap_err(),
-            @r#"Some("case_no") is absent or empty in this row, and the job's [content] text needs it"#
-        );
-        assert_eq!(render(Part::Text, "{{ case_no | default('none') }}", &[]), Ok("none".to_owned()));
-        assert_eq!(render(Part::Text, "{% if a is defined %}{{ a }}{% endif %}", &[]), Ok(String::new()));
-    }
-
-    #[test]
-    fn errors_do_not_quote_values() {
-        let error = render(Part::Text, "\n{{ v | round }}", &[("v", "secret")]).unwrap_err();
-        insta::assert_snapshot!(error, @"None the job's [content] text cannot be filled in: invalid operation (on line 2 of the template)");
-    }
-
-    #[test]
-    fn a_template_cannot_fill_the_memory() {
-        let source = "{% for i in range(100000) %}{{ v }}{% endfor %}";
-        let error = render(Part::Text, source, &[("v", "0123456789")]).unwrap_err();
-        assert!(error.contains("failed to write output"), "{error}");
-    }
-}
+mod tests;

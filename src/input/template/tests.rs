@@ -1,0 +1,106 @@
+use super::*;
+
+fn render(part: Part, source: &str, columns: &[(&str, &str)]) -> Result<String, String> {
+    let template = RowTemplate::compile(part, source).unwrap();
+    let columns: Vec<_> = columns.iter().map(|(k, v)| ((*k).to_owned(), Value::from(*v))).collect();
+    template
+        .render(&|name| Ok(columns.iter().find(|(column, _)| column == name).map(|(_, value)| value.clone())))
+        .map_err(|unfilled| format!("{:?} {}", unfilled.column, unfilled.what))
+}
+
+#[test]
+fn what_is_inserted_into_json_cannot_break_out_of_its_string() {
+    let hostile = "\"}}],\n\\u0041 中文 🙂 <&>\u{7}";
+    let json = render(Part::MsgBody, r#"{"a": "x {{ v }} y", "b": {{ v | tojson }}}"#, &[("v", hostile)]).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["a"], format!("x {hostile} y"));
+    assert_eq!(value["b"], hostile);
+}
+
+#[test]
+fn text_is_inserted_as_it_is() {
+    assert_eq!(render(Part::Text, "<{{ v }}>", &[("v", "a\"b&c\n")]), Ok("<a\"b&c\n>".to_owned()));
+}
+
+#[test]
+fn columns_may_have_chinese_names() {
+    assert_eq!(render(Part::Text, "案件 {{ 案件号 }}", &[("案件号", "七")]), Ok("案件 七".to_owned()));
+}
+
+#[test]
+fn an_absent_column_is_told_by_name_and_can_be_given_a_default() {
+    insta::assert_snapshot!(
+        render(Part::Text, "{{ case_no }}", &[]).unwrap_err(),
+        @r#"Some("case_no") is absent or empty in this row, and the job's [content] text needs it"#
+    );
+    assert_eq!(render(Part::Text, "{{ case_no | default('none') }}", &[]), Ok("none".to_owned()));
+    assert_eq!(render(Part::Text, "{% if a is defined %}{{ a }}{% endif %}", &[]), Ok(String::new()));
+}
+
+#[test]
+fn errors_do_not_quote_values() {
+    let error = render(Part::Text, "\n{{ v | round }}", &[("v", "secret")]).unwrap_err();
+    insta::assert_snapshot!(error, @"None the job's [content] text cannot be filled in: invalid operation (on line 2 of the template)");
+}
+
+#[test]
+fn no_template_goes_on_for_ever_or_fills_the_memory() {
+    let loops = "{% for i in range(100000) %}".repeat(3) + &"{% endfor %}".repeat(3);
+    let doubled = format!("{{% set x = v %}}{}{{{{ x | length }}}}", "{% set x = x ~ x %}".repeat(40));
+    let work = "None the job's [content] text takes far more work than a message can need; does it loop?";
+    let size = "None the job's [content] text makes more than 65536 bytes; does it loop?";
+    for (source, says) in [
+        (loops.as_str(), work),
+        (&doubled, work),
+        ("{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(40) }}", work),
+        ("{{ (range(100000) | join(v * 10000)) | length }}", work),
+        ("{{ (v * 99999999) | length }}", work),
+        ("{{ ('%99999999999d' | format(1)) | length }}", work),
+        ("{{ v | indent(100000000, true) | length }}", work),
+        ("{{ v | replace('', v * 100000) | length }}", work),
+        ("{% set x %}{% for i in range(100000) %}{{ v * 1000 }}{% endfor %}{% endset %}", work),
+        ("{% for i in range(100000) %}{{ v * 20 }}{% endfor %}", size),
+    ] {
+        assert_eq!(
+            render(Part::Text, source, &[("v", "0123456789")]).as_ref().map_err(String::as_str),
+            Err(says),
+            "{source}"
+        );
+    }
+}
+
+#[test]
+fn no_template_overflows_the_stack() {
+    for (begin, step, end) in [
+        ("{{ ", "-", "1 }}"),
+        ("{{ ", "not ", "1 }}"),
+        ("{{ v", "|e", " }}"),
+        ("{{ v", "()", " }}"),
+        ("{{ v", "+v", " }}"),
+        ("{{ v", ".v", " }}"),
+        ("{{ v", "[0]", " }}"),
+        ("{{ ", "1 if 1 else ", "1 }}"),
+        ("{{ ", "[", ""),
+        ("{% if 1 %}", "{%elif 1%}", "{% endif %}"),
+    ] {
+        let steps = (TEMPLATE_BYTES_MAX - begin.len() - end.len()) / step.len();
+        let source = format!("{begin}{}{end}", step.repeat(steps));
+        if let Ok(template) = RowTemplate::compile(Part::Text, &source) {
+            // That it comes back is what counts.
+            let _ = template.render(&|_| Ok(Some(Value::from("x"))));
+        }
+        let spec = ContentSpec { text: Some(source + &" ".repeat(step.len())), ..ContentSpec::default() };
+        assert!(Content::new(&spec).is_err());
+    }
+}
+
+#[test]
+fn what_a_job_makes_of_messages_does_not_come_into_a_log() {
+    let spec = ContentSpec {
+        text: Some("secret {{ a }}".into()),
+        cloud_custom_data: Some("secret".into()),
+        ..ContentSpec::default()
+    };
+    let shown = format!("{spec:?} {:?}", Content::new(&spec).unwrap());
+    assert!(shown.contains("Text") && !shown.contains("secret"), "{shown}");
+}
