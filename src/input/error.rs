@@ -76,6 +76,12 @@ pub enum InputError {
         /// The list.
         name: String,
     },
+    /// A long stream that is no text. It is not copied first to look at it row by row.
+    #[error("{name} does not begin as a text in UTF-8, so it is no list; save the list as UTF-8")]
+    NotText {
+        /// The list.
+        name: String,
+    },
     /// A spreadsheet or a ZIP archive.
     #[error("{name:?} is an Excel workbook or a ZIP archive; save the sheet as \"CSV UTF-8\", or unpack the archive")]
     Workbook {

@@ -10,6 +10,10 @@ use sha2::{Digest, Sha256};
 
 use super::InputError;
 
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// Bytes of a stream that are looked at before the rest is copied.
+const HEAD_BYTES: usize = 64 * 1024;
+
 /// A list on disk. The handle is kept: a file that is put in the place of this one later does not matter to us.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
@@ -38,12 +42,19 @@ impl Stored {
         let fingerprint = Fingerprint::of(&file)?;
         let mut magic = Vec::new();
         StoredReader::new(Arc::new(file.try_clone()?)).take(2).read_to_end(&mut magic)?;
-        Ok(Stored { name: name.into(), file: Arc::new(file), fingerprint, gzip: magic == [0x1f, 0x8b] })
+        Ok(Stored { name: name.into(), file: Arc::new(file), fingerprint, gzip: magic == GZIP })
     }
 
     /// Copies a stream of at most `bytes_max` bytes into a temporary file.
-    pub(super) fn spool(name: String, reader: impl Read, bytes_max: u64) -> Result<Stored, InputError> {
+    pub(super) fn spool(name: String, mut reader: impl Read, bytes_max: u64) -> Result<Stored, InputError> {
         let failed = |source| InputError::Spool { name: name.clone(), source };
+        let mut head = Vec::new();
+        reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
+        // `/dev/zero` would fill the disk before anybody looked at a row.
+        if head.len() == HEAD_BYTES && !head.starts_with(&GZIP) && !begins_as_text(&head) {
+            return Err(InputError::NotText { name });
+        }
+        let reader = head.as_slice().chain(reader);
         // Without a name from the start, so nothing is left behind however this process ends.
         let mut file = tempfile::tempfile().map_err(failed)?;
         let copied = io::copy(&mut reader.take(bytes_max.saturating_add(1)), &mut file).map_err(failed)?;
@@ -114,6 +125,12 @@ impl Read for StoredReader {
     }
 }
 
+/// A character may be cut at the end.
+fn begins_as_text(head: &[u8]) -> bool {
+    let is_text = std::str::from_utf8(head).map_or_else(|error| error.error_len().is_none(), |_| true);
+    is_text && !head.contains(&0)
+}
+
 fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, buffer, offset)
 }
@@ -127,6 +144,22 @@ mod tests {
         let error = Stored::spool("x".into(), io::repeat(b'a'), 1_000).unwrap_err();
         assert!(matches!(error, InputError::SpoolTooLong { .. }));
         assert_eq!(Stored::spool("x".into(), io::repeat(b'a').take(1_000), 1_000).unwrap().bytes(), 1_000);
+    }
+
+    #[test]
+    fn a_stream_that_is_no_text_is_refused_by_its_beginning() {
+        let told = |stream: Box<dyn Read>| match Stored::spool("x".into(), stream.take(1 << 20), 1 << 21) {
+            Ok(stored) => stored.bytes().to_string(),
+            Err(error) => error.to_string(),
+        };
+        let no_text = "x does not begin as a text in UTF-8, so it is no list; save the list as UTF-8";
+        assert_eq!(told(Box::new(io::repeat(0))), no_text);
+        assert_eq!(told(Box::new(io::repeat(0xd6))), no_text);
+        // A short one is read row by row, which tells the line.
+        assert_eq!(told(Box::new(io::repeat(0xd6).take(1_000))), "1000");
+        assert_eq!(told(Box::new(GZIP.chain(io::repeat(0)))), "1048576");
+        // The first block ends within a character.
+        assert_eq!(told(Box::new(io::Cursor::new(format!("a{}", "é".repeat(HEAD_BYTES))))), "131073");
     }
 
     #[test]

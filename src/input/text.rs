@@ -33,7 +33,7 @@ impl Text {
         let name = || stored.name().to_owned();
         match head.as_slice() {
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => Err(InputError::Utf16 { name: name() }),
-            b"PK\x03\x04" => Err(InputError::Workbook { name: name() }),
+            b"PK\x03\x04" | b"\xd0\xcf\x11\xe0" => Err(InputError::Workbook { name: name() }),
             [0xef, 0xbb, 0xbf, rest @ ..] => Ok(Text(Cursor::new(rest.to_vec()).chain(decoded))),
             _ => Ok(Text(Cursor::new(head).chain(decoded))),
         }
