@@ -185,7 +185,7 @@ fn bad_lines_are_told_and_reading_goes_on() {
     insta::assert_snapshot!(jsonl(&text, ""), @r#"
     line 1: must be a JSON object, not an array; JSON Lines has one whole object on each line
     line 2: must be a JSON object, not a string; JSON Lines has one whole object on each line
-    line 3: is not JSON: EOF while parsing a value (at byte 50 of the object); JSON Lines has one whole object on each line
+    line 3: is not JSON: it ends within a value (at byte 50 of the object); JSON Lines has one whole object on each line
     line 4, column MsgBody: is absent, and so is CloudCustomData: there is nothing to change; give one of them in the list, or new content for every row in a job file
     line 5, column MsgKey: stands twice in this object; each may stand once
     line 5, column Extra: is not a field of an edit; in the job file list it in [input] ignore or map it in [input.columns], or begin its name with "_"

@@ -2,12 +2,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::convert::Infallible;
+use std::io::Write as _;
 
 use csv::{QuoteStyle, Terminator, WriterBuilder};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use runner::edit::Edit;
-use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping, Note, Row};
+use runner::input::{ColumnNames, ContentSpec, Format, Input, InputSpec, Mapping, Note, Row};
+use runner::shown::harmless;
+use serde_json::{Value, json};
 
 /// From, to, key, custom data.
 type Cells = [String; 4];
@@ -97,12 +102,98 @@ proptest! {
         ] {
             let text = [head, bytes.clone()].concat();
             let input = Input::from_reader("edits", text.as_slice(), format).unwrap();
-            if let Ok(rows) = input.rows(&mapping) {
-                prop_assert!(rows.count() <= text.len());
+            // What is said of it can be shown on a terminal.
+            let mut said = Vec::new();
+            match input.rows(&mapping) {
+                Ok(rows) => {
+                    for (number, row) in rows.enumerate() {
+                        prop_assert!(number < text.len());
+                        match row.map(|row| row.edit) {
+                            Ok(Ok(edit)) => said.extend(edit.warnings().into_iter().map(|warning| warning.what)),
+                            Ok(Err(problems)) => said.extend(problems.iter().map(ToString::to_string)),
+                            Err(error) => said.push(error.to_string()),
+                        }
+                    }
+                }
+                Err(error) => said.push(error.to_string()),
+            }
+            for what in said {
+                prop_assert_eq!(harmless(&what), what.as_str());
             }
             let note = |_: &Row| Ok::<_, Infallible>(Some(Note { code: None, meaning: String::new(), attempts: 0 }));
             // A list that cannot be read cannot be copied either; that is all that may go wrong.
             let _ = input.annotate(&mapping, std::io::sink(), note);
+        }
+    }
+
+    #[test]
+    fn packed_in_any_number_of_pieces_it_is_the_same_list(rows in any_cells(), cuts in vec(any::<prop::sample::Index>(), 0..4)) {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(["from_account", "to_account", "msg_key", "cloud_custom_data"]).unwrap();
+        for row in &rows {
+            writer.write_record(row).unwrap();
+        }
+        let text = writer.into_inner().unwrap();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len())).chain([0, text.len()]).collect();
+        cuts.sort_unstable();
+        let mut packed = Vec::new();
+        for piece in cuts.windows(2) {
+            let mut packer = GzEncoder::new(&mut packed, Compression::fast());
+            packer.write_all(&text[piece[0]..piece[1]]).unwrap();
+            packer.finish().unwrap();
+        }
+        let found = read(&packed, Format::Csv, &mapping());
+        prop_assert_eq!(found.iter().map(|row| cells(row.edit.as_ref().unwrap())).collect::<Vec<_>>(), rows);
+    }
+
+    #[test]
+    fn what_a_row_puts_into_a_template_stays_in_its_place(values in vec("(?s).{1,20}", 1..4)) {
+        let body = r#"[{"MsgType":"TIMCustomElem","MsgContent":{"Data":"a {{ v }} b","Desc":{{ v | tojson }}}}]"#;
+        let mapping = Mapping::new(&InputSpec::default(), &ContentSpec {
+            msg_body: Some(body.to_owned()),
+            cloud_custom_data: Some("<{{ v }}>".to_owned()),
+            text: None,
+        }).unwrap();
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(["from_account", "to_account", "msg_key", "v"]).unwrap();
+        let mut lines = Vec::new();
+        for value in &values {
+            writer.write_record(["a", "b", "k", value]).unwrap();
+            writeln!(lines, "{}", json!({"From_Account": "a", "To_Account": "b", "MsgKey": "k", "v": value})).unwrap();
+        }
+        for (text, format) in [(writer.into_inner().unwrap(), Format::Csv), (lines, Format::Jsonl)] {
+            for (row, value) in read(&text, format, &mapping).into_iter().zip(&values) {
+                let edit = row.edit.unwrap();
+                let body: Value = serde_json::from_str(edit.msg_body().unwrap().text()).unwrap();
+                let content = json!({"Data": format!("a {value} b"), "Desc": value});
+                prop_assert_eq!(body, json!([{"MsgType": "TIMCustomElem", "MsgContent": content}]));
+                let data = format!("<{value}>");
+                prop_assert_eq!(edit.cloud_custom_data(), Some(data.as_str()));
+            }
+        }
+    }
+
+    #[test]
+    fn columns_may_have_any_names(names in prop::collection::hash_set("[^_\\s\\x00\u{feff}][^\\s\\x00\u{feff}]{0,8}", 4), rows in any_cells()) {
+        let names: Vec<String> = names.into_iter().collect();
+        let [from_account, to_account, msg_key, cloud_custom_data] = std::array::from_fn(|index| Some(names[index].clone()));
+        let columns = ColumnNames { from_account, to_account, msg_key, cloud_custom_data, msg_body: None };
+        let mapping = Mapping::new(&InputSpec { columns, ..InputSpec::default() }, &ContentSpec::default()).unwrap();
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(&names).unwrap();
+        let mut lines = Vec::new();
+        for row in &rows {
+            writer.write_record(row).unwrap();
+            let members: serde_json::Map<String, Value> =
+                names.iter().cloned().zip(row.iter().map(|cell| Value::from(cell.as_str()))).collect();
+            writeln!(lines, "{}", Value::from(members)).unwrap();
+        }
+        let text = writer.into_inner().unwrap();
+        // The beginning would be taken for another kind of file.
+        prop_assume!(!text.starts_with(b"PK\x03\x04"));
+        for (text, format) in [(text, Format::Csv), (lines, Format::Jsonl)] {
+            let found = read(&text, format, &mapping);
+            prop_assert_eq!(found.iter().map(|row| cells(row.edit.as_ref().unwrap())).collect::<Vec<_>>(), rows.clone());
         }
     }
 

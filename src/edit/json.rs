@@ -91,6 +91,10 @@ pub(crate) fn fault(error: &serde_json::Error) -> String {
             .to_owned()
     } else if told.contains("recursion limit") {
         "brackets are nested more than 127 deep".to_owned()
+    } else if let Some(what) = told.strip_prefix("EOF while parsing ") {
+        format!("it ends within {what}")
+    } else if told == "trailing characters" {
+        "something follows behind its end".to_owned()
     } else {
         told.to_owned()
     }

@@ -97,12 +97,13 @@ fn members(row: &[u8]) -> Result<Members<'_>, String> {
         return Err(format!("must be a JSON object, not {found}; JSON Lines has one whole object on each line"));
     }
     let members: Members<'_> = serde_json::from_str(row).map_err(|error| {
-        // The parser's "line 1" tells nothing.
-        format!(
-            "is not JSON: {} (at byte {} of the object); JSON Lines has one whole object on each line",
-            fault(&error),
-            error.column()
-        )
+        // The parser's own line counts from the beginning of the object.
+        let advice = if row.contains('\r') {
+            "the list's lines seem to end with carriage returns alone; save it with line feeds"
+        } else {
+            "JSON Lines has one whole object on each line"
+        };
+        format!("is not JSON: {} (at byte {} of the object); {advice}", fault(&error), error.column())
     })?;
     match members.0.len() {
         0..=COLUMNS_MAX => Ok(members),
@@ -185,12 +186,13 @@ const NULL: &str = "is null; to leave it as it is leave the member out, and \"\"
 
 /// What a JSON text is, by its first character.
 fn kind_of(json: &str) -> Option<&'static str> {
-    Some(match json.trim_ascii_start().bytes().next()? {
+    let json = json.trim_ascii_start();
+    Some(match json.bytes().next()? {
         b'{' => "an object",
         b'[' => "an array",
         b'"' => "a string",
-        b'n' => "null",
-        b't' | b'f' => "a boolean",
+        b'n' if json.starts_with("null") => "null",
+        b't' | b'f' if json.starts_with("true") || json.starts_with("false") => "a boolean",
         b'-' | b'0'..=b'9' => "a number",
         _ => return None,
     })

@@ -184,9 +184,10 @@ impl CsvList {
             return problem(
                 shape.line,
                 &format!(
-                    "the row has {} cells and the header {columns}; a cell that holds commas or quotes must stand in \
+                    "the row has {} cell{} and the header {columns}; a cell that holds commas or quotes must stand in \
                      quotes, with every quote in it doubled",
-                    shape.cells
+                    shape.cells,
+                    if shape.cells == 1 { "" } else { "s" }
                 ),
             );
         }

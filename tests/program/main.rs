@@ -8,6 +8,7 @@ mod clock;
 mod connection;
 mod disk;
 mod harness;
+mod hostile;
 mod jobs;
 mod kill;
 mod looks;
