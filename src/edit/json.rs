@@ -47,16 +47,12 @@ pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 /// what was checked here could be another thing than what the service makes of it. What does not parse, or is nested too
 /// deep, is left to the parser to tell.
 pub(crate) fn check_keys(text: &str) -> Result<(), String> {
-    match serde_json::from_str::<&RawValue>(text) {
-        Ok(json) => check_keys_within(json, 0),
-        Err(_) => Ok(()),
-    }
+    check_keys_within(text.trim_ascii_start(), 0)
 }
 
-fn check_keys_within(json: &RawValue, depth: u32) -> Result<(), String> {
+fn check_keys_within(json: &str, depth: u32) -> Result<(), String> {
     /// The parser's own limit.
     const DEPTH_MAX: u32 = 128;
-    let json = json.get();
     match json.as_bytes().first() {
         _ if depth == DEPTH_MAX => Ok(()),
         Some(b'{') => {
@@ -72,11 +68,11 @@ fn check_keys_within(json: &RawValue, depth: u32) -> Result<(), String> {
             if let Some(name) = names.iter().find(|name| name.starts_with(PARSERS_OWN)) {
                 return Err(format!("has the key {}, which cannot be checked; give it another name", Quoted(name)));
             }
-            members.iter().try_for_each(|(_, value)| check_keys_within(value, depth + 1))
+            members.iter().try_for_each(|(_, value)| check_keys_within(value.get(), depth + 1))
         }
         Some(b'[') => {
             let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(json) else { return Ok(()) };
-            items.iter().try_for_each(|item| check_keys_within(item, depth + 1))
+            items.iter().try_for_each(|item| check_keys_within(item.get(), depth + 1))
         }
         Some(_) | None => Ok(()),
     }
