@@ -8,10 +8,11 @@
 //!    the commit, and nothing else can be sent.
 //! 2. Nothing is called done before its outcome is durable, and nothing that the service did not confirm. Only
 //!    [`ledger::Ledger::record`] makes a [`ledger::Recorded`], after the commit, and nothing else is counted.
-//! 3. No message is edited twice. What became of a request whose answer was lost is not guessed: the edit is *in
-//!    doubt*. Whether the request went out at all is known for certain, see [`api::Outcome::NotSent`].
-//! 4. Never more than the cap in any second, retries and restarts included. A [`pace::Permit`] counts until a second
-//!    after its bytes left.
+//! 3. No message is edited twice. What became of a request whose answer was lost is not guessed: the edit is *in doubt*
+//!    until its message was read back, which happens only once the service can no longer be working on it. Whether the
+//!    request went out at all is known for certain, see [`api::Outcome::NotSent`].
+//! 4. Never more than the cap in any second, retries, read-backs and restarts included. A [`pace::Permit`] counts until
+//!    a second after its bytes left.
 //!
 //! The way of one edit is a straight line:
 //!
