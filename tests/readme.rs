@@ -36,9 +36,9 @@ fn each_row_of_the_table_of_faults_names_tests_that_are_there() {
     assert!(rows.len() > 15, "{}", rows.len());
     for row in rows {
         let cell = row.trim_end_matches('|').rsplit('|').next().unwrap();
-        let named: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
-        assert!(!named.is_empty(), "no test: {row}");
-        for name in named {
+        let backing: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        assert!(!backing.is_empty(), "no test: {row}");
+        for name in backing {
             assert!(names.contains(name), "there is no test {name}: {row}");
         }
     }

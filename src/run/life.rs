@@ -119,6 +119,7 @@ pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, sl
     if let Verdict::SlowDown { retry_after, .. } = verdict
         && let Some(held) = line.pace.slow_down(receipt, retry_after)
     {
+        line.read_backs.hold(held);
         let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
         tracing::warn!("slowed down ({why}): every request is held for {held:?}, then the rate climbs back");
     }

@@ -228,8 +228,10 @@ async fn ask<S: Service>(line: &Line<S>, question: &Question) -> Result<Page, Br
     match &answer {
         Ok(_) => pace.answered(receipt),
         Err(outcome) => {
-            if let Verdict::SlowDown { retry_after, .. } = retry::judge(outcome) {
-                pace.slow_down(receipt, retry_after);
+            if let Verdict::SlowDown { retry_after, .. } = retry::judge(outcome)
+                && let Some(held) = pace.slow_down(receipt, retry_after)
+            {
+                line.pace.hold(held);
             }
         }
     }

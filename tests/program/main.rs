@@ -13,7 +13,6 @@ mod jobs;
 mod kill;
 mod looks;
 mod output;
-mod pace;
 mod plan;
 mod read_back;
 mod refusals;

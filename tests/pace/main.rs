@@ -1,5 +1,12 @@
 //! The pace as the service sees it, coarsely: the machine that runs tests is shared and noisy. That the cap holds
-//! exactly, and that hardly any of it is wasted, is shown on a paused clock (`src/pace.rs`) and in the benchmarks.
+//! exactly, and that hardly any of it is wasted, is shown on a paused clock (`tests/run.rs`, `tests/simulation`) and in
+//! the benchmarks. A program of its own, so that the other tests are over when these run.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
+#[expect(dead_code, reason = "the other tests of the program need more of it")]
+#[path = "../program/harness.rs"]
+mod harness;
 
 use crate::harness::{Place, Service};
 
@@ -25,7 +32,7 @@ fn a_restart_grants_no_new_second() {
     let run = place.runner(JOB).at(&service).start();
     service.wait_for_requests(250);
     run.kill();
-    place.runner(JOB).at(&service).exits(1);
+    place.runner(&format!("{JOB} --in-doubt hold")).at(&service).exits(1);
     let stats = service.stats();
     assert!(stats.requests() > 500, "{stats:#?}");
     // About a second of some four goes by without a request.
