@@ -13,7 +13,7 @@ use crate::harness::{Place, Service, Summary};
 
 /// Takes TLS off in front of the sandbox, with a certificate for `localhost` by an authority of its own. Returns the URL,
 /// and the authority's certificate.
-fn in_front_of(service: &Service) -> (String, String) {
+pub(crate) fn in_front_of(service: &Service) -> (String, String) {
     let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();

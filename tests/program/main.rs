@@ -17,6 +17,7 @@ mod plan;
 mod read_back;
 mod refusals;
 mod resume;
+mod secrets;
 mod shim;
 mod terminal;
 mod verdicts;

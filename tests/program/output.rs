@@ -1,14 +1,9 @@
-//! What is printed, logged and written beside the ledger; and what never is.
-
-use std::time::SystemTime;
+//! What is printed, logged and written beside the ledger. What never is, is in `secrets`.
 
 use insta::assert_snapshot;
-use runner::api::usersig::Signer;
-use runner::sandbox::{IDENTIFIER, SDKAPPID, SECRET_KEY};
-use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
-use crate::harness::{FAST, Place, Service, Summary, gzip, list, mode, printed, row};
+use crate::harness::{FAST, Place, Service, Summary, gzip, list, row};
 
 const JOB: &str = "--input edits.csv --resume ledger.db";
 
@@ -82,48 +77,6 @@ fn a_pipe_gets_a_plain_line_now_and_then() {
     assert_eq!(quiet.exits(0).err.lines().filter(is_progress).count(), 0);
 }
 
-const TEXT: &str = "planted-text-4711";
-const DATA: &str = "planted-data-4712";
-const KEY: &str = "planted-key-4713";
-
-/// Everything is logged, and every fault happens: neither the key nor a signature nor what messages hold is in what
-/// is printed, logged, or in the ledger.
-fn check_secrets(log: &str, environment: &[(&str, &str)], secrets: &[&str]) {
-    let (place, service) =
-        (Place::new(), Service::start("lost-after=15%,20004=20%,20022=20%,http-502=10%,garbage=10%,silent-before=5%"));
-    let data = format!("{TEXT}\"\"}}}}]\",{DATA}");
-    let rows = list(1..=60, TEXT).replace("msg_body", "msg_body,cloud_custom_data");
-    place.write("edits.csv", rows.replace(&format!("{TEXT}\"\"}}}}]\""), &data));
-    let flags = format!("{JOB} {log} -vv {FAST} --timeout 1s --max-attempts 2 --max-failures 100%");
-    let mut call = place.runner(&flags).at(&service).env("RUST_LOG", "trace");
-    for (name, value) in environment {
-        call = call.env(name, value);
-    }
-    let ran = call.run();
-    assert!(service.stats().requests() >= 1, "{ran:#?}");
-    let mut files = place.files();
-    files.remove("edits.csv");
-    let failed = files.remove("ledger.failed.csv").map(|rows| String::from_utf8(rows).unwrap());
-    assert!(failed.is_none_or(|rows| rows.contains(TEXT)), "it holds what the list holds");
-    let printed = format!("{}{}{}", ran.out, ran.err, printed(&files));
-    assert!(printed.contains("answered"), "nothing was logged: {ran:#?}");
-    for secret in secrets.iter().chain(&[TEXT, DATA, "usersig=", "eJ"]) {
-        let place = printed.find(secret).map(|at| printed[..at].chars().rev().take(200).collect::<String>());
-        assert!(place.is_none(), "{secret} is in it, after (backwards) {place:?}");
-    }
-}
-
-#[test]
-fn no_secret_and_no_message_is_ever_logged() {
-    let signer = Signer::new(SDKAPPID, IDENTIFIER.into(), SECRET_KEY.into());
-    let usersig = signer.sign(SystemTime::now()).text.expose_secret().to_owned();
-    for log in ["", "--log-format json", "--log-file run.log", "--log-file run.log --log-format json"] {
-        check_secrets(log, &[], &[SECRET_KEY]);
-        check_secrets(log, &[("TIM_SECRET_KEY", ""), ("TIM_USERSIG", &usersig)], &[&usersig]);
-    }
-    check_secrets("--log-format json", &[("TIM_SECRET_KEY", KEY)], &[KEY]);
-}
-
 #[test]
 fn every_line_of_a_json_log_is_json() {
     let (place, service) = (Place::with_list(50), Service::start("60007=3%,20004=10%,lost-after=5%"));
@@ -132,22 +85,6 @@ fn every_line_of_a_json_log_is_json() {
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.len() >= 50, "{log}");
     assert!(lines.iter().all(|line| line["level"].is_string() && line["timestamp"].is_string()), "{log}");
-}
-
-#[test]
-fn what_it_writes_is_for_its_owner_only() {
-    let (place, service) = (Place::with_list(3), Service::start("20022=100%"));
-    place.runner(&format!("{JOB} --log-file run.log")).at(&service).exits(1);
-    for name in ["ledger.db", "ledger.failed.csv", "run.log"] {
-        assert_eq!(mode(&place.path(name)), 0o600, "{name}");
-    }
-    service.set_faults("silent-before=100%");
-    let run = place.runner("--input edits.csv --resume second.db --timeout 60s").at(&service).start();
-    service.wait_for_requests(6);
-    for name in ["second.db", "second.db-wal", "second.db-shm"] {
-        assert_eq!(mode(&place.path(name)), 0o600, "{name}");
-    }
-    drop(run);
 }
 
 #[test]
