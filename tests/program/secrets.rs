@@ -287,7 +287,7 @@ fn an_answer_without_an_end_is_cut() {
         let (place, server) = (Place::with_list(3), Server::start(answer.clone(), more));
         let program = env!("CARGO_BIN_EXE_runner");
         let line =
-            format!("ulimit -v 262144; exec '{program}' {JOB} --json --max-failures 100% --endpoint {}", server.url);
+            format!("ulimit -v 262144; exec '{program}' {JOB} --json --in-doubt hold --endpoint {}", server.url);
         let ran = place.shell(&line).credentials().exits(1);
         assert_eq!(ran.summary(), Summary { rows: 3, in_doubt: 3, ..Summary::default() }, "{answer}");
         assert_eq!(ran.answers(meaning), 3, "{answer}: {ran:#?}");
@@ -303,7 +303,7 @@ fn what_the_service_says_cannot_steer_a_terminal() {
     for log in LOGS {
         for (answer, says) in [(refusal.as_str(), r"mine\"), (raw, "answered")] {
             let (place, server) = (Place::with_list(3), Server::start(answer, ""));
-            let flags = format!("{JOB} -v -v {log} --max-failures 100% --endpoint {}", server.url);
+            let flags = format!("{JOB} -v -v {log} --max-failures 100% --in-doubt hold --endpoint {}", server.url);
             let ran = place.runner(&flags).credentials().exits(1);
             let logged = std::fs::read_to_string(place.path("run.log")).unwrap_or_default();
             assert!(format!("{}{logged}", ran.err).contains(says), "{says:?} is not in {ran:#?}, {logged}");
