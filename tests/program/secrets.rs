@@ -286,8 +286,7 @@ fn an_answer_without_an_end_is_cut() {
     ] {
         let (place, server) = (Place::with_list(3), Server::start(answer.clone(), more));
         let program = env!("CARGO_BIN_EXE_runner");
-        let line =
-            format!("ulimit -v 262144; exec '{program}' {JOB} --json --in-doubt hold --endpoint {}", server.url);
+        let line = format!("ulimit -v 262144; exec '{program}' {JOB} --json --in-doubt hold --endpoint {}", server.url);
         let ran = place.shell(&line).credentials().exits(1);
         assert_eq!(ran.summary(), Summary { rows: 3, in_doubt: 3, ..Summary::default() }, "{answer}");
         assert_eq!(ran.answers(meaning), 3, "{answer}: {ran:#?}");

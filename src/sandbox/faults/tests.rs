@@ -43,6 +43,7 @@ fn a_bad_part_is_named_and_what_is_allowed_is_said() {
         ("20004=1.00001%", "the share must be"),
         ("20004=.5%", "the share must be"),
         ("20004=99999999999%", "the share must be"),
+        ("20004=429496.9999%", "the share must be"),
         ("unknown=x", "\"unknown=x\": the share must be"),
         ("latency=fast", "\"latency=fast\": the latency must be"),
         ("latency=80ms..20ms", "the latency must be"),

@@ -196,7 +196,7 @@ fn parse_share(text: &str) -> Option<u32> {
     if !digits(whole) || !digits(decimals) || decimals.len() > 4 {
         return None;
     }
-    let share = whole.parse::<u32>().ok()?.checked_mul(10_000)? + format!("{decimals:0<4}").parse::<u32>().ok()?;
+    let share = whole.parse::<u32>().ok()?.checked_mul(10_000)?.checked_add(format!("{decimals:0<4}").parse().ok()?)?;
     (share <= WHOLE).then_some(share)
 }
 
