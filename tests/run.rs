@@ -8,9 +8,9 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use runner::api::history::{Page, Question};
+use runner::api::history::{Held, Page, Question};
 use runner::api::{Outcome, Service};
-use runner::edit::IdDigest;
+use runner::edit::{IdDigest, MessageId};
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
 use runner::ledger::{Change, Intent, Known, Ledger, LedgerError, Note, Records, State, Store};
 use runner::pace::Permit;
@@ -97,6 +97,9 @@ struct Scripted {
     arrivals: Arc<Mutex<Vec<Instant>>>,
     sendings: Arc<Mutex<HashMap<u64, u32>>>,
     in_flight: Arc<Mutex<(usize, usize)>>,
+    /// What comes back of the n-th question (1, 2, …) for a history.
+    history: fn(usize, &Question) -> Result<Page, Outcome>,
+    questions: Arc<Mutex<Vec<Instant>>>,
 }
 
 impl Scripted {
@@ -107,6 +110,9 @@ impl Scripted {
             arrivals: Arc::default(),
             sendings: Arc::default(),
             in_flight: Arc::default(),
+            // Nobody is allowed to look.
+            history: |_, _| Err(refused(60010)),
+            questions: Arc::default(),
         }
     }
 
@@ -160,10 +166,14 @@ impl Service for Scripted {
         reply.outcome
     }
 
-    /// Nobody here is allowed to look.
-    async fn history(&self, _: &Question, permit: Permit) -> Result<Page, Outcome> {
+    async fn history(&self, question: &Question, permit: Permit) -> Result<Page, Outcome> {
         permit.spend();
-        Err(refused(60010))
+        let nth = {
+            let mut questions = self.questions.lock().unwrap();
+            questions.push(Instant::now());
+            questions.len()
+        };
+        (self.history)(nth, question)
     }
 }
 
@@ -192,7 +202,7 @@ impl Session {
 
     async fn run(&self) -> (Tally, Ended) {
         let header = "from_account,to_account,msg_key,cloud_custom_data".to_owned();
-        let rows = (0..self.rows).map(|row| format!("a,b,{row},x"));
+        let rows = (0..self.rows).map(|row| format!("a,b,{row}_1_1773188576,x"));
         let list = std::iter::once(header).chain(rows).collect::<Vec<_>>().join("\n");
         let input = Input::from_reader("edits.csv", list.as_bytes(), Format::Csv).unwrap();
         let mapping = Mapping::new(&InputSpec::default(), &ContentSpec::default()).unwrap();
@@ -382,4 +392,35 @@ async fn once_the_ledger_failed_nothing_more_is_sent() {
     assert!(sent <= done + sending, "{sent} were sent, {done} are done and {sending} known to be under way");
     assert_eq!(tally.done as usize, done);
     assert!(tally.in_doubt as usize <= sending && tally.in_doubt > 0, "{tally:?}");
+}
+
+/// "Too fast", said to a read-back, holds it and the edits too.
+#[tokio::test(start_paused = true)]
+async fn a_slow_down_of_reading_back_holds_everything() {
+    let mut session = Session::new(2_000, |line, sending, _| {
+        let lost = line == 7 && sending == 0;
+        reply(1, if lost { Outcome::NoAnswer(Note::ConnectionLost) } else { Outcome::Confirmed })
+    });
+    session.in_doubt = InDoubt::Verify;
+    session.service.history = |nth, question| {
+        if nth == 1 {
+            return Err(refused(60007));
+        }
+        assert!(question.min_time <= 1_773_188_576 && question.max_time >= 1_773_188_576);
+        let [from_account, to_account, msg_key] = ["a", "b", "5_1_1773188576"].map(str::to_owned);
+        let id = MessageId { from_account, to_account, msg_key };
+        let held = Held { id, recalled: false, msg_body: None, cloud_custom_data: Some("x".to_owned()) };
+        Ok(Page { complete: true, messages: vec![held], ..Page::default() })
+    };
+    let (tally, ended) = session.run().await;
+    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert_eq!((tally.done, tally.found_edited, tally.attempts), (2_000, 1, 2_000));
+    let questions = session.service.questions.lock().unwrap();
+    let [first, second] = questions[..] else { panic!("{questions:?}") };
+    let is_a_second = |at: Duration| at >= Duration::from_secs(1);
+    assert!(is_a_second(second - first), "{:?}", second - first);
+    // A second in which no edit goes out either.
+    let arrivals = session.service.arrivals.lock().unwrap();
+    let held = arrivals.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert!(is_a_second(held), "{held:?}");
 }

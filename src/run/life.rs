@@ -220,6 +220,9 @@ mod tests {
         assert_eq!(state(passing, 2), Some(State::Failed));
         let slow = Verdict::SlowDown { code: Some(60007), note: None, retry_after: None };
         assert_eq!(state(slow, 100), Some(State::Waiting));
+        assert_eq!(state(Verdict::SignAnew { code: 70_001 }, 100), Some(State::Waiting));
+        let counts = |verdict| settlement(&verdict, 0, None, max).is_some_and(|settlement| settlement.counts);
+        assert!(counts(passing) && !counts(slow) && !counts(Verdict::SignAnew { code: 70_001 }));
         assert_eq!(state(Verdict::InDoubt { note: Note::TimedOut }, 2), Some(State::InDoubt));
         assert_eq!(state(Verdict::NotSent, 0), None);
     }
