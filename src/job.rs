@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::api::credentials::{Credentials, CredentialsError};
 use crate::api::endpoint::{Endpoint, EndpointError, Region};
+use crate::bounded;
 use crate::cli::{self, JobArgs};
 use crate::input::{ContentSpec, Format, InputSpec, Mapping, MappingError};
 use crate::ledger::JobIdentity;
@@ -270,7 +271,7 @@ fn mapping(path: Option<&Path>, file: &JobFile) -> Result<Mapping, JobError> {
 }
 
 fn read(path: &Path) -> Result<JobFile, JobError> {
-    let text = std::fs::read_to_string(path).map_err(|source| JobError::Read { path: path.to_owned(), source })?;
+    let text = bounded::read_text(path).map_err(|source| JobError::Read { path: path.to_owned(), source })?;
     toml::from_str(&text).map_err(|source| JobError::File { path: path.to_owned(), source })
 }
 

@@ -24,10 +24,12 @@
 //!
 //! First [`run::plan`] reads and checks the whole list; then [`run::run`] takes row after row along that line. The
 //! modules, in the order in which to read them: [`edit`], [`input`], [`ledger`], [`pace`], [`api`], [`retry`],
-//! [`run`], [`job`], [`command`]. Imports run the other way; [`shown`], `pace` and `progress` know nobody, and `edit`
-//! only `shown`.
+//! [`run`], [`job`], [`command`]. Imports run the other way; [`shown`], [`bounded`], `pace` and `progress` know nobody,
+//! and `edit` only `shown`.
 
 pub mod shown;
+
+pub mod bounded;
 
 pub mod edit;
 

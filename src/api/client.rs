@@ -16,6 +16,7 @@ use super::error_code::{self, Class};
 use super::history::{self, PAGE_BYTES_MAX, Page, Question};
 use super::wire::{Outgoing, Wire};
 use super::{Outcome, Service};
+use crate::bounded;
 use crate::ledger::{Intent, Note};
 use crate::pace::Permit;
 
@@ -239,7 +240,7 @@ fn reason(error: reqwest::Error) -> String {
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
-    let pem = std::fs::read(path).map_err(|source| ClientError::ReadCertificate { path: path.to_owned(), source })?;
+    let pem = bounded::read(path).map_err(|source| ClientError::ReadCertificate { path: path.to_owned(), source })?;
     match Certificate::from_pem_bundle(&pem) {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         Ok(_) | Err(_) => Err(ClientError::NoCertificate { path: path.to_owned() }),

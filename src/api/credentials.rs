@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use crate::bounded;
+
 use super::usersig::{self, Claims, Signer, UserSig, UserSigError};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -244,7 +246,7 @@ impl Credentials {
 
 fn read_key(path: &Path) -> Result<SecretString, CredentialsError> {
     let text =
-        std::fs::read_to_string(path).map_err(|source| CredentialsError::ReadKey { path: path.to_owned(), source })?;
+        bounded::read_text(path).map_err(|source| CredentialsError::ReadKey { path: path.to_owned(), source })?;
     match text.trim() {
         "" => Err(CredentialsError::NoKey { path: path.to_owned() }),
         key => Ok(SecretString::from(key)),

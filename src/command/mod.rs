@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
 use crate::progress::Screen;
+use crate::shown::harmless;
 
 /// What the program's exit tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +62,10 @@ pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
     })
 }
 
-/// Writes a line to standard error. Whoever has closed it does not want to know.
+/// Writes a line to standard error: what it says of files and names cannot steer the terminal. Whoever has closed it does
+/// not want to know.
 fn tell(line: impl Display) {
-    let _ = writeln!(stderr(), "{line}");
+    let _ = writeln!(stderr(), "{}", harmless(&line.to_string()));
 }
 
 /// An error and what caused it; causes that an error's own text tells already are not told twice.

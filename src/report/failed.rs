@@ -2,12 +2,13 @@
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::api::error_code::meaning;
 use crate::input::{AnnotateError, Format, Input, Mapping, Note, Row};
 use crate::ledger::{Known, LedgerError, Records, State};
 use crate::run::Plan;
+use crate::shown::harmless;
 
 /// Why the rows could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,8 @@ pub fn path(ledger: &Path, directory: Option<&Path>, input: &Input) -> PathBuf {
 /// `~2` and so on. A run writes the file just before it ends.
 pub fn put_aside(path: &Path, last_run_ended: Option<SystemTime>) {
     let Ok(written) = path.metadata().and_then(|metadata| metadata.modified()) else { return };
-    if last_run_ended.is_some_and(|ended| written <= ended) {
+    // The ledger's time has whole milliseconds, the file's has more.
+    if last_run_ended.is_some_and(|ended| written <= ended + Duration::from_millis(1)) {
         return;
     }
     let free = std::iter::once(String::new())
@@ -60,7 +62,7 @@ pub fn put_aside(path: &Path, last_run_ended: Option<SystemTime>) {
     if let Some(free) = free
         && let Err(error) = std::fs::rename(path, &free)
     {
-        tracing::warn!(?error, "cannot put {} aside", path.display());
+        tracing::warn!(?error, "cannot put {} aside", harmless(&path.to_string_lossy()));
     }
 }
 

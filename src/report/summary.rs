@@ -12,6 +12,7 @@ use super::{Line, counted, write_lines};
 use crate::api::error_code::meaning;
 use crate::progress::time;
 use crate::run::{Cause, Ended, Plan, Tally};
+use crate::shown::harmless;
 
 /// What there is to say of a run.
 #[derive(Debug)]
@@ -137,10 +138,10 @@ impl Summary<'_> {
         }
         self.write_causes(out)?;
         if let Some(path) = &self.failed_rows {
-            writeln!(out, "Rows that failed or are in doubt: {}", path.display())?;
+            writeln!(out, "Rows that failed or are in doubt: {}", harmless(&path.to_string_lossy()))?;
         }
         if let Some(command) = &self.resume {
-            writeln!(out, "To go on: {command}")?;
+            writeln!(out, "To go on: {}", harmless(command))?;
         }
         Ok(())
     }

@@ -302,11 +302,14 @@ fn a_hostile_job_file_is_refused_in_clear_words() {
     let deep = |piece: &str| format!("name = {}", piece.repeat(10_000)).into_bytes();
     let far_more = "takes far more work than a message can need; does it loop?";
     for (job, says) in [
-        (b"name = \"caf\xe9\"".to_vec(), "the job file job.toml: stream did not contain valid UTF-8"),
+        (b"name = \"caf\xe9\"".to_vec(), "the job file job.toml: it is not UTF-8"),
         (deep("["), "max recursion depth met"),
         (deep("{a="), "max recursion depth met"),
         (format!("{}a = 1", "a.".repeat(10_000)).into_bytes(), "recursion limit"),
         (format!("[{}a]", "a.".repeat(10_000)).into_bytes(), "recursion limit"),
+        (b"name = \"\x1b[2J\"".to_vec(), "job.toml"),
+        (b"\"\\u001b[2J\" = 1".to_vec(), "unknown field"),
+        (vec![b'#'; 64 << 20], "it is longer than 1 MiB, so it is something else"),
         (b"[service]\nsdkappid = 99999999999999999999".to_vec(), "line 2, column 12"),
         (b"[pace]\nrate = 4294967296".to_vec(), "line 2, column 8"),
         (b"[retry]\ntimeout = \"PT9999999999999999999h\"".to_vec(), "retry.timeout: write a time such as 10s"),
@@ -331,4 +334,6 @@ fn a_hostile_job_file_is_refused_in_clear_words() {
         assert!(ran.err.contains(says), "{about}: {ran:#?}");
         assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{about}");
     }
+    let endless = within(MEMORY_WITH_TEMPLATES_KB, &place, "--input edits.csv --dry-run --job /dev/zero").exits(2);
+    assert!(endless.err.contains("it is longer than 1 MiB"), "{endless:#?}");
 }
