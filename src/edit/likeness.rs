@@ -1,12 +1,15 @@
 //! Whether a message holds what an edit wants: compared by JSON value, and with room for doubt.
 //!
 //! The service may give a message back a little differently than it took it: with a member added that it fills in by
-//! itself, or a number written in another way. Taking such a message for another would lead to a second edit, taking
-//! it for the wanted one to a claim that nobody confirmed. So there is a third answer between the two.
+//! itself, a number written in another way, white space trimmed, custom data left out. Taking such a message for another
+//! would lead to a second edit, taking it for the wanted one to a claim that nobody confirmed. So there is a third answer
+//! between the two.
 
+use icu_normalizer::ComposingNormalizerBorrowed;
 use serde_json::{Number, Value};
 
 use super::Edit;
+use crate::shown::is_invisible;
 
 /// Digits that a double surely holds.
 const DOUBLE_DIGITS: usize = 15;
@@ -35,10 +38,13 @@ impl Edit {
             }
             (Some(_), None) => Likeness::Alike,
         };
-        // Custom data that was cleared may as well be left out.
-        let data = self.cloud_custom_data().map_or(Likeness::Same, |wanted| {
-            if wanted == cloud_custom_data.unwrap_or_default() { Likeness::Same } else { Likeness::Other }
-        });
+        let data = match (self.cloud_custom_data(), cloud_custom_data) {
+            (None, _) => Likeness::Same,
+            (Some(wanted), Some(held)) => compare_texts(wanted, held),
+            // Nobody knows whether there is none, or the history does not show it. That a wanted body is there proves
+            // nothing either: it may have been so before.
+            (Some(_), None) => Likeness::Alike,
+        };
         body.max(data)
     }
 }
@@ -53,17 +59,32 @@ fn compare(wanted: &Value, held: &Value) -> Likeness {
             let members = if complete { Likeness::Same } else { Likeness::Alike };
             common.into_iter().fold(members, Likeness::max)
         }
-        (Value::Array(wanted), Value::Array(held)) if wanted.len() == held.len() => {
-            wanted.iter().zip(held).map(|(wanted, held)| compare(wanted, held)).fold(Likeness::Same, Likeness::max)
+        (Value::Array(wanted), Value::Array(held)) => {
+            // As with members: something may have been added or left out.
+            let length = if wanted.len() == held.len() { Likeness::Same } else { Likeness::Alike };
+            wanted.iter().zip(held).map(|(wanted, held)| compare(wanted, held)).fold(length, Likeness::max)
         }
         (Value::Number(wanted), Value::Number(held)) => compare_numbers(wanted, held),
-        (Value::String(wanted), Value::String(held)) => same_or_other(wanted == held),
+        (Value::String(wanted), Value::String(held)) => compare_texts(wanted, held),
         (Value::Bool(wanted), Value::Bool(held)) => same_or_other(wanted == held),
         (Value::Null, Value::Null) => Likeness::Same,
-        (Value::Array(_), Value::Array(_)) => Likeness::Other,
         // The kind of a value is the first thing that a service changes without a word: 1, "1", true.
         _ => Likeness::Alike,
     }
+}
+
+/// Texts that differ only in what a service tidies up by itself are alike, and one that was cut short.
+fn compare_texts(wanted: &str, held: &str) -> Likeness {
+    if wanted == held {
+        return Likeness::Same;
+    }
+    let tidied = |text: &str| {
+        let seen: String =
+            text.chars().filter(|c| !c.is_whitespace() && !c.is_control() && !is_invisible(*c)).collect();
+        ComposingNormalizerBorrowed::new_nfkc().normalize(&seen).into_owned()
+    };
+    let cut_short = !held.is_empty() && wanted.starts_with(held);
+    if cut_short || tidied(wanted) == tidied(held) { Likeness::Alike } else { Likeness::Other }
 }
 
 fn compare_numbers(wanted: &Number, held: &Number) -> Likeness {
@@ -111,7 +132,7 @@ mod tests {
         check(r#"{"A":[null,true,{}]}"#, r#"{"A":[null,true,{}]}"#, Likeness::Same);
         check(r#"{"A":"x"}"#, r#"{"A":"y"}"#, Likeness::Other);
         check(r#"{"A":true}"#, r#"{"A":false}"#, Likeness::Other);
-        check(r#"{"A":[1]}"#, r#"{"A":[1,1]}"#, Likeness::Other);
+        check(r#"{"A":[1]}"#, r#"{"A":[2,1]}"#, Likeness::Other);
     }
 
     #[test]
@@ -120,6 +141,28 @@ mod tests {
         check(r#"{"A":"x","Unknown":1}"#, r#"{"A":"x"}"#, Likeness::Alike);
         check(r#"{"A":1}"#, r#"{"A":"1"}"#, Likeness::Alike);
         check(r#"{"A":"x"}"#, r#"{"A":"y","Filled":1}"#, Likeness::Other);
+        check(r#"{"A":[1]}"#, r#"{"A":[1,2]}"#, Likeness::Alike);
+        check(r#"{"A":[1,2]}"#, r#"{"A":[1]}"#, Likeness::Alike);
+        check(r#"{"A":[1,2]}"#, r#"{"A":[3]}"#, Likeness::Other);
+    }
+
+    #[test]
+    fn texts_that_were_tidied_up_are_no_proof_of_anything() {
+        for (wanted, held, likeness) in [
+            (" [removed] ", "[removed]", Likeness::Alike),
+            ("a\r\nb", "a\nb", Likeness::Alike),
+            ("e\u{301}", "\u{e9}", Likeness::Alike),
+            ("\u{feff}x", "x", Likeness::Alike),
+            ("［已删除］", "[已删除]", Likeness::Alike),
+            ("a long text", "a long", Likeness::Alike),
+            ("a long", "a long text", Likeness::Other),
+            (" ", "", Likeness::Alike),
+            ("x", "", Likeness::Other),
+            ("", "x", Likeness::Other),
+            ("X", "x", Likeness::Other),
+        ] {
+            assert_eq!(compare_texts(wanted, held), likeness, "{wanted:?} and {held:?}");
+        }
     }
 
     #[test]
@@ -147,9 +190,8 @@ mod tests {
         let data = Edit::new(id(), None, Some("x".into())).unwrap();
         assert_eq!(data.likeness(None, Some("x")), Likeness::Same);
         assert_eq!(data.likeness(None, Some("y")), Likeness::Other);
-        assert_eq!(data.likeness(None, None), Likeness::Other);
         let cleared = Edit::new(id(), None, Some("".into())).unwrap();
-        assert_eq!(cleared.likeness(None, None), Likeness::Same);
+        assert_eq!(cleared.likeness(None, Some("")), Likeness::Same);
         assert_eq!(cleared.likeness(None, Some("x")), Likeness::Other);
         let body = Edit::new(id(), Some(Arc::new(MsgBody::of_text("x"))), None).unwrap();
         assert_eq!(body.likeness(None, Some("y")), Likeness::Alike);
@@ -157,5 +199,21 @@ mod tests {
         let held = serde_json::json!([{ "MsgContent": { "Text": "x" }, "MsgType": "TIMTextElem" }]);
         assert_eq!(both.likeness(Some(&held), Some("y")), Likeness::Same);
         assert_eq!(both.likeness(Some(&held), Some("z")), Likeness::Other);
+    }
+
+    /// An edit that had taken place was once sent again, since the history does not show custom data.
+    #[test]
+    fn custom_data_that_is_left_out_is_no_proof_of_anything() {
+        let body = || Some(Arc::new(MsgBody::of_text("x")));
+        let held = |text: &str| serde_json::json!([{ "MsgType": "TIMTextElem", "MsgContent": { "Text": text } }]);
+        let left_out = |body, data: &str, held: &Value| {
+            Edit::new(id(), body, Some(data.into())).unwrap().likeness(Some(held), None)
+        };
+        assert_eq!(left_out(None, "y", &held("x")), Likeness::Alike);
+        assert_eq!(left_out(None, "", &held("x")), Likeness::Alike);
+        assert_eq!(left_out(body(), "y", &held("x")), Likeness::Alike);
+        assert_eq!(left_out(body(), "y", &held("as it was")), Likeness::Other);
+        assert_eq!(left_out(body(), "", &held("x")), Likeness::Alike);
+        assert_eq!(left_out(body(), "", &held("as it was")), Likeness::Other);
     }
 }
