@@ -2,19 +2,22 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::bounded;
 
 use super::usersig::{self, Claims, Signer, UserSig, UserSigError};
 use secrecy::{ExposeSecret, SecretString};
 
+/// A ready-made signature must still be good when its request arrives.
+const ON_ITS_WAY: Duration = Duration::from_secs(2);
+
 /// An admin account of an app, and the means to sign for it.
 #[derive(Debug)]
 pub struct Credentials {
     sdkappid: u64,
     identifier: String,
-    /// The file that the key came from: it is read again whenever something is signed.
+    /// The file that the key came from: it is read again whenever something is signed, where that can be done.
     key_file: Option<PathBuf>,
     current: Mutex<Current>,
 }
@@ -164,7 +167,7 @@ impl Credentials {
         let mut current = self.current();
         let now = current.clock.now(wall);
         if current.signer.is_none() {
-            let is_over = unix_seconds(now) > current.signature.usersig.expires_at;
+            let is_over = unix_seconds(now + ON_ITS_WAY) > current.signature.usersig.expires_at;
             return (!is_over).then(|| Arc::clone(&current.signature));
         }
         if !is_fresh(&current.signature.usersig, now) {
@@ -227,7 +230,7 @@ impl Credentials {
 
     /// True: the file holds another key than before.
     fn take_up_key(&self, current: &mut Current) -> bool {
-        let Some(path) = &self.key_file else { return false };
+        let Some(path) = self.key_file.as_deref().filter(|path| can_be_read_again(path)) else { return false };
         let key = match read_key(path) {
             Ok(key) => key,
             Err(error) => {
@@ -253,6 +256,11 @@ fn read_key(path: &Path) -> Result<SecretString, CredentialsError> {
     }
 }
 
+/// A pipe gives its key once, and whoever opens it again waits for ever. A file that is not there may come back.
+fn can_be_read_again(path: &Path) -> bool {
+    path.metadata().map_or(true, |metadata| metadata.is_file())
+}
+
 fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -271,8 +279,6 @@ fn timestamp(claims: &Claims) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn with_key() -> Credentials {
