@@ -166,26 +166,7 @@ fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::
     let line = i64::try_from(change.line).unwrap_or(i64::MAX);
     let from = change.from.map(State::word);
     match (change.from, change.to) {
-        (None, Some(_)) => {
-            let id = change.edit.id();
-            transaction
-                .prepare_cached(
-                    "INSERT INTO edit (from_account, to_account, msg_key, message, content, line, run, state, attempts, sent_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'sending', ?8, ?9)
-                     ON CONFLICT (message) DO NOTHING",
-                )?
-                .execute(params![
-                    id.from_account,
-                    id.to_account,
-                    id.msg_key,
-                    message,
-                    change.content.0,
-                    line,
-                    run,
-                    change.attempts,
-                    change.at
-                ])
-        }
+        (None, Some(_)) => insert(transaction, run, line, change),
         (Some(_), Some(State::Sending)) => transaction
             .prepare_cached(
                 "UPDATE edit SET state = 'sending', content = ?3, line = ?4, run = ?5, attempts = ?6, sent_at = ?7, took_ms = NULL
@@ -229,6 +210,28 @@ fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::
             .prepare_cached("DELETE FROM edit WHERE message = ?1 AND state = ?2")?
             .execute(params![message, from]),
     }
+}
+
+/// The first intent of an edit.
+fn insert(transaction: &Transaction<'_>, run: i64, line: i64, change: &Change) -> rusqlite::Result<usize> {
+    let (id, message, content) = (change.edit.id(), change.edit.id().digest().0, change.content.0);
+    transaction
+        .prepare_cached(
+            "INSERT INTO edit (from_account, to_account, msg_key, message, content, line, run, state, attempts, sent_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'sending', ?8, ?9)
+             ON CONFLICT (message) DO NOTHING",
+        )?
+        .execute(params![
+            id.from_account,
+            id.to_account,
+            id.msg_key,
+            message,
+            content,
+            line,
+            run,
+            change.attempts,
+            change.at
+        ])
 }
 
 /// What a process that died left behind: its run never ended, and what it was sending is in doubt.

@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
@@ -125,10 +125,15 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, LedgerError> {
 
 pub(super) fn read_only_with(path: &Path, how: &str) -> Result<Connection, LedgerError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let uri = format!("file:{}?{how}", percent_encoded(path));
+    let uri = format!("file:{}?{how}", percent_encoded(&plain(path)));
     let connection = Connection::open_with_flags(uri, flags).map_err(|source| read_error(path, source))?;
     connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(|source| read_error(path, source))?;
     Ok(connection)
+}
+
+/// The same file, by a name that means nothing else to SQLite, as `:memory:` and `file:…` do.
+fn plain(path: &Path) -> PathBuf {
+    Path::new(".").join(path)
 }
 
 fn percent_encoded(path: &Path) -> String {
@@ -200,7 +205,7 @@ fn make(path: &Path, job: &JobIdentity) -> rusqlite::Result<Connection> {
 
 fn open_to_write(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = Connection::open_with_flags(plain(path), flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -240,8 +245,8 @@ fn find_job(connection: &Connection) -> rusqlite::Result<Option<JobIdentity>> {
         .optional()
 }
 
-/// Whether nothing can have reached a phone yet: all that was sent was refused. (An edit that was ever in doubt does
-/// not become `waiting` or `failed` again.)
+/// Whether nothing can have reached a phone yet: all that was sent was refused, or read back as not edited. (A doubt
+/// that was not settled does not become `waiting`.)
 fn nothing_happened(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM edit WHERE state <> 'waiting')", [], |row| row.get(0))
 }
