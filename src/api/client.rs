@@ -14,7 +14,7 @@ use super::credentials::{Credentials, Signature};
 use super::endpoint::{Call, Endpoint};
 use super::error_code::{self, Class};
 use super::history::{self, PAGE_BYTES_MAX, Page, Question};
-use super::wire::{Outgoing, Wire};
+use super::wire::Wire;
 use super::{Outcome, Service};
 use crate::bounded;
 use crate::ledger::{Intent, Note};
@@ -138,8 +138,7 @@ impl HttpService {
     /// Sends one request. Whatever goes wrong, it is known whether its body went out.
     async fn exchange<T>(&self, call: &ApiCall<'_, T>, url: Url, body: Vec<u8>, permit: Permit) -> Result<T, Outcome> {
         let wire = Wire::default();
-        let _recall = wire.recall();
-        let body = reqwest::Body::wrap(Outgoing::new(Bytes::from(body), permit, wire.clone()));
+        let body = reqwest::Body::wrap(wire.carries(Bytes::from(body), permit));
         let exchange = async {
             let request = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
             let response = request.send().await?;

@@ -19,8 +19,9 @@ const WAITING: u8 = 0;
 const OUT: u8 = 1;
 const CALLED_OFF: u8 = 2;
 
-/// Shared by the body of a request and the one who waits for its answer.
-#[derive(Clone, Debug, Default)]
+/// The sender's end of a request: for as long as it is held, the request may go out. It is dropped together with a
+/// sender that gives up half-way, and what has not gone out by then is called off: a connection may hold it already.
+#[derive(Debug, Default)]
 pub(super) struct Wire(Arc<Shared>);
 
 #[derive(Debug, Default)]
@@ -30,47 +31,39 @@ struct Shared {
 }
 
 impl Wire {
-    /// Makes sure that nothing goes out any more. False: it went out already.
-    pub(super) fn call_off(&self) -> bool {
-        self.leave(CALLED_OFF) || self.0.state.load(Ordering::SeqCst) == CALLED_OFF
+    /// The request's body.
+    pub(super) fn carries(&self, bytes: Bytes, permit: Permit) -> Outgoing {
+        Outgoing { shared: Arc::clone(&self.0), content: Some((bytes, permit)) }
     }
 
-    /// For as long as this is held, the request may go out.
-    pub(super) fn recall(&self) -> Recall {
-        Recall(self.clone())
+    /// Makes sure that nothing goes out any more. False: it went out already.
+    pub(super) fn call_off(&self) -> bool {
+        self.0.leave(CALLED_OFF) || self.0.state.load(Ordering::SeqCst) == CALLED_OFF
     }
 
     /// Waits until the body has gone out.
     pub(super) async fn gone_out(&self) {
         self.0.gone_out.notified().await;
     }
+}
 
-    fn leave(&self, to: u8) -> bool {
-        self.0.state.compare_exchange(WAITING, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.call_off();
     }
 }
 
-/// Calls off what has not gone out when its sender is dropped half-way: a connection may hold the request already.
-#[derive(Debug)]
-pub(super) struct Recall(Wire);
-
-impl Drop for Recall {
-    fn drop(&mut self) {
-        self.0.call_off();
+impl Shared {
+    fn leave(&self, to: u8) -> bool {
+        self.state.compare_exchange(WAITING, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 }
 
 /// A request's body that spends its permit when it goes out.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    wire: Wire,
+    shared: Arc<Shared>,
     content: Option<(Bytes, Permit)>,
-}
-
-impl Outgoing {
-    pub(super) fn new(bytes: Bytes, permit: Permit, wire: Wire) -> Outgoing {
-        Outgoing { wire, content: Some((bytes, permit)) }
-    }
 }
 
 /// The body was called off.
@@ -84,11 +77,11 @@ impl Body for Outgoing {
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CalledOff>>> {
         let Some((bytes, permit)) = self.content.take() else { return Poll::Ready(None) };
-        if !self.wire.leave(OUT) {
+        if !self.shared.leave(OUT) {
             return Poll::Ready(Some(Err(CalledOff)));
         }
         permit.spend();
-        self.wire.0.gone_out.notify_one();
+        self.shared.gone_out.notify_one();
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
@@ -113,7 +106,7 @@ mod tests {
 
     async fn outgoing(wire: &Wire) -> Outgoing {
         let pace = Pace::new(NonZeroU32::MIN, Instant::now());
-        Outgoing::new(Bytes::from_static(b"{}"), pace.permit().await, wire.clone())
+        wire.carries(Bytes::from_static(b"{}"), pace.permit().await)
     }
 
     #[tokio::test(start_paused = true)]
@@ -138,7 +131,7 @@ mod tests {
     async fn a_sender_that_is_dropped_calls_its_request_off() {
         let wire = Wire::default();
         let mut body = outgoing(&wire).await;
-        drop(wire.recall());
+        drop(wire);
         assert!(body.frame().await.unwrap().is_err());
     }
 }
