@@ -7,7 +7,8 @@
 //! 1. Nothing is sent before its intent is durable. Only [`ledger::Ledger::intend`] makes a [`ledger::Intent`], after
 //!    the commit, and nothing else can be sent.
 //! 2. Nothing is called done before its outcome is durable, and nothing that the service did not confirm. Only
-//!    [`ledger::Ledger::record`] makes a [`ledger::Recorded`], after the commit, and nothing else is counted.
+//!    [`ledger::Ledger::record`] (what the service answered) and [`ledger::Ledger::settle`] (what reading back showed)
+//!    make a [`ledger::Recorded`], after the commit, and nothing else is counted.
 //! 3. No message is edited twice. What became of a request whose answer was lost is not guessed: the edit is *in doubt*
 //!    until its message was read back, which happens only once the service can no longer be working on it. Whether the
 //!    request went out at all is known for certain, see [`api::Outcome::NotSent`].

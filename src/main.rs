@@ -22,13 +22,13 @@ fn main() -> ExitCode {
         Some(Command::Codes { .. }) | None => &cli.job.log,
     };
     if let Err(error) = start_log(log, &screen) {
-        eprintln!("error: cannot write the log: {error}");
+        command::tell(format_args!("error: cannot write the log: {error}"));
         return Exit::NothingSent.into();
     }
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(command::execute(&cli, &screen)).into(),
         Err(error) => {
-            eprintln!("error: cannot start: {error}");
+            command::tell(format_args!("error: cannot start: {error}"));
             Exit::NothingSent.into()
         }
     }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use thousands::Separable;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -16,9 +16,16 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 const RATE_OVER: Duration = Duration::from_secs(10);
 
 /// Standard error, shared by the bar and everything else that is written there.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Screen {
-    multi: MultiProgress,
+    /// Hidden until a run shows it. (Not a `MultiProgress`: that panics where the terminal was closed.)
+    bar: ProgressBar,
+}
+
+impl Default for Screen {
+    fn default() -> Screen {
+        Screen { bar: ProgressBar::hidden() }
+    }
 }
 
 impl Screen {
@@ -29,19 +36,19 @@ impl Screen {
 
     /// Writes lines above the bar, whole.
     pub fn writer(&self) -> ScreenWriter {
-        ScreenWriter { multi: self.multi.clone() }
+        ScreenWriter { bar: self.bar.clone() }
     }
 }
 
 /// Writes lines above the bar.
 #[derive(Clone, Debug)]
 pub struct ScreenWriter {
-    multi: MultiProgress,
+    bar: ProgressBar,
 }
 
 impl Write for ScreenWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.multi.suspend(|| io::stderr().write(bytes))
+        self.bar.suspend(|| io::stderr().write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -110,10 +117,12 @@ pub struct Progress {
 impl Progress {
     /// Begins to show a run of `total` edits.
     pub fn start(screen: &Screen, mode: Mode, total: u64) -> Progress {
-        let bar = (mode == Mode::Bar).then(|| {
-            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden()).with_style(style());
-            screen.multi.add(bar)
-        });
+        let bar = (mode == Mode::Bar).then(|| screen.bar.clone());
+        if let Some(bar) = &bar {
+            bar.set_length(total);
+            bar.set_style(style());
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
         let now = Instant::now();
         Progress {
             screen: screen.clone(),

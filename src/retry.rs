@@ -49,6 +49,8 @@ pub enum Verdict {
     },
     /// It may or may not have taken place.
     InDoubt {
+        /// The code, where it was one.
+        code: Option<i64>,
         /// Why nobody knows.
         note: Note,
     },
@@ -71,6 +73,7 @@ pub fn judge(outcome: &Outcome) -> Verdict {
             let (known, note) = (Some(code), None);
             match error_code::lookup(code).map(|entry| entry.class) {
                 Some(Class::Passing) => Verdict::Retry { code: known, note },
+                Some(Class::InDoubt) => Verdict::InDoubt { code: known, note: Note::LostInside },
                 Some(Class::SlowDown) => Verdict::SlowDown { code: known, note, retry_after },
                 Some(Class::Signature | Class::StopAccess) if signed_anew => Verdict::SignAnew { code },
                 Some(Class::Signature | Class::StopAccess | Class::StopConfiguration) => {
@@ -88,11 +91,11 @@ pub fn judge(outcome: &Outcome) -> Verdict {
                 300..400 | 401 | 403 | 404 | 405 | 407 | 421 | 451 => Verdict::Stop { code, note },
                 400..500 => Verdict::Failed { code, note },
                 // A gateway's error: the service behind it may have done its work.
-                _ => Verdict::InDoubt { note: Note::Http(status) },
+                _ => Verdict::InDoubt { code, note: Note::Http(status) },
             }
         }
         Outcome::NotSent { .. } | Outcome::NoSignature => Verdict::NotSent,
-        Outcome::NoAnswer(note) => Verdict::InDoubt { note },
+        Outcome::NoAnswer(note) => Verdict::InDoubt { code: None, note },
     }
 }
 
@@ -141,6 +144,7 @@ mod tests {
         }
         for (outcome, verdict) in [
             (Outcome::Confirmed, Verdict::Done),
+            (refused(60008, false), Verdict::InDoubt { code: Some(60008), note: Note::LostInside }),
             (refused(60007, false), Verdict::SlowDown { code: Some(60007), note: None, retry_after: None }),
             (refused(70001, true), Verdict::SignAnew { code: 70001 }),
             (refused(70001, false), Verdict::Stop { code: Some(70001), note: None }),
@@ -148,7 +152,7 @@ mod tests {
             (refused(60006, false), Verdict::Stop { code: Some(60006), note: None }),
             (refused(20026, false), Verdict::Failed { code: Some(20026), note: None }),
             (refused(424_242, false), Verdict::Failed { code: Some(424_242), note: None }),
-            (http(502), Verdict::InDoubt { note: Note::Http(502) }),
+            (http(502), Verdict::InDoubt { code: None, note: Note::Http(502) }),
             (http(408), Verdict::Retry { code: None, note: Some(Note::Http(408)) }),
             (
                 http(429),
@@ -161,7 +165,7 @@ mod tests {
             (http(302), Verdict::Stop { code: None, note: Some(Note::Http(302)) }),
             (http(413), Verdict::Failed { code: None, note: Some(Note::Http(413)) }),
             (Outcome::NotSent { reason: String::new() }, Verdict::NotSent),
-            (Outcome::NoAnswer(Note::TimedOut), Verdict::InDoubt { note: Note::TimedOut }),
+            (Outcome::NoAnswer(Note::TimedOut), Verdict::InDoubt { code: None, note: Note::TimedOut }),
         ] {
             assert_eq!(judge(&outcome), verdict, "{outcome:?}");
         }

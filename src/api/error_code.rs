@@ -10,6 +10,9 @@ use std::ops::RangeInclusive;
 pub enum Class {
     /// A passing trouble inside the service: this edit is tried again after a while.
     Passing,
+    /// The service lost an answer inside itself and does not know what became of the edit: it is in doubt. (Time-outs of
+    /// looking an account or a signature up come before the edit, and are passing.)
+    InDoubt,
     /// The service has had too many requests: all of them slow down, then this edit is tried again.
     SlowDown,
     /// The signature has run out: sign anew once where the key is held and try again, otherwise stop.
@@ -24,8 +27,9 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order in which a person meets them.
-    pub const ALL: [Class; 6] = [
+    pub const ALL: [Class; 7] = [
         Class::Passing,
+        Class::InDoubt,
         Class::SlowDown,
         Class::Signature,
         Class::StopAccess,
@@ -37,6 +41,7 @@ impl Class {
     pub fn verdict_word(self) -> &'static str {
         match self {
             Class::Passing => "retry",
+            Class::InDoubt => "read back, retry",
             Class::SlowDown => "slow down, retry",
             Class::Signature => "sign anew, retry",
             Class::StopAccess | Class::StopConfiguration => "stop the run",
@@ -48,6 +53,10 @@ impl Class {
     pub const fn advice(self) -> &'static str {
         match self {
             Class::Passing => "Nothing: the edit is tried again; if it persists, look at the service's status page.",
+            Class::InDoubt => {
+                "Nothing: the message is read back, and edited again where it was not; if it persists, look at the \
+                 service's status page."
+            }
             Class::SlowDown => "Nothing: the run slows down; if it persists, see who else calls this API.",
             Class::Signature => {
                 "Check this machine's clock; and give the secret key instead of a ready-made UserSig, so that the run can sign."
@@ -118,7 +127,7 @@ const SHORTEN: &str = "Shorten the row's content: the limit is 8 KB on older pag
 
 /// Ascending and without overlap: [`lookup`] searches it by halves.
 static TABLE: [Entry; 74] = {
-    use Class::{EditFails, Passing, Signature, SlowDown, StopAccess, StopConfiguration};
+    use Class::{EditFails, InDoubt, Passing, Signature, SlowDown, StopAccess, StopConfiguration};
     [
         entry(20001, EditFails, "the request is not valid, or nothing in it can be changed", Some(CHECK_THE_ACCOUNT)),
         entry(20002, Signature, "the UserSig is no longer valid", None),
@@ -151,12 +160,12 @@ static TABLE: [Entry; 74] = {
             Some("Check the sdkappid in the console, and that the app was not deleted; then resume."),
         ),
         entry(60007, SlowDown, "this API was called more often than its limit allows", None),
-        entry(60008, Passing, "the service timed out on the request", None),
+        entry(60008, InDoubt, "the service timed out on the request", None),
         entry(60009, StopConfiguration, "the URL names nothing that the service has", Some(CHECK_REGION)),
         entry(60010, StopAccess, "the call needs an admin account of the app", Some(BE_AN_ADMIN)),
         entry(60011, SlowDown, "the app as a whole sends too many requests", None),
         entry(60012, StopConfiguration, "the request carries no sdkappid", None),
-        entry(60013, Passing, "the service could not make sense of an answer inside itself", None),
+        entry(60013, InDoubt, "the service could not make sense of an answer inside itself", None),
         entry(60014, Passing, "the service timed out looking an account up", None),
         entry(60015, EditFails, "an account in the request is not a string", Some(CORRECT_THE_ROW)),
         entry(
@@ -285,7 +294,7 @@ static TABLE: [Entry; 74] = {
 
 #[cfg(test)]
 mod tests {
-    use Class::{EditFails, Passing, Signature, SlowDown, StopAccess, StopConfiguration};
+    use Class::{EditFails, InDoubt, Passing, Signature, SlowDown, StopAccess, StopConfiguration};
 
     use super::*;
 
@@ -298,7 +307,8 @@ mod tests {
     #[test]
     fn every_documented_code_is_here_with_what_it_means_for_a_run() {
         check(Passing, &[20004, 20005, 91000, 90992]);
-        check(Passing, &[20028, 60008, 60013, 60014, 70169, 70202, 70500, 90994, 90995]);
+        check(InDoubt, &[60008, 60013]);
+        check(Passing, &[20028, 60014, 70169, 70202, 70500, 90994, 90995]);
         check(SlowDown, &[60007, 60011, 60018, 60019, 22006]);
         check(Signature, &[70001, 20002]);
         check(StopAccess, &[60004, 60005, 60010, 70002, 70003, 70005, 70009, 70013, 70014, 70016, 70020, 70050]);

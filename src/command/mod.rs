@@ -25,7 +25,7 @@ pub enum Exit {
     Stopped,
     /// Ctrl-C; the same command resumes.
     Interrupted,
-    /// SIGTERM; the same command resumes.
+    /// SIGTERM, or the terminal was closed; the same command resumes.
     Terminated,
 }
 
@@ -64,7 +64,7 @@ pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
 
 /// Writes a line to standard error: what it says of files and names cannot steer the terminal. Whoever has closed it does
 /// not want to know.
-fn tell(line: impl Display) {
+pub fn tell(line: impl Display) {
     let _ = writeln!(stderr(), "{}", harmless(&line.to_string()));
 }
 

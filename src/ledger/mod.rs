@@ -97,7 +97,7 @@ pub struct Intent {
     since: Instant,
 }
 
-/// A durable outcome. Only [`Ledger::record`] makes it, after the commit.
+/// A durable outcome. Only [`Ledger::record`] and [`Ledger::settle`] make it, after the commit.
 #[derive(Clone, Debug)]
 pub struct Recorded {
     pending: Pending,

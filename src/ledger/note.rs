@@ -11,6 +11,8 @@ pub enum Note {
     Http(u16),
     /// The answer was not the service's JSON.
     NotTheService,
+    /// The service said that it lost an answer inside itself.
+    LostInside,
     /// The process ended while the request was under way.
     ProcessDied,
     /// Read back: the message holds what is wanted.
@@ -27,7 +29,7 @@ pub enum Note {
     Recalled,
     /// It could not be read back: the service refused that.
     ReadBackRefused,
-    /// It could not be read back: no try was answered.
+    /// It could not be read back: no try came to a page, or the pages broke off before their end.
     ReadBackFailed,
 }
 
@@ -39,6 +41,7 @@ impl Note {
             Note::ConnectionLost => "connection lost".to_owned(),
             Note::Http(status) => format!("http {status}"),
             Note::NotTheService => "not the service's answer".to_owned(),
+            Note::LostInside => "lost inside the service".to_owned(),
             Note::ProcessDied => "process died".to_owned(),
             Note::ReadBack => "read back".to_owned(),
             Note::NotEdited => "read back: not edited".to_owned(),
@@ -57,6 +60,7 @@ impl Note {
             "timed out" => Note::TimedOut,
             "connection lost" => Note::ConnectionLost,
             "not the service's answer" => Note::NotTheService,
+            "lost inside the service" => Note::LostInside,
             "process died" => Note::ProcessDied,
             "read back" => Note::ReadBack,
             "read back: not edited" => Note::NotEdited,
@@ -84,6 +88,9 @@ impl Note {
             Note::NotTheService => {
                 "the answer was not the service's JSON; the edit may or may not have taken place".to_owned()
             }
+            Note::LostInside => {
+                "the service lost an answer inside itself; the edit may or may not have taken place".to_owned()
+            }
             Note::ProcessDied => {
                 "the process ended while this was being sent; the edit may or may not have taken place".to_owned()
             }
@@ -100,7 +107,7 @@ impl Note {
             }
             Note::Recalled => "its answer was lost, and read back, the message was recalled".to_owned(),
             Note::ReadBackRefused => "its answer was lost, and the service refuses to have it read back".to_owned(),
-            Note::ReadBackFailed => "its answer was lost, and so was every answer to reading it back; resume later".to_owned(),
+            Note::ReadBackFailed => "its answer was lost, and reading it back came to nothing; resume later".to_owned(),
         }
     }
 }

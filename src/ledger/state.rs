@@ -8,11 +8,11 @@ use std::fmt;
 pub enum State {
     /// The intent is durable; the request may be under way.
     Sending,
-    /// The service clearly refused it for now, and it was never in doubt: it can be sent again.
+    /// The service clearly refused it for now, and it is not in doubt: it can be sent again.
     Waiting,
     /// The service confirmed it.
     Done,
-    /// The service refused it for good, or too often, and it was never in doubt.
+    /// The service refused it for good, or too often, and it is not in doubt.
     Failed,
     /// Nobody can tell from here whether it took place. A later refusal does not settle it, as that says nothing about the
     /// sending whose answer was lost; reading the message back does, or a success.

@@ -160,6 +160,19 @@ async fn a_hold_lasts_as_long_as_the_service_asks_within_bounds() {
     }
 }
 
+/// It says nothing new, but how long the service wants to be left alone is its word all the same.
+#[tokio::test(start_paused = true)]
+async fn an_older_request_that_is_told_to_wait_longer_is_obeyed() {
+    let pace = Pace::new(cap(200), Instant::now());
+    let receipt = Receipt { number: 0, era: 0 };
+    let start = Instant::now();
+    assert_eq!(pace.slow_down(receipt, None), Some(HOLD_FIRST));
+    assert_eq!(pace.slow_down(receipt, Some(Duration::from_secs(7))), None);
+    pace.permit().await.spend();
+    assert_eq!((Instant::now() - start).as_secs(), 7);
+    assert_eq!(pace.slow_downs(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn slow_downs_that_follow_each_other_hold_longer() {
     let pace = Pace::new(cap(200), Instant::now());

@@ -9,7 +9,7 @@ use thousands::Separable;
 
 use super::{Line, counted, write_lines};
 use crate::progress::time;
-use crate::run::{Plan, Problems};
+use crate::run::{Plan, Problems, READ_BACK_RATE_MAX};
 
 /// Where the plan's edits go.
 #[derive(Clone, Copy, Debug)]
@@ -22,12 +22,44 @@ pub struct Target<'a> {
     pub service: Option<&'a str>,
     /// Requests a second at most.
     pub rate: NonZeroU32,
+    /// What an earlier run sent may be under way for this long: so long nothing in doubt is looked at or sent again.
+    pub quiet_after: Duration,
 }
 
 impl Target<'_> {
+    /// The edits that are not in doubt are sent during that pause; behind it each of the others needs a request to send
+    /// it again, or two to read it back, as each side has a history of its own.
     fn takes(&self, plan: &Plan) -> Duration {
-        Duration::from_secs(plan.this_run.div_ceil(u64::from(self.rate.get())))
+        let rate = u64::from(self.rate.get());
+        let seconds = |requests: u64, rate: u64| Duration::from_secs(requests.div_ceil(rate));
+        let in_doubt = plan.in_doubt_again.min(plan.this_run);
+        let others = seconds(plan.this_run - in_doubt, rate);
+        match in_doubt {
+            0 => others,
+            _ if plan.to_read_back > 0 => {
+                others.max(self.quiet_after) + seconds(2 * in_doubt, rate.min(READ_BACK_RATE_MAX.get().into()))
+            }
+            _ => others.max(self.quiet_after) + seconds(in_doubt, rate),
+        }
     }
+}
+
+/// The question before anything is sent.
+pub fn question(plan: &Plan) -> String {
+    let what = counted(plan.this_run, "edit", "edits");
+    let in_doubt = plan.in_doubt_again.min(plan.this_run);
+    if in_doubt == 0 {
+        return format!("Send {what}? They cannot be undone.");
+    }
+    // Which of the list's edits this run takes on is known row by row only.
+    let up_to = if plan.this_run < plan.to_do { "up to " } else { "" };
+    let how = if plan.to_read_back > 0 {
+        "to be read back first and sent only where they did not take place"
+    } else {
+        "to be sent again although they may have taken place already"
+    };
+    let in_doubt = in_doubt.separate_with_commas();
+    format!("Send {what}, among them {up_to}{in_doubt} in doubt, {how}? They cannot be undone.")
 }
 
 /// Writes the plan for people.
@@ -48,6 +80,7 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Resu
         ("done", plan.done, "by an earlier run; never sent again"),
         ("failed", plan.failed, "in an earlier run; left alone without --retry-failed"),
         ("in doubt", plan.in_doubt, "since an earlier run; held, see --in-doubt"),
+        ("in doubt", plan.to_send_in_doubt(), "sent again as --in-doubt retry says; they may have taken place already"),
         ("to read back", plan.to_read_back, "in doubt since an earlier run; sent again where not edited"),
     ] {
         if number > 0 {
@@ -56,7 +89,7 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Resu
     }
     lines.push(Line::new(
         "to send",
-        plan.to_do - plan.to_read_back,
+        plan.to_send(),
         format!("{} bytes of new content", plan.bytes.separate_with_commas()),
     ));
     if plan.this_run < plan.to_do {
@@ -100,7 +133,8 @@ pub fn write_json(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io:
         "failed": plan.failed,
         "in_doubt": plan.in_doubt,
         "to_read_back": plan.to_read_back,
-        "to_send": plan.to_do - plan.to_read_back,
+        "to_send": plan.to_send(),
+        "to_send_in_doubt": plan.to_send_in_doubt(),
         "this_run": plan.this_run,
         "content_bytes": plan.bytes,
         "seconds": target.takes(plan).as_secs(),

@@ -2,7 +2,7 @@
 //! not reached.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
@@ -197,7 +197,8 @@ impl Summary<'_> {
                 "seconds": self.took.as_secs_f64(),
             },
             "answers_other_than_success": causes,
-            "failed_rows": self.failed_rows,
+            // A path need not be UTF-8, and JSON must be.
+            "failed_rows": self.failed_rows.as_deref().map(Path::to_string_lossy),
             "resume": self.resume,
         });
         writeln!(out, "{object:#}")

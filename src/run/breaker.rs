@@ -167,9 +167,11 @@ pub(super) struct Breaker {
     /// Whether each of the last edits to be settled failed or is in doubt, and how many did.
     recent: VecDeque<bool>,
     recent_failures: u64,
-    /// Answers so far, and whether one of them was a known one.
+    /// Answers to edits so far, and whether one of them was a known one.
     answers: u64,
     known: bool,
+    /// Whether anything was ever answered.
+    has_been_there: bool,
     /// Since when, and how often in a row, everything was 90992.
     webhook: Option<(Instant, u64)>,
     /// Since when everything was too fast.
@@ -196,6 +198,7 @@ impl Breaker {
             recent_failures: 0,
             answers: 0,
             known: false,
+            has_been_there: false,
             webhook: None,
             too_fast: None,
             lost: 0,
@@ -239,10 +242,18 @@ impl Breaker {
         None
     }
 
-    /// The service answered something, so it is there.
+    /// The service answered, and what it did is known.
     pub(super) fn heard(&mut self) {
         self.lost = 0;
-        self.outage = None;
+        self.is_there();
+    }
+
+    /// The service answered something. Where every answer to an edit is lost, that does not make it better.
+    pub(super) fn is_there(&mut self) {
+        self.has_been_there = true;
+        if self.lost < LOST_IN_A_ROW {
+            self.outage = None;
+        }
     }
 
     /// One more edit was settled, which `tally` holds already.
@@ -286,7 +297,7 @@ impl Breaker {
     }
 
     fn out_of_reach(&mut self, now: Instant) -> (bool, Duration) {
-        let max = if self.answers == 0 { OUTAGE_FIRST } else { OUTAGE_MAX };
+        let max = if self.has_been_there { OUTAGE_MAX } else { OUTAGE_FIRST };
         let outage = match self.outage {
             None => Outage { since: now, until: now + PROBE_FIRST, hold: PROBE_FIRST },
             // Requests that went out together fail together: only one of them makes the next hold longer.
@@ -303,158 +314,4 @@ impl Breaker {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn code(code: i64) -> Verdict {
-        match error_code::lookup(code).map(|entry| entry.class) {
-            Some(error_code::Class::Passing) => Verdict::Retry { code: Some(code), note: None },
-            Some(_) => Verdict::Stop { code: Some(code), note: None },
-            None => Verdict::Failed { code: Some(code), note: None },
-        }
-    }
-
-    fn feed(breaker: &mut Breaker, verdict: Verdict, times: u64, from: Instant, apart: Duration) -> Option<StopReason> {
-        (0..times).find_map(|index| {
-            let now = from + apart * u32::try_from(index).unwrap();
-            breaker.answered(&verdict, now)
-        })
-    }
-
-    fn breaker() -> Breaker {
-        Breaker::new(FailureLimit::Percent(20))
-    }
-
-    #[test]
-    fn a_code_that_holds_for_all_stops_at_once() {
-        let reason = breaker().answered(&code(70_003), Instant::now()).unwrap();
-        assert!(reason.to_string().starts_with("the service refused the job: 70003, "), "{reason}");
-    }
-
-    #[test]
-    fn nothing_but_90992_for_a_while_points_to_the_webhook_server() {
-        let now = Instant::now();
-        let apart = Duration::from_millis(100);
-        let stopped = |times, apart| feed(&mut breaker(), code(90_992), times, now, apart).is_some();
-        assert!(stopped(101, apart));
-        assert!(stopped(6, Duration::from_secs(3)), "a short list");
-        assert!(!stopped(4, Duration::from_secs(9)), "too few");
-        assert!(!stopped(1_000, Duration::from_millis(5)), "too soon");
-        let mut interrupted = breaker();
-        for _ in 0..10 {
-            assert!(feed(&mut interrupted, code(90_992), 40, now, apart).is_none());
-            assert!(feed(&mut interrupted, Verdict::Done, 1, now, apart).is_none());
-        }
-    }
-
-    #[test]
-    fn a_service_that_finds_everything_too_fast_is_given_up_after_a_while() {
-        let now = Instant::now();
-        let slow = Verdict::SlowDown { code: Some(60_007), note: None, retry_after: None };
-        assert!(feed(&mut breaker(), slow, 14, now, Duration::from_mins(1)).is_none());
-        assert!(feed(&mut breaker(), slow, 17, now, Duration::from_mins(1)).is_some());
-    }
-
-    #[test]
-    fn a_run_of_only_unknown_codes_stops() {
-        let now = Instant::now();
-        assert!(feed(&mut breaker(), code(424_242), 19, now, Duration::ZERO).is_none());
-        assert!(feed(&mut breaker(), code(424_242), 20, now, Duration::ZERO).is_some());
-        let mut mixed = breaker();
-        assert!(feed(&mut mixed, Verdict::Done, 1, now, Duration::ZERO).is_none());
-        assert!(feed(&mut mixed, code(424_242), 100, now, Duration::ZERO).is_none());
-    }
-
-    #[test]
-    fn limits_are_a_count_or_a_share_of_enough_edits() {
-        let check = |text: &str, failures, settled, passed| {
-            assert_eq!(text.parse::<FailureLimit>().unwrap().is_passed(failures, settled), passed, "{text}");
-        };
-        check("20%", 99, 99, false);
-        check("20%", 20, 100, false);
-        check("20%", 21, 100, true);
-        check("0", 0, 5, false);
-        check("0", 1, 5, true);
-        check("100%", 500, 500, false);
-        for bad in ["", "x", "101%", "-1", "20 %"] {
-            assert!(bad.parse::<FailureLimit>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_service_out_of_reach_is_tried_less_and_less_often_and_then_given_up() {
-        let mut breaker = breaker();
-        let mut now = Instant::now();
-        let start = now;
-        let mut holds = Vec::new();
-        loop {
-            let (stop, hold) = breaker.unreachable("connection refused".into(), now);
-            if stop.is_some() {
-                break;
-            }
-            holds.push(hold.as_millis());
-            now += hold;
-        }
-        assert_eq!(holds, [500, 1_000, 2_000, 4_000, 8_000, 4_500]);
-        assert_eq!(now - start, OUTAGE_FIRST);
-
-        breaker.answered(&Verdict::Done, now);
-        assert!(breaker.unreachable("connection refused".into(), now).0.is_none());
-        assert!(breaker.unreachable("connection refused".into(), now + OUTAGE_FIRST).0.is_none());
-        assert!(breaker.unreachable("connection refused".into(), now + OUTAGE_MAX).0.is_some());
-    }
-
-    /// Settles so many edits, `failed_of` of them in each ten as failed, and tells after how many it was stopped.
-    fn settle(breaker: &mut Breaker, tally: &mut Tally, edits: u64, failed_of_ten: u64) -> Option<(u64, String)> {
-        (1..=edits).find_map(|edit| {
-            let state = if edit % 10 < failed_of_ten { State::Failed } else { State::Done };
-            tally.failed += u64::from(state == State::Failed);
-            tally.done += u64::from(state == State::Done);
-            breaker.settled(state, tally).map(|reason| (edit, reason.to_string()))
-        })
-    }
-
-    #[test]
-    fn what_begins_to_fail_after_a_good_night_is_not_outweighed_by_it() {
-        let (mut breaker, mut tally) = (breaker(), Tally::default());
-        assert_eq!(settle(&mut breaker, &mut tally, 300_000, 1), None);
-        let (after, reason) = settle(&mut breaker, &mut tally, 1_000, 10).unwrap();
-        assert!((100..=120).contains(&after), "{after}");
-        assert!(reason.starts_with("201 of the last 1000 edits failed or are in doubt, more than"), "{reason}");
-
-        let (mut steady, mut tally) = (Breaker::new(FailureLimit::Percent(21)), Tally::default());
-        assert_eq!(settle(&mut steady, &mut tally, 10_000, 2), None, "a fifth, all the time");
-        let (after, reason) =
-            settle(&mut Breaker::new(FailureLimit::Percent(20)), &mut Tally::default(), 200, 3).unwrap();
-        assert_eq!((after, reason.starts_with("30 of 100 edits")), (100, true), "{reason}");
-        let (mut counted, mut tally) = (Breaker::new(FailureLimit::Count(5)), Tally::default());
-        assert_eq!(settle(&mut counted, &mut tally, 100, 1).map(|(after, _)| after), Some(60));
-    }
-
-    #[test]
-    fn answers_that_are_lost_one_after_the_other_are_an_outage() {
-        let (mut breaker, start) = (breaker(), Instant::now());
-        breaker.answered(&Verdict::Done, start);
-        let note = Note::Http(502);
-        for _ in 1..LOST_IN_A_ROW {
-            assert_eq!(breaker.lost(note, start).1, Duration::ZERO);
-        }
-        assert!(!breaker.is_out_of_reach());
-        breaker.heard();
-        for _ in 1..LOST_IN_A_ROW {
-            breaker.lost(note, start);
-        }
-        let mut now = start;
-        let (mut tries, mut stopped) = (0, None);
-        while stopped.is_none() {
-            let (stop, hold) = breaker.lost(note, now);
-            assert!(breaker.is_out_of_reach());
-            stopped = stop;
-            tries += 1;
-            now += hold;
-        }
-        assert!(tries < 50, "each of them leaves an edit in doubt: {tries}");
-        assert_eq!(now - start, OUTAGE_MAX);
-        assert!(stopped.unwrap().to_string().contains("HTTP 502"));
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::breaker::{Breaker, FailureLimit, StopReason};
 use super::life::{Landed, Line, Next};
-use super::read_back::Read;
+use super::read_back::{Heard, Read};
 use super::tally::{Cause, Tally};
 use super::todo::InDoubt;
 use super::waiting::Waiting;
@@ -96,10 +96,10 @@ impl<S: Service> Desk<S> {
     pub(super) fn read_back(&mut self, read: Result<Read, JoinError>) -> Option<StopReason> {
         let now = Instant::now();
         match read {
-            Ok(Read::Settled(recorded)) => {
-                self.breaker.heard();
+            Ok(Read::Settled { recorded, heard }) => {
+                let stop = self.heard(heard, now);
                 self.tally.read_back(&recorded);
-                self.settled(&recorded)
+                stop.or(self.settled(&recorded))
             }
             Ok(Read::NotEdited(pending)) => {
                 self.breaker.heard();
@@ -120,7 +120,7 @@ impl<S: Service> Desk<S> {
     fn recorded(&mut self, recorded: Recorded, verdict: &Verdict, now: Instant) -> Option<StopReason> {
         self.tally.attempt(&recorded, verdict);
         let stop = match *verdict {
-            Verdict::InDoubt { note } => self.lost(note, now),
+            Verdict::InDoubt { note, .. } => self.lost(note, now),
             _ => self.breaker.answered(verdict, now),
         };
         let too_many = match self.line.after(&recorded, verdict) {
@@ -142,37 +142,56 @@ impl<S: Service> Desk<S> {
     fn no_answer(&mut self, pending: Pending, outcome: Outcome, now: Instant) -> Option<StopReason> {
         let verdict = retry::judge(&outcome);
         let due = match verdict {
-            Verdict::Retry { .. } | Verdict::SlowDown { .. } | Verdict::InDoubt { .. } => {
-                now + retry::delay(pending.looks)
-            }
-            _ => now,
+            Verdict::NotSent | Verdict::Stop { code: Some(_), .. } => now,
+            _ => now + retry::delay(pending.looks),
         };
         self.put_back(pending, due);
         match (outcome, verdict) {
-            (Outcome::NotSent { reason }, _) => {
-                let (stop, hold) = self.breaker.unreachable(reason, now);
-                self.hold(hold);
-                stop
-            }
+            (Outcome::NotSent { reason }, _) => self.out_of_reach(|breaker| breaker.unreachable(reason, now)),
             (Outcome::NoSignature, _) => Some(StopReason::NoSignature),
-            (_, Verdict::InDoubt { note }) => self.lost(note, now),
-            (_, Verdict::Stop { .. }) => Cause::of(&verdict).map(StopReason::Refused),
-            (_, _) => {
+            (_, Verdict::InDoubt { note, .. }) => self.lost(note, now),
+            (_, Verdict::Stop { code: Some(_), .. }) => Cause::of(&verdict).map(StopReason::Refused),
+            (_, _) => self.heard(Heard::Answered, now),
+        }
+    }
+
+    /// What a read-back heard of the service. Only one that tells what became of its edit makes up for answers to edits
+    /// that are lost: without it, the whole list would come into doubt.
+    fn heard(&mut self, heard: Heard, now: Instant) -> Option<StopReason> {
+        match heard {
+            Heard::Unasked => None,
+            Heard::Told => {
                 self.breaker.heard();
                 None
             }
+            Heard::Answered => {
+                self.breaker.is_there();
+                None
+            }
+            Heard::Lost(note) => self.lost(note, now),
         }
     }
 
     fn lost(&mut self, note: Note, now: Instant) -> Option<StopReason> {
-        let (stop, hold) = self.breaker.lost(note, now);
-        self.hold(hold);
-        stop
+        self.out_of_reach(|breaker| breaker.lost(note, now))
     }
 
-    fn hold(&self, duration: Duration) {
-        self.line.pace.hold(duration);
-        self.line.read_backs.hold(duration);
+    /// Holds everything for as long as the breaker says. Who waits for a permit already is called back when that begins:
+    /// only one request at a time tries the service, as each whose answer is lost leaves an edit in doubt.
+    fn out_of_reach(
+        &mut self,
+        failed: impl FnOnce(&mut Breaker) -> (Option<StopReason>, Duration),
+    ) -> Option<StopReason> {
+        let was = self.breaker.is_out_of_reach();
+        let (stop, hold) = failed(&mut self.breaker);
+        if !hold.is_zero() {
+            self.line.pace.hold(hold);
+            self.line.read_backs.hold(hold);
+        }
+        if !was && self.breaker.is_out_of_reach() {
+            self.line.recall.notify_waiters();
+        }
+        stop
     }
 
     fn settled(&mut self, recorded: &Recorded) -> Option<StopReason> {

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,8 @@ pub struct Line<S> {
     pub(super) begins: Instant,
     /// From then on nothing is under way any more of what an earlier run sent.
     pub(super) quiet_from: Instant,
+    /// Told to those that wait for a permit: the service is out of reach, and one request tries it.
+    pub(super) recall: Notify,
     /// Cancelled when nothing more shall be sent.
     pub(super) stop: CancellationToken,
     pub(super) seed: u64,
@@ -58,7 +60,7 @@ pub(super) enum Landed {
     Recorded { recorded: Recorded, verdict: Verdict },
     /// It did not go out, and the ledger stands as before.
     NotSent { pending: Pending, outcome: Outcome },
-    /// The run stops, and the ledger stands as before.
+    /// It was called back before it went out, and the ledger stands as before.
     Withdrawn(Pending),
     /// The ledger failed. `unsure`: it says `sending`, or `in_doubt` since this run.
     NotRecorded { error: LedgerError, unsure: bool, taken_up: Option<State> },
@@ -86,6 +88,7 @@ pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, sl
     let number = pending.line;
     // Came into doubt in this run, and was to be sent again: if that fails it is in doubt all the same.
     let unsure = pending.state == Some(State::InDoubt) && pending.taken_up.is_none();
+    let recalled = line.recall.notified();
     let intent = match line.ledger.intend(pending).await {
         Ok(intent) => intent,
         Err(error) => return Landed::NotRecorded { error, unsure, taken_up: None },
@@ -95,6 +98,7 @@ pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, sl
         biased;
         () = line.ledger.latched() => return Landed::not_recorded(LedgerError::Latched, &intent),
         () = line.stop.cancelled() => None,
+        () = recalled => None,
         permit = line.pace.permit() => Some(permit),
     };
     drop(slot);
@@ -122,6 +126,10 @@ pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, sl
         line.read_backs.hold(held);
         let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
         tracing::warn!("slowed down ({why}): every request is held for {held:?}, then the rate climbs back");
+    }
+    if let Outcome::Http { status: 500.., retry_after: Some(asked) } = outcome {
+        line.pace.hold(asked);
+        line.read_backs.hold(asked);
     }
     let Some(settlement) = settlement(&verdict, intent.tries(), intent.doubt(), line.attempts_max) else {
         return match line.ledger.withdraw(intent).await {
@@ -151,7 +159,7 @@ fn settlement(verdict: &Verdict, tries: u32, doubt: Option<Note>, attempts_max: 
         // Not the edit's fault: these tries do not count.
         Verdict::SlowDown { code, note, .. } | Verdict::Stop { code, note } => to(State::Waiting, code, note, false),
         Verdict::SignAnew { code } => to(State::Waiting, Some(code), None, false),
-        Verdict::InDoubt { note } => to(State::InDoubt, None, Some(note), true),
+        Verdict::InDoubt { code, note } => to(State::InDoubt, code, Some(note), true),
         Verdict::NotSent => None,
     }
 }
@@ -174,6 +182,7 @@ impl<S: Service> Line<S> {
             in_doubt,
             begins,
             quiet_from,
+            recall: Notify::new(),
             stop: CancellationToken::new(),
             seed,
         }
@@ -188,8 +197,6 @@ impl<S: Service> Line<S> {
     pub(super) fn after(&self, recorded: &Recorded, verdict: &Verdict) -> Next {
         let delay = retry::delay(recorded.tries());
         match (recorded.state(), verdict) {
-            // It was the signature's fault, and there is a new one.
-            (State::Waiting, Verdict::SignAnew { .. }) => Next::SendAgain(Duration::ZERO),
             (State::Waiting, _) => Next::SendAgain(delay),
             (State::InDoubt, verdict) => match self.in_doubt {
                 InDoubt::Verify => Next::ReadBackAfter(READ_BACK_AFTER),
@@ -223,7 +230,7 @@ mod tests {
         assert_eq!(state(Verdict::SignAnew { code: 70_001 }, 100), Some(State::Waiting));
         let counts = |verdict| settlement(&verdict, 0, None, max).is_some_and(|settlement| settlement.counts);
         assert!(counts(passing) && !counts(slow) && !counts(Verdict::SignAnew { code: 70_001 }));
-        assert_eq!(state(Verdict::InDoubt { note: Note::TimedOut }, 2), Some(State::InDoubt));
+        assert_eq!(state(Verdict::InDoubt { code: None, note: Note::TimedOut }, 2), Some(State::InDoubt));
         assert_eq!(state(Verdict::NotSent, 0), None);
     }
 

@@ -28,11 +28,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::breaker::{FailureLimit, FailureLimitError, StopReason};
 use self::desk::Desk;
-use self::life::attempt;
+use self::life::{Landed, attempt};
 pub use self::life::{Line, Terms};
 pub use self::plan::{Plan, PlanError, Problems, Warning, plan};
-pub use self::read_back::READ_BACK_AFTER;
-use self::read_back::read_back;
+pub use self::read_back::{READ_BACK_AFTER, READ_BACK_RATE_MAX};
+use self::read_back::{Read, read_back};
 pub use self::tally::{Cause, Tally};
 pub use self::todo::{InDoubt, Policy, Todo};
 use crate::api::Service;
@@ -82,7 +82,7 @@ pub async fn run<S: Service>(
     let mut attempts = JoinSet::new();
     let mut read_backs = JoinSet::new();
 
-    let mut ended = loop {
+    let ended = loop {
         if desk.is_clear() && attempts.is_empty() && read_backs.is_empty() {
             break Ended::Finished;
         }
@@ -123,12 +123,25 @@ pub async fn run<S: Service>(
 
     // Who has no permit yet takes the intent back; whose request is under way waits for its answer.
     line.stop.cancel();
+    let ended = drain(&mut desk, attempts, read_backs, ended).await;
+    let tally = desk.close();
+    show(&tally);
+    (tally, ended)
+}
+
+/// Waits for what is in flight. How it ended stands, unless the ledger fails in the meantime.
+async fn drain<S: Service>(
+    desk: &mut Desk<S>,
+    mut attempts: JoinSet<Landed>,
+    mut read_backs: JoinSet<Read>,
+    mut ended: Ended,
+) -> Ended {
     loop {
         let came = tokio::select! {
             biased;
             Some(landed) = attempts.join_next() => desk.landed(landed),
             Some(told) = read_backs.join_next() => desk.read_back(told),
-            else => break,
+            else => return ended,
         };
         // Whatever it was stopped for: that the ledger failed is what must be known, and its first error says why.
         if let Some(reason @ StopReason::Ledger(_)) = came
@@ -137,9 +150,6 @@ pub async fn run<S: Service>(
             ended = Ended::Stopped(reason);
         }
     }
-    let tally = desk.close();
-    show(&tally);
-    (tally, ended)
 }
 
 async fn at(time: Option<Instant>) {

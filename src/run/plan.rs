@@ -42,7 +42,7 @@ pub struct Plan {
     pub to_read_back: u64,
     /// Those of them that this run takes on.
     pub this_run: u64,
-    /// Bytes of new content of the edits to send.
+    /// Bytes of new content of the edits to send; without those that are read back first.
     pub bytes: u64,
     /// What is odd, but will be sent as it is.
     pub warnings: Vec<Warning>,
@@ -150,6 +150,16 @@ impl Plan {
         is_duplicate(&self.repeated, edit.id().digest(), line)
     }
 
+    /// Edits that are sent whatever reading back may tell of others.
+    pub fn to_send(&self) -> u64 {
+        self.to_do - self.to_read_back
+    }
+
+    /// Those of them that are in doubt: they may have taken place already.
+    pub fn to_send_in_doubt(&self) -> u64 {
+        self.in_doubt_again - self.to_read_back
+    }
+
     /// Messages of the list.
     pub fn messages(&self) -> u64 {
         self.rows - self.duplicates
@@ -211,16 +221,21 @@ impl Survey {
             Standing::Failed => add(&mut plan.failed, by),
             Standing::InDoubt => add(&mut plan.in_doubt, by),
             Standing::ToDo(known) => {
+                let mut is_read_back = false;
                 match known.map(|known| known.state) {
                     Some(State::Failed) => add(&mut plan.failed_again, by),
                     Some(State::InDoubt | State::Sending) => {
                         add(&mut plan.in_doubt_again, by);
-                        add(&mut plan.to_read_back, by * i64::from(policy.in_doubt == InDoubt::Verify));
+                        is_read_back = policy.in_doubt == InDoubt::Verify;
                     }
                     Some(State::Waiting | State::Done) | None => {}
                 }
                 add(&mut plan.to_do, by);
-                add(&mut plan.bytes, by * i64::try_from(edit.content_bytes()).unwrap_or_default());
+                if is_read_back {
+                    add(&mut plan.to_read_back, by);
+                } else {
+                    add(&mut plan.bytes, by * i64::try_from(edit.content_bytes()).unwrap_or_default());
+                }
             }
             Standing::Duplicate | Standing::Conflict(_) => {}
         }

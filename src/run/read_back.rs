@@ -6,7 +6,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -24,7 +24,9 @@ use crate::retry::{self, Verdict};
 /// The service works on a request for at most 3 s. The rest is for the way there, and for its storage to show what it did.
 pub const READ_BACK_AFTER: Duration = Duration::from_secs(5);
 /// The limit of this call; it is not the edits' limit.
-const RATE_MAX: NonZeroU32 = NonZeroU32::new(200).unwrap();
+pub const READ_BACK_RATE_MAX: NonZeroU32 = NonZeroU32::new(200).unwrap();
+/// For this long the service may answer "too fast" to every look: each of them holds the edits as well.
+const LOOKS_TOO_FAST_MAX: Duration = Duration::from_mins(5);
 /// Pages of one second's history that are looked through.
 const PAGES_MAX: u32 = 50;
 
@@ -34,33 +36,51 @@ pub(super) struct ReadBacks {
     pace: Pace,
     /// The service takes the older names of the accounts only.
     older_names: AtomicBool,
-    /// Why the service refuses to have anything read back: then it is not asked again in this run.
+    /// Why nothing can be read back: then the service is not asked again in this run.
     refused: OnceLock<Unclear>,
+    /// Since when every look was too fast.
+    too_fast: Mutex<Option<Instant>>,
     requests: AtomicU64,
 }
 
-/// Why reading back told nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a look was refused, or all of them are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Unclear {
     note: Note,
     code: Option<i64>,
 }
 
 /// What reading back told. The later in this list, the more it counts when the two sides tell different things.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Told {
-    Unclear(Unclear),
+    /// Nothing: the message is not there, or cannot be looked for.
+    Nothing(Note),
     NotEdited,
+    /// Nothing: the look was refused or cut short, and what it would have shown counts as much as what the other side did.
+    Refused(Unclear),
     Recalled,
     Alike,
     Edited,
+}
+
+/// What came of the last request of a read-back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// There was none: it could be known without.
+    Unasked,
+    /// An answer that tells what became of the edit.
+    Told,
+    /// An answer that does not.
+    Answered,
+    /// The answer was lost.
+    Lost(Note),
 }
 
 /// Where one read-back came down.
 #[derive(Debug)]
 pub(super) enum Read {
     /// What it told is durable.
-    Settled(Recorded),
+    Settled { recorded: Recorded, heard: Heard },
     /// The edit did not take place, and can be sent again.
     NotEdited(Pending),
     /// No page came back, but this.
@@ -73,6 +93,8 @@ pub(super) enum Read {
 
 /// Why a read-back ended before it told anything.
 enum Broken {
+    /// It tells this already.
+    Unasked(Told),
     /// The run stops.
     Stopping,
     /// No page came back, but this.
@@ -82,9 +104,10 @@ enum Broken {
 impl ReadBacks {
     pub(super) fn new(rate: NonZeroU32, not_before: Instant) -> ReadBacks {
         ReadBacks {
-            pace: Pace::new(rate.min(RATE_MAX), not_before),
+            pace: Pace::new(rate.min(READ_BACK_RATE_MAX), not_before),
             older_names: AtomicBool::new(false),
             refused: OnceLock::new(),
+            too_fast: Mutex::new(None),
             requests: AtomicU64::new(0),
         }
     }
@@ -97,58 +120,81 @@ impl ReadBacks {
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
+
+    /// A look was answered, and not with that.
+    fn was_in_time(&self) {
+        *self.too_fast.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// A look was too fast: this can go on for ever, and no edit is to blame for it.
+    fn was_too_fast(&self, code: Option<i64>) {
+        let now = Instant::now();
+        let since = *self.too_fast.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now);
+        let unclear = Unclear { note: Note::ReadBackFailed, code };
+        if now - since >= LOOKS_TOO_FAST_MAX && self.refused.set(unclear).is_ok() {
+            tracing::warn!(
+                "for {LOOKS_TOO_FAST_MAX:?} every look at a message was too fast: what is in doubt stays so"
+            );
+        }
+    }
 }
 
 /// Reads one edit in doubt back, and settles it where that tells what became of it.
 pub(super) async fn read_back<S: Service>(line: Arc<Line<S>>, mut pending: Pending) -> Read {
-    let told = match line.read_backs.refused.get() {
-        Some(unclear) => Ok(Told::Unclear(*unclear)),
-        None => ask_both_sides(&line, &pending.edit).await,
-    };
-    let told = match told {
+    let (told, heard) = match ask_both_sides(&line, &pending.edit).await {
         Ok(Told::NotEdited) if pending.tries < line.attempts_max.get() => {
             pending.doubt = None;
             return Read::NotEdited(pending);
         }
-        Ok(told) => told,
+        Ok(told @ (Told::Edited | Told::NotEdited)) => (told, Heard::Told),
+        Ok(told) => (told, Heard::Answered),
+        Err(Broken::Unasked(told)) => (told, Heard::Unasked),
         Err(Broken::Stopping) => return Read::Stopped(pending),
         Err(Broken::NoPage(outcome)) => {
-            let counts = matches!(retry::judge(&outcome), Verdict::Retry { .. } | Verdict::InDoubt { .. });
-            pending.looks += u32::from(counts);
+            let verdict = retry::judge(&outcome);
+            pending.looks += u32::from(counts(verdict));
             if pending.looks < line.attempts_max.get() {
                 return Read::NoPage { pending, outcome };
             }
-            Told::Unclear(Unclear { note: Note::ReadBackFailed, code: None })
+            let heard = if let Verdict::InDoubt { note, .. } = verdict { Heard::Lost(note) } else { Heard::Answered };
+            (Told::Nothing(Note::ReadBackFailed), heard)
         }
     };
     tracing::debug!(line = pending.line, ?told, "read back");
     let unsure = pending.taken_up.is_none();
     match line.ledger.settle(pending, told.settlement()).await {
-        Ok(recorded) => Read::Settled(recorded),
+        Ok(recorded) => Read::Settled { recorded, heard },
         Err(error) => Read::NotRecorded { error, unsure },
     }
 }
 
-/// Each side has a history of its own. Only where none of them shows the wanted content was the edit not made.
+/// Each side has a history of its own. Only where none of them shows the wanted content was the edit not made; one that
+/// may not be looked at could show it.
 async fn ask_both_sides<S: Service>(line: &Line<S>, edit: &Edit) -> Result<Told, Broken> {
     let id = edit.id();
     let Some(second) = id.second() else {
-        return Ok(Told::Unclear(Unclear { note: Note::KeyWithoutTime, code: None }));
+        return Err(Broken::Unasked(Told::Nothing(Note::KeyWithoutTime)));
     };
-    let mut told = Told::Unclear(Unclear { note: Note::NotInHistory, code: None });
+    if let Some(unclear) = line.read_backs.refused.get() {
+        return Err(Broken::Unasked(Told::Refused(*unclear)));
+    }
+    let mut told = Told::Nothing(Note::NotInHistory);
     for (operator, peer) in [(&id.from_account, &id.to_account), (&id.to_account, &id.from_account)] {
+        // By then another edit's look may have been the last one.
+        if let Some(unclear) = line.read_backs.refused.get() {
+            return Ok(told.max(Told::Refused(*unclear)));
+        }
         let side = match find(line, id, Question::around(second, operator, peer)).await {
-            Ok(Some(held)) => Told::of(edit, &held),
-            Ok(None) => continue,
-            Err(Broken::NoPage(outcome)) => Told::Unclear(refusal(line, outcome)?),
-            Err(Broken::Stopping) => return Err(Broken::Stopping),
+            Ok(Found::Held(held)) => Told::of(edit, &held),
+            Ok(Found::NotThere) => continue,
+            Ok(Found::Unread) => Told::Refused(Unclear { note: Note::ReadBackFailed, code: None }),
+            Err(Broken::NoPage(outcome)) => Told::Refused(refusal(line, outcome)?),
+            Err(broken) => return Err(broken),
         };
-        if side == Told::Edited || line.read_backs.refused.get().is_some() {
+        if side == Told::Edited {
             return Ok(side);
         }
-        if side.weight() >= told.weight() {
-            told = side;
-        }
+        told = told.max(side);
     }
     Ok(told)
 }
@@ -158,8 +204,9 @@ fn refusal<S: Service>(line: &Line<S>, outcome: Outcome) -> Result<Unclear, Brok
     let verdict = retry::judge(&outcome);
     match verdict {
         Verdict::Failed { code, .. } => Ok(Unclear { note: Note::ReadBackRefused, code }),
-        // Not so the signature: without one, no edit can be made either.
-        Verdict::Stop { code, .. } if !is_signature(code) => {
+        // Not so the signature: without one, no edit can be made either. Nor an HTTP status, which is the word of
+        // something in front of the service, for now.
+        Verdict::Stop { code, .. } if code.is_some() && !is_signature(code) => {
             let unclear = Unclear { note: Note::ReadBackRefused, code };
             if line.read_backs.refused.set(unclear).is_ok() {
                 let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
@@ -171,25 +218,46 @@ fn refusal<S: Service>(line: &Line<S>, outcome: Outcome) -> Result<Unclear, Brok
     }
 }
 
+/// Whether it is one of the looks that an edit has. Not being reached, or being too fast, ends otherwise.
+fn counts(verdict: Verdict) -> bool {
+    matches!(
+        verdict,
+        Verdict::Retry { .. } | Verdict::InDoubt { .. } | Verdict::SignAnew { .. } | Verdict::Stop { code: None, .. }
+    )
+}
+
 fn is_signature(code: Option<i64>) -> bool {
     code.and_then(error_code::lookup).is_some_and(|entry| entry.class == Class::Signature)
 }
 
+/// What one side's history has.
+enum Found {
+    Held(Held),
+    NotThere,
+    /// It breaks off before it was read to its end.
+    Unread,
+}
+
 /// Looks for a message in one side's history, page by page.
-async fn find<S: Service>(line: &Line<S>, id: &MessageId, mut question: Question) -> Result<Option<Held>, Broken> {
+async fn find<S: Service>(line: &Line<S>, id: &MessageId, mut question: Question) -> Result<Found, Broken> {
     for _ in 0..PAGES_MAX {
         let page = page(line, &mut question).await?;
         if let Some(held) = page.messages.into_iter().find(|held| held.id == *id) {
-            return Ok(Some(held));
+            return Ok(Found::Held(held));
+        }
+        // Pages run from new to old; a time that is left out says nothing.
+        let is_past = (1..question.min_time).contains(&page.last_msg_time);
+        if page.complete || is_past {
+            return Ok(Found::NotThere);
         }
         let goes_on = question.last_msg_key.as_ref() != Some(&page.last_msg_key) && !page.last_msg_key.is_empty();
-        if page.complete || !goes_on || page.last_msg_time < question.min_time {
-            return Ok(None);
+        if !goes_on || page.last_msg_time == 0 {
+            return Ok(Found::Unread);
         }
         question.max_time = page.last_msg_time;
         question.last_msg_key = Some(page.last_msg_key);
     }
-    Ok(None)
+    Ok(Found::Unread)
 }
 
 /// One page, with the names of the accounts that this service takes.
@@ -225,15 +293,18 @@ async fn ask<S: Service>(line: &Line<S>, question: &Question) -> Result<Page, Br
     if !matches!(answer, Err(Outcome::NotSent { .. } | Outcome::NoSignature)) {
         line.read_backs.requests.fetch_add(1, Ordering::Relaxed);
     }
-    match &answer {
-        Ok(_) => pace.answered(receipt),
-        Err(outcome) => {
-            if let Verdict::SlowDown { retry_after, .. } = retry::judge(outcome)
-                && let Some(held) = pace.slow_down(receipt, retry_after)
-            {
+    if answer.is_ok() {
+        pace.answered(receipt);
+    }
+    match answer.as_ref().err().map(retry::judge) {
+        Some(Verdict::SlowDown { code, retry_after, .. }) => {
+            line.read_backs.was_too_fast(code);
+            if let Some(held) = pace.slow_down(receipt, retry_after) {
                 line.pace.hold(held);
             }
         }
+        Some(Verdict::NotSent | Verdict::InDoubt { .. }) => {}
+        _ => line.read_backs.was_in_time(),
     }
     answer.map_err(Broken::NoPage)
 }
@@ -262,23 +333,14 @@ impl Told {
         }
     }
 
-    fn weight(self) -> u8 {
-        match self {
-            Told::Unclear(_) => 0,
-            Told::NotEdited => 1,
-            Told::Recalled => 2,
-            Told::Alike => 3,
-            Told::Edited => 4,
-        }
-    }
-
     fn settlement(self) -> Settlement {
         let (state, note, code) = match self {
             Told::Edited => (State::Done, Note::ReadBack, None),
             Told::NotEdited => (State::Failed, Note::NotEdited, None),
             Told::Recalled => (State::InDoubt, Note::Recalled, None),
             Told::Alike => (State::InDoubt, Note::Alike, None),
-            Told::Unclear(Unclear { note, code }) => (State::InDoubt, note, code),
+            Told::Nothing(note) => (State::InDoubt, note, None),
+            Told::Refused(Unclear { note, code }) => (State::InDoubt, note, code),
         };
         Settlement { state, code, note: Some(note), counts: false }
     }

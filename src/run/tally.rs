@@ -108,7 +108,7 @@ impl Cause {
         match *verdict {
             Verdict::Done | Verdict::NotSent => None,
             Verdict::SignAnew { code } => Some(Cause::Code(code)),
-            Verdict::InDoubt { note } => Some(Cause::Note(note)),
+            Verdict::InDoubt { code, note } => code.map(Cause::Code).or(Some(Cause::Note(note))),
             Verdict::Retry { code, note }
             | Verdict::SlowDown { code, note, .. }
             | Verdict::Failed { code, note }

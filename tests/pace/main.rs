@@ -1,5 +1,5 @@
 //! The pace as the service sees it, coarsely: the machine that runs tests is shared and noisy. That the cap holds
-//! exactly, and that hardly any of it is wasted, is shown on a paused clock (`tests/run.rs`, `tests/simulation`) and in
+//! exactly, and that hardly any of it is wasted, is shown on a paused clock (`tests/run`, `tests/simulation`) and in
 //! the benchmarks. A program of its own, so that the other tests are over when these run.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
@@ -7,8 +7,12 @@
 #[expect(dead_code, reason = "the other tests of the program need more of it")]
 #[path = "../program/harness.rs"]
 mod harness;
+#[expect(dead_code, reason = "the other tests of the program need more of it")]
+#[path = "../program/service.rs"]
+mod service;
 
-use crate::harness::{Place, Service};
+use crate::harness::Place;
+use crate::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --rate 200";
 /// The cap, and what a busy machine may push together on the way.

@@ -9,7 +9,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use crate::harness::{Place, Service, Summary};
+use crate::harness::{Place, Summary};
+use crate::service::Service;
 
 /// Takes TLS off in front of the sandbox, with a certificate for `localhost` by an authority of its own. Returns the URL,
 /// and the authority's certificate.

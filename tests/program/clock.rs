@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::harness::{Place, Service, Summary};
+use crate::harness::{Place, Summary};
+use crate::service::Service;
 use crate::shim::Shim;
 
 const ROWS: u32 = 600;

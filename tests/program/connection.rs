@@ -3,7 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
-use crate::harness::{FAST, Place, Service, Summary};
+use crate::harness::{FAST, Place, Summary};
+use crate::service::Service;
+use crate::shim::Shim;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --json";
 
@@ -75,6 +77,20 @@ fn a_service_that_loses_every_answer_is_given_up_after_a_while() {
     service.set_faults("none");
     let resumed = place.runner(&format!("{JOB} {FAST}")).at(&service).exits(0);
     assert_eq!((resumed.summary().done, service.stats().edited_once()), (2_000, 2_000));
+}
+
+/// What is still under way when the process is gone is given up by the kernel after five seconds. Whoever reads an edit in
+/// doubt back relies on that: without it an edit could arrive minutes later, behind his look.
+#[test]
+fn the_kernel_gives_up_what_does_not_arrive() {
+    let (place, service, shim) = (Place::with_list(20), Service::start("latency=50ms"), Shim::new());
+    shim.under(place.runner(JOB)).at(&service).exits(0);
+    let timeouts = shim.tcp_user_timeouts();
+    assert!(!timeouts.is_empty() && timeouts.iter().all(|timeout| *timeout == 5_000), "{timeouts:?}");
+    // Nor does it go on for longer than the answer is waited for.
+    let (place, shim) = (Place::with_list(1), Shim::new());
+    shim.under(place.runner(&format!("{JOB} --timeout 2s"))).at(&service).exits(0);
+    assert_eq!(shim.tcp_user_timeouts(), [2_000]);
 }
 
 /// Answers every request with these bytes, and closes the connection. It ends with the process.

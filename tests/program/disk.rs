@@ -3,7 +3,8 @@
 
 use std::fs;
 
-use crate::harness::{Place, Ran, Running, Service, Summary};
+use crate::harness::{FAST, Place, Ran, Running, Summary, list};
+use crate::service::Service;
 use crate::shim::Shim;
 
 /// At the service's own pace, so that there is a middle for things to happen in.
@@ -89,6 +90,37 @@ fn a_disk_that_fails_stops_the_run() {
     );
 }
 
+/// As when the kernel finds its file system damaged, and lets nobody write to it any more.
+#[test]
+fn a_disk_that_becomes_read_only_stops_the_run() {
+    check_fault(
+        "readonly",
+        "cannot write to the ledger ledger.db: disk I/O error; see what the system's log says of its disk",
+    );
+}
+
+/// What lies on the disk changes under a run that has the file open. The pages that it holds itself are sound, so it is
+/// the first one that it has to fetch that tells; nothing is sent from then on.
+#[test]
+fn a_ledger_that_is_damaged_in_the_middle_of_a_run_stops_it() {
+    let stage = Stage::new();
+    // An index of some hundred pages, of which the next edits touch a few.
+    stage.place.write("edits.csv", list(1..=8_000, "new"));
+    let fast = format!("--input edits.csv --resume ledger.db --max-rows 6000 {FAST}");
+    stage.place.runner(&fast).at(&stage.service).exits(0);
+    let run = stage.run("");
+    stage.service.wait_for_requests(6_050);
+    let ledger = fs::OpenOptions::new().write(true).open(stage.place.path("ledger.db")).unwrap();
+    let length = ledger.metadata().unwrap().len();
+    // In place, as a disk does it: the file stays the same one. All but the header and the schema.
+    let damage = vec![0x55; usize::try_from(length).unwrap() - 4_096];
+    std::os::unix::fs::FileExt::write_all_at(&ledger, &damage, 4_096).unwrap();
+    let ran = run.exits(3);
+    assert!(ran.out.contains("the ledger ledger.db is damaged: database disk image is malformed; put a"), "{ran:#?}");
+    assert!(stage.service.stats().edited_once() < 7_000, "{ran:#?}");
+    stage.is_refused("the ledger ledger.db is damaged: ");
+}
+
 /// Something happens to the ledger's files in the middle of a run, of which `file` is what is missed; what the ledger
 /// held is rescued, and put back as the message says.
 fn check_removed(file: &str, way: impl FnOnce(&Place)) {
@@ -101,7 +133,7 @@ fn check_removed(file: &str, way: impl FnOnce(&Place)) {
     stage.is_refused("ledger.db.rescued holds what ledger.db held when that was removed or replaced: move ledger.db, ");
     for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
         // Not all of them are there each time.
-        let _ = fs::rename(stage.place.path(name), stage.place.path(&format!("old-{name}")));
+        let _ = fs::rename(stage.place.path(name), stage.place.path(format!("old-{name}")));
     }
     fs::rename(stage.place.path("ledger.db.rescued"), stage.place.path("ledger.db")).unwrap();
     stage.goes_on();

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use insta::{assert_snapshot, with_settings};
 use runner::shown::harmless;
 
-use crate::harness::{Call, FAST, Place, Ran, Service, gzip, list, row, wait_for};
+use crate::harness::{Call, FAST, Place, Ran, gzip, list, row, wait_for};
+use crate::service::Service;
 
 /// Address space of the program that reads a list. It needs two thirds of that, debug build and all; what hostile lists
 /// want to unfold to is several times as much.
@@ -92,9 +93,13 @@ fn what_was_meant_arrives() {
         for ((name, _, _, service), run) in cases.iter().zip(runs) {
             is_sound(name, &run.exits(0));
             writeln!(all, "== {name}").unwrap();
-            for message in service.messages() {
-                let parts = ["From_Account", "To_Account", "MsgKey", "MsgBody", "CloudCustomData"];
-                let line = parts.map(|part| message[part].to_string()).join(" ");
+            let parts = ["MsgKey", "From_Account", "To_Account", "MsgBody", "CloudCustomData"];
+            let messages = service.messages();
+            let mut lines: Vec<_> =
+                messages.iter().map(|message| parts.map(|part| message[part].to_string()).join(" ")).collect();
+            // They arrive in any order, as several are under way at once.
+            lines.sort();
+            for line in lines {
                 writeln!(all, "{}", harmless(&line)).unwrap();
             }
         }

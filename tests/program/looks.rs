@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
 
-use crate::harness::{Place, Service};
+use crate::harness::Place;
+use crate::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --rate 200 --max-failures 100%";
 

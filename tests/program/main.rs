@@ -1,5 +1,5 @@
 //! The program as whoever starts it meets it: its real binary, with arguments, files, signals and exit codes, against
-//! the sandbox. A file a topic; `harness` holds what they share.
+//! the sandbox. A file a topic; `harness` and `service` hold what they share.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
@@ -18,6 +18,7 @@ mod read_back;
 mod refusals;
 mod resume;
 mod secrets;
+mod service;
 mod shim;
 mod terminal;
 mod verdicts;

@@ -1,9 +1,13 @@
 //! What is printed, logged and written beside the ledger. What never is, is in `secrets`.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::harness::{FAST, Place, Service, Summary, gzip, list, row};
+use crate::harness::{FAST, Place, Summary, gzip, list, row};
+use crate::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db";
 
@@ -63,6 +67,25 @@ fn the_exit_tells_what_was_done_also_where_nobody_listens() {
     let requests = service.stats().requests();
     call("2>/dev/full", "unseen").credentials().exits(2);
     assert_eq!(service.stats().requests(), requests);
+}
+
+/// JSON is UTF-8 and names of files need not be: the program once ended in a panic over that, after all was sent.
+#[test]
+fn names_of_files_that_are_not_utf_8_are_written_as_json_all_the_same() {
+    let (place, service) = (Place::new(), Service::start("20022=100%"));
+    let name = |ending: &str| OsStr::from_bytes(&[b"odd-\xff", ending.as_bytes()].concat()).to_owned();
+    place.write(name(".csv"), list(1..=3, "new"));
+    let call = |flags: &str| {
+        let call = place.runner(&format!("--json {flags}")).arg("--input").arg(name(".csv"));
+        call.arg("--resume").arg(name(".db")).arg("--report").arg(name("")).at(&service)
+    };
+    assert_eq!(call("--dry-run").exits(0).json()["input"], "odd-\u{fffd}.csv");
+    let ran = call("").exits(1);
+    assert_eq!(ran.summary(), Summary { rows: 3, failed: 3, ..Summary::default() });
+    assert_eq!(ran.json()["failed_rows"], "odd-\u{fffd}/odd-\u{fffd}.failed.csv");
+    assert!(place.path(name("")).join("odd-\u{fffd}.failed.csv").exists());
+    service.set_faults("none");
+    assert_eq!(call("--retry-failed").exits(0).summary().done, 3);
 }
 
 #[test]

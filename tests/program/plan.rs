@@ -3,7 +3,8 @@
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::harness::{FAST, Place, Service, Summary, list, row};
+use crate::harness::{FAST, Place, Summary, list, row};
+use crate::service::Service;
 
 /// A list with two messages of one conversation, one row twice, and an element of a kind that is not known.
 fn mixed() -> String {
@@ -73,6 +74,48 @@ fn a_dry_run_leaves_alone_what_a_killed_process_left() {
     assert_eq!((&plan["to_read_back"], &plan["to_send"]), (&10.into(), &0.into()));
     assert_eq!(dry_run(), plan);
     assert!(place.files() == files, "the ledger or its log was changed");
+}
+
+/// What a person's word sends a second time was once counted in silence among those to send.
+#[test]
+fn what_is_in_doubt_is_planned_as_it_will_be_settled() {
+    let (place, service) = (Place::with_list(5), Service::start("lost-after=100%"));
+    place.runner("--input edits.csv --resume ledger.db --in-doubt hold --max-rows 3").at(&service).exits(1);
+    let plan = |flags: &str| {
+        let call = place.runner(&format!("--input edits.csv --resume ledger.db --dry-run {flags}"));
+        call.at(&service).exits(0)
+    };
+    // The first line has the service's port.
+    let lines = |flags: &str| plan(flags).out.lines().skip(1).collect::<Vec<_>>().join("\n");
+    assert_snapshot!(lines("--in-doubt verify"), @"
+      rows          5
+      messages      5   in 5 conversations
+      to read back  3   in doubt since an earlier run; sent again where not edited
+      to send       2   110 bytes of new content
+      takes about 11 s at 200 requests a second
+    ");
+    assert_snapshot!(lines("--in-doubt retry"), @"
+      rows      5
+      messages  5   in 5 conversations
+      in doubt  3   sent again as --in-doubt retry says; they may have taken place already
+      to send   5   275 bytes of new content
+      takes about 11 s at 200 requests a second
+    ");
+    assert_snapshot!(lines("--in-doubt hold"), @"
+      rows      5
+      messages  5   in 5 conversations
+      in doubt  3   since an earlier run; held, see --in-doubt
+      to send   2   110 bytes of new content
+      takes about 1 s at 200 requests a second
+    ");
+    let json = plan("--in-doubt retry --json").json();
+    let numbers = ["in_doubt", "to_read_back", "to_send", "to_send_in_doubt"].map(|name| json[name].clone());
+    assert_eq!(numbers, [0, 0, 5, 3]);
+    // An earlier process's sandbox went with it, and nothing of it can be under way.
+    let rehearsal = "--input edits.csv --resume rehearsal.db --sandbox";
+    place.runner(&format!("{rehearsal} --faults lost-after=100% --in-doubt hold --max-rows 3")).exits(1);
+    let plan = place.runner(&format!("{rehearsal} --dry-run --json")).exits(0).json();
+    assert_eq!((&plan["to_read_back"], &plan["seconds"]), (&3.into(), &2.into()));
 }
 
 /// A list with these lines behind its header: what is said of it. Neither is anything sent nor a ledger made.

@@ -1,6 +1,7 @@
 //! Edits whose answer was lost, settled by reading their messages back.
 
-use crate::harness::{FAST, Place, Service, Summary};
+use crate::harness::{FAST, Place, Summary};
+use crate::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --json --max-failures 100%";
 
@@ -26,6 +27,11 @@ fn what_took_place_is_done_and_what_did_not_is_sent_again() {
 #[test]
 fn so_it_is_with_silence_and_with_answers_that_are_none() {
     check_settled("edit.silent-after=20%,edit.silent-before=10%,edit.garbage=10%,edit.http-502=10%");
+}
+
+#[test]
+fn a_service_that_lost_an_answer_inside_itself_is_read_back() {
+    check_settled("edit.60008=30%");
 }
 
 #[test]
@@ -86,7 +92,7 @@ fn what_stayed_in_doubt_is_read_back_by_the_next_run() {
     let (place, service) = (Place::with_list(3), Service::start("edit.lost-after=100%,read.20004=100%"));
     let ran = place.runner(&format!("{JOB} {FAST} --max-attempts 2")).at(&service).exits(1);
     assert_eq!(ran.summary(), Summary { rows: 3, in_doubt: 3, ..Summary::default() });
-    assert!(place.read("ledger.failed.csv").contains("so was every answer to reading it back"));
+    assert!(place.read("ledger.failed.csv").contains("reading it back came to nothing"));
     service.set_faults("none");
     let again = place.runner(JOB).at(&service).exits(0);
     assert_eq!((again.summary().done, again.json()["this_run"]["found_edited"].as_u64()), (3, Some(3)));

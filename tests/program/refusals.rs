@@ -1,6 +1,7 @@
 //! What ends before anything is sent: exit 2, and every file is as it was, byte for byte.
 
-use crate::harness::{Place, Service, sqlite};
+use crate::harness::{Place, sqlite};
+use crate::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db";
 
@@ -89,6 +90,7 @@ fn what_is_missing_is_asked_for() {
     check(&format!("{JOB} --job nowhere.toml"), &[], "cannot read the job file nowhere.toml: ");
     check(&format!("{JOB} --ca-cert nowhere.pem --rate 1"), &[], "cannot read the certificate nowhere.pem: ");
     check("--input edits.csv", &[], "--resume <LEDGER>");
+    check("--input edits.csv --resume=", &[], "a value is required for '--resume <LEDGER>'");
     check("--resume ledger.db", &[], "--input <FILE>");
 }
 
@@ -119,6 +121,21 @@ fn what_cannot_be_is_refused() {
     check("--input edits.txt --resume ledger.db", "cannot tell how \"edits.txt\" is written");
     check("--input - --resume ledger.db", "--input-format");
     check("sandbox --listen 0.0.0.0:0", "is no loopback address");
+}
+
+/// SQLite takes some names for something else than a file: what was meant to be kept would be kept nowhere, or elsewhere.
+#[test]
+fn a_ledger_may_have_a_name_that_means_something_to_sqlite() {
+    for name in [":memory:", "file:ledger.db", "file::memory:", "file:ledger.db?mode=memory", "50%25.db"] {
+        let (place, service) = (Place::with_list(3), Service::start("none"));
+        let call = |flags: &str| place.runner(&format!("--input edits.csv --json {flags}")).arg("--resume").arg(name);
+        assert_eq!(call("--max-rows 2").at(&service).exits(0).summary().done, 2, "{name}");
+        let files = place.files();
+        assert!(files.len() == 2 && files.contains_key(name), "{name}: {:?}", files.keys());
+        assert_eq!(call("--dry-run").at(&service).exits(0).json()["done"], 2, "{name}");
+        assert_eq!(call("").at(&service).exits(0).summary().done, 3, "{name}");
+        assert_eq!((service.stats().edited_once(), service.stats().requests()), (3, 3), "{name}");
+    }
 }
 
 /// What a killed process left is a ledger and its log, and both are another app's.

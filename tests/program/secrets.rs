@@ -11,7 +11,8 @@ use runner::shown::harmless;
 use secrecy::ExposeSecret as _;
 
 use crate::certificate::in_front_of;
-use crate::harness::{FAST, Place, Ran, Running, Service, Summary, mode, printed, wait_for};
+use crate::harness::{FAST, Place, Ran, Running, Summary, mode, printed, wait_for};
+use crate::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db";
 

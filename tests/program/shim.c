@@ -2,8 +2,12 @@
  *
  * SHIM_DISK   names a file that holds one of: full      writes to a ledger fail, the disk is full
  *                                             io        writes to a ledger do not get to the disk
- *                                             readonly  a ledger cannot be opened to write
+ *                                             readonly  a ledger cannot be opened to write, or written
  * SHIM_CLOCK  names a file that holds the seconds by which the wall clock is wrong
+ *
+ * And it notes what cannot be seen from outside:
+ *
+ * SHIM_TCP    names a file that gets a line for each connection's TCP_USER_TIMEOUT: its milliseconds
  *
  * Everything that is passed on goes to the kernel itself: to look for the C library's own function could end here
  * again. */
@@ -11,10 +15,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
@@ -71,22 +77,31 @@ static int fails(int error)
     return -1;
 }
 
-#define FULL(fd) (disk_is("full") && is_of_ledger(fd))
+/* The error with which a write fails, 0 where it does not. */
+static int write_error(int fd)
+{
+    int error = disk_is("full") ? ENOSPC : disk_is("readonly") ? EROFS : 0;
+    return error && is_of_ledger(fd) ? error : 0;
+}
+
 #define LOST(fd) (disk_is("io") && is_of_ledger(fd))
 
 ssize_t write(int fd, const void *bytes, size_t size)
 {
-    return FULL(fd) ? fails(ENOSPC) : syscall(SYS_write, fd, bytes, size);
+    int error = write_error(fd);
+    return error ? fails(error) : syscall(SYS_write, fd, bytes, size);
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at)
 {
-    return FULL(fd) ? fails(ENOSPC) : syscall(SYS_pwrite64, fd, bytes, size, at);
+    int error = write_error(fd);
+    return error ? fails(error) : syscall(SYS_pwrite64, fd, bytes, size, at);
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t size, off64_t at)
 {
-    return FULL(fd) ? fails(ENOSPC) : syscall(SYS_pwrite64, fd, bytes, size, at);
+    int error = write_error(fd);
+    return error ? fails(error) : syscall(SYS_pwrite64, fd, bytes, size, at);
 }
 
 int fsync(int fd)
@@ -123,6 +138,19 @@ int open64(const char *path, int flags, ...)
     int fd = open_file(path, flags, rest);
     va_end(rest);
     return fd;
+}
+
+int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
+{
+    const char *path = getenv("SHIM_TCP");
+    if (path && level == SOL_TCP && name == TCP_USER_TIMEOUT) {
+        char line[32];
+        int length = snprintf(line, sizeof line, "%u\n", *(const unsigned *)value);
+        long notes = syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        syscall(SYS_write, notes, line, length);
+        syscall(SYS_close, notes);
+    }
+    return syscall(SYS_setsockopt, fd, level, name, value, size);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now)

@@ -1,5 +1,5 @@
 //! A disk that fails and a wall clock that is wrong: `shim.c` between the program and the system, for as long as a test
-//! says so.
+//! says so. And what the program asks of the system where nothing of it can be seen from outside.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,6 +37,13 @@ impl Shim {
         call.env("LD_PRELOAD", &*LIBRARY)
             .env("SHIM_DISK", control.join("disk"))
             .env("SHIM_CLOCK", control.join("clock"))
+            .env("SHIM_TCP", control.join("tcp"))
+    }
+
+    /// The `TCP_USER_TIMEOUT` of each connection so far, in milliseconds.
+    pub(crate) fn tcp_user_timeouts(&self) -> Vec<u32> {
+        let notes = std::fs::read_to_string(self.control.path().join("tcp")).unwrap_or_default();
+        notes.lines().map(|line| line.parse().unwrap()).collect()
     }
 
     /// From now on the disk is `full`, or fails (`io`), or is `readonly`.

@@ -1,6 +1,9 @@
 //! In a terminal: who is there is asked, and shown how far it is.
 
-use crate::harness::{Place, Service};
+use rusqlite::Connection;
+
+use crate::harness::{Place, Summary, wait_for};
+use crate::service::Service;
 
 /// Answers the question with this line: how the program exits, and how many edits are done.
 fn check(flags: &str, answer: &str, code: i32, edits: u64) -> String {
@@ -23,6 +26,25 @@ fn nothing_is_sent_without_a_yes() {
     }
 }
 
+/// Whoever says yes knows what that means for the edits of which some may have taken place already.
+#[test]
+fn the_question_names_what_is_in_doubt() {
+    let (place, service) = (Place::with_list(5), Service::start("lost-after=100%"));
+    place.runner("--input edits.csv --resume ledger.db --in-doubt hold --max-rows 3").at(&service).exits(1);
+    let asks = |flags: &str, question: &str| {
+        let job = format!("--input edits.csv --resume ledger.db --endpoint {} {flags}", service.url);
+        let shown = place.terminal(&job).credentials().input("n\n").exits(2).out;
+        assert!(shown.contains(&format!("{question}? They cannot be undone. [y/N]")), "{question:?} is not in {shown}");
+    };
+    let read_back = "to be read back first and sent only where they did not take place";
+    asks("", &format!("Send 5 edits, among them 3 in doubt, {read_back}"));
+    asks("--max-rows 2", &format!("Send 2 edits, among them up to 2 in doubt, {read_back}"));
+    let again = "to be sent again although they may have taken place already";
+    asks("--in-doubt retry", &format!("Send 5 edits, among them 3 in doubt, {again}"));
+    asks("--in-doubt hold", "Send 2 edits");
+    assert_eq!(service.stats().requests(), 3);
+}
+
 #[test]
 fn yes_is_yes_and_a_bar_shows_how_far_it_is() {
     for answer in ["y\n", "Yes\n"] {
@@ -39,4 +61,24 @@ fn yes_is_yes_and_a_bar_shows_how_far_it_is() {
 fn whoever_says_it_beforehand_is_not_asked() {
     let shown = check("--yes --no-progress", "", 0, 120);
     assert!(!shown.contains("[y/N]") && !shown.contains('━'), "{shown}");
+}
+
+/// Nobody is left to be told anything then, and to try it was once the end of the process.
+#[test]
+fn a_terminal_that_is_closed_leaves_nothing_in_doubt() {
+    let (place, service) = (Place::with_list(400), Service::start("latency=20ms..80ms"));
+    let job = format!("--input edits.csv --resume ledger.db --yes -v --endpoint {}", service.url);
+    let run = place.terminal(&job).credentials().start();
+    service.wait_for_requests(100);
+    assert!(run.kill(), "it was too fast");
+    let ledger = Connection::open(place.path("ledger.db")).unwrap();
+    let ended = || ledger.query_row("SELECT ended FROM run", [], |row| row.get::<_, Option<String>>(0)).unwrap();
+    assert_eq!(wait_for("the end of the run", ended), "interrupted");
+    drop(ledger);
+    let requests = service.stats().requests();
+    assert!(requests < 400, "it was too fast");
+    let ran = place.runner("--input edits.csv --resume ledger.db --json").at(&service).exits(0);
+    assert_eq!(ran.summary(), Summary { rows: 400, done: 400, ..Summary::default() });
+    let this_run = &ran.json()["this_run"];
+    assert_eq!((&this_run["requests"], &this_run["read_backs"]), (&(400 - requests).into(), &0.into()));
 }

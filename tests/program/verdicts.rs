@@ -7,7 +7,8 @@ use runner::sandbox::{IDENTIFIER, SDKAPPID, SECRET_KEY};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
-use crate::harness::{FAST, Place, Service, Summary, list, wait_for};
+use crate::harness::{FAST, Place, Summary, list, wait_for};
+use crate::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --json";
 
@@ -150,7 +151,7 @@ fn a_signature_that_ran_out_is_made_anew_where_the_key_is_held() {
 #[test]
 fn a_ready_made_signature_is_not_used_past_its_end() {
     let (place, service) = (Place::with_list(2_000), Service::start("none"));
-    let signer = Signer::new(SDKAPPID, IDENTIFIER.into(), SECRET_KEY.into()).valid_for(Duration::from_secs(4));
+    let signer = Signer::new(SDKAPPID, IDENTIFIER.into(), SECRET_KEY.into()).valid_for(Duration::from_secs(6));
     let usersig = signer.sign(SystemTime::now()).text.expose_secret().to_owned();
     let call = place.runner(JOB).at(&service).env("TIM_SECRET_KEY", "").env("TIM_USERSIG", &usersig);
     let ran = call.exits(3);
@@ -178,6 +179,22 @@ fn a_key_that_is_changed_in_its_file_is_taken_up() {
     assert_eq!(ran.summary(), Summary { rows: 20, done: 20, ..Summary::default() });
     assert!(ran.answers(70_009) > 0, "{ran:#?}");
     assert_eq!(service.stats().edited_once(), 20);
+}
+
+/// As with `<(pass show key)`: a pipe tells its key once. Whoever reads it again waits for ever for somebody to write.
+#[test]
+fn a_key_that_comes_through_a_pipe_is_read_once() {
+    // The first is signed anew, for which a key file is read again; the second could be another key's signature.
+    for (fault, requests) in [("70001", 2), ("70009", 1)] {
+        let (place, service) = (Place::with_list(1), Service::start(&format!("{fault}=100%")));
+        let program = env!("CARGO_BIN_EXE_runner");
+        let line =
+            format!("/usr/bin/mkfifo key; echo {SECRET_KEY} >key & exec '{program}' {JOB} --endpoint {}", service.url);
+        let call = place.shell(&line).credentials().env("TIM_SECRET_KEY", "").env("TIM_SECRET_KEY_FILE", "key");
+        let ran = call.exits(3);
+        assert!(ran.json()["reason"].as_str().unwrap().contains(fault), "{ran:#?}");
+        assert_eq!(ran.json()["this_run"]["requests"], requests);
+    }
 }
 
 /// That takes ten seconds to be sure of: a webhook server that restarts is no reason to stop.

@@ -117,7 +117,7 @@ impl DiskStore {
             format!("{key} is called done, and the service does not have it")
         });
         // What the ledger calls failed will be listed as not edited.
-        events.check(change.to != Some(State::Failed) || !self.service.has(&change.edit), || {
+        events.check(change.to != Some(State::Failed) || !self.service.was_made(&change.edit), || {
             format!("{key} is called failed, and the service has it")
         });
         let mut inner = self.disk.inner.lock().unwrap();

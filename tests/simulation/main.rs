@@ -13,14 +13,16 @@
 
 mod disk;
 mod events;
+mod messages;
 mod service;
+mod weather;
 mod world;
 
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use self::service::{Fault, Weather};
+use self::weather::{Fault, Weather};
 use self::world::{Climate, Session, World};
 
 /// Seeds that are tried where nobody says how many.

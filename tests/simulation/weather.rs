@@ -1,0 +1,201 @@
+//! What goes wrong, and how often.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use runner::api::Outcome;
+use runner::ledger::Note;
+
+/// What can go wrong with one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    Code(i64),
+    SlowDown,
+    /// Too fast, by HTTP, and for how long.
+    Http429(u64),
+    Http502Before,
+    Http502After,
+    /// And it asks to be left alone for a while.
+    Http503After,
+    Garbage,
+    /// It lost an answer inside itself, and says so.
+    InsideBefore,
+    InsideAfter,
+    LostBefore,
+    LostAfter,
+    /// The connection is lost at once, and the edit takes place up to three seconds later.
+    LostLate,
+    TimedOutBefore,
+    TimedOutAfter,
+    /// What was sent lies in the kernel for a while before it goes out, even if the process is gone by then.
+    Stuck,
+    NotSent,
+    SignAnew,
+    /// The signature is refused, and so is the job.
+    Refused(i64),
+    NoSignature,
+}
+
+impl Spell {
+    fn of(random: &mut fastrand::Rng) -> Spell {
+        let from = Duration::from_millis(random.u64(0..10_000));
+        // A few seconds, some minutes, or as long as anybody works on it.
+        let lasts = [random.u64(1..30), random.u64(30..1_200), 1_000_000][random.usize(..3)];
+        let of = [None, Some(Call::Edit), Some(Call::Look)][random.usize(..3)];
+        Spell { fault: Fault::any(random), of, from, to: from + Duration::from_secs(lasts) }
+    }
+}
+
+impl Fault {
+    const ALL: [Fault; 27] = [
+        Fault::Code(20004),
+        Fault::Code(20005),
+        Fault::Code(91000),
+        Fault::Code(90992),
+        Fault::Code(20006),
+        Fault::Code(424_242),
+        Fault::SlowDown,
+        Fault::Http429(0),
+        Fault::Http429(7),
+        Fault::Http502Before,
+        Fault::Http502After,
+        Fault::Http503After,
+        Fault::Garbage,
+        Fault::InsideBefore,
+        Fault::InsideAfter,
+        Fault::LostBefore,
+        Fault::LostAfter,
+        Fault::LostLate,
+        Fault::LostLate,
+        Fault::TimedOutBefore,
+        Fault::TimedOutAfter,
+        Fault::Stuck,
+        Fault::NotSent,
+        Fault::SignAnew,
+        Fault::Refused(70_001),
+        Fault::Refused(70_003),
+        Fault::NoSignature,
+    ];
+
+    fn any(random: &mut fastrand::Rng) -> Fault {
+        Fault::ALL[random.usize(..Fault::ALL.len())]
+    }
+
+    /// The run stops at once when it comes across it.
+    fn stops(self) -> bool {
+        matches!(self, Fault::Refused(_) | Fault::NoSignature)
+    }
+
+    /// The answer that comes instead of a success, whether the edit takes place, and what the client makes of it.
+    pub(crate) fn outcome(self) -> (bool, Outcome) {
+        let refused = |code, signed_anew| Outcome::Refused { code, info: "no".into(), retry_after: None, signed_anew };
+        let http = |status, retry_after: Option<u64>| Outcome::Http {
+            status,
+            retry_after: retry_after.map(Duration::from_secs),
+        };
+        match self {
+            Fault::None => (true, Outcome::Confirmed),
+            Fault::Code(code) | Fault::Refused(code) => (false, refused(code, false)),
+            Fault::SlowDown => (false, refused(60_007, false)),
+            Fault::SignAnew => (false, refused(70_001, true)),
+            Fault::Http429(seconds) => (false, http(429, (seconds > 0).then_some(seconds))),
+            Fault::Http502Before => (false, http(502, None)),
+            Fault::Http502After => (true, http(502, None)),
+            Fault::Http503After => (true, http(503, Some(9))),
+            Fault::Garbage => (true, Outcome::NoAnswer(Note::NotTheService)),
+            Fault::InsideBefore => (false, refused(60_008, false)),
+            Fault::InsideAfter => (true, refused(60_013, false)),
+            Fault::LostBefore => (false, Outcome::NoAnswer(Note::ConnectionLost)),
+            Fault::LostAfter | Fault::LostLate => (true, Outcome::NoAnswer(Note::ConnectionLost)),
+            Fault::TimedOutBefore => (false, Outcome::NoAnswer(Note::TimedOut)),
+            Fault::TimedOutAfter | Fault::Stuck => (true, Outcome::NoAnswer(Note::TimedOut)),
+            Fault::NotSent => (false, Outcome::NotSent { reason: "connection refused".into() }),
+            Fault::NoSignature => (false, Outcome::NoSignature),
+        }
+    }
+}
+
+/// Which of the two calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Edit,
+    Look,
+}
+
+/// For a while, everything fails in one way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spell {
+    pub(crate) fault: Fault,
+    /// `None`: both calls.
+    pub(crate) of: Option<Call>,
+    pub(crate) from: Duration,
+    pub(crate) to: Duration,
+}
+
+/// How the service misbehaves.
+#[derive(Clone, Debug)]
+pub(crate) struct Weather {
+    /// Of a thousand requests, for edits and for read-backs.
+    pub(crate) faults: Vec<(Fault, u32)>,
+    /// The fates of the first requests, before chance has its way.
+    pub(crate) script: VecDeque<Fault>,
+    pub(crate) spell: Option<Spell>,
+    /// How long answers take, in milliseconds.
+    pub(crate) takes: std::ops::Range<u64>,
+    /// Of a thousand connections, those that take half a second to open.
+    pub(crate) slow_to_open: u32,
+}
+
+impl Weather {
+    pub(crate) fn calm() -> Weather {
+        Weather { faults: Vec::new(), script: VecDeque::new(), spell: None, takes: 1..20, slow_to_open: 0 }
+    }
+
+    pub(crate) fn scripted(fates: &[Fault]) -> Weather {
+        // Read-backs take their turn in the same script, so each fate comes several times.
+        Weather { script: fates.iter().copied().cycle().take(60).collect(), ..Weather::calm() }
+    }
+
+    /// How the service misbehaves from now on, as chance has it.
+    pub(crate) fn of(random: &mut fastrand::Rng) -> Weather {
+        let mut weather = Weather::calm();
+        let worst = random.u32(10..200);
+        for _ in 0..random.u8(0..6) {
+            let fault = Fault::any(random);
+            // What stops the job at once would leave nothing else to be seen.
+            let share = if fault.stops() { 5 } else { random.u32(1..worst) };
+            weather.faults.push((fault, share));
+        }
+        weather.spell = (random.u8(0..4) == 0).then(|| Spell::of(random));
+        weather.takes = match random.u8(0..6) {
+            0 => 300..500,
+            1 => 1..3_000,
+            2 => 2_900..2_901,
+            _ => 1..50,
+        };
+        weather.slow_to_open = if random.bool() { random.u32(0..300) } else { 0 };
+        weather
+    }
+
+    /// What becomes of the next request, `since` the process was started.
+    pub(crate) fn draw(&mut self, call: Call, since: Duration, random: &mut fastrand::Rng) -> Fault {
+        if let Some(spell) = self.spell
+            && spell.of.is_none_or(|of| of == call)
+            && (spell.from..spell.to).contains(&since)
+        {
+            return spell.fault;
+        }
+        if let Some(fate) = self.script.pop_front() {
+            return fate;
+        }
+        let mut rest = random.u32(0..1_000);
+        for (fault, share) in &self.faults {
+            if rest < *share {
+                return *fault;
+            }
+            rest -= share;
+        }
+        Fault::None
+    }
+}
