@@ -203,9 +203,10 @@ impl Service for HttpService {
 /// The query's last two parts, which are new for each request.
 fn signed(url: &Url, signature: &Signature) -> Url {
     let mut url = url.clone();
-    url.query_pairs_mut()
-        .append_pair("usersig", signature.text().expose_secret())
-        .append_pair("random", &fastrand::u32(..).to_string());
+    // The text of a signature holds nothing that would have to be encoded.
+    let query = url.query().unwrap_or_default();
+    let signed = format!("{query}&usersig={}&random={}", signature.text().expose_secret(), fastrand::u32(..));
+    url.set_query(Some(&signed));
     url
 }
 

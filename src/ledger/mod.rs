@@ -31,8 +31,8 @@ use crate::edit::{ContentDigest, Edit, IdDigest};
 
 /// Changes that one transaction carries at most: bounds the time for which others wait for it.
 const BATCH_MAX: usize = 1_024;
-/// How long a change waits for others to share its commit: at 200 a second this makes a sixteenth of the fsyncs.
-const LINGER: Duration = Duration::from_millis(40);
+/// How long a change waits for others to share its commit: a commit costs much more than what is in it.
+const LINGER: Duration = Duration::from_millis(80);
 /// With this many changes together there is nothing to be gained by waiting for more.
 const BATCH_ENOUGH: usize = 64;
 /// Changes that may wait for the writer: more than the requests in flight can ever bring at once.
@@ -71,6 +71,10 @@ pub struct Known {
 pub struct Pending {
     /// The edit.
     pub edit: Arc<Edit>,
+    /// The digest of its message.
+    pub message: IdDigest,
+    /// The digest of its wanted content.
+    pub content: ContentDigest,
     /// The line of the list it was read from.
     pub line: u64,
     /// How it stands in the ledger; `None` if it is not in it.
@@ -123,6 +127,8 @@ pub struct Settlement {
 pub struct Change {
     /// The edit.
     pub edit: Arc<Edit>,
+    /// The digest of its message.
+    pub message: IdDigest,
     /// What the ledger shall say that it was given.
     pub content: ContentDigest,
     /// The line of the list it was read from.
@@ -213,7 +219,7 @@ impl Ledger {
     /// The ledger goes on saying `sending`, which is found at the next start.
     pub async fn withdraw(&self, intent: Intent) -> Result<Pending, LedgerError> {
         let pending = intent.pending;
-        let content = pending.content_before.unwrap_or_else(|| pending.edit.content_digest());
+        let content = pending.content_before.unwrap_or(pending.content);
         let change = Change { content, ..Change::of(&pending, Some(State::Sending), pending.state) };
         self.commit(change).await?;
         Ok(pending)
@@ -261,11 +267,35 @@ async fn write<S: Store>(
     store
 }
 
+impl Pending {
+    /// An edit that is wanted in `line`; what the ledger has `known` of it so far.
+    pub fn new(edit: Edit, line: u64, known: Option<Known>) -> Pending {
+        let (message, content) = (edit.id().digest(), edit.content_digest());
+        let state = known.map(|known| known.state);
+        Pending {
+            edit: Arc::new(edit),
+            message,
+            content,
+            line,
+            state,
+            content_before: known.map(|known| known.content).filter(|before| *before != content),
+            doubt: known
+                .filter(|known| known.state == State::InDoubt)
+                .map(|known| known.note.unwrap_or(Note::ProcessDied)),
+            taken_up: state,
+            attempts: known.map_or(0, |known| known.attempts),
+            tries: 0,
+            looks: 0,
+        }
+    }
+}
+
 impl Change {
     fn of(pending: &Pending, from: Option<State>, to: Option<State>) -> Change {
         Change {
             edit: Arc::clone(&pending.edit),
-            content: pending.edit.content_digest(),
+            message: pending.message,
+            content: pending.content,
             line: pending.line,
             from,
             to,

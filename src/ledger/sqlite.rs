@@ -162,7 +162,7 @@ fn commit(connection: &mut Connection, run: i64, changes: &[Change], path: &Path
 
 /// One step of one edit; how many rows it changed, which must be one.
 fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::Result<usize> {
-    let message = change.edit.id().digest().0;
+    let message = change.message.0;
     let line = i64::try_from(change.line).unwrap_or(i64::MAX);
     let from = change.from.map(State::word);
     match (change.from, change.to) {
@@ -214,7 +214,7 @@ fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::
 
 /// The first intent of an edit.
 fn insert(transaction: &Transaction<'_>, run: i64, line: i64, change: &Change) -> rusqlite::Result<usize> {
-    let (id, message, content) = (change.edit.id(), change.edit.id().digest().0, change.content.0);
+    let (id, message, content) = (change.edit.id(), change.message.0, change.content.0);
     transaction
         .prepare_cached(
             "INSERT INTO edit (from_account, to_account, msg_key, message, content, line, run, state, attempts, sent_at)

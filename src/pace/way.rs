@@ -16,18 +16,21 @@ const WAY_ANSWERS_MIN: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Way {
     recent: VecDeque<Duration>,
+    /// The same, in ascending order.
     sorted: Vec<Duration>,
 }
 
 impl Way {
     pub(super) fn took(&mut self, took: Duration) {
-        if self.recent.len() >= WAY_ANSWERS {
-            self.recent.pop_front();
+        if self.recent.len() >= WAY_ANSWERS
+            && let Some(oldest) = self.recent.pop_front()
+            && let Ok(at) = self.sorted.binary_search(&oldest)
+        {
+            self.sorted.remove(at);
         }
         self.recent.push_back(took);
-        self.sorted.clear();
-        self.sorted.extend(&self.recent);
-        self.sorted.sort_unstable();
+        let at = self.sorted.partition_point(|other| *other < took);
+        self.sorted.insert(at, took);
     }
 
     /// How late a request may have been whose answer took so long; `None` where that cannot be told.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::StopReason;
 use crate::edit::{Edit, IdDigest};
 use crate::input::Rows;
-use crate::ledger::{Known, LedgerError, Note, Pending, Records, State};
+use crate::ledger::{Known, LedgerError, Pending, Records, State};
 
 /// Rows that are passed over at a stretch before others get their turn: about a millisecond's work.
 const STRETCH: usize = 256;
@@ -101,21 +101,6 @@ fn stand_to(known: Known, edit: &Edit, policy: &Policy) -> Standing {
     }
 }
 
-fn pending(edit: Edit, line: u64, known: Option<Known>) -> Pending {
-    let state = known.map(|known| known.state);
-    Pending {
-        line,
-        state,
-        content_before: known.map(|known| known.content).filter(|content| *content != edit.content_digest()),
-        doubt: known.filter(|known| known.state == State::InDoubt).map(|known| known.note.unwrap_or(Note::ProcessDied)),
-        taken_up: state,
-        attempts: known.map_or(0, |known| known.attempts),
-        tries: 0,
-        looks: 0,
-        edit: Arc::new(edit),
-    }
-}
-
 /// The rows of a planned list that are still to be sent, one by one.
 pub struct Todo {
     rows: Rows,
@@ -149,7 +134,7 @@ impl Todo {
                         // The row was read from a list that is still as it was when it was checked.
                         self.rows.check_unchanged().map_err(|error| StopReason::Input(Arc::new(error)))?;
                         self.taken += 1;
-                        return Ok(Some(pending(edit, row.line, known)));
+                        return Ok(Some(Pending::new(edit, row.line, known)));
                     }
                     Standing::Conflict(_) => return Err(changed),
                     Standing::Duplicate | Standing::Done | Standing::Failed | Standing::InDoubt => {}

@@ -19,18 +19,7 @@ fn info() -> RunInfo {
 
 fn pending(key: &str) -> Pending {
     let id = MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: key.into() };
-    let edit = Arc::new(Edit::new(id, None, Some("x".into())).unwrap());
-    Pending {
-        edit,
-        line: 2,
-        state: None,
-        content_before: None,
-        doubt: None,
-        taken_up: None,
-        attempts: 0,
-        tries: 0,
-        looks: 0,
-    }
+    Pending::new(Edit::new(id, None, Some("x".into())).unwrap(), 2, None)
 }
 
 fn digest(key: &str) -> IdDigest {
@@ -97,8 +86,7 @@ async fn a_withdrawn_intent_to_send_mended_content_leaves_the_old_content() {
     let failed = ledger.record(intent, settled(State::Failed, 20001)).await.unwrap().into_pending();
     let before = find(&dir, "1").unwrap();
     let mended = Edit::new(failed.edit.id().clone(), None, Some("mended".into())).unwrap();
-    let mended = Pending { edit: Arc::new(mended), content_before: Some(before.content), ..failed };
-    let intent = ledger.intend(mended).await.unwrap();
+    let intent = ledger.intend(Pending::new(mended, 2, Some(before))).await.unwrap();
     assert_ne!(find(&dir, "1").unwrap().content, before.content, "what is being sent is what the ledger says");
     ledger.withdraw(intent).await.unwrap();
     assert_eq!(find(&dir, "1"), Some(before));
