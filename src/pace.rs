@@ -35,7 +35,7 @@ use self::way::Way;
 const SECOND: Duration = Duration::from_secs(1);
 /// How long a request counts after it went out, where nothing better is known: a second, and a margin, as two
 /// requests may travel at different speeds and arrive closer together than they left.
-pub const WINDOW: Duration = Duration::from_millis(1_005);
+pub const WINDOW: Duration = Duration::from_millis(1_003);
 /// Added to what a request may have been late.
 const MARGIN_KNOWN: Duration = Duration::from_millis(1);
 /// A request that was later than this on its way counts as this late: the run must go on.

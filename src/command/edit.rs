@@ -22,7 +22,7 @@ use crate::ledger::{Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteS
 use crate::progress::{Mode, Progress, Screen, Snapshot};
 use crate::report::summary::Summary;
 use crate::report::{self, plan::Target};
-use crate::run::{self, Ended, Limits, Line, Plan, PlanError, READ_BACK_AFTER, StopReason, Tally, Terms};
+use crate::run::{self, Ended, Line, Plan, PlanError, READ_BACK_AFTER, StopReason, Tally, Terms};
 use crate::sandbox::{self, Faults, Sandbox};
 
 /// Plan, consent, run, summary.
@@ -102,21 +102,18 @@ impl Session<'_> {
         let locked_since = if sandbox.is_some() { None } else { Some(opened) };
         let terms = Terms {
             rate: self.job.rate,
+            in_flight_max: self.job.in_flight_max,
             attempts_max: self.job.attempts_max,
             in_doubt: self.job.policy.in_doubt,
             locked_since,
             seed: fastrand::u64(..),
         };
         let line = Line::new(ledger, service, terms);
-        let limits = Limits {
-            in_flight_max: self.job.in_flight_max,
-            ahead_max: (self.job.rate.get() as usize * 3 / 20).clamp(4, 1_024),
-            failures: self.job.failures,
-        };
         let mode = if args.no_progress || args.log.quiet { Mode::Off } else { Mode::of_stderr() };
         let mut progress = Progress::start(screen, mode, plan.this_run);
         let started = line.begins();
-        let (tally, ended) = run::run(line, limits, todo, stop, |tally| progress.show(snapshot(tally))).await;
+        let (tally, ended) =
+            run::run(line, self.job.failures, todo, stop, |tally| progress.show(snapshot(tally))).await;
         let took = started.elapsed();
         progress.finish();
 

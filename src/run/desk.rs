@@ -53,8 +53,8 @@ impl<S: Service> Desk<S> {
         self.waiting.len() + self.in_doubt.len() >= WAITING_MAX
     }
 
-    /// Requests in flight at most: while the service is out of reach, one at a time tries it.
-    pub(super) fn in_flight_max(&self, otherwise: usize) -> usize {
+    /// Edits under way at most: while the service is out of reach, one at a time tries it.
+    pub(super) fn at_once(&self, otherwise: usize) -> usize {
         if self.breaker.is_out_of_reach() { 1 } else { otherwise }
     }
 

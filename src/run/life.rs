@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -14,8 +14,11 @@ use super::todo::InDoubt;
 use crate::api::client::UNDERWAY_MAX;
 use crate::api::{Outcome, Service};
 use crate::ledger::{Intent, Ledger, LedgerError, Note, Pending, Recorded, Settlement, State};
-use crate::pace::{self, Pace};
+use crate::pace::{self, Pace, Permit};
 use crate::retry::{self, Verdict};
+
+/// At high rates many more than this would not be sent any sooner.
+const AHEAD_MAX: usize = 1_024;
 
 /// What an edit passes on its way.
 #[derive(Debug)]
@@ -24,6 +27,12 @@ pub struct Line<S> {
     pub(super) pace: Pace,
     pub(super) read_backs: ReadBacks,
     pub(super) service: S,
+    /// Places of requests that wait for their answers.
+    pub(super) in_flight: Semaphore,
+    pub(super) in_flight_max: usize,
+    /// Edits at most whose intent is durable and that still wait for a permit: enough for the permits that fall due
+    /// during two commits, and no more, since each of them is in doubt if the process dies.
+    pub(super) ahead_max: usize,
     pub(super) attempts_max: NonZeroU32,
     pub(super) in_doubt: InDoubt,
     /// Nothing is sent before that.
@@ -42,6 +51,8 @@ pub struct Line<S> {
 pub struct Terms {
     /// Requests a second at most; reading back has its own limit, which is the same or less.
     pub rate: NonZeroU32,
+    /// Requests that wait for their answers at most.
+    pub in_flight_max: usize,
     /// Sendings of one edit at most.
     pub attempts_max: NonZeroU32,
     /// What becomes of an edit in doubt.
@@ -99,10 +110,10 @@ pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, sl
         () = line.ledger.latched() => return Landed::not_recorded(LedgerError::Latched, &intent),
         () = line.stop.cancelled() => None,
         () = recalled => None,
-        permit = line.pace.permit() => Some(permit),
+        permit = line.permit(&line.pace) => permit,
     };
     drop(slot);
-    let Some(permit) = permit else {
+    let Some((place, permit)) = permit else {
         return match line.ledger.withdraw(intent).await {
             Ok(pending) => Landed::Withdrawn(pending),
             Err(error) => Landed::NotRecorded { error, unsure: true, taken_up },
@@ -115,6 +126,8 @@ pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, sl
         () = line.ledger.latched() => return Landed::not_recorded(LedgerError::Latched, &intent),
         outcome = line.service.modify(&intent, permit) => outcome,
     };
+    // To wait until that is on disk holds nobody up.
+    drop(place);
     if !matches!(outcome, Outcome::NotSent { .. } | Outcome::NoSignature | Outcome::NoAnswer(_)) {
         line.pace.answered(receipt);
     }
@@ -167,7 +180,7 @@ fn settlement(verdict: &Verdict, tries: u32, doubt: Option<Note>, attempts_max: 
 impl<S: Service> Line<S> {
     /// Sets out to send what `ledger` makes durable to `service`.
     pub fn new(ledger: Ledger, service: S, terms: Terms) -> Line<S> {
-        let Terms { rate, attempts_max, in_doubt, locked_since, seed } = terms;
+        let Terms { rate, in_flight_max, attempts_max, in_doubt, locked_since, seed } = terms;
         // Whoever worked on this list before sent his last request before the ledger was locked, up to a full second's
         // worth of them. And what he sent may arrive late, and be worked on for a while.
         let now = Instant::now();
@@ -178,6 +191,9 @@ impl<S: Service> Line<S> {
             pace: Pace::new(rate, begins),
             read_backs: ReadBacks::new(rate, begins),
             service,
+            in_flight: Semaphore::new(in_flight_max),
+            in_flight_max,
+            ahead_max: (rate.get() as usize / 4).clamp(4, AHEAD_MAX),
             attempts_max,
             in_doubt,
             begins,
@@ -186,6 +202,12 @@ impl<S: Service> Line<S> {
             stop: CancellationToken::new(),
             seed,
         }
+    }
+
+    /// Waits for a place among the requests in flight, and then for the right to send one.
+    pub(super) async fn permit(&self, pace: &Pace) -> Option<(SemaphorePermit<'_>, Permit)> {
+        let room = self.in_flight.acquire().await.ok()?;
+        Some((room, pace.permit().await))
     }
 
     /// When the first request may go out.

@@ -54,30 +54,20 @@ pub enum Ended {
     Stopped(StopReason),
 }
 
-/// Bounds of one run, each of them checked before it starts.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Requests in flight at most.
-    pub in_flight_max: usize,
-    /// Edits at most whose intent is durable and that still wait for a permit: enough for the permits that fall due
-    /// during one commit, and no more, since each of them is in doubt if the process dies.
-    pub ahead_max: usize,
-    /// When there are too many failures.
-    pub failures: FailureLimit,
-}
-
 /// The run: every edit of `todo` through its life, until none is left, `stop` is cancelled, or it makes no sense to go
-/// on. Then what is in flight is waited for. `show` is told how far it is, several times a second.
+/// on, as `failures` says. Then what is in flight is waited for. `show` is told how far it is, several times a second.
 pub async fn run<S: Service>(
     line: Line<S>,
-    limits: Limits,
+    failures: FailureLimit,
     mut todo: Todo,
     stop: CancellationToken,
     mut show: impl FnMut(&Tally),
 ) -> (Tally, Ended) {
+    let ahead = Arc::new(Semaphore::new(line.ahead_max));
+    // As many as wait for a permit may wait for their outcomes to be on disk.
+    let attempts_max = line.in_flight_max + 2 * line.ahead_max;
     let line = Arc::new(line);
-    let ahead = Arc::new(Semaphore::new(limits.ahead_max));
-    let mut desk = Desk::new(&line, limits.failures);
+    let mut desk = Desk::new(&line, failures);
     let mut tick = interval(TICK);
     let mut attempts = JoinSet::new();
     let mut read_backs = JoinSet::new();
@@ -86,8 +76,8 @@ pub async fn run<S: Service>(
         if desk.is_clear() && attempts.is_empty() && read_backs.is_empty() {
             break Ended::Finished;
         }
-        let has_room = attempts.len() + read_backs.len() < desk.in_flight_max(limits.in_flight_max);
-        let may_read_back = has_room && read_backs.len() * READ_BACKS_SHARE < limits.in_flight_max;
+        let has_room = attempts.len() + read_backs.len() < desk.at_once(attempts_max);
+        let may_read_back = has_room && read_backs.len() * READ_BACKS_SHARE < line.in_flight_max;
         let next_read_back = desk.in_doubt.next_due();
         let came = tokio::select! {
             biased;

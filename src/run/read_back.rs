@@ -280,9 +280,10 @@ async fn ask<S: Service>(line: &Line<S>, question: &Question) -> Result<Page, Br
     let pace = &line.read_backs.pace;
     let permit = tokio::select! {
         biased;
-        () = line.stop.cancelled() => return Err(Broken::Stopping),
-        permit = pace.permit() => permit,
+        () = line.stop.cancelled() => None,
+        permit = line.permit(pace) => permit,
     };
+    let Some((_place, permit)) = permit else { return Err(Broken::Stopping) };
     let receipt = permit.receipt();
     let answer = tokio::select! {
         biased;

@@ -11,7 +11,7 @@ use runner::edit::{IdDigest, MessageId};
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
 use runner::ledger::{Change, Intent, Known, Ledger, LedgerError, Records, State, Store};
 use runner::pace::Permit;
-use runner::run::{Ended, FailureLimit, InDoubt, Limits, Line, Policy, Tally, Terms, plan, run};
+use runner::run::{Ended, FailureLimit, InDoubt, Line, Policy, Tally, Terms, plan, run};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -238,11 +238,9 @@ impl Session {
         let todo = plan.todo(&input, &mapping, Some(Box::new(self.memory.clone())), policy).unwrap();
         let (ledger, writer) = Ledger::start(self.memory.clone());
         let Session { rate, attempts_max, in_doubt, locked_since, in_flight_max, failures, .. } = *self;
-        let terms = Terms { rate, attempts_max, in_doubt, locked_since, seed: 1 };
+        let terms = Terms { rate, in_flight_max, attempts_max, in_doubt, locked_since, seed: 1 };
         let line = Line::new(ledger, self.service.clone(), terms);
-        let ahead_max = rate.get() as usize / 10;
-        let limits = Limits { in_flight_max, ahead_max, failures };
-        let ended = run(line, limits, todo, self.stop.clone(), |_| {}).await;
+        let ended = run(line, failures, todo, self.stop.clone(), |_| {}).await;
         writer.await.unwrap();
         ended
     }

@@ -9,7 +9,7 @@ use runner::edit::{Edit, MessageId, MsgBody};
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
 use runner::ledger::{Ledger, State};
 use runner::report::summary::Totals;
-use runner::run::{Ended, FailureLimit, InDoubt, Limits, Line, Policy, StopReason, Terms, plan, run};
+use runner::run::{Ended, FailureLimit, InDoubt, Line, Policy, StopReason, Terms, plan, run};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -266,9 +266,8 @@ impl World {
         let todo = plan.todo(&input, &mapping, Some(Box::new(self.disk.clone())), policy).unwrap();
         let (ledger, writer) = Ledger::start(self.disk.store(&self.service));
         let Climate { rate, attempts_max, in_flight_max, .. } = self.climate;
-        let terms = Terms { rate, attempts_max, in_doubt, locked_since: Some(Instant::now()), seed: self.seed };
-        let ahead_max = (rate.get() as usize * 3 / 20).clamp(4, 1_024);
-        let limits = Limits { in_flight_max, ahead_max, failures };
+        let locked_since = Some(Instant::now());
+        let terms = Terms { rate, in_flight_max, attempts_max, in_doubt, locked_since, seed: self.seed };
         let stop = CancellationToken::new();
         if let Some(after) = session.stop_after {
             let stop = stop.clone();
@@ -278,7 +277,7 @@ impl World {
             });
         }
         let line = Line::new(ledger, self.service.clone(), terms);
-        let whole = timeout(bound, run(line, limits, todo, stop, |_| {}));
+        let whole = timeout(bound, run(line, failures, todo, stop, |_| {}));
         let ended = tokio::select! {
             biased;
             () = crash.cancelled() => None,
