@@ -28,7 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const FAILURES: FailureLimit = FailureLimit::Percent(20);
 /// Answers that take as long as the service ever works must not slow the run down.
 const ANSWER_SECONDS: usize = 3;
-/// Requests in flight at most unless somebody says otherwise: each takes a file handle, of which there are 1,024.
+/// Requests in flight at most unless somebody says otherwise: each takes a file handle and some memory.
 const IN_FLIGHT_MAX: usize = 768;
 
 /// What to do, checked.

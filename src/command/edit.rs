@@ -25,6 +25,9 @@ use crate::report::{self, plan::Target};
 use crate::run::{self, Ended, Line, Plan, PlanError, READ_BACK_AFTER, StopReason, Tally, Terms};
 use crate::sandbox::{self, Faults, Sandbox};
 
+/// File handles for all else: list, ledger, log, and connections that are about to be closed.
+const FILES_BESIDE: u64 = 128;
+
 /// Plan, consent, run, summary.
 pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Error> {
     let job = Job::new(args, &ProcessEnvironment)?;
@@ -272,6 +275,8 @@ async fn service(job: &Job) -> Result<(HttpService, Option<Sandbox>), Error> {
         }
         None => return Err("the service is not given".into()),
     };
+    // The sandbox takes as many again.
+    check_file_handles(job.in_flight_max, if sandbox.is_some() { 2 } else { 1 })?;
     let options = ClientOptions {
         endpoint: &endpoint,
         timeout: job.timeout,
@@ -279,6 +284,21 @@ async fn service(job: &Job) -> Result<(HttpService, Option<Sandbox>), Error> {
         concurrency: job.in_flight_max,
     };
     Ok((HttpService::new(&options, credentials)?, sandbox))
+}
+
+/// Each request in flight takes a file handle, or two; what a process gets at first is often 1,024 of many more.
+fn check_file_handles(in_flight_max: usize, each: u64) -> Result<(), Error> {
+    let wanted = (in_flight_max as u64).saturating_mul(each).saturating_add(FILES_BESIDE);
+    let given = rlimit::increase_nofile_limit(wanted)?;
+    if given < wanted {
+        let most = given.saturating_sub(FILES_BESIDE) / each;
+        let told = format!(
+            "{in_flight_max} requests in flight take more file handles than this machine gives (ulimit -n: {given}); \
+             say --concurrency {most} or less"
+        );
+        return Err(told.into());
+    }
+    Ok(())
 }
 
 async fn start_sandbox(job: &Job, faults: &Faults) -> Result<Sandbox, Error> {

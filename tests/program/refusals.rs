@@ -104,6 +104,7 @@ fn what_cannot_be_is_refused() {
     let check = |flags: &str, says: &str| check(&place, &service, flags, &[], says);
     check(&format!("{JOB} --rate 201"), "the rate 201 is above the most that is allowed, 200");
     check(&format!("{JOB} --rate 0"), "--rate <N>");
+    check(&format!("{JOB} --concurrency 18446744073709551615"), "take more file handles than this machine gives");
     check(&format!("{JOB} --endpoint http://192.0.2.1"), "plain http");
     check(&format!("{JOB} --endpoint ftp://127.0.0.1"), "ftp");
     check(&format!("{JOB} --region mars"), "--region <REGION>");
