@@ -124,3 +124,38 @@ fn what_a_message_holds_does_not_come_into_a_log() {
     let shown = format!("{edit:?} {:?}", edit.msg_body());
     assert!(shown.contains("1_2_3") && !shown.contains("secret"), "{shown}");
 }
+
+/// Ledgers on disk hold these digests: another way to make them would take every finished edit for a conflict.
+#[test]
+fn the_digests_that_ledgers_hold_stay_as_they_are() {
+    let hex = |bytes: [u8; 16]| format!("{:032x}", u128::from_be_bytes(bytes));
+    let id_digest = |from: &str, to: &str, key: &str| {
+        hex(MessageId { from_account: from.into(), to_account: to.into(), msg_key: key.into() }.digest().0)
+    };
+    let body = |content: &str| hex(edit(&format!(r#"[{{"MsgContent":{content},"MsgType":"X"}}]"#)).content_digest().0);
+    let data = |body: Option<MsgBody>, data: &str| {
+        hex(Edit::new(id(), body.map(Arc::new), Some(data.into())).unwrap().content_digest().0)
+    };
+    let digests = [
+        id_digest("a", "b", "1_2_3"),
+        id_digest("", "王", &"k".repeat(2_000)),
+        body(r#"{"Text":"\u4e2d\n\ud83d\ude00 中"}"#),
+        body(r#"{"b":[1,1.0,-0,1E400,1e+5,18446744073709551617,0.10],"a":{"c":[],"B":{}}}"#),
+        body(r#"{"a":[null,true,false,"",{"\u0061\"":[[{"z":0,"y":[]}]],"é":1,"Z":2}]}"#),
+        body(&format!(r#"{{"Text":"{}"}}"#, "中".repeat(3_000))),
+        data(None, ""),
+        data(None, r#"{"a":1}"#),
+        data(Some(MsgBody::of_text("[已删除] \"x\"\\\u{1}")), "数据"),
+    ];
+    insta::assert_snapshot!(digests.join("\n"), @r"
+    4016cbf0b943b28bda95a06a720f6bdc
+    572fc69861d49adeda1d29fd0a2d3add
+    4d0951ec84025b9a01a6aaf659e64c2a
+    2f5ba74d292507d7786f16f2058f7190
+    0470c20cbaacd515861e9149ad07de85
+    402c7bf8c11808113dd13529c3cda68b
+    039a861ccf6714d4b6e2dcf806cc24c2
+    941c34621c834cc7f2ba852279503eda
+    a4f72d25ad6f624d3ab8287c31cb9a53
+    ");
+}
