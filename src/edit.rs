@@ -3,15 +3,17 @@
 //! A leaf: it knows the service's words for a message and nothing of files, ledgers or networks. Whatever it
 //! lets through is fit to be sent; what it refuses, it names by field, with a sentence that says what to do.
 
+mod digest;
 mod element;
 pub(crate) mod json;
 mod likeness;
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use serde_json::Value;
-
+use self::digest::Spelled;
+use self::json::Json;
 pub use self::likeness::Likeness;
 use crate::shown::is_invisible;
 
@@ -47,11 +49,11 @@ pub struct ContentDigest(pub [u8; 16]);
 impl MessageId {
     /// The digest that stands for this message in the ledger.
     pub fn digest(&self) -> IdDigest {
-        let mut hasher = blake3::Hasher::new();
+        let mut spelled = Spelled::new();
         for part in [&self.from_account, &self.to_account, &self.msg_key] {
-            hash_text(&mut hasher, part);
+            spelled.text(part);
         }
-        IdDigest(first_16(&hasher))
+        IdDigest(spelled.digest_16())
     }
 
     /// The Unix second of the message, where its key has the form that tells it:
@@ -63,13 +65,13 @@ impl MessageId {
         if parts.next().is_some() { None } else { seq.and(random).and(second) }
     }
 
-    /// A number that is the same for both directions between the same two accounts.
+    /// A number that is the same for both directions between the same two accounts. Only within one execution: it is to be
+    /// counted, not to be kept.
     pub fn conversation(&self) -> u64 {
         let (a, b) = (&self.from_account, &self.to_account);
-        let mut hasher = blake3::Hasher::new();
-        hash_text(&mut hasher, a.min(b));
-        hash_text(&mut hasher, a.max(b));
-        u64::from_le_bytes(std::array::from_fn(|i| first_16(&hasher)[i]))
+        let mut hasher = DefaultHasher::new();
+        (a.min(b), a.max(b)).hash(&mut hasher);
+        hasher.finish()
     }
 }
 
@@ -153,27 +155,30 @@ impl MsgBody {
         if bytes > CONTENT_BYTES_MAX {
             return Err(wrong(too_long(bytes)));
         }
-        json::check_keys(text).map_err(wrong)?;
-        let value: Value = serde_json::from_str(text).map_err(|error| {
-            wrong(format!(
+        let not_json = |error: &serde_json::Error| {
+            format!(
                 "is not JSON: {} (at line {} column {} of its text); it must be the JSON array of message elements",
-                json::fault(&error),
+                json::fault(error),
                 error.line(),
                 error.column()
-            ))
-        })?;
+            )
+        };
+        let value = Json::parse(text, not_json).map_err(wrong)?;
         let warnings = element::check(&value)?;
-        let mut hasher = blake3::Hasher::new();
-        hash_value(&mut hasher, &value);
-        Ok(MsgBody { text: text.trim().into(), digest: *hasher.finalize().as_bytes(), warnings })
+        Ok(MsgBody { text: text.trim().into(), digest: digest_of(&value), warnings })
     }
 
     /// A body of one text element.
     pub fn of_text(text: &str) -> MsgBody {
-        let value = serde_json::json!([{ "MsgType": "TIMTextElem", "MsgContent": { "Text": text } }]);
-        let mut hasher = blake3::Hasher::new();
-        hash_value(&mut hasher, &value);
-        MsgBody { text: value.to_string().into(), digest: *hasher.finalize().as_bytes(), warnings: Vec::new() }
+        let content = Json::Object(vec![("Text".into(), Json::Text(text.into()))]);
+        let msg_type = Json::Text("TIMTextElem".into());
+        let element = Json::Object(vec![("MsgContent".into(), content), ("MsgType".into(), msg_type)]);
+        let quoted = serde_json::Value::from(text);
+        MsgBody {
+            text: format!(r#"[{{"MsgContent":{{"Text":{quoted}}},"MsgType":"TIMTextElem"}}]"#).into(),
+            digest: digest_of(&Json::Array(vec![element])),
+            warnings: Vec::new(),
+        }
     }
 
     /// The JSON text, as the caller wrote it.
@@ -271,18 +276,22 @@ impl Edit {
 
     /// Stands for the wanted content: two edits of one message are the same edit when these are equal.
     pub fn content_digest(&self) -> ContentDigest {
-        let mut hasher = blake3::Hasher::new();
+        let mut spelled = Spelled::new();
         match &self.msg_body {
-            Some(body) => hasher.update(b"B").update(&body.digest),
-            None => hasher.update(b"-"),
-        };
-        match &self.cloud_custom_data {
-            Some(data) => hash_text(hasher.update(b"C"), data),
-            None => {
-                hasher.update(b"-");
+            Some(body) => {
+                spelled.bytes(b"B");
+                spelled.bytes(&body.digest);
             }
+            None => spelled.bytes(b"-"),
         }
-        ContentDigest(first_16(&hasher))
+        match &self.cloud_custom_data {
+            Some(data) => {
+                spelled.bytes(b"C");
+                spelled.text(data);
+            }
+            None => spelled.bytes(b"-"),
+        }
+        ContentDigest(spelled.digest_16())
     }
 
     /// Bytes of new content: the elements' JSON text and the custom data.
@@ -353,49 +362,13 @@ fn write_member(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(b'"');
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
-    out.extend_from_slice(Value::from(value).to_string().as_bytes());
+    out.extend_from_slice(serde_json::Value::from(value).to_string().as_bytes());
 }
 
-fn first_16(hasher: &blake3::Hasher) -> [u8; 16] {
-    let whole = hasher.finalize();
-    std::array::from_fn(|i| whole.as_bytes()[i])
-}
-
-/// Length first, so that no two sequences of texts run together to the same bytes.
-fn hash_text(hasher: &mut blake3::Hasher, text: &str) {
-    hasher.update(&(text.len() as u64).to_le_bytes());
-    hasher.update(text.as_bytes());
-}
-
-/// By value: objects with their keys sorted (as `serde_json` keeps them), each part with its kind and length in front.
-fn hash_value(hasher: &mut blake3::Hasher, value: &Value) {
-    match value {
-        Value::Null => {
-            hasher.update(b"n");
-        }
-        Value::Bool(true) => {
-            hasher.update(b"t");
-        }
-        Value::Bool(false) => {
-            hasher.update(b"f");
-        }
-        // As written: 1 and 1.0 count as different, which can at worst lead to a question, never to a lost edit.
-        Value::Number(number) => hash_text(hasher.update(b"#"), &number.to_string()),
-        Value::String(text) => hash_text(hasher.update(b"s"), text),
-        Value::Array(items) => {
-            hasher.update(b"a").update(&(items.len() as u64).to_le_bytes());
-            for item in items {
-                hash_value(hasher, item);
-            }
-        }
-        Value::Object(members) => {
-            hasher.update(b"o").update(&(members.len() as u64).to_le_bytes());
-            for (key, item) in members {
-                hash_text(hasher, key);
-                hash_value(hasher, item);
-            }
-        }
-    }
+fn digest_of(value: &Json<'_>) -> [u8; 32] {
+    let mut spelled = Spelled::new();
+    spelled.json(value);
+    spelled.digest()
 }
 
 #[cfg(test)]

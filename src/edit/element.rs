@@ -1,7 +1,9 @@
 //! The rules for message elements (`MsgBody`): which fields each known type has, and of which JSON type.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::fmt::Arguments;
 
+use super::json::Json;
 use super::{Field, Finding};
 use crate::shown::Quoted;
 
@@ -65,22 +67,24 @@ fn fields_of(msg_type: &str) -> Option<&'static [(&'static str, Kind)]> {
     })
 }
 
+/// The members of an object.
+type Members<'a> = [(Cow<'a, str>, Json<'a>)];
+
 /// Checks the elements of one message: what is odd on success, everything that is wrong on failure.
-pub(super) fn check(body: &Value) -> Result<Vec<Finding>, Vec<Finding>> {
-    let Value::Array(elements) = body else {
+pub(super) fn check(body: &Json<'_>) -> Result<Vec<Finding>, Vec<Finding>> {
+    let Json::Array(elements) = body else {
         return Err(vec![wrong(format!("must be a JSON array of message elements, not {}", kind_of(body)))]);
     };
     let mut findings = Findings::default();
     if elements.is_empty() {
         findings.errors.push(wrong("is an empty array; a message has at least one element".to_owned()));
     }
-    let mut custom = 0;
     for (index, element) in elements.iter().enumerate() {
-        findings.element(&format!("element {}", index + 1), element);
-        custom += usize::from(element.get("MsgType").and_then(Value::as_str) == Some("TIMCustomElem"));
+        findings.element(format_args!("element {}", index + 1), element);
     }
-    if custom > 1 {
-        findings.errors.push(wrong(format!("has {custom} TIMCustomElem; the service takes at most one a message")));
+    if findings.custom > 1 {
+        let what = format!("has {} TIMCustomElem; the service takes at most one a message", findings.custom);
+        findings.errors.push(wrong(what));
     }
     if findings.errors.is_empty() { Ok(findings.warnings) } else { Err(findings.errors) }
 }
@@ -89,25 +93,28 @@ pub(super) fn check(body: &Value) -> Result<Vec<Finding>, Vec<Finding>> {
 struct Findings {
     errors: Vec<Finding>,
     warnings: Vec<Finding>,
+    /// Elements that are TIMCustomElem.
+    custom: usize,
 }
 
 impl Findings {
-    fn element(&mut self, place: &str, element: &Value) {
-        let Value::Object(members) = element else {
+    fn element(&mut self, place: Arguments<'_>, element: &Json<'_>) {
+        let Json::Object(members) = element else {
             self.errors.push(wrong(format!("{place} must be an object, not {}", kind_of(element))));
             return;
         };
-        for name in members.keys().filter(|name| *name != "MsgType" && *name != "MsgContent") {
+        for (name, _) in members.iter().filter(|(name, _)| name != "MsgType" && name != "MsgContent") {
             self.extra(place, name);
         }
-        let msg_type = match members.get("MsgType") {
-            Some(Value::String(msg_type)) => msg_type.as_str(),
+        let msg_type = match Json::member(members, "MsgType") {
+            Some(Json::Text(msg_type)) => msg_type.as_ref(),
             Some(other) => return self.mistyped(place, "MsgType", "a string", other),
             None => return self.errors.push(wrong(format!("{place} has no MsgType"))),
         };
-        match members.get("MsgContent") {
-            Some(Value::Object(content)) => self.content(place, msg_type, content),
-            Some(Value::String(_)) => self.errors.push(wrong(format!(
+        self.custom += usize::from(msg_type == "TIMCustomElem");
+        match Json::member(members, "MsgContent") {
+            Some(Json::Object(content)) => self.content(place, msg_type, content),
+            Some(Json::Text(_)) => self.errors.push(wrong(format!(
                 "{place}: MsgContent is a string that holds JSON, as some exporters write it; it must be the object itself"
             ))),
             Some(other) => self.mistyped(place, "MsgContent", "an object", other),
@@ -115,50 +122,51 @@ impl Findings {
         }
     }
 
-    fn content(&mut self, place: &str, msg_type: &str, content: &Map<String, Value>) {
+    fn content(&mut self, place: Arguments<'_>, msg_type: &str, content: &Members<'_>) {
         let Some(fields) = fields_of(msg_type) else {
             self.warnings
                 .push(wrong(format!("{place} is of the unknown type {}, and is sent as it is", Quoted(msg_type))));
             return;
         };
-        if msg_type == "TIMTextElem" && !content.contains_key("Text") {
+        if msg_type == "TIMTextElem" && Json::member(content, "Text").is_none() {
             self.errors.push(wrong(format!("{place}: a TIMTextElem needs Text")));
         }
-        self.fields(&format!("{place} ({msg_type})"), fields, content);
+        self.fields(format_args!("{place} ({msg_type})"), fields, content);
     }
 
-    fn fields(&mut self, place: &str, fields: &[(&str, Kind)], content: &Map<String, Value>) {
+    fn fields(&mut self, place: Arguments<'_>, fields: &[(&str, Kind)], content: &Members<'_>) {
         for (name, value) in content {
             let Some((_, kind)) = fields.iter().find(|(known, _)| known == name) else {
                 self.extra(place, name);
                 continue;
             };
             match (kind, value) {
-                (Text, Value::String(_)) | (Any, _) => {}
-                (Number, Value::Number(number)) if number.as_f64().is_some() => {}
-                (Integer, Value::Number(number)) if number.as_i64().is_some() => {}
-                (Texts, Value::Array(items)) if items.iter().all(Value::is_string) => {}
-                (Images, Value::Array(images)) => self.images(place, images),
+                (Text, Json::Text(_)) | (Any, _) => {}
+                (Number, Json::Number(number)) if is_double(number) => {}
+                (Integer, Json::Number(number)) if number.parse::<i64>().is_ok() => {}
+                (Texts, Json::Array(items)) if items.iter().all(|item| matches!(item, Json::Text(_))) => {}
+                (Images, Json::Array(images)) => self.images(place, images),
                 _ => self.mistyped(place, name, wanted(*kind), value),
             }
         }
     }
 
-    fn images(&mut self, place: &str, images: &[Value]) {
+    fn images(&mut self, place: Arguments<'_>, images: &[Json<'_>]) {
         for (index, image) in images.iter().enumerate() {
-            let place = format!("{place}: ImageInfoArray {}", index + 1);
+            let index = index + 1;
+            let place = format_args!("{place}: ImageInfoArray {index}");
             match image {
-                Value::Object(members) => self.fields(&place, IMAGE_INFO, members),
+                Json::Object(members) => self.fields(place, IMAGE_INFO, members),
                 other => self.errors.push(wrong(format!("{place} must be an object, not {}", kind_of(other)))),
             }
         }
     }
 
-    fn mistyped(&mut self, place: &str, name: &str, wanted: &str, found: &Value) {
+    fn mistyped(&mut self, place: Arguments<'_>, name: &str, wanted: &str, found: &Json<'_>) {
         self.errors.push(wrong(format!("{place}: {name} must be {wanted}, not {}", kind_of(found))));
     }
 
-    fn extra(&mut self, place: &str, name: &str) {
+    fn extra(&mut self, place: Arguments<'_>, name: &str) {
         self.warnings.push(wrong(format!(
             "{place} has the field {}, which the service's documents do not name, and is sent as it is",
             Quoted(name)
@@ -171,8 +179,13 @@ fn wrong(what: String) -> Finding {
 }
 
 /// As written: no sign of a fraction or an exponent, however many digits.
-fn is_whole(number: &serde_json::Number) -> bool {
-    !number.to_string().contains(['.', 'e', 'E'])
+fn is_whole(number: &str) -> bool {
+    !number.contains(['.', 'e', 'E'])
+}
+
+/// Within the range of numbers.
+fn is_double(number: &str) -> bool {
+    number.parse().is_ok_and(f64::is_finite)
 }
 
 fn wanted(kind: Kind) -> &'static str {
@@ -186,18 +199,18 @@ fn wanted(kind: Kind) -> &'static str {
     }
 }
 
-fn kind_of(value: &Value) -> &'static str {
+fn kind_of(value: &Json<'_>) -> &'static str {
     match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(number) if number.as_i64().is_some() => "a whole number",
+        Json::Null => "null",
+        Json::Bool(_) => "a boolean",
+        Json::Number(number) if number.parse::<i64>().is_ok() => "a whole number",
         // Whoever reads it would make another number of it.
-        Value::Number(number) if is_whole(number) => "one of more than 63 bits",
-        Value::Number(number) if number.as_f64().is_some() => "a fraction",
-        Value::Number(_) => "one past the range of numbers",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
+        Json::Number(number) if is_whole(number) => "one of more than 63 bits",
+        Json::Number(number) if is_double(number) => "a fraction",
+        Json::Number(_) => "one past the range of numbers",
+        Json::Text(_) => "a string",
+        Json::Array(_) => "an array",
+        Json::Object(_) => "an object",
     }
 }
 
@@ -207,7 +220,7 @@ mod tests {
 
     fn check_text(body: &str) -> Result<Vec<String>, Vec<String>> {
         let texts = |findings: Vec<Finding>| findings.into_iter().map(|finding| finding.what).collect();
-        check(&serde_json::from_str(body).unwrap()).map(texts).map_err(texts)
+        check(&Json::parse(body, |_| unreachable!()).unwrap()).map(texts).map_err(texts)
     }
 
     #[test]

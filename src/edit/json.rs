@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::shown::Quoted;
@@ -41,41 +41,147 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 
 /// A string, borrowed wherever it is written without escapes.
 #[derive(serde::Deserialize)]
+#[serde(transparent)]
 pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
-/// Refuses a key that stands twice in one object, at any depth: some readers keep the first value and some the last, so
-/// what was checked here could be another thing than what the service makes of it. What does not parse, or is nested too
-/// deep, is left to the parser to tell.
-pub(crate) fn check_keys(text: &str) -> Result<(), String> {
-    check_keys_within(text.trim_ascii_start(), 0)
+/// A JSON value in which nothing is ambiguous: no key stands twice in one object, and numbers keep all
+/// their digits.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Json<'a> {
+    Null,
+    Bool(bool),
+    Number(String),
+    Text(Cow<'a, str>),
+    Array(Vec<Json<'a>>),
+    /// In the order of the keys.
+    Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
-fn check_keys_within(json: &str, depth: u32) -> Result<(), String> {
-    /// The parser's own limit.
-    const DEPTH_MAX: u32 = 128;
-    match json.as_bytes().first() {
-        _ if depth == DEPTH_MAX => Ok(()),
-        Some(b'{') => {
-            let Ok(Members(members)) = serde_json::from_str(json) else { return Ok(()) };
-            let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
-            names.sort_unstable();
-            if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(format!(
-                    "has the key {} twice in one object, and readers differ about which of the two counts; keep one",
-                    Quoted(pair[0])
-                ));
+impl<'a> Json<'a> {
+    /// Takes `text` apart. `not_json` has the words for what does not parse.
+    ///
+    /// # Errors
+    /// It does not parse, or an object in it has a key twice: some readers keep the first value and some the last, so what
+    /// is checked here could be another thing than what the service makes of it.
+    pub(crate) fn parse(
+        text: &'a str,
+        not_json: impl FnOnce(&serde_json::Error) -> String,
+    ) -> Result<Json<'a>, String> {
+        serde_json::from_str(text).map_err(|error| {
+            if !error.is_data() {
+                return not_json(&error);
             }
-            if let Some(name) = names.iter().find(|name| name.starts_with(PARSERS_OWN)) {
-                return Err(format!("has the key {}, which cannot be checked; give it another name", Quoted(name)));
-            }
-            members.iter().try_for_each(|(_, value)| check_keys_within(value.get(), depth + 1))
-        }
-        Some(b'[') => {
-            let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(json) else { return Ok(()) };
-            items.iter().try_for_each(|item| check_keys_within(item.get(), depth + 1))
-        }
-        Some(_) | None => Ok(()),
+            // These are our own words, and the parser has put the place behind them.
+            let told = error.to_string();
+            told.rsplit_once(" at line ").map_or(told.as_str(), |(what, _)| what).to_owned()
+        })
     }
+
+    /// The value of `key` among the members of an object.
+    pub(crate) fn member<'b>(members: &'b [(Cow<'a, str>, Json<'a>)], key: &str) -> Option<&'b Json<'a>> {
+        members.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Json<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Json<'de>, E> {
+                Ok(Json::Null)
+            }
+
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Json<'de>, E> {
+                Ok(Json::Bool(value))
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Json<'de>, E> {
+                Ok(Json::Number(value.to_string()))
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Json<'de>, E> {
+                Ok(Json::Number(value.to_string()))
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Json<'de>, E> {
+                Ok(Json::Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Json<'de>, E> {
+                Ok(Json::Text(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json<'de>, A::Error> {
+                let mut array = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    array.push(item);
+                }
+                Ok(Json::Array(array))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(Text(name)) = map.next_key()? {
+                    if name.starts_with(PARSERS_OWN) {
+                        return number(&name, map);
+                    }
+                    members.push((name, map.next_value()?));
+                }
+                members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+                match members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+                    None => Ok(Json::Object(members)),
+                    Some(pair) => Err(A::Error::custom(format_args!(
+                        "has the key {} twice in one object, and readers differ about which of the two counts; keep one",
+                        Quoted(&pair[0].0)
+                    ))),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Any)
+    }
+}
+
+/// A number that fits no machine word is handed on by the parser as an object of one member. An object of the list that
+/// looks like one is refused.
+fn number<'de, A: MapAccess<'de>>(name: &str, mut map: A) -> Result<Json<'de>, A::Error> {
+    /// The parser gives the digits away; strings of the list it only lends.
+    struct Given(String);
+
+    impl<'de> Deserialize<'de> for Given {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Digits;
+
+            impl Visitor<'_> for Digits {
+                type Value = Given;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("the digits of a number")
+                }
+
+                fn visit_string<E: Error>(self, digits: String) -> Result<Given, E> {
+                    Ok(Given(digits))
+                }
+
+                fn visit_str<E: Error>(self, _: &str) -> Result<Given, E> {
+                    Err(E::custom("a string of the list"))
+                }
+            }
+
+            deserializer.deserialize_any(Digits)
+        }
+    }
+
+    map.next_value().map(|Given(digits)| Json::Number(digits)).map_err(|_| {
+        A::Error::custom(format_args!("has the key {}, which cannot be checked; give it another name", Quoted(name)))
+    })
 }
 
 /// Why a text is not JSON: a fragment without the place. It quotes nothing of the text.
@@ -100,6 +206,10 @@ pub(crate) fn fault(error: &serde_json::Error) -> String {
 mod tests {
     use super::*;
 
+    fn told(text: &str) -> String {
+        Json::parse(text, fault).unwrap_err()
+    }
+
     #[test]
     fn a_key_that_stands_twice_is_found_at_any_depth_and_however_it_is_written() {
         for text in [
@@ -108,10 +218,10 @@ mod tests {
             r#"{"a":1,"\u0061":2}"#,
             r#"{"x":{},"a":{},"y":0,"a":0}"#,
         ] {
-            assert!(check_keys(text).unwrap_err().starts_with("has the key \"a\" twice"), "{text}");
+            assert!(told(text).starts_with("has the key \"a\" twice"), "{text}");
         }
-        for text in [r#"{"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]}"#, "", "{", "[1,2", "\"a\"", r#"{"a":1,"A":2}"#] {
-            assert_eq!(check_keys(text), Ok(()), "{text}");
+        for text in [r#"{"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]}"#, "\"a\"", r#"{"a":1,"A":2}"#] {
+            assert!(Json::parse(text, fault).is_ok(), "{text}");
         }
     }
 
@@ -120,17 +230,23 @@ mod tests {
     #[test]
     fn the_parsers_own_names_are_no_keys() {
         for name in ["Number", "RawValue"] {
-            let text = format!(r#"[{{"Index":{{"$serde_json::private::{name}":"5"}}}}]"#);
-            assert!(check_keys(&text).unwrap_err().contains("cannot be checked"), "{text}");
+            for value in ["5", "\"5\"", r#""\u0035""#, "null", "{}", r#"{"$serde_json::private::Number":"5"}"#] {
+                let text = format!(r#"[{{"Index":{{"$serde_json::private::{name}":{value}}}}}]"#);
+                assert!(told(&text).contains("cannot be checked"), "{text}");
+            }
         }
-        assert_eq!(check_keys(r#"[{"Text":"$serde_json::private::Number"}]"#), Ok(()));
+        assert!(Json::parse(r#"[{"Text":"$serde_json::private::Number"}]"#, fault).is_ok());
+        assert_eq!(Json::parse("1.50E2", fault), Ok(Json::Number("1.50e+2".to_owned())));
     }
 
     #[test]
-    fn nesting_without_an_end_is_left_to_the_parser() {
-        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(check_keys(&deep), Ok(()));
-        let error = serde_json::from_str::<serde_json::Value>(&deep).unwrap_err();
-        assert_eq!(fault(&error), "brackets are nested more than 127 deep");
+    fn what_does_not_parse_is_told_without_the_place() {
+        for (text, what) in [
+            ("[1,2", "it ends within a list"),
+            ("[1] 2", "something follows behind its end"),
+            (&"[".repeat(100_000), "brackets are nested more than 127 deep"),
+        ] {
+            assert_eq!(told(text), what);
+        }
     }
 }

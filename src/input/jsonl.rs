@@ -11,7 +11,7 @@ use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, given_twice};
 use super::problem::Problem;
 use super::rows::{ListError, Read};
 use super::{COLUMNS_MAX, Format, ROW_BYTES_MAX};
-use crate::edit::json::{Members, Text, check_keys, fault};
+use crate::edit::json::{Json, Members, Text, fault};
 use crate::edit::{Edit, Field};
 
 /// Reads lines one after the other into the same buffer.
@@ -200,23 +200,21 @@ fn kind_of(json: &str) -> Option<&'static str> {
 
 /// A member as templates see it. `null` is as good as absent.
 fn template_value(json: &RawValue) -> Result<Option<Value>, String> {
-    check_keys(json.get())?;
-    let value = serde_json::from_str(json.get())
-        .map_err(|error| format!("cannot be read into a template: {}", fault(&error)))?;
-    match value {
-        serde_json::Value::Null => Ok(None),
+    let not_json = |error: &serde_json::Error| format!("cannot be read into a template: {}", fault(error));
+    match Json::parse(json.get(), not_json)? {
+        Json::Null => Ok(None),
         value => to_template(value).map(Some),
     }
 }
 
-fn to_template(value: serde_json::Value) -> Result<Value, String> {
+fn to_template(value: Json<'_>) -> Result<Value, String> {
     Ok(match value {
-        serde_json::Value::Null => Value::from(()),
-        serde_json::Value::Bool(value) => Value::from(value),
-        serde_json::Value::String(text) => Value::from(text),
-        serde_json::Value::Number(number) => template_number(&number.to_string())?,
-        serde_json::Value::Array(items) => items.into_iter().map(to_template).collect::<Result<Vec<_>, _>>()?.into(),
-        serde_json::Value::Object(members) => Value::from_pairs(
+        Json::Null => Value::from(()),
+        Json::Bool(value) => Value::from(value),
+        Json::Text(text) => Value::from(text.into_owned()),
+        Json::Number(number) => template_number(&number)?,
+        Json::Array(items) => items.into_iter().map(to_template).collect::<Result<Vec<_>, _>>()?.into(),
+        Json::Object(members) => Value::from_pairs(
             members
                 .into_iter()
                 .map(|(name, value)| Ok((name, to_template(value)?)))
