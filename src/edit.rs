@@ -15,7 +15,7 @@ use std::sync::Arc;
 use self::digest::Spelled;
 use self::json::Json;
 pub use self::likeness::Likeness;
-use crate::shown::is_invisible;
+use crate::shown::{is_invisible, is_plain};
 
 /// Bytes of new content above which a message is warned about: older pages of the service give 8 KB as the limit.
 pub const CONTENT_BYTES_WARN: usize = 8_000;
@@ -45,6 +45,15 @@ pub struct IdDigest(pub [u8; 16]);
 /// character is escaped do not change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ContentDigest(pub [u8; 16]);
+
+/// What an edit wants, as the ledger and the plan know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Of which message.
+    pub message: IdDigest,
+    /// Which content.
+    pub content: ContentDigest,
+}
 
 impl MessageId {
     /// The digest that stands for this message in the ledger.
@@ -229,7 +238,7 @@ impl Edit {
         {
             if value.is_empty() {
                 findings.push(Finding::new(field, "is empty; every edit must name its message"));
-            } else if value.chars().any(char::is_control) {
+            } else if !is_plain(value) && value.chars().any(char::is_control) {
                 findings.push(Finding::new(
                     field,
                     "holds a control character; the list was probably damaged when it was exported",
@@ -294,6 +303,11 @@ impl Edit {
         ContentDigest(spelled.digest_16())
     }
 
+    /// Both digests of it.
+    pub fn wanted(&self) -> Wanted {
+        Wanted { message: self.id.digest(), content: self.content_digest() }
+    }
+
     /// Bytes of new content: the elements' JSON text and the custom data.
     pub fn content_bytes(&self) -> usize {
         self.msg_body.as_ref().map_or(0, |body| body.text.len())
@@ -311,7 +325,7 @@ impl Edit {
             if value.trim() != value {
                 warnings.push(Finding::new(field, "begins or ends with white space, and is sent with it"));
             }
-            if value.contains(is_invisible) {
+            if !is_plain(value) && value.contains(is_invisible) {
                 warnings.push(Finding::new(
                     field,
                     "holds invisible or direction-changing characters, as pasted text does, and is sent with them",

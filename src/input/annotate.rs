@@ -52,12 +52,12 @@ impl Input {
         mut note: impl FnMut(&Row) -> Result<Option<Note>, E>,
     ) -> Result<u64, AnnotateError<E>> {
         let mut rows = self.rows(mapping)?;
-        let mut copy = Copy::begin(&rows.list, out).map_err(AnnotateError::Write)?;
+        let mut copy = Copy::begin(&rows.source.list, out).map_err(AnnotateError::Write)?;
         let mut written = 0;
         while let Some(row) = rows.next() {
             let row = row?;
             if let Some(note) = note(&row).map_err(AnnotateError::Note)? {
-                written += u64::from(copy.row(&rows.list, row.line, &note).map_err(AnnotateError::Write)?);
+                written += u64::from(copy.row(&rows.source.list, row.line, &note).map_err(AnnotateError::Write)?);
             }
         }
         copy.end().map_err(AnnotateError::Write)?;

@@ -104,10 +104,14 @@ impl CsvReader {
 
     /// The cells of the record just read; `None` if it is not UTF-8 or has more than [`COLUMNS_MAX`] cells.
     pub(super) fn record(&self, shape: Shape) -> Option<Record<'_>> {
+        let (bytes, ends) = self.raw(shape)?;
+        Record::new(bytes, ends)
+    }
+
+    /// The record just read, as its bytes and the ends of its cells; `None` if it has more than [`COLUMNS_MAX`] cells.
+    pub(super) fn raw(&self, shape: Shape) -> Option<(&[u8], &[usize])> {
         let ends = self.ends.get(..shape.cells).filter(|ends| ends.len() <= COLUMNS_MAX)?;
-        let text = std::str::from_utf8(self.output.get(..shape.bytes)?).ok()?;
-        // Two broken cells side by side can make one whole character.
-        ends.iter().all(|&end| text.is_char_boundary(end)).then_some(Record { text, ends })
+        Some((self.output.get(..shape.bytes)?, ends))
     }
 
     /// Passes over blank lines; false at the end of the list.
@@ -129,6 +133,13 @@ impl CsvReader {
 }
 
 impl<'a> Record<'a> {
+    /// `None` if a cell is not UTF-8.
+    pub(super) fn new(bytes: &'a [u8], ends: &'a [usize]) -> Option<Record<'a>> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        // Two broken cells side by side can make one whole character.
+        ends.iter().all(|&end| text.is_char_boundary(end)).then_some(Record { text, ends })
+    }
+
     /// The cell at `index`; empty text where the record has none.
     pub(super) fn cell(self, index: usize) -> &'a str {
         let start = match index.checked_sub(1) {

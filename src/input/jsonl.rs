@@ -35,23 +35,22 @@ impl JsonlReader {
         members(&self.row).ok()
     }
 
-    pub(super) fn read(&mut self, text: &mut impl BufRead, maker: &mut EditMaker) -> Result<Option<Read>, ListError> {
+    /// The bytes of the row just read.
+    pub(super) fn raw(&self) -> &[u8] {
+        &self.row
+    }
+
+    pub(super) fn read(&mut self, text: &mut impl BufRead) -> Result<Option<Read>, ListError> {
         loop {
-            let whole = match self.read_line(text)? {
+            let fault = match self.read_line(text)? {
                 Line::End => return Ok(None),
-                Line::Whole => true,
-                Line::TooLong => false,
+                Line::Whole if self.row.trim_ascii().is_empty() => continue,
+                Line::Whole => None,
+                Line::TooLong => {
+                    Some(format!("the line is longer than {ROW_BYTES_MAX} bytes, many times what a message can hold"))
+                }
             };
-            if whole && self.row.trim_ascii().is_empty() {
-                continue;
-            }
-            let edit = if whole {
-                edit(self.line, &self.row, maker)
-            } else {
-                let what = format!("the line is longer than {ROW_BYTES_MAX} bytes, many times what a message can hold");
-                Err(vec![Problem::of_row(self.line, what)])
-            };
-            return Ok(Some((self.line, edit)));
+            return Ok(Some(Read { line: self.line, fault }));
         }
     }
 
@@ -78,7 +77,8 @@ enum Line {
     End,
 }
 
-fn edit(line: u64, row: &[u8], maker: &mut EditMaker) -> Result<Edit, Vec<Problem>> {
+/// What a line wants.
+pub(super) fn edit(line: u64, row: &[u8], maker: &mut EditMaker) -> Result<Edit, Vec<Problem>> {
     let members = members(row).map_err(|what| vec![Problem::of_row(line, what)])?;
     let mapping = maker.mapping().clone();
     let fields = fields(line, &members, &mapping)?;

@@ -18,6 +18,7 @@ pub(super) struct Fields<'a> {
 }
 
 /// Puts edits together from what rows and the job give. Content that repeats from row to row is checked and kept once.
+#[derive(Clone)]
 pub(super) struct EditMaker {
     mapping: Mapping,
     last_body: Option<Arc<MsgBody>>,

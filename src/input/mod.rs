@@ -20,6 +20,7 @@ mod mapping;
 mod problem;
 mod rows;
 mod stored;
+mod survey;
 mod template;
 mod text;
 

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::sync::Arc;
 
 use minijinja::Value;
 
 use super::csv::{CsvReader, Found, Record, Shape};
 use super::header::{Header, HeaderError};
-use super::jsonl::JsonlReader;
+use super::jsonl::{self, JsonlReader};
 use super::maker::{EditMaker, Fields};
 use super::mapping::Mapping;
 use super::problem::Problem;
@@ -30,12 +31,60 @@ pub struct Row {
     pub edit: Result<Edit, Vec<Problem>>,
 }
 
-/// Reads a list's rows, in the list's order. After an error or the end there is nothing more.
+/// Reads a list's rows one by one, in the list's order. After an error or the end there is nothing more.
 pub struct Rows {
+    pub(super) source: Source,
+    pub(super) maker: RowMaker,
+}
+
+impl Rows {
+    pub(super) fn new(stored: &Stored, format: Format, mapping: &Mapping) -> Result<Rows, InputError> {
+        stored.check_unchanged()?;
+        let mut text = Text::open(stored)?;
+        let (list, header) = match format {
+            Format::Csv => {
+                let list = CsvList::open(&mut text, stored, mapping)?;
+                let header = Some(Arc::clone(&list.header));
+                (List::Csv(Box::new(list)), header)
+            }
+            Format::Jsonl => (List::Jsonl(JsonlReader::new()), None),
+        };
+        let source = Source { stored: stored.clone(), text, list, number: 0, ended: false };
+        Ok(Rows { source, maker: RowMaker { header, maker: EditMaker::new(mapping) } })
+    }
+
+    /// Bytes of the file read so far, as stored. Reading is a little ahead of the rows.
+    pub fn bytes(&self) -> u64 {
+        self.source.text.stored_bytes()
+    }
+
+    /// SHA-256 of the file's bytes as stored, once every row was read.
+    pub fn sha256(&self) -> Option<[u8; 32]> {
+        self.source.sha256()
+    }
+
+    /// Whether the list is still as it was when it was opened: then so are all rows that were read of it.
+    ///
+    /// # Errors
+    /// It was written to.
+    pub fn check_unchanged(&self) -> Result<(), InputError> {
+        self.source.stored.check_unchanged()
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<Row, InputError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.source.read().map(|raw| raw.map(|raw| self.maker.make(raw))).transpose()
+    }
+}
+
+/// Where rows come from, one behind the other, not looked at yet.
+pub(super) struct Source {
     stored: Stored,
-    pub(super) text: Text,
+    text: Text,
     pub(super) list: List,
-    maker: EditMaker,
     number: u64,
     ended: bool,
 }
@@ -44,6 +93,23 @@ pub struct Rows {
 pub(super) enum List {
     Csv(Box<CsvList>),
     Jsonl(JsonlReader),
+}
+
+/// A row as it stands in the list.
+pub(super) struct Raw<'a> {
+    pub(super) number: u64,
+    pub(super) line: u64,
+    /// Why it cannot be looked at, if it cannot.
+    pub(super) fault: Option<String>,
+    pub(super) bytes: &'a [u8],
+    /// Where its cells end, in a CSV list.
+    pub(super) ends: &'a [usize],
+}
+
+/// What was read of one row: the line where it begins, and why it cannot be looked at, if it cannot.
+pub(super) struct Read {
+    pub(super) line: u64,
+    pub(super) fault: Option<String>,
 }
 
 /// Why a list cannot be read on, before its name is put to it.
@@ -58,51 +124,29 @@ impl From<io::Error> for ListError {
     }
 }
 
-/// What was read of one row: the line where it begins, and what it wants.
-pub(super) type Read = (u64, Result<Edit, Vec<Problem>>);
-
-impl Rows {
-    pub(super) fn new(stored: &Stored, format: Format, mapping: &Mapping) -> Result<Rows, InputError> {
-        stored.check_unchanged()?;
-        let mut text = Text::open(stored)?;
-        let list = match format {
-            Format::Csv => List::Csv(Box::new(CsvList::open(&mut text, stored, mapping)?)),
-            Format::Jsonl => List::Jsonl(JsonlReader::new()),
-        };
-        let maker = EditMaker::new(mapping);
-        Ok(Rows { stored: stored.clone(), text, list, maker, number: 0, ended: false })
-    }
-
-    /// SHA-256 of the file's bytes as stored, once every row was read.
-    pub fn sha256(&self) -> Option<[u8; 32]> {
-        self.text.sha256()
-    }
-
-    /// Bytes of the file read so far, as stored. Reading is a little ahead of the rows.
-    pub fn bytes(&self) -> u64 {
-        self.text.stored_bytes()
-    }
-
-    /// Whether the list is still as it was when it was opened: then so are all rows that were read of it.
-    ///
-    /// # Errors
-    /// It was written to.
-    pub fn check_unchanged(&self) -> Result<(), InputError> {
-        self.stored.check_unchanged()
-    }
-
-    fn read(&mut self) -> Result<Option<Row>, InputError> {
+impl Source {
+    /// The next row; `None` at the end, and behind an error.
+    pub(super) fn read(&mut self) -> Result<Option<Raw<'_>>, InputError> {
+        if self.ended {
+            return Ok(None);
+        }
+        self.ended = true;
         if self.number.is_multiple_of(ROWS_BETWEEN_CHECKS) {
             self.stored.check_unchanged()?;
         }
         let read = match &mut self.list {
-            List::Csv(list) => list.read(&mut self.text, &mut self.maker),
-            List::Jsonl(list) => list.read(&mut self.text, &mut self.maker),
+            List::Csv(list) => list.read(&mut self.text),
+            List::Jsonl(list) => list.read(&mut self.text),
         };
         match read {
-            Ok(Some((line, edit))) => {
+            Ok(Some(Read { line, fault })) => {
                 self.number += 1;
-                Ok(Some(Row { number: self.number, line, edit }))
+                self.ended = false;
+                let (bytes, ends) = match &self.list {
+                    List::Csv(list) => list.raw(),
+                    List::Jsonl(list) => (list.raw(), [].as_slice()),
+                };
+                Ok(Some(Raw { number: self.number, line, fault, bytes, ends }))
             }
             Ok(None) => {
                 self.stored.check_unchanged()?;
@@ -116,6 +160,11 @@ impl Rows {
         }
     }
 
+    /// SHA-256 of the file's bytes as stored, once every row was read.
+    pub(super) fn sha256(&self) -> Option<[u8; 32]> {
+        self.text.sha256()
+    }
+
     fn line(&self) -> u64 {
         match &self.list {
             List::Csv(list) => list.reader.line(),
@@ -124,23 +173,51 @@ impl Rows {
     }
 }
 
-impl Iterator for Rows {
-    type Item = Result<Row, InputError>;
+/// Makes of rows what they want. Each thread has one of its own.
+#[derive(Clone)]
+pub(super) struct RowMaker {
+    /// Of a CSV list; the rows of others name their fields themselves.
+    header: Option<Arc<Header>>,
+    maker: EditMaker,
+}
 
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        let row = self.read().transpose();
-        self.ended = !matches!(row, Some(Ok(_)));
-        row
+impl RowMaker {
+    pub(super) fn make(&mut self, raw: Raw<'_>) -> Row {
+        let Raw { number, line, fault, bytes, ends } = raw;
+        let edit = match (fault, &self.header) {
+            (Some(fault), _) => Err(vec![Problem::of_row(line, fault)]),
+            (None, Some(header)) => match Record::new(bytes, ends) {
+                Some(record) => edit(line, record, header, &mut self.maker),
+                None => Err(vec![Problem::of_row(
+                    line,
+                    "the row is not UTF-8; save the list as UTF-8 (in Excel: \"CSV UTF-8\")",
+                )]),
+            },
+            (None, None) => jsonl::edit(line, bytes, &mut self.maker),
+        };
+        Row { number, line, edit }
     }
+}
+
+/// What a record wants.
+fn edit(line: u64, record: Record<'_>, header: &Header, maker: &mut EditMaker) -> Result<Edit, Vec<Problem>> {
+    let present = |index: usize| Some(record.cell(index)).filter(|cell| !cell.is_empty());
+    let fields = Fields {
+        line,
+        values: header.fields.map(|index| index.and_then(present).map(Cow::Borrowed)),
+        names: header.field_names.each_ref().map(String::as_str),
+    };
+    let lookup = |name: &str| {
+        let column = header.template_columns.iter().find(|(column, _)| column == name);
+        Ok(column.and_then(|(_, index)| present(*index)).map(Value::from))
+    };
+    maker.make(fields, &lookup)
 }
 
 /// A CSV list behind its header.
 pub(super) struct CsvList {
     reader: CsvReader,
-    pub(super) header: Header,
+    pub(super) header: Arc<Header>,
     row: Option<Shape>,
 }
 
@@ -156,63 +233,52 @@ impl CsvList {
             Found::End => (1, Err(HeaderError::Empty)),
         };
         let header = header.map_err(|what| InputError::Header { name: name(), line, what })?;
-        Ok(CsvList { reader, header, row: None })
+        Ok(CsvList { reader, header: Arc::new(header), row: None })
     }
 
     /// The row just read, where its cells can be told apart.
     pub(super) fn row(&self) -> Option<Record<'_>> {
-        let shape = self.row.filter(|shape| shape.cells == self.header.names.len())?;
-        self.reader.record(shape)
+        self.reader.record(self.row?)
     }
 
-    fn read(&mut self, text: &mut Text, maker: &mut EditMaker) -> Result<Option<Read>, ListError> {
+    /// The bytes of the row just read, and where its cells end.
+    fn raw(&self) -> (&[u8], &[usize]) {
+        self.row.and_then(|shape| self.reader.raw(shape)).unwrap_or_default()
+    }
+
+    fn read(&mut self, text: &mut Text) -> Result<Option<Read>, ListError> {
         self.row = None;
-        let problem = |line, what: &str| Ok(Some((line, Err(vec![Problem::of_row(line, what)]))));
-        let shape = match self.reader.read(text)? {
-            Found::Record(shape) => shape,
+        let (line, fault) = match self.reader.read(text)? {
+            Found::Record(shape) => {
+                let fault = self.fault(shape);
+                self.row = fault.is_none().then_some(shape);
+                (shape.line, fault)
+            }
             Found::QuoteLeftOpen { line } => {
-                return problem(
-                    line,
-                    "the list ends inside a quoted cell; a quote was left open, or the file is cut off",
-                );
+                let what = "the list ends inside a quoted cell; a quote was left open, or the file is cut off";
+                (line, Some(what.to_owned()))
             }
             Found::TooLong { line } => return Err(ListError::RowTooLong { line }),
             Found::End => return Ok(None),
         };
+        Ok(Some(Read { line, fault }))
+    }
+
+    /// What is wrong with the form of a row.
+    fn fault(&self, shape: Shape) -> Option<String> {
         let columns = self.header.names.len();
         if shape.cells != columns {
-            return problem(
-                shape.line,
-                &format!(
-                    "the row has {} cell{} and the header {columns}; a cell that holds commas or quotes must stand in \
-                     quotes, with every quote in it doubled",
-                    shape.cells,
-                    if shape.cells == 1 { "" } else { "s" }
-                ),
-            );
+            return Some(format!(
+                "the row has {} cell{} and the header {columns}; a cell that holds commas or quotes must stand in quotes, \
+                 with every quote in it doubled",
+                shape.cells,
+                if shape.cells == 1 { "" } else { "s" }
+            ));
         }
-        if shape.stray_quote {
-            return problem(
-                shape.line,
-                "a quoted cell goes on behind its closing quote; every quote within a quoted cell must be doubled",
-            );
-        }
-        self.row = Some(shape);
-        let Some(record) = self.reader.record(shape) else {
-            return problem(shape.line, "the row is not UTF-8; save the list as UTF-8 (in Excel: \"CSV UTF-8\")");
-        };
-        let header = &self.header;
-        let present = |index: usize| Some(record.cell(index)).filter(|cell| !cell.is_empty());
-        let fields = Fields {
-            line: shape.line,
-            values: header.fields.map(|index| index.and_then(present).map(Cow::Borrowed)),
-            names: header.field_names.each_ref().map(String::as_str),
-        };
-        let lookup = |name: &str| {
-            let column = header.template_columns.iter().find(|(column, _)| column == name);
-            Ok(column.and_then(|(_, index)| present(*index)).map(Value::from))
-        };
-        Ok(Some((shape.line, maker.make(fields, &lookup))))
+        shape.stray_quote.then(|| {
+            "a quoted cell goes on behind its closing quote; every quote within a quoted cell must be doubled"
+                .to_owned()
+        })
     }
 }
 

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::todo::{InDoubt, Policy, Repeated, Standing, Todo, is_duplicate, stand};
-use crate::edit::{ContentDigest, Edit, IdDigest};
-use crate::input::{Input, InputError, Mapping, Problem};
+use crate::edit::{ContentDigest, Edit, Finding, IdDigest, Wanted};
+use crate::input::{Input, InputError, Mapping, Problem, Row};
 use crate::ledger::{LedgerError, Records, State};
 
 /// Problems that are told one by one; those beyond are counted.
@@ -113,16 +113,8 @@ pub fn plan(
     policy: &Policy,
 ) -> Result<Plan, PlanError> {
     let mut survey = Survey::default();
-    let mut rows = input.rows(mapping)?;
-    for row in &mut rows {
-        let row = row?;
-        survey.plan.rows += 1;
-        match row.edit {
-            Ok(edit) => survey.edit(&edit, row.line, records.as_deref_mut(), policy)?,
-            Err(problems) => problems.into_iter().for_each(|problem| survey.problems.push(problem)),
-        }
-    }
-    survey.plan.sha256 = hex(rows.sha256().unwrap_or_default());
+    let sha256 = input.survey(mapping, Seen::of, |seen| survey.row(seen, records.as_deref_mut(), policy))?;
+    survey.plan.sha256 = hex(sha256.unwrap_or_default());
     let suspects = survey.messages.repeated();
     if !suspects.is_empty() {
         survey.repetitions(input, mapping, &suspects, records, policy)?;
@@ -166,6 +158,31 @@ impl Plan {
     }
 }
 
+/// What the plan needs to know of a row. The rows are looked at by several threads, and counted by one.
+struct Seen {
+    line: u64,
+    edit: Result<SeenEdit, Vec<Problem>>,
+}
+
+struct SeenEdit {
+    wanted: Wanted,
+    conversation: u64,
+    bytes: usize,
+    warnings: Vec<Finding>,
+}
+
+impl Seen {
+    fn of(row: Row) -> Seen {
+        let edit = row.edit.map(|edit| SeenEdit {
+            wanted: edit.wanted(),
+            conversation: edit.id().conversation(),
+            bytes: edit.content_bytes(),
+            warnings: edit.warnings(),
+        });
+        Seen { line: row.line, edit }
+    }
+}
+
 #[derive(Default)]
 struct Survey {
     plan: Plan,
@@ -176,16 +193,30 @@ struct Survey {
 }
 
 impl Survey {
+    fn row(
+        &mut self,
+        seen: Seen,
+        records: Option<&mut (dyn Records + 'static)>,
+        policy: &Policy,
+    ) -> Result<(), PlanError> {
+        self.plan.rows += 1;
+        match seen.edit {
+            Ok(edit) => self.edit(edit, seen.line, records, policy)?,
+            Err(problems) => problems.into_iter().for_each(|problem| self.problems.push(problem)),
+        }
+        Ok(())
+    }
+
     fn edit(
         &mut self,
-        edit: &Edit,
+        edit: SeenEdit,
         line: u64,
         records: Option<&mut (dyn Records + 'static)>,
         policy: &Policy,
     ) -> Result<(), PlanError> {
-        self.messages.push(prefix(edit.id().digest()));
-        self.conversations.push_once(edit.id().conversation());
-        for finding in edit.warnings() {
+        self.messages.push(prefix(edit.wanted.message));
+        self.conversations.push_once(edit.conversation);
+        for finding in edit.warnings {
             let what = format!("{} {}", finding.field.service_name(), finding.what);
             if let Some(warning) = self.warnings.get_mut(&what) {
                 warning.rows += 1;
@@ -195,7 +226,7 @@ impl Survey {
                 self.plan.warnings_left_out = true;
             }
         }
-        match stand(edit, line, &Repeated::new(), records, policy)? {
+        match stand(edit.wanted, line, &Repeated::new(), records, policy)? {
             Standing::Conflict(state) => self.problems.push(Problem {
                 line,
                 column: None,
@@ -208,12 +239,12 @@ impl Survey {
                     }
                 ),
             }),
-            standing => self.count(&standing, edit, policy, 1),
+            standing => self.count(&standing, edit.bytes, policy, 1),
         }
         Ok(())
     }
 
-    fn count(&mut self, standing: &Standing, edit: &Edit, policy: &Policy, by: i64) {
+    fn count(&mut self, standing: &Standing, bytes: usize, policy: &Policy, by: i64) {
         let plan = &mut self.plan;
         let add = |count: &mut u64, by: i64| *count = count.saturating_add_signed(by);
         match standing {
@@ -234,7 +265,7 @@ impl Survey {
                 if is_read_back {
                     add(&mut plan.to_read_back, by);
                 } else {
-                    add(&mut plan.bytes, by * i64::try_from(edit.content_bytes()).unwrap_or_default());
+                    add(&mut plan.bytes, by * i64::try_from(bytes).unwrap_or_default());
                 }
             }
             Standing::Duplicate | Standing::Conflict(_) => {}
@@ -253,32 +284,31 @@ impl Survey {
     ) -> Result<(), PlanError> {
         let mut firsts: HashMap<IdDigest, (u64, ContentDigest)> = HashMap::new();
         let mut repeated = Repeated::new();
-        for row in input.rows(mapping)? {
-            let row = row?;
-            let Ok(edit) = row.edit else { continue };
-            let message = edit.id().digest();
-            if suspects.binary_search(&prefix(message)).is_err() {
-                continue;
+        input.survey(mapping, Seen::of, |Seen { line, edit }| {
+            let Ok(SeenEdit { wanted, bytes, .. }) = edit else { return Ok(()) };
+            if suspects.binary_search(&prefix(wanted.message)).is_err() {
+                return Ok(());
             }
-            let Some(&(first, content)) = firsts.get(&message) else {
-                firsts.insert(message, (row.line, edit.content_digest()));
-                continue;
+            let Some(&(first, content)) = firsts.get(&wanted.message) else {
+                firsts.insert(wanted.message, (line, wanted.content));
+                return Ok(());
             };
-            if content != edit.content_digest() {
+            if content != wanted.content {
                 self.problems.push(Problem {
-                    line: row.line,
+                    line,
                     column: None,
                     what: format!(
                         "wants another content for the message of line {first}; a message is edited once: keep one of the two"
                     ),
                 });
-                continue;
+                return Ok(());
             }
-            repeated.insert(message, first);
+            repeated.insert(wanted.message, first);
             self.plan.duplicates += 1;
-            let standing = stand(&edit, row.line, &Repeated::new(), records.as_deref_mut(), policy)?;
-            self.count(&standing, &edit, policy, -1);
-        }
+            let standing = stand(wanted, line, &Repeated::new(), records.as_deref_mut(), policy)?;
+            self.count(&standing, bytes, policy, -1);
+            Ok::<_, PlanError>(())
+        })?;
         self.plan.repeated = Arc::new(repeated);
         Ok(())
     }

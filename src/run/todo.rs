@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use super::StopReason;
-use crate::edit::{Edit, IdDigest};
+use crate::edit::{ContentDigest, Edit, IdDigest, Wanted};
 use crate::input::Rows;
 use crate::ledger::{Known, LedgerError, Pending, Records, State};
 
@@ -63,29 +63,28 @@ pub(super) fn is_duplicate(repeated: &Repeated, message: IdDigest, line: u64) ->
 
 /// How an edit stands that is wanted in `line`.
 pub(super) fn stand(
-    edit: &Edit,
+    wanted: Wanted,
     line: u64,
     repeated: &Repeated,
     records: Option<&mut (dyn Records + 'static)>,
     policy: &Policy,
 ) -> Result<Standing, LedgerError> {
-    let message = edit.id().digest();
-    if is_duplicate(repeated, message, line) {
+    if is_duplicate(repeated, wanted.message, line) {
         return Ok(Standing::Duplicate);
     }
     let known = match records {
-        Some(records) => records.find(message)?,
+        Some(records) => records.find(wanted.message)?,
         None => None,
     };
-    Ok(known.map_or(Standing::ToDo(None), |known| stand_to(known, edit, policy)))
+    Ok(known.map_or(Standing::ToDo(None), |known| stand_to(known, wanted.content, policy)))
 }
 
-fn stand_to(known: Known, edit: &Edit, policy: &Policy) -> Standing {
+fn stand_to(known: Known, content: ContentDigest, policy: &Policy) -> Standing {
     let state = known.state;
     let to_do = Standing::ToDo(Some(known));
     // A failed edit never took place, so taking it up again may mend its content.
     let mended = state == State::Failed && policy.retry_failed;
-    if known.content != edit.content_digest() && !mended {
+    if known.content != content && !mended {
         return Standing::Conflict(state);
     }
     match state {
@@ -129,7 +128,9 @@ impl Todo {
                 let changed = StopReason::ListChanged { line: row.line };
                 let Ok(edit) = row.edit else { return Err(changed) };
                 let records = self.records.as_deref_mut();
-                match stand(&edit, row.line, &self.repeated, records, &self.policy).map_err(StopReason::Ledger)? {
+                match stand(edit.wanted(), row.line, &self.repeated, records, &self.policy)
+                    .map_err(StopReason::Ledger)?
+                {
                     Standing::ToDo(known) => {
                         // The row was read from a list that is still as it was when it was checked.
                         self.rows.check_unchanged().map_err(|error| StopReason::Input(Arc::new(error)))?;

@@ -1,0 +1,127 @@
+//! The whole list, looked at by several threads.
+//!
+//! ```text
+//! list ─▶ batch ─┬▶ thread: rows made and looked at ─┬▶ what was found, in the list's order
+//!        batch ─┴▶ thread: rows made and looked at ─┘
+//! ```
+//! Reading is one thread's work at a time: who is free takes the next batch, and a place in the queue with it. So what is
+//! found comes in the list's order, however long each batch takes.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use super::rows::{Raw, RowMaker, Rows, Source};
+use super::{Input, InputError, Mapping, Row};
+
+/// Threads at most: then reading, which only one does at a time, is what takes the time.
+const THREADS_MAX: usize = 4;
+/// Rows that are taken at a time: some hundred microseconds' work, so that handing them over costs nothing.
+const BATCH_ROWS: usize = 512;
+/// Bytes of rows after which no more are taken: a bound where rows are long.
+const BATCH_BYTES: usize = 256 * 1024;
+/// Batches that may be ahead of whoever takes in what was found.
+const BATCHES_AHEAD: usize = 8;
+
+impl Input {
+    /// Reads the whole list and has `look` look at each row, on several threads. What it finds is given to `take`, in the
+    /// list's order. Gives the SHA-256 of the list as stored.
+    ///
+    /// # Errors
+    /// The first error of the list, or of `take`. Every row before it was given to `take`.
+    pub fn survey<T: Send, E: From<InputError>>(
+        &self,
+        mapping: &Mapping,
+        look: impl Fn(Row) -> T + Sync,
+        mut take: impl FnMut(T) -> Result<(), E>,
+    ) -> Result<Option<[u8; 32]>, E> {
+        let Rows { source, maker } = self.rows(mapping)?;
+        let source = Mutex::new(source);
+        let (queue, batches) = sync_channel::<Receiver<Vec<Result<T, InputError>>>>(BATCHES_AHEAD);
+        let work = |queue: SyncSender<_>| {
+            let mut maker = maker.clone();
+            loop {
+                let (done, found) = sync_channel(1);
+                let batch = {
+                    let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
+                    let batch = Batch::read(&mut source);
+                    if batch.is_empty() || queue.send(found).is_err() {
+                        return;
+                    }
+                    batch
+                };
+                // Where nobody wants it any more, nobody wants the next one.
+                let _ = done.send(batch.look(&mut maker, &look));
+            }
+        };
+        let threads = thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX));
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                let (work, queue) = (&work, queue.clone());
+                scope.spawn(move || work(queue));
+            }
+            // With these two gone, either side ends when the other has.
+            drop(queue);
+            batches.into_iter().flat_map(Receiver::into_iter).flatten().try_for_each(|found| take(found?))
+        })?;
+        Ok(source.into_inner().unwrap_or_else(PoisonError::into_inner).sha256())
+    }
+}
+
+/// Rows as they stand in the list, one behind the other.
+#[derive(Default)]
+struct Batch {
+    rows: Vec<Taken>,
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    /// Why no more could be read.
+    error: Option<InputError>,
+}
+
+/// One of them: its bytes and cells end so far into the batch's.
+struct Taken {
+    number: u64,
+    line: u64,
+    fault: Option<String>,
+    bytes_end: usize,
+    ends_end: usize,
+}
+
+impl Batch {
+    fn read(source: &mut Source) -> Batch {
+        let mut batch = Batch::default();
+        while batch.rows.len() < BATCH_ROWS && batch.bytes.len() < BATCH_BYTES {
+            match source.read() {
+                Ok(Some(raw)) => batch.push(raw),
+                Ok(None) => break,
+                Err(error) => {
+                    batch.error = Some(error);
+                    break;
+                }
+            }
+        }
+        batch
+    }
+
+    fn push(&mut self, raw: Raw<'_>) {
+        let Raw { number, line, fault, bytes, ends } = raw;
+        self.bytes.extend_from_slice(bytes);
+        self.ends.extend_from_slice(ends);
+        self.rows.push(Taken { number, line, fault, bytes_end: self.bytes.len(), ends_end: self.ends.len() });
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.error.is_none()
+    }
+
+    fn look<T>(self, maker: &mut RowMaker, look: impl Fn(Row) -> T) -> Vec<Result<T, InputError>> {
+        let (mut bytes, mut ends) = (0, 0);
+        let looked = self.rows.into_iter().map(|Taken { number, line, fault, bytes_end, ends_end }| {
+            let raw =
+                Raw { number, line, fault, bytes: &self.bytes[bytes..bytes_end], ends: &self.ends[ends..ends_end] };
+            (bytes, ends) = (bytes_end, ends_end);
+            Ok(look(maker.make(raw)))
+        });
+        looked.chain(self.error.map(Err)).collect()
+    }
+}
