@@ -27,7 +27,7 @@ pub use self::error::LedgerError;
 pub use self::note::Note;
 pub use self::sqlite::{JobIdentity, RunInfo, SqliteReader, SqliteStore};
 pub use self::state::{State, Transition};
-use crate::edit::{ContentDigest, Edit, IdDigest};
+use crate::edit::{ContentDigest, Edit, IdDigest, Wanted};
 
 /// Changes that one transaction carries at most: bounds the time for which others wait for it.
 const BATCH_MAX: usize = 1_024;
@@ -269,8 +269,8 @@ async fn write<S: Store>(
 
 impl Pending {
     /// An edit that is wanted in `line`; what the ledger has `known` of it so far.
-    pub fn new(edit: Edit, line: u64, known: Option<Known>) -> Pending {
-        let (message, content) = (edit.id().digest(), edit.content_digest());
+    pub fn new(edit: Edit, wanted: Wanted, line: u64, known: Option<Known>) -> Pending {
+        let Wanted { message, content } = wanted;
         let state = known.map(|known| known.state);
         Pending {
             edit: Arc::new(edit),

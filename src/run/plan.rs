@@ -134,7 +134,7 @@ impl Plan {
         records: Option<Box<dyn Records>>,
         policy: Policy,
     ) -> Result<Todo, InputError> {
-        Ok(Todo::new(input.rows(mapping)?, Arc::clone(&self.repeated), records, policy))
+        Ok(Todo::new(input.rows(mapping)?, Arc::clone(&self.repeated), records, policy, self.this_run))
     }
 
     /// Whether another row before this one wants the same.

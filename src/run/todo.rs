@@ -106,19 +106,26 @@ pub struct Todo {
     repeated: Arc<Repeated>,
     records: Option<Box<dyn Records>>,
     policy: Policy,
-    taken: u64,
+    /// Rows that are still to come: behind the last of them there is nothing to look for.
+    left: u64,
 }
 
 impl Todo {
-    pub(super) fn new(rows: Rows, repeated: Arc<Repeated>, records: Option<Box<dyn Records>>, policy: Policy) -> Todo {
-        Todo { rows, repeated, records, policy, taken: 0 }
+    pub(super) fn new(
+        rows: Rows,
+        repeated: Arc<Repeated>,
+        records: Option<Box<dyn Records>>,
+        policy: Policy,
+        left: u64,
+    ) -> Todo {
+        Todo { rows, repeated, records, policy, left }
     }
 
     /// The next edit to send. Passing over finished rows lets others have their turn in between; dropping the future
     /// then loses nothing.
     pub(super) async fn next(&mut self) -> Result<Option<Pending>, StopReason> {
         loop {
-            if self.policy.rows_max.is_some_and(|max| self.taken >= max) {
+            if self.left == 0 {
                 return Ok(None);
             }
             for _ in 0..STRETCH {
@@ -128,14 +135,13 @@ impl Todo {
                 let changed = StopReason::ListChanged { line: row.line };
                 let Ok(edit) = row.edit else { return Err(changed) };
                 let records = self.records.as_deref_mut();
-                match stand(edit.wanted(), row.line, &self.repeated, records, &self.policy)
-                    .map_err(StopReason::Ledger)?
-                {
+                let wanted = edit.wanted();
+                match stand(wanted, row.line, &self.repeated, records, &self.policy).map_err(StopReason::Ledger)? {
                     Standing::ToDo(known) => {
                         // The row was read from a list that is still as it was when it was checked.
                         self.rows.check_unchanged().map_err(|error| StopReason::Input(Arc::new(error)))?;
-                        self.taken += 1;
-                        return Ok(Some(Pending::new(edit, row.line, known)));
+                        self.left -= 1;
+                        return Ok(Some(Pending::new(edit, wanted, row.line, known)));
                     }
                     Standing::Conflict(_) => return Err(changed),
                     Standing::Duplicate | Standing::Done | Standing::Failed | Standing::InDoubt => {}

@@ -147,16 +147,14 @@ impl Records for SqliteReader {
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<(i64, IdDigest, Known)> {
-    let word: String = row.get(3)?;
-    let state = State::from_word(&word)
+    let state = State::from_word(row.get_ref(3)?.as_str()?)
         .ok_or_else(|| rusqlite::Error::InvalidColumnType(3, "state".to_owned(), rusqlite::types::Type::Text))?;
-    let note: Option<String> = row.get(6)?;
     let known = Known {
         state,
         content: ContentDigest(row.get(2)?),
         attempts: row.get(4)?,
         code: row.get(5)?,
-        note: note.as_deref().and_then(Note::from_word),
+        note: row.get_ref(6)?.as_str_or_null()?.and_then(Note::from_word),
     };
     Ok((row.get(0)?, IdDigest(row.get(1)?), known))
 }

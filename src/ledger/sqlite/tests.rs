@@ -19,7 +19,9 @@ fn info() -> RunInfo {
 
 fn pending(key: &str) -> Pending {
     let id = MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: key.into() };
-    Pending::new(Edit::new(id, None, Some("x".into())).unwrap(), 2, None)
+    let edit = Edit::new(id, None, Some("x".into())).unwrap();
+    let wanted = edit.wanted();
+    Pending::new(edit, wanted, 2, None)
 }
 
 fn digest(key: &str) -> IdDigest {
@@ -86,7 +88,7 @@ async fn a_withdrawn_intent_to_send_mended_content_leaves_the_old_content() {
     let failed = ledger.record(intent, settled(State::Failed, 20001)).await.unwrap().into_pending();
     let before = find(&dir, "1").unwrap();
     let mended = Edit::new(failed.edit.id().clone(), None, Some("mended".into())).unwrap();
-    let intent = ledger.intend(Pending::new(mended, 2, Some(before))).await.unwrap();
+    let intent = ledger.intend(Pending::new(mended.clone(), mended.wanted(), 2, Some(before))).await.unwrap();
     assert_ne!(find(&dir, "1").unwrap().content, before.content, "what is being sent is what the ledger says");
     ledger.withdraw(intent).await.unwrap();
     assert_eq!(find(&dir, "1"), Some(before));
