@@ -44,7 +44,7 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     let is_there = SqliteReader::open(ledger_path, &identity)?.is_some();
     let mut store = is_there.then(|| SqliteStore::open(ledger_path, &identity)).transpose()?;
     let opened = Instant::now();
-    let reader = store.as_ref().map(|_| SqliteReader::beside_writer(ledger_path)).transpose()?;
+    let reader = store.as_ref().map(|_| SqliteReader::beside_writer(ledger_path)?.held()).transpose()?;
     let Some(plan) = plan(&job, &input, reader)? else {
         return Ok(Exit::NothingSent);
     };

@@ -64,6 +64,17 @@ impl SqliteReader {
         SqliteReader::new(path, open::read_only_with(path, "mode=ro")?)
     }
 
+    /// Reads one state of the ledger from here on, so that not every look-up has to ask anew whether it is the last one: it
+    /// takes a third off the time of a list in another order. Only while nothing is written: the writer's log cannot be
+    /// folded in as long as this reader is there.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn held(self) -> Result<SqliteReader, LedgerError> {
+        self.connection.execute_batch("BEGIN").map_err(|source| read_error(&self.path, source))?;
+        Ok(self)
+    }
+
     fn new(path: &Path, connection: Connection) -> Result<SqliteReader, LedgerError> {
         let empty = connection
             .query_row("SELECT NOT EXISTS (SELECT 1 FROM edit)", [], |row| row.get(0))
