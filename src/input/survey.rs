@@ -18,10 +18,11 @@ use super::{Input, InputError, Mapping, Row};
 const THREADS_MAX: usize = 4;
 /// Rows that are taken at a time: some hundred microseconds' work, so that handing them over costs nothing.
 const BATCH_ROWS: usize = 512;
-/// Bytes of rows after which no more are taken: a bound where rows are long.
-const BATCH_BYTES: usize = 256 * 1024;
+/// Bytes of rows after which no more are taken: a row of a few kilobytes can have a thousand things wrong with it, and what
+/// was found is kept until it is taken in.
+const BATCH_BYTES: usize = 64 * 1024;
 /// Batches that may be ahead of whoever takes in what was found.
-const BATCHES_AHEAD: usize = 8;
+const BATCHES_AHEAD: usize = 4;
 
 impl Input {
     /// Reads the whole list and has `look` look at each row, on several threads. What it finds is given to `take`, in the
