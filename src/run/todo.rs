@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use super::StopReason;
-use crate::edit::{ContentDigest, Edit, IdDigest, Wanted};
+use crate::edit::{ContentDigest, IdDigest, Wanted};
 use crate::input::Rows;
 use crate::ledger::{Known, LedgerError, Pending, Records, State};
 
