@@ -7,7 +7,7 @@ use tokio::task::JoinError;
 use tokio::time::Instant;
 
 use super::breaker::{Breaker, FailureLimit, StopReason};
-use super::life::{Landed, Line, Next};
+use super::life::{Landed, Line, Next, Place};
 use super::read_back::{Heard, Read};
 use super::tally::{Cause, Tally};
 use super::todo::InDoubt;
@@ -78,17 +78,20 @@ impl<S: Service> Desk<S> {
     }
 
     /// What came of an attempt; a reason where it makes no sense to go on.
-    pub(super) fn landed(&mut self, landed: Result<Landed, JoinError>) -> Option<StopReason> {
+    pub(super) fn landed(&mut self, landed: Result<(Landed, Option<Place>), JoinError>) -> Option<StopReason> {
         let now = Instant::now();
+        let (landed, _place) = match landed {
+            Ok(landed) => landed,
+            Err(error) => return Some(self.defect(&error)),
+        };
         match landed {
-            Ok(Landed::Recorded { recorded, verdict }) => self.recorded(recorded, &verdict, now),
-            Ok(Landed::NotSent { pending, outcome }) => self.no_answer(pending, outcome, now),
-            Ok(Landed::Withdrawn(pending)) => {
+            Landed::Recorded { recorded, verdict } => self.recorded(recorded, &verdict, now),
+            Landed::NotSent { pending, outcome } => self.no_answer(pending, outcome, now),
+            Landed::Withdrawn(pending) => {
                 self.put_back(pending, now);
                 None
             }
-            Ok(Landed::NotRecorded { error, unsure, taken_up }) => Some(self.not_recorded(error, unsure, taken_up)),
-            Err(error) => Some(self.defect(&error)),
+            Landed::NotRecorded { error, unsure, taken_up } => Some(self.not_recorded(error, unsure, taken_up)),
         }
     }
 

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -27,8 +27,8 @@ pub struct Line<S> {
     pub(super) pace: Pace,
     pub(super) read_backs: ReadBacks,
     pub(super) service: S,
-    /// Places of requests that wait for their answers.
-    pub(super) in_flight: Semaphore,
+    /// Places of requests that wait for their answers, or for these to be on disk.
+    pub(super) in_flight: Arc<Semaphore>,
     pub(super) in_flight_max: usize,
     /// Edits at most whose intent is durable and that still wait for a permit: enough for the permits that fall due
     /// during two commits, and no more, since each of them is in doubt if the process dies.
@@ -51,7 +51,7 @@ pub struct Line<S> {
 pub struct Terms {
     /// Requests a second at most; reading back has its own limit, which is the same or less.
     pub rate: NonZeroU32,
-    /// Requests that wait for their answers at most.
+    /// Requests that wait for their answers at most, or for these to be on disk.
     pub in_flight_max: usize,
     /// Sendings of one edit at most.
     pub attempts_max: NonZeroU32,
@@ -63,6 +63,9 @@ pub struct Terms {
     /// For the jitter of the delays.
     pub seed: u64,
 }
+
+/// A place among so many.
+pub(super) type Place = OwnedSemaphorePermit;
 
 /// Where one attempt came down.
 #[derive(Debug)]
@@ -94,8 +97,15 @@ impl Landed {
     }
 }
 
-/// One attempt at one edit. `slot` is its place among those that wait for a permit.
-pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, slot: OwnedSemaphorePermit) -> Landed {
+/// One attempt at one edit. `slot` is its place among those that wait for a permit. Its place among those in flight is
+/// free again when what came of it was taken in: only then is it known whether another one may go.
+pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, slot: Place) -> (Landed, Option<Place>) {
+    let mut place = None;
+    let landed = try_once(&line, pending, slot, &mut place).await;
+    (landed, place)
+}
+
+async fn try_once<S: Service>(line: &Line<S>, pending: Pending, slot: Place, in_flight: &mut Option<Place>) -> Landed {
     let number = pending.line;
     // Came into doubt in this run, and was to be sent again: if that fails it is in doubt all the same.
     let unsure = pending.state == Some(State::InDoubt) && pending.taken_up.is_none();
@@ -119,6 +129,7 @@ pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, sl
             Err(error) => Landed::NotRecorded { error, unsure: true, taken_up },
         };
     };
+    *in_flight = Some(place);
     let receipt = permit.receipt();
     let outcome = tokio::select! {
         biased;
@@ -126,8 +137,6 @@ pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, sl
         () = line.ledger.latched() => return Landed::not_recorded(LedgerError::Latched, &intent),
         outcome = line.service.modify(&intent, permit) => outcome,
     };
-    // To wait until that is on disk holds nobody up.
-    drop(place);
     if !matches!(outcome, Outcome::NotSent { .. } | Outcome::NoSignature | Outcome::NoAnswer(_)) {
         line.pace.answered(receipt);
     }
@@ -191,7 +200,7 @@ impl<S: Service> Line<S> {
             pace: Pace::new(rate, begins),
             read_backs: ReadBacks::new(rate, begins),
             service,
-            in_flight: Semaphore::new(in_flight_max),
+            in_flight: Arc::new(Semaphore::new(in_flight_max)),
             in_flight_max,
             ahead_max: (rate.get() as usize / 4).clamp(4, AHEAD_MAX),
             attempts_max,
@@ -205,8 +214,8 @@ impl<S: Service> Line<S> {
     }
 
     /// Waits for a place among the requests in flight, and then for the right to send one.
-    pub(super) async fn permit(&self, pace: &Pace) -> Option<(SemaphorePermit<'_>, Permit)> {
-        let room = self.in_flight.acquire().await.ok()?;
+    pub(super) async fn permit(&self, pace: &Pace) -> Option<(Place, Permit)> {
+        let room = Arc::clone(&self.in_flight).acquire_owned().await.ok()?;
         Some((room, pace.permit().await))
     }
 

@@ -21,14 +21,14 @@ mod waiting;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 pub use self::breaker::{FailureLimit, FailureLimitError, StopReason};
 use self::desk::Desk;
-use self::life::{Landed, attempt};
+use self::life::{Landed, Place, attempt};
 pub use self::life::{Line, Terms};
 pub use self::plan::{Plan, PlanError, Problems, Warning, plan};
 pub use self::read_back::{READ_BACK_AFTER, READ_BACK_RATE_MAX};
@@ -64,8 +64,7 @@ pub async fn run<S: Service>(
     mut show: impl FnMut(&Tally),
 ) -> (Tally, Ended) {
     let ahead = Arc::new(Semaphore::new(line.ahead_max));
-    // As many as wait for a permit may wait for their outcomes to be on disk.
-    let attempts_max = line.in_flight_max + 2 * line.ahead_max;
+    let attempts_max = line.in_flight_max + line.ahead_max;
     let line = Arc::new(line);
     let mut desk = Desk::new(&line, failures);
     let mut tick = interval(TICK);
@@ -122,7 +121,7 @@ pub async fn run<S: Service>(
 /// Waits for what is in flight. How it ended stands, unless the ledger fails in the meantime.
 async fn drain<S: Service>(
     desk: &mut Desk<S>,
-    mut attempts: JoinSet<Landed>,
+    mut attempts: JoinSet<(Landed, Option<Place>)>,
     mut read_backs: JoinSet<Read>,
     mut ended: Ended,
 ) -> Ended {
@@ -155,7 +154,7 @@ async fn next_edit<S: Service>(
     ahead: &Arc<Semaphore>,
     desk: &mut Desk<S>,
     todo: &mut Todo,
-) -> Result<Option<(OwnedSemaphorePermit, Pending)>, StopReason> {
+) -> Result<Option<(Place, Pending)>, StopReason> {
     let Ok(slot) = Arc::clone(ahead).acquire_owned().await else { return Ok(None) };
     loop {
         if let Some(pending) = desk.waiting.due(Instant::now()) {
