@@ -1,0 +1,119 @@
+//! Is the cap kept in every second, and is it used up? As the server sees it.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::process::{self, Running};
+use crate::report::{Figure, Table};
+use crate::stand_in::{Manners, StandIn, Traffic};
+use crate::{Bench, list};
+
+/// What the program is set to where nobody says otherwise, and what is asked of it there.
+const USUAL_RATE: u32 = 200;
+const MEAN_WANTED: f64 = 199.0;
+
+struct Case {
+    name: &'static str,
+    manners: Manners,
+    /// What ends the program in the middle; it is started again then.
+    ended_by: Option<Signal>,
+}
+
+const CASES: [Case; 6] = [
+    Case { name: "fast answers", manners: Manners::FAST, ended_by: None },
+    Case {
+        name: "answers after 300 to 500 ms",
+        manners: Manners { answer_ms: 300..=500, ..Manners::FAST },
+        ended_by: None,
+    },
+    Case {
+        name: "jitter: 1 to 80 ms, every fiftieth a second more",
+        manners: Manners { answer_ms: 1..=80, late_percent: 2, ..Manners::FAST },
+        ended_by: None,
+    },
+    Case { name: "5 % passing errors", manners: Manners { fault_percent: 5, ..Manners::FAST }, ended_by: None },
+    Case { name: "interrupted in the middle, and resumed", manners: Manners::FAST, ended_by: Some(Signal::SIGINT) },
+    Case { name: "killed in the middle, and resumed", manners: Manners::FAST, ended_by: Some(Signal::SIGKILL) },
+];
+
+pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
+    let seconds = |rate| if rate == USUAL_RATE { bench.either(4.0, 8.0) } else { bench.either(1.5, 3.0) };
+    [USUAL_RATE, 1_000, 5_000].map(|rate| at_rate(bench, rate, (f64::from(rate) * seconds(rate)) as u32)).into()
+}
+
+fn at_rate(bench: &Bench, rate: u32, rows: u32) -> Table {
+    let mut table = Table::new(
+        "exactness",
+        format!("Exactness at {rate}/s, {rows} edits"),
+        &["mean a second", "worst sliding second", "the first second"],
+    );
+    let input = list::csv(bench.file(&format!("exactness-{rate}.csv")), 0..rows);
+    let mut seen: Vec<Vec<Seen>> = CASES.iter().map(|_| Vec::new()).collect();
+    for turn in 0..bench.either(1, 3) {
+        for (case, seen) in CASES.iter().zip(&mut seen) {
+            let ledger = bench.file(&format!("exactness-{rate}-{turn}-{}.db", case.name));
+            seen.push(watch(case, &input, &ledger, rate, rows as usize));
+        }
+    }
+    for (case, seen) in CASES.iter().zip(seen) {
+        let mean = Figure::new(seen.iter().map(|seen| seen.mean), "");
+        let mean = if rate == USUAL_RATE { mean.at_least(MEAN_WANTED) } else { mean };
+        let cap = f64::from(rate);
+        let worst = Figure::new(seen.iter().map(|seen| seen.worst_second), "").never_above(cap);
+        let first = Figure::new(seen.iter().map(|seen| seen.first_second), "").never_above(cap);
+        table.row(case.name, [mean, worst, first].map(Into::into));
+    }
+    table.note(
+        "A request counts from when its last byte has arrived. The mean is that of the requests after the first, until as \
+         many have arrived as there are edits: errors are tried again later, and the last ones alone. Around a restart \
+         it is the lower one of the two parts; the worst second is that of the whole.",
+    );
+    table
+}
+
+struct Seen {
+    mean: f64,
+    worst_second: f64,
+    first_second: f64,
+}
+
+fn watch(case: &Case, input: &Path, ledger: &Path, rate: u32, rows: usize) -> Seen {
+    let stand_in = StandIn::start(case.manners.clone());
+    let mut command = list::run(input, ledger, &stand_in, rate);
+    if rate != USUAL_RATE {
+        // Room for answers of half a second, and more.
+        command.args(["--concurrency", &(rate * 3 / 5).to_string()]);
+    }
+    let traffic = match case.ended_by {
+        None => {
+            process::measure(&command).expect_exit(&[0]);
+            stand_in.traffic()
+        }
+        Some(signal) => restart(&mut command, signal, &stand_in, rows),
+    };
+    let mean = if case.ended_by.is_some() {
+        traffic.around_the_pause().iter().map(Traffic::mean).fold(f64::INFINITY, f64::min)
+    } else {
+        traffic.up_to(rows).mean()
+    };
+    let count = |requests: usize| f64::from(u32::try_from(requests).unwrap());
+    Seen { mean, worst_second: count(traffic.worst_second()), first_second: count(traffic.first_second()) }
+}
+
+/// Ends the program when half of the edits are made, and starts it again.
+fn restart(command: &mut Command, signal: Signal, stand_in: &StandIn, rows: usize) -> Traffic {
+    // Edits that were under way when it was killed are in doubt. To read them back would tell nothing of the pace, and
+    // takes its time.
+    command.args(["--in-doubt", "hold", "--max-failures", "100%"]);
+    let mut first = Running::start(command);
+    while stand_in.arrived() < rows / 2 {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    first.signal(signal);
+    first.finish();
+    process::measure(command).expect_exit(&[0, 1]);
+    stand_in.traffic()
+}

@@ -1,0 +1,75 @@
+//! Lists of edits, and the program that works on them.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use runner::sandbox::{IDENTIFIER, SDKAPPID, SECRET_KEY};
+
+use crate::stand_in::StandIn;
+
+const HEADER: &str = "from_account,to_account,msg_key,msg_body";
+
+/// Writes these rows as CSV, each with a body of its own. A row's number stands for the same edit in every list.
+pub(crate) fn csv(path: PathBuf, rows: impl Iterator<Item = u32>) -> PathBuf {
+    let mut file = BufWriter::new(File::create(&path).unwrap());
+    writeln!(file, "{HEADER}").unwrap();
+    write_csv(file, rows);
+    path
+}
+
+/// Adds these rows to the end of a list.
+pub(crate) fn append(path: &Path, rows: impl Iterator<Item = u32>) {
+    write_csv(BufWriter::new(OpenOptions::new().append(true).open(path).unwrap()), rows);
+}
+
+fn write_csv(mut file: BufWriter<File>, rows: impl Iterator<Item = u32>) {
+    for row in rows {
+        let [from, to, key] = id(row);
+        let body = body(row).replace('"', "\"\"");
+        writeln!(file, "{from},{to},{key},\"{body}\"").unwrap();
+    }
+    file.flush().unwrap();
+}
+
+/// Writes these rows as request bodies, one a line: every tool can read that.
+pub(crate) fn jsonl(path: PathBuf, rows: impl Iterator<Item = u32>) -> PathBuf {
+    let mut file = BufWriter::new(File::create(&path).unwrap());
+    rows.for_each(|row| writeln!(file, "{}", request_body(row)).unwrap());
+    file.flush().unwrap();
+    path
+}
+
+pub(crate) fn request_body(row: u32) -> String {
+    let [from, to, key] = id(row);
+    let body = body(row);
+    format!(r#"{{"From_Account":"{from}","To_Account":"{to}","MsgKey":"{key}","MsgBody":{body}}}"#)
+}
+
+fn id(row: u32) -> [String; 3] {
+    // The keys of real messages are in no order either.
+    let (random, second) = (row.wrapping_mul(2_654_435_761), 1_790_000_000 + row / 100);
+    [format!("user_{}", row % 5_000), format!("user_{}", row % 5_003), format!("{row}_{random}_{second}")]
+}
+
+fn body(row: u32) -> String {
+    format!(r#"[{{"MsgType":"TIMTextElem","MsgContent":{{"Text":"已删除 {row}"}}}}]"#)
+}
+
+/// The program, at work on a list and a ledger.
+pub(crate) fn runner(input: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
+    command.env("TIM_SDKAPPID", SDKAPPID.to_string()).env("TIM_IDENTIFIER", IDENTIFIER);
+    command.env("TIM_SECRET_KEY", SECRET_KEY).arg("--input").arg(input);
+    command
+}
+
+/// The program, at work against the stand-in, at this rate.
+pub(crate) fn run(input: &Path, ledger: &Path, stand_in: &StandIn, rate: u32) -> Command {
+    let mut command = runner(input);
+    let rate = rate.to_string();
+    command.args(["--yes", "--rate", &rate, "--max-rate", &rate, "--endpoint", &stand_in.endpoint()]);
+    command.arg("--resume").arg(ledger);
+    command
+}

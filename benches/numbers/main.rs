@@ -1,0 +1,135 @@
+//! What the program does and costs, beside what people would use instead: on this machine, on loopback alone.
+//!
+//! ```text
+//! cargo bench                        the short mode, under two minutes
+//! cargo bench -- --full              longer runs, more of them, and lists of up to 10,000,000 rows: under twenty minutes
+//! cargo bench -- exactness cost      only these parts
+//! ```
+//!
+//! The tables are printed, and written to `target/bench/report.md` and `report.json`. A figure that is measured more
+//! than once is a median with the smallest and the largest beside it, and what is compared is measured in turns (A, B,
+//! A, B, …), so that a busy moment of the machine meets both. No figure holds for another machine; what one is worth is
+//! told by the ones beside it. Nothing fails where a target is missed: the report says so.
+//!
+//! The other tools (`benches/others/`) come from Debian (`apt-get install parallel curl wrk`) and, by themselves, from
+//! PyPI into `target/bench/venv`. Where one is missing its row says so.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a measurement that cannot be made shall say so and end")]
+
+mod stand_in;
+
+mod process;
+
+mod list;
+
+mod others;
+
+mod report;
+
+mod exactness;
+
+mod cost;
+
+mod uncapped;
+
+mod growth;
+
+mod profile;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Parser, ValueEnum};
+use tempfile::TempDir;
+
+use crate::report::{Report, Table};
+
+/// Requests in flight where nothing holds them back, for everything that is compared. More of them make nothing faster.
+const IN_FLIGHT: usize = 256;
+
+#[derive(Parser)]
+#[command(name = "cargo bench --", about = "Measures the program beside what people would use instead")]
+struct Args {
+    /// Only these parts
+    parts: Vec<Part>,
+    /// Longer runs, more of them, and lists of up to 10,000,000 rows: under twenty minutes
+    #[arg(long)]
+    full: bool,
+    /// Given by `cargo bench`
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Is the cap kept, and used up?
+    Exactness,
+    /// What does a run at the cap cost?
+    Cost,
+    /// How fast is it without a cap?
+    Uncapped,
+    /// How do time, memory and the ledger grow with the list?
+    Growth,
+    /// Where does a row's CPU go?
+    Profile,
+}
+
+/// What every part is told.
+struct Bench {
+    full: bool,
+    /// For lists and ledgers; gone at the end.
+    dir: TempDir,
+    /// For what stays: the report, and Python's packages.
+    kept: PathBuf,
+}
+
+impl Bench {
+    /// One value for the short mode, one for the full.
+    fn either<T>(&self, short: T, full: T) -> T {
+        if self.full { full } else { short }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1).peekable();
+    match words.next_if(|word| word == process::WATCH || word == uncapped::BARE_LOOP).as_deref() {
+        Some(process::WATCH) => return process::watch(words),
+        Some(_) => return uncapped::bare_loop(words),
+        None => {}
+    }
+    let args = Args::parse();
+    if !args.bench {
+        // `cargo test --all-targets` starts this too, and nobody waits for figures then.
+        eprintln!("Measure with: cargo bench");
+        return ExitCode::SUCCESS;
+    }
+    let start = Instant::now();
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench");
+    std::fs::create_dir_all(&kept).unwrap();
+    // Beside the report and not in /tmp, which may be memory: a ledger's fsync must reach a disk.
+    let dir = tempfile::tempdir_in(&kept).unwrap();
+    let bench = Bench { full: args.full, dir, kept };
+    let mut report = Report::new(bench.full);
+    for part in Part::value_variants().iter().filter(|part| args.parts.is_empty() || args.parts.contains(part)) {
+        let tables: Vec<Table> = match part {
+            Part::Exactness => exactness::measure(&bench),
+            Part::Cost => cost::measure(&bench),
+            Part::Uncapped => uncapped::measure(&bench),
+            Part::Growth => growth::measure(&bench),
+            Part::Profile => profile::measure(&bench),
+        };
+        for table in tables {
+            println!("{}", table.markdown());
+            report.add(table);
+        }
+    }
+    report.took(start.elapsed());
+    println!("{}", report.closing());
+    report.write(&bench.kept).unwrap();
+    ExitCode::SUCCESS
+}

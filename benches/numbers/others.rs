@@ -1,0 +1,79 @@
+//! What people would use instead, and whether it is there. The scripts are in `benches/others/`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::{Bench, IN_FLIGHT};
+
+/// A tool that is ready, or what is missing of it.
+pub(crate) type Found = Result<Command, String>;
+
+/// A script that edits the messages of a list of request bodies: `list`, `url` and `log` (where it notes what is done).
+pub(crate) struct Script {
+    pub(crate) name: &'static str,
+    file: &'static str,
+    needs: &'static [&'static str],
+}
+
+pub(crate) const PARALLEL: Script =
+    Script { name: "GNU parallel + curl", file: "parallel.sh", needs: &["parallel", "curl"] };
+pub(crate) const XARGS: Script = Script { name: "xargs + curl", file: "xargs.sh", needs: &["xargs", "curl"] };
+pub(crate) const AIOHTTP: Script =
+    Script { name: "Python, aiohttp + aiolimiter", file: "aiohttp_script.py", needs: &["python3"] };
+
+impl Script {
+    /// The command at this rate.
+    pub(crate) fn command(&self, bench: &Bench, list: &Path, url: &str, log: &Path, rate: u32) -> Found {
+        let missing: Vec<&str> = self.needs.iter().copied().filter(|tool| find(tool).is_none()).collect();
+        if !missing.is_empty() {
+            return Err(format!("not there: apt-get install {}", missing.join(" ")));
+        }
+        let mut command = if self.file.ends_with(".py") { Command::new(python(bench)?) } else { Command::new("bash") };
+        command.arg(others().join(self.file)).arg(list).arg(url).arg(log).arg(rate.to_string());
+        Ok(command)
+    }
+}
+
+/// As many requests as it can send in this time, all with the same body.
+pub(crate) fn wrk(url: &str, body: &str, seconds: u32) -> Found {
+    find("wrk").ok_or("not there: apt-get install wrk")?;
+    let mut command = Command::new("wrk");
+    command.args(["-t1", &format!("-c{IN_FLIGHT}"), &format!("-d{seconds}s"), "-s"]).arg(others().join("post.lua"));
+    command.arg(url).env("BODY", body);
+    Ok(command)
+}
+
+/// The same, for whoever has oha.
+pub(crate) fn oha(url: &str, body: &str, seconds: u32) -> Found {
+    find("oha").ok_or("not there: cargo install oha")?;
+    let mut command = Command::new("oha");
+    command.args(["--no-tui", "-c", &IN_FLIGHT.to_string(), "-z", &format!("{seconds}s"), "-m", "POST"]);
+    command.args(["-T", "application/json", "-d", body, url]);
+    Ok(command)
+}
+
+/// Where the shell would find it.
+pub(crate) fn find(tool: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(tool)).find(|path| path.is_file())
+}
+
+fn others() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/others")
+}
+
+/// A Python that has the packages; they are fetched the first time.
+fn python(bench: &Bench) -> Result<PathBuf, String> {
+    let venv = bench.kept.join("venv");
+    let python = venv.join("bin/python");
+    let runs = |command: &mut Command| {
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    };
+    let is_ready = || runs(Command::new(&python).args(["-c", "import aiohttp, aiolimiter"]));
+    if !is_ready() {
+        let made = runs(Command::new("python3").args(["-m", "venv"]).arg(&venv));
+        if !made || !runs(Command::new(&python).args(["-m", "pip", "install", "aiohttp", "aiolimiter"])) {
+            return Err("not there: apt-get install python3-venv, and pip must reach PyPI".to_owned());
+        }
+    }
+    if is_ready() { Ok(python) } else { Err("not there: pip install aiohttp aiolimiter".to_owned()) }
+}

@@ -1,0 +1,186 @@
+//! A stand-in for the service that costs as little as a server can and notes when each request arrived. All that are
+//! compared talk to this one. It lives on a thread of this process, so it cannot be left behind.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use runner::api::usersig::Signer;
+use runner::sandbox::{IDENTIFIER, SDKAPPID, SECRET_KEY};
+use secrecy::ExposeSecret as _;
+use tokio::net::TcpListener;
+use tokio::runtime;
+use tokio_util::sync::CancellationToken;
+
+const SECOND: Duration = Duration::from_secs(1);
+const DONE: &str = r#"{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}"#;
+const FAULT: &str = r#"{"ActionStatus":"FAIL","ErrorCode":20004,"ErrorInfo":"network fault"}"#;
+
+/// How it answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Manners {
+    /// An answer takes this long, in milliseconds, each as likely as the others.
+    pub(crate) answer_ms: RangeInclusive<u64>,
+    /// Of a hundred answers so many take a second longer.
+    pub(crate) late_percent: u64,
+    /// Of a hundred requests so many meet an error that passes.
+    pub(crate) fault_percent: u64,
+}
+
+impl Manners {
+    pub(crate) const FAST: Manners = Manners { answer_ms: 0..=0, late_percent: 0, fault_percent: 0 };
+}
+
+pub(crate) struct StandIn {
+    address: SocketAddr,
+    arrivals: Arc<Mutex<Vec<Instant>>>,
+    stop: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl StandIn {
+    pub(crate) fn start(manners: Manners) -> StandIn {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (arrivals, stop) = (Arc::default(), CancellationToken::new());
+        let served = serve(listener, manners, Arc::clone(&arrivals));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = served => {}
+                    () = stopped.cancelled() => {}
+                }
+            });
+        });
+        StandIn { address, arrivals, stop, thread: Some(thread) }
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What the program makes of the endpoint for one request: the other tools send to the same.
+    pub(crate) fn request_url(&self) -> String {
+        let usersig = Signer::new(SDKAPPID, IDENTIFIER.to_owned(), SECRET_KEY.into()).sign(SystemTime::now());
+        format!(
+            "{}/v4/openim/modify_c2c_msg?sdkappid={SDKAPPID}&identifier={IDENTIFIER}&contenttype=json&usersig={}\
+             &random=2654435761",
+            self.endpoint(),
+            usersig.text.expose_secret()
+        )
+    }
+
+    pub(crate) fn arrived(&self) -> usize {
+        self.arrivals.lock().unwrap().len()
+    }
+
+    /// The requests since the last time it was asked.
+    pub(crate) fn traffic(&self) -> Traffic {
+        Traffic(std::mem::take(&mut *self.arrivals.lock().unwrap()))
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take() {
+            // That it panicked is told already.
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, manners: Manners, arrivals: Arc<Mutex<Vec<Instant>>>) {
+    let manners = Arc::new(manners);
+    while let Ok((stream, _)) = listener.accept().await {
+        let _ = stream.set_nodelay(true);
+        let (manners, arrivals) = (Arc::clone(&manners), Arc::clone(&arrivals));
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(request, &manners, &arrivals));
+            // Clients close their connections as they like.
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    manners: &Manners,
+    arrivals: &Mutex<Vec<Instant>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    // A request has arrived when its last byte has.
+    if request.into_body().collect().await.is_ok() {
+        arrivals.lock().unwrap().push(Instant::now());
+    }
+    let is_late = fastrand::u64(0..100) < manners.late_percent;
+    let answer_ms = fastrand::u64(manners.answer_ms.clone()) + if is_late { 1_000 } else { 0 };
+    if answer_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(answer_ms)).await;
+    }
+    let meets_fault = fastrand::u64(0..100) < manners.fault_percent;
+    let mut response = Response::new(Full::new(Bytes::from_static(if meets_fault { FAULT } else { DONE }.as_bytes())));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// Requests as the server saw them, in the order in which they arrived.
+pub(crate) struct Traffic(Vec<Instant>);
+
+impl Traffic {
+    pub(crate) fn requests(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn first(&self) -> Option<Instant> {
+        self.0.first().copied()
+    }
+
+    /// The first so many requests of it.
+    pub(crate) fn up_to(&self, requests: usize) -> Traffic {
+        Traffic(self.0.iter().copied().take(requests).collect())
+    }
+
+    /// The two parts before and after the longest pause: a restart.
+    pub(crate) fn around_the_pause(&self) -> [Traffic; 2] {
+        let pauses = self.0.windows(2).enumerate().map(|(i, pair)| (pair[1] - pair[0], i + 1));
+        let (before, after) = self.0.split_at(pauses.max().map_or(0, |(_, at)| at));
+        [Traffic(before.to_vec()), Traffic(after.to_vec())]
+    }
+
+    /// Requests a second: those after the first, over the time from the first to the last.
+    pub(crate) fn mean(&self) -> f64 {
+        let (Some(first), Some(last)) = (self.0.first(), self.0.last()) else { return 0.0 };
+        #[expect(clippy::cast_precision_loss, reason = "far fewer requests than that")]
+        let after_first = (self.0.len() - 1) as f64;
+        if after_first == 0.0 { 0.0 } else { after_first / (*last - *first).as_secs_f64() }
+    }
+
+    /// Requests in the fullest second, wherever it begins.
+    pub(crate) fn worst_second(&self) -> usize {
+        let mut oldest = 0;
+        let counts = self.0.iter().enumerate().map(|(newest, at)| {
+            while *at - self.0[oldest] >= SECOND {
+                oldest += 1;
+            }
+            newest - oldest + 1
+        });
+        counts.max().unwrap_or_default()
+    }
+
+    /// Requests in the second that the first one begins.
+    pub(crate) fn first_second(&self) -> usize {
+        self.0.first().map_or(0, |first| self.0.iter().take_while(|at| **at - *first < SECOND).count())
+    }
+}

@@ -1,0 +1,138 @@
+//! How fast is it where no cap holds it back, with a ledger that outlives a power cut? Beside the same HTTP client in a
+//! bare loop, and beside load generators, all against the same server.
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, Url, redirect, retry};
+
+use crate::others::{self, Found};
+use crate::process;
+use crate::report::{Cell, Figure, Table};
+use crate::stand_in::{Manners, StandIn};
+use crate::{Bench, IN_FLIGHT, list};
+
+/// The word that makes this program the bare loop.
+pub(crate) const BARE_LOOP: &str = "bare-loop";
+/// More than any machine sends.
+pub(crate) const NO_CAP: u32 = 1_000_000;
+/// Of what the bare loop sends, with everything written down.
+const SHARE_LEAST: f64 = 0.85;
+
+pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
+    let rows = bench.either(30_000, 200_000);
+    let (csv, jsonl) =
+        (list::csv(bench.file("uncapped.csv"), 0..rows), list::jsonl(bench.file("uncapped.jsonl"), 0..rows));
+    let stand_in = StandIn::start(Manners::FAST);
+    let url = stand_in.request_url();
+    let (body, seconds) = (list::request_body(0), bench.either(1, 5));
+    let bare_loop = || {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.arg(BARE_LOOP).arg(&url).arg(&jsonl);
+        command
+    };
+    let command = |tool: usize, turn: usize| -> Found {
+        match tool {
+            0 => {
+                let mut command = list::run(&csv, &bench.file(&format!("uncapped-{turn}.db")), &stand_in, NO_CAP);
+                command.args(["--concurrency", &IN_FLIGHT.to_string()]);
+                Ok(command)
+            }
+            1 => Ok(bare_loop()),
+            2 => others::wrk(&url, &body, seconds),
+            _ => others::oha(&url, &body, seconds),
+        }
+    };
+
+    const TOOLS: [&str; 4] = ["runner, ledger and all", "bare loop of the same client", "wrk", "oha"];
+    // What a tool sent a second, and the CPU of one request in microseconds; turn by turn.
+    let mut runs: [Result<Vec<[f64; 2]>, String>; 4] = [const { Ok(Vec::new()) }; 4];
+    for turn in 0..bench.either(3, 5) {
+        for (tool, runs) in runs.iter_mut().enumerate() {
+            match (command(tool, turn), &mut *runs) {
+                (Ok(command), Ok(runs)) => {
+                    let measured = process::measure(&command).expect_exit(&[0]);
+                    let traffic = stand_in.traffic();
+                    let requests = f64::from(u32::try_from(traffic.requests()).unwrap());
+                    runs.push([traffic.mean(), measured.cpu.as_secs_f64() * 1e6 / requests]);
+                }
+                (Err(missing), runs) => *runs = Err(missing),
+                (Ok(_), Err(_)) => {}
+            }
+        }
+    }
+
+    let mut table = Table::new(
+        "uncapped",
+        format!("{rows} edits without a cap, {IN_FLIGHT} in flight"),
+        &["edits a second", "CPU of one, its start included", "share of the bare loop"],
+    );
+    let bare: Vec<f64> = runs[1].as_ref().map(|runs| runs.iter().map(|run| run[0]).collect()).unwrap_or_default();
+    for (tool, (name, runs)) in TOOLS.into_iter().zip(&runs).enumerate() {
+        let runs = match runs {
+            Ok(runs) => runs,
+            Err(missing) => {
+                table.row(name, [Cell::Text(missing.clone())]);
+                continue;
+            }
+        };
+        let share = Figure::new(runs.iter().zip(&bare).map(|(run, bare)| run[0] / bare), "");
+        table.row(
+            name,
+            [
+                Figure::new(runs.iter().map(|run| run[0]), "").into(),
+                Figure::new(runs.iter().map(|run| run[1]), "µs").into(),
+                Cell::Figure(if tool == 0 { share.at_least(SHARE_LEAST) } else { share }),
+            ],
+        );
+    }
+    table.note(
+        "Edits a second are those the server saw, from the first to the last. The ledger is SQLite with WAL and \
+         synchronous=FULL: two durable steps for each edit. The server shares the machine with what is measured. wrk and \
+         oha send one and the same request again and again.",
+    );
+    vec![table]
+}
+
+/// The bare loop: sends each line of a file to a URL, with the client set as the program sets its own.
+pub(crate) fn bare_loop(mut words: impl Iterator<Item = String>) -> ExitCode {
+    let url = Url::parse(&words.next().unwrap()).unwrap();
+    let bodies = std::fs::read_to_string(words.next().unwrap()).unwrap();
+    let bodies: Vec<String> = bodies.lines().map(str::to_owned).collect();
+    let bodies = Arc::new(Mutex::new(bodies.into_iter()));
+    let client = Client::builder()
+        .user_agent("bare-loop")
+        .connect_timeout(Duration::from_secs(5))
+        .pool_idle_timeout(Duration::from_secs(20))
+        .pool_max_idle_per_host(IN_FLIGHT)
+        .tcp_user_timeout(Duration::from_secs(5))
+        .http1_only()
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .no_proxy()
+        .build()
+        .unwrap();
+    // As the program: everything on one thread.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let workers: Vec<_> = std::iter::repeat_with(|| {
+            let (client, url, bodies) = (client.clone(), url.clone(), Arc::clone(&bodies));
+            tokio::spawn(async move {
+                loop {
+                    let Some(body) = bodies.lock().unwrap().next() else { return };
+                    let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body);
+                    let answer = request.send().await.unwrap().text().await.unwrap();
+                    assert!(answer.contains(r#""ErrorCode":0"#), "{answer}");
+                }
+            })
+        })
+        .take(IN_FLIGHT)
+        .collect();
+        for worker in workers {
+            worker.await.unwrap();
+        }
+    });
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Edits the messages of a list with GNU parallel and curl, as its manual would have it: a job log to resume by.
+set -euo pipefail
+list=$1 url=$2 log=$3 rate=$4
+
+parallel --will-cite --jobs 16 --delay "$(awk "BEGIN { print 1 / $rate }")" --joblog "$log" --resume \
+    curl --silent --show-error --fail --output /dev/null --header "'Content-Type: application/json'" \
+    --data-raw '{}' "'$url'" <"$list"
