@@ -16,6 +16,8 @@ use nix::sys::time::TimeValLike as _;
 use nix::unistd::{Pid, getpgrp};
 use serde::{Deserialize, Serialize};
 
+/// Whatever takes longer is ended: the whole bench must come to its end.
+pub(crate) const TIME_MOST: Duration = Duration::from_secs(150);
 /// The word that makes this program a watcher.
 pub(crate) const WATCH: &str = "watch-over";
 
@@ -27,7 +29,7 @@ pub(crate) struct Measured {
     pub(crate) cpu: Duration,
     /// The most that it, or one of those it started, held at a time.
     pub(crate) memory_kib: i64,
-    /// `None`: a signal ended it.
+    /// `None`: a signal ended it, or its time was over.
     pub(crate) exit_code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -88,6 +90,10 @@ pub(crate) fn watch(words: impl Iterator<Item = String>) -> ExitCode {
     command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", words[0]));
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    std::thread::spawn(move || {
+        std::thread::sleep(TIME_MOST);
+        let _ = kill(pid, Signal::SIGKILL);
+    });
     std::thread::spawn(move || {
         for order in stdin().lock().lines().map_while(Result::ok) {
             let _ = kill(pid, order.parse::<Signal>().unwrap());

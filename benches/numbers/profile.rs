@@ -20,7 +20,7 @@ const PARTS: [(&str, &[&str]); 4] = [
 const REST: &str = "rest";
 
 pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
-    let rows = bench.either(20_000, 100_000);
+    let rows = bench.either(10_000, 100_000);
     let mut table =
         Table::new("profile", format!("Where a row's CPU goes: {rows} edits without a cap"), &["share", "a row"]);
     let Some(perf) = others::find("perf") else {
@@ -41,7 +41,7 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
     let samples = bench.file("perf.data");
     let mut record = Command::new(&perf);
     let watched = run("profile.db");
-    record.args(["record", "--quiet", "--freq", "499", "--call-graph", "dwarf,16384", "--output"]).arg(&samples);
+    record.args(["record", "--quiet", "--freq", "997", "--call-graph", "dwarf,16384", "--output"]).arg(&samples);
     record.arg("--").arg(watched.get_program()).args(watched.get_args());
     record.envs(watched.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let recorded = process::measure(&record);

@@ -122,7 +122,6 @@ fn number(number: f64) -> String {
     match number.abs() {
         size if size >= 1_000.0 => format!("{number:.0}").separate_with_commas(),
         _ if whole => format!("{number:.0}"),
-        size if size >= 10.0 => format!("{number:.1}"),
         size if size >= 0.1 => format!("{number:.2}"),
         _ => format!("{number:.4}"),
     }

@@ -22,12 +22,12 @@ pub(crate) const NO_CAP: u32 = 1_000_000;
 const SHARE_LEAST: f64 = 0.85;
 
 pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
-    let rows = bench.either(30_000, 200_000);
+    let rows = bench.either(20_000, 100_000);
     let (csv, jsonl) =
         (list::csv(bench.file("uncapped.csv"), 0..rows), list::jsonl(bench.file("uncapped.jsonl"), 0..rows));
     let stand_in = StandIn::start(Manners::FAST);
     let url = stand_in.request_url();
-    let (body, seconds) = (list::request_body(0), bench.either(1, 5));
+    let (body, seconds) = (list::request_body(0), bench.either(1, 3));
     let bare_loop = || {
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
         command.arg(BARE_LOOP).arg(&url).arg(&jsonl);
