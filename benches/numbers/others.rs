@@ -11,15 +11,31 @@ pub(crate) type Found = Result<Command, String>;
 /// A script that edits the messages of a list of request bodies: `list`, `url` and `log` (where it notes what is done).
 pub(crate) struct Script {
     pub(crate) name: &'static str,
+    interpreter: Interpreter,
     file: &'static str,
     needs: &'static [&'static str],
 }
 
-pub(crate) const PARALLEL: Script =
-    Script { name: "GNU parallel + curl", file: "parallel.sh", needs: &["parallel", "curl"] };
-pub(crate) const XARGS: Script = Script { name: "xargs + curl", file: "xargs.sh", needs: &["xargs", "curl"] };
-pub(crate) const AIOHTTP: Script =
-    Script { name: "Python, aiohttp + aiolimiter", file: "aiohttp_script.py", needs: &["python3"] };
+#[derive(Clone, Copy)]
+enum Interpreter {
+    Bash,
+    Python,
+}
+
+pub(crate) const PARALLEL: Script = Script {
+    name: "GNU parallel + curl",
+    interpreter: Interpreter::Bash,
+    file: "parallel.sh",
+    needs: &["parallel", "curl"],
+};
+pub(crate) const XARGS: Script =
+    Script { name: "xargs + curl", interpreter: Interpreter::Bash, file: "xargs.sh", needs: &["xargs", "curl"] };
+pub(crate) const AIOHTTP: Script = Script {
+    name: "Python, aiohttp + aiolimiter",
+    interpreter: Interpreter::Python,
+    file: "aiohttp_script.py",
+    needs: &["python3"],
+};
 
 impl Script {
     /// The command at this rate.
@@ -28,7 +44,10 @@ impl Script {
         if !missing.is_empty() {
             return Err(format!("not there: apt-get install {}", missing.join(" ")));
         }
-        let mut command = if self.file.ends_with(".py") { Command::new(python(bench)?) } else { Command::new("bash") };
+        let mut command = match self.interpreter {
+            Interpreter::Bash => Command::new("bash"),
+            Interpreter::Python => Command::new(python(bench)?),
+        };
         command.arg(others().join(self.file)).arg(list).arg(url).arg(log).arg(rate.to_string());
         Ok(command)
     }

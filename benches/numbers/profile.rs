@@ -72,8 +72,8 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
 fn count(script: &str) -> BTreeMap<&'static str, u32> {
     let mut counts = BTreeMap::new();
     for sample in script.split("\n\n").filter(|sample| !sample.trim().is_empty()) {
-        let functions = sample.lines().filter_map(|line| line.trim().split_once(' '));
-        let part = functions.filter_map(|(_, function)| part(function)).next().unwrap_or(REST);
+        let mut functions = sample.lines().filter_map(|line| line.trim().split_once(' '));
+        let part = functions.find_map(|(_, function)| part(function)).unwrap_or(REST);
         *counts.entry(part).or_default() += 1;
     }
     counts

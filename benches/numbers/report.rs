@@ -178,8 +178,9 @@ impl Table {
         for (name, cells) in &self.rows {
             table.add_row(std::iter::once(name.clone()).chain(cells.iter().map(Cell::to_string)));
         }
-        let notes: String = self.notes.iter().map(|note| format!("\n{note}\n")).collect();
-        format!("## {}\n\n{table}\n{notes}", self.title)
+        let mut text = format!("## {}\n\n{table}\n", self.title);
+        self.notes.iter().for_each(|note| text.extend(["\n", note, "\n"]));
+        text
     }
 
     fn figures(&self) -> impl Iterator<Item = (String, &Figure)> {

@@ -21,6 +21,8 @@ pub(crate) const NO_CAP: u32 = 1_000_000;
 /// Of what the bare loop sends, with everything written down.
 const SHARE_LEAST: f64 = 0.85;
 
+const TOOLS: [&str; 4] = ["runner, ledger and all", "bare loop of the same client", "wrk", "oha"];
+
 pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
     let rows = bench.either(20_000, 100_000);
     let (csv, jsonl) =
@@ -46,7 +48,6 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
         }
     };
 
-    const TOOLS: [&str; 4] = ["runner, ledger and all", "bare loop of the same client", "wrk", "oha"];
     // What a tool sent a second, and the CPU of one request in microseconds; turn by turn.
     let mut runs: [Result<Vec<[f64; 2]>, String>; 4] = [const { Ok(Vec::new()) }; 4];
     for turn in 0..bench.either(3, 5) {
