@@ -19,42 +19,32 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
     let stand_in = StandIn::start(Manners::FAST);
     let url = stand_in.request_url();
     let first = list::jsonl(bench.file("cost-first.jsonl"), 0..1);
-    let command = |script: Option<&Script>, input: &Path, turn: u32| -> Found {
-        let (name, list) = (script.map_or("runner", |script| script.name), input.file_stem().unwrap().display());
-        let log = bench.file(&format!("{list}-{name}-{turn}.log"));
-        script.map_or_else(
+    // The program itself is the first of them.
+    let tools: Vec<Option<&Script>> = std::iter::once(None).chain(OTHERS.iter().map(Some)).collect();
+    let name = |tool: usize| tools[tool].map_or("runner", |script| script.name);
+    let command = |tool: usize, input: &Path, turn: usize| -> Found {
+        let log = bench.file(&format!("{}-{}-{turn}.log", input.file_stem().unwrap().display(), name(tool)));
+        tools[tool].map_or_else(
             || Ok(list::run(input, &log, &stand_in, RATE)),
             |script| script.command(bench, input, &url, &log, RATE),
         )
     };
-
-    let tools: Vec<Option<&Script>> = std::iter::once(None).chain(OTHERS.iter().map(Some)).collect();
-    let mut runs: Vec<Result<Vec<Run>, String>> = tools.iter().map(|_| Ok(Vec::new())).collect();
-    for number in 0..3 {
-        for (tool, runs) in tools.iter().zip(&mut runs) {
-            let start = command(*tool, &first, number).map(|command| process::measure(&command).expect_exit(&[0]));
-            stand_in.traffic();
-            match (start, command(*tool, &input, number), &mut *runs) {
-                (Ok(start), Ok(command), Ok(runs)) => {
-                    let measured = process::measure(&command).expect_exit(&[0]);
-                    runs.push(Run { start, measured, traffic: stand_in.traffic() });
-                }
-                (Err(missing), _, runs) | (_, Err(missing), runs) => *runs = Err(missing),
-                (Ok(_), Ok(_), Err(_)) => {}
-            }
-        }
-    }
+    let runs = others::by_turns(tools.len(), 3, |tool, turn| {
+        let start = process::measure(&command(tool, &first, turn)?).expect_exit(&[0]);
+        stand_in.traffic();
+        let measured = process::measure(&command(tool, &input, turn)?).expect_exit(&[0]);
+        Ok(Run { start, measured, traffic: stand_in.traffic() })
+    });
 
     let mut table = Table::new(
         "cost at the cap",
         format!("{rows} edits at {RATE}/s"),
         &["CPU for 1,000 edits", "CPU of a single edit", "peak memory", "mean a second", "worst sliding second"],
     );
-    for (tool, runs) in tools.iter().zip(runs) {
-        let name = tool.map_or("runner", |script| script.name);
+    for (tool, runs) in runs.into_iter().enumerate() {
         match runs {
-            Ok(runs) => table.row(name, cells(&runs, f64::from(rows), tool.is_none())),
-            Err(missing) => table.row(name, [Cell::Text(missing)]),
+            Ok(runs) => table.row(name(tool), cells(&runs, f64::from(rows), tools[tool].is_none())),
+            Err(missing) => table.row(name(tool), [Cell::Text(missing)]),
         }
     }
     table.note(

@@ -116,6 +116,7 @@ fn main() -> ExitCode {
     let bench = Bench { full: args.full, dir, kept };
     let mut report = Report::new(bench.full);
     for part in Part::value_variants().iter().filter(|part| args.parts.is_empty() || args.parts.contains(part)) {
+        eprintln!("measuring {} …", part.to_possible_value().unwrap().get_name());
         let tables: Vec<Table> = match part {
             Part::Exactness => exactness::measure(&bench),
             Part::Cost => cost::measure(&bench),

@@ -2,8 +2,23 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use crate::{Bench, IN_FLIGHT};
+
+/// Measures tools by turns (A, B, A, B, …), so that a busy moment of the machine meets all of them. Each comes with its
+/// runs in order, so that those of one turn can be compared, or with what is missing of it.
+pub(crate) fn by_turns<T>(
+    tools: usize,
+    turns: usize,
+    measure: impl Fn(usize, usize) -> Result<T, String>,
+) -> Vec<Result<Vec<T>, String>> {
+    let mut runs: Vec<Vec<Result<T, String>>> = (0..tools).map(|_| Vec::new()).collect();
+    for turn in 0..turns {
+        runs.iter_mut().enumerate().for_each(|(tool, runs)| runs.push(measure(tool, turn)));
+    }
+    runs.into_iter().map(|runs| runs.into_iter().collect()).collect()
+}
 
 /// A tool that is ready, or what is missing of it.
 pub(crate) type Found = Result<Command, String>;
@@ -15,6 +30,9 @@ pub(crate) struct Script {
     file: &'static str,
     needs: &'static [&'static str],
 }
+
+/// Where it cannot be had, that is tried once.
+static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 
 #[derive(Clone, Copy)]
 enum Interpreter {
@@ -46,7 +64,7 @@ impl Script {
         }
         let mut command = match self.interpreter {
             Interpreter::Bash => Command::new("bash"),
-            Interpreter::Python => Command::new(python(bench)?),
+            Interpreter::Python => Command::new(PYTHON.get_or_init(|| python(bench)).clone()?),
         };
         command.arg(others().join(self.file)).arg(list).arg(url).arg(log).arg(rate.to_string());
         Ok(command)

@@ -48,22 +48,13 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
         }
     };
 
-    // What a tool sent a second, and the CPU of one request in microseconds; turn by turn.
-    let mut runs: [Result<Vec<[f64; 2]>, String>; 4] = [const { Ok(Vec::new()) }; 4];
-    for turn in 0..bench.either(3, 5) {
-        for (tool, runs) in runs.iter_mut().enumerate() {
-            match (command(tool, turn), &mut *runs) {
-                (Ok(command), Ok(runs)) => {
-                    let measured = process::measure(&command).expect_exit(&[0]);
-                    let traffic = stand_in.traffic();
-                    let requests = f64::from(u32::try_from(traffic.requests()).unwrap());
-                    runs.push([traffic.mean(), measured.cpu.as_secs_f64() * 1e6 / requests]);
-                }
-                (Err(missing), runs) => *runs = Err(missing),
-                (Ok(_), Err(_)) => {}
-            }
-        }
-    }
+    // What it sent a second, and the CPU of one request in microseconds.
+    let runs = others::by_turns(TOOLS.len(), bench.either(3, 5), |tool, turn| {
+        let measured = process::measure(&command(tool, turn)?).expect_exit(&[0]);
+        let traffic = stand_in.traffic();
+        let requests = f64::from(u32::try_from(traffic.requests()).unwrap());
+        Ok([traffic.mean(), measured.cpu.as_secs_f64() * 1e6 / requests])
+    });
 
     let mut table = Table::new(
         "uncapped",
