@@ -40,7 +40,6 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use tempfile::TempDir;
 
 use crate::report::{Report, Table};
 
@@ -78,8 +77,8 @@ enum Part {
 /// What every part is told.
 struct Bench {
     full: bool,
-    /// For lists and ledgers; gone at the end.
-    dir: TempDir,
+    /// For lists and ledgers.
+    dir: PathBuf,
     /// For what stays: the report, and Python's packages.
     kept: PathBuf,
 }
@@ -91,7 +90,7 @@ impl Bench {
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.dir.join(name)
     }
 }
 
@@ -110,9 +109,11 @@ fn main() -> ExitCode {
     }
     let start = Instant::now();
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench");
-    std::fs::create_dir_all(&kept).unwrap();
     // Beside the report and not in /tmp, which may be memory: a ledger's fsync must reach a disk.
-    let dir = tempfile::tempdir_in(&kept).unwrap();
+    let dir = kept.join("work");
+    // What a bench that was cut off has left can be gigabytes.
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).unwrap();
     let bench = Bench { full: args.full, dir, kept };
     let mut report = Report::new(bench.full);
     for part in Part::value_variants().iter().filter(|part| args.parts.is_empty() || args.parts.contains(part)) {
@@ -132,5 +133,6 @@ fn main() -> ExitCode {
     report.took(start.elapsed());
     println!("{}", report.closing());
     report.write(&bench.kept).unwrap();
+    std::fs::remove_dir_all(&bench.dir).unwrap();
     ExitCode::SUCCESS
 }
