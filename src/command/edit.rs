@@ -45,9 +45,11 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     let mut store = is_there.then(|| SqliteStore::open(ledger_path, &identity)).transpose()?;
     let opened = Instant::now();
     let reader = store.as_ref().map(|_| SqliteReader::beside_writer(ledger_path)?.held()).transpose()?;
-    let Some(plan) = plan(&job, &input, reader)? else {
+    let Some(plan) = plan(&job, &input, reader.as_ref())? else {
         return Ok(Exit::NothingSent);
     };
+    // It reads the ledger as it is now, and the writer's log could not be folded in.
+    drop(reader);
     report::plan::write(&mut screen.writer(), &plan, &target(&job, &input))?;
     if plan.this_run > 0 && !consent(args, &job, &plan)? {
         tell("Nothing was sent.");
@@ -194,10 +196,10 @@ fn resume_command(input: &Input) -> String {
 fn dry_run(args: &JobArgs, job: &Job, input: &Input) -> Result<Exit, Error> {
     let identity = job.identity.as_ref();
     let reader = match (args.resume.as_deref(), identity) {
-        (Some(ledger), Some(identity)) => SqliteReader::open(ledger, identity)?,
+        (Some(ledger), Some(identity)) => SqliteReader::open(ledger, identity)?.map(SqliteReader::held).transpose()?,
         (_, _) => None,
     };
-    let Some(plan) = plan(job, input, reader)? else {
+    let Some(plan) = plan(job, input, reader.as_ref())? else {
         return Ok(Exit::NothingSent);
     };
     let target = target(job, input);
@@ -226,8 +228,8 @@ fn target<'a>(job: &'a Job, input: &'a Input) -> Target<'a> {
 }
 
 /// `None`: the list has problems, and they are told.
-fn plan(job: &Job, input: &Input, mut reader: Option<SqliteReader>) -> Result<Option<Plan>, Error> {
-    let records = reader.as_mut().map(|reader| reader as &mut (dyn Records + 'static));
+fn plan(job: &Job, input: &Input, reader: Option<&SqliteReader>) -> Result<Option<Plan>, Error> {
+    let records = reader.map(|reader| reader as &dyn Records);
     match run::plan(input, &job.mapping, records, &job.policy) {
         Ok(plan) => Ok(Some(plan)),
         Err(PlanError::Problems(problems)) => {

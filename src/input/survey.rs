@@ -25,21 +25,26 @@ const BATCH_BYTES: usize = 64 * 1024;
 const BATCHES_AHEAD: usize = 4;
 
 impl Input {
-    /// Reads the whole list and has `look` look at each row, on several threads. What it finds is given to `take`, in the
-    /// list's order. Gives the SHA-256 of the list as stored.
+    /// Looks that [`Input::survey`] can make use of on this machine.
+    pub fn looks() -> usize {
+        thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX))
+    }
+
+    /// Reads the whole list and has each row looked at by one of `looks`, each on a thread of its own. What they find is
+    /// given to `take`, in the list's order. Gives the SHA-256 of the list as stored.
     ///
     /// # Errors
     /// The first error of the list, or of `take`. Every row before it was given to `take`.
     pub fn survey<T: Send, E: From<InputError>>(
         &self,
         mapping: &Mapping,
-        look: impl Fn(Row) -> T + Sync,
+        looks: Vec<impl FnMut(Row) -> T + Send>,
         mut take: impl FnMut(T) -> Result<(), E>,
     ) -> Result<Option<[u8; 32]>, E> {
         let Rows { source, maker } = self.rows(mapping)?;
         let source = Mutex::new(source);
         let (queue, batches) = sync_channel::<Receiver<Vec<Result<T, InputError>>>>(BATCHES_AHEAD);
-        let work = |queue: SyncSender<_>| {
+        let work = |mut look, queue: SyncSender<_>| {
             let mut maker = maker.clone();
             loop {
                 let (done, found) = sync_channel(1);
@@ -52,14 +57,13 @@ impl Input {
                     batch
                 };
                 // Where nobody wants it any more, nobody wants the next one.
-                let _ = done.send(batch.look(&mut maker, &look));
+                let _ = done.send(batch.look(&mut maker, &mut look));
             }
         };
-        let threads = thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX));
         thread::scope(|scope| {
-            for _ in 0..threads {
+            for look in looks {
                 let (work, queue) = (&work, queue.clone());
-                scope.spawn(move || work(queue));
+                scope.spawn(move || work(look, queue));
             }
             // With these two gone, either side ends when the other has.
             drop(queue);
@@ -115,7 +119,7 @@ impl Batch {
         self.rows.is_empty() && self.error.is_none()
     }
 
-    fn look<T>(self, maker: &mut RowMaker, look: impl Fn(Row) -> T) -> Vec<Result<T, InputError>> {
+    fn look<T>(self, maker: &mut RowMaker, look: &mut impl FnMut(Row) -> T) -> Vec<Result<T, InputError>> {
         let (mut bytes, mut ends) = (0, 0);
         let looked = self.rows.into_iter().map(|Taken { number, line, fault, bytes_end, ends_end }| {
             let raw =

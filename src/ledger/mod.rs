@@ -49,6 +49,9 @@ pub trait Store: Send + 'static {
 pub trait Records: Send {
     /// What the ledger holds of this message; `None` if it was never sent.
     fn find(&mut self, message: IdDigest) -> Result<Option<Known>, LedgerError>;
+
+    /// The same once more, for another thread.
+    fn again(&self) -> Result<Box<dyn Records>, LedgerError>;
 }
 
 /// What the ledger holds of one message.

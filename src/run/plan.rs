@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::todo::{InDoubt, Policy, Repeated, Standing, Todo, is_duplicate, stand};
 use crate::edit::{ContentDigest, Edit, Finding, IdDigest, Wanted};
 use crate::input::{Input, InputError, Mapping, Problem, Row};
-use crate::ledger::{LedgerError, Records, State};
+use crate::ledger::{Known, LedgerError, Records, State};
 
 /// Problems that are told one by one; those beyond are counted.
 const PROBLEMS_MAX: usize = 100;
@@ -109,11 +109,11 @@ impl Problems {
 pub fn plan(
     input: &Input,
     mapping: &Mapping,
-    mut records: Option<&mut (dyn Records + 'static)>,
+    records: Option<&dyn Records>,
     policy: &Policy,
 ) -> Result<Plan, PlanError> {
     let mut survey = Survey::default();
-    let sha256 = input.survey(mapping, Seen::of, |seen| survey.row(seen, records.as_deref_mut(), policy))?;
+    let sha256 = input.survey(mapping, looks(records, |_| true)?, |seen| survey.row(seen, policy))?;
     survey.plan.sha256 = hex(sha256.unwrap_or_default());
     let suspects = survey.messages.repeated();
     if !suspects.is_empty() {
@@ -166,21 +166,38 @@ struct Seen {
 
 struct SeenEdit {
     wanted: Wanted,
+    /// What the ledger has of it.
+    known: Result<Option<Known>, LedgerError>,
     conversation: u64,
     bytes: usize,
     warnings: Vec<Finding>,
 }
 
-impl Seen {
-    fn of(row: Row) -> Seen {
-        let edit = row.edit.map(|edit| SeenEdit {
-            wanted: edit.wanted(),
-            conversation: edit.id().conversation(),
-            bytes: edit.content_bytes(),
-            warnings: edit.warnings(),
-        });
-        Seen { line: row.line, edit }
-    }
+/// Each looks edits up in the ledger by itself: in a list whose order is not the ledger's, that is what takes the time.
+fn looks(
+    records: Option<&dyn Records>,
+    is_looked_up: impl Fn(IdDigest) -> bool + Copy + Send,
+) -> Result<Vec<impl FnMut(Row) -> Seen + Send>, LedgerError> {
+    let one = |_| {
+        let mut records = records.map(Records::again).transpose()?;
+        Ok(move |row: Row| {
+            let edit = row.edit.map(|edit| {
+                let wanted = edit.wanted();
+                SeenEdit {
+                    wanted,
+                    known: match &mut records {
+                        Some(records) if is_looked_up(wanted.message) => records.find(wanted.message),
+                        _ => Ok(None),
+                    },
+                    conversation: edit.id().conversation(),
+                    bytes: edit.content_bytes(),
+                    warnings: edit.warnings(),
+                }
+            });
+            Seen { line: row.line, edit }
+        })
+    };
+    (0..Input::looks()).map(one).collect()
 }
 
 #[derive(Default)]
@@ -193,29 +210,18 @@ struct Survey {
 }
 
 impl Survey {
-    fn row(
-        &mut self,
-        seen: Seen,
-        records: Option<&mut (dyn Records + 'static)>,
-        policy: &Policy,
-    ) -> Result<(), PlanError> {
+    fn row(&mut self, seen: Seen, policy: &Policy) -> Result<(), PlanError> {
         self.plan.rows += 1;
         match seen.edit {
-            Ok(edit) => self.edit(edit, seen.line, records, policy)?,
+            Ok(edit) => self.edit(edit, seen.line, policy)?,
             Err(problems) => problems.into_iter().for_each(|problem| self.problems.push(problem)),
         }
         Ok(())
     }
 
-    fn edit(
-        &mut self,
-        edit: SeenEdit,
-        line: u64,
-        records: Option<&mut (dyn Records + 'static)>,
-        policy: &Policy,
-    ) -> Result<(), PlanError> {
+    fn edit(&mut self, edit: SeenEdit, line: u64, policy: &Policy) -> Result<(), PlanError> {
         self.messages.push(prefix(edit.wanted.message));
-        self.conversations.push_once(edit.conversation);
+        self.conversations.push_once(std::array::from_fn(|i| edit.conversation.to_le_bytes()[i]));
         for finding in edit.warnings {
             let what = format!("{} {}", finding.field.service_name(), finding.what);
             if let Some(warning) = self.warnings.get_mut(&what) {
@@ -226,7 +232,7 @@ impl Survey {
                 self.plan.warnings_left_out = true;
             }
         }
-        match stand(edit.wanted, line, &Repeated::new(), records, policy)? {
+        match stand(edit.wanted, edit.known?, policy) {
             Standing::Conflict(state) => self.problems.push(Problem {
                 line,
                 column: None,
@@ -268,7 +274,7 @@ impl Survey {
                     add(&mut plan.bytes, by * i64::try_from(bytes).unwrap_or_default());
                 }
             }
-            Standing::Duplicate | Standing::Conflict(_) => {}
+            Standing::Conflict(_) => {}
         }
     }
 
@@ -278,15 +284,16 @@ impl Survey {
         &mut self,
         input: &Input,
         mapping: &Mapping,
-        suspects: &[u64],
-        mut records: Option<&mut (dyn Records + 'static)>,
+        suspects: &[Prefix],
+        records: Option<&dyn Records>,
         policy: &Policy,
     ) -> Result<(), PlanError> {
+        let is_suspect = |message| suspects.binary_search(&prefix(message)).is_ok();
         let mut firsts: HashMap<IdDigest, (u64, ContentDigest)> = HashMap::new();
         let mut repeated = Repeated::new();
-        input.survey(mapping, Seen::of, |Seen { line, edit }| {
-            let Ok(SeenEdit { wanted, bytes, .. }) = edit else { return Ok(()) };
-            if suspects.binary_search(&prefix(wanted.message)).is_err() {
+        input.survey(mapping, looks(records, is_suspect)?, |Seen { line, edit }| {
+            let Ok(SeenEdit { wanted, known, bytes, .. }) = edit else { return Ok(()) };
+            if !is_suspect(wanted.message) {
                 return Ok(());
             }
             let Some(&(first, content)) = firsts.get(&wanted.message) else {
@@ -305,8 +312,7 @@ impl Survey {
             }
             repeated.insert(wanted.message, first);
             self.plan.duplicates += 1;
-            let standing = stand(wanted, line, &Repeated::new(), records.as_deref_mut(), policy)?;
-            self.count(&standing, bytes, policy, -1);
+            self.count(&stand(wanted, known?, policy), bytes, policy, -1);
             Ok::<_, PlanError>(())
         })?;
         self.plan.repeated = Arc::new(repeated);
@@ -330,49 +336,52 @@ fn hex(bytes: [u8; 32]) -> String {
     bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
-fn prefix(message: IdDigest) -> u64 {
-    u64::from_le_bytes(std::array::from_fn(|i| message.0[i]))
+/// 48 bits of a digest: of ten million of them, hardly any two are the same by chance.
+type Prefix = [u8; 6];
+
+fn prefix(message: IdDigest) -> Prefix {
+    std::array::from_fn(|i| message.0[i])
 }
 
-/// Numbers, of which it is asked how many there are, or which of them came more than once.
+/// Of how many things there are, or which of them came more than once, each told by its prefix.
 #[derive(Default)]
 struct Distinct {
-    numbers: Vec<u64>,
-    /// The numbers are folded together when there are this many.
+    prefixes: Vec<Prefix>,
+    /// They are folded together when there are this many.
     fold_at: usize,
 }
 
 impl Distinct {
-    fn push(&mut self, number: u64) {
-        self.numbers.push(number);
+    fn push(&mut self, prefix: Prefix) {
+        self.prefixes.push(prefix);
     }
 
     /// Like `push`, where only the count of distinct ones is asked for: memory stays in proportion to that.
-    fn push_once(&mut self, number: u64) {
-        self.numbers.push(number);
-        if self.numbers.len() >= self.fold_at.max(1 << 12) {
+    fn push_once(&mut self, prefix: Prefix) {
+        self.prefixes.push(prefix);
+        if self.prefixes.len() >= self.fold_at.max(1 << 12) {
             self.fold();
-            self.fold_at = self.numbers.len() * 2;
+            self.fold_at = self.prefixes.len() * 2;
         }
     }
 
     fn fold(&mut self) {
-        self.numbers.sort_unstable();
-        self.numbers.dedup();
+        self.prefixes.sort_unstable();
+        self.prefixes.dedup();
     }
 
     fn count(&mut self) -> u64 {
         self.fold();
-        self.numbers.len() as u64
+        self.prefixes.len() as u64
     }
 
     /// Those that came more than once, in ascending order.
-    fn repeated(&mut self) -> Vec<u64> {
-        self.numbers.sort_unstable();
-        let mut repeated: Vec<u64> =
-            self.numbers.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+    fn repeated(&mut self) -> Vec<Prefix> {
+        self.prefixes.sort_unstable();
+        let mut repeated: Vec<Prefix> =
+            self.prefixes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
         repeated.dedup();
-        self.numbers = Vec::new();
+        self.prefixes = Vec::new();
         repeated
     }
 }

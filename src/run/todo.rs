@@ -7,9 +7,9 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use super::StopReason;
-use crate::edit::{ContentDigest, IdDigest, Wanted};
+use crate::edit::{IdDigest, Wanted};
 use crate::input::Rows;
-use crate::ledger::{Known, LedgerError, Pending, Records, State};
+use crate::ledger::{Known, Pending, Records, State};
 
 /// Rows that are passed over at a stretch before others get their turn: about a millisecond's work.
 const STRETCH: usize = 256;
@@ -40,8 +40,6 @@ pub struct Policy {
 /// How a row stands to what is known.
 #[derive(Debug)]
 pub(super) enum Standing {
-    /// Another row before it wants the same.
-    Duplicate,
     /// Done in an earlier run.
     Done,
     /// Failed in an earlier run, and not to be taken up again.
@@ -61,30 +59,14 @@ pub(super) fn is_duplicate(repeated: &Repeated, message: IdDigest, line: u64) ->
     repeated.get(&message).is_some_and(|first| *first != line)
 }
 
-/// How an edit stands that is wanted in `line`.
-pub(super) fn stand(
-    wanted: Wanted,
-    line: u64,
-    repeated: &Repeated,
-    records: Option<&mut (dyn Records + 'static)>,
-    policy: &Policy,
-) -> Result<Standing, LedgerError> {
-    if is_duplicate(repeated, wanted.message, line) {
-        return Ok(Standing::Duplicate);
-    }
-    let known = match records {
-        Some(records) => records.find(wanted.message)?,
-        None => None,
-    };
-    Ok(known.map_or(Standing::ToDo(None), |known| stand_to(known, wanted.content, policy)))
-}
-
-fn stand_to(known: Known, content: ContentDigest, policy: &Policy) -> Standing {
+/// How an edit stands of which the ledger has `known`.
+pub(super) fn stand(wanted: Wanted, known: Option<Known>, policy: &Policy) -> Standing {
+    let Some(known) = known else { return Standing::ToDo(None) };
     let state = known.state;
     let to_do = Standing::ToDo(Some(known));
     // A failed edit never took place, so taking it up again may mend its content.
     let mended = state == State::Failed && policy.retry_failed;
-    if known.content != content && !mended {
+    if known.content != wanted.content && !mended {
         return Standing::Conflict(state);
     }
     match state {
@@ -134,9 +116,13 @@ impl Todo {
                 // The plan has seen every row and found nothing wrong, so the list was changed since.
                 let changed = StopReason::ListChanged { line: row.line };
                 let Ok(edit) = row.edit else { return Err(changed) };
-                let records = self.records.as_deref_mut();
                 let wanted = edit.wanted();
-                match stand(wanted, row.line, &self.repeated, records, &self.policy).map_err(StopReason::Ledger)? {
+                if is_duplicate(&self.repeated, wanted.message, row.line) {
+                    continue;
+                }
+                let records = self.records.as_deref_mut();
+                let known = records.map_or(Ok(None), |records| records.find(wanted.message));
+                match stand(wanted, known.map_err(StopReason::Ledger)?, &self.policy) {
                     Standing::ToDo(known) => {
                         // The row was read from a list that is still as it was when it was checked.
                         self.rows.check_unchanged().map_err(|error| StopReason::Input(Arc::new(error)))?;
@@ -144,7 +130,7 @@ impl Todo {
                         return Ok(Some(Pending::new(edit, wanted, row.line, known)));
                     }
                     Standing::Conflict(_) => return Err(changed),
-                    Standing::Duplicate | Standing::Done | Standing::Failed | Standing::InDoubt => {}
+                    Standing::Done | Standing::Failed | Standing::InDoubt => {}
                 }
             }
             tokio::task::yield_now().await;

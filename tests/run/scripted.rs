@@ -58,6 +58,10 @@ impl Records for Memory {
     fn find(&mut self, message: IdDigest) -> Result<Option<Known>, LedgerError> {
         Ok(self.edits.lock().unwrap().get(&message).copied())
     }
+
+    fn again(&self) -> Result<Box<dyn Records>, LedgerError> {
+        Ok(Box::new(self.clone()))
+    }
 }
 
 impl Memory {
@@ -234,7 +238,7 @@ impl Session {
         let input = Input::from_reader("edits.csv", list.as_bytes(), Format::Csv).unwrap();
         let mapping = Mapping::new(&InputSpec::default(), &ContentSpec::default()).unwrap();
         let policy = Policy { in_doubt: self.in_doubt, retry_failed: false, rows_max: None };
-        let plan = plan(&input, &mapping, Some(&mut self.memory.clone()), &policy).unwrap();
+        let plan = plan(&input, &mapping, Some(&self.memory), &policy).unwrap();
         let todo = plan.todo(&input, &mapping, Some(Box::new(self.memory.clone())), policy).unwrap();
         let (ledger, writer) = Ledger::start(self.memory.clone());
         let Session { rate, attempts_max, in_doubt, locked_since, in_flight_max, failures, .. } = *self;

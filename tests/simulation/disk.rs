@@ -64,6 +64,10 @@ impl Records for Disk {
     fn find(&mut self, message: IdDigest) -> Result<Option<Known>, LedgerError> {
         Ok(self.known(message))
     }
+
+    fn again(&self) -> Result<Box<dyn Records>, LedgerError> {
+        Ok(Box::new(self.clone()))
+    }
 }
 
 pub(crate) struct DiskStore {

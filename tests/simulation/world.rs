@@ -262,7 +262,7 @@ impl World {
         let input = Input::from_reader("edits.jsonl", self.list.as_bytes(), Format::Jsonl).unwrap();
         let mapping = Mapping::new(&InputSpec::default(), &ContentSpec::default()).unwrap();
         let policy = Policy { in_doubt, retry_failed, rows_max };
-        let plan = plan(&input, &mapping, Some(&mut self.disk.clone()), &policy).unwrap();
+        let plan = plan(&input, &mapping, Some(&self.disk), &policy).unwrap();
         let todo = plan.todo(&input, &mapping, Some(Box::new(self.disk.clone())), policy).unwrap();
         let (ledger, writer) = Ledger::start(self.disk.store(&self.service));
         let Climate { rate, attempts_max, in_flight_max, .. } = self.climate;

@@ -16,6 +16,9 @@ const APPLICATION_ID: i64 = 0x5255_4E52;
 /// The schema, a file a version: ledgers of an older version are brought up step by step.
 const MIGRATIONS: &[&str] = &[include_str!("0001_first.sql")];
 
+/// Reads the file and the log beside it.
+pub(super) const READ_BESIDE: &str = "mode=ro";
+
 /// The job that a ledger belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobIdentity {
@@ -119,8 +122,11 @@ fn refuse_newer(path: &Path, found: i64) -> Result<(), LedgerError> {
 /// Opens without leaving a trace. Where a process has the ledger open, or died with it open, there is a log beside
 /// the file and SQLite reads both; where there is none, the file alone is read and no log is made.
 pub(super) fn read_only(path: &Path) -> Result<Connection, LedgerError> {
-    let has_log = whereabouts::log(path).exists();
-    read_only_with(path, if has_log { "mode=ro" } else { "immutable=1" })
+    read_only_with(path, how_to_read(path))
+}
+
+pub(super) fn how_to_read(path: &Path) -> &'static str {
+    if whereabouts::log(path).exists() { READ_BESIDE } else { "immutable=1" }
 }
 
 pub(super) fn read_only_with(path: &Path, how: &str) -> Result<Connection, LedgerError> {

@@ -29,6 +29,9 @@ const COLUMNS: &str = "seq, message, content, state, attempts, code, note";
 pub struct SqliteReader {
     connection: Connection,
     path: PathBuf,
+    how: &'static str,
+    /// It reads one state of the ledger.
+    is_held: bool,
     /// The rows after the last one found, in the ledger's order.
     ahead: VecDeque<(i64, IdDigest, Known)>,
     /// The last row that was found.
@@ -47,9 +50,9 @@ impl SqliteReader {
         match open::inspect(path)? {
             Found::Nothing => Ok(None),
             Found::Ledger => {
-                let connection = open::read_only(path)?;
-                open::check_job(path, &connection, job)?;
-                Ok(Some(SqliteReader::new(path, connection)?))
+                let reader = SqliteReader::new(path, open::how_to_read(path))?;
+                open::check_job(path, &reader.connection, job)?;
+                Ok(Some(reader))
             }
         }
     }
@@ -61,7 +64,7 @@ impl SqliteReader {
     /// # Errors
     /// The file cannot be read.
     pub fn beside_writer(path: &Path) -> Result<SqliteReader, LedgerError> {
-        SqliteReader::new(path, open::read_only_with(path, "mode=ro")?)
+        SqliteReader::new(path, open::READ_BESIDE)
     }
 
     /// Reads one state of the ledger from here on, so that not every look-up has to ask anew whether it is the last one: it
@@ -70,18 +73,22 @@ impl SqliteReader {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn held(self) -> Result<SqliteReader, LedgerError> {
+    pub fn held(mut self) -> Result<SqliteReader, LedgerError> {
+        self.is_held = true;
         self.connection.execute_batch("BEGIN").map_err(|source| read_error(&self.path, source))?;
         Ok(self)
     }
 
-    fn new(path: &Path, connection: Connection) -> Result<SqliteReader, LedgerError> {
+    fn new(path: &Path, how: &'static str) -> Result<SqliteReader, LedgerError> {
+        let connection = open::read_only_with(path, how)?;
         let empty = connection
             .query_row("SELECT NOT EXISTS (SELECT 1 FROM edit)", [], |row| row.get(0))
             .map_err(|source| read_error(path, source))?;
         Ok(SqliteReader {
             connection,
             path: path.to_owned(),
+            how,
+            is_held: false,
             ahead: VecDeque::new(),
             last: 0,
             in_order: IN_ORDER,
@@ -154,6 +161,11 @@ impl Records for SqliteReader {
             found => found,
         };
         found.map_err(|source| read_error(&self.path, source))
+    }
+
+    fn again(&self) -> Result<Box<dyn Records>, LedgerError> {
+        let reader = SqliteReader::new(&self.path, self.how)?;
+        Ok(Box::new(if self.is_held { reader.held()? } else { reader }))
     }
 }
 
