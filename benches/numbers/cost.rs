@@ -6,12 +6,36 @@ use crate::others::{self, Found, Script};
 use crate::process::{self, Measured};
 use crate::report::{Cell, Figure, Table};
 use crate::stand_in::{Manners, StandIn, Traffic};
-use crate::{Bench, list};
+use crate::{Bench, bare_loop, list};
 
 const RATE: u32 = 200;
 /// CPU time of 1,000 edits at the cap.
 const CPU_MS_MOST: f64 = 60.0;
-const OTHERS: [Script; 3] = [others::PARALLEL, others::XARGS, others::AIOHTTP];
+
+#[derive(Clone, Copy)]
+enum Tool {
+    Runner,
+    BareLoop,
+    Script(&'static Script),
+}
+
+const TOOLS: [Tool; 5] = [
+    Tool::Runner,
+    Tool::BareLoop,
+    Tool::Script(&others::AIOHTTP),
+    Tool::Script(&others::XARGS),
+    Tool::Script(&others::PARALLEL),
+];
+
+impl Tool {
+    fn name(self) -> &'static str {
+        match self {
+            Tool::Runner => "runner",
+            Tool::BareLoop => "bare loop of the same client, by a clock",
+            Tool::Script(script) => script.name,
+        }
+    }
+}
 
 pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
     let rows = bench.either(300, 1_000);
@@ -19,17 +43,15 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
     let stand_in = StandIn::start(Manners::FAST);
     let url = stand_in.request_url();
     let first = list::jsonl(bench.file("cost-first.jsonl"), 0..1);
-    // The program itself is the first of them.
-    let tools: Vec<Option<&Script>> = std::iter::once(None).chain(OTHERS.iter().map(Some)).collect();
-    let name = |tool: usize| tools[tool].map_or("runner", |script| script.name);
     let command = |tool: usize, input: &Path, turn: usize| -> Found {
-        let log = bench.file(&format!("{}-{}-{turn}.log", input.file_stem().unwrap().display(), name(tool)));
-        tools[tool].map_or_else(
-            || Ok(list::run(input, &log, &stand_in, RATE)),
-            |script| script.command(bench, input, &url, &log, RATE),
-        )
+        let log = bench.file(&format!("{}-{tool}-{turn}.log", input.file_stem().unwrap().display()));
+        match TOOLS[tool] {
+            Tool::Runner => Ok(list::run(input, &log, &stand_in, RATE)),
+            Tool::BareLoop => Ok(bare_loop::command(&url, input, Some(RATE))),
+            Tool::Script(script) => script.command(bench, input, &url, &log, RATE),
+        }
     };
-    let runs = others::by_turns(tools.len(), 3, |tool, turn| {
+    let runs = others::by_turns(TOOLS.len(), 3, |tool, turn| {
         let start = process::measure(&command(tool, &first, turn)?).expect_exit(&[0]);
         stand_in.traffic();
         let measured = process::measure(&command(tool, &input, turn)?).expect_exit(&[0]);
@@ -41,15 +63,15 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
         format!("{rows} edits at {RATE}/s"),
         &["CPU for 1,000 edits", "CPU of a single edit", "peak memory", "mean a second", "worst sliding second"],
     );
-    for (tool, runs) in runs.into_iter().enumerate() {
+    for (tool, runs) in TOOLS.into_iter().zip(runs) {
         match runs {
-            Ok(runs) => table.row(name(tool), cells(&runs, f64::from(rows), tools[tool].is_none())),
-            Err(missing) => table.row(name(tool), [Cell::Text(missing)]),
+            Ok(runs) => table.row(tool.name(), cells(&runs, f64::from(rows), matches!(tool, Tool::Runner))),
+            Err(missing) => table.row(tool.name(), [Cell::Text(missing)]),
         }
     }
     table.note(
         "CPU is that of the tool and of all it starts, memory that of its largest process. That of a single edit is mostly the \
-         start of the tool, and is not in that of the 1,000. The others keep no ledger that outlives a power cut, know of no \
+         start of the tool, and is not in that of the 1,000. The bare loop knows neither cap nor ledger, and tells what the HTTP client itself costs. The others keep no ledger that outlives a power cut, know of no \
          edit in doubt, and check nothing before they send.",
     );
     vec![table]

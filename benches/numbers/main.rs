@@ -23,6 +23,8 @@ mod list;
 
 mod others;
 
+mod bare_loop;
+
 mod report;
 
 mod exactness;
@@ -96,9 +98,9 @@ impl Bench {
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1).peekable();
-    match words.next_if(|word| word == process::WATCH || word == uncapped::BARE_LOOP).as_deref() {
+    match words.next_if(|word| word == process::WATCH || word == bare_loop::WORD).as_deref() {
         Some(process::WATCH) => return process::watch(words),
-        Some(_) => return uncapped::bare_loop(words),
+        Some(_) => return bare_loop::run(words),
         None => {}
     }
     let args = Args::parse();

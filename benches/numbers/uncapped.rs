@@ -1,21 +1,12 @@
 //! How fast is it where no cap holds it back, with a ledger that outlives a power cut? Beside the same HTTP client in a
 //! bare loop, and beside load generators, all against the same server.
 
-use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, Url, redirect, retry};
-
 use crate::others::{self, Found};
 use crate::process;
 use crate::report::{Cell, Figure, Table};
 use crate::stand_in::{Manners, StandIn};
-use crate::{Bench, IN_FLIGHT, list};
+use crate::{Bench, IN_FLIGHT, bare_loop, list};
 
-/// The word that makes this program the bare loop.
-pub(crate) const BARE_LOOP: &str = "bare-loop";
 /// More than any machine sends.
 pub(crate) const NO_CAP: u32 = 1_000_000;
 /// Of what the bare loop sends, with everything written down.
@@ -30,11 +21,6 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
     let stand_in = StandIn::start(Manners::FAST);
     let url = stand_in.request_url();
     let (body, seconds) = (list::request_body(0), bench.either(1, 3));
-    let bare_loop = || {
-        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-        command.arg(BARE_LOOP).arg(&url).arg(&jsonl);
-        command
-    };
     let command = |tool: usize, turn: usize| -> Found {
         match tool {
             0 => {
@@ -42,7 +28,7 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
                 command.args(["--concurrency", &IN_FLIGHT.to_string()]);
                 Ok(command)
             }
-            1 => Ok(bare_loop()),
+            1 => Ok(bare_loop::command(&url, &jsonl, None)),
             2 => others::wrk(&url, &body, seconds),
             _ => others::oha(&url, &body, seconds),
         }
@@ -86,45 +72,4 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
          oha send one and the same request again and again.",
     );
     vec![table]
-}
-
-/// The bare loop: sends each line of a file to a URL, with the client set as the program sets its own.
-pub(crate) fn bare_loop(mut words: impl Iterator<Item = String>) -> ExitCode {
-    let url = Url::parse(&words.next().unwrap()).unwrap();
-    let bodies = std::fs::read_to_string(words.next().unwrap()).unwrap();
-    let bodies: Vec<String> = bodies.lines().map(str::to_owned).collect();
-    let bodies = Arc::new(Mutex::new(bodies.into_iter()));
-    let client = Client::builder()
-        .user_agent("bare-loop")
-        .connect_timeout(Duration::from_secs(5))
-        .pool_idle_timeout(Duration::from_secs(20))
-        .pool_max_idle_per_host(IN_FLIGHT)
-        .tcp_user_timeout(Duration::from_secs(5))
-        .http1_only()
-        .redirect(redirect::Policy::none())
-        .retry(retry::never())
-        .no_proxy()
-        .build()
-        .unwrap();
-    // As the program: everything on one thread.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let workers: Vec<_> = std::iter::repeat_with(|| {
-            let (client, url, bodies) = (client.clone(), url.clone(), Arc::clone(&bodies));
-            tokio::spawn(async move {
-                loop {
-                    let Some(body) = bodies.lock().unwrap().next() else { return };
-                    let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body);
-                    let answer = request.send().await.unwrap().text().await.unwrap();
-                    assert!(answer.contains(r#""ErrorCode":0"#), "{answer}");
-                }
-            })
-        })
-        .take(IN_FLIGHT)
-        .collect();
-        for worker in workers {
-            worker.await.unwrap();
-        }
-    });
-    ExitCode::SUCCESS
 }

@@ -1,0 +1,85 @@
+//! What the HTTP client costs by itself: it sends each line of a file to a URL, and does nothing else. It is set as the
+//! program sets its own, and runs on one thread as that does.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, Url, redirect, retry};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::IN_FLIGHT;
+
+/// The word that makes the bench this loop.
+pub(crate) const WORD: &str = "bare-loop";
+
+/// As fast as it can with [`IN_FLIGHT`] requests in flight, or one each time a clock ticks at this rate.
+pub(crate) fn command(url: &str, bodies: &Path, rate: Option<u32>) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg(WORD).arg(url).arg(bodies).args(rate.map(|rate| rate.to_string()));
+    command
+}
+
+pub(crate) fn run(mut words: impl Iterator<Item = String>) -> ExitCode {
+    let url = Url::parse(&words.next().unwrap()).unwrap();
+    let bodies = std::fs::read_to_string(words.next().unwrap()).unwrap();
+    let bodies: Vec<String> = bodies.lines().map(str::to_owned).collect();
+    let rate: Option<u32> = words.next().map(|rate| rate.parse().unwrap());
+    let client = Client::builder()
+        .user_agent("bare-loop")
+        .connect_timeout(Duration::from_secs(5))
+        .pool_idle_timeout(Duration::from_secs(20))
+        .pool_max_idle_per_host(IN_FLIGHT)
+        .tcp_user_timeout(Duration::from_secs(5))
+        .http1_only()
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .no_proxy()
+        .build()
+        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        match rate {
+            Some(rate) => by_the_clock(&client, &url, bodies, rate).await,
+            None => as_fast_as_it_can(&client, &url, bodies).await,
+        }
+    });
+    ExitCode::SUCCESS
+}
+
+async fn as_fast_as_it_can(client: &Client, url: &Url, bodies: Vec<String>) {
+    let bodies = Arc::new(Mutex::new(bodies.into_iter()));
+    let mut workers = JoinSet::new();
+    for _ in 0..IN_FLIGHT {
+        let (client, url, bodies) = (client.clone(), url.clone(), Arc::clone(&bodies));
+        workers.spawn(async move {
+            loop {
+                let Some(body) = bodies.lock().unwrap().next() else { return };
+                send(&client, &url, body).await;
+            }
+        });
+    }
+    workers.join_all().await;
+}
+
+async fn by_the_clock(client: &Client, url: &Url, bodies: Vec<String>, rate: u32) {
+    let mut clock = interval(Duration::from_secs(1) / rate);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut requests = JoinSet::new();
+    for body in bodies {
+        clock.tick().await;
+        let (client, url) = (client.clone(), url.clone());
+        requests.spawn(async move { send(&client, &url, body).await });
+        while requests.try_join_next().is_some() {}
+    }
+    requests.join_all().await;
+}
+
+async fn send(client: &Client, url: &Url, body: String) {
+    let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body);
+    let answer = request.send().await.unwrap().text().await.unwrap();
+    assert!(answer.contains(r#""ErrorCode":0"#), "{answer}");
+}
