@@ -53,6 +53,14 @@ impl Rows {
         Ok(Rows { source, maker: RowMaker { header, maker: EditMaker::new(mapping) } })
     }
 
+    /// Passes over so many rows without a look at them.
+    ///
+    /// # Errors
+    /// The list cannot be read.
+    pub(crate) fn pass_over(&mut self, rows: u64) -> Result<(), InputError> {
+        (0..rows).try_for_each(|_| self.source.read().map(|_| ()))
+    }
+
     /// Bytes of the file read so far, as stored. Reading is a little ahead of the rows.
     pub fn bytes(&self) -> u64 {
         self.source.text.stored_bytes()

@@ -51,6 +51,8 @@ pub struct Plan {
     /// SHA-256 of the list as stored, in hexadecimal.
     pub sha256: String,
     repeated: Arc<Repeated>,
+    /// Rows before the first one to send.
+    settled_first: u64,
 }
 
 /// Something odd, in one row or more.
@@ -134,7 +136,14 @@ impl Plan {
         records: Option<Box<dyn Records>>,
         policy: Policy,
     ) -> Result<Todo, InputError> {
-        Ok(Todo::new(input.rows(mapping)?, Arc::clone(&self.repeated), records, policy, self.this_run))
+        Ok(Todo {
+            rows: input.rows(mapping)?,
+            repeated: Arc::clone(&self.repeated),
+            records,
+            policy,
+            settled_first: self.settled_first,
+            left: self.this_run,
+        })
     }
 
     /// Whether another row before this one wants the same.
@@ -212,6 +221,9 @@ struct Survey {
 impl Survey {
     fn row(&mut self, seen: Seen, policy: &Policy) -> Result<(), PlanError> {
         self.plan.rows += 1;
+        if self.plan.to_do == 0 {
+            self.plan.settled_first = self.plan.rows - 1;
+        }
         match seen.edit {
             Ok(edit) => self.edit(edit, seen.line, policy)?,
             Err(problems) => problems.into_iter().for_each(|problem| self.problems.push(problem)),

@@ -12,7 +12,7 @@ use crate::input::Rows;
 use crate::ledger::{Known, Pending, Records, State};
 
 /// Rows that are passed over at a stretch before others get their turn: about a millisecond's work.
-const STRETCH: usize = 256;
+const STRETCH: u64 = 256;
 
 /// What becomes of an edit in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -84,31 +84,30 @@ pub(super) fn stand(wanted: Wanted, known: Option<Known>, policy: &Policy) -> St
 
 /// The rows of a planned list that are still to be sent, one by one.
 pub struct Todo {
-    rows: Rows,
-    repeated: Arc<Repeated>,
-    records: Option<Box<dyn Records>>,
-    policy: Policy,
+    pub(super) rows: Rows,
+    pub(super) repeated: Arc<Repeated>,
+    pub(super) records: Option<Box<dyn Records>>,
+    pub(super) policy: Policy,
+    /// Rows that are still to be passed over: the plan has seen that none of them is to be sent.
+    pub(super) settled_first: u64,
     /// Rows that are still to come: behind the last of them there is nothing to look for.
-    left: u64,
+    pub(super) left: u64,
 }
 
 impl Todo {
-    pub(super) fn new(
-        rows: Rows,
-        repeated: Arc<Repeated>,
-        records: Option<Box<dyn Records>>,
-        policy: Policy,
-        left: u64,
-    ) -> Todo {
-        Todo { rows, repeated, records, policy, left }
-    }
-
     /// The next edit to send. Passing over finished rows lets others have their turn in between; dropping the future
     /// then loses nothing.
     pub(super) async fn next(&mut self) -> Result<Option<Pending>, StopReason> {
         loop {
             if self.left == 0 {
                 return Ok(None);
+            }
+            if self.settled_first > 0 {
+                let some = self.settled_first.min(STRETCH);
+                self.rows.pass_over(some).map_err(|error| StopReason::Input(Arc::new(error)))?;
+                self.settled_first -= some;
+                tokio::task::yield_now().await;
+                continue;
             }
             for _ in 0..STRETCH {
                 let Some(row) = self.rows.next() else { return Ok(None) };
