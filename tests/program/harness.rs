@@ -112,8 +112,15 @@ impl Place {
     }
 
     fn call<'a>(&self, program: &Path, args: impl IntoIterator<Item = &'a str>) -> Call<'_> {
-        let mut command = Command::new(program);
-        command.args(args).env_clear().current_dir(self.dir.path()).stdin(Stdio::null());
+        // Whoever runs the tests may ignore a hang-up, as under `nohup`, and the program would take that over.
+        let mut command = Command::new("/usr/bin/env");
+        command
+            .arg("--default-signal=HUP")
+            .arg(program)
+            .args(args)
+            .env_clear()
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null());
         Call { place: self, command, input: None }
     }
 }
