@@ -128,7 +128,8 @@ impl Tencent {
             _ => {}
         }
         let opens = if random.u32(0..1_000) < weather.slow_to_open { 500 } else { 0 };
-        let (way, takes) = (random.u64(0..4_000), random.u64(weather.takes.clone()));
+        // Requests that differ by more on their way are not promised to keep apart.
+        let (way, takes) = (random.u64(0..3_000), random.u64(weather.takes.clone()));
         (fault, Duration::from_millis(opens), Duration::from_micros(way), Duration::from_millis(takes))
     }
 
