@@ -30,8 +30,8 @@ pub struct Line<S> {
     /// Places of requests that wait for their answers, or for these to be on disk.
     pub(super) in_flight: Arc<Semaphore>,
     pub(super) in_flight_max: usize,
-    /// Edits at most whose intent is durable and that still wait for a permit: enough for the permits that fall due
-    /// during two commits, and no more, since each of them is in doubt if the process dies.
+    /// Edits at most whose intent is durable and that still wait for a permit: enough for what goes out during two
+    /// commits, and no more, since each of them is in doubt if the process dies.
     pub(super) ahead_max: usize,
     pub(super) attempts_max: NonZeroU32,
     pub(super) in_doubt: InDoubt,
@@ -202,7 +202,8 @@ impl<S: Service> Line<S> {
             service,
             in_flight: Arc::new(Semaphore::new(in_flight_max)),
             in_flight_max,
-            ahead_max: (rate.get() as usize / 4).clamp(4, AHEAD_MAX),
+            // A place is held until the outcome is on disk, so in that time each of them sends two edits at most.
+            ahead_max: (rate.get() as usize / 4).clamp(4, AHEAD_MAX).min(in_flight_max.saturating_mul(2)),
             attempts_max,
             in_doubt,
             begins,

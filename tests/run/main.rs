@@ -12,7 +12,7 @@ use std::time::Duration;
 use runner::api::Outcome;
 use runner::ledger::{Note, State};
 use runner::run::{Ended, InDoubt, StopReason};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::scripted::{Reply, Script, Session, refused, reply};
@@ -93,6 +93,16 @@ async fn a_waiting_retry_holds_no_place_in_flight() {
     assert_eq!((tally.done, tally.attempts), (200, 500));
     assert!(start.elapsed() < Duration::from_secs(40), "{:?}", start.elapsed());
     assert!(session.service.in_flight.lock().unwrap().1 <= 2);
+}
+
+/// Whoever sends one at a time wants few in doubt if the process dies: an intent is made for what goes out soon.
+#[tokio::test(start_paused = true)]
+async fn with_few_places_few_intents_are_made_ahead() {
+    let mut session = Session::new(1_000, |_, _, _| reply(400, Outcome::Confirmed));
+    session.in_flight_max = 1;
+    assert!(timeout(Duration::from_secs(5), session.run()).await.is_err(), "it was too fast");
+    assert!(session.memory.count(State::Done) > 5);
+    assert!(session.memory.count(State::Sending) <= 3, "{}", session.memory.count(State::Sending));
 }
 
 #[tokio::test(start_paused = true)]
