@@ -86,7 +86,8 @@ pub struct Receipt {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// Signalled when a permit comes back unspent or is spent: the only ways in which waiting can end without time.
+    /// Signalled when a permit comes back unspent or is spent, and when it goes on after a pause: the only ways in which
+    /// waiting can end without time.
     freed: Notify,
 }
 
@@ -112,6 +113,18 @@ struct State {
     /// Slow-downs so far that were news: requests that went out before the last one are not told of it again.
     era: u64,
     given: u64,
+    paused: bool,
+}
+
+/// How the pace is just now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Requests a second at most.
+    pub cap: u32,
+    /// What requests leave at: the cap, or less after a slow-down.
+    pub rate: u32,
+    /// For how long everything is still held; zero where nothing is.
+    pub held: Duration,
 }
 
 /// A request that went out.
@@ -126,7 +139,7 @@ struct Spent {
 enum Next {
     Go(Receipt),
     At(Instant),
-    /// Everything the window holds is given out and unspent.
+    /// It is paused, or everything the window holds is given out and unspent.
     WhenFreed,
 }
 
@@ -151,6 +164,7 @@ impl Pace {
             hold: HOLD_FIRST,
             era: 0,
             given: 0,
+            paused: false,
         };
         Pace {
             shared: Arc::new(Shared { state: Mutex::new(state), freed: Notify::new() }),
@@ -190,6 +204,38 @@ impl Pace {
     pub fn hold(&self, duration: Duration) {
         let mut state = self.shared.state();
         state.held_until = state.held_until.max(Instant::now() + duration.min(HOLD_MAX));
+    }
+
+    /// Gives no permit until [`Pace::go_on`].
+    pub fn pause(&self) {
+        self.shared.state().paused = true;
+    }
+
+    /// Gives permits again; what the pause held up is not made up for.
+    pub fn go_on(&self) {
+        let mut state = self.shared.state();
+        if std::mem::take(&mut state.paused) {
+            state.held = true;
+        }
+        drop(state);
+        self.shared.freed.notify_one();
+    }
+
+    /// From now on at most `cap` requests in any second. Those that went out before count towards it.
+    pub fn set_cap(&self, cap: NonZeroU32) {
+        let mut state = self.shared.state();
+        // A rate that a slow-down has lowered climbs on from where it is.
+        let rate = if state.rate == state.cap { cap.get() } else { state.rate };
+        state.cap = cap.get();
+        state.set_rate(rate);
+        drop(state);
+        self.shared.freed.notify_one();
+    }
+
+    /// How it is just now.
+    pub fn now(&self) -> Now {
+        let state = self.shared.state();
+        Now { cap: state.cap, rate: state.rate, held: state.held_until.saturating_duration_since(Instant::now()) }
     }
 
     /// How often the service has said "too fast" so far.
@@ -235,6 +281,9 @@ impl Shared {
 
 impl State {
     fn next(&mut self, now: Instant) -> Next {
+        if self.paused {
+            return Next::WhenFreed;
+        }
         if now < self.held_until {
             self.held = true;
             return Next::At(self.held_until);

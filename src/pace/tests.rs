@@ -186,3 +186,69 @@ async fn slow_downs_that_follow_each_other_hold_longer() {
     assert_eq!(holds, [1, 2, 4, 8, 16, 32, 60, 60]);
     assert_eq!(pace.shared.state().rate, 10, "the rate has a floor");
 }
+
+/// Sends as fast as it may for so long.
+async fn send_for(pace: &Pace, time: Duration) -> Vec<Instant> {
+    let mut sent = Vec::new();
+    let end = Instant::now() + time;
+    while let Ok(permit) = tokio::time::timeout_at(end, pace.permit()).await {
+        permit.spend();
+        sent.push(Instant::now());
+    }
+    sent
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cap_can_be_changed_and_holds_from_then_on() {
+    let pace = Pace::new(cap(200), Instant::now());
+    let mut sent = send_for(&pace, Duration::from_secs(3)).await;
+    pace.set_cap(cap(20));
+    let slow = send_for(&pace, Duration::from_secs(10)).await;
+    assert!(worst_second(&slow) <= 20 && slow.len() >= 180, "{} of {}", worst_second(&slow), slow.len());
+    // What went out before counts: nothing leaves while there is more of it than the new cap allows.
+    assert!(slow[0] - sent[sent.len() - 1] > Duration::from_millis(850), "{:?}", slow[0] - sent[sent.len() - 1]);
+    pace.set_cap(cap(200));
+    let fast = send_for(&pace, Duration::from_secs(3)).await;
+    assert!(fast.len() > 590, "{}", fast.len());
+    sent.extend(slow);
+    sent.extend(fast);
+    assert!(worst_second(&sent) <= 200, "{}", worst_second(&sent));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_goes_out_during_a_pause_nor_is_it_made_up_for() {
+    let pace = Pace::new(cap(200), Instant::now());
+    send_for(&pace, Duration::from_secs(2)).await;
+    pace.pause();
+    assert!(send_for(&pace, Duration::from_mins(1)).await.is_empty());
+    pace.go_on();
+    let sent = send_for(&pace, Duration::from_secs(1)).await;
+    assert!(sent.len() <= 200 && sent.len() > 190, "{}", sent.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_goes_on_after_a_pause_for_who_waits_already() {
+    let pace = Arc::new(Pace::new(cap(200), Instant::now()));
+    pace.pause();
+    let waits = Arc::clone(&pace);
+    let sent = tokio::spawn(async move { send_for(&waits, Duration::from_secs(3)).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    pace.go_on();
+    let sent = sent.await.unwrap();
+    assert!(sent.len() > 390 && sent.len() <= 402, "{}", sent.len());
+    assert!(worst_second(&sent) <= 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lowered_cap_lowers_what_a_slow_down_left_and_a_raised_one_is_climbed_to() {
+    let pace = Pace::new(cap(200), Instant::now());
+    let permit = pace.permit().await;
+    let receipt = permit.receipt();
+    permit.spend();
+    pace.slow_down(receipt, None);
+    assert_eq!(pace.now(), Now { cap: 200, rate: 180, held: Duration::from_secs(1) });
+    pace.set_cap(cap(100));
+    assert_eq!((pace.now().cap, pace.now().rate), (100, 100));
+    pace.set_cap(cap(150));
+    assert_eq!((pace.now().cap, pace.now().rate), (150, 150));
+}
