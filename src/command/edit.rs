@@ -72,7 +72,12 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
         input: input.name().to_owned(),
         input_sha256: plan.sha256.clone(),
         input_rows: plan.rows,
+        duplicates: plan.duplicates,
+        planned: plan.this_run,
+        new_edits: plan.new_edits,
         rate: job.rate.get(),
+        command: command_line(),
+        directory: std::env::current_dir().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
     })?;
     let session = Session { args, job, input, plan, ledger_path, screen };
     session.run(store, opened, service, sandbox).await
@@ -182,10 +187,15 @@ impl Session<'_> {
     }
 }
 
+/// How the program was called. Secrets are never among its words.
+fn command_line() -> String {
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
+}
+
 /// This very command, to be typed again.
 fn resume_command(input: &Input) -> String {
-    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    let command = shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "));
+    let command = command_line();
     match input.path() {
         Some(_) => command,
         None => format!("{command}  (with the same list on standard input)"),

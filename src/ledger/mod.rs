@@ -11,11 +11,12 @@
 
 mod error;
 mod note;
+mod remark;
 mod sqlite;
 mod state;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
@@ -25,7 +26,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::error::LedgerError;
 pub use self::note::Note;
-pub use self::sqlite::{JobIdentity, RunInfo, SqliteReader, SqliteStore};
+pub use self::remark::{Act, Cause, Latency, Order, Remark, Sample};
+pub use self::sqlite::{
+    EditRecord, JobIdentity, Outcomes, Overview, RunInfo, RunRecord, SqliteReader, SqliteStore, Totals, Worker,
+};
 pub use self::state::{State, Transition};
 use crate::edit::{ContentDigest, Edit, IdDigest, Wanted};
 
@@ -40,9 +44,13 @@ const QUEUE_MAX: usize = 4_096;
 
 /// Where changes become durable.
 pub trait Store: Send + 'static {
-    /// Once this returns `Ok`, every one of `changes` is on disk and outlives a power cut; after an error that is not
-    /// known of any of them.
-    fn commit(&mut self, changes: Vec<Change>) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    /// Once this returns `Ok`, every one of `changes` and `remarks` is on disk and outlives a power cut; after an error that
+    /// is not known of any of them.
+    fn commit(
+        &mut self,
+        changes: Vec<Change>,
+        remarks: Vec<Remark>,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 }
 
 /// What is known of messages from earlier runs.
@@ -152,19 +160,35 @@ pub struct Change {
     pub took: Option<Duration>,
 }
 
+/// What the writer takes, and whom it tells that it is durable.
+type Entry = (Step, oneshot::Sender<Result<(), LedgerError>>);
+
+#[derive(Debug)]
+enum Step {
+    Change(Change),
+    Remark(Remark),
+}
+
 /// A handle on the one writer; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    queue: mpsc::Sender<(Change, oneshot::Sender<Result<(), LedgerError>>)>,
+    queue: mpsc::Sender<Entry>,
     latch: CancellationToken,
+    commits: Arc<Mutex<Latency>>,
 }
 
 impl Ledger {
     /// Starts the writer. The store comes back when every handle is gone.
     pub fn start<S: Store>(store: S) -> (Ledger, JoinHandle<S>) {
         let (queue, changes) = mpsc::channel(QUEUE_MAX);
-        let latch = CancellationToken::new();
-        (Ledger { queue, latch: latch.clone() }, tokio::spawn(write(store, changes, latch)))
+        let ledger = Ledger { queue, latch: CancellationToken::new(), commits: Arc::default() };
+        let (latch, commits) = (ledger.latch.clone(), Arc::clone(&ledger.commits));
+        (ledger, tokio::spawn(write(store, changes, latch, commits)))
+    }
+
+    /// How long commits took so far.
+    pub fn commits(&self) -> Latency {
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until a commit has failed. Whoever is about to send must not, from then on.
@@ -228,10 +252,22 @@ impl Ledger {
         Ok(pending)
     }
 
+    /// Makes a remark on the run durable.
+    ///
+    /// # Errors
+    /// It is not, and nothing more will be.
+    pub async fn remark(&self, remark: Remark) -> Result<(), LedgerError> {
+        self.write(Step::Remark(remark)).await
+    }
+
     async fn commit(&self, change: Change) -> Result<(), LedgerError> {
         state::check(change.from, change.to)?;
+        self.write(Step::Change(change)).await
+    }
+
+    async fn write(&self, step: Step) -> Result<(), LedgerError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.send((change, reply)).await.map_err(|_| LedgerError::Latched)?;
+        self.queue.send((step, reply)).await.map_err(|_| LedgerError::Latched)?;
         answer.await.map_err(|_| LedgerError::Latched)?
     }
 }
@@ -239,8 +275,9 @@ impl Ledger {
 /// The one writer: everything that waits goes into one transaction.
 async fn write<S: Store>(
     mut store: S,
-    mut queue: mpsc::Receiver<(Change, oneshot::Sender<Result<(), LedgerError>>)>,
+    mut queue: mpsc::Receiver<Entry>,
     latch: CancellationToken,
+    commits: Arc<Mutex<Latency>>,
 ) -> S {
     let mut waiting = Vec::with_capacity(BATCH_MAX);
     while queue.recv_many(&mut waiting, BATCH_MAX).await > 0 {
@@ -252,8 +289,17 @@ async fn write<S: Store>(
                 Ok(0) | Err(_) => break,
             }
         }
-        let (changes, replies): (Vec<_>, Vec<_>) = waiting.drain(..).unzip();
-        let result = store.commit(changes).await;
+        let (mut changes, mut remarks, mut replies) = (Vec::with_capacity(waiting.len()), Vec::new(), Vec::new());
+        for (step, reply) in waiting.drain(..) {
+            match step {
+                Step::Change(change) => changes.push(change),
+                Step::Remark(remark) => remarks.push(remark),
+            }
+            replies.push(reply);
+        }
+        let begun = Instant::now();
+        let result = store.commit(changes, remarks).await;
+        commits.lock().unwrap_or_else(PoisonError::into_inner).add(begun.elapsed());
         let failed = result.is_err();
         if failed {
             latch.cancel();
@@ -369,8 +415,8 @@ impl Recorded {
     }
 }
 
-/// The wall clock, for people.
-fn unix_ms() -> i64 {
+/// The wall clock, for people: milliseconds since 1970.
+pub fn unix_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -3,7 +3,9 @@
 //! Write-ahead log and `synchronous=FULL`: once a commit returns, it outlives a power cut.
 
 mod open;
+mod overview;
 mod read;
+mod remarks;
 mod whereabouts;
 
 use std::fs::File;
@@ -14,9 +16,10 @@ use rusqlite::types::Null;
 use rusqlite::{Connection, Transaction, params};
 
 pub use self::open::JobIdentity;
+pub use self::overview::{EditRecord, Outcomes, Overview, RunRecord, Totals, Worker};
 pub use self::read::SqliteReader;
 use self::whereabouts::Whereabouts;
-use super::{Change, LedgerError, State, Store, Transition, unix_ms};
+use super::{Change, LedgerError, Remark, State, Store, Transition, unix_ms};
 
 /// The writing side of a ledger file, which only one process has at a time.
 #[derive(Debug)]
@@ -40,8 +43,18 @@ pub struct RunInfo {
     pub input_sha256: String,
     /// Its rows.
     pub input_rows: u64,
+    /// Those that repeat another.
+    pub duplicates: u64,
+    /// Edits to send, or to read back.
+    pub planned: u64,
+    /// Messages of the list that are not in the ledger yet.
+    pub new_edits: u64,
     /// Requests a second at most.
     pub rate: u32,
+    /// How the program was called, and where.
+    pub command: String,
+    /// Where it was called.
+    pub directory: String,
 }
 
 impl SqliteStore {
@@ -77,8 +90,9 @@ impl SqliteStore {
     /// It could not be made durable.
     pub fn begin_run(&mut self, info: &RunInfo) -> Result<(), LedgerError> {
         let insert = self.connection()?.execute(
-            "INSERT INTO run (started_at, version, user, host, pid, input, input_sha256, input_rows, rate)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO run (started_at, version, user, host, pid, input, input_sha256, input_rows, rate,
+                              duplicates, planned, new_edits, seq_before, command, directory)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, (SELECT coalesce(max(seq), 0) FROM edit), ?13, ?14)",
             params![
                 unix_ms(),
                 env!("CARGO_PKG_VERSION"),
@@ -87,8 +101,13 @@ impl SqliteStore {
                 std::process::id(),
                 info.input,
                 info.input_sha256,
-                i64::try_from(info.input_rows).unwrap_or(i64::MAX),
-                info.rate
+                number(info.input_rows),
+                info.rate,
+                number(info.duplicates),
+                number(info.planned),
+                number(info.new_edits),
+                info.command,
+                info.directory
             ],
         );
         insert.map_err(|source| write_error(&self.path, source))?;
@@ -129,11 +148,11 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
-    async fn commit(&mut self, changes: Vec<Change>) -> Result<(), LedgerError> {
+    async fn commit(&mut self, changes: Vec<Change>, remarks: Vec<Remark>) -> Result<(), LedgerError> {
         let mut connection = self.connection.take().ok_or(LedgerError::Latched)?;
         let (run, path, whereabouts) = (self.run, self.path.clone(), self.whereabouts.clone());
         let work = tokio::task::spawn_blocking(move || {
-            let result = commit(&mut connection, run, &changes, &path);
+            let result = commit(&mut connection, run, &changes, &remarks, &path);
             // Nobody is told of this commit before this is known: in a file without a name nothing is durable.
             match whereabouts.as_deref().and_then(|noted| Some((noted, noted.changed()?))) {
                 Some((whereabouts, file)) => (None, Err(whereabouts.give_up(connection, file))),
@@ -147,7 +166,13 @@ impl Store for SqliteStore {
     }
 }
 
-fn commit(connection: &mut Connection, run: i64, changes: &[Change], path: &Path) -> Result<(), LedgerError> {
+fn commit(
+    connection: &mut Connection,
+    run: i64,
+    changes: &[Change],
+    remarks: &[Remark],
+    path: &Path,
+) -> Result<(), LedgerError> {
     let failed = |source| write_error(path, source);
     let transaction = connection.transaction().map_err(failed)?;
     for change in changes {
@@ -157,13 +182,16 @@ fn commit(connection: &mut Connection, run: i64, changes: &[Change], path: &Path
             return Err(Transition { from: change.from, to: change.to }.into());
         }
     }
+    for remark in remarks {
+        remarks::write(&transaction, run, remark).map_err(failed)?;
+    }
     transaction.commit().map_err(failed)
 }
 
 /// One step of one edit; how many rows it changed, which must be one.
 fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::Result<usize> {
     let message = change.message.0;
-    let line = i64::try_from(change.line).unwrap_or(i64::MAX);
+    let line = number(change.line);
     let from = change.from.map(State::word);
     match (change.from, change.to) {
         (None, Some(_)) => insert(transaction, run, line, change),
@@ -275,6 +303,10 @@ fn damage(path: &Path, error: &rusqlite::Error) -> Option<LedgerError> {
         _ => return None,
     };
     Some(LedgerError::Damaged { path: path.to_owned(), what })
+}
+
+fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn user() -> String {

@@ -103,6 +103,12 @@ pub enum StopReason {
         /// The line.
         line: u64,
     },
+    /// Somebody told it to.
+    #[error("{by} told it to stop")]
+    Told {
+        /// Who, and by which way.
+        by: String,
+    },
     /// A defect of this program.
     #[error("an attempt ended in a defect of this program ({0}); please report it. The edit is in doubt")]
     Defect(String),

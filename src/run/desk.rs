@@ -7,18 +7,26 @@ use tokio::task::JoinError;
 use tokio::time::Instant;
 
 use super::breaker::{Breaker, FailureLimit, StopReason};
+use super::control::Told;
 use super::life::{Landed, Line, Next, Place};
 use super::read_back::{Heard, Read};
 use super::tally::{Cause, Tally};
 use super::todo::InDoubt;
 use super::waiting::Waiting;
 use crate::api::{Outcome, Service};
-use crate::ledger::{LedgerError, Note, Pending, Recorded, State};
+use crate::ledger::{Act, LedgerError, Note, Order, Pending, Recorded, Remark, State};
 use crate::retry::{self, Verdict};
+use crate::shown::harmless;
 
 /// Edits that wait at most. While there are this many, no new row is taken up: a service that refuses everything for
 /// now must not draw the whole list into memory.
 const WAITING_MAX: usize = 10_000;
+
+/// A remark that is durable, or failed to become so, and the act it is on.
+pub(super) struct Noted {
+    told: Option<Told>,
+    result: Result<(), LedgerError>,
+}
 
 pub(super) struct Desk<S> {
     line: Arc<Line<S>>,
@@ -55,10 +63,20 @@ impl<S: Service> Desk<S> {
 
     /// Edits under way at most: while the service is out of reach, one at a time tries it.
     pub(super) fn at_once(&self, otherwise: usize) -> usize {
-        if self.breaker.is_out_of_reach() { 1 } else { otherwise }
+        if self.tally.paused {
+            0
+        } else if self.breaker.is_out_of_reach() {
+            1
+        } else {
+            otherwise
+        }
     }
 
-    pub(super) fn tally(&mut self) -> &Tally {
+    /// How far it is, with so many attempts under way.
+    pub(super) fn tally(&mut self, under_way: usize) -> &Tally {
+        self.tally.under_way = under_way;
+        self.tally.pace = self.line.pace.now();
+        self.tally.commits = self.line.ledger.commits();
         self.tally.slow_downs = self.line.pace.slow_downs();
         self.tally.read_backs = self.line.read_backs.requests();
         self.tally.to_read_back = self.in_doubt.len() as u64;
@@ -68,7 +86,7 @@ impl<S: Service> Desk<S> {
     /// What was done, once nothing more will be.
     pub(super) fn close(mut self) -> Tally {
         self.tally.in_doubt += self.waiting.in_doubt() + self.in_doubt.in_doubt();
-        self.tally().clone()
+        self.tally(0).clone()
     }
 
     /// An edit that an earlier run left in doubt waits until nothing of it can be under way any more.
@@ -85,7 +103,10 @@ impl<S: Service> Desk<S> {
             Err(error) => return Some(self.defect(&error)),
         };
         match landed {
-            Landed::Recorded { recorded, verdict } => self.recorded(recorded, &verdict, now),
+            Landed::Recorded { recorded, verdict, times } => {
+                self.tally.attempt(&recorded, &verdict, times);
+                self.recorded(recorded, &verdict, now)
+            }
             Landed::NotSent { pending, outcome } => self.no_answer(pending, outcome, now),
             Landed::Withdrawn(pending) => {
                 self.put_back(pending, now);
@@ -93,6 +114,55 @@ impl<S: Service> Desk<S> {
             }
             Landed::NotRecorded { error, unsure, taken_up } => Some(self.not_recorded(error, unsure, taken_up)),
         }
+    }
+
+    /// Makes a remark on how far it is.
+    pub(super) fn sample(&mut self, under_way: usize) -> impl Future<Output = Noted> + Send + 'static {
+        let sample = Box::new(self.tally(under_way).sample());
+        let ledger = self.line.ledger.clone();
+        async move { Noted { told: None, result: ledger.remark(Remark::Sample(sample)).await } }
+    }
+
+    /// Makes a remark on what it was told; it is done once that is durable.
+    pub(super) fn told(&self, told: Told) -> impl Future<Output = Noted> + Send + 'static {
+        let ledger = self.line.ledger.clone();
+        let act = told.act.clone();
+        async move { Noted { told: Some(told), result: ledger.remark(Remark::Act(act)).await } }
+    }
+
+    /// A remark is durable, or the ledger failed.
+    pub(super) fn noted(&mut self, noted: Result<Noted, JoinError>) -> Option<StopReason> {
+        let Noted { told, result } = match noted {
+            Ok(noted) => noted,
+            Err(error) => return Some(StopReason::Defect(error.to_string())),
+        };
+        let stop = match (&result, &told) {
+            (Err(error), _) => Some(StopReason::Ledger(error.clone())),
+            (Ok(()), Some(told)) => self.act(&told.act),
+            (Ok(()), None) => None,
+        };
+        if let Some(told) = told {
+            // Whoever said so may have gone meanwhile.
+            let _ = told.done.send(result);
+        }
+        stop
+    }
+
+    fn act(&mut self, act: &Act) -> Option<StopReason> {
+        tracing::warn!("{}, told by {}", act.what, harmless(&act.by));
+        match act.what {
+            Order::Pause => {
+                self.tally.paused = true;
+                self.line.pause();
+            }
+            Order::Resume => {
+                self.tally.paused = false;
+                self.line.go_on();
+            }
+            Order::Rate(rate) => self.line.set_rate(rate),
+            Order::Stop => return Some(StopReason::Told { by: act.by.clone() }),
+        }
+        None
     }
 
     /// What came of a read-back; a reason where it makes no sense to go on.
@@ -121,7 +191,6 @@ impl<S: Service> Desk<S> {
     }
 
     fn recorded(&mut self, recorded: Recorded, verdict: &Verdict, now: Instant) -> Option<StopReason> {
-        self.tally.attempt(&recorded, verdict);
         let stop = match *verdict {
             Verdict::InDoubt { note, .. } => self.lost(note, now),
             _ => self.breaker.answered(verdict, now),

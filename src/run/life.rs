@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::read_back::{READ_BACK_AFTER, ReadBacks};
-use super::tally::Cause;
+use super::tally::{Cause, Times};
 use super::todo::InDoubt;
 use crate::api::client::UNDERWAY_MAX;
 use crate::api::{Outcome, Service};
@@ -71,7 +71,7 @@ pub(super) type Place = OwnedSemaphorePermit;
 #[derive(Debug)]
 pub(super) enum Landed {
     /// It was sent, and what came of it is durable.
-    Recorded { recorded: Recorded, verdict: Verdict },
+    Recorded { recorded: Recorded, verdict: Verdict, times: Times },
     /// It did not go out, and the ledger stands as before.
     NotSent { pending: Pending, outcome: Outcome },
     /// It was called back before it went out, and the ledger stands as before.
@@ -115,6 +115,8 @@ async fn try_once<S: Service>(line: &Line<S>, pending: Pending, slot: Place, in_
         Err(error) => return Landed::NotRecorded { error, unsure, taken_up: None },
     };
     let taken_up = intent.taken_up();
+    let mut times = Times::default();
+    let intended = Instant::now();
     let permit = tokio::select! {
         biased;
         () = line.ledger.latched() => return Landed::not_recorded(LedgerError::Latched, &intent),
@@ -131,12 +133,15 @@ async fn try_once<S: Service>(line: &Line<S>, pending: Pending, slot: Place, in_
     };
     *in_flight = Some(place);
     let receipt = permit.receipt();
+    let permitted = Instant::now();
+    times.waited = permitted - intended;
     let outcome = tokio::select! {
         biased;
         // What has not gone out by then never will; what has could not be recorded any more.
         () = line.ledger.latched() => return Landed::not_recorded(LedgerError::Latched, &intent),
         outcome = line.service.modify(&intent, permit) => outcome,
     };
+    times.answered = permitted.elapsed();
     if !matches!(outcome, Outcome::NotSent { .. } | Outcome::NoSignature | Outcome::NoAnswer(_)) {
         line.pace.answered(receipt);
     }
@@ -160,7 +165,7 @@ async fn try_once<S: Service>(line: &Line<S>, pending: Pending, slot: Place, in_
         };
     };
     match line.ledger.record(intent, settlement).await {
-        Ok(recorded) => Landed::Recorded { recorded, verdict },
+        Ok(recorded) => Landed::Recorded { recorded, verdict, times },
         Err(error) => Landed::NotRecorded { error, unsure: true, taken_up },
     }
 }
@@ -218,6 +223,24 @@ impl<S: Service> Line<S> {
     pub(super) async fn permit(&self, pace: &Pace) -> Option<(Place, Permit)> {
         let room = Arc::clone(&self.in_flight).acquire_owned().await.ok()?;
         Some((room, pace.permit().await))
+    }
+
+    /// Sends nothing more for now. Who waits for a permit takes the intent back: if the process died during a pause,
+    /// nothing would be in doubt.
+    pub(super) fn pause(&self) {
+        self.pace.pause();
+        self.read_backs.pause();
+        self.recall.notify_waiters();
+    }
+
+    pub(super) fn go_on(&self) {
+        self.pace.go_on();
+        self.read_backs.go_on();
+    }
+
+    pub(super) fn set_rate(&self, rate: NonZeroU32) {
+        self.pace.set_cap(rate);
+        self.read_backs.set_rate(rate);
     }
 
     /// When the first request may go out.

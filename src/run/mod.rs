@@ -10,6 +10,7 @@
 //! hold no place among the requests in flight. `breaker` says when it makes no sense to go on.
 
 mod breaker;
+mod control;
 mod desk;
 mod life;
 mod plan;
@@ -24,9 +25,9 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep_until};
-use tokio_util::sync::CancellationToken;
 
 pub use self::breaker::{FailureLimit, FailureLimitError, StopReason};
+pub use self::control::{Control, Orders, Refused};
 use self::desk::Desk;
 use self::life::{Landed, Place, attempt};
 pub use self::life::{Line, Terms};
@@ -40,6 +41,8 @@ use crate::ledger::{LedgerError, Pending};
 
 /// How often whoever watches is told how far it is, also while nothing happens.
 const TICK: Duration = Duration::from_millis(250);
+/// How often the ledger is told: ten thousand times in a run of fourteen hours.
+const SAMPLE_EVERY: Duration = Duration::from_secs(5);
 /// Read-backs in flight at most, as a share of all requests: what is in doubt must not keep the others waiting.
 const READ_BACKS_SHARE: usize = 4;
 
@@ -55,21 +58,24 @@ pub enum Ended {
 }
 
 /// The run: every edit of `todo` through its life, until none is left, `stop` is cancelled, or it makes no sense to go
-/// on, as `failures` says. Then what is in flight is waited for. `show` is told how far it is, several times a second.
+/// on, as `failures` says; `orders` may hold it up, slow it down or stop it. Then what is in flight is waited for. `show` is
+/// told how far it is, several times a second, and the ledger every few seconds.
 pub async fn run<S: Service>(
     line: Line<S>,
     failures: FailureLimit,
     mut todo: Todo,
-    stop: CancellationToken,
+    orders: impl Into<Orders>,
     mut show: impl FnMut(&Tally),
 ) -> (Tally, Ended) {
     let ahead = Arc::new(Semaphore::new(line.ahead_max));
     let attempts_max = line.in_flight_max + line.ahead_max;
     let line = Arc::new(line);
     let mut desk = Desk::new(&line, failures);
-    let mut tick = interval(TICK);
+    let Orders { stop, mut acts } = orders.into();
+    let (mut tick, mut sample) = (interval(TICK), interval(SAMPLE_EVERY));
     let mut attempts = JoinSet::new();
     let mut read_backs = JoinSet::new();
+    let mut remarks = JoinSet::new();
 
     let ended = loop {
         if desk.is_clear() && attempts.is_empty() && read_backs.is_empty() {
@@ -83,8 +89,17 @@ pub async fn run<S: Service>(
             () = stop.cancelled() => break Ended::Interrupted,
             Some(landed) = attempts.join_next() => desk.landed(landed),
             Some(told) = read_backs.join_next() => desk.read_back(told),
+            Some(noted) = remarks.join_next() => desk.noted(noted),
+            Some(told) = acts.recv() => {
+                remarks.spawn(desk.told(told));
+                None
+            }
+            _ = sample.tick() => {
+                remarks.spawn(desk.sample(attempts.len()));
+                None
+            }
             _ = tick.tick() => {
-                show(desk.tally());
+                show(desk.tally(attempts.len()));
                 None
             }
             () = at(next_read_back), if may_read_back => {
@@ -113,6 +128,11 @@ pub async fn run<S: Service>(
     // Who has no permit yet takes the intent back; whose request is under way waits for its answer.
     line.stop.cancel();
     let ended = drain(&mut desk, attempts, read_backs, ended).await;
+    // The last one says where it ended. Whoever told it to stop hears that it does.
+    remarks.spawn(desk.sample(0));
+    while let Some(noted) = remarks.join_next().await {
+        desk.noted(noted);
+    }
     let tally = desk.close();
     show(&tally);
     (tally, ended)

@@ -40,6 +40,8 @@ pub struct Plan {
     pub in_doubt_again: u64,
     /// Those of these that are read back first.
     pub to_read_back: u64,
+    /// Those of them that are not in the ledger yet.
+    pub new_edits: u64,
     /// Those of them that this run takes on.
     pub this_run: u64,
     /// Bytes of new content of the edits to send; without those that are read back first.
@@ -277,7 +279,8 @@ impl Survey {
                         add(&mut plan.in_doubt_again, by);
                         is_read_back = policy.in_doubt == InDoubt::Verify;
                     }
-                    Some(State::Waiting | State::Done) | None => {}
+                    None => add(&mut plan.new_edits, by),
+                    Some(State::Waiting | State::Done) => {}
                 }
                 add(&mut plan.to_do, by);
                 if is_read_back {

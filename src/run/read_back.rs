@@ -116,6 +116,18 @@ impl ReadBacks {
         self.pace.hold(duration);
     }
 
+    pub(super) fn pause(&self) {
+        self.pace.pause();
+    }
+
+    pub(super) fn go_on(&self) {
+        self.pace.go_on();
+    }
+
+    pub(super) fn set_rate(&self, rate: NonZeroU32) {
+        self.pace.set_cap(rate.min(READ_BACK_RATE_MAX));
+    }
+
     /// Requests so far.
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)

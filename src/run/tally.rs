@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use crate::api::error_code;
-use crate::ledger::{Note, Recorded, State};
+pub use crate::ledger::Cause;
+use crate::ledger::{Latency, Recorded, Sample, State, unix_ms};
+use crate::pace;
 use crate::retry::Verdict;
 
 /// What one run has done so far.
@@ -34,15 +37,29 @@ pub struct Tally {
     pub failed_again: u64,
     /// Edits that were in doubt before this run, and were sent again or settled in it.
     pub in_doubt_again: u64,
+    /// How long answers to edits took.
+    pub latency: Latency,
+    /// How long edits whose intent was durable waited until they might go out.
+    pub waits: Latency,
+    /// How long commits of the ledger took.
+    pub commits: Latency,
+    /// When an edit was last confirmed, in milliseconds since 1970; 0: not yet.
+    pub last_done_at: i64,
+    /// Edits whose intent is durable, or that wait for that, and whose outcome is not.
+    pub under_way: usize,
+    /// The pace of edits just now.
+    pub pace: pace::Now,
+    /// Somebody has told it to pause.
+    pub paused: bool,
 }
 
-/// Why an attempt did not succeed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Cause {
-    /// The service's `ErrorCode`.
-    Code(i64),
-    /// Something else than the service's answer.
-    Note(Note),
+/// How long the parts of one attempt took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Times {
+    /// From the durable intent to the permit.
+    pub(super) waited: Duration,
+    /// From the permit to the answer.
+    pub(super) answered: Duration,
 }
 
 impl Tally {
@@ -53,18 +70,42 @@ impl Tally {
 
     pub(super) fn settle(&mut self, recorded: &Recorded) {
         match recorded.state() {
-            State::Done => self.done += 1,
+            State::Done => {
+                self.done += 1;
+                self.last_done_at = unix_ms();
+            }
             State::Failed => self.failed += 1,
             State::InDoubt => self.in_doubt += 1,
             State::Sending | State::Waiting => {}
         }
     }
 
-    pub(super) fn attempt(&mut self, recorded: &Recorded, verdict: &Verdict) {
+    pub(super) fn attempt(&mut self, recorded: &Recorded, verdict: &Verdict, times: Times) {
         self.attempts += 1;
+        self.waits.add(times.waited);
+        // A time-out says how long nobody answered.
+        if !matches!(verdict, Verdict::InDoubt { code: None, .. }) {
+            self.latency.add(times.answered);
+        }
         self.taken_up(recorded.taken_up());
         if let Some(cause) = Cause::of(verdict) {
             *self.causes.entry(cause).or_default() += 1;
+        }
+    }
+
+    /// How far the run is, for the ledger.
+    pub(super) fn sample(&self) -> Sample {
+        Sample {
+            at: unix_ms(),
+            rate: self.pace.cap,
+            done: self.done,
+            failed: self.failed,
+            in_doubt: self.in_doubt,
+            requests: self.attempts,
+            read_backs: self.read_backs,
+            slow_downs: self.slow_downs,
+            answers: self.causes.iter().map(|(cause, answers)| (*cause, *answers)).collect(),
+            latency: self.latency.clone(),
         }
     }
 

@@ -3,6 +3,7 @@
 //! share two cores, and neither sees the other's clock.
 #![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test that cannot go on shall say so")]
 
+mod control;
 mod outage;
 mod read_back;
 mod scripted;

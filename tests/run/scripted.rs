@@ -9,9 +9,9 @@ use runner::api::history::{Page, Question};
 use runner::api::{Outcome, Service};
 use runner::edit::{IdDigest, MessageId};
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
-use runner::ledger::{Change, Intent, Known, Ledger, LedgerError, Records, State, Store};
+use runner::ledger::{Change, Intent, Known, Ledger, LedgerError, Records, Remark, State, Store};
 use runner::pace::Permit;
-use runner::run::{Ended, FailureLimit, InDoubt, Line, Policy, Tally, Terms, plan, run};
+use runner::run::{Ended, FailureLimit, InDoubt, Line, Orders, Policy, Tally, Terms, plan, run};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -22,11 +22,12 @@ pub(crate) const RATE: NonZeroU32 = NonZeroU32::new(200).unwrap();
 pub(crate) struct Memory {
     pub(crate) edits: Arc<Mutex<HashMap<IdDigest, Known>>>,
     pub(crate) commits: Arc<Mutex<u64>>,
+    pub(crate) remarks: Arc<Mutex<Vec<Remark>>>,
     pub(crate) fails_at: Option<u64>,
 }
 
 impl Store for Memory {
-    async fn commit(&mut self, changes: Vec<Change>) -> Result<(), LedgerError> {
+    async fn commit(&mut self, changes: Vec<Change>, remarks: Vec<Remark>) -> Result<(), LedgerError> {
         // As long as an fsync on a cloud disk takes.
         sleep(Duration::from_millis(5)).await;
         let mut commits = self.commits.lock().unwrap();
@@ -35,6 +36,7 @@ impl Store for Memory {
             let source = Arc::new(std::io::Error::other("no space left on device"));
             return Err(LedgerError::Write { path: "ledger.db".into(), source });
         }
+        self.remarks.lock().unwrap().extend(remarks);
         let mut edits = self.edits.lock().unwrap();
         for change in changes {
             let message = change.edit.id().digest();
@@ -232,6 +234,10 @@ impl Session {
     }
 
     pub(crate) async fn run(&self) -> (Tally, Ended) {
+        self.run_with(self.stop.clone()).await
+    }
+
+    pub(crate) async fn run_with(&self, orders: impl Into<Orders>) -> (Tally, Ended) {
         let header = "from_account,to_account,msg_key,cloud_custom_data".to_owned();
         let rows = (0..self.rows).map(|row| format!("a,b,{row}_1_1773188576,x"));
         let list = std::iter::once(header).chain(rows).collect::<Vec<_>>().join("\n");
@@ -244,7 +250,7 @@ impl Session {
         let Session { rate, attempts_max, in_doubt, locked_since, in_flight_max, failures, .. } = *self;
         let terms = Terms { rate, in_flight_max, attempts_max, in_doubt, locked_since, seed: 1 };
         let line = Line::new(ledger, self.service.clone(), terms);
-        let ended = run(line, failures, todo, self.stop.clone(), |_| {}).await;
+        let ended = run(line, failures, todo, orders, |_| {}).await;
         writer.await.unwrap();
         ended
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use runner::edit::IdDigest;
-use runner::ledger::{Change, Known, LedgerError, Note, Records, State, Store};
+use runner::ledger::{Change, Known, LedgerError, Note, Records, Remark, State, Store};
 use tokio::time::sleep;
 
 use crate::events::Events;
@@ -76,7 +76,7 @@ pub(crate) struct DiskStore {
 }
 
 impl Store for DiskStore {
-    async fn commit(&mut self, changes: Vec<Change>) -> Result<(), LedgerError> {
+    async fn commit(&mut self, changes: Vec<Change>, _: Vec<Remark>) -> Result<(), LedgerError> {
         let events = self.disk.events.clone();
         // As long as an fsync on a cloud disk takes.
         sleep(Duration::from_millis(5)).await;

@@ -14,7 +14,7 @@ use crate::ledger::LedgerError;
 /// "RUNR": in the header of every ledger, so that no other database is taken for one.
 const APPLICATION_ID: i64 = 0x5255_4E52;
 /// The schema, a file a version: ledgers of an older version are brought up step by step.
-const MIGRATIONS: &[&str] = &[include_str!("0001_first.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("0001_first.sql"), include_str!("0002_watched.sql")];
 
 /// Reads the file and the log beside it.
 pub(super) const READ_BESIDE: &str = "mode=ro";
@@ -172,27 +172,31 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
         .map_err(|source| LedgerError::Write { path: path.to_owned(), source: std::sync::Arc::new(source) })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LedgerError::InUse { path: path.to_owned(), holder: holder(&file) }),
+        Err(TryLockError::WouldBlock) => {
+            let holder = worker(&file).unwrap_or_else(|| "another process".to_owned());
+            Err(LedgerError::InUse { path: path.to_owned(), holder })
+        }
         Err(TryLockError::Error(error)) => Err(system_error(path, error)),
     }
 }
 
-/// The kernel knows whose lock it is, where it tells: `1: FLOCK  ADVISORY  WRITE 4711 fe:00:1053 0 EOF`.
-fn holder(file: &File) -> String {
-    let process = || {
-        let metadata = file.metadata().ok()?;
-        let device = metadata.dev();
-        let (major, minor) = ((device >> 8) & 0xfff, (device & 0xff) | ((device >> 12) & 0xf_ff00));
-        let place = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
-        let locks = std::fs::read_to_string("/proc/locks").ok()?;
-        locks.lines().find_map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let is_ours = words.get(1) == Some(&"FLOCK") && words.get(5) == Some(&place.as_str());
+/// Whose lock is on this file; `None`: nobody's, as far as the kernel tells: `1: FLOCK  ADVISORY  WRITE 4711
+/// fe:00:1053 0 EOF`.
+pub(super) fn worker(file: &File) -> Option<String> {
+    let metadata = file.metadata().ok()?;
+    let device = metadata.dev();
+    let (major, minor) = ((device >> 8) & 0xfff, (device & 0xff) | ((device >> 12) & 0xf_ff00));
+    let place = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_ours = words.get(1) == Some(&"FLOCK") && words.get(5) == Some(&place.as_str());
+        is_ours.then(|| match words[4] {
             // A process of another container has no number here.
-            is_ours.then(|| words[4].to_owned()).filter(|process| process != "0")
+            "0" => "another process".to_owned(),
+            process => format!("process {process}"),
         })
-    };
-    process().map_or_else(|| "another process".to_owned(), |process| format!("process {process}"))
+    })
 }
 
 fn make(path: &Path, job: &JobIdentity) -> rusqlite::Result<Connection> {
@@ -243,7 +247,7 @@ fn insert_job(connection: &Connection, job: &JobIdentity) -> rusqlite::Result<()
     Ok(())
 }
 
-fn find_job(connection: &Connection) -> rusqlite::Result<Option<JobIdentity>> {
+pub(super) fn find_job(connection: &Connection) -> rusqlite::Result<Option<JobIdentity>> {
     connection
         .query_row("SELECT sdkappid, service, name FROM job", [], |row| {
             Ok(JobIdentity { sdkappid: row.get::<_, i64>(0)?.unsigned_abs(), service: row.get(1)?, name: row.get(2)? })

@@ -1,4 +1,5 @@
 mod damage;
+mod overview;
 mod removed;
 
 use std::time::Duration;
@@ -14,7 +15,17 @@ fn job() -> JobIdentity {
 }
 
 fn info() -> RunInfo {
-    RunInfo { input: "edits.csv".into(), input_sha256: "07".repeat(32), input_rows: 3, rate: 200 }
+    RunInfo {
+        input: "edits.csv".into(),
+        input_sha256: "07".repeat(32),
+        input_rows: 3,
+        duplicates: 0,
+        planned: 3,
+        new_edits: 3,
+        rate: 200,
+        command: "runner --input edits.csv --resume ledger.db".into(),
+        directory: "/home/tester".into(),
+    }
 }
 
 fn pending(key: &str) -> Pending {
@@ -270,7 +281,7 @@ fn only_its_owner_can_read_it() {
 async fn after_one_failed_commit_nothing_more_is_taken() {
     struct Full;
     impl Store for Full {
-        async fn commit(&mut self, _: Vec<Change>) -> Result<(), LedgerError> {
+        async fn commit(&mut self, _: Vec<Change>, _: Vec<Remark>) -> Result<(), LedgerError> {
             Err(write_error(Path::new("ledger.db"), rusqlite::Error::QueryReturnedNoRows))
         }
     }

@@ -1,0 +1,406 @@
+//! What a ledger holds, for whoever looks at it: status, reports, the page. It is read in one state, beside a writer or
+//! after it, and nothing is changed.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, Row, params};
+
+use super::open::{self, Found, JobIdentity};
+use super::read_error;
+use crate::ledger::{Act, Cause, Latency, LedgerError, Note, Order, Sample, State};
+
+/// The first version of the schema that keeps what is in `0002_watched.sql`.
+const WATCHED: i64 = 2;
+
+/// A ledger file, open to be looked at.
+#[derive(Debug)]
+pub struct Overview {
+    connection: Connection,
+    path: PathBuf,
+    version: i64,
+    worker: Option<Worker>,
+}
+
+/// Who works on a ledger just now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worker(String);
+
+/// How many edits stand the same way for the same reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcomes {
+    /// Where they stand.
+    pub state: State,
+    /// Why: the last answer's code (0: success), or what came instead. `None` before the first answer.
+    pub cause: Option<Cause>,
+    /// How many.
+    pub edits: u64,
+}
+
+/// One run of the ledger. Times are milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRecord {
+    /// Its number, from 1.
+    pub run: i64,
+    /// When it began.
+    pub started_at: i64,
+    /// When it ended; `None` while it goes on, and where the process died and nobody has resumed since.
+    pub ended_at: Option<i64>,
+    /// `finished`, `interrupted`, `stopped`, `died`.
+    pub ended: Option<String>,
+    /// Why it was stopped.
+    pub reason: Option<String>,
+    /// The version of the program.
+    pub version: String,
+    /// Who started it.
+    pub user: String,
+    /// On which machine.
+    pub host: String,
+    /// As which process.
+    pub pid: u32,
+    /// The list's name.
+    pub input: String,
+    /// SHA-256 of the list as stored, in hexadecimal.
+    pub input_sha256: String,
+    /// Rows of the list.
+    pub input_rows: u64,
+    /// Requests a second at most, as it began.
+    pub rate: u32,
+    /// Rows of the list that repeat another. This and the following are not known of runs of the first versions.
+    pub duplicates: Option<u64>,
+    /// Edits that it set out to send or to read back.
+    pub planned: Option<u64>,
+    /// How it was called.
+    pub command: Option<String>,
+    /// And where.
+    pub directory: Option<String>,
+    /// Messages of the list that were not in the ledger when it began, and the last number of an edit then.
+    new_edits: Option<(u64, i64)>,
+}
+
+/// One edit, for the lists of a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EditRecord {
+    /// The message's `From_Account`.
+    pub from_account: String,
+    /// Its `To_Account`.
+    pub to_account: String,
+    /// Its `MsgKey`.
+    pub msg_key: String,
+    /// Where the edit stands.
+    pub state: State,
+    /// Why.
+    pub cause: Option<Cause>,
+    /// Sendings so far.
+    pub attempts: u32,
+    /// The line of the list it was last sent from.
+    pub line: u64,
+    /// The run in which it was last sent.
+    pub run: i64,
+    /// When its last intent was made durable, in milliseconds since 1970.
+    pub sent_at: i64,
+}
+
+/// Where all messages of a ledger, and of the last run's list, are: `messages` is the sum of the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// All of them.
+    pub messages: u64,
+    /// The service confirmed the edit.
+    pub done: u64,
+    /// It was refused for good, or too often.
+    pub failed: u64,
+    /// Nobody knows.
+    pub in_doubt: u64,
+    /// A run is sending it just now.
+    pub in_flight: u64,
+    /// Not edited yet.
+    pub not_reached: u64,
+}
+
+impl Worker {
+    /// `process 4711`, or `another process` where that is not known.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Overview {
+    /// Opens a ledger that another process may be working on.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub fn open(path: &Path) -> Result<Overview, LedgerError> {
+        if matches!(open::inspect(path)?, Found::Nothing) {
+            return Err(LedgerError::NotALedger { path: path.to_owned(), what: "there is nothing in it".to_owned() });
+        }
+        // By a handle of its own, which is closed again before SQLite opens the file (see `open::lock`).
+        let worker = File::open(path).ok().and_then(|file| open::worker(&file)).map(Worker);
+        Overview::new(path, open::how_to_read(path), worker)
+    }
+
+    /// Opens the ledger of a run of this process.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn beside_writer(path: &Path) -> Result<Overview, LedgerError> {
+        Overview::new(path, open::READ_BESIDE, Some(Worker(format!("process {}", std::process::id()))))
+    }
+
+    fn new(path: &Path, how: &str, worker: Option<Worker>) -> Result<Overview, LedgerError> {
+        let failed = |source| read_error(path, source);
+        let connection = open::read_only_with(path, how)?;
+        // One state of the ledger from here on, so that all numbers are of the same moment.
+        connection.execute_batch("BEGIN").map_err(failed)?;
+        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+        Ok(Overview { connection, path: path.to_owned(), version, worker })
+    }
+
+    /// Where the ledger is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Who works on it; `None`: nobody.
+    pub fn worker(&self) -> Option<&Worker> {
+        self.worker.as_ref()
+    }
+
+    /// The job it belongs to.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn job(&self) -> Result<JobIdentity, LedgerError> {
+        let job = open::find_job(&self.connection).map_err(|source| self.failed(source))?;
+        job.ok_or_else(|| LedgerError::Damaged { path: self.path.clone(), what: "it names no job".to_owned() })
+    }
+
+    /// How many edits stand where, and why.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn outcomes(&self) -> Result<Vec<Outcomes>, LedgerError> {
+        let query = "SELECT state, code, note, count(*) FROM edit GROUP BY state, code, note ORDER BY count(*) DESC";
+        self.all(query, [], |row| {
+            Ok(Outcomes {
+                state: state(row, 0)?,
+                cause: cause(row.get(1)?, row.get_ref(2)?.as_str_or_null()?),
+                edits: count(row, 3)?,
+            })
+        })
+    }
+
+    /// Where all messages are.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn totals(&self, outcomes: &[Outcomes], runs: &[RunRecord]) -> Result<Totals, LedgerError> {
+        let mut totals = Totals::default();
+        for Outcomes { state, edits, .. } in outcomes {
+            *match state {
+                State::Done => &mut totals.done,
+                State::Failed => &mut totals.failed,
+                State::Sending if self.worker.is_some() => &mut totals.in_flight,
+                // What a process that died was sending is in doubt, and the next start will say so.
+                State::Sending | State::InDoubt => &mut totals.in_doubt,
+                State::Waiting => &mut totals.not_reached,
+            } += edits;
+        }
+        if let Some((new_edits, seq_before)) = runs.last().and_then(|run| run.new_edits) {
+            let query = "SELECT count(*) FROM edit WHERE seq > ?1";
+            let reached = self.all(query, [seq_before], |row| count(row, 0))?.first().copied().unwrap_or_default();
+            totals.not_reached += new_edits.saturating_sub(reached);
+        }
+        let Totals { done, failed, in_doubt, in_flight, not_reached, .. } = totals;
+        totals.messages = done + failed + in_doubt + in_flight + not_reached;
+        Ok(totals)
+    }
+
+    /// Every run, the first one first.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn runs(&self) -> Result<Vec<RunRecord>, LedgerError> {
+        let watched = if self.is_watched() {
+            "duplicates, planned, command, directory, new_edits, seq_before"
+        } else {
+            "NULL, NULL, NULL, NULL, NULL, NULL"
+        };
+        let query = format!(
+            "SELECT run, started_at, ended_at, ended, reason, version, user, host, pid, input, input_sha256, input_rows, \
+             rate, {watched} FROM run ORDER BY run"
+        );
+        self.all(&query, [], |row| {
+            let new_edits: (Option<i64>, Option<i64>) = (row.get(17)?, row.get(18)?);
+            Ok(RunRecord {
+                run: row.get(0)?,
+                started_at: row.get(1)?,
+                ended_at: row.get(2)?,
+                ended: row.get(3)?,
+                reason: row.get::<_, Option<String>>(4)?.filter(|reason| !reason.is_empty()),
+                version: row.get(5)?,
+                user: row.get(6)?,
+                host: row.get(7)?,
+                pid: row.get(8)?,
+                input: row.get(9)?,
+                input_sha256: row.get(10)?,
+                input_rows: count(row, 11)?,
+                rate: row.get(12)?,
+                duplicates: row.get::<_, Option<i64>>(13)?.map(i64::unsigned_abs),
+                planned: row.get::<_, Option<i64>>(14)?.map(i64::unsigned_abs),
+                command: row.get(15)?,
+                directory: row.get(16)?,
+                new_edits: new_edits.0.map(i64::unsigned_abs).zip(new_edits.1),
+            })
+        })
+    }
+
+    /// The samples of a run, in their order; without answers and latency, of which the ledger keeps the last ones only.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn samples(&self, run: i64) -> Result<Vec<Sample>, LedgerError> {
+        if !self.is_watched() {
+            return Ok(Vec::new());
+        }
+        let query = "SELECT at, rate, done, failed, in_doubt, requests, read_backs, slow_downs FROM sample
+                     WHERE run = ?1 ORDER BY at, rowid";
+        self.all(query, [run], |row| {
+            Ok(Sample {
+                at: row.get(0)?,
+                rate: row.get(1)?,
+                done: count(row, 2)?,
+                failed: count(row, 3)?,
+                in_doubt: count(row, 4)?,
+                requests: count(row, 5)?,
+                read_backs: count(row, 6)?,
+                slow_downs: count(row, 7)?,
+                ..Sample::default()
+            })
+        })
+    }
+
+    /// How often each answer other than success came, in all runs together or in one, the most frequent first.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn answers(&self, run: Option<i64>) -> Result<Vec<(Cause, u64)>, LedgerError> {
+        if !self.is_watched() {
+            return Ok(Vec::new());
+        }
+        let query = "SELECT code, note, sum(answers) FROM answer WHERE ?1 IS NULL OR run = ?1
+                     GROUP BY code, note ORDER BY sum(answers) DESC";
+        let rows = self.all(query, [run], |row| {
+            let (code, note): (i64, String) = (row.get(0)?, row.get(1)?);
+            let cause = if note.is_empty() { Some(Cause::Code(code)) } else { cause(None, Some(&note)) };
+            Ok((cause, count(row, 2)?))
+        })?;
+        Ok(rows.into_iter().filter_map(|(cause, answers)| Some((cause?, answers))).collect())
+    }
+
+    /// How long answers took, in all runs together or in one.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn latency(&self, run: Option<i64>) -> Result<Latency, LedgerError> {
+        let mut latency = Latency::default();
+        if self.is_watched() {
+            let query = "SELECT up_to_ms, sum(answers) FROM latency WHERE ?1 IS NULL OR run = ?1 GROUP BY up_to_ms";
+            let slots =
+                self.all(query, [run], |row| Ok((u32::try_from(row.get::<_, i64>(0)?).ok(), count(row, 1)?)))?;
+            for (up_to_ms, count) in slots {
+                latency.add_slot(up_to_ms, count);
+            }
+        }
+        Ok(latency)
+    }
+
+    /// What runs were told, in that order: the run, when (milliseconds since 1970), and what.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn acts(&self) -> Result<Vec<(i64, i64, Act)>, LedgerError> {
+        if !self.is_watched() {
+            return Ok(Vec::new());
+        }
+        self.all("SELECT run, at, what, rate, by FROM act ORDER BY rowid", [], |row| {
+            let what = match row.get_ref(2)?.as_str()? {
+                "pause" => Order::Pause,
+                "resume" => Order::Resume,
+                "stop" => Order::Stop,
+                _ => Order::Rate(row.get(3)?),
+            };
+            Ok((row.get(0)?, row.get(1)?, Act { what, by: row.get(4)? }))
+        })
+    }
+
+    /// Hands over every edit that stands so, in the order of first sending.
+    ///
+    /// # Errors
+    /// They cannot be read, or `take` failed.
+    pub fn edits<E: From<LedgerError>>(
+        &self,
+        state: State,
+        mut take: impl FnMut(EditRecord) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let failed = |source| E::from(self.failed(source));
+        let mut statement = self
+            .connection
+            .prepare(
+                "SELECT from_account, to_account, msg_key, code, note, attempts, line, run, sent_at FROM edit
+                 WHERE state = ?1 ORDER BY seq",
+            )
+            .map_err(failed)?;
+        let mut rows = statement.query(params![state.word()]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let edit = || -> rusqlite::Result<EditRecord> {
+                Ok(EditRecord {
+                    from_account: row.get(0)?,
+                    to_account: row.get(1)?,
+                    msg_key: row.get(2)?,
+                    state,
+                    cause: cause(row.get(3)?, row.get_ref(4)?.as_str_or_null()?),
+                    attempts: row.get(5)?,
+                    line: count(row, 6)?,
+                    run: row.get(7)?,
+                    sent_at: row.get(8)?,
+                })
+            };
+            take(edit().map_err(failed)?)?;
+        }
+        Ok(())
+    }
+
+    fn is_watched(&self) -> bool {
+        self.version >= WATCHED
+    }
+
+    fn all<T>(
+        &self,
+        query: &str,
+        params: impl rusqlite::Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, LedgerError> {
+        let rows = || self.connection.prepare_cached(query)?.query_map(params, read)?.collect::<rusqlite::Result<_>>();
+        rows().map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: rusqlite::Error) -> LedgerError {
+        read_error(&self.path, source)
+    }
+}
+
+fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
+    State::from_word(row.get_ref(column)?.as_str()?)
+        .ok_or_else(|| rusqlite::Error::InvalidColumnType(column, "state".to_owned(), rusqlite::types::Type::Text))
+}
+
+fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    Ok(row.get::<_, i64>(column)?.unsigned_abs())
+}
+
+/// What the last answer was; a note counts before a code, as it says what the code does not.
+fn cause(code: Option<i64>, note: Option<&str>) -> Option<Cause> {
+    let note = note.and_then(Note::from_word).map(Cause::Note);
+    note.or(code.map(Cause::Code))
+}
