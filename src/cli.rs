@@ -54,6 +54,8 @@ pub enum Command {
         /// One code; without it all are listed
         code: Option<i64>,
     },
+    /// Tell the run that is going on with a ledger: pause, resume, rate N, stop; or ask how far it is
+    Ctl(CtlArgs),
     /// A local stand-in for the service, for rehearsals
     Sandbox(SandboxArgs),
 }
@@ -144,6 +146,43 @@ pub struct JobArgs {
     /// The log's flags.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// The arguments of `runner ctl`.
+#[derive(Debug, Args)]
+pub struct CtlArgs {
+    /// The ledger that the run works on
+    #[arg(value_name = "LEDGER")]
+    pub ledger: PathBuf,
+    /// What it is told.
+    #[command(subcommand)]
+    pub what: Told,
+    /// Write the answer as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What a run can be told from the shell.
+#[derive(Debug, Subcommand)]
+pub enum Told {
+    /// How far it is
+    Status,
+    /// Send nothing more for now; what is in flight comes to its end, and nothing is left in doubt
+    Pause,
+    /// Go on after a pause
+    Resume,
+    /// At most N requests a second from now on; nothing above what the run began with
+    Rate {
+        /// Requests a second
+        #[arg(value_name = "N")]
+        rate: NonZeroU32,
+    },
+    /// Stop after what is in flight; the run ends with exit code 3, and the same command resumes it
+    Stop {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// The flags of `runner sandbox`.

@@ -50,6 +50,8 @@ pub mod progress;
 
 pub mod report;
 
+pub mod live;
+
 pub mod sandbox;
 
 pub mod job;

@@ -95,6 +95,8 @@ pub struct Snapshot {
     pub to_read_back: u64,
     /// How often the service said "too fast".
     pub slow_downs: u64,
+    /// Somebody has told it to pause.
+    pub paused: bool,
 }
 
 impl Snapshot {
@@ -111,12 +113,20 @@ pub struct Progress {
     lines: bool,
     total: u64,
     line_at: Instant,
-    history: VecDeque<(Instant, u64)>,
+    speed: Speed,
+    paused: Paused,
+}
+
+/// What is said while the run is paused, and whether it was said.
+#[derive(Debug)]
+struct Paused {
+    to_go_on: String,
+    said: bool,
 }
 
 impl Progress {
-    /// Begins to show a run of `total` edits.
-    pub fn start(screen: &Screen, mode: Mode, total: u64) -> Progress {
+    /// Begins to show a run of `total` edits; `to_go_on` is the command that ends a pause.
+    pub fn start(screen: &Screen, mode: Mode, total: u64, to_go_on: String) -> Progress {
         let bar = (mode == Mode::Bar).then(|| screen.bar.clone());
         if let Some(bar) = &bar {
             bar.set_length(total);
@@ -130,22 +140,31 @@ impl Progress {
             lines: mode == Mode::Lines,
             total,
             line_at: now + LINE_EVERY,
-            history: VecDeque::from([(now, 0)]),
+            speed: Speed::new(),
+            paused: Paused { to_go_on, said: false },
         }
     }
 
     /// Shows how far it is now; to be called several times a second.
     pub fn show(&mut self, snapshot: Snapshot) {
         let now = Instant::now();
-        let rate = self.rate(now, snapshot.settled());
+        let rate = self.speed.of(now, snapshot.settled());
+        let told = if snapshot.paused {
+            format!("paused; to go on: {}", self.paused.to_go_on)
+        } else {
+            describe(snapshot, self.total, rate)
+        };
+        // A pause may last all night, and a log needs to be told of it once.
+        let is_news = !(snapshot.paused && self.paused.said);
+        if self.lines && now >= self.line_at && is_news {
+            self.line_at = now + LINE_EVERY;
+            self.paused.said = snapshot.paused;
+            // Whoever closed standard error does not want to know.
+            let _ = writeln!(self.screen.writer(), "{told}");
+        }
         if let Some(bar) = &self.bar {
             bar.set_position(snapshot.settled());
-            bar.set_message(describe(snapshot, self.total, rate));
-        }
-        if self.lines && now >= self.line_at {
-            self.line_at = now + LINE_EVERY;
-            // Whoever closed standard error does not want to know.
-            let _ = writeln!(self.screen.writer(), "{}", describe(snapshot, self.total, rate));
+            bar.set_message(told);
         }
     }
 
@@ -155,8 +174,28 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
 
-    fn rate(&mut self, now: Instant, settled: u64) -> f64 {
+/// How many edits are settled a second, of late.
+#[derive(Debug)]
+pub struct Speed {
+    history: VecDeque<(Instant, u64)>,
+}
+
+impl Default for Speed {
+    fn default() -> Speed {
+        Speed::new()
+    }
+}
+
+impl Speed {
+    /// From now on.
+    pub fn new() -> Speed {
+        Speed { history: VecDeque::from([(Instant::now(), 0)]) }
+    }
+
+    /// So many are settled by now; to be told several times a second.
+    pub fn of(&mut self, now: Instant, settled: u64) -> f64 {
         self.history.push_back((now, settled));
         while self.history.len() > 2 && now - self.history[0].0 > RATE_OVER {
             self.history.pop_front();
@@ -214,7 +253,7 @@ mod tests {
     fn it_says_what_matters_and_leaves_out_what_did_not_happen() {
         let calm = Snapshot { done: 1_800, ..Snapshot::default() };
         assert_eq!(describe(calm, 400_000, 199.24), "1,800 of 400,000 · 199.2/s · 33 min 19 s left");
-        let rough = Snapshot { done: 3_990, failed: 9, in_doubt: 1, to_read_back: 0, slow_downs: 2 };
+        let rough = Snapshot { done: 3_990, failed: 9, in_doubt: 1, to_read_back: 0, slow_downs: 2, paused: false };
         assert_eq!(describe(rough, 4_000, 150.0), "4,000 of 4,000 · 9 failed · 1 in doubt · 150.0/s · slowed down 2×");
         let last = Snapshot { done: 9, to_read_back: 1, ..Snapshot::default() };
         assert_eq!(describe(last, 10, 0.0), "9 of 10 · 1 to read back · 0.0/s");

@@ -18,11 +18,12 @@ use crate::api::endpoint::Endpoint;
 use crate::cli::JobArgs;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
-use crate::ledger::{Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore};
+use crate::ledger::{Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore, unix_ms};
+use crate::live::{Facts, Live};
 use crate::progress::{Mode, Progress, Screen, Snapshot};
-use crate::report::summary::Summary;
+use crate::report::summary::{Summary, Totals};
 use crate::report::{self, plan::Target};
-use crate::run::{self, Ended, Line, Plan, PlanError, READ_BACK_AFTER, StopReason, Tally, Terms};
+use crate::run::{self, Control, Ended, Line, Plan, PlanError, READ_BACK_AFTER, StopReason, Tally, Terms};
 use crate::sandbox::{self, Faults, Sandbox};
 
 /// File handles for all else: list, ledger, log, and connections that are about to be closed.
@@ -106,8 +107,11 @@ impl Session<'_> {
         let todo = plan.todo(&self.input, &self.job.mapping, Some(records), self.job.policy)?;
         let stop = CancellationToken::new();
         let terminated = listen(stop.clone(), resume_command(&self.input))?;
+        let (control, orders) = Control::new(self.job.rate, stop.clone());
 
         let (ledger, writer) = Ledger::start(store);
+        let before = Totals::new(plan, &Tally::default());
+        let mut live = Live::start(self.facts(), control, &stop, ledger.latch(), before);
         // The sandbox inside this process knows nobody else.
         let locked_since = if sandbox.is_some() { None } else { Some(opened) };
         let terms = Terms {
@@ -120,15 +124,20 @@ impl Session<'_> {
         };
         let line = Line::new(ledger, service, terms);
         let mode = if args.no_progress || args.log.quiet { Mode::Off } else { Mode::of_stderr() };
-        let mut progress = Progress::start(screen, mode, plan.this_run);
+        let mut progress =
+            Progress::start(screen, mode, plan.this_run, super::ctl::command(self.ledger_path, "resume"));
         let started = line.begins();
-        let (tally, ended) =
-            run::run(line, self.job.failures, todo, stop, |tally| progress.show(snapshot(tally))).await;
+        let (tally, ended) = run::run(line, self.job.failures, todo, orders, |tally| {
+            progress.show(snapshot(tally));
+            live.show(tally, Totals::new(plan, tally));
+        })
+        .await;
         let took = started.elapsed();
         progress.finish();
 
         // From here on edits may have been sent, so nothing that goes wrong may end in "nothing was sent".
         let mut summary = Summary { plan, tally: &tally, ended: &ended, took, failed_rows: None, resume: None };
+        live.end(summary.how(), &tally, summary.totals()).await;
         summary.failed_rows = self.failed_rows(&summary);
         // The writer ends when the last attempt has let go of the ledger; its store then says how the run ended.
         let closed = match writer.await {
@@ -155,6 +164,17 @@ impl Session<'_> {
             tell(format_args!("error: cannot write the summary: {error}; the ledger has it all"));
         }
         Ok(exit)
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            ledger: self.ledger_path.to_owned(),
+            input: self.input.name().to_owned(),
+            planned: self.plan.this_run,
+            cap: self.job.rate,
+            resume: resume_command(&self.input),
+            started_at: unix_ms(),
+        }
     }
 
     /// Writes the rows that failed or are in doubt; where there are none, takes away what an earlier run wrote. If
@@ -364,8 +384,8 @@ fn outlives_terminal() -> bool {
 }
 
 fn snapshot(tally: &Tally) -> Snapshot {
-    let Tally { done, failed, in_doubt, to_read_back, slow_downs, .. } = *tally;
-    Snapshot { done, failed, in_doubt, to_read_back, slow_downs }
+    let Tally { done, failed, in_doubt, to_read_back, slow_downs, paused, .. } = *tally;
+    Snapshot { done, failed, in_doubt, to_read_back, slow_downs, paused }
 }
 
 fn exit(summary: &Summary<'_>, closed: &Result<(), LedgerError>, terminated: bool) -> Exit {

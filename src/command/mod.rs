@@ -1,6 +1,7 @@
 //! What the program does when it is called: a file for each command, and what its exit tells.
 
 mod codes;
+mod ctl;
 mod edit;
 mod sandbox;
 
@@ -54,6 +55,7 @@ pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
     let result = match &cli.command {
         None => edit::execute(&cli.job, screen).await,
         Some(Command::Codes { code }) => codes::execute(*code),
+        Some(Command::Ctl(args)) => ctl::execute(args).await,
         Some(Command::Sandbox(args)) => sandbox::execute(args).await,
     };
     result.unwrap_or_else(|error| {

@@ -6,6 +6,7 @@
 mod certificate;
 mod clock;
 mod connection;
+mod ctl;
 mod disk;
 mod harness;
 mod hostile;
