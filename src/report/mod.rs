@@ -1,9 +1,11 @@
 //! What people read: the plan before, the summary after, the rows that did not succeed, the codes.
 
+pub mod chart;
 pub mod codes;
 pub mod failed;
 pub mod plan;
 pub mod summary;
+pub mod words;
 
 use std::io::{self, Write};
 
