@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::api::endpoint::Region;
 use crate::input::Format;
+use crate::report::words::Lang;
 use crate::run::{FailureLimit, InDoubt};
 use crate::sandbox::Faults;
 
@@ -26,12 +27,16 @@ Environment:
   TIM_SECRET_KEY or TIM_SECRET_KEY_FILE    the app's secret key, or the file that holds it
   TIM_USERSIG                              a ready-made signature, instead of the key
   TIM_REGION, TIM_ENDPOINT                 the service (also as flags)
+  RUNNER_PAGE_TOKEN or RUNNER_PAGE_TOKEN_FILE    the live page's token, instead of one that is made up
   RUST_LOG, NO_COLOR                       as usual
 
 Exit codes:
   0 every edit of the list is done         1 finished; some failed or are in doubt
   2 nothing was sent                       3 stopped early; the same command resumes
   130, 143 interrupted; the same command resumes";
+
+/// Where the live page is, where nobody says it.
+const PAGE: &str = "127.0.0.1:8201";
 
 /// The command line of `runner`.
 #[derive(Debug, Parser)]
@@ -140,6 +145,12 @@ pub struct JobArgs {
     /// Where the failed rows are written (beside the ledger)
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub report: Option<PathBuf>,
+    /// Show the run on a live page (127.0.0.1:8201), with buttons, /metrics and /healthz; beyond this machine a token is needed
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = PAGE, help_heading = "Output")]
+    pub page: Option<SocketAddr>,
+    /// The page's language (the browser's)
+    #[arg(long, value_enum, value_name = "LANG", help_heading = "Output")]
+    pub lang: Option<Lang>,
     /// No progress on standard error
     #[arg(long, help_heading = "Output")]
     pub no_progress: bool,

@@ -19,6 +19,7 @@ use crate::cli::JobArgs;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
 use crate::ledger::{Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore, unix_ms};
+use crate::live::page::{self, Page};
 use crate::live::{Facts, Live};
 use crate::progress::{Mode, Progress, Screen, Snapshot};
 use crate::report::summary::{Summary, Totals};
@@ -59,6 +60,8 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
 
     // Set up before a ledger is made, so that a mistake in it leaves none behind.
     let (service, sandbox) = service(&job).await?;
+    let open = |address| Page::open(address, page::given_token()?, args.lang);
+    let page = args.page.map(open).transpose()?;
     if let Some(sandbox) = &sandbox
         && plan.to_read_back > 0
     {
@@ -81,7 +84,7 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
         directory: std::env::current_dir().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
     })?;
     let session = Session { args, job, input, plan, ledger_path, screen };
-    session.run(store, opened, service, sandbox).await
+    session.run(store, opened, service, sandbox, page).await
 }
 
 /// Everything that a run needs and that does not change any more.
@@ -101,6 +104,7 @@ impl Session<'_> {
         opened: Instant,
         service: HttpService,
         sandbox: Option<Sandbox>,
+        page: Option<Page>,
     ) -> Result<Exit, Error> {
         let Session { args, plan, screen, .. } = &self;
         let records: Box<dyn Records> = Box::new(SqliteReader::beside_writer(self.ledger_path)?);
@@ -111,7 +115,11 @@ impl Session<'_> {
 
         let (ledger, writer) = Ledger::start(store);
         let before = Totals::new(plan, &Tally::default());
-        let mut live = Live::start(self.facts(), control, &stop, ledger.latch(), before);
+        if let Some(page) = &page {
+            tell(format_args!("Live page: {}", page.url()));
+            let _ = page.warning().map(|warning| tell(format_args!("warning: {warning}")));
+        }
+        let mut live = Live::start(self.facts(), control, page, &stop, ledger.latch(), before);
         // The sandbox inside this process knows nobody else.
         let locked_since = if sandbox.is_some() { None } else { Some(opened) };
         let terms = Terms {

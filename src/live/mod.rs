@@ -29,6 +29,8 @@
 //! Whatever they do, nothing is sent above the cap, no edit twice, and nothing without its row in the ledger.
 
 pub mod ask;
+mod metrics;
+pub mod page;
 mod socket;
 mod view;
 
@@ -39,6 +41,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::page::Page;
 use self::socket::Socket;
 pub use self::view::{Facts, State, View};
 use crate::ledger::{Act, Order};
@@ -78,6 +81,7 @@ impl Live {
     pub fn start(
         facts: Facts,
         control: Control,
+        page: Option<Page>,
         stop: &CancellationToken,
         latch: CancellationToken,
         totals: Totals,
@@ -92,7 +96,7 @@ impl Live {
         });
         let close = CancellationToken::new();
         let (serving, closing) = (Arc::clone(&shared), close.clone());
-        let thread = std::thread::Builder::new().name("live".to_owned()).spawn(move || serve(&serving, &closing));
+        let thread = std::thread::Builder::new().name("live".to_owned()).spawn(move || serve(&serving, page, &closing));
         let thread = thread.inspect_err(|error| unwatched(&error)).ok();
         Live { shared, speed: Speed::new(), close, thread }
     }
@@ -153,25 +157,33 @@ impl Shared {
 }
 
 /// The thread of those who watch.
-fn serve(shared: &Arc<Shared>, close: &CancellationToken) {
+fn serve(shared: &Arc<Shared>, page: Option<Page>, close: &CancellationToken) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return unwatched(&error),
     };
     runtime.block_on(async {
-        let socket = Socket::open(&shared.facts.ledger).inspect_err(|error| unwatched(&error)).ok();
-        if let Some(socket) = &socket {
-            tokio::select! {
-                () = close.cancelled() => {}
-                () = socket.serve(Arc::clone(shared)) => {}
+        let told = async {
+            match Socket::open(&shared.facts.ledger) {
+                Ok(socket) => {
+                    close.run_until_cancelled(socket.serve(Arc::clone(shared))).await;
+                }
+                Err(error) => unwatched(&error),
             }
-        }
+        };
+        let watched = async {
+            if let Some(page) = page {
+                page.serve(Arc::clone(shared), close.clone()).await;
+            }
+        };
+        tokio::join!(told, watched);
     });
-    runtime.shutdown_timeout(LAST_LOOK);
+    // Whoever is in the middle of something is not waited for.
+    runtime.shutdown_background();
 }
 
 fn unwatched(error: &dyn std::error::Error) {
     tracing::warn!(
-        "the run goes on without a socket beside the ledger, so that runner ctl cannot tell it anything: {error}"
+        "the run goes on without a socket beside the ledger, so runner ctl cannot tell it anything: {error}"
     );
 }
