@@ -114,12 +114,7 @@ impl Session<'_> {
         let (control, orders) = Control::new(self.job.rate, stop.clone());
 
         let (ledger, writer) = Ledger::start(store);
-        let before = Totals::new(plan, &Tally::default());
-        if let Some(page) = &page {
-            tell(format_args!("Live page: {}", page.url()));
-            let _ = page.warning().map(|warning| tell(format_args!("warning: {warning}")));
-        }
-        let mut live = Live::start(self.facts(), control, page, &stop, ledger.latch(), before);
+        let mut watched = self.watched(control, page, &stop, &ledger);
         // The sandbox inside this process knows nobody else.
         let locked_since = if sandbox.is_some() { None } else { Some(opened) };
         let terms = Terms {
@@ -137,7 +132,7 @@ impl Session<'_> {
         let started = line.begins();
         let (tally, ended) = run::run(line, self.job.failures, todo, orders, |tally| {
             progress.show(snapshot(tally));
-            live.show(tally, Totals::new(plan, tally));
+            watched.show(tally, Totals::new(plan, tally));
         })
         .await;
         let took = started.elapsed();
@@ -145,7 +140,7 @@ impl Session<'_> {
 
         // From here on edits may have been sent, so nothing that goes wrong may end in "nothing was sent".
         let mut summary = Summary { plan, tally: &tally, ended: &ended, took, failed_rows: None, resume: None };
-        live.end(summary.how(), &tally, summary.totals()).await;
+        watched.end(summary.how(), &tally, summary.totals()).await;
         summary.failed_rows = self.failed_rows(&summary);
         // The writer ends when the last attempt has let go of the ledger; its store then says how the run ended.
         let closed = match writer.await {
@@ -174,15 +169,21 @@ impl Session<'_> {
         Ok(exit)
     }
 
-    fn facts(&self) -> Facts {
-        Facts {
+    /// Opens what the run is watched and told by.
+    fn watched(&self, control: Control, page: Option<Page>, stop: &CancellationToken, ledger: &Ledger) -> Live {
+        if let Some(page) = &page {
+            tell(format_args!("Live page: {}", page.url()));
+            page.warning().iter().for_each(|warning| tell(format_args!("warning: {warning}")));
+        }
+        let facts = Facts {
             ledger: self.ledger_path.to_owned(),
             input: self.input.name().to_owned(),
             planned: self.plan.this_run,
             cap: self.job.rate,
             resume: resume_command(&self.input),
             started_at: unix_ms(),
-        }
+        };
+        Live::start(facts, control, page, stop, ledger.latch(), Totals::new(&self.plan, &Tally::default()))
     }
 
     /// Writes the rows that failed or are in doubt; where there are none, takes away what an earlier run wrote. If

@@ -18,7 +18,7 @@ use super::Shared;
 use super::ask::{Answer, LINE_BYTES_MAX, Request};
 
 /// Conversations at once; one takes as long as a commit.
-const CONVERSATIONS_MAX: usize = 16;
+const CONVERSATIONS_MAX: u32 = 16;
 /// Who has connected says what he wants, and takes the answer, within this time.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The answer to who finds no place.
@@ -70,14 +70,14 @@ impl Socket {
         socket.bind(&near)?;
         // Until it listens nobody can connect, so there is no moment at which others could.
         let listener = std::fs::set_permissions(&near, Permissions::from_mode(0o600))
-            .and_then(|()| socket.listen(CONVERSATIONS_MAX as u32))
+            .and_then(|()| socket.listen(CONVERSATIONS_MAX))
             .inspect_err(|_| drop(std::fs::remove_file(&near)))?;
         Ok(Socket { listener, near, _directory: directory })
     }
 
     /// Answers whoever connects; never ends by itself.
     pub(super) async fn serve(&self, shared: Arc<Shared>) {
-        let places = Arc::new(Semaphore::new(CONVERSATIONS_MAX));
+        let places = Arc::new(Semaphore::new(CONVERSATIONS_MAX as usize));
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {

@@ -32,7 +32,7 @@ pub(crate) struct Browser {
     driver: Child,
     /// Kept open: whoever prints into a closed pipe ends.
     _out: BufReader<ChildStdout>,
-    _profile: TempDir,
+    profile: TempDir,
     runtime: tokio::runtime::Runtime,
     client: reqwest::Client,
     session: String,
@@ -46,7 +46,7 @@ impl Browser {
             let missing = "there is no chromium here: apt-get install chromium chromium-driver fonts-noto-cjk";
             assert!(std::env::var_os("CI").is_none(), "{missing}");
             // Not by a macro, whose words are not shown where a test passes.
-            writeln!(std::io::stderr(), "skipped: {missing}").unwrap();
+            std::io::stderr().write_all(format!("skipped: {missing}\n").as_bytes()).unwrap();
             return None;
         };
         let mut driver =
@@ -65,9 +65,9 @@ impl Browser {
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             session: format!("http://127.0.0.1:{port}/session"),
-            _profile: profile,
+            profile,
         };
-        let profile = format!("--user-data-dir={}", browser._profile.path().display());
+        let profile = format!("--user-data-dir={}", browser.profile.path().display());
         let flags: Vec<&str> = FLAGS.iter().copied().chain([profile.as_str()]).collect();
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
             "goog:chromeOptions": { "binary": chromium, "args": flags },

@@ -14,6 +14,7 @@ mod jobs;
 mod kill;
 mod looks;
 mod output;
+mod page;
 mod plan;
 mod read_back;
 mod refusals;

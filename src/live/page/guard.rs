@@ -1,6 +1,7 @@
 //! Who may see the page, and whose posts count.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, uri::Authority};
@@ -12,6 +13,8 @@ use super::{Context, PageError, html};
 
 /// The shortest token that is taken from outside: 16 random letters and digits are not guessed over a network.
 const TOKEN_CHARS_MIN: usize = 16;
+/// For a form to come in, and for what it says to be done.
+const POST_WITHIN: Duration = Duration::from_secs(30);
 /// Those who post come from here.
 const SAME_ORIGIN: &[u8] = b"same-origin";
 
@@ -114,9 +117,14 @@ fn cookie_name(port: u16) -> String {
 
 /// What every request passes on its way in, and every response on its way out.
 pub(super) async fn guard(State(page): State<Context>, request: Request, next: Next) -> Response {
+    let is_post = request.method() == Method::POST;
     let mut response = match admit(&page, &request) {
+        // Who sends a form byte by byte is not waited for; others wait for a commit of the ledger.
+        Ok(()) if is_post => tokio::time::timeout(POST_WITHIN, next.run(request))
+            .await
+            .unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response()),
         Ok(()) => next.run(request).await,
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     };
     let headers = response.headers_mut();
     for (name, value) in [
@@ -132,9 +140,9 @@ pub(super) async fn guard(State(page): State<Context>, request: Request, next: N
     response
 }
 
-fn admit(page: &Context, request: &Request) -> Result<(), Response> {
+fn admit(page: &Context, request: &Request) -> Result<(), Box<Response>> {
     let headers = request.headers();
-    let refused = |why: &'static str| (StatusCode::FORBIDDEN, format!("{why}\n")).into_response();
+    let refused = |why: &'static str| Box::new((StatusCode::FORBIDDEN, format!("{why}\n")).into_response());
     let peer = request.extensions().get::<Peer>();
     if matches!(page.gate, Gate::Loopback) && !peer.is_some_and(|peer| peer.is_ours) {
         return Err(refused("this page is for the user who started the run; others need RUNNER_PAGE_TOKEN to be set"));
@@ -156,11 +164,11 @@ fn admit(page: &Context, request: &Request) -> Result<(), Response> {
     if path != "/" {
         let mut response = (StatusCode::UNAUTHORIZED, "the token is missing or wrong\n").into_response();
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        return Err(response);
+        return Err(Box::new(response));
     }
     let offered = offered(request.uri());
     let exchanged = offered.as_deref().and_then(|offered| page.gate.exchange(offered, port));
-    Err(exchanged.unwrap_or_else(|| html::ask_for_token(&page.words(headers), offered.is_some())))
+    Err(Box::new(exchanged.unwrap_or_else(|| html::ask_for_token(&page.words(headers), offered.is_some()))))
 }
 
 /// The token in the address: only the printed link has it there.
@@ -172,8 +180,11 @@ fn offered(uri: &Uri) -> Option<String> {
 /// The one Host that a request names.
 fn host(headers: &HeaderMap) -> Option<Authority> {
     let mut hosts = headers.get_all(header::HOST).into_iter();
-    let host = hosts.next()?.to_str().ok()?.parse().ok()?;
-    hosts.next().is_none().then_some(host)
+    let host: Authority = hosts.next()?.to_str().ok()?.parse().ok()?;
+    // Nothing before it, nothing between it and its port.
+    let port = host.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let is_whole = host.as_str() == format!("{}{port}", host.host());
+    (is_whole && hosts.next().is_none()).then_some(host)
 }
 
 /// Whether a browser says that this post comes from the page: other pages have another Origin, and cannot say otherwise.

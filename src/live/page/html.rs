@@ -65,7 +65,7 @@ pub(super) fn page(page: &Context, words: &Words) -> Html<String> {
         script src="/page.js" defer {}
     };
     let reload = html! { noscript { meta http-equiv="refresh" content=(RELOAD_SECONDS); } };
-    document(words, place("title").unwrap_or_default(), reload, Some(facts.started_at), body)
+    document(words, &place("title").unwrap_or_default(), &reload, Some(facts.started_at), &body)
 }
 
 /// What changes while the run goes on, by where it is on the page.
@@ -73,7 +73,7 @@ pub(super) fn places(page: &Context, view: &View, words: &Words) -> Vec<(&'stati
     let said = Said::of(words);
     let facts = &page.shared.facts;
     let settled = view.tally.settled();
-    let percent = if facts.planned == 0 { 100 } else { settled * 100 / facts.planned };
+    let percent = (settled * 100).checked_div(facts.planned).unwrap_or(100);
     let (state, _) = named(view, words);
     let known = page.past.known();
     let acts = html! {
@@ -201,9 +201,7 @@ fn pace(page: &Context, view: &View, words: &Words) -> Markup {
             div { dt { (said.rate) } dd { (rate) @if let Some(slowed) = slowed { " · " (slowed) } } }
             div { dt { (say.time_left) } dd { (left.as_deref().unwrap_or("–")) } }
             div { dt { (said.under_way) } dd { (tally.under_way.separate_with_commas()) } }
-            @if tally.to_read_back > 0 {
-                div { dt { (said.to_read_back) } dd { (tally.to_read_back.separate_with_commas()) } }
-            }
+            div { dt { (said.to_read_back) } dd { (tally.to_read_back.separate_with_commas()) } }
             div { dt { (say.slow_downs) } dd { (tally.slow_downs.separate_with_commas()) } }
             div { dt { (said.last_success) } dd { (last.as_deref().unwrap_or("–")) } }
         }
@@ -258,7 +256,7 @@ fn sample(view: &View) -> Sample {
 /// A page that asks.
 pub(super) fn confirmation(page: &Context, words: &Words, button: Button) -> Html<String> {
     let body = html! { main.asks { (form(page, words, button, false)) } };
-    document(words, html! { "runner" }, html! {}, None, body)
+    document(words, &html! { "runner" }, &html! {}, None, &body)
 }
 
 fn form(page: &Context, words: &Words, button: Button, is_dialog: bool) -> Markup {
@@ -302,7 +300,7 @@ pub(super) fn refusal(status: StatusCode, words: &Words, why: &str) -> Response 
             p.choice { a.button.go href="/" { (said.back) } }
         }
     };
-    (status, document(words, html! { (said.not_done) }, html! {}, None, body)).into_response()
+    (status, document(words, &html! { (said.not_done) }, &html! {}, None, &body)).into_response()
 }
 
 /// Who has no token is asked for it.
@@ -321,11 +319,11 @@ pub(super) fn ask_for_token(words: &Words, is_wrong: bool) -> Response {
             p.note { a href="/" { (said.token_there) } }
         }
     };
-    (StatusCode::UNAUTHORIZED, document(words, html! { "runner" }, html! {}, None, body)).into_response()
+    (StatusCode::UNAUTHORIZED, document(words, &html! { "runner" }, &html! {}, None, &body)).into_response()
 }
 
 /// `run`: which run this is the page of.
-fn document(words: &Words, title: Markup, head: Markup, run: Option<i64>, body: Markup) -> Html<String> {
+fn document(words: &Words, title: &Markup, head: &Markup, run: Option<i64>, body: &Markup) -> Html<String> {
     let markup = html! {
         (DOCTYPE)
         html lang=(words.say.html_lang) {

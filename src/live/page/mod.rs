@@ -333,3 +333,44 @@ async fn token(State(page): State<Context>, headers: HeaderMap, Form(offered): F
     let exchanged = page.gate.exchange(&offered.token, page.address.port());
     exchanged.unwrap_or_else(|| html::ask_for_token(&page.words(&headers), true))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The address that is told, and what is said of it, where the page would listen on this address.
+    fn told(address: &str, given: Option<&str>) -> (String, Option<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address: SocketAddr = address.parse().unwrap();
+        let gate = Gate::new(address, given.map(Into::into)).unwrap();
+        let page = Page { listener, address, gate, form_key: Key::random().unwrap(), lang: None };
+        (page.url(), page.warning())
+    }
+
+    #[test]
+    fn a_token_that_was_made_is_told_once_and_the_wire_is_warned_of() {
+        assert_eq!(told("127.0.0.1:8201", None), ("http://127.0.0.1:8201/".to_owned(), None));
+        assert_eq!(told("127.0.0.1:8201", Some("0123456789abcdef")).0, "http://127.0.0.1:8201/");
+        let (url, warning) = told("10.0.0.7:8201", None);
+        let token = url.strip_prefix("http://10.0.0.7:8201/?token=").unwrap();
+        assert_eq!(token.len(), 32);
+        assert!(warning.is_some_and(|text| text.contains("ssh -L 8201:127.0.0.1:8201") && !text.contains(token)));
+        let (url, warning) = told("10.0.0.7:8201", Some("0123456789abcdef"));
+        assert!(url == "http://10.0.0.7:8201/" && warning.is_some());
+    }
+
+    #[test]
+    fn the_language_is_the_one_that_the_browser_likes_best_of_those_there_are() {
+        for (wanted, lang) in [
+            ("zh-CN,zh;q=0.9,en;q=0.8", Lang::Zh),
+            ("en-GB,en;q=0.9,zh;q=0.5", Lang::En),
+            ("fr-FR,zh-TW;q=0.7", Lang::Zh),
+            ("fr", Lang::En),
+            ("", Lang::En),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_LANGUAGE, wanted.parse().unwrap());
+            assert_eq!(preferred(&headers), lang, "{wanted}");
+        }
+    }
+}
