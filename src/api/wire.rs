@@ -106,7 +106,7 @@ mod tests {
 
     async fn outgoing(wire: &Wire) -> Outgoing {
         let pace = Pace::new(NonZeroU32::MIN, Instant::now());
-        wire.carries(Bytes::from_static(b"{}"), pace.permit().await)
+        wire.carries(Bytes::from_static(b"{}"), pace.permit().await.unwrap())
     }
 
     #[tokio::test(start_paused = true)]

@@ -219,18 +219,17 @@ impl<S: Service> Line<S> {
         }
     }
 
-    /// Waits for a place among the requests in flight, and then for the right to send one.
+    /// Waits for a place among the requests in flight, and then for the right to send one. `None`: the run is paused.
     pub(super) async fn permit(&self, pace: &Pace) -> Option<(Place, Permit)> {
         let room = Arc::clone(&self.in_flight).acquire_owned().await.ok()?;
-        Some((room, pace.permit().await))
+        Some((room, pace.permit().await?))
     }
 
-    /// Sends nothing more for now. Who waits for a permit takes the intent back: if the process died during a pause,
-    /// nothing would be in doubt.
+    /// Sends nothing more for now. Who waits for a permit gets none and takes the intent back: if the process died during
+    /// a pause, nothing would be in doubt.
     pub(super) fn pause(&self) {
         self.pace.pause();
         self.read_backs.pause();
-        self.recall.notify_waiters();
     }
 
     pub(super) fn go_on(&self) {
