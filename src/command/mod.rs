@@ -1,7 +1,9 @@
 //! What the program does when it is called: a file for each command, and what its exit tells.
 
 mod codes;
+mod completions;
 mod edit;
+mod man;
 mod sandbox;
 
 use std::fmt::Display;
@@ -55,6 +57,8 @@ pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
         None => edit::execute(&cli.job, screen).await,
         Some(Command::Codes { code }) => codes::execute(*code),
         Some(Command::Sandbox(args)) => sandbox::execute(args).await,
+        Some(Command::Completions { shell }) => completions::execute(*shell),
+        Some(Command::Man) => man::execute(),
     };
     result.unwrap_or_else(|error| {
         tell(format_args!("error: {}", with_causes(error.as_ref())));
@@ -66,6 +70,14 @@ pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
 /// not want to know.
 pub fn tell(line: impl Display) {
     let _ = writeln!(stderr(), "{}", harmless(&line.to_string()));
+}
+
+/// How a command ends that prints: whoever reads a part of it, with `head` or a pager, has what he wants.
+fn whole(printed: std::io::Result<()>) -> Result<Exit, Error> {
+    match printed {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Done),
+        result => Ok(result.map(|()| Exit::Done)?),
+    }
 }
 
 /// An error and what caused it; causes that an error's own text tells already are not told twice.
