@@ -32,6 +32,8 @@ pub mod shown;
 
 pub mod colour;
 
+pub mod fit;
+
 pub mod bounded;
 
 pub mod edit;

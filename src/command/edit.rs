@@ -1,7 +1,7 @@
 //! `runner --input edits.csv --resume ledger.db`: the job itself.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Write, stderr, stdout};
+use std::io::{BufRead, BufReader, IsTerminal, Write, stderr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +11,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Exit, tell, with_causes};
+use super::{Error, Exit, print, tell, with_causes};
 use crate::api::client::{ClientOptions, HttpService, UNDERWAY_MAX};
 use crate::api::credentials::Credentials;
 use crate::api::endpoint::Endpoint;
 use crate::cli::JobArgs;
+use crate::colour::TITLE;
+use crate::fit;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
 use crate::ledger::{Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore};
@@ -50,7 +52,9 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     };
     // It reads the ledger as it is now, and the writer's log could not be folded in.
     drop(reader);
-    report::plan::write(&mut screen.writer(), &plan, &target(&job, &input))?;
+    let mut shown = Vec::new();
+    report::plan::write(&mut shown, &plan, &target(&job, &input))?;
+    fit::write(&mut screen.writer(), &shown, fit::columns_of_stderr())?;
     if plan.this_run > 0 && !consent(args, &job, &plan)? {
         tell("Nothing was sent.");
         return Ok(Exit::NothingSent);
@@ -144,9 +148,9 @@ impl Session<'_> {
         {
             tell(format_args!("error: {error}"));
         }
-        let mut out = stdout().lock();
-        let written = if args.json { summary.write_json(&mut out) } else { summary.write(&mut out) };
-        if let Err(error) = written.and_then(|()| out.flush()) {
+        let mut shown = Vec::new();
+        let written = if args.json { summary.write_json(&mut shown) } else { summary.write(&mut shown) };
+        if let Err(error) = written.and_then(|()| print(&shown, args.json)) {
             tell(format_args!("error: cannot write the summary: {error}; the ledger has it all"));
         }
         Ok(exit)
@@ -203,12 +207,13 @@ fn dry_run(args: &JobArgs, job: &Job, input: &Input) -> Result<Exit, Error> {
         return Ok(Exit::NothingSent);
     };
     let target = target(job, input);
-    let mut out = stdout().lock();
+    let mut shown = Vec::new();
     if args.json {
-        report::plan::write_json(&mut out, &plan, &target)?;
+        report::plan::write_json(&mut shown, &plan, &target)?;
     } else {
-        report::plan::write(&mut out, &plan, &target)?;
+        report::plan::write(&mut shown, &plan, &target)?;
     }
+    print(&shown, args.json)?;
     Ok(Exit::Done)
 }
 
@@ -233,7 +238,7 @@ fn plan(job: &Job, input: &Input, reader: Option<&SqliteReader>) -> Result<Optio
     match run::plan(input, &job.mapping, records, &job.policy) {
         Ok(plan) => Ok(Some(plan)),
         Err(PlanError::Problems(problems)) => {
-            report::plan::write_problems(&mut stderr(), input.name(), &problems)?;
+            report::plan::write_problems(&mut anstream::stderr().lock(), input.name(), &problems)?;
             tell(format_args!("error: {}; nothing was sent", PlanError::Problems(problems)));
             Ok(None)
         }
@@ -256,7 +261,7 @@ fn consent(args: &JobArgs, job: &Job, plan: &Plan) -> Result<bool, Error> {
         }
         return Ok(true);
     };
-    write!(stderr(), "{} [y/N] ", report::plan::question(plan))?;
+    write!(anstream::stderr(), "{TITLE}{}{TITLE:#} [y/N] ", report::plan::question(plan))?;
     let mut answer = String::new();
     BufReader::new(terminal).read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
@@ -328,7 +333,7 @@ fn listen(stop: CancellationToken, resume: String) -> Result<Arc<AtomicBool>, Er
             };
             if stop.is_cancelled() {
                 // What was in flight stays `sending` in the ledger, and is found at the next start.
-                tell(format_args!("\nStopped at once. To go on: {resume}"));
+                tell(format_args!("\nStopped at once. {}{resume}", fit::COMMAND_LABEL));
                 std::process::exit(exit.code().into());
             }
             told.store(exit == Exit::Terminated, Ordering::SeqCst);
