@@ -17,6 +17,7 @@ use crate::api::credentials::Credentials;
 use crate::api::endpoint::Endpoint;
 use crate::cli::JobArgs;
 use crate::colour::TITLE;
+use crate::excerpt;
 use crate::fit;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
@@ -27,6 +28,8 @@ use crate::report::{self, plan::Target};
 use crate::run::{self, Ended, Line, Plan, PlanError, READ_BACK_AFTER, StopReason, Tally, Terms};
 use crate::sandbox::{self, Faults, Sandbox};
 
+/// Problems of the list that are shown with what stands there.
+const EXCERPTS_MAX: usize = 10;
 /// File handles for all else: list, ledger, log, and connections that are about to be closed.
 const FILES_BESIDE: u64 = 128;
 
@@ -238,7 +241,13 @@ fn plan(job: &Job, input: &Input, reader: Option<&SqliteReader>) -> Result<Optio
     match run::plan(input, &job.mapping, records, &job.policy) {
         Ok(plan) => Ok(Some(plan)),
         Err(PlanError::Problems(problems)) => {
-            report::plan::write_problems(&mut anstream::stderr().lock(), input.name(), &problems)?;
+            // What stands in the list is message text: for the eyes of who looks on, not for a file.
+            let first = &problems.first[..problems.first.len().min(EXCERPTS_MAX)];
+            let has_room = fit::columns_of_stderr().is_some_and(|columns| columns >= excerpt::COLUMNS);
+            let excerpts = if has_room { input.excerpts(&job.mapping, first) } else { Ok(Vec::new()) };
+            let mut shown = Vec::new();
+            report::plan::write_problems(&mut shown, input.name(), &problems, &excerpts.unwrap_or_default())?;
+            fit::write(&mut anstream::stderr().lock(), &shown, fit::columns_of_stderr())?;
             tell(format_args!("error: {}; nothing was sent", PlanError::Problems(problems)));
             Ok(None)
         }

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use crate::cli::{Cli, Command};
 use crate::colour::{DOUBT, FAILED};
 use crate::fit;
+use crate::job::JobError;
 use crate::progress::Screen;
 use crate::shown::harmless;
 
@@ -65,6 +66,9 @@ pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
     };
     result.unwrap_or_else(|error| {
         tell(format_args!("error: {}", with_causes(error.as_ref())));
+        if let Some(excerpt) = error.downcast_ref().and_then(JobError::excerpt) {
+            let _ = writeln!(anstream::stderr(), "{}", excerpt.render());
+        }
         Exit::NothingSent
     })
 }

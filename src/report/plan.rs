@@ -10,6 +10,7 @@ use thousands::Separable;
 
 use super::{Line, counted, write_lines};
 use crate::colour::{DONE, DOUBT, FAILED, REMARK, TITLE};
+use crate::excerpt::Excerpt;
 use crate::progress::time;
 use crate::run::{Plan, Problems, READ_BACK_RATE_MAX};
 
@@ -144,13 +145,23 @@ pub fn write_json(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io:
     writeln!(out, "{object:#}")
 }
 
-/// Writes what is wrong with the rows of a list.
+/// Writes what is wrong with the rows of a list, and below each of the first ones what stands there, as far as that is
+/// given.
 ///
 /// # Errors
 /// It cannot be written.
-pub fn write_problems(out: &mut impl Write, input: &str, problems: &Problems) -> io::Result<()> {
-    for problem in &problems.first {
+pub fn write_problems(
+    out: &mut impl Write,
+    input: &str,
+    problems: &Problems,
+    excerpts: &[Option<Excerpt>],
+) -> io::Result<()> {
+    let excerpts = excerpts.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+    for (problem, excerpt) in problems.first.iter().zip(excerpts) {
         writeln!(out, "{TITLE}{input}: {}:{TITLE:#} {}", problem.place(), problem.what)?;
+        if let Some(excerpt) = excerpt {
+            writeln!(out, "{}\n", excerpt.render())?;
+        }
     }
     if problems.more > 0 {
         writeln!(out, "{input}: and {} like these", counted(problems.more, "more problem", "more problems"))?;
