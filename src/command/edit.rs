@@ -1,7 +1,7 @@
 //! `runner --input edits.csv --resume ledger.db`: the job itself.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Write, stderr, stdout};
+use std::io::{BufRead, BufReader, IsTerminal, Write, stderr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +11,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Exit, tell, with_causes};
+use super::{Error, Exit, print, tell, with_causes};
 use crate::api::client::{ClientOptions, HttpService, UNDERWAY_MAX};
 use crate::api::credentials::Credentials;
 use crate::api::endpoint::Endpoint;
 use crate::cli::JobArgs;
+use crate::colour::TITLE;
+use crate::excerpt;
+use crate::fit;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
 use crate::ledger::{Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore};
@@ -25,6 +28,8 @@ use crate::report::{self, plan::Target};
 use crate::run::{self, Ended, Line, Plan, PlanError, READ_BACK_AFTER, StopReason, Tally, Terms};
 use crate::sandbox::{self, Faults, Sandbox};
 
+/// Problems of the list that are shown with what stands there.
+const EXCERPTS_MAX: usize = 10;
 /// File handles for all else: list, ledger, log, and connections that are about to be closed.
 const FILES_BESIDE: u64 = 128;
 
@@ -50,7 +55,9 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     };
     // It reads the ledger as it is now, and the writer's log could not be folded in.
     drop(reader);
-    report::plan::write(&mut screen.writer(), &plan, &target(&job, &input))?;
+    let mut shown = Vec::new();
+    report::plan::write(&mut shown, &plan, &target(&job, &input))?;
+    fit::write(&mut screen.writer(), &shown, fit::columns_of_stderr())?;
     if plan.this_run > 0 && !consent(args, &job, &plan)? {
         tell("Nothing was sent.");
         return Ok(Exit::NothingSent);
@@ -149,9 +156,9 @@ impl Session<'_> {
         {
             tell(format_args!("error: {error}"));
         }
-        let mut out = stdout().lock();
-        let written = if args.json { summary.write_json(&mut out) } else { summary.write(&mut out) };
-        if let Err(error) = written.and_then(|()| out.flush()) {
+        let mut shown = Vec::new();
+        let written = if args.json { summary.write_json(&mut shown) } else { summary.write(&mut shown) };
+        if let Err(error) = written.and_then(|()| print(&shown, args.json)) {
             tell(format_args!("error: cannot write the summary: {error}; the ledger has it all"));
         }
         Ok(exit)
@@ -213,12 +220,13 @@ fn dry_run(args: &JobArgs, job: &Job, input: &Input) -> Result<Exit, Error> {
         return Ok(Exit::NothingSent);
     };
     let target = target(job, input);
-    let mut out = stdout().lock();
+    let mut shown = Vec::new();
     if args.json {
-        report::plan::write_json(&mut out, &plan, &target)?;
+        report::plan::write_json(&mut shown, &plan, &target)?;
     } else {
-        report::plan::write(&mut out, &plan, &target)?;
+        report::plan::write(&mut shown, &plan, &target)?;
     }
+    print(&shown, args.json)?;
     Ok(Exit::Done)
 }
 
@@ -243,7 +251,13 @@ fn plan(job: &Job, input: &Input, reader: Option<&SqliteReader>) -> Result<Optio
     match run::plan(input, &job.mapping, records, &job.policy) {
         Ok(plan) => Ok(Some(plan)),
         Err(PlanError::Problems(problems)) => {
-            report::plan::write_problems(&mut stderr(), input.name(), &problems)?;
+            // What stands in the list is message text: for the eyes of who looks on, not for a file.
+            let first = &problems.first[..problems.first.len().min(EXCERPTS_MAX)];
+            let has_room = fit::columns_of_stderr().is_some_and(|columns| columns >= excerpt::COLUMNS);
+            let excerpts = if has_room { input.excerpts(&job.mapping, first) } else { Ok(Vec::new()) };
+            let mut shown = Vec::new();
+            report::plan::write_problems(&mut shown, input.name(), &problems, &excerpts.unwrap_or_default())?;
+            fit::write(&mut anstream::stderr().lock(), &shown, fit::columns_of_stderr())?;
             tell(format_args!("error: {}; nothing was sent", PlanError::Problems(problems)));
             Ok(None)
         }
@@ -266,7 +280,7 @@ fn consent(args: &JobArgs, job: &Job, plan: &Plan) -> Result<bool, Error> {
         }
         return Ok(true);
     };
-    write!(stderr(), "{} [y/N] ", report::plan::question(plan))?;
+    write!(anstream::stderr(), "{TITLE}{}{TITLE:#} [y/N] ", report::plan::question(plan))?;
     let mut answer = String::new();
     BufReader::new(terminal).read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
@@ -338,7 +352,7 @@ fn listen(stop: CancellationToken, resume: String) -> Result<Arc<AtomicBool>, Er
             };
             if stop.is_cancelled() {
                 // What was in flight stays `sending` in the ledger, and is found at the next start.
-                tell(format_args!("\nStopped at once. To go on: {resume}"));
+                tell(format_args!("\nStopped at once. {}{resume}", fit::COMMAND_LABEL));
                 std::process::exit(exit.code().into());
             }
             told.store(exit == Exit::Terminated, Ordering::SeqCst);

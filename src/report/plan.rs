@@ -4,10 +4,13 @@ use std::io::{self, Write};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use anstyle::Style;
 use serde_json::json;
 use thousands::Separable;
 
 use super::{Line, counted, write_lines};
+use crate::colour::{DONE, DOUBT, FAILED, REMARK, TITLE};
+use crate::excerpt::Excerpt;
 use crate::progress::time;
 use crate::run::{Plan, Problems, READ_BACK_RATE_MAX};
 
@@ -67,7 +70,7 @@ pub fn question(plan: &Plan) -> String {
 /// # Errors
 /// It cannot be written.
 pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Result<()> {
-    write!(out, "Plan for {}", target.input)?;
+    write!(out, "{TITLE}Plan for {}{TITLE:#}", target.input)?;
     match (target.sdkappid, target.service) {
         (Some(sdkappid), Some(service)) => writeln!(out, ": app {sdkappid} at {service}")?,
         _ => writeln!(out)?,
@@ -75,36 +78,35 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Resu
     let conversations = counted(plan.conversations, "conversation", "conversations");
     let mut lines =
         vec![Line::new("rows", plan.rows, ""), Line::new("messages", plan.messages(), format!("in {conversations}"))];
-    for (label, number, remark) in [
-        ("duplicates", plan.duplicates, "rows that repeat another; each message is sent once"),
-        ("done", plan.done, "by an earlier run; never sent again"),
-        ("failed", plan.failed, "in an earlier run; left alone without --retry-failed"),
-        ("in doubt", plan.in_doubt, "since an earlier run; held, see --in-doubt"),
-        ("in doubt", plan.to_send_in_doubt(), "sent again as --in-doubt retry says; they may have taken place already"),
-        ("to read back", plan.to_read_back, "in doubt since an earlier run; sent again where not edited"),
+    let usual = Style::new();
+    for (label, number, style, remark) in [
+        ("duplicates", plan.duplicates, usual, "rows that repeat another; each message is sent once"),
+        ("done", plan.done, DONE, "by an earlier run; never sent again"),
+        ("failed", plan.failed, FAILED, "in an earlier run; left alone without --retry-failed"),
+        ("in doubt", plan.in_doubt, DOUBT, "since an earlier run; held, see --in-doubt"),
+        ("in doubt", plan.to_send_in_doubt(), DOUBT, "sent again unseen; they may have taken place already"),
+        ("to read back", plan.to_read_back, DOUBT, "in doubt since an earlier run; sent where not edited"),
     ] {
         if number > 0 {
-            lines.push(Line::new(label, number, remark));
+            lines.push(Line::new(label, number, remark).styled(style));
         }
     }
-    lines.push(Line::new(
-        "to send",
-        plan.to_send(),
-        format!("{} bytes of new content", plan.bytes.separate_with_commas()),
-    ));
+    let content = format!("{} bytes of new content", plan.bytes.separate_with_commas());
+    lines.push(Line::new("to send", plan.to_send(), content).styled(TITLE));
     if plan.this_run < plan.to_do {
-        lines.push(Line::new("this run", plan.this_run, "as --max-rows says"));
+        lines.push(Line::new("this run", plan.this_run, "as --max-rows says").styled(TITLE));
     }
     write_lines(out, &lines)?;
     if plan.this_run > 0 {
-        writeln!(out, "  takes about {} at {} requests a second", time(target.takes(plan)), target.rate)?;
+        let takes = time(target.takes(plan));
+        writeln!(out, "  takes about {takes}{REMARK} at {} requests a second{REMARK:#}", target.rate)?;
     }
     for warning in &plan.warnings {
         let rows = counted(warning.rows, "row", "rows");
-        writeln!(out, "warning: line {} ({rows}): {}", warning.line, warning.what)?;
+        writeln!(out, "{DOUBT}warning:{DOUBT:#} line {} ({rows}): {}", warning.line, warning.what)?;
     }
     if plan.warnings_left_out {
-        writeln!(out, "warning: and more of other kinds")?;
+        writeln!(out, "{DOUBT}warning:{DOUBT:#} and more of other kinds")?;
     }
     Ok(())
 }
@@ -143,16 +145,66 @@ pub fn write_json(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io:
     writeln!(out, "{object:#}")
 }
 
-/// Writes what is wrong with the rows of a list.
+/// Writes what is wrong with the rows of a list, and below each of the first ones what stands there, as far as that is
+/// given.
 ///
 /// # Errors
 /// It cannot be written.
-pub fn write_problems(out: &mut impl Write, input: &str, problems: &Problems) -> io::Result<()> {
-    for problem in &problems.first {
-        writeln!(out, "{input}: {problem}")?;
+pub fn write_problems(
+    out: &mut impl Write,
+    input: &str,
+    problems: &Problems,
+    excerpts: &[Option<Excerpt>],
+) -> io::Result<()> {
+    let excerpts = excerpts.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+    for (problem, excerpt) in problems.first.iter().zip(excerpts) {
+        writeln!(out, "{TITLE}{input}: {}:{TITLE:#} {}", problem.place(), problem.what)?;
+        if let Some(excerpt) = excerpt {
+            writeln!(out, "{}\n", excerpt.render())?;
+        }
     }
     if problems.more > 0 {
         writeln!(out, "{input}: and {} like these", counted(problems.more, "more problem", "more problems"))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_plan_fits_a_terminal() {
+        let mut plan = Plan::default();
+        for number in [
+            &mut plan.rows,
+            &mut plan.duplicates,
+            &mut plan.conversations,
+            &mut plan.done,
+            &mut plan.failed,
+            &mut plan.in_doubt,
+            &mut plan.bytes,
+        ] {
+            *number = 8_000_000;
+        }
+        (plan.to_do, plan.in_doubt_again, plan.to_read_back, plan.this_run) =
+            (8_000_000, 6_000_000, 3_000_000, 7_000_000);
+        let target = Target {
+            input: "edits.csv",
+            sdkappid: Some(1_400_000_000),
+            service: Some("adminapisgp.im.qcloud.com"),
+            rate: RATE,
+            quiet_after: Duration::ZERO,
+        };
+        let mut shown = Vec::new();
+        write(&mut shown, &plan, &target).unwrap();
+        let shown = anstream::adapter::strip_bytes(&shown).into_vec();
+        let shown = String::from_utf8(shown).unwrap();
+        assert!(shown.lines().count() > 10, "{shown}");
+        for line in shown.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    const RATE: NonZeroU32 = NonZeroU32::new(200).unwrap();
 }

@@ -22,3 +22,4 @@ mod service;
 mod shim;
 mod terminal;
 mod verdicts;
+mod words;
