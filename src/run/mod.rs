@@ -11,6 +11,7 @@
 
 mod breaker;
 mod desk;
+mod distinct;
 mod life;
 mod plan;
 mod read_back;
