@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::types::Null;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 pub use self::open::JobIdentity;
 pub use self::overview::{EditRecord, Outcomes, Overview, RunRecord, Totals, Worker};
@@ -262,8 +262,14 @@ fn insert(transaction: &Transaction<'_>, run: i64, line: i64, change: &Change) -
         ])
 }
 
-/// What a process that died left behind: its run never ended, and what it was sending is in doubt.
+/// What a process that died left behind: its run never ended, and what it was sending is in doubt. To look for that reads
+/// the whole table, and is needless behind a run that has come to the end of its list: it waited for every outcome.
 fn recover(connection: &mut Connection) -> rusqlite::Result<()> {
+    let ended =
+        connection.query_row("SELECT ended FROM run ORDER BY run DESC LIMIT 1", [], |row| row.get(0)).optional()?;
+    if ended == Some(Some("finished".to_owned())) {
+        return Ok(());
+    }
     let transaction = connection.transaction()?;
     transaction.execute("UPDATE run SET ended = 'died', ended_at = ?1 WHERE ended IS NULL", [unix_ms()])?;
     transaction.execute(

@@ -139,7 +139,8 @@ async fn try_once<S: Service>(line: &Line<S>, pending: Pending, slot: Place, in_
         biased;
         // What has not gone out by then never will; what has could not be recorded any more.
         () = line.ledger.latched() => return Landed::not_recorded(LedgerError::Latched, &intent),
-        outcome = line.service.modify(&intent, permit) => outcome,
+        // Most of what an attempt takes up, so it is made only now, and an attempt is moved about without it.
+        outcome = Box::pin(line.service.modify(&intent, permit)) => outcome,
     };
     times.answered = permitted.elapsed();
     if !matches!(outcome, Outcome::NotSent { .. } | Outcome::NoSignature | Outcome::NoAnswer(_)) {

@@ -12,6 +12,7 @@
 mod breaker;
 mod control;
 mod desk;
+mod distinct;
 mod life;
 mod plan;
 mod read_back;
