@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::types::Null;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, ffi, params};
 
 pub use self::open::JobIdentity;
 pub use self::overview::{EditRecord, Outcomes, Overview, RunRecord, Totals, Worker};
@@ -293,10 +293,11 @@ fn system_error(path: &Path, source: std::io::Error) -> LedgerError {
 
 /// Where this tells that the file does not hold what was written to it: the error that says so.
 fn damage(path: &Path, error: &rusqlite::Error) -> Option<LedgerError> {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    use rusqlite::ErrorCode::{ConstraintViolation, DatabaseCorrupt, NotADatabase};
     let what = match error {
-        rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
-            DatabaseCorrupt | NotADatabase => error.to_string(),
+        // Nothing is ever written that the schema, as it is written down here, would refuse.
+        rusqlite::Error::SqliteFailure(failure, _) => match (failure.code, failure.extended_code) {
+            (DatabaseCorrupt | NotADatabase | ConstraintViolation, _) | (_, ffi::SQLITE_ERROR) => error.to_string(),
             _ => return None,
         },
         // The schema is not the one that is written down here.
