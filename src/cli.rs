@@ -14,6 +14,7 @@ use crate::colour;
 use crate::input::Format;
 use crate::run::{FailureLimit, InDoubt};
 use crate::sandbox::Faults;
+use crate::until::Until;
 use crate::{BUILD, VERSION};
 
 const ABOUT: &str = "Edits messages of Tencent Cloud IM from a list: each once, never faster than allowed, resumable";
@@ -33,7 +34,9 @@ pub const EXAMPLES: &str = "  What would happen; nothing is sent:
   One edit, to have a look at it on a phone:
     runner --input edits.csv --resume ledger.db --max-rows 1
   The job; the same command again resumes it:
-    runner --input edits.csv --resume ledger.db";
+    runner --input edits.csv --resume ledger.db
+  As far as it comes by the morning:
+    runner --input edits.csv --resume ledger.db --until 07:00";
 
 /// The variables that count.
 pub const ENVIRONMENT: &str = "  TIM_SDKAPPID, TIM_IDENTIFIER            the app, and its admin account
@@ -184,6 +187,12 @@ pub struct JobArgs {
     /// Exit 0 then means that these are done; the summary counts the others as not reached.
     #[arg(long, value_name = "N", help_heading = LIMITS)]
     pub max_rows: Option<NonZeroU64>,
+    /// Stop in time, such as 07:00, or 2026-03-01T07:00+08:00
+    ///
+    /// A time of day is the next one of this machine's local time. What is in flight is waited for, so that nothing is
+    /// left in doubt; the exit is 3, and the same command resumes.
+    #[arg(long, value_name = "TIME", help_heading = LIMITS)]
+    pub until: Option<Until>,
     /// Stop when more edits than this fail or come into doubt (20% once 100 are settled)
     #[arg(long, value_name = "N|N%", help_heading = LIMITS)]
     pub max_failures: Option<FailureLimit>,
