@@ -137,6 +137,30 @@ fn codes_are_explained() {
     place.runner("codes soon").exits(2);
 }
 
+/// Whatever becomes of the run and of the command, the exit is the run's.
+#[test]
+fn a_command_is_run_when_the_run_has_ended() {
+    let (place, service) = (Place::with_list(3), Service::start("20022=100%"));
+    let run = |ledger: &str, command: &str| {
+        let call = place.runner(&format!("--input edits.csv --json --resume {ledger}.db --on-finish")).arg(command);
+        call.at(&service).env("TIM_SECRET_KEY_OLD", "secret").exits(1)
+    };
+    let ran = run("good", "cat > told.json; env > told.env; echo said");
+    assert_eq!(place.read("told.json"), ran.out);
+    assert_eq!(ran.summary(), Summary { rows: 3, failed: 3, ..Summary::default() });
+    assert!(ran.err.ends_with("said\n"), "{ran:#?}");
+    let told = place.read("told.env");
+    assert!(told.contains("\nRUNNER_EXIT=1\n") && told.contains("\nRUNNER_LEDGER=good.db\n"), "{told}");
+    assert!(told.contains("TIM_SDKAPPID=") && !told.contains("TIM_SECRET_KEY") && !told.contains("secret"), "{told}");
+    let ran = run("bad", "exit 9");
+    assert!(ran.err.ends_with("warning: --on-finish: the command ended with exit status: 9\n"), "{ran:#?}");
+    // Where there was no run, there is nothing to tell of.
+    place.write("edits.csv", "from_account\n");
+    let call = place.runner("--input edits.csv --resume none.db --on-finish").arg("touch none");
+    call.at(&service).exits(2);
+    assert!(!place.path("none").exists());
+}
+
 /// Colours are for who looks on: a terminal, or a CI system that says so.
 #[test]
 fn colours_are_for_terminals() {
