@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::harness::{FAST, Place, Summary, gzip, list, row};
+use crate::harness::{FAST, Place, Summary, gzip, list, mode, row};
 use crate::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db";
@@ -108,6 +108,21 @@ fn every_line_of_a_json_log_is_json() {
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.len() >= 50, "{log}");
     assert!(lines.iter().all(|line| line["level"].is_string() && line["timestamp"].is_string()), "{log}");
+}
+
+/// As `logrotate` does in the middle of the night.
+#[test]
+fn a_log_that_is_moved_away_goes_on_in_a_new_file() {
+    let (place, service) = (Place::with_list(400), Service::start("none"));
+    let run = place.runner(&format!("{JOB} -vv --rate 100 --log-file run.log")).at(&service).start();
+    service.wait_for_requests(20);
+    std::fs::rename(place.path("run.log"), place.path("run.log.1")).unwrap();
+    let ran = run.exits(0);
+    assert_eq!(mode(&place.path("run.log")), 0o600);
+    let (old, new) = (place.read("run.log.1"), place.read("run.log"));
+    let answered = |log: &str| log.lines().filter(|line| line.contains(" answered line=")).count();
+    assert!(answered(&old) >= 10 && answered(&new) >= 10, "{ran:#?}");
+    assert_eq!(answered(&old) + answered(&new), 400, "a line was lost, or torn");
 }
 
 #[test]
