@@ -14,6 +14,7 @@ use crate::colour;
 use crate::input::Format;
 use crate::run::{FailureLimit, InDoubt};
 use crate::sandbox::Faults;
+use crate::until::Until;
 use crate::{BUILD, VERSION};
 
 const ABOUT: &str = "Edits messages of Tencent Cloud IM from a list: each once, never faster than allowed, resumable";
@@ -33,7 +34,9 @@ pub const EXAMPLES: &str = "  What would happen; nothing is sent:
   One edit, to have a look at it on a phone:
     runner --input edits.csv --resume ledger.db --max-rows 1
   The job; the same command again resumes it:
-    runner --input edits.csv --resume ledger.db";
+    runner --input edits.csv --resume ledger.db
+  As far as it comes by the morning:
+    runner --input edits.csv --resume ledger.db --until 07:00";
 
 /// The variables that count.
 pub const ENVIRONMENT: &str = "  TIM_SDKAPPID, TIM_IDENTIFIER            the app, and its admin account
@@ -184,6 +187,12 @@ pub struct JobArgs {
     /// Exit 0 then means that these are done; the summary counts the others as not reached.
     #[arg(long, value_name = "N", help_heading = LIMITS)]
     pub max_rows: Option<NonZeroU64>,
+    /// Stop in time, such as 07:00, or 2026-03-01T07:00+08:00
+    ///
+    /// A time of day is the next one of this machine's local time. What is in flight is waited for, so that nothing is
+    /// left in doubt; the exit is 3, and the same command resumes.
+    #[arg(long, value_name = "TIME", help_heading = LIMITS)]
+    pub until: Option<Until>,
     /// Stop when more edits than this fail or come into doubt (20% once 100 are settled)
     #[arg(long, value_name = "N|N%", help_heading = LIMITS)]
     pub max_failures: Option<FailureLimit>,
@@ -233,6 +242,12 @@ pub struct JobArgs {
     /// Where the failed rows are written (beside the ledger)
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = OUTPUT)]
     pub report: Option<PathBuf>,
+    /// A command to run when the run has ended
+    ///
+    /// It goes through sh -c, with the JSON summary on its standard input and RUNNER_EXIT and RUNNER_LEDGER in its
+    /// environment, and without the secrets. It has a minute. Its failure is told, and does not change the exit code.
+    #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString, help_heading = OUTPUT)]
+    pub on_finish: Option<String>,
     /// No progress on standard error
     #[arg(long, help_heading = OUTPUT)]
     pub no_progress: bool,
@@ -281,6 +296,8 @@ pub struct LogArgs {
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true, help_heading = OUTPUT)]
     pub log_format: Option<LogFormat>,
     /// Log into this file instead of standard error
+    ///
+    /// Lines are added at its end. Where it was moved away or removed, as logrotate does, the next line begins a new one.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = OUTPUT)]
     pub log_file: Option<PathBuf>,
     /// Log errors only

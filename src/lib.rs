@@ -26,7 +26,7 @@
 //! First [`run::plan`] reads and checks the whole list; then [`run::run`] takes row after row along that line. The
 //! modules, in the order in which to read them: [`edit`], [`input`], [`ledger`], [`pace`], [`api`], [`retry`],
 //! [`run`], [`job`], [`command`]. Imports run the other way; [`shown`], [`colour`], [`bounded`],
-//! and `pace` know nobody, `edit` only `shown`, and `progress`, [`fit`] and [`excerpt`] only how things are shown.
+//! [`until`] and `pace` know nobody, `edit` only `shown`, and `progress`, [`fit`] and [`excerpt`] only how things are shown.
 
 pub mod shown;
 
@@ -54,11 +54,15 @@ pub mod run;
 
 pub mod progress;
 
+pub mod log;
+
 pub mod report;
 
 pub mod sandbox;
 
 pub mod job;
+
+pub mod until;
 
 pub mod cli;
 

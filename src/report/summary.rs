@@ -13,7 +13,7 @@ use crate::api::error_code::meaning;
 use crate::colour::{COMMAND, DONE, DOUBT, FAILED, REMARK, TITLE};
 use crate::fit;
 use crate::progress::time;
-use crate::run::{Cause, Ended, Plan, Tally};
+use crate::run::{Cause, Ended, Plan, StopReason, Tally};
 use crate::shown::harmless;
 
 /// What there is to say of a run.
@@ -111,7 +111,10 @@ impl Summary<'_> {
                 writeln!(out, "{style}Finished in {}{style:#}", self.time())?;
             }
             Ended::Interrupted => writeln!(out, "{DOUBT}Interrupted after {}{DOUBT:#}", self.time())?,
-            Ended::Stopped(reason) => writeln!(out, "{FAILED}Stopped after {}:{FAILED:#} {reason}", self.time())?,
+            Ended::Stopped(reason) => {
+                let style = if matches!(reason, StopReason::TimeIsUp(_)) { DOUBT } else { FAILED };
+                writeln!(out, "{style}Stopped after {}:{style:#} {reason}", self.time())?;
+            }
         }
         let before = |number: u64| match number {
             0 => String::new(),

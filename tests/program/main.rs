@@ -21,5 +21,6 @@ mod secrets;
 mod service;
 mod shim;
 mod terminal;
+mod until;
 mod verdicts;
 mod words;

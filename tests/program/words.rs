@@ -16,11 +16,11 @@ fn printed(args: &str, columns: &str) -> String {
 fn help_is_short_or_long_and_has_examples() {
     let (short, long) = (printed("-h", "80"), printed("--help", "80"));
     for part in
-        ["\nJob:", "\nPace:", "\nLimits:", "\nRetry:", "\nService:", "\nOutput:", "\nExamples:", "--max-rows <N>"]
+        ["\nJob:", "\nPace:", "\nLimits:", "\nRetry:", "\nService:", "\nOutput:", "\nExamples:", "--until <TIME>"]
     {
         assert!(short.contains(part) && long.contains(part), "{part:?} is not in {short}{long}");
     }
-    for part in ["\nExit codes:", "130, 143", "nothing was sent", "TIM_SECRET_KEY_FILE", "for a person"] {
+    for part in ["\nExit codes:", "130, 143", "nothing was sent", "TIM_SECRET_KEY_FILE", "RUNNER_LEDGER"] {
         assert!(long.contains(part) && !short.contains(part), "{part:?} is not in {long}, or in {short}");
     }
     assert!(short.lines().count() < 90, "{short}");
@@ -48,7 +48,7 @@ fn help_and_manual_fit_a_terminal() {
 fn the_examples_are_understood() {
     let help = printed("--help", "80");
     let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("    runner ")).collect();
-    assert!(examples.len() >= 4, "{help}");
+    assert!(examples.len() >= 5, "{help}");
     for example in examples {
         // There is no list, and that is told only once all words were understood.
         let place = Place::new();
@@ -68,12 +68,12 @@ fn shells_take_the_completions() {
         ("powershell", "Register-ArgumentCompleter"),
     ] {
         let script = printed(&format!("completions {shell}"), "80");
-        assert!(script.contains(marks) && script.contains("max-rows"), "{shell}: {script}");
+        assert!(script.contains(marks) && script.contains("until"), "{shell}: {script}");
     }
     // As the shell itself does when somebody presses the tabulator.
-    let asked = "source <(\"$0\" completions bash); COMP_WORDS=(runner --max-ro); COMP_CWORD=1; _runner runner --max-ro runner; echo \"$COMPREPLY\"";
+    let asked = "source <(\"$0\" completions bash); COMP_WORDS=(runner --unt); COMP_CWORD=1; _runner runner --unt runner; echo \"$COMPREPLY\"";
     let answer = Command::new("bash").args(["-c", asked, PROGRAM]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&answer.stdout), "--max-rows\n", "{answer:?}");
+    assert_eq!(String::from_utf8_lossy(&answer.stdout), "--until\n", "{answer:?}");
     Place::new().runner("completions").exits(2);
 }
 
@@ -93,7 +93,7 @@ fn the_manual_is_one_page_with_everything() {
         place.write("runner.1", &page);
         let shown = place.shell("PATH=/usr/bin:/bin MANWIDTH=80 LC_ALL=C.UTF-8 man --warnings -l runner.1").exits(0);
         assert_eq!(shown.err, "");
-        assert!(shown.out.contains("--max-rows <N>") && shown.out.contains("EXIT STATUS"), "{}", shown.out);
+        assert!(shown.out.contains("--until <TIME>") && shown.out.contains("EXIT STATUS"), "{}", shown.out);
         for line in shown.out.lines() {
             assert!(line.chars().count() <= 80, "{line}");
         }
