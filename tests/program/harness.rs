@@ -24,6 +24,17 @@ pub(crate) const FAST: &str = "--rate 5000 --max-rate 5000";
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_runner");
 
+/// Whether a tool of the documents is there. Without it there is nothing to test, and that is said; where everything must be
+/// tested, it is a failure.
+pub(crate) fn has(tool: &str, package: &str) -> bool {
+    let has = Command::new(tool).arg("--version").output().is_ok();
+    assert!(has || std::env::var_os("CI").is_none(), "{tool} is missing: apt-get install {package}");
+    if !has {
+        eprintln!("skipped, as {tool} is missing: apt-get install {package}");
+    }
+    has
+}
+
 /// Looks until there is something to see.
 pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();

@@ -11,6 +11,7 @@ mod harness;
 mod hostile;
 mod jobs;
 mod kill;
+mod lists;
 mod looks;
 mod output;
 mod plan;
