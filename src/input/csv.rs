@@ -156,17 +156,17 @@ impl<'a> Record<'a> {
 
 /// Counts line ends as an editor does: `\n`, `\r\n` and a lone `\r` are one each.
 #[derive(Default)]
-struct LineCounter {
+pub(super) struct LineCounter {
     ended: u64,
     after_cr: bool,
 }
 
 impl LineCounter {
-    fn line(&self) -> u64 {
+    pub(super) fn line(&self) -> u64 {
         self.ended + 1
     }
 
-    fn pass(&mut self, bytes: &[u8]) {
+    pub(super) fn pass(&mut self, bytes: &[u8]) {
         // Most lists have `\n` alone: counted many bytes at a time.
         if !self.after_cr && !bytes.contains(&b'\r') {
             self.ended += bytes.iter().map(|&byte| u64::from(byte == b'\n')).sum::<u64>();

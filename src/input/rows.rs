@@ -1,7 +1,7 @@
 //! Row by row, from the top: what each row wants, or what is wrong with it.
 
 use std::borrow::Cow;
-use std::io;
+use std::io::{self, BufRead};
 use std::sync::Arc;
 
 use minijinja::Value;
@@ -230,7 +230,7 @@ pub(super) struct CsvList {
 }
 
 impl CsvList {
-    fn open(text: &mut Text, stored: &Stored, mapping: &Mapping) -> Result<CsvList, InputError> {
+    pub(super) fn open(text: &mut impl BufRead, stored: &Stored, mapping: &Mapping) -> Result<CsvList, InputError> {
         let mut reader = CsvReader::new();
         let name = || stored.name().to_owned();
         let found = reader.read(text).map_err(|error| read_error(stored, reader.line(), error))?;
@@ -254,7 +254,7 @@ impl CsvList {
         self.row.and_then(|shape| self.reader.raw(shape)).unwrap_or_default()
     }
 
-    fn read(&mut self, text: &mut Text) -> Result<Option<Read>, ListError> {
+    pub(super) fn read(&mut self, text: &mut impl BufRead) -> Result<Option<Read>, ListError> {
         self.row = None;
         let (line, fault) = match self.reader.read(text)? {
             Found::Record(shape) => {

@@ -22,4 +22,6 @@ mod secrets;
 mod service;
 mod shim;
 mod terminal;
+mod until;
 mod verdicts;
+mod words;

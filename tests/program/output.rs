@@ -137,12 +137,18 @@ fn codes_are_explained() {
     place.runner("codes soon").exits(2);
 }
 
+/// Colours are for who looks on: a terminal, or a CI system that says so.
 #[test]
-fn help_tells_the_exit_codes() {
-    let place = Place::new();
-    let help = place.runner("--help").exits(0).out;
-    for part in ["Exit codes:", "130, 143 interrupted", "2 nothing was sent", "TIM_SECRET_KEY_FILE"] {
-        assert!(help.contains(part), "{part:?} is not in {help}");
-    }
-    assert!(place.runner("--version").exits(0).out.starts_with("runner "));
+fn colours_are_for_terminals() {
+    let (place, service) = (Place::with_list(3), Service::start("20022=100%"));
+    let run = |ledger: &str| place.runner(&format!("--input edits.csv --resume {ledger}.db")).at(&service);
+    let piped = run("piped").exits(1);
+    assert!(!format!("{}{}", piped.out, piped.err).contains('\u{1b}'), "{piped:#?}");
+    let coloured = run("coloured").env("CLICOLOR_FORCE", "1").exits(1);
+    assert!(coloured.err.contains("\u{1b}[1mPlan for edits.csv\u{1b}[0m"), "{coloured:#?}");
+    // What failed is red, what is not there is dim.
+    assert!(coloured.out.contains("failed       \u{1b}[1m\u{1b}[31m3\u{1b}[0m"), "{coloured:#?}");
+    assert!(coloured.out.contains("done         \u{1b}[2m0\u{1b}[0m"), "{coloured:#?}");
+    let plain = run("plain").env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").exits(1);
+    assert!(!format!("{}{}", plain.out, plain.err).contains('\u{1b}'), "{plain:#?}");
 }
