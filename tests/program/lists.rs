@@ -95,6 +95,6 @@ fn a_list_is_never_short_without_a_word() {
     let export = |ending: &str, message: &str| format!(r#"{{"ChatType": "{ending}", "MsgList": [{message}]}}"#);
     let message = r#"{"From_Account": "a", "To_Account": "b", "MsgSeq": 1, "MsgRandom": 2, "MsgTimestamp": 3}"#;
     refuses("from-history-export", &export("Group", message), "ChatType is Group");
-    refuses("from-history-export", &export("C2C", &message.replace("2", "2.5")), "no whole MsgRandom");
+    refuses("from-history-export", &export("C2C", &message.replace('2', "2.5")), "no whole MsgRandom");
     refuses("from-history-export", &export("C2C", &message.replace("Timestamp", "TimeStamp")), "no whole MsgTimestamp");
 }

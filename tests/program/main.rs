@@ -13,6 +13,7 @@ mod jobs;
 mod kill;
 mod lists;
 mod looks;
+mod operations;
 mod output;
 mod plan;
 mod read_back;
