@@ -7,6 +7,7 @@ mod certificate;
 mod clock;
 mod connection;
 mod disk;
+mod documents;
 mod harness;
 mod hostile;
 mod jobs;
