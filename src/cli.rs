@@ -242,6 +242,12 @@ pub struct JobArgs {
     /// Where the failed rows are written (beside the ledger)
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = OUTPUT)]
     pub report: Option<PathBuf>,
+    /// A command to run when the run has ended
+    ///
+    /// It goes through sh -c, with the JSON summary on its standard input and RUNNER_EXIT and RUNNER_LEDGER in its
+    /// environment, and without the secrets. It has a minute. Its failure is told, and does not change the exit code.
+    #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString, help_heading = OUTPUT)]
+    pub on_finish: Option<String>,
     /// No progress on standard error
     #[arg(long, help_heading = OUTPUT)]
     pub no_progress: bool,
@@ -290,6 +296,8 @@ pub struct LogArgs {
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true, help_heading = OUTPUT)]
     pub log_format: Option<LogFormat>,
     /// Log into this file instead of standard error
+    ///
+    /// Lines are added at its end. Where it was moved away or removed, as logrotate does, the next line begins a new one.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = OUTPUT)]
     pub log_file: Option<PathBuf>,
     /// Log errors only

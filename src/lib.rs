@@ -54,6 +54,8 @@ pub mod run;
 
 pub mod progress;
 
+pub mod log;
+
 pub mod report;
 
 pub mod sandbox;

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Exit, print, tell, with_causes};
+use super::{Error, Exit, hook, print, tell, with_causes};
 use crate::api::client::{ClientOptions, HttpService, UNDERWAY_MAX};
 use crate::api::credentials::Credentials;
 use crate::api::endpoint::Endpoint;
@@ -180,6 +180,16 @@ impl Session<'_> {
         let written = if args.json { summary.write_json(&mut shown) } else { summary.write(&mut shown) };
         if let Err(error) = written.and_then(|()| print(&shown, args.json)) {
             tell(format_args!("error: cannot write the summary: {error}; the ledger has it all"));
+        }
+        if let Some(command) = &args.on_finish {
+            let mut json = Vec::new();
+            let told = match summary.write_json(&mut json) {
+                Ok(()) => hook::run(command, &json, exit, self.ledger_path, hook::TIME, &signalled).await,
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(what) = told {
+                tell(format_args!("warning: --on-finish: {what}"));
+            }
         }
         Ok(exit)
     }

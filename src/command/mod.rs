@@ -3,6 +3,7 @@
 mod codes;
 mod completions;
 mod edit;
+mod hook;
 mod man;
 mod sandbox;
 

@@ -252,7 +252,7 @@ mod tests {
             service: None,
             rate: RATE,
             until: Some(&until),
-            now: until.timestamp() - Duration::from_secs(3_600),
+            now: until.timestamp() - Duration::from_hours(1),
             quiet_after: Duration::from_secs(10),
         };
         let mut plan = Plan::default();

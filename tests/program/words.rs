@@ -20,7 +20,7 @@ fn help_is_short_or_long_and_has_examples() {
     {
         assert!(short.contains(part) && long.contains(part), "{part:?} is not in {short}{long}");
     }
-    for part in ["\nExit codes:", "130, 143", "nothing was sent", "TIM_SECRET_KEY_FILE", "for a person"] {
+    for part in ["\nExit codes:", "130, 143", "nothing was sent", "TIM_SECRET_KEY_FILE", "RUNNER_LEDGER"] {
         assert!(long.contains(part) && !short.contains(part), "{part:?} is not in {long}, or in {short}");
     }
     assert!(short.lines().count() < 90, "{short}");
