@@ -4,6 +4,7 @@ pub mod codes;
 pub mod failed;
 pub mod plan;
 pub mod summary;
+pub mod words;
 
 use std::io::{self, Write};
 
