@@ -5,43 +5,113 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{StyledStr, Styles};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
 
 use crate::api::endpoint::Region;
+use crate::colour;
 use crate::input::Format;
 use crate::report::words::Lang;
 use crate::run::{FailureLimit, InDoubt};
 use crate::sandbox::Faults;
+use crate::until::Until;
+use crate::{BUILD, VERSION};
 
 const ABOUT: &str = "Edits messages of Tencent Cloud IM from a list: each once, never faster than allowed, resumable";
 
-const EXAMPLES: &str = "\
-Examples:
-  runner --input edits.csv --dry-run                            what would happen
-  runner --input edits.csv --resume rehearsal.db --sandbox      rehearse, without the service
-  runner --input edits.csv --resume ledger.db --max-rows 1      one edit, to have a look at it
-  runner --input edits.csv --resume ledger.db                   the job; the same command again resumes it
+const LONG_ABOUT: &str = "\
+Edits messages of Tencent Cloud IM from a list: each once, never faster than allowed, resumable.
 
-Environment:
-  TIM_SDKAPPID, TIM_IDENTIFIER             the app and its admin account (also as flags)
-  TIM_SECRET_KEY or TIM_SECRET_KEY_FILE    the app's secret key, or the file that holds it
-  TIM_USERSIG                              a ready-made signature, instead of the key
-  TIM_REGION, TIM_ENDPOINT                 the service (also as flags)
-  RUNNER_PAGE_TOKEN or RUNNER_PAGE_TOKEN_FILE    the live page's token, instead of one that is made up
-  RUST_LOG, NO_COLOR                       as usual
+The whole list is read and checked before anything is sent. What was done is kept in a ledger, so that the same command \
+again goes on where the last one stopped, however it stopped. An edit cannot be undone: begin with --dry-run, then \
+--sandbox, then --max-rows 1.";
 
-Exit codes:
-  0 every edit of the list is done         1 finished; some failed or are in doubt
-  2 nothing was sent                       3 stopped early; the same command resumes
-  130, 143 interrupted; the same command resumes";
+/// Commands to begin with.
+pub const EXAMPLES: &str = "  What would happen; nothing is sent:
+    runner --input edits.csv --dry-run
+  A rehearsal against a stand-in, without the service:
+    runner --input edits.csv --resume rehearsal.db --sandbox
+  One edit, to have a look at it on a phone:
+    runner --input edits.csv --resume ledger.db --max-rows 1
+  The job; the same command again resumes it:
+    runner --input edits.csv --resume ledger.db
+  As far as it comes by the morning:
+    runner --input edits.csv --resume ledger.db --until 07:00";
+
+/// The variables that count.
+pub const ENVIRONMENT: &str = "  TIM_SDKAPPID, TIM_IDENTIFIER            the app, and its admin account
+  TIM_SECRET_KEY or TIM_SECRET_KEY_FILE   the app's secret key, or its file
+  TIM_USERSIG                             a ready-made signature, instead
+  TIM_REGION, TIM_ENDPOINT                the service
+  RUNNER_PAGE_TOKEN, or …_TOKEN_FILE      the live page's token
+  RUST_LOG, NO_COLOR                      as usual";
+
+/// What the exit tells.
+pub const EXIT_CODES: &str = "  0         every edit of the list is done
+  1         finished; some failed or are in doubt
+  2         nothing was sent: usage, configuration, the list, or the ledger
+  3         stopped early; the same command resumes
+  130, 143  interrupted; the same command resumes";
+
+const SANDBOX_EXAMPLES: &str = "  In one terminal, with faults:
+    runner sandbox --input edits.csv --faults '20004=2%,lost-after=1%'
+  In another one:
+    runner --input edits.csv --resume x.db --endpoint http://127.0.0.1:8200";
+
+const CODES_EXAMPLES: &str = "  runner codes                 all of them
+  runner codes 90992           one, with what to do about it
+  runner codes | grep failed   those that end an edit";
+
+const CTL_EXAMPLES: &str = "  runner ctl ledger.db status
+  runner ctl ledger.db pause
+  runner ctl ledger.db rate 50";
+
+const COMPLETIONS_EXAMPLES: &str = "  in ~/.bashrc                    source <(runner completions bash)
+  in ~/.zshrc, after compinit     source <(runner completions zsh)
+  in ~/.config/fish/config.fish   runner completions fish | source";
+
+const MAN_EXAMPLES: &str = "  runner man | man -l -
+  runner man > ~/.local/share/man/man1/runner.1";
+
+const STYLES: Styles = Styles::styled()
+    .header(colour::TITLE)
+    .usage(colour::TITLE)
+    .literal(colour::COMMAND)
+    .placeholder(colour::REMARK)
+    .error(colour::FAILED)
+    .valid(colour::DONE)
+    .invalid(colour::DOUBT);
+
+/// Lines below a heading of their own.
+fn section(heading: &str, lines: &str) -> String {
+    let style = colour::TITLE;
+    format!("{style}{heading}:{style:#}\n{lines}")
+}
+
+fn long_help() -> StyledStr {
+    let sections = [("Examples", EXAMPLES), ("Environment", ENVIRONMENT), ("Exit codes", EXIT_CODES)];
+    sections.map(|(heading, lines)| section(heading, lines)).join("\n\n").into()
+}
+
+fn short_help() -> StyledStr {
+    format!("{}\n\nMore, with environment and exit codes: runner --help", section("Examples", EXAMPLES)).into()
+}
+
+fn examples(lines: &str) -> StyledStr {
+    section("Examples", lines).into()
+}
 
 /// Where the live page is, where nobody says it.
 const PAGE: &str = "127.0.0.1:8201";
 
 /// The command line of `runner`.
 #[derive(Debug, Parser)]
-#[command(name = "runner", version, about = ABOUT, after_help = EXAMPLES)]
+#[command(name = "runner", version = VERSION, long_version = BUILD, about = ABOUT, long_about = LONG_ABOUT)]
+#[command(after_help = short_help(), after_long_help = long_help(), styles = STYLES, max_term_width = 100)]
+#[command(override_usage = "runner --input <FILE> --resume <LEDGER> [OPTIONS]\n       runner <COMMAND>")]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(disable_help_subcommand = true, disable_help_flag = true, disable_version_flag = true)]
 pub struct Cli {
     /// Something else than the job.
     #[command(subcommand)]
@@ -49,110 +119,158 @@ pub struct Cli {
     /// The job.
     #[command(flatten)]
     pub job: JobArgs,
+    /// This, in short; --help says more
+    #[arg(long, short, global = true, action = ArgAction::Help, help_heading = HELP)]
+    #[arg(long_help = "This; -h is shorter")]
+    help: Option<bool>,
+    /// The version; --version has the build too
+    #[arg(long, short = 'V', action = ArgAction::Version, help_heading = HELP)]
+    version: Option<bool>,
 }
 
 /// What can be done besides the job.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// What the service's error codes mean, and what a run does about them
+    #[command(after_help = examples(CODES_EXAMPLES))]
     Codes {
         /// One code; without it all are listed
+        #[arg(value_name = "CODE")]
         code: Option<i64>,
     },
-    /// Tell the run that is going on with a ledger: pause, resume, rate N, stop; or ask how far it is
+    /// Tell the run that is going on: pause, resume, rate N, stop, or status
+    #[command(after_help = examples(CTL_EXAMPLES))]
     Ctl(CtlArgs),
     /// A local stand-in for the service, for rehearsals
+    #[command(after_help = examples(SANDBOX_EXAMPLES))]
     Sandbox(SandboxArgs),
+    /// A script that lets a shell complete these words
+    #[command(after_help = examples(COMPLETIONS_EXAMPLES))]
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// The manual page
+    #[command(after_help = examples(MAN_EXAMPLES))]
+    Man,
 }
 
 /// The job's flags.
 #[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Job")]
 pub struct JobArgs {
     /// The list of edits: .csv, .jsonl or .ndjson, each also .gz; - is standard input
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, required = true)]
     pub input: Option<PathBuf>,
     /// How the list is written, where its name does not say it
-    #[arg(long, value_enum, value_name = "FORMAT")]
+    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     pub input_format: Option<Format>,
     /// The ledger of what was done; made if it is not there
-    #[arg(long, value_name = "LEDGER", required_unless_present = "dry_run")]
+    ///
+    /// The same ledger again resumes the job. Keep it: it is what keeps a message from being edited twice.
+    #[arg(long, value_name = "LEDGER", value_hint = ValueHint::FilePath, required_unless_present = "dry_run")]
     pub resume: Option<PathBuf>,
     /// A job file (TOML); flags and environment win over it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub job: Option<PathBuf>,
     /// Show the plan only: nothing is sent, no ledger is made or touched
     #[arg(long)]
     pub dry_run: bool,
-    /// Write results as JSON
-    #[arg(long)]
-    pub json: bool,
     /// Do not ask before sending
     #[arg(long)]
     pub yes: bool,
 
     /// Requests a second at most (200)
-    #[arg(long, value_name = "N", help_heading = "Pace")]
+    ///
+    /// The cap is the app's, for this call: other programs that edit messages of the same app share it.
+    #[arg(long, value_name = "N", help_heading = PACE)]
     pub rate: Option<NonZeroU32>,
     /// What --rate may be at most (200, the service's limit)
-    #[arg(long, value_name = "N", help_heading = "Pace")]
+    #[arg(long, value_name = "N", help_heading = PACE)]
     pub max_rate: Option<NonZeroU32>,
     /// Requests in flight at most (as many as the rate needs at 3 s an answer)
-    #[arg(long, value_name = "N", help_heading = "Pace")]
+    #[arg(long, value_name = "N", help_heading = PACE)]
     pub concurrency: Option<NonZeroUsize>,
 
+    /// Edits in this run at most
+    ///
+    /// Exit 0 then means that these are done; the summary counts the others as not reached.
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub max_rows: Option<NonZeroU64>,
+    /// Stop in time, such as 07:00, or 2026-03-01T07:00+08:00
+    ///
+    /// A time of day is the next one of this machine's local time. What is in flight is waited for, so that nothing is
+    /// left in doubt; the exit is 3, and the same command resumes.
+    #[arg(long, value_name = "TIME", help_heading = LIMITS)]
+    pub until: Option<Until>,
+    /// Stop when more edits than this fail or come into doubt (20% once 100 are settled)
+    #[arg(long, value_name = "N|N%", help_heading = LIMITS)]
+    pub max_failures: Option<FailureLimit>,
+
     /// Sendings of one edit in one run at most (8)
-    #[arg(long, value_name = "N", help_heading = "Retry")]
+    #[arg(long, value_name = "N", help_heading = RETRY)]
     pub max_attempts: Option<NonZeroU32>,
     /// Time for one answer (10s)
-    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Retry")]
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = RETRY)]
     pub timeout: Option<Duration>,
-    /// Stop when more edits than this fail or come into doubt (20% once 100 are settled)
-    #[arg(long, value_name = "N|N%", help_heading = "Retry")]
-    pub max_failures: Option<FailureLimit>,
-    /// Edits in this run at most
-    #[arg(long, value_name = "N", help_heading = "Retry")]
-    pub max_rows: Option<NonZeroU64>,
-    /// What becomes of an edit whose answer was lost (verify)
-    #[arg(long, value_enum, value_name = "HOW", help_heading = "Retry")]
+    /// What becomes of an edit whose answer was lost: verify, retry or hold (verify)
+    ///
+    /// verify reads the message back, and sends it again only where it was not edited; hold leaves the edit in doubt,
+    /// for a person; retry sends it again unseen, which tells phones twice where it did take place.
+    #[arg(long, value_enum, value_name = "HOW", hide_possible_values = true, help_heading = RETRY)]
     pub in_doubt: Option<InDoubt>,
     /// Take up the ledger's failed edits again
-    #[arg(long, help_heading = "Retry")]
+    #[arg(long, help_heading = RETRY)]
     pub retry_failed: bool,
 
-    /// Where the app's data is
-    #[arg(long, value_enum, value_name = "REGION", conflicts_with_all = ["endpoint", "sandbox"], help_heading = "Service")]
+    /// Where the app's data is: cn, sgp, kor, ger, ind, usa, jpn or idn (TIM_REGION)
+    #[arg(long, value_enum, value_name = "REGION", hide_possible_values = true, help_heading = SERVICE)]
+    #[arg(conflicts_with_all = ["endpoint", "sandbox"])]
     pub region: Option<Region>,
-    /// The service's address, instead of a region
-    #[arg(long, value_name = "URL", conflicts_with = "sandbox", help_heading = "Service")]
+    /// The service's address, instead of a region (TIM_ENDPOINT)
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, conflicts_with = "sandbox", help_heading = SERVICE)]
     pub endpoint: Option<String>,
-    /// The app
-    #[arg(long, value_name = "ID", help_heading = "Service")]
+    /// The app (TIM_SDKAPPID)
+    #[arg(long, value_name = "ID", help_heading = SERVICE)]
     pub sdkappid: Option<u64>,
-    /// An admin account of the app
-    #[arg(long, value_name = "NAME", help_heading = "Service")]
+    /// An admin account of the app (TIM_IDENTIFIER)
+    #[arg(long, value_name = "NAME", help_heading = SERVICE)]
     pub identifier: Option<String>,
     /// One more trusted authority (PEM)
-    #[arg(long, value_name = "FILE", help_heading = "Service")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = SERVICE)]
     pub ca_cert: Option<PathBuf>,
     /// Run against a stand-in inside this process; needs no credentials
-    #[arg(long, help_heading = "Service")]
+    #[arg(long, help_heading = SERVICE)]
     pub sandbox: bool,
-    /// How the stand-in misbehaves, such as 20004=2%,lost-after=1%,latency=20ms..80ms
-    #[arg(long, value_name = "FAULTS", requires = "sandbox", help_heading = "Service")]
+    /// How the stand-in misbehaves, such as 20004=2%,lost-after=1%
+    #[arg(long, value_name = "FAULTS", requires = "sandbox", help_heading = SERVICE)]
     pub faults: Option<Faults>,
 
+    /// Write results as JSON
+    #[arg(long, help_heading = OUTPUT)]
+    pub json: bool,
     /// Where the failed rows are written (beside the ledger)
-    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = OUTPUT)]
     pub report: Option<PathBuf>,
-    /// Show the run on a live page (127.0.0.1:8201), with buttons, /metrics and /healthz; beyond this machine a token is needed
-    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = PAGE, help_heading = "Output")]
+    /// A command to run when the run has ended
+    ///
+    /// It goes through sh -c, with the JSON summary on its standard input and RUNNER_EXIT and RUNNER_LEDGER in its
+    /// environment, and without the secrets. It has a minute. Its failure is told, and does not change the exit code.
+    #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString, help_heading = OUTPUT)]
+    pub on_finish: Option<String>,
+    /// Show the run on a live page (127.0.0.1:8201)
+    ///
+    /// It has totals, charts and buttons to pause, resume, slow down and stop the run, and /metrics and /healthz. Beyond
+    /// this machine a token is needed: it is part of the address that is printed, or RUNNER_PAGE_TOKEN.
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = PAGE, help_heading = OUTPUT)]
     pub page: Option<SocketAddr>,
-    /// The page's language (the browser's)
-    #[arg(long, value_enum, value_name = "LANG", help_heading = "Output")]
+    /// The page's language: en or zh (the browser's)
+    #[arg(long, value_enum, value_name = "LANG", hide_possible_values = true, help_heading = OUTPUT)]
     pub lang: Option<Lang>,
     /// No progress on standard error
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, help_heading = OUTPUT)]
     pub no_progress: bool,
     /// The log's flags.
     #[command(flatten)]
@@ -163,7 +281,7 @@ pub struct JobArgs {
 #[derive(Debug, Args)]
 pub struct CtlArgs {
     /// The ledger that the run works on
-    #[arg(value_name = "LEDGER")]
+    #[arg(value_name = "LEDGER", value_hint = ValueHint::FilePath)]
     pub ledger: PathBuf,
     /// What it is told.
     #[command(subcommand)]
@@ -195,6 +313,12 @@ pub enum Told {
         yes: bool,
     },
 }
+const PACE: &str = "Pace";
+const LIMITS: &str = "Limits";
+const RETRY: &str = "Retry";
+const SERVICE: &str = "Service";
+const OUTPUT: &str = "Output";
+const HELP: &str = "Help";
 
 /// The flags of `runner sandbox`.
 #[derive(Debug, Args)]
@@ -206,10 +330,10 @@ pub struct SandboxArgs {
     #[arg(long, value_name = "N", default_value = "200")]
     pub rate: NonZeroU32,
     /// A list whose messages it has from the start; others it has once somebody asks to edit them
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub input: Option<PathBuf>,
     /// The list's job file
-    #[arg(long, value_name = "FILE", requires = "input")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "input")]
     pub job: Option<PathBuf>,
     /// How it misbehaves, such as 20004=2%,lost-after=1%,latency=20ms..80ms
     #[arg(long, value_name = "FAULTS")]
@@ -225,17 +349,19 @@ pub struct SandboxArgs {
 /// How the log is written.
 #[derive(Clone, Debug, Default, Args)]
 pub struct LogArgs {
-    /// How log lines are written (text)
-    #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
+    /// How log lines are written: text or json (text)
+    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true, help_heading = OUTPUT)]
     pub log_format: Option<LogFormat>,
     /// Log into this file instead of standard error
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    ///
+    /// Lines are added at its end. Where it was moved away or removed, as logrotate does, the next line begins a new one.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = OUTPUT)]
     pub log_file: Option<PathBuf>,
     /// Log errors only
-    #[arg(long, short, conflicts_with = "verbose", help_heading = "Output")]
+    #[arg(long, short, conflicts_with = "verbose", help_heading = OUTPUT)]
     pub quiet: bool,
     /// Log more; twice for everything
-    #[arg(long, short, action = clap::ArgAction::Count, help_heading = "Output")]
+    #[arg(long, short, action = ArgAction::Count, help_heading = OUTPUT)]
     pub verbose: u8,
 }
 

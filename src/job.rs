@@ -1,6 +1,8 @@
 //! What to do: the job file, the flags and the environment, put together and checked. Flags win over the environment,
 //! and both over the file. Secrets come from the environment or a file of their own, never from here.
 
+mod file;
+
 use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -8,13 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use serde::Deserialize;
 
+pub use self::file::Place;
+use self::file::{Confirm, JobFile, ServiceSpec};
 use crate::api::credentials::{Credentials, CredentialsError};
 use crate::api::endpoint::{Endpoint, EndpointError, Region};
-use crate::bounded;
 use crate::cli::{self, JobArgs};
-use crate::input::{ContentSpec, Format, InputSpec, Mapping, MappingError};
+use crate::excerpt::Excerpt;
+use crate::input::{Format, InputSpec, Mapping, MappingError};
 use crate::ledger::JobIdentity;
 use crate::run::{FailureLimit, FailureLimitError, InDoubt, Policy};
 use crate::sandbox::{self, Faults};
@@ -85,19 +88,23 @@ pub enum JobError {
         /// Why.
         source: std::io::Error,
     },
-    /// It is not as it must be. The parser names line, column and key.
-    #[error("the job file {}: {source}", path.display())]
+    /// It is not as it must be.
+    #[error("{}: {what}", whereabouts(Some(path), place.as_deref()))]
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: toml::de::Error,
+        /// Where in it.
+        place: Option<Box<Place>>,
+        /// What is wrong, by the parser, or by key.
+        what: String,
     },
     /// What it says of the list or the content cannot be.
-    #[error("{}: {source}", place(path.as_deref()))]
+    #[error("{}: {source}", whereabouts(path.as_deref(), place.as_deref()))]
     Mapping {
         /// The file, where there is one.
         path: Option<PathBuf>,
+        /// Where in it.
+        place: Option<Box<Place>>,
         /// Why.
         source: MappingError,
     },
@@ -141,8 +148,24 @@ pub enum JobError {
     Credentials(#[from] CredentialsError),
 }
 
-fn place(path: Option<&Path>) -> String {
-    path.map_or_else(|| "the job".to_owned(), |path| format!("the job file {}", path.display()))
+fn whereabouts(path: Option<&Path>, place: Option<&Place>) -> String {
+    match (path, place) {
+        (Some(path), Some(place)) => format!("the job file {}: {place}", path.display()),
+        (Some(path), None) => format!("the job file {}", path.display()),
+        (None, _) => "the job".to_owned(),
+    }
+}
+
+impl JobError {
+    /// What stands in the job file where it is wrong.
+    pub fn excerpt(&self) -> Option<&Excerpt> {
+        match self {
+            JobError::File { place, .. } | JobError::Mapping { place, .. } => {
+                place.as_ref().map(|place| &place.excerpt)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Where values come from that are neither flags nor in the file.
@@ -161,57 +184,17 @@ impl Environment for ProcessEnvironment {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct JobFile {
-    name: Option<String>,
-    confirm: Option<Confirm>,
-    service: ServiceSpec,
-    pace: PaceSpec,
-    retry: RetrySpec,
-    input: InputSpec,
-    content: ContentSpec,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Confirm {
-    Always,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ServiceSpec {
-    region: Option<String>,
-    endpoint: Option<String>,
-    sdkappid: Option<u64>,
-    identifier: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct PaceSpec {
-    rate: Option<NonZeroU32>,
-    max_rate: Option<NonZeroU32>,
-    concurrency: Option<std::num::NonZeroUsize>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RetrySpec {
-    max_attempts: Option<NonZeroU32>,
-    timeout: Option<String>,
-    max_failures: Option<String>,
-    in_doubt: Option<InDoubt>,
-}
-
 impl Job {
     /// Puts the job together.
     ///
     /// # Errors
     /// Something is missing, contradictory or out of range; the error names where it was said.
     pub fn new(args: &JobArgs, environment: &impl Environment) -> Result<Job, JobError> {
-        let mut file = args.job.as_deref().map(read).transpose()?.unwrap_or_default();
+        let (file, source) = JobFile::read(args.job.as_deref())?;
+        Job::of(args, environment, file).map_err(|error| source.locate(error))
+    }
+
+    fn of(args: &JobArgs, environment: &impl Environment, mut file: JobFile) -> Result<Job, JobError> {
         if args.input_format.is_some() {
             file.input.format = args.input_format;
         }
@@ -261,18 +244,16 @@ impl Job {
 /// # Errors
 /// The job file cannot be read, or is wrong.
 pub fn reading(job: Option<&Path>) -> Result<(Option<Format>, Mapping), JobError> {
-    let file = job.map(read).transpose()?.unwrap_or_default();
-    Ok((file.input.format, mapping(job, &file)?))
+    let (file, source) = JobFile::read(job)?;
+    Ok((file.input.format, mapping(job, &file).map_err(|error| source.locate(error))?))
 }
 
 fn mapping(path: Option<&Path>, file: &JobFile) -> Result<Mapping, JobError> {
-    Mapping::new(&file.input, &file.content)
-        .map_err(|source| JobError::Mapping { path: path.map(Path::to_owned), source })
-}
-
-fn read(path: &Path) -> Result<JobFile, JobError> {
-    let text = bounded::read_text(path).map_err(|source| JobError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|source| JobError::File { path: path.to_owned(), source })
+    Mapping::new(&file.input, &file.content).map_err(|source| JobError::Mapping {
+        path: path.map(Path::to_owned),
+        place: None,
+        source,
+    })
 }
 
 type Service = (Option<JobIdentity>, Option<ServiceChoice>);

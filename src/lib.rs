@@ -25,10 +25,16 @@
 //!
 //! First [`run::plan`] reads and checks the whole list; then [`run::run`] takes row after row along that line. The
 //! modules, in the order in which to read them: [`edit`], [`input`], [`ledger`], [`pace`], [`api`], [`retry`],
-//! [`run`], [`job`], [`command`]. Imports run the other way; [`shown`], [`bounded`], `pace` and `progress` know nobody,
-//! and `edit` only `shown`.
+//! [`run`], [`job`], [`command`]. Imports run the other way; [`shown`], [`colour`], [`bounded`],
+//! [`until`] and `pace` know nobody, `edit` only `shown`, and `progress`, [`fit`] and [`excerpt`] only how things are shown.
 
 pub mod shown;
+
+pub mod colour;
+
+pub mod fit;
+
+pub mod excerpt;
 
 pub mod bounded;
 
@@ -48,6 +54,8 @@ pub mod run;
 
 pub mod progress;
 
+pub mod log;
+
 pub mod report;
 
 pub mod live;
@@ -56,6 +64,15 @@ pub mod sandbox;
 
 pub mod job;
 
+pub mod until;
+
 pub mod cli;
 
 pub mod command;
+
+/// The version, as of the package.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The version and what it was built from and for: `0.1.0 (commit abc1234, target x86_64-unknown-linux-gnu)`.
+pub const BUILD: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (", env!("RUNNER_COMMIT"), ", target ", env!("RUNNER_TARGET"), ")");

@@ -1,12 +1,12 @@
 //! The command line of `runner`: arguments, logging, command, exit code.
 
-use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;
 use runner::cli::{Cli, Command, LogArgs, LogFormat};
 use runner::command::{self, Exit};
+use runner::log::{LogFile, TimeOfDay};
 use runner::progress::Screen;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
@@ -19,7 +19,9 @@ fn main() -> ExitCode {
     let screen = Screen::default();
     let log = match &cli.command {
         Some(Command::Sandbox(args)) => &args.log,
-        Some(Command::Codes { .. } | Command::Ctl(_)) | None => &cli.job.log,
+        Some(Command::Codes { .. } | Command::Ctl(_) | Command::Completions { .. } | Command::Man) | None => {
+            &cli.job.log
+        }
     };
     if let Err(error) = start_log(log, &screen) {
         command::tell(format_args!("error: cannot write the log: {error}"));
@@ -45,16 +47,14 @@ fn start_log(args: &LogArgs, screen: &Screen) -> io::Result<()> {
     // Only our own lines: those of the HTTP client would show the signature, which is part of the URL.
     let ours = tracing_subscriber::filter::filter_fn(|line| line.target().starts_with("runner"));
     let (writer, colours) = match &args.log_file {
-        Some(path) => {
-            let mut options = OpenOptions::new();
-            options.create(true).append(true);
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            (BoxMakeWriter::new(options.open(path)?), false)
-        }
+        Some(path) => (BoxMakeWriter::new(LogFile::open(path)?), false),
         None => (BoxMakeWriter::new(screen.writer()), screen.has_colours()),
     };
     let lines = fmt::layer().with_writer(writer).with_ansi(colours);
     let layer = match args.log_format.unwrap_or_default() {
+        LogFormat::Text if args.log_file.is_none() && io::stderr().is_terminal() => {
+            lines.with_target(false).with_timer(TimeOfDay).boxed()
+        }
         LogFormat::Text => lines.with_target(false).boxed(),
         LogFormat::Json => lines.json().boxed(),
     };

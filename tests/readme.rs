@@ -1,4 +1,5 @@
-//! What the README says is backed: each row of its table of faults names tests, and there are such tests.
+//! What the README says is backed: each row of its table of faults names tests, and there are such tests. (That the Chinese one
+//! names the same, and that the commands do what they say, is tested with the program.)
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say so")]
 
 use std::collections::BTreeSet;

@@ -2,7 +2,7 @@
 
 use std::io::{BufWriter, Write, stdout};
 
-use super::{Error, Exit};
+use super::{Error, Exit, whole};
 use crate::report::codes;
 
 pub(super) fn execute(code: Option<i64>) -> Result<Exit, Error> {
@@ -11,9 +11,5 @@ pub(super) fn execute(code: Option<i64>) -> Result<Exit, Error> {
         Some(code) => codes::write_one(&mut out, code),
         None => codes::write_table(&mut out),
     };
-    match written.and_then(|()| out.flush()) {
-        // Whoever reads a part of the table with `head` has what he wants.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Done),
-        result => Ok(result.map(|()| Exit::Done)?),
-    }
+    whole(written.and_then(|()| out.flush()))
 }

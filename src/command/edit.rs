@@ -1,21 +1,25 @@
 //! `runner --input edits.csv --resume ledger.db`: the job itself.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Write, stderr, stdout};
+use std::io::{BufRead, BufReader, IsTerminal, Write, stderr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use jiff::{Timestamp, Zoned};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Exit, tell, with_causes};
+use super::{Error, Exit, hook, print, tell, with_causes};
 use crate::api::client::{ClientOptions, HttpService, UNDERWAY_MAX};
 use crate::api::credentials::Credentials;
 use crate::api::endpoint::Endpoint;
 use crate::cli::JobArgs;
+use crate::colour::TITLE;
+use crate::excerpt;
+use crate::fit;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
 use crate::ledger::{Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore, unix_ms};
@@ -26,7 +30,10 @@ use crate::report::summary::{Summary, Totals};
 use crate::report::{self, plan::Target};
 use crate::run::{self, Control, Ended, Line, Plan, PlanError, READ_BACK_AFTER, StopReason, Tally, Terms};
 use crate::sandbox::{self, Faults, Sandbox};
+use crate::until;
 
+/// Problems of the list that are shown with what stands there.
+const EXCERPTS_MAX: usize = 10;
 /// File handles for all else: list, ledger, log, and connections that are about to be closed.
 const FILES_BESIDE: u64 = 128;
 
@@ -35,8 +42,9 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     let job = Job::new(args, &ProcessEnvironment)?;
     let path = args.input.as_deref().ok_or("--input is not given")?;
     let input = Input::open(path, job.input.format)?;
+    let until = args.until.as_ref().map(|until| until.moment(&Zoned::now())).transpose()?;
     if args.dry_run {
-        return dry_run(args, &job, &input);
+        return dry_run(args, &job, &input, until.as_ref());
     }
     let (Some(identity), Some(ledger_path)) = (job.identity.clone(), args.resume.as_deref()) else {
         return Err("neither the service nor the ledger may be left out".into());
@@ -52,7 +60,9 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     };
     // It reads the ledger as it is now, and the writer's log could not be folded in.
     drop(reader);
-    report::plan::write(&mut screen.writer(), &plan, &target(&job, &input))?;
+    let mut shown = Vec::new();
+    report::plan::write(&mut shown, &plan, &target(&job, &input, until.as_ref()))?;
+    fit::write(&mut screen.writer(), &shown, fit::columns_of_stderr())?;
     if plan.this_run > 0 && !consent(args, &job, &plan)? {
         tell("Nothing was sent.");
         return Ok(Exit::NothingSent);
@@ -83,7 +93,7 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
         command: command_line(),
         directory: std::env::current_dir().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
     })?;
-    let session = Session { args, job, input, plan, ledger_path, screen };
+    let session = Session { args, job, input, plan, until, ledger_path, screen };
     session.run(store, opened, service, sandbox, page).await
 }
 
@@ -93,6 +103,7 @@ struct Session<'a> {
     job: Job,
     input: Input,
     plan: Plan,
+    until: Option<Zoned>,
     ledger_path: &'a Path,
     screen: &'a Screen,
 }
@@ -109,8 +120,9 @@ impl Session<'_> {
         let Session { args, plan, screen, .. } = &self;
         let records: Box<dyn Records> = Box::new(SqliteReader::beside_writer(self.ledger_path)?);
         let todo = plan.todo(&self.input, &self.job.mapping, Some(records), self.job.policy)?;
-        let stop = CancellationToken::new();
-        let terminated = listen(stop.clone(), resume_command(&self.input))?;
+        let signalled = CancellationToken::new();
+        let stop = signalled.child_token();
+        let terminated = listen(signalled.clone(), resume_command(&self.input))?;
         let (control, orders) = Control::new(self.job.rate, stop.clone());
 
         let (ledger, writer) = Ledger::start(store);
@@ -130,11 +142,24 @@ impl Session<'_> {
         let mut progress =
             Progress::start(screen, mode, plan.this_run, super::ctl::command(self.ledger_path, "resume"));
         let started = line.begins();
-        let (tally, ended) = run::run(line, self.job.failures, todo, orders, |tally| {
+        let mut time_is_up = false;
+        let show = |tally: &Tally| {
             progress.show(snapshot(tally));
             watched.show(tally, Totals::new(plan, tally));
-        })
-        .await;
+            // By the wall clock, each time: the machine may have slept over it.
+            if !time_is_up && self.until.as_ref().is_some_and(|until| Timestamp::now() >= until.timestamp()) {
+                time_is_up = true;
+                tracing::warn!("the time of --until has come; stopping after what is in flight");
+                stop.cancel();
+            }
+        };
+        let (tally, ended) = run::run(line, self.job.failures, todo, orders, show).await;
+        let ended = match (ended, &self.until) {
+            (Ended::Interrupted, Some(until)) if time_is_up && !signalled.is_cancelled() => {
+                Ended::Stopped(StopReason::TimeIsUp(until::shown(until, &Zoned::now())))
+            }
+            (ended, _) => ended,
+        };
         let took = started.elapsed();
         progress.finish();
 
@@ -161,10 +186,20 @@ impl Session<'_> {
         {
             tell(format_args!("error: {error}"));
         }
-        let mut out = stdout().lock();
-        let written = if args.json { summary.write_json(&mut out) } else { summary.write(&mut out) };
-        if let Err(error) = written.and_then(|()| out.flush()) {
+        let mut shown = Vec::new();
+        let written = if args.json { summary.write_json(&mut shown) } else { summary.write(&mut shown) };
+        if let Err(error) = written.and_then(|()| print(&shown, args.json)) {
             tell(format_args!("error: cannot write the summary: {error}; the ledger has it all"));
+        }
+        if let Some(command) = &args.on_finish {
+            let mut json = Vec::new();
+            let told = match summary.write_json(&mut json) {
+                Ok(()) => hook::run(command, &json, exit, self.ledger_path, hook::TIME, &signalled).await,
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(what) = told {
+                tell(format_args!("warning: --on-finish: {what}"));
+            }
         }
         Ok(exit)
     }
@@ -232,7 +267,7 @@ fn resume_command(input: &Input) -> String {
 }
 
 /// The plan only: nothing is sent, nothing is made or touched.
-fn dry_run(args: &JobArgs, job: &Job, input: &Input) -> Result<Exit, Error> {
+fn dry_run(args: &JobArgs, job: &Job, input: &Input, until: Option<&Zoned>) -> Result<Exit, Error> {
     let identity = job.identity.as_ref();
     let reader = match (args.resume.as_deref(), identity) {
         (Some(ledger), Some(identity)) => SqliteReader::open(ledger, identity)?.map(SqliteReader::held).transpose()?,
@@ -241,23 +276,26 @@ fn dry_run(args: &JobArgs, job: &Job, input: &Input) -> Result<Exit, Error> {
     let Some(plan) = plan(job, input, reader.as_ref())? else {
         return Ok(Exit::NothingSent);
     };
-    let target = target(job, input);
-    let mut out = stdout().lock();
+    let target = target(job, input, until);
+    let mut shown = Vec::new();
     if args.json {
-        report::plan::write_json(&mut out, &plan, &target)?;
+        report::plan::write_json(&mut shown, &plan, &target)?;
     } else {
-        report::plan::write(&mut out, &plan, &target)?;
+        report::plan::write(&mut shown, &plan, &target)?;
     }
+    print(&shown, args.json)?;
     Ok(Exit::Done)
 }
 
-fn target<'a>(job: &'a Job, input: &'a Input) -> Target<'a> {
+fn target<'a>(job: &'a Job, input: &'a Input, until: Option<&'a Zoned>) -> Target<'a> {
     let identity = job.identity.as_ref();
     Target {
         input: input.name(),
         sdkappid: identity.map(|identity| identity.sdkappid),
         service: identity.map(|identity| identity.service.as_str()),
         rate: job.rate,
+        until,
+        now: Timestamp::now(),
         quiet_after: match job.service {
             // It is new, and so knows of nobody who sent anything before.
             Some(ServiceChoice::Sandbox(_)) => Duration::ZERO,
@@ -272,7 +310,13 @@ fn plan(job: &Job, input: &Input, reader: Option<&SqliteReader>) -> Result<Optio
     match run::plan(input, &job.mapping, records, &job.policy) {
         Ok(plan) => Ok(Some(plan)),
         Err(PlanError::Problems(problems)) => {
-            report::plan::write_problems(&mut stderr(), input.name(), &problems)?;
+            // What stands in the list is message text: for the eyes of who looks on, not for a file.
+            let first = &problems.first[..problems.first.len().min(EXCERPTS_MAX)];
+            let has_room = fit::columns_of_stderr().is_some_and(|columns| columns >= excerpt::COLUMNS);
+            let excerpts = if has_room { input.excerpts(&job.mapping, first) } else { Ok(Vec::new()) };
+            let mut shown = Vec::new();
+            report::plan::write_problems(&mut shown, input.name(), &problems, &excerpts.unwrap_or_default())?;
+            fit::write(&mut anstream::stderr().lock(), &shown, fit::columns_of_stderr())?;
             tell(format_args!("error: {}; nothing was sent", PlanError::Problems(problems)));
             Ok(None)
         }
@@ -295,7 +339,7 @@ fn consent(args: &JobArgs, job: &Job, plan: &Plan) -> Result<bool, Error> {
         }
         return Ok(true);
     };
-    write!(stderr(), "{} [y/N] ", report::plan::question(plan))?;
+    write!(anstream::stderr(), "{TITLE}{}{TITLE:#} [y/N] ", report::plan::question(plan))?;
     let mut answer = String::new();
     BufReader::new(terminal).read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
@@ -367,7 +411,7 @@ fn listen(stop: CancellationToken, resume: String) -> Result<Arc<AtomicBool>, Er
             };
             if stop.is_cancelled() {
                 // What was in flight stays `sending` in the ledger, and is found at the next start.
-                tell(format_args!("\nStopped at once. To go on: {resume}"));
+                tell(format_args!("\nStopped at once. {}{resume}", fit::COMMAND_LABEL));
                 std::process::exit(exit.code().into());
             }
             told.store(exit == Exit::Terminated, Ordering::SeqCst);

@@ -1,15 +1,22 @@
 //! What the program does when it is called: a file for each command, and what its exit tells.
 
 mod codes;
+mod completions;
 mod ctl;
 mod edit;
+mod hook;
+mod man;
 mod sandbox;
 
+use std::borrow::Cow;
 use std::fmt::Display;
-use std::io::{Write, stderr};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
+use crate::colour::{DOUBT, FAILED};
+use crate::fit;
+use crate::job::JobError;
 use crate::progress::Screen;
 use crate::shown::harmless;
 
@@ -57,17 +64,44 @@ pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
         Some(Command::Codes { code }) => codes::execute(*code),
         Some(Command::Ctl(args)) => ctl::execute(args).await,
         Some(Command::Sandbox(args)) => sandbox::execute(args).await,
+        Some(Command::Completions { shell }) => completions::execute(*shell),
+        Some(Command::Man) => man::execute(),
     };
     result.unwrap_or_else(|error| {
         tell(format_args!("error: {}", with_causes(error.as_ref())));
+        if let Some(excerpt) = error.downcast_ref().and_then(JobError::excerpt) {
+            let _ = writeln!(anstream::stderr(), "{}", excerpt.render());
+        }
         Exit::NothingSent
     })
 }
 
 /// Writes a line to standard error: what it says of files and names cannot steer the terminal. Whoever has closed it does
-/// not want to know.
+/// not want to know. The word that says how bad it is has its colour.
 pub fn tell(line: impl Display) {
-    let _ = writeln!(stderr(), "{}", harmless(&line.to_string()));
+    let line = line.to_string();
+    let line = harmless(&line);
+    let styled = [("error:", FAILED), ("warning:", DOUBT)].into_iter().find_map(|(word, style)| {
+        let rest = line.strip_prefix(word)?;
+        Some(format!("{style}{word}{style:#}{rest}"))
+    });
+    let line = format!("{}\n", styled.map_or(line, Cow::Owned));
+    let _ = fit::write(&mut anstream::stderr(), line.as_bytes(), fit::columns_of_stderr());
+}
+
+/// Writes a result to standard output. JSON stays as it is.
+fn print(text: &[u8], is_json: bool) -> io::Result<()> {
+    let mut out = anstream::stdout().lock();
+    fit::write(&mut out, text, if is_json { None } else { fit::columns_of_stdout() })?;
+    out.flush()
+}
+
+/// How a command ends that prints: whoever reads a part of it, with `head` or a pager, has what he wants.
+fn whole(printed: io::Result<()>) -> Result<Exit, Error> {
+    match printed {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
+        result => Ok(result.map(|()| Exit::Done)?),
+    }
 }
 
 /// An error and what caused it; causes that an error's own text tells already are not told twice.

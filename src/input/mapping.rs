@@ -96,6 +96,18 @@ pub enum MappingError {
     },
 }
 
+impl MappingError {
+    /// The job file's key that it is about.
+    pub fn key(&self) -> &'static str {
+        match self {
+            MappingError::TextAndMsgBody => Part::MsgBody.key(),
+            MappingError::Template { part, .. } | MappingError::Content { part, .. } => part.key(),
+            MappingError::MappedTwice { .. } | MappingError::OwnRemark { .. } => "input.columns",
+            MappingError::MappedAndIgnored { .. } => "input.ignore",
+        }
+    }
+}
+
 /// Which column is which, and what the job gives: checked, compiled, cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Mapping(Arc<Inner>);

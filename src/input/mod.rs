@@ -13,6 +13,7 @@
 mod annotate;
 mod csv;
 mod error;
+mod excerpts;
 mod header;
 mod jsonl;
 mod maker;

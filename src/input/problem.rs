@@ -30,12 +30,19 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// Where it is, for people: `line 3, column msg_body`.
+    pub fn place(&self) -> String {
+        match &self.column {
+            Some(column) => format!("line {}, column {}", self.line, Name(column)),
+            None => format!("line {}", self.line),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.column {
-            Some(column) => write!(f, "line {}, column {}: {}", self.line, Name(column), self.what),
-            None => write!(f, "line {}: {}", self.line, self.what),
-        }
+        write!(f, "{}: {}", self.place(), self.what)
     }
 }
 

@@ -71,6 +71,17 @@ impl Part {
     }
 }
 
+impl Part {
+    /// Its key in the job file.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Part::Text => "content.text",
+            Part::MsgBody => "content.msg_body",
+            Part::CloudCustomData => "content.cloud_custom_data",
+        }
+    }
+}
+
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the job's [content] {}", self.name())

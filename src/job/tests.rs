@@ -80,3 +80,54 @@ fn the_sandbox_needs_no_credentials() {
     let identity = job.identity.unwrap();
     assert_eq!((identity.service.as_str(), identity.name.as_deref()), ("sandbox", Some("n")));
 }
+
+#[test]
+fn what_is_wrong_in_the_file_is_shown_there() {
+    let check = |file: &str| {
+        let error = job("", &FULL, file).unwrap_err();
+        let excerpt = error.excerpt().map(|excerpt| anstream::adapter::strip_str(&excerpt.render()).to_string());
+        let told = error.to_string();
+        // The file is in a temporary directory.
+        let told = told.split_once("job.toml: ").map_or(told.as_str(), |(_, told)| told).to_owned();
+        format!("{told}\n{}", excerpt.unwrap_or_default())
+    };
+    let shown = [
+        check("name = \"a\"\n[pace]\nratee = 5\n"),
+        check("[pace]\nrate = \"fast\""),
+        check("[retry]\n  timeout = \"soon\""),
+        check("[content]\ntext = \"{{ oops\"\n"),
+        check("[input.columns]\nmsg_key = \"_k\"\n[content]\ntext = \"x\""),
+        check("[content]\ntext = \"\"\"\n{{ 没有"),
+        check("[service]\nsecret_key = \"abcdef\""),
+    ];
+    insta::assert_snapshot!(shown.join("\n"), @r#"
+    line 3, column 1: unknown field `ratee`, expected one of `rate`, `max_rate`, `concurrency`
+      |
+    3 | ratee
+      | ^^^^^
+    line 2, column 8: invalid type: string "fast", expected a nonzero u32
+      |
+    2 | rate = "fast"
+      |        ^^^^^^
+    line 2, column 13: retry.timeout: write a time such as 10s, 500ms or 1m 30s
+      |
+    2 |   timeout = "soon"
+      |             ^^^^^^ timeout
+    line 2, column 8: the job's [content] text is not a template that can be filled in
+      |
+    2 | text = "{{ oops"
+      |        ^^^^^^^^^ text
+    line 1, column 1: the column "_k" begins with "_"; such columns are runner's own remarks and are never read, so give it another name
+      |
+    1 | [input.columns]
+      | ^^^^^^^^^^^^^^^ columns
+    line 3, column 6: invalid multi-line basic string, expected `"`
+      |
+    3 | {{ 没有
+      |        ^
+    line 2, column 1: unknown field `secret_key`, expected one of `region`, `endpoint`, `sdkappid`, `identifier`
+      |
+    2 | secret_key
+      | ^^^^^^^^^^
+    "#);
+}

@@ -9,18 +9,27 @@ pub mod words;
 
 use std::io::{self, Write};
 
+use anstyle::Style;
 use thousands::Separable;
+
+use crate::colour::REMARK;
 
 /// One line of a list of numbers.
 struct Line {
     label: &'static str,
     number: u64,
     remark: String,
+    /// The number's, unless it is nothing.
+    style: Style,
 }
 
 impl Line {
     fn new(label: &'static str, number: u64, remark: impl Into<String>) -> Line {
-        Line { label, number, remark: remark.into() }
+        Line { label, number, remark: remark.into(), style: Style::new() }
+    }
+
+    fn styled(self, style: Style) -> Line {
+        Line { style, ..self }
     }
 }
 
@@ -29,10 +38,14 @@ fn write_lines(out: &mut impl Write, lines: &[Line]) -> io::Result<()> {
     let labels = lines.iter().map(|line| line.label.len()).max().unwrap_or_default();
     let numbers = lines.iter().map(|line| line.number.separate_with_commas());
     let width = numbers.map(|number| number.len()).max().unwrap_or_default();
-    for Line { label, number, remark } in lines {
+    for Line { label, number, remark, style } in lines {
+        let style = if *number == 0 { REMARK } else { *style };
         let number = number.separate_with_commas();
-        let text = format!("  {label:<labels$}  {number:>width$}   {remark}");
-        writeln!(out, "{}", text.trim_end())?;
+        write!(out, "  {label:<labels$}  {style}{number:>width$}{style:#}")?;
+        if !remark.is_empty() {
+            write!(out, "   {REMARK}{remark}{REMARK:#}")?;
+        }
+        writeln!(out)?;
     }
     Ok(())
 }

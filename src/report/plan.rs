@@ -4,12 +4,17 @@ use std::io::{self, Write};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use anstyle::Style;
+use jiff::{Timestamp, Zoned};
 use serde_json::json;
 use thousands::Separable;
 
 use super::{Line, counted, write_lines};
+use crate::colour::{DONE, DOUBT, FAILED, REMARK, TITLE};
+use crate::excerpt::Excerpt;
 use crate::progress::time;
 use crate::run::{Plan, Problems, READ_BACK_RATE_MAX};
+use crate::until::shown;
 
 /// Where the plan's edits go.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +27,10 @@ pub struct Target<'a> {
     pub service: Option<&'a str>,
     /// Requests a second at most.
     pub rate: NonZeroU32,
+    /// When the run is to stop, if it is.
+    pub until: Option<&'a Zoned>,
+    /// What it is now.
+    pub now: Timestamp,
     /// What an earlier run sent may be under way for this long: so long nothing in doubt is looked at or sent again.
     pub quiet_after: Duration,
 }
@@ -41,6 +50,25 @@ impl Target<'_> {
             }
             _ => others.max(self.quiet_after) + seconds(in_doubt, rate),
         }
+    }
+
+    /// When it is to stop, for people, and how many edits are sent by then, about.
+    fn stops(&self, plan: &Plan) -> Option<(String, u64)> {
+        let until = self.until?;
+        let now = self.now.to_zoned(until.time_zone().clone());
+        let left = until.duration_since(&now).try_into().unwrap_or(Duration::ZERO);
+        Some((shown(until, &now), if self.takes(plan) <= left { plan.this_run } else { self.sent_in(plan, left) }))
+    }
+
+    fn sent_in(&self, plan: &Plan, left: Duration) -> u64 {
+        let rate = u64::from(self.rate.get());
+        let in_doubt = plan.in_doubt_again.min(plan.this_run);
+        let others = plan.this_run - in_doubt;
+        let left_for_doubt = left.saturating_sub(Duration::from_secs(others.div_ceil(rate)).max(self.quiet_after));
+        let doubt_rate =
+            if plan.to_read_back > 0 { rate.min(READ_BACK_RATE_MAX.get().into()).div_ceil(2) } else { rate };
+        let sent = |left: Duration, rate: u64| left.as_secs().saturating_mul(rate);
+        sent(left, rate).min(others) + sent(left_for_doubt, doubt_rate).min(in_doubt)
     }
 }
 
@@ -67,7 +95,7 @@ pub fn question(plan: &Plan) -> String {
 /// # Errors
 /// It cannot be written.
 pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Result<()> {
-    write!(out, "Plan for {}", target.input)?;
+    write!(out, "{TITLE}Plan for {}{TITLE:#}", target.input)?;
     match (target.sdkappid, target.service) {
         (Some(sdkappid), Some(service)) => writeln!(out, ": app {sdkappid} at {service}")?,
         _ => writeln!(out)?,
@@ -75,36 +103,43 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Resu
     let conversations = counted(plan.conversations, "conversation", "conversations");
     let mut lines =
         vec![Line::new("rows", plan.rows, ""), Line::new("messages", plan.messages(), format!("in {conversations}"))];
-    for (label, number, remark) in [
-        ("duplicates", plan.duplicates, "rows that repeat another; each message is sent once"),
-        ("done", plan.done, "by an earlier run; never sent again"),
-        ("failed", plan.failed, "in an earlier run; left alone without --retry-failed"),
-        ("in doubt", plan.in_doubt, "since an earlier run; held, see --in-doubt"),
-        ("in doubt", plan.to_send_in_doubt(), "sent again as --in-doubt retry says; they may have taken place already"),
-        ("to read back", plan.to_read_back, "in doubt since an earlier run; sent again where not edited"),
+    let usual = Style::new();
+    for (label, number, style, remark) in [
+        ("duplicates", plan.duplicates, usual, "rows that repeat another; each message is sent once"),
+        ("done", plan.done, DONE, "by an earlier run; never sent again"),
+        ("failed", plan.failed, FAILED, "in an earlier run; left alone without --retry-failed"),
+        ("in doubt", plan.in_doubt, DOUBT, "since an earlier run; held, see --in-doubt"),
+        ("in doubt", plan.to_send_in_doubt(), DOUBT, "sent again unseen; they may have taken place already"),
+        ("to read back", plan.to_read_back, DOUBT, "in doubt since an earlier run; sent where not edited"),
     ] {
         if number > 0 {
-            lines.push(Line::new(label, number, remark));
+            lines.push(Line::new(label, number, remark).styled(style));
         }
     }
-    lines.push(Line::new(
-        "to send",
-        plan.to_send(),
-        format!("{} bytes of new content", plan.bytes.separate_with_commas()),
-    ));
+    let content = format!("{} bytes of new content", plan.bytes.separate_with_commas());
+    lines.push(Line::new("to send", plan.to_send(), content).styled(TITLE));
     if plan.this_run < plan.to_do {
-        lines.push(Line::new("this run", plan.this_run, "as --max-rows says"));
+        lines.push(Line::new("this run", plan.this_run, "as --max-rows says").styled(TITLE));
     }
     write_lines(out, &lines)?;
     if plan.this_run > 0 {
-        writeln!(out, "  takes about {} at {} requests a second", time(target.takes(plan)), target.rate)?;
+        let takes = time(target.takes(plan));
+        write!(out, "  takes about {takes}{REMARK} at {} requests a second{REMARK:#}", target.rate)?;
+        match target.stops(plan) {
+            Some((until, edits)) if edits < plan.this_run => {
+                let (percent, edits) = (edits * 100 / plan.this_run, edits.separate_with_commas());
+                writeln!(out, "\n  {DOUBT}stops at {until}, after about {edits} edits ({percent} %){DOUBT:#}")?;
+            }
+            Some((until, _)) => writeln!(out, "{REMARK}, done before {until}{REMARK:#}")?,
+            None => writeln!(out)?,
+        }
     }
     for warning in &plan.warnings {
         let rows = counted(warning.rows, "row", "rows");
-        writeln!(out, "warning: line {} ({rows}): {}", warning.line, warning.what)?;
+        writeln!(out, "{DOUBT}warning:{DOUBT:#} line {} ({rows}): {}", warning.line, warning.what)?;
     }
     if plan.warnings_left_out {
-        writeln!(out, "warning: and more of other kinds")?;
+        writeln!(out, "{DOUBT}warning:{DOUBT:#} and more of other kinds")?;
     }
     Ok(())
 }
@@ -138,21 +173,106 @@ pub fn write_json(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io:
         "this_run": plan.this_run,
         "content_bytes": plan.bytes,
         "seconds": target.takes(plan).as_secs(),
+        "until": target.until.map(|until| until.timestamp().to_string()),
+        "until_edits": target.stops(plan).map(|(_, edits)| edits),
         "warnings": warnings,
     });
     writeln!(out, "{object:#}")
 }
 
-/// Writes what is wrong with the rows of a list.
+/// Writes what is wrong with the rows of a list, and below each of the first ones what stands there, as far as that is
+/// given.
 ///
 /// # Errors
 /// It cannot be written.
-pub fn write_problems(out: &mut impl Write, input: &str, problems: &Problems) -> io::Result<()> {
-    for problem in &problems.first {
-        writeln!(out, "{input}: {problem}")?;
+pub fn write_problems(
+    out: &mut impl Write,
+    input: &str,
+    problems: &Problems,
+    excerpts: &[Option<Excerpt>],
+) -> io::Result<()> {
+    let excerpts = excerpts.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+    for (problem, excerpt) in problems.first.iter().zip(excerpts) {
+        writeln!(out, "{TITLE}{input}: {}:{TITLE:#} {}", problem.place(), problem.what)?;
+        if let Some(excerpt) = excerpt {
+            writeln!(out, "{}\n", excerpt.render())?;
+        }
     }
     if problems.more > 0 {
         writeln!(out, "{input}: and {} like these", counted(problems.more, "more problem", "more problems"))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_plan_fits_a_terminal() {
+        let mut plan = Plan::default();
+        for number in [
+            &mut plan.rows,
+            &mut plan.duplicates,
+            &mut plan.conversations,
+            &mut plan.done,
+            &mut plan.failed,
+            &mut plan.in_doubt,
+            &mut plan.bytes,
+        ] {
+            *number = 8_000_000;
+        }
+        (plan.to_do, plan.in_doubt_again, plan.to_read_back, plan.this_run) =
+            (8_000_000, 6_000_000, 3_000_000, 7_000_000);
+        let target = Target {
+            input: "edits.csv",
+            sdkappid: Some(1_400_000_000),
+            service: Some("adminapisgp.im.qcloud.com"),
+            rate: RATE,
+            until: None,
+            now: Timestamp::UNIX_EPOCH,
+            quiet_after: Duration::ZERO,
+        };
+        let mut shown = Vec::new();
+        write(&mut shown, &plan, &target).unwrap();
+        let shown = anstream::adapter::strip_bytes(&shown).into_vec();
+        let shown = String::from_utf8(shown).unwrap();
+        assert!(shown.lines().count() > 10, "{shown}");
+        for line in shown.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    /// What a plan of this many edits, some of them in doubt, says where it is to stop in an hour.
+    fn check(this_run: u64, in_doubt: u64, to_read_back: u64, says: &str) {
+        let until: Zoned = "2026-03-11T07:00[Asia/Shanghai]".parse().unwrap();
+        let target = Target {
+            input: "edits.csv",
+            sdkappid: None,
+            service: None,
+            rate: RATE,
+            until: Some(&until),
+            now: until.timestamp() - Duration::from_hours(1),
+            quiet_after: Duration::from_secs(10),
+        };
+        let mut plan = Plan::default();
+        (plan.rows, plan.to_do, plan.this_run) = (this_run, this_run, this_run);
+        (plan.in_doubt_again, plan.to_read_back) = (in_doubt, to_read_back);
+        let mut shown = Vec::new();
+        write(&mut shown, &plan, &target).unwrap();
+        let shown = String::from_utf8(anstream::adapter::strip_bytes(&shown).into_vec()).unwrap();
+        assert!(shown.contains(says), "{says:?} is not in {shown}");
+    }
+
+    #[test]
+    fn a_plan_says_how_far_it_gets_in_time() {
+        check(720_000, 0, 0, "\n  takes about 1 h 0 min at 200 requests a second, done before 07:00\n");
+        check(720_001, 0, 0, "\n  stops at 07:00, after about 720,000 edits (99 %)\n");
+        check(4_000_000, 0, 0, "\n  stops at 07:00, after about 720,000 edits (18 %)\n");
+        // Half an hour for the others, and then two requests for each that is read back.
+        check(1_360_000, 1_000_000, 1_000_000, "\n  stops at 07:00, after about 540,000 edits (39 %)\n");
+        check(1_360_000, 1_000_000, 0, "\n  stops at 07:00, after about 720,000 edits (52 %)\n");
+    }
+
+    const RATE: NonZeroU32 = NonZeroU32::new(200).unwrap();
 }

@@ -10,8 +10,10 @@ use thousands::Separable;
 
 use super::{Line, counted, write_lines};
 use crate::api::error_code::meaning;
+use crate::colour::{COMMAND, DONE, DOUBT, FAILED, REMARK, TITLE};
+use crate::fit;
 use crate::progress::time;
-use crate::run::{Cause, Ended, Plan, Tally};
+use crate::run::{Cause, Ended, Plan, StopReason, Tally};
 use crate::shown::harmless;
 
 /// What there is to say of a run.
@@ -102,12 +104,18 @@ impl Summary<'_> {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        match self.ended {
-            Ended::Finished => writeln!(out, "Finished in {}", self.time())?,
-            Ended::Interrupted => writeln!(out, "Interrupted after {}", self.time())?,
-            Ended::Stopped(reason) => writeln!(out, "Stopped after {}: {reason}", self.time())?,
-        }
         let totals = self.totals();
+        match self.ended {
+            Ended::Finished => {
+                let style = if totals.failed + totals.in_doubt == 0 { DONE } else { TITLE };
+                writeln!(out, "{style}Finished in {}{style:#}", self.time())?;
+            }
+            Ended::Interrupted => writeln!(out, "{DOUBT}Interrupted after {}{DOUBT:#}", self.time())?,
+            Ended::Stopped(reason) => {
+                let style = if matches!(reason, StopReason::TimeIsUp(_)) { DOUBT } else { FAILED };
+                writeln!(out, "{style}Stopped after {}:{style:#} {reason}", self.time())?;
+            }
+        }
         let before = |number: u64| match number {
             0 => String::new(),
             number => format!("{} of them before this run", number.separate_with_commas()),
@@ -117,16 +125,16 @@ impl Summary<'_> {
             out,
             &[
                 Line::new("rows", totals.rows, ""),
-                Line::new("done", totals.done, before(self.plan.done)),
-                Line::new("failed", totals.failed, before(totals.failed - self.tally.failed)),
-                Line::new("in doubt", totals.in_doubt, before(totals.in_doubt - self.tally.in_doubt)),
+                Line::new("done", totals.done, before(self.plan.done)).styled(DONE),
+                Line::new("failed", totals.failed, before(totals.failed - self.tally.failed)).styled(FAILED),
+                Line::new("in doubt", totals.in_doubt, before(totals.in_doubt - self.tally.in_doubt)).styled(DOUBT),
                 Line::new("duplicates", totals.duplicates, ""),
-                Line::new("not reached", totals.not_reached, not_reached),
+                Line::new("not reached", totals.not_reached, not_reached).styled(TITLE),
             ],
         )?;
         let slow_downs = match self.tally.slow_downs {
             0 => String::new(),
-            number => format!(", slowed down {number}×"),
+            number => format!(", {DOUBT}slowed down {number}×{DOUBT:#}"),
         };
         let requests = counted(self.tally.attempts, "request", "requests");
         writeln!(out, "  {requests}, {:.1} a second{slow_downs}", self.rate())?;
@@ -138,10 +146,11 @@ impl Summary<'_> {
         }
         self.write_causes(out)?;
         if let Some(path) = &self.failed_rows {
-            writeln!(out, "Rows that failed or are in doubt: {}", harmless(&path.to_string_lossy()))?;
+            let path = path.to_string_lossy();
+            writeln!(out, "{TITLE}Rows that failed or are in doubt:{TITLE:#} {}", harmless(&path))?;
         }
         if let Some(command) = &self.resume {
-            writeln!(out, "To go on: {}", harmless(command))?;
+            writeln!(out, "{TITLE}{}{TITLE:#}{COMMAND}{}{COMMAND:#}", fit::COMMAND_LABEL, harmless(command))?;
         }
         Ok(())
     }
@@ -150,10 +159,10 @@ impl Summary<'_> {
         if self.tally.causes.is_empty() {
             return Ok(());
         }
-        writeln!(out, "Answers other than success")?;
+        writeln!(out, "{TITLE}Answers other than success{TITLE:#}")?;
         for (cause, count) in &self.tally.causes {
             let count = count.separate_with_commas();
-            writeln!(out, "  {count:>7}  {cause}")?;
+            writeln!(out, "  {count:>7}  {REMARK}{cause}{REMARK:#}")?;
         }
         Ok(())
     }

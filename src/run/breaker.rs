@@ -89,6 +89,9 @@ pub enum StopReason {
         "TIM_USERSIG has run out; make a new one, or give TIM_SECRET_KEY so that the run can sign itself, then resume"
     )]
     NoSignature,
+    /// It is as late as it was to go on at most.
+    #[error("the time of --until has come ({0})")]
+    TimeIsUp(String),
     /// The ledger failed.
     #[error("{0}; nothing was sent after that")]
     Ledger(#[source] LedgerError),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use runner::sandbox::{IDENTIFIER, SDKAPPID, SECRET_KEY};
@@ -22,6 +22,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub(crate) const FAST: &str = "--rate 5000 --max-rate 5000";
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_runner");
+
+/// Whether a tool of the documents is there. Without it there is nothing to test, and that is said; where everything must be
+/// tested, it is a failure.
+pub(crate) fn has(tool: &str, package: &str) -> bool {
+    let has = Command::new(tool).arg("--version").output().is_ok();
+    assert!(has || std::env::var_os("CI").is_none(), "{tool} is missing: apt-get install {package}");
+    if !has {
+        eprintln!("skipped, as {tool} is missing: apt-get install {package}");
+    }
+    has
+}
 
 /// Looks until there is something to see.
 pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -104,10 +115,12 @@ impl Place {
 
     /// The program in a terminal, by way of `script`, of which every Debian has one. What it prints comes together.
     pub(crate) fn terminal(&self, args: &str) -> Call<'_> {
-        let command = format!("'{PROGRAM}' {args}");
-        self.call(Path::new("/usr/bin/script"), ["-qec", &command, "/dev/null"])
-            .env("NO_COLOR", "1")
-            .env("TERM", "xterm")
+        self.shell_in_terminal(&format!("'{PROGRAM}' {args}"))
+    }
+
+    /// What is typed into a shell, in a terminal.
+    pub(crate) fn shell_in_terminal(&self, line: &str) -> Call<'_> {
+        self.call(Path::new("/usr/bin/script"), ["-qec", line, "/dev/null"]).env("NO_COLOR", "1").env("TERM", "xterm")
     }
 
     fn call<'a>(&self, program: &Path, args: impl IntoIterator<Item = &'a str>) -> Call<'_> {
@@ -120,7 +133,7 @@ impl Place {
             .env_clear()
             .current_dir(self.dir.path())
             .stdin(Stdio::null());
-        Call { place: self, command, input: None }
+        Call { place: self, command, input: None, more_input: false }
     }
 }
 
@@ -129,6 +142,7 @@ pub(crate) struct Call<'a> {
     place: &'a Place,
     command: Command,
     input: Option<Vec<u8>>,
+    more_input: bool,
 }
 
 impl Call<'_> {
@@ -160,6 +174,12 @@ impl Call<'_> {
         self
     }
 
+    /// That its standard input does not end: more is typed later.
+    pub(crate) fn more_input(mut self) -> Self {
+        self.more_input = true;
+        self
+    }
+
     pub(crate) fn start(mut self) -> Running {
         let print = |ending: &str| {
             let file = tempfile::Builder::new().suffix(ending).tempfile_in(self.place.prints.path()).unwrap();
@@ -170,11 +190,13 @@ impl Call<'_> {
             self.command.stdin(Stdio::piped());
         }
         let mut child = self.command.stdout(out).stderr(err).spawn().unwrap();
-        if let Some(input) = self.input {
-            // Dropped right away, which is the end of the input.
-            child.stdin.take().unwrap().write_all(&input).unwrap();
+        let mut stdin = child.stdin.take();
+        if let (Some(stdin), Some(input)) = (&mut stdin, &self.input) {
+            stdin.write_all(input).unwrap();
         }
-        Running { child, out: out_path, err: err_path }
+        // What is dropped here comes to its end.
+        let stdin = stdin.filter(|_| self.more_input);
+        Running { child, stdin, out: out_path, err: err_path }
     }
 
     /// Runs to the end.
@@ -191,6 +213,7 @@ impl Call<'_> {
 /// A process under way, killed when it is dropped.
 pub(crate) struct Running {
     child: Child,
+    stdin: Option<ChildStdin>,
     out: PathBuf,
     err: PathBuf,
 }
@@ -200,14 +223,19 @@ impl Running {
         self.child.id()
     }
 
+    /// What it has written to standard output so far; in a terminal, everything.
+    pub(crate) fn out(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.out).unwrap()).into_owned()
+    }
+
     /// What it has written to standard error so far.
     pub(crate) fn err(&self) -> String {
         std::fs::read_to_string(&self.err).unwrap()
     }
 
-    /// What it has written to standard output so far.
-    pub(crate) fn out(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.out).unwrap()).into_owned()
+    /// Types something more.
+    pub(crate) fn types(&mut self, text: &str) {
+        self.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
     }
 
     /// Sends a signal: `INT`, `TERM`, `KILL`.

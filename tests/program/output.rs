@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::harness::{FAST, Place, Summary, gzip, list, row};
+use crate::harness::{FAST, Place, Summary, gzip, list, mode, row};
 use crate::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db";
@@ -110,6 +110,21 @@ fn every_line_of_a_json_log_is_json() {
     assert!(lines.iter().all(|line| line["level"].is_string() && line["timestamp"].is_string()), "{log}");
 }
 
+/// As `logrotate` does in the middle of the night.
+#[test]
+fn a_log_that_is_moved_away_goes_on_in_a_new_file() {
+    let (place, service) = (Place::with_list(400), Service::start("none"));
+    let run = place.runner(&format!("{JOB} -vv --rate 100 --log-file run.log")).at(&service).start();
+    service.wait_for_requests(20);
+    std::fs::rename(place.path("run.log"), place.path("run.log.1")).unwrap();
+    let ran = run.exits(0);
+    assert_eq!(mode(&place.path("run.log")), 0o600);
+    let (old, new) = (place.read("run.log.1"), place.read("run.log"));
+    let answered = |log: &str| log.lines().filter(|line| line.contains(" answered line=")).count();
+    assert!(answered(&old) >= 10 && answered(&new) >= 10, "{ran:#?}");
+    assert_eq!(answered(&old) + answered(&new), 400, "a line was lost, or torn");
+}
+
 #[test]
 fn a_list_may_come_from_standard_input_or_packed() {
     let (place, service) = (Place::new(), Service::start("none"));
@@ -137,12 +152,42 @@ fn codes_are_explained() {
     place.runner("codes soon").exits(2);
 }
 
+/// Whatever becomes of the run and of the command, the exit is the run's.
 #[test]
-fn help_tells_the_exit_codes() {
-    let place = Place::new();
-    let help = place.runner("--help").exits(0).out;
-    for part in ["Exit codes:", "130, 143 interrupted", "2 nothing was sent", "TIM_SECRET_KEY_FILE"] {
-        assert!(help.contains(part), "{part:?} is not in {help}");
-    }
-    assert!(place.runner("--version").exits(0).out.starts_with("runner "));
+fn a_command_is_run_when_the_run_has_ended() {
+    let (place, service) = (Place::with_list(3), Service::start("20022=100%"));
+    let run = |ledger: &str, command: &str| {
+        let call = place.runner(&format!("--input edits.csv --json --resume {ledger}.db --on-finish")).arg(command);
+        call.at(&service).env("TIM_SECRET_KEY_OLD", "secret").exits(1)
+    };
+    let ran = run("good", "cat > told.json; env > told.env; echo said");
+    assert_eq!(place.read("told.json"), ran.out);
+    assert_eq!(ran.summary(), Summary { rows: 3, failed: 3, ..Summary::default() });
+    assert!(ran.err.ends_with("said\n"), "{ran:#?}");
+    let told = place.read("told.env");
+    assert!(told.contains("\nRUNNER_EXIT=1\n") && told.contains("\nRUNNER_LEDGER=good.db\n"), "{told}");
+    assert!(told.contains("TIM_SDKAPPID=") && !told.contains("TIM_SECRET_KEY") && !told.contains("secret"), "{told}");
+    let ran = run("bad", "exit 9");
+    assert!(ran.err.ends_with("warning: --on-finish: the command ended with exit status: 9\n"), "{ran:#?}");
+    // Where there was no run, there is nothing to tell of.
+    place.write("edits.csv", "from_account\n");
+    let call = place.runner("--input edits.csv --resume none.db --on-finish").arg("touch none");
+    call.at(&service).exits(2);
+    assert!(!place.path("none").exists());
+}
+
+/// Colours are for who looks on: a terminal, or a CI system that says so.
+#[test]
+fn colours_are_for_terminals() {
+    let (place, service) = (Place::with_list(3), Service::start("20022=100%"));
+    let run = |ledger: &str| place.runner(&format!("--input edits.csv --resume {ledger}.db")).at(&service);
+    let piped = run("piped").exits(1);
+    assert!(!format!("{}{}", piped.out, piped.err).contains('\u{1b}'), "{piped:#?}");
+    let coloured = run("coloured").env("CLICOLOR_FORCE", "1").exits(1);
+    assert!(coloured.err.contains("\u{1b}[1mPlan for edits.csv\u{1b}[0m"), "{coloured:#?}");
+    // What failed is red, what is not there is dim.
+    assert!(coloured.out.contains("failed       \u{1b}[1m\u{1b}[31m3\u{1b}[0m"), "{coloured:#?}");
+    assert!(coloured.out.contains("done         \u{1b}[2m0\u{1b}[0m"), "{coloured:#?}");
+    let plain = run("plain").env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").exits(1);
+    assert!(!format!("{}{}", plain.out, plain.err).contains('\u{1b}'), "{plain:#?}");
 }

@@ -189,7 +189,8 @@ fn without_the_token_nothing_is_answered_and_nobody_learns_it() {
     std::fs::remove_file(place.path("token")).unwrap();
     let everything = format!("{err}{}{}{}", ran.out, ran.err, printed(&place.files()));
     assert!(!everything.contains(TOKEN) && !everything.contains(cookie));
-    let short = place.runner(RUN).arg("--sandbox").env("RUNNER_PAGE_TOKEN", "short").exits(2);
+    let short =
+        place.runner("--input edits.csv --resume other.db --sandbox --page").env("RUNNER_PAGE_TOKEN", "short").exits(2);
     assert!(short.err.contains("RUNNER_PAGE_TOKEN is shorter than 16 characters"), "{short:#?}");
 }
 

@@ -90,14 +90,14 @@ fn what_is_in_doubt_is_planned_as_it_will_be_settled() {
     assert_snapshot!(lines("--in-doubt verify"), @"
       rows          5
       messages      5   in 5 conversations
-      to read back  3   in doubt since an earlier run; sent again where not edited
+      to read back  3   in doubt since an earlier run; sent where not edited
       to send       2   110 bytes of new content
       takes about 11 s at 200 requests a second
     ");
     assert_snapshot!(lines("--in-doubt retry"), @"
       rows      5
       messages  5   in 5 conversations
-      in doubt  3   sent again as --in-doubt retry says; they may have taken place already
+      in doubt  3   sent again unseen; they may have taken place already
       to send   5   275 bytes of new content
       takes about 11 s at 200 requests a second
     ");

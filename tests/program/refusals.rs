@@ -34,7 +34,7 @@ fn a_ledger_of_something_else_is_left_alone() {
     check(&format!("{JOB} --job job.toml"), &[], "but this job is the job \"another\" of app 1400000000 at");
 
     sqlite(&place.path("ledger.db"), "PRAGMA user_version = 99");
-    check(JOB, &[], "ledger.db was written by a newer runner (ledger version 99, this one knows 1); use that one");
+    check(JOB, &[], "ledger.db was written by a newer runner (ledger version 99, this one knows 2); use that one");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn what_cannot_be_is_refused() {
     check(&format!("{JOB} --endpoint ftp://127.0.0.1"), "ftp");
     check(&format!("{JOB} --region mars"), "--region <REGION>");
     check(&format!("{JOB} --region sgp --sandbox"), "cannot be used with");
-    check(&format!("{JOB} --job unknown.toml"), "the job file unknown.toml: TOML parse error at line 5, column 1");
+    check(&format!("{JOB} --job unknown.toml"), "the job file unknown.toml: line 5, column 1: unknown field");
     check(&format!("{JOB} --job unknown.toml"), "unknown field `rat`");
     check(&format!("{JOB} --job secret.toml"), "unknown field `secret_key`");
     check(&format!("{JOB} --faults 20004=1%"), "--sandbox");

@@ -40,7 +40,7 @@ impl Service {
         Service::listening(&address, &["--faults", faults, "--rate", "100000"])
     }
 
-    fn with_args(args: &[&str]) -> Service {
+    pub(crate) fn with_args(args: &[&str]) -> Service {
         Service::listening("127.0.0.1:0", args)
     }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use crate::harness::{Place, Summary, wait_for};
+use crate::harness::{Place, Summary, gzip, list, row, wait_for};
 use crate::service::Service;
 
 /// Answers the question with this line: how the program exits, and how many edits are done.
@@ -81,4 +81,41 @@ fn a_terminal_that_is_closed_leaves_nothing_in_doubt() {
     assert_eq!(ran.summary(), Summary { rows: 400, done: 400, ..Summary::default() });
     let this_run = &ran.json()["this_run"];
     assert_eq!((&this_run["requests"], &this_run["read_backs"]), (&(400 - requests).into(), &0.into()));
+}
+
+/// Problems of a list are shown where they stand, but only to who looks on: what stands there is message text.
+#[test]
+fn what_stands_at_a_problem_is_for_the_eyes_only() {
+    let place = Place::new();
+    let bad: String = (2..=13).map(|number| row(number, "private").replace("MsgContent", "MsgContents")).collect();
+    let edits = format!("{}{}user_14,user_0,14_7_1773188576,\u{1b}[2Jprivate\u{202e}\n", list(1..=1, "new"), bad);
+    place.write("edits.csv", &edits);
+    place.write("packed.csv.gz", gzip(&edits));
+    for list in ["edits.csv", "packed.csv.gz"] {
+        let shown = place.terminal(&format!("--input {list} --dry-run --log-file run.log -vv")).exits(2).out;
+        let shown = shown.replace('\r', "");
+        // The one-line form stays, for who looks for it.
+        assert_eq!(shown.lines().filter(|line| line.starts_with(&format!("{list}: line "))).count(), 13, "{shown}");
+        assert!(shown.contains("\n3 | …") && shown.contains("\n  | "), "{shown}");
+        assert_eq!(shown.matches("^ msg_body\n").count(), 10, "{shown}");
+        assert!(!shown.contains('\u{202e}') && !shown.contains("\u{1b}[2J"), "{shown:?}");
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        let piped = place.runner(&format!("--input {list} --dry-run --log-file run.log -vv")).exits(2);
+        assert!(!piped.err.contains("private") && !piped.err.contains("  |"), "{piped:#?}");
+        assert_eq!(piped.err.lines().count(), 14, "{piped:#?}");
+    }
+    assert!(!place.read("run.log").contains("private"));
+}
+
+#[test]
+fn what_is_wrong_with_a_job_file_is_shown_there() {
+    let place = Place::with_list(1);
+    place.write("job.toml", "[pace]\nrate = \"fast\"\n");
+    let ran = place.runner("--input edits.csv --dry-run --job job.toml").exits(2);
+    insta::assert_snapshot!(ran.err, @r#"
+    error: the job file job.toml: line 2, column 8: invalid type: string "fast", expected a nonzero u32
+      |
+    2 | rate = "fast"
+      |        ^^^^^^
+    "#);
 }

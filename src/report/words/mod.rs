@@ -2,6 +2,7 @@
 //! in both languages.
 
 mod chinese;
+pub mod codes_zh;
 mod english;
 mod phrases;
 

@@ -1,0 +1,18 @@
+# A list for runner from the bodies of C2C.CallbackAfterSendMsg, one after the other in a file:
+#
+#   jq -nrf jobs/from-webhooks.jq jobs/from-webhooks.jsonl > list.csv
+#
+# Left out is what cannot be edited: messages for whoever is online only, which no history keeps, and those that were
+# not sent. A body without one of the three ids ends it with an error: a list must not be short without a word.
+
+def id($name):
+  .[$name] as $id
+  | if $id | type == "string" and . != "" then $id
+    else error("the body that ends on line \(input_line_number) has no \($name)") end;
+
+["from_account", "to_account", "msg_key"],
+(inputs
+  | select(.CallbackCommand == "C2C.CallbackAfterSendMsg")
+  | select(.OnlineOnlyFlag != 1 and (.SendMsgResult // 0) == 0)
+  | [id("From_Account"), id("To_Account"), id("MsgKey")])
+| @csv

@@ -1,0 +1,131 @@
+//! `--on-finish CMD`: what somebody wants to be done when the run has ended.
+
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::Exit;
+
+/// Long enough to post a message somewhere, short enough that whoever waits for the run does not wonder.
+pub(super) const TIME: Duration = Duration::from_mins(1);
+/// Variables whose names begin so are secrets.
+const SECRETS: [&str; 3] = ["TIM_SECRET_KEY", "TIM_USERSIG", "RUNNER_PAGE_TOKEN"];
+
+/// Runs a command by way of the shell, with the summary on its standard input. What it prints goes to standard error, for
+/// standard output is for results. Gives what went wrong, for people.
+pub(super) async fn run(
+    command: &str,
+    summary: &[u8],
+    exit: Exit,
+    ledger: &Path,
+    time: Duration,
+    signalled: &CancellationToken,
+) -> Result<(), String> {
+    let secrets = std::env::vars_os().map(|(name, _)| name);
+    let secrets = secrets.filter(|name| SECRETS.iter().any(|secret| name.to_string_lossy().starts_with(secret)));
+    let mut call = Command::new("sh");
+    call.arg("-c").arg(command).stdin(Stdio::piped()).stdout(io::stderr());
+    call.env("RUNNER_EXIT", exit.code().to_string()).env("RUNNER_LEDGER", ledger);
+    secrets.for_each(|name| {
+        call.env_remove(name);
+    });
+    // A group of its own, so that what it has started ends with it.
+    let mut child = call.process_group(0).spawn().map_err(|error| format!("sh cannot be started: {error}"))?;
+    // A signal that stopped the run is not meant for this.
+    let was_signalled = signalled.is_cancelled();
+    let ended = tokio::select! {
+        ended = timeout(time, end(&mut child, summary)) => ended.ok(),
+        () = signalled.cancelled(), if !was_signalled => None,
+    };
+    match ended {
+        Some(Ok(status)) if status.success() => Ok(()),
+        Some(Ok(status)) => Err(format!("the command ended with {status}")),
+        Some(Err(error)) => Err(format!("the command cannot be waited for: {error}")),
+        None => {
+            kill(&mut child).await;
+            let why = if signalled.is_cancelled() && !was_signalled {
+                "a signal came".to_owned()
+            } else {
+                format!("it did not end within {} s", time.as_secs())
+            };
+            Err(format!("the command was killed: {why}"))
+        }
+    }
+}
+
+async fn end(child: &mut Child, summary: &[u8]) -> io::Result<std::process::ExitStatus> {
+    if let Some(mut input) = child.stdin.take() {
+        // A command that does not read it need not.
+        let _ = input.write_all(summary).await;
+    }
+    child.wait().await
+}
+
+async fn kill(child: &mut Child) {
+    // It is there until it was waited for, so the number is nobody else's.
+    if let Some(group) = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let _ = child.wait().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Far longer than anything here takes.
+    const PATIENCE: Duration = Duration::from_mins(1);
+
+    async fn check(command: &str, time: Duration) -> Result<(), String> {
+        run(command, b"{}\n", Exit::Stopped, Path::new("a b.db"), time, &CancellationToken::new()).await
+    }
+
+    #[tokio::test]
+    async fn it_gets_the_summary_and_how_the_run_ended() {
+        let ok = r#"test "$(cat)" = "{}" && test "$RUNNER_EXIT" = 3 && test "$RUNNER_LEDGER" = "a b.db""#;
+        assert_eq!(check(ok, PATIENCE).await, Ok(()));
+        assert_eq!(check("exit 7", PATIENCE).await, Err("the command ended with exit status: 7".to_owned()));
+        // Neither reads it, nor has it room for all of it.
+        let much = vec![b'x'; 1 << 20];
+        // A run that was interrupted has its command all the same.
+        let signalled = CancellationToken::new();
+        signalled.cancel();
+        let told = run("exec <&-; true", &much, Exit::Interrupted, Path::new("l.db"), PATIENCE, &signalled).await;
+        assert_eq!(told, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_signal_ends_it() {
+        let signalled = CancellationToken::new();
+        let ran = run("sleep 1000", b"", Exit::Done, Path::new("l.db"), PATIENCE, &signalled);
+        let (told, ()) = tokio::join!(ran, async { signalled.cancel() });
+        assert_eq!(told, Err("the command was killed: a signal came".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn one_that_hangs_is_killed_with_all_that_it_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let pid = dir.path().join("pid");
+        let command = format!("sleep 1000 & echo $! > '{}'; wait", pid.display());
+        let told = check(&command, Duration::from_secs(2)).await;
+        assert_eq!(told, Err("the command was killed: it did not end within 2 s".to_owned()));
+        let sleeps = std::fs::read_to_string(&pid).unwrap();
+        // Gone, or at least dead and not yet fetched by whoever inherits it. The system takes a moment.
+        let started = std::time::Instant::now();
+        loop {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", sleeps.trim())).unwrap_or_default();
+            if stat.is_empty() || stat.contains(") Z") {
+                break;
+            }
+            assert!(started.elapsed() < PATIENCE, "{stat}");
+            tokio::task::yield_now().await;
+        }
+    }
+}
