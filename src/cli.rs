@@ -138,7 +138,7 @@ pub enum Command {
         #[arg(value_name = "CODE")]
         code: Option<i64>,
     },
-    /// Tell the run that is going on: pause, resume, rate N, stop, or status
+    /// Tell a run that is going on: pause, resume, rate N, stop
     #[command(after_help = examples(CTL_EXAMPLES))]
     Ctl(CtlArgs),
     /// A local stand-in for the service, for rehearsals
@@ -267,7 +267,8 @@ pub struct JobArgs {
     #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = PAGE, help_heading = OUTPUT)]
     pub page: Option<SocketAddr>,
     /// The page's language: en or zh (the browser's)
-    #[arg(long, value_enum, value_name = "LANG", hide_possible_values = true, help_heading = OUTPUT)]
+    #[arg(long, value_enum, value_name = "LANG", hide_possible_values = true, hide_short_help = true)]
+    #[arg(help_heading = OUTPUT)]
     pub lang: Option<Lang>,
     /// No progress on standard error
     #[arg(long, help_heading = OUTPUT)]

@@ -2,7 +2,8 @@
 //!
 //! A leaf but for its colours, and the only file that knows `indicatif`.
 
-use std::collections::VecDeque;
+mod speed;
+
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use thousands::Separable;
 use tracing_subscriber::fmt::MakeWriter;
 
+pub use self::speed::Speed;
 use crate::colour::{DONE, DOUBT, FAILED, REMARK};
 
 /// Between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
-/// The rate is that of the last seconds: long enough to be calm, short enough to show a slow-down.
-const RATE_OVER: Duration = Duration::from_secs(10);
 /// Times a second that the bar is drawn at most.
 const DRAWS: u8 = 20;
 /// Columns of the bar itself, in a terminal that has at least so many.
@@ -244,37 +244,6 @@ impl Progress {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
-    }
-}
-
-/// How many edits are settled a second, of late.
-#[derive(Debug)]
-pub struct Speed {
-    history: VecDeque<(Instant, u64)>,
-}
-
-impl Default for Speed {
-    fn default() -> Speed {
-        Speed::new()
-    }
-}
-
-impl Speed {
-    /// From now on.
-    pub fn new() -> Speed {
-        Speed { history: VecDeque::from([(Instant::now(), 0)]) }
-    }
-
-    /// So many are settled by now; to be told several times a second.
-    pub fn of(&mut self, now: Instant, settled: u64) -> f64 {
-        self.history.push_back((now, settled));
-        while self.history.len() > 2 && now - self.history[0].0 > RATE_OVER {
-            self.history.pop_front();
-        }
-        let (since, before) = self.history[0];
-        let seconds = (now - since).as_secs_f64();
-        #[expect(clippy::cast_precision_loss, reason = "for people, and far below 2^52")]
-        if seconds > 0.0 { (settled - before) as f64 / seconds } else { 0.0 }
     }
 }
 

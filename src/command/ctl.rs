@@ -10,16 +10,16 @@ use crate::live::ask::{Request, ask};
 
 pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, Error> {
     let request = match args.what {
-        Told::Status => Request::Status,
-        Told::Pause => Request::Pause,
-        Told::Resume => Request::Resume,
+        Told::Status => Request::Status {},
+        Told::Pause => Request::Pause {},
+        Told::Resume => Request::Resume {},
         Told::Rate { rate } => Request::Rate { rate },
         Told::Stop { yes } => {
             if !yes && !consent(&args.ledger).await? {
                 tell("It goes on.");
                 return Ok(Exit::NothingSent);
             }
-            Request::Stop
+            Request::Stop {}
         }
     };
     let status = ask(&args.ledger, request).await?;
@@ -45,7 +45,7 @@ pub(super) fn command(ledger: &Path, what: &str) -> String {
 async fn consent(ledger: &Path) -> Result<bool, Error> {
     let terminal = if stderr().is_terminal() { File::open("/dev/tty").ok() } else { None };
     let Some(terminal) = terminal else { return Ok(true) };
-    let status = ask(ledger, Request::Status).await?;
+    let status = ask(ledger, Request::Status {}).await?;
     write!(stderr(), "{status}\nStop it after what is in flight? The same command resumes it. [y/N] ")?;
     let mut answer = String::new();
     BufReader::new(terminal).read_line(&mut answer)?;

@@ -20,23 +20,24 @@ pub(super) const LINE_BYTES_MAX: u64 = 4 * 1024;
 /// An act waits for a commit of the ledger; one that takes longer has failed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-/// What a run is asked, or told.
+/// What a run is asked, or told. (With braces: without them a member that is not known would be let through, and a newer
+/// program's "stop, but only if" taken for "stop".)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     /// How far it is.
-    Status,
+    Status {},
     /// Send nothing more for now.
-    Pause,
+    Pause {},
     /// Go on.
-    Resume,
+    Resume {},
     /// At most so many requests a second from now on.
     Rate {
         /// So many.
         rate: NonZeroU32,
     },
     /// Stop after what is in flight.
-    Stop,
+    Stop {},
 }
 
 /// What it answers.
@@ -116,11 +117,11 @@ impl Request {
     /// What the run is told; `None`: it is only asked.
     pub fn order(self) -> Option<Order> {
         match self {
-            Request::Status => None,
-            Request::Pause => Some(Order::Pause),
-            Request::Resume => Some(Order::Resume),
+            Request::Status {} => None,
+            Request::Pause {} => Some(Order::Pause),
+            Request::Resume {} => Some(Order::Resume),
             Request::Rate { rate } => Some(Order::Rate(rate)),
-            Request::Stop => Some(Order::Stop),
+            Request::Stop {} => Some(Order::Stop),
         }
     }
 }
@@ -193,11 +194,11 @@ mod tests {
     fn requests_are_what_the_readme_says_and_nothing_else() {
         let rate = NonZeroU32::new(50).unwrap();
         for (text, request) in [
-            (r#"{"do":"status"}"#, Request::Status),
-            (r#"{"do":"pause"}"#, Request::Pause),
-            (r#"{"do":"resume"}"#, Request::Resume),
+            (r#"{"do":"status"}"#, Request::Status {}),
+            (r#"{"do":"pause"}"#, Request::Pause {}),
+            (r#"{"do":"resume"}"#, Request::Resume {}),
             (r#"{"do":"rate","rate":50}"#, Request::Rate { rate }),
-            (r#"{"do":"stop"}"#, Request::Stop),
+            (r#"{"do":"stop"}"#, Request::Stop {}),
         ] {
             assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);
             assert_eq!(serde_json::to_string(&request).unwrap(), text);
