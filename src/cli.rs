@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::api::endpoint::Region;
 use crate::input::Format;
+use crate::report::words::Lang;
 use crate::run::{FailureLimit, InDoubt};
 use crate::sandbox::Faults;
 
@@ -56,6 +57,10 @@ pub enum Command {
     },
     /// A local stand-in for the service, for rehearsals
     Sandbox(SandboxArgs),
+    /// How far a ledger's run is, while it goes on and after
+    Status(StatusArgs),
+    /// What happened, for people and for programs
+    Report(ReportArgs),
 }
 
 /// The job's flags.
@@ -135,9 +140,12 @@ pub struct JobArgs {
     #[arg(long, value_name = "FAULTS", requires = "sandbox", help_heading = "Service")]
     pub faults: Option<Faults>,
 
-    /// Where the failed rows are written (beside the ledger)
+    /// Write a report into this directory at the end: a page, a summary, lists, a manifest
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub report: Option<PathBuf>,
+    /// The report's language (en)
+    #[arg(long, value_enum, value_name = "LANG", requires = "report", help_heading = "Output")]
+    pub lang: Option<Lang>,
     /// No progress on standard error
     #[arg(long, help_heading = "Output")]
     pub no_progress: bool,
@@ -170,6 +178,49 @@ pub struct SandboxArgs {
     /// The log's flags.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// The flags of `runner status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The ledger
+    #[arg(value_name = "LEDGER")]
+    pub ledger: PathBuf,
+    /// Write one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Look again every two seconds, until nobody works on it any more
+    #[arg(long)]
+    pub watch: bool,
+    /// The language (en)
+    #[arg(long, value_enum, value_name = "LANG")]
+    pub lang: Option<Lang>,
+}
+
+/// The flags of `runner report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The ledger
+    #[arg(value_name = "LEDGER")]
+    pub ledger: PathBuf,
+    /// Write a page that needs nothing beside it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "csv"])]
+    pub html: Option<PathBuf>,
+    /// Write one JSON object
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Write the page, the summary, the lists of what is not done, and a manifest into this directory
+    #[arg(long, value_name = "DIR")]
+    pub csv: Option<PathBuf>,
+    /// The language (en)
+    #[arg(long, value_enum, value_name = "LANG")]
+    pub lang: Option<Lang>,
+    /// The list of edits, for the list of those not reached (the last run's, where it is unchanged)
+    #[arg(long, value_name = "LIST", requires = "csv")]
+    pub input: Option<PathBuf>,
+    /// The list's job file
+    #[arg(long, value_name = "FILE", requires = "input")]
+    pub job: Option<PathBuf>,
 }
 
 /// How the log is written.

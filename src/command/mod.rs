@@ -2,7 +2,9 @@
 
 mod codes;
 mod edit;
+mod report;
 mod sandbox;
+mod status;
 
 use std::fmt::Display;
 use std::io::{Write, stderr};
@@ -55,6 +57,8 @@ pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
         None => edit::execute(&cli.job, screen).await,
         Some(Command::Codes { code }) => codes::execute(*code),
         Some(Command::Sandbox(args)) => sandbox::execute(args).await,
+        Some(Command::Status(args)) => status::execute(args).await,
+        Some(Command::Report(args)) => report::execute(args),
     };
     result.unwrap_or_else(|error| {
         tell(format_args!("error: {}", with_causes(error.as_ref())));

@@ -27,6 +27,8 @@ pub struct Summary<'a> {
     pub took: Duration,
     /// Where the rows are that failed or are in doubt, if there are any.
     pub failed_rows: Option<PathBuf>,
+    /// Where the report's page is, if one was wanted.
+    pub report: Option<PathBuf>,
     /// The command that goes on, where something is left.
     pub resume: Option<String>,
 }
@@ -140,6 +142,9 @@ impl Summary<'_> {
         if let Some(path) = &self.failed_rows {
             writeln!(out, "Rows that failed or are in doubt: {}", harmless(&path.to_string_lossy()))?;
         }
+        if let Some(path) = &self.report {
+            writeln!(out, "Report: {}", harmless(&path.to_string_lossy()))?;
+        }
         if let Some(command) = &self.resume {
             writeln!(out, "To go on: {}", harmless(command))?;
         }
@@ -199,6 +204,7 @@ impl Summary<'_> {
             "answers_other_than_success": causes,
             // A path need not be UTF-8, and JSON must be.
             "failed_rows": self.failed_rows.as_deref().map(Path::to_string_lossy),
+            "report": self.report.as_deref().map(Path::to_string_lossy),
             "resume": self.resume,
         });
         writeln!(out, "{object:#}")

@@ -16,6 +16,7 @@ mod output;
 mod plan;
 mod read_back;
 mod refusals;
+mod report;
 mod resume;
 mod secrets;
 mod service;
