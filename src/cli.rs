@@ -59,6 +59,14 @@ const SANDBOX_EXAMPLES: &str = "  In one terminal, with faults:
   In another one:
     runner --input edits.csv --resume x.db --endpoint http://127.0.0.1:8200";
 
+const STATUS_EXAMPLES: &str = "  runner status ledger.db
+  runner status ledger.db --watch        until the run is over
+  runner status ledger.db --json | jq .totals";
+
+const REPORT_EXAMPLES: &str = "  runner report ledger.db
+  runner report ledger.db --html report.html --lang zh
+  runner report ledger.db --csv evidence     page, summary, lists, manifest";
+
 const CODES_EXAMPLES: &str = "  runner codes                 all of them
   runner codes 90992           one, with what to do about it
   runner codes | grep failed   those that end an edit";
@@ -131,6 +139,15 @@ pub struct Cli {
 /// What can be done besides the job.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// How far a ledger's run is, while it goes on and after
+    #[command(after_help = examples(STATUS_EXAMPLES))]
+    Status(StatusArgs),
+    /// What happened, for people and for programs
+    #[command(after_help = examples(REPORT_EXAMPLES))]
+    Report(ReportArgs),
+    /// Tell a run that is going on: pause, resume, rate N, stop
+    #[command(after_help = examples(CTL_EXAMPLES))]
+    Ctl(CtlArgs),
     /// What the service's error codes mean, and what a run does about them
     #[command(after_help = examples(CODES_EXAMPLES))]
     Codes {
@@ -138,9 +155,6 @@ pub enum Command {
         #[arg(value_name = "CODE")]
         code: Option<i64>,
     },
-    /// Tell a run that is going on: pause, resume, rate N, stop
-    #[command(after_help = examples(CTL_EXAMPLES))]
-    Ctl(CtlArgs),
     /// A local stand-in for the service, for rehearsals
     #[command(after_help = examples(SANDBOX_EXAMPLES))]
     Sandbox(SandboxArgs),
@@ -251,7 +265,9 @@ pub struct JobArgs {
     /// Write results as JSON
     #[arg(long, help_heading = OUTPUT)]
     pub json: bool,
-    /// Where the failed rows are written (beside the ledger)
+    /// Write a report into this directory at the end
+    ///
+    /// A page for people, a summary for programs, lists of what failed, is in doubt or was not reached, and a manifest.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = OUTPUT)]
     pub report: Option<PathBuf>,
     /// A command to run when the run has ended
@@ -266,7 +282,7 @@ pub struct JobArgs {
     /// this machine a token is needed: it is part of the address that is printed, or RUNNER_PAGE_TOKEN.
     #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = PAGE, help_heading = OUTPUT)]
     pub page: Option<SocketAddr>,
-    /// The page's language: en or zh (the browser's)
+    /// The language of the report and of the page: en or zh (en; the browser's)
     #[arg(long, value_enum, value_name = "LANG", hide_possible_values = true, hide_short_help = true)]
     #[arg(help_heading = OUTPUT)]
     pub lang: Option<Lang>,
@@ -345,6 +361,49 @@ pub struct SandboxArgs {
     /// The log's flags.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// The flags of `runner status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The ledger
+    #[arg(value_name = "LEDGER", value_hint = ValueHint::FilePath)]
+    pub ledger: PathBuf,
+    /// Write one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Look again every two seconds, until nobody works on it any more
+    #[arg(long)]
+    pub watch: bool,
+    /// The language: en or zh (en)
+    #[arg(long, value_enum, value_name = "LANG", hide_possible_values = true)]
+    pub lang: Option<Lang>,
+}
+
+/// The flags of `runner report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The ledger
+    #[arg(value_name = "LEDGER", value_hint = ValueHint::FilePath)]
+    pub ledger: PathBuf,
+    /// Write a page that needs nothing beside it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["json", "csv"])]
+    pub html: Option<PathBuf>,
+    /// Write one JSON object
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Write the page, the summary, the lists of what is not done, and a manifest into this directory
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub csv: Option<PathBuf>,
+    /// The language: en or zh (en)
+    #[arg(long, value_enum, value_name = "LANG", hide_possible_values = true)]
+    pub lang: Option<Lang>,
+    /// The list of edits, for the list of those not reached (the last run's, where it is unchanged)
+    #[arg(long, value_name = "LIST", value_hint = ValueHint::FilePath, requires = "csv")]
+    pub input: Option<PathBuf>,
+    /// The list's job file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "input")]
+    pub job: Option<PathBuf>,
 }
 
 /// How the log is written.

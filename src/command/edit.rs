@@ -26,6 +26,7 @@ use crate::ledger::{Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteS
 use crate::live::page::{self, Page};
 use crate::live::{Facts, Live};
 use crate::progress::{Mode, Progress, Screen, Snapshot};
+use crate::report::lists::Wanted;
 use crate::report::summary::{Summary, Totals};
 use crate::report::{self, plan::Target};
 use crate::run::{self, Control, Ended, Line, Plan, PlanError, READ_BACK_AFTER, StopReason, Tally, Terms};
@@ -164,7 +165,8 @@ impl Session<'_> {
         progress.finish();
 
         // From here on edits may have been sent, so nothing that goes wrong may end in "nothing was sent".
-        let mut summary = Summary { plan, tally: &tally, ended: &ended, took, failed_rows: None, resume: None };
+        let mut summary =
+            Summary { plan, tally: &tally, ended: &ended, took, failed_rows: None, report: None, resume: None };
         watched.end(summary.how(), &tally, summary.totals()).await;
         summary.failed_rows = self.failed_rows(&summary);
         // The writer ends when the last attempt has let go of the ledger; its store then says how the run ended.
@@ -186,6 +188,7 @@ impl Session<'_> {
         {
             tell(format_args!("error: {error}"));
         }
+        summary.report = self.report(&summary);
         let mut shown = Vec::new();
         let written = if args.json { summary.write_json(&mut shown) } else { summary.write(&mut shown) };
         if let Err(error) = written.and_then(|()| print(&shown, args.json)) {
@@ -224,13 +227,9 @@ impl Session<'_> {
     /// Writes the rows that failed or are in doubt; where there are none, takes away what an earlier run wrote. If
     /// somebody has worked on that file since, it is put aside first.
     fn failed_rows(&self, summary: &Summary<'_>) -> Option<PathBuf> {
-        let path = report::failed::path(self.ledger_path, self.args.report.as_deref(), &self.input);
+        let path = report::failed::path(self.ledger_path, &self.input);
         let totals = summary.totals();
-        // A ledger that is gone cannot be asked; what was rescued of it can.
-        let ledger = match summary.ended {
-            Ended::Stopped(StopReason::Ledger(LedgerError::Removed { rescued, .. })) => rescued.as_deref().ok()?,
-            _ => self.ledger_path,
-        };
+        let ledger = self.readable(summary)?;
         let written = SqliteReader::beside_writer(ledger).map_err(Error::from).and_then(|mut reader| {
             report::failed::put_aside(&path, reader.last_run_ended()?);
             if totals.failed + totals.in_doubt == 0 {
@@ -245,6 +244,32 @@ impl Session<'_> {
             Ok(path) => path,
             Err(error) => {
                 tell(format_args!("error: {}; the ledger has them all the same", with_causes(error.as_ref())));
+                None
+            }
+        }
+    }
+}
+
+impl Session<'_> {
+    /// The ledger that can be asked: one that is gone cannot be, what was rescued of it can.
+    fn readable<'a>(&'a self, summary: &'a Summary<'_>) -> Option<&'a Path> {
+        match summary.ended {
+            Ended::Stopped(StopReason::Ledger(LedgerError::Removed { rescued, .. })) => rescued.as_deref().ok(),
+            _ => Some(self.ledger_path),
+        }
+    }
+
+    /// Writes the report that `--report` asks for, once the ledger says how the run ended; the path of its page. What went
+    /// wrong with it is told, and changes nothing of what was done.
+    fn report(&self, summary: &Summary<'_>) -> Option<PathBuf> {
+        let directory = self.args.report.as_deref()?;
+        let wanted = Wanted { input: &self.input, mapping: &self.job.mapping, plan: &self.plan };
+        let ledger = self.readable(summary)?;
+        match super::report::write(directory, ledger, self.args.lang.unwrap_or_default(), wanted) {
+            Ok(()) => Some(directory.join(report::directory::PAGE)),
+            Err(error) => {
+                let told = with_causes(error.as_ref());
+                tell(format_args!("error: cannot write the report: {told}; runner report makes it from the ledger"));
                 None
             }
         }

@@ -6,7 +6,9 @@ mod ctl;
 mod edit;
 mod hook;
 mod man;
+mod report;
 mod sandbox;
+mod status;
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -64,6 +66,8 @@ pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
         Some(Command::Codes { code }) => codes::execute(*code),
         Some(Command::Ctl(args)) => ctl::execute(args).await,
         Some(Command::Sandbox(args)) => sandbox::execute(args).await,
+        Some(Command::Status(args)) => status::execute(args).await,
+        Some(Command::Report(args)) => report::execute(args),
         Some(Command::Completions { shell }) => completions::execute(*shell),
         Some(Command::Man) => man::execute(),
     };

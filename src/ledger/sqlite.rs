@@ -5,6 +5,7 @@
 mod open;
 mod overview;
 mod read;
+mod record;
 mod remarks;
 mod whereabouts;
 
@@ -16,8 +17,9 @@ use rusqlite::types::Null;
 use rusqlite::{Connection, OptionalExtension, Transaction, ffi, params};
 
 pub use self::open::JobIdentity;
-pub use self::overview::{EditRecord, Outcomes, Overview, RunRecord, Totals, Worker};
+pub use self::overview::Overview;
 pub use self::read::SqliteReader;
+pub use self::record::{EditRecord, Outcomes, RunRecord, Totals, Worker};
 use self::whereabouts::Whereabouts;
 use super::{Change, LedgerError, Remark, State, Store, Transition, unix_ms};
 

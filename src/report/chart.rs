@@ -9,7 +9,7 @@ mod over_time;
 use maud::{Markup, html};
 
 use self::bins::thinned;
-pub use self::latency::latency;
+pub use self::latency::{latency, told};
 pub use self::over_time::over_time;
 use crate::ledger::{Order, Sample};
 

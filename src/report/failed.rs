@@ -26,10 +26,10 @@ pub enum FailedRowsError {
     },
 }
 
-/// Where they go: `<ledger's stem>.failed.csv` or `.jsonl` beside the ledger or in `directory`. If that is the very
-/// list that is being worked on, a number keeps the two apart.
-pub fn path(ledger: &Path, directory: Option<&Path>, input: &Input) -> PathBuf {
-    let directory = directory.or_else(|| ledger.parent()).unwrap_or_else(|| Path::new(""));
+/// Where they go: `<ledger's stem>.failed.csv` or `.jsonl` beside the ledger. If that is the very list that is being
+/// worked on, a number keeps the two apart.
+pub fn path(ledger: &Path, input: &Input) -> PathBuf {
+    let directory = ledger.parent().unwrap_or_else(|| Path::new(""));
     let stem = ledger.file_stem().unwrap_or_default().to_string_lossy();
     let ending = match input.format() {
         Format::Csv => "csv",

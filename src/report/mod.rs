@@ -2,9 +2,17 @@
 
 pub mod chart;
 pub mod codes;
+pub mod directory;
+pub mod facts;
 pub mod failed;
+pub mod files;
+pub mod lists;
+pub mod machine;
+pub mod page;
 pub mod plan;
 pub mod summary;
+pub mod text;
+pub mod verdict;
 pub mod words;
 
 use std::io::{self, Write};
@@ -54,3 +62,6 @@ fn write_lines(out: &mut impl Write, lines: &[Line]) -> io::Result<()> {
 fn counted(number: u64, one: &str, more: &str) -> String {
     format!("{} {}", number.separate_with_commas(), if number == 1 { one } else { more })
 }
+
+#[cfg(test)]
+mod tests;

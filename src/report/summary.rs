@@ -29,6 +29,8 @@ pub struct Summary<'a> {
     pub took: Duration,
     /// Where the rows are that failed or are in doubt, if there are any.
     pub failed_rows: Option<PathBuf>,
+    /// Where the report's page is, if one was wanted.
+    pub report: Option<PathBuf>,
     /// The command that goes on, where something is left.
     pub resume: Option<String>,
 }
@@ -149,6 +151,9 @@ impl Summary<'_> {
             let path = path.to_string_lossy();
             writeln!(out, "{TITLE}Rows that failed or are in doubt:{TITLE:#} {}", harmless(&path))?;
         }
+        if let Some(path) = &self.report {
+            writeln!(out, "Report: {}", harmless(&path.to_string_lossy()))?;
+        }
         if let Some(command) = &self.resume {
             writeln!(out, "{TITLE}{}{TITLE:#}{COMMAND}{}{COMMAND:#}", fit::COMMAND_LABEL, harmless(command))?;
         }
@@ -208,6 +213,7 @@ impl Summary<'_> {
             "answers_other_than_success": causes,
             // A path need not be UTF-8, and JSON must be.
             "failed_rows": self.failed_rows.as_deref().map(Path::to_string_lossy),
+            "report": self.report.as_deref().map(Path::to_string_lossy),
             "resume": self.resume,
         });
         writeln!(out, "{object:#}")

@@ -21,6 +21,7 @@ mod page;
 mod plan;
 mod read_back;
 mod refusals;
+mod report;
 mod resume;
 mod secrets;
 mod service;

@@ -82,8 +82,10 @@ fn names_of_files_that_are_not_utf_8_are_written_as_json_all_the_same() {
     assert_eq!(call("--dry-run").exits(0).json()["input"], "odd-\u{fffd}.csv");
     let ran = call("").exits(1);
     assert_eq!(ran.summary(), Summary { rows: 3, failed: 3, ..Summary::default() });
-    assert_eq!(ran.json()["failed_rows"], "odd-\u{fffd}/odd-\u{fffd}.failed.csv");
-    assert!(place.path(name("")).join("odd-\u{fffd}.failed.csv").exists());
+    assert_eq!(ran.json()["failed_rows"], "odd-\u{fffd}.failed.csv");
+    assert_eq!(ran.json()["report"], "odd-\u{fffd}/report.html");
+    assert!(place.path("odd-\u{fffd}.failed.csv").exists());
+    assert!(place.path(name("")).join("report.html").exists());
     service.set_faults("none");
     assert_eq!(call("--retry-failed").exits(0).summary().done, 3);
 }

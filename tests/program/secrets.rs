@@ -178,7 +178,7 @@ fn what_it_writes_is_for_its_owner_only() {
             place.shell(&line).credentials()
         };
         run("--resume ledger.db --log-file run.log --report out").exits(1);
-        for name in ["ledger.db", "run.log", "out/ledger.failed.csv"] {
+        for name in ["ledger.db", "run.log", "ledger.failed.csv", "out/failed.csv", "out/report.html"] {
             assert_eq!(mode(&place.path(name)), 0o600, "{name} under {umask}");
         }
         service.set_faults("silent-before=100%");

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::harness::{PROGRAM, Place};
 
-const SUBCOMMANDS: [&str; 5] = ["codes", "ctl", "sandbox", "completions", "man"];
+const SUBCOMMANDS: [&str; 7] = ["status", "report", "ctl", "codes", "sandbox", "completions", "man"];
 
 /// What is printed to somebody with so many columns.
 fn printed(args: &str, columns: &str) -> String {

@@ -143,7 +143,7 @@ fn percent(share: f64) -> String {
 }
 
 /// The same in words.
-pub(crate) fn told(latency: &Latency, words: &Words) -> String {
+pub fn told(latency: &Latency, words: &Words) -> String {
     (words.say.latency_told)(&LatencyTold {
         answers: latency.count(),
         half_ms: latency.quantile_ms(0.5),

@@ -7,9 +7,11 @@ use super::phrases::{LatencyTold, OverTimeTold, Phrases};
 
 pub(super) static CHINESE: Phrases = Phrases {
     html_lang: "zh-CN",
+    colon: "：",
     units: ["天", "小时", "分", "秒"],
     day_format: "%-m月%-d日",
 
+    totals: "总数",
     messages: "消息",
     done: "已完成",
     failed: "失败",
@@ -34,6 +36,7 @@ pub(super) static CHINESE: Phrases = Phrases {
 
     nothing_sent: "尚未发送任何编辑。",
     all_done: |all| format!("{} 条编辑全部完成。", all.separate_with_commas()),
+    all_done_so_far: |all| format!("账本中的 {} 条编辑均已完成。", all.separate_with_commas()),
     some_failed: |failed, all| {
         format!("{} 条编辑中有 {} 条失败。", all.separate_with_commas(), failed.separate_with_commas())
     },
@@ -48,19 +51,9 @@ pub(super) static CHINESE: Phrases = Phrases {
         format!("运行已暂停：{} 条编辑已完成 {} 条。", all.separate_with_commas(), done.separate_with_commas())
     },
     left_unknown: "清单还剩多少无从得知：该账本由本程序的早期版本写成。",
-    what_failed: |failed| {
-        format!(
-            "{} 条编辑失败，消息保持原样，原因见下文。请在账本旁的失败清单中改正这些行，再加 --retry-failed 重新提交。",
-            failed.separate_with_commas()
-        )
-    },
-    what_in_doubt: |in_doubt| {
-        format!(
-            "{} 条编辑待核实：应答丢失，消息可能已被编辑，也可能没有。下次运行会先回读；回读仍无法判定的，请在手机上人工查看。",
-            in_doubt.separate_with_commas()
-        )
-    },
-    what_not_reached: |left| format!("{} 条编辑未处理。用同一条命令即可续跑。", left.separate_with_commas()),
+    what_failed: "失败：消息保持原样。请在账本旁的失败清单中改正这些行，再加 --retry-failed 重新提交。",
+    what_in_doubt: "待核实：应答丢失，消息可能已被编辑，也可能没有。下次运行会先回读；回读仍无法判定的，请在手机上人工查看。",
+    what_not_reached: "未处理：用同一条命令即可续跑。",
     what_died: "上次运行异常终止：进程被强制结束或断电。用同一条命令即可续跑，程序会先回读当时正在发送的编辑。",
     what_stopped: |reason| format!("上次运行已停止：{reason}。"),
     to_go_on: "续跑命令",
@@ -117,6 +110,7 @@ pub(super) static CHINESE: Phrases = Phrases {
     total: "合计",
     no_outcomes: "尚未发送任何编辑。",
     runs: "运行记录",
+    runs_note: "每条编辑计入最后一次发送它的那次运行。",
     runs_earlier: |more| format!("更早的 {more} 次运行见 summary.json。"),
     no_runs: "尚无运行记录。",
     run: "序号",
@@ -131,7 +125,6 @@ pub(super) static CHINESE: Phrases = Phrases {
             format!("{} 行，其中重复 {} 行", rows.separate_with_commas(), duplicates.separate_with_commas())
         }
     },
-    command: "命令",
     in_directory: |directory| format!("目录 {directory}"),
     acts: "人工干预",
     no_acts: "无人暂停、调速或下令停止。",
@@ -163,23 +156,16 @@ pub(super) static CHINESE: Phrases = Phrases {
     job: "任务",
     app_at: |app, service| format!("应用 {app}，服务 {service}"),
     made_at: "生成时间",
-    times_are: "时区",
     version: "生成程序",
-    none: "无",
     still_changing: "正在运行或曾异常终止，账本文件仍会变化",
     words_mean: "术语",
     print_hint: "本报告反映某一时刻的状态，以账本为准。",
 
     worker: |name, since| format!("{name} 自 {since} 起运行"),
-    nobody_works: "当前无运行",
     rate: "速率",
     rate_told: |rate, cap| format!("每秒 {rate} 条编辑，限速 {cap}"),
     not_known_yet: "尚不可知",
     time_left: "剩余时间",
     time_left_told: |length, until| format!("约 {length}，预计 {until} 结束"),
     slow_downs: "降速次数",
-    this_run: "本次运行",
-    this_run_told: |settled, planned| {
-        format!("{} 条编辑已结清 {} 条", planned.separate_with_commas(), settled.separate_with_commas())
-    },
 };

@@ -4,6 +4,9 @@
 use crate::api::error_code::{self, Class};
 use crate::ledger::Note;
 
+/// What is said of a code that is not in the table.
+pub const UNKNOWN: &str = "未收录的错误码";
+
 /// What a code says: a fragment without a full stop. `None` where the table does not know it.
 pub fn meaning(code: i64) -> Option<&'static str> {
     Some(match code {

@@ -6,9 +6,11 @@ use super::phrases::{LatencyTold, OverTimeTold, Phrases};
 
 pub(super) static ENGLISH: Phrases = Phrases {
     html_lang: "en",
+    colon: ": ",
     units: ["d", "h", "min", "s"],
     day_format: "%-d %b",
 
+    totals: "Totals",
     messages: "messages",
     done: "done",
     failed: "failed",
@@ -36,6 +38,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
         1 => "The one edit is done.".to_owned(),
         all => format!("All {} edits are done.", all.separate_with_commas()),
     },
+    all_done_so_far: |all| format!("All {} in the ledger are done.", edits(all)),
     some_failed: |failed, all| format!("{} of {} failed.", edits(failed), all.separate_with_commas()),
     some_in_doubt: |in_doubt| format!("{} {} in doubt.", edits(in_doubt), are(in_doubt)),
     some_not_reached: |left, all| {
@@ -44,25 +47,11 @@ pub(super) static ENGLISH: Phrases = Phrases {
     run_goes_on: |done, all| format!("A run goes on: {} of {} done so far.", done.separate_with_commas(), edits(all)),
     run_paused: |done, all| format!("A run is paused: {} of {} done so far.", done.separate_with_commas(), edits(all)),
     left_unknown: "How much of the list is left is not known: a first version of the program wrote this ledger.",
-    what_failed: |failed| {
-        let (stand, them) = if failed == 1 { ("stands", "it") } else { ("stand", "them") };
-        format!(
-            "{} failed: the message {stand} as before. Below is why; mend the row in the list of failed rows beside the \
-             ledger, and give {them} in with --retry-failed.",
-            edits(failed)
-        )
-    },
-    what_in_doubt: |in_doubt| {
-        format!(
-            "{} {} in doubt: the answer was lost, so the message may or may not have been edited. The next run reads it \
-             back; what that cannot tell, look at on a phone.",
-            edits(in_doubt),
-            are(in_doubt)
-        )
-    },
-    what_not_reached: |left| {
-        format!("{} {} not reached. The same command goes on with what is left.", edits(left), are(left))
-    },
+    what_failed: "Failed: the messages are as before. Mend their rows in the list of failed rows beside the ledger, and give \
+                  them in with --retry-failed.",
+    what_in_doubt: "In doubt: the answer was lost, so the message may or may not have been edited. The next run reads it \
+                    back; what that cannot tell, look at on a phone.",
+    what_not_reached: "Not reached: the same command goes on with what is left.",
     what_died: "The last run was cut off: its process ended without a word (killed, or a power cut). The same command \
                 goes on, and reads back first what was under way.",
     what_stopped: |reason| format!("The last run was stopped: {reason}."),
@@ -123,6 +112,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     total: "total",
     no_outcomes: "No edit has been sent yet.",
     runs: "Runs",
+    runs_note: "Each edit is counted in the run that sent it last.",
     runs_earlier: |more| match more {
         1 => "One earlier run is in summary.json.".to_owned(),
         more => format!("{more} earlier runs are in summary.json."),
@@ -142,7 +132,6 @@ pub(super) static ENGLISH: Phrases = Phrases {
             Some(duplicates) => format!("{rows}, {} duplicates", duplicates.separate_with_commas()),
         }
     },
-    command: "command",
     in_directory: |directory| format!("in {directory}"),
     acts: "What the runs were told",
     no_acts: "Nobody paused a run, changed its rate or stopped it by word.",
@@ -176,23 +165,18 @@ pub(super) static ENGLISH: Phrases = Phrases {
     job: "job",
     app_at: |app, service| format!("app {app} at {service}"),
     made_at: "made",
-    times_are: "times are those of",
     version: "made by",
-    none: "none",
     still_changing: "a run is working on it, or was cut off: its file changes yet",
     words_mean: "What the words mean",
     print_hint: "A report of one moment; the ledger is the record.",
 
     worker: |name, since| format!("{name} works on it since {since}"),
-    nobody_works: "nobody works on it",
     rate: "rate",
     rate_told: |rate, cap| format!("{rate} edits a second, cap {cap}"),
     not_known_yet: "not known yet",
     time_left: "time left",
     time_left_told: |length, until| format!("about {length}, until {until}"),
     slow_downs: "slow-downs",
-    this_run: "this run",
-    this_run_told: |settled, planned| format!("{} of {} settled", settled.separate_with_commas(), edits(planned)),
 };
 
 fn edits(number: u64) -> String {

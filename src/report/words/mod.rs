@@ -56,18 +56,21 @@ impl Words {
 
     /// What an answer says: a fragment without a full stop.
     pub fn meaning(&self, cause: Cause) -> String {
-        match cause {
-            Cause::Code(0) => self.say.success.to_owned(),
-            Cause::Code(code) => error_code::meaning(code).to_owned(),
-            Cause::Note(note) => note.meaning(),
+        match (cause, self.lang) {
+            (Cause::Code(0), _) => self.say.success.to_owned(),
+            (Cause::Code(code), Lang::En) => error_code::meaning(code).to_owned(),
+            (Cause::Code(code), Lang::Zh) => codes_zh::meaning(code).unwrap_or(codes_zh::UNKNOWN).to_owned(),
+            (Cause::Note(note), Lang::En) => note.meaning(),
+            (Cause::Note(note), Lang::Zh) => codes_zh::note(note),
         }
     }
 
     /// What a person should do about an answer, where there is something to be done.
     pub fn advice(&self, cause: Cause) -> Option<&'static str> {
-        match cause {
-            Cause::Code(code) => error_code::lookup(code).map(|entry| entry.advice),
-            Cause::Note(_) => None,
+        match (cause, self.lang) {
+            (Cause::Code(code), Lang::En) => error_code::lookup(code).map(|entry| entry.advice),
+            (Cause::Code(code), Lang::Zh) => codes_zh::advice(code),
+            (Cause::Note(_), _) => None,
         }
     }
 

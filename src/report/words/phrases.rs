@@ -5,11 +5,13 @@
 #[derive(Debug)]
 pub struct Phrases {
     pub html_lang: &'static str,
+    pub colon: &'static str,
     /// Days, hours, minutes, seconds.
     pub units: [&'static str; 4],
     pub day_format: &'static str,
 
     // Where edits are.
+    pub totals: &'static str,
     pub messages: &'static str,
     pub done: &'static str,
     pub failed: &'static str,
@@ -36,15 +38,16 @@ pub struct Phrases {
     // The verdict.
     pub nothing_sent: &'static str,
     pub all_done: fn(u64) -> String,
+    pub all_done_so_far: fn(u64) -> String,
     pub some_failed: fn(u64, u64) -> String,
     pub some_in_doubt: fn(u64) -> String,
     pub some_not_reached: fn(u64, u64) -> String,
     pub run_goes_on: fn(u64, u64) -> String,
     pub run_paused: fn(u64, u64) -> String,
     pub left_unknown: &'static str,
-    pub what_failed: fn(u64) -> String,
-    pub what_in_doubt: fn(u64) -> String,
-    pub what_not_reached: fn(u64) -> String,
+    pub what_failed: &'static str,
+    pub what_in_doubt: &'static str,
+    pub what_not_reached: &'static str,
     pub what_died: &'static str,
     pub what_stopped: fn(&str) -> String,
     pub to_go_on: &'static str,
@@ -82,6 +85,7 @@ pub struct Phrases {
     pub total: &'static str,
     pub no_outcomes: &'static str,
     pub runs: &'static str,
+    pub runs_note: &'static str,
     pub runs_earlier: fn(usize) -> String,
     pub no_runs: &'static str,
     pub run: &'static str,
@@ -91,7 +95,6 @@ pub struct Phrases {
     pub who: &'static str,
     pub list: &'static str,
     pub rows_told: fn(u64, Option<u64>) -> String,
-    pub command: &'static str,
     pub in_directory: fn(&str) -> String,
     pub acts: &'static str,
     pub no_acts: &'static str,
@@ -119,24 +122,19 @@ pub struct Phrases {
     pub job: &'static str,
     pub app_at: fn(u64, &str) -> String,
     pub made_at: &'static str,
-    pub times_are: &'static str,
     pub version: &'static str,
-    pub none: &'static str,
     pub still_changing: &'static str,
     pub words_mean: &'static str,
     pub print_hint: &'static str,
 
     // The status of a run.
     pub worker: fn(&str, &str) -> String,
-    pub nobody_works: &'static str,
     pub rate: &'static str,
     pub rate_told: fn(&str, u32) -> String,
     pub not_known_yet: &'static str,
     pub time_left: &'static str,
     pub time_left_told: fn(&str, &str) -> String,
     pub slow_downs: &'static str,
-    pub this_run: &'static str,
-    pub this_run_told: fn(u64, u64) -> String,
 }
 
 /// What the picture of the time shows, for who cannot see it.

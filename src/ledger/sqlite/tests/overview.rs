@@ -44,7 +44,7 @@ async fn totals_add_up_while_it_is_worked_on_and_after_a_death() {
     assert_eq!(run.command.as_deref(), Some("runner --input edits.csv --resume ledger.db"));
     let mut found = Vec::new();
     overview
-        .edits(State::Failed, |edit| {
+        .edits(State::Failed, None, |edit| {
             found.push(edit);
             Ok::<_, LedgerError>(())
         })

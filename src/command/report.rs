@@ -1,0 +1,104 @@
+//! `runner report`: what happened, from the ledger.
+
+use std::io::{Write, stdout};
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+
+use super::{Error, Exit, tell, with_causes};
+use crate::cli::{Cli, ReportArgs};
+use crate::input::{Format, Input, Mapping};
+use crate::job;
+use crate::ledger::{Overview, RunRecord, unix_ms};
+use crate::report::facts::{NotReachedList, Report};
+use crate::report::lists::Wanted;
+use crate::report::words::{Lang, Words};
+use crate::report::{directory, machine, text};
+use crate::run::{self, InDoubt, Plan, Policy};
+
+pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
+    let overview = Overview::open(&args.ledger)?;
+    let words = Words::new(args.lang.unwrap_or_default());
+    let mut report = Report::read(&overview, unix_ms(), &here())?;
+    if let Some(path) = &args.html {
+        directory::write_page(path, &report, &words)?;
+    } else if let Some(path) = &args.csv {
+        let list = match &args.input {
+            Some(list) => Ok(List::open(list, None, args.job.as_deref())?),
+            None => last_list(&report).map_err(|error| with_causes(error.as_ref())),
+        };
+        directory::write(path, &overview, &mut report, list.as_ref().map(List::wanted).map_err(Clone::clone), &words)?;
+        if let NotReachedList::LeftOut(why) = &report.not_reached {
+            tell(format_args!(
+                "not_reached.csv is left out: {why}; give the list with --input, and its job file with --job"
+            ));
+        }
+    } else if args.json {
+        print(&format!("{:#}\n", machine::summary(&report, &words)))?;
+    } else {
+        print(&text::report(&report, &words))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Writes the report of a run that has just ended.
+pub(super) fn write(path: &Path, ledger: &Path, lang: Lang, wanted: Wanted<'_>) -> Result<(), Error> {
+    let overview = Overview::open(ledger)?;
+    let mut report = Report::read(&overview, unix_ms(), &here())?;
+    directory::write(path, &overview, &mut report, Ok(wanted), &Words::new(lang))?;
+    Ok(())
+}
+
+/// Prints a text, coloured only where somebody sees colours. Whoever reads the beginning only has what he wants.
+pub(super) fn print(text: &str) -> Result<(), Error> {
+    let mut out = anstream::AutoStream::auto(stdout().lock());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The directory in which a command would be typed.
+pub(super) fn here() -> PathBuf {
+    std::env::current_dir().unwrap_or_default()
+}
+
+/// A list, read and checked, to tell which of its edits were not reached.
+struct List {
+    input: Input,
+    mapping: Mapping,
+    plan: Plan,
+}
+
+impl List {
+    fn open(path: &Path, format: Option<Format>, job: Option<&Path>) -> Result<List, Error> {
+        let (its_format, mapping) = job::reading(job)?;
+        let input = Input::open(path, format.or(its_format))?;
+        // Nothing is compared with the ledger here: which rows it has is looked up one by one.
+        let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, rows_max: None };
+        let plan = run::plan(&input, &mapping, None, &policy)?;
+        Ok(List { input, mapping, plan })
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { input: &self.input, mapping: &self.mapping, plan: &self.plan }
+    }
+}
+
+/// The last run's list, if it is where it was and what it was.
+fn last_list(report: &Report) -> Result<List, Error> {
+    let run = report.facts.last_run().map(|run| &run.record).ok_or("no run has had a list yet")?;
+    let RunRecord { command: Some(command), directory: Some(directory), input, input_sha256, .. } = run else {
+        return Err("the ledger does not say how its last run was called".into());
+    };
+    let words = shlex::split(command).ok_or("the last run's command cannot be read")?;
+    let args = Cli::try_parse_from(words).map_err(|_| "the last run's command is another version's")?.job;
+    let path = args.input.filter(|path| path.as_os_str() != "-").ok_or("the list came from standard input")?;
+    let directory = Path::new(directory);
+    let job = args.job.map(|job| directory.join(job));
+    let list = List::open(&directory.join(path), args.input_format, job.as_deref())?;
+    if list.plan.sha256 != *input_sha256 {
+        return Err(format!("{input} is not what it was in the last run").into());
+    }
+    Ok(list)
+}

@@ -1,0 +1,146 @@
+//! A report as a directory, for whoever keeps it or has to check it: the page, the summary, a list of the edits that
+//! failed, are in doubt or were not reached, and a manifest by which each file can be verified.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::facts::{NotReachedList, Report};
+use super::files::{self, WriteError, Written};
+use super::lists::{self, ListError, Wanted};
+use super::machine;
+use super::page::page;
+use super::words::{Words, iso};
+use crate::ledger::{LedgerError, Overview};
+
+/// The page's name.
+pub const PAGE: &str = "report.html";
+const SUMMARY: &str = "summary.json";
+const FAILED: &str = "failed.csv";
+const IN_DOUBT: &str = "in_doubt.csv";
+const NOT_REACHED: &str = "not_reached.csv";
+const MANIFEST: &str = "manifest.json";
+
+/// Why a report could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A list cannot be made.
+    #[error("cannot write {name}: {source}")]
+    List {
+        /// The file.
+        name: &'static str,
+        /// Why.
+        source: ListError,
+    },
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Writes all of it. `wanted` is the list whose edits may not have been reached, or why there is none.
+///
+/// # Errors
+/// The ledger cannot be read, or a file cannot be written; those written before stay.
+pub fn write(
+    directory: &Path,
+    overview: &Overview,
+    report: &mut Report,
+    wanted: Result<Wanted<'_>, String>,
+    words: &Words,
+) -> Result<(), ReportError> {
+    let mut files = Files { directory, written: Vec::new() };
+    let list = |name| move |source| ReportError::List { name, source };
+    files.add(FAILED, |out| lists::failed(overview, words, out).map_err(list(FAILED)))?;
+    files.add(IN_DOUBT, |out| lists::in_doubt(overview, words, out).map_err(list(IN_DOUBT)))?;
+    report.not_reached = match wanted {
+        // Where it is known that there is none left, the list is not needed.
+        Err(why) if report.facts.totals.not_reached > 0 || !report.facts.knows_what_is_left() => {
+            files.remove(NOT_REACHED)?;
+            NotReachedList::LeftOut(why)
+        }
+        wanted => {
+            let wanted = wanted.ok();
+            let written = files
+                .add(NOT_REACHED, |out| lists::not_reached(overview, wanted, words, out).map_err(list(NOT_REACHED)));
+            match written {
+                Err(ReportError::List { source: ListError::Input(error), .. }) => {
+                    files.remove(NOT_REACHED)?;
+                    NotReachedList::LeftOut(error.to_string())
+                }
+                written => written.map(|()| NotReachedList::Written)?,
+            }
+        }
+    };
+    files.add_json(SUMMARY, &machine::summary(report, words))?;
+    files.add_text(PAGE, &page(report, words).into_string())?;
+    let manifest = manifest(report, &files.written);
+    files.add_json(MANIFEST, &manifest)
+}
+
+/// Writes the page alone.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_page(path: &Path, report: &Report, words: &Words) -> Result<(), WriteError> {
+    let text = page(report, words).into_string();
+    files::write(path, |out| {
+        out.write_all(text.as_bytes()).map_err(|source| WriteError { path: path.to_owned(), source })
+    })
+    .map(|_| ())
+}
+
+fn manifest(report: &Report, written: &[(&str, Written)]) -> Value {
+    let facts = &report.facts;
+    let files: Vec<_> = written
+        .iter()
+        .map(|(name, file)| json!({ "name": name, "bytes": file.bytes, "sha256": file.sha256 }))
+        .collect();
+    let list = facts.last_run().map(|run| json!({ "name": run.record.input, "sha256": run.record.input_sha256 }));
+    json!({
+        "made_at": iso(facts.at),
+        "made_by": format!("runner {}", env!("CARGO_PKG_VERSION")),
+        "ledger": { "name": facts.ledger, "sha256": report.ledger_sha256 },
+        "job": { "sdkappid": facts.job.sdkappid, "service": facts.job.service, "name": facts.job.name },
+        "list": list,
+        "files": files,
+        "left_out": machine::left_out(report),
+    })
+}
+
+struct Files<'a> {
+    directory: &'a Path,
+    written: Vec<(&'static str, Written)>,
+}
+
+impl Files<'_> {
+    fn add<T>(
+        &mut self,
+        name: &'static str,
+        fill: impl FnOnce(&mut dyn std::io::Write) -> Result<T, ReportError>,
+    ) -> Result<(), ReportError> {
+        let (_, written) = files::write(&self.directory.join(name), fill)?;
+        self.written.push((name, written));
+        Ok(())
+    }
+
+    fn add_text(&mut self, name: &'static str, text: &str) -> Result<(), ReportError> {
+        let path = self.directory.join(name);
+        self.add(name, |out| Ok(out.write_all(text.as_bytes()).map_err(|source| WriteError { path, source })?))
+    }
+
+    fn add_json(&mut self, name: &'static str, value: &Value) -> Result<(), ReportError> {
+        self.add_text(name, &format!("{value:#}\n"))
+    }
+
+    /// What an earlier report wrote is not of this one.
+    fn remove(&self, name: &str) -> Result<(), WriteError> {
+        let path = self.directory.join(name);
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(WriteError { path, source }),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! What there is to say of a ledger: read once, in one state of the file, and then told as text, as a page or for
+//! programs.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::chart::Stretch;
+use super::files::sha256;
+use crate::ledger::{
+    Act, Cause, EditRecord, JobIdentity, Latency, LedgerError, Note, Order, Outcomes, Overview, RunRecord, Sample,
+    State, Totals, Worker,
+};
+use crate::shown::harmless;
+
+/// The rate is that of the last seconds: long enough to be calm, short enough to show a slow-down.
+const RATE_OVER_MS: i64 = 15_000;
+/// Edits that are shown one by one; all of them are in the lists.
+pub const EDITS_SHOWN: u32 = 100;
+
+/// What a ledger tells of its edits and its runs.
+#[derive(Debug)]
+pub struct Facts {
+    /// The ledger's name, fit to be shown.
+    pub ledger: String,
+    /// The job it belongs to.
+    pub job: JobIdentity,
+    /// Who works on it.
+    pub worker: Option<Worker>,
+    /// Where all messages are.
+    pub totals: Totals,
+    /// How many edits stand where, and why.
+    pub outcomes: Vec<Outcomes>,
+    /// How often each answer other than success came.
+    pub answers: Vec<(Cause, u64)>,
+    /// How long answers took.
+    pub latency: Latency,
+    /// Every run, the first one first.
+    pub runs: Vec<RunFacts>,
+    /// What each run was told, and when.
+    pub acts: Vec<(i64, i64, Act)>,
+    /// When it was looked at, in milliseconds since 1970.
+    pub at: i64,
+}
+
+/// One run, and how far it came.
+#[derive(Debug)]
+pub struct RunFacts {
+    /// What the ledger says of it.
+    pub record: RunRecord,
+    /// Where the edits are that it sent last.
+    pub edits: Totals,
+    /// Its samples, to be drawn.
+    pub stretch: Stretch,
+    /// How far it was when it last said so.
+    pub last: Option<Sample>,
+    /// Edits that it settled a second, over its last seconds.
+    pub rate: Option<f64>,
+}
+
+/// What there is to say in a report.
+#[derive(Debug)]
+pub struct Report {
+    /// What the ledger tells in numbers.
+    pub facts: Facts,
+    /// The first edits that are not done.
+    pub not_done: NotDone,
+    /// SHA-256 of the ledger's file, in hexadecimal; `None` while it changes.
+    pub ledger_sha256: Option<String>,
+    /// The command that goes on, where something is left.
+    pub resume: Option<String>,
+    /// Whether there is a list of the edits that were not reached.
+    pub not_reached: NotReachedList,
+}
+
+/// Whether there is a list of the edits that were not reached: the ledger does not hold it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum NotReachedList {
+    /// It was not asked for.
+    #[default]
+    NotAsked,
+    /// It is beside the report.
+    Written,
+    /// It is not, for this reason.
+    LeftOut(String),
+}
+
+impl Report {
+    /// Reads all that a report tells; `at` is now, and `directory` where the command that goes on will be typed.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn read(overview: &Overview, at: i64, directory: &Path) -> Result<Report, LedgerError> {
+        let facts = Facts::read(overview, at)?;
+        // SQLite reads a file at rest without locks, so none are lost when another handle of it is closed. And a report
+        // without this number is better than none.
+        let ledger_sha256 = if overview.is_at_rest() { sha256(overview.path()).ok() } else { None };
+        Ok(Report {
+            not_done: NotDone::read(overview, facts.totals)?,
+            ledger_sha256,
+            resume: facts.resume(directory),
+            not_reached: NotReachedList::default(),
+            facts,
+        })
+    }
+}
+
+/// What a report shows edit by edit.
+#[derive(Debug, Default)]
+pub struct NotDone {
+    /// The first edits that failed.
+    pub failed: Vec<EditRecord>,
+    /// The first edits in doubt.
+    pub in_doubt: Vec<EditRecord>,
+}
+
+/// A line of the outcomes by code: how often an answer came, and where the edits are that had it last. The lines add up
+/// to the totals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CauseLine {
+    /// The answer; `None`: none has come yet.
+    pub cause: Option<Cause>,
+    /// How often it came in all; not known of success.
+    pub answers: u64,
+    /// Edits that had it last.
+    pub edits: Totals,
+}
+
+impl Facts {
+    /// Reads them; `at` is now.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn read(overview: &Overview, at: i64) -> Result<Facts, LedgerError> {
+        let (outcomes, records, acts) = (overview.outcomes()?, overview.runs()?, overview.acts()?);
+        let totals = overview.totals(&outcomes, &records)?;
+        let runs: Vec<RunFacts> = records
+            .into_iter()
+            .map(|record| {
+                let samples = overview.samples(record.run)?;
+                let told = acts.iter().filter(|(run, _, _)| *run == record.run);
+                let orders = told.map(|(_, at, act)| (*at, act.what)).collect();
+                let (last, rate) = (samples.last().cloned(), rate(&samples));
+                let mut edits = Totals::default();
+                for Outcomes { state, edits: number, .. } in outcomes.iter().filter(|line| line.run == record.run) {
+                    edits.messages += number;
+                    *edits.of(*state, overview.worker().is_some()) += number;
+                }
+                Ok(RunFacts { record, edits, last, rate, stretch: Stretch::new(samples, orders) })
+            })
+            .collect::<Result<_, LedgerError>>()?;
+        Ok(Facts {
+            ledger: name(overview.path()),
+            job: overview.job()?,
+            worker: overview.worker().cloned(),
+            totals,
+            outcomes,
+            answers: overview.answers(None)?,
+            latency: overview.latency(None)?,
+            runs,
+            acts,
+            at,
+        })
+    }
+
+    /// Whether nothing has changed since, but the time.
+    pub fn tell_the_same(&self, before: &Facts) -> bool {
+        let told = |facts: &Facts| {
+            let last = facts.last_run().map(|run| (run.record.clone(), run.last.clone()));
+            (facts.totals, facts.worker.clone(), facts.acts.clone(), last)
+        };
+        told(self) == told(before)
+    }
+
+    /// The last run.
+    pub fn last_run(&self) -> Option<&RunFacts> {
+        self.runs.last()
+    }
+
+    /// Whether the last run is at work.
+    pub fn goes_on(&self) -> bool {
+        self.worker.is_some() && self.last_run().is_some_and(|run| run.record.ended.is_none())
+    }
+
+    /// Whether somebody has told the run that goes on to pause.
+    pub fn is_paused(&self) -> bool {
+        let run = self.last_run().map(|run| run.record.run);
+        let mut orders = self.acts.iter().filter(|(of, _, _)| Some(*of) == run).map(|(_, _, act)| act.what);
+        let last = orders.rfind(|order| matches!(order, Order::Pause | Order::Resume));
+        self.goes_on() && last == Some(Order::Pause)
+    }
+
+    /// Whether the last run's process ended without a word.
+    pub fn was_cut_off(&self) -> bool {
+        let ended = |run: &RunFacts| run.record.ended.as_deref().is_none_or(|ended| ended == "died");
+        self.worker.is_none() && self.last_run().is_some_and(ended)
+    }
+
+    /// Whether it is known how much of the list is left: not so of the first versions' ledgers.
+    pub fn knows_what_is_left(&self) -> bool {
+        self.last_run().is_none_or(|run| run.record.planned.is_some())
+    }
+
+    /// Whether something is left that running the same command again would do.
+    pub fn is_something_left(&self) -> bool {
+        let Totals { in_doubt, not_reached, .. } = self.totals;
+        in_doubt + not_reached > 0 || self.was_cut_off() || !self.knows_what_is_left()
+    }
+
+    /// The command that goes on, as it is typed in this directory; `None`: nothing is left, somebody is at work, or it is
+    /// not known how the last run was called.
+    pub fn resume(&self, directory: &Path) -> Option<String> {
+        if self.worker.is_some() || !self.is_something_left() {
+            return None;
+        }
+        let RunRecord { command, directory: called_in, .. } = &self.last_run()?.record;
+        let (command, called_in) = (command.as_deref()?, called_in.as_deref().unwrap_or_default());
+        if called_in.is_empty() || Path::new(called_in) == directory {
+            return Some(command.to_owned());
+        }
+        let called_in = shlex::try_quote(called_in).ok()?;
+        Some(format!("(cd {called_in} && {command})"))
+    }
+
+    /// Whether the last run read its list from standard input.
+    pub fn needs_its_list_again(&self) -> bool {
+        self.last_run().is_some_and(|run| run.record.input == "standard input")
+    }
+
+    /// The outcomes by code: success first, then the most frequent.
+    pub fn by_cause(&self) -> Vec<CauseLine> {
+        let mut lines: BTreeMap<Option<Cause>, CauseLine> = BTreeMap::new();
+        let mut waiting = 0;
+        for Outcomes { state, cause, edits, .. } in &self.outcomes {
+            let died = *state == State::Sending && self.worker.is_none();
+            let line = line(&mut lines, if died { Some(Cause::Note(Note::ProcessDied)) } else { *cause });
+            line.edits.messages += edits;
+            *line.edits.of(*state, self.worker.is_some()) += edits;
+            waiting += if *state == State::Waiting { *edits } else { 0 };
+        }
+        for (cause, answers) in &self.answers {
+            line(&mut lines, Some(*cause)).answers += answers;
+        }
+        let not_sent = self.totals.not_reached.saturating_sub(waiting);
+        if not_sent > 0 {
+            let line = line(&mut lines, None);
+            line.edits.messages += not_sent;
+            line.edits.not_reached += not_sent;
+        }
+        let mut lines: Vec<CauseLine> = lines.into_values().collect();
+        let success = |line: &CauseLine| line.cause == Some(Cause::Code(0));
+        lines
+            .sort_by_key(|line| (!success(line), line.cause.is_none(), Reverse(line.answers.max(line.edits.messages))));
+        lines
+    }
+
+    /// How long what is left of the run will take, as fast as it is now.
+    pub fn time_left(&self) -> Option<Duration> {
+        let run = self.last_run().filter(|_| self.goes_on() && !self.is_paused())?;
+        let Totals { in_flight, not_reached, .. } = self.totals;
+        // With `--max-rows` it ends before the list does; and the last sample is some seconds old.
+        let left = run.record.planned?.saturating_sub(run.settled()).min(in_flight + not_reached);
+        let rate = run.rate.filter(|rate| *rate > 0.0)?;
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        Duration::try_from_secs_f64(left as f64 / rate).ok()
+    }
+}
+
+impl RunFacts {
+    /// Edits that it settled, as far as it said.
+    pub fn settled(&self) -> u64 {
+        self.last.as_ref().map_or(0, settled)
+    }
+
+    /// How long it took, as far as it is known; while it goes on, so far.
+    pub fn took(&self, now: Option<i64>) -> Option<Duration> {
+        let said_last = self.last.as_ref().map(|sample| sample.at);
+        // When a run that was cut off ended is only known by the next one, hours later maybe.
+        let ended = self.record.ended_at.filter(|_| self.record.ended.as_deref() != Some("died"));
+        let until = ended.or(now).or(said_last)?;
+        Some(Duration::from_millis(until.saturating_sub(self.record.started_at).max(0).unsigned_abs()))
+    }
+
+    /// Requests a second at most, as it was last.
+    pub fn cap(&self) -> u32 {
+        self.last.as_ref().map_or(self.record.rate, |sample| sample.rate)
+    }
+}
+
+impl NotDone {
+    /// Reads the first of them.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn read(overview: &Overview, totals: Totals) -> Result<NotDone, LedgerError> {
+        let first = |state, count: u64| {
+            let mut edits = Vec::new();
+            if count > 0 {
+                overview.edits(state, Some(EDITS_SHOWN), |edit| {
+                    edits.push(edit);
+                    Ok::<_, LedgerError>(())
+                })?;
+            }
+            Ok::<_, LedgerError>(edits)
+        };
+        let mut in_doubt = first(State::InDoubt, totals.in_doubt)?;
+        if overview.worker().is_none() && in_doubt.len() < EDITS_SHOWN as usize {
+            // What a process that died was sending is in doubt, and the next start will say so.
+            in_doubt.extend(first(State::Sending, totals.in_doubt)?);
+            in_doubt.truncate(EDITS_SHOWN as usize);
+        }
+        Ok(NotDone { failed: first(State::Failed, totals.failed)?, in_doubt })
+    }
+}
+
+fn line(lines: &mut BTreeMap<Option<Cause>, CauseLine>, cause: Option<Cause>) -> &mut CauseLine {
+    lines.entry(cause).or_insert(CauseLine { cause, ..CauseLine::default() })
+}
+
+fn settled(sample: &Sample) -> u64 {
+    sample.done + sample.failed + sample.in_doubt
+}
+
+fn rate(samples: &[Sample]) -> Option<f64> {
+    let last = samples.last()?;
+    let since = samples.iter().rev().find(|sample| last.at - sample.at >= RATE_OVER_MS).or(samples.first())?;
+    let ms = last.at - since.at;
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    (ms >= 1_000).then(|| settled(last).saturating_sub(settled(since)) as f64 * 1_000.0 / ms as f64)
+}
+
+/// A file's name without its directory, fit to be shown.
+pub(super) fn name(path: &Path) -> String {
+    harmless(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()).into_owned()
+}

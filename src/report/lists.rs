@@ -1,0 +1,154 @@
+//! The edits that are not done, as CSV. The ledger keeps no content, so these have none; with a job file that gives it,
+//! each is a list again: columns that begin with `_` are passed over.
+//!
+//! An id that begins with `=`, `+`, `-` or `@` is a formula to a spreadsheet program. It stands here as it is all the
+//! same: changed, it would be the id of another message. Nothing else in these files begins so.
+
+use std::io::Write;
+
+use super::words::{Words, iso};
+use crate::edit::Edit;
+use crate::input::{Input, InputError, Mapping};
+use crate::ledger::{Cause, EditRecord, LedgerError, Note, Overview, State};
+use crate::run::Plan;
+
+const HEADER: [&str; 9] =
+    ["from_account", "to_account", "msg_key", "_state", "_code", "_meaning", "_attempts", "_line", "_sent_at"];
+
+/// Why a list could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The list of wanted edits cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The file cannot be written.
+    #[error(transparent)]
+    Write(#[from] csv::Error),
+}
+
+/// A list of wanted edits, and what its plan knows of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The list.
+    pub input: &'a Input,
+    /// How it is read.
+    pub mapping: &'a Mapping,
+    /// Which of its rows repeat another.
+    pub plan: &'a Plan,
+}
+
+/// Writes the edits that failed, and tells how many there are.
+///
+/// # Errors
+/// The ledger cannot be read, or the file cannot be written.
+pub fn failed(overview: &Overview, words: &Words, out: &mut dyn Write) -> Result<u64, ListError> {
+    let mut list = List::begin(words, out)?;
+    overview.edits(State::Failed, None, |edit| list.edit("failed", &edit))?;
+    list.end()
+}
+
+/// Writes the edits in doubt, and tells how many there are.
+///
+/// # Errors
+/// The ledger cannot be read, or the file cannot be written.
+pub fn in_doubt(overview: &Overview, words: &Words, out: &mut dyn Write) -> Result<u64, ListError> {
+    let mut list = List::begin(words, out)?;
+    overview.edits(State::InDoubt, None, |edit| list.edit("in_doubt", &edit))?;
+    if overview.worker().is_none() {
+        // What a process that died was sending is in doubt, and the next start will say so.
+        overview.edits(State::Sending, None, |mut edit| {
+            edit.cause = Some(Cause::Note(Note::ProcessDied));
+            list.edit("in_doubt", &edit)
+        })?;
+    }
+    list.end()
+}
+
+/// Writes the edits that were not reached, and tells how many there are; without `wanted` there are none.
+///
+/// # Errors
+/// The ledger or the list cannot be read, or the file cannot be written.
+pub fn not_reached(
+    overview: &Overview,
+    wanted: Option<Wanted<'_>>,
+    words: &Words,
+    out: &mut dyn Write,
+) -> Result<u64, ListError> {
+    let mut list = List::begin(words, out)?;
+    if let Some(Wanted { input, mapping, plan }) = wanted {
+        for row in input.rows(mapping)? {
+            let row = row?;
+            let Ok(edit) = &row.edit else { continue };
+            if plan.is_duplicate(edit, row.line) {
+                continue;
+            }
+            match overview.edit(edit.id().digest())? {
+                None => list.new_edit(edit, row.line)?,
+                Some(known) if known.state == State::Waiting => list.edit("not_reached", &known)?,
+                Some(_) => {}
+            }
+        }
+    }
+    list.end()
+}
+
+struct List<'a> {
+    out: csv::Writer<&'a mut dyn Write>,
+    words: &'a Words,
+    rows: u64,
+}
+
+impl<'a> List<'a> {
+    fn begin(words: &'a Words, out: &'a mut dyn Write) -> Result<List<'a>, ListError> {
+        let mut out = csv::Writer::from_writer(out);
+        out.write_record(HEADER)?;
+        Ok(List { out, words, rows: 0 })
+    }
+
+    fn edit(&mut self, state: &str, edit: &EditRecord) -> Result<(), ListError> {
+        let EditRecord { from_account, to_account, msg_key, cause, attempts, line, sent_at, .. } = edit;
+        let code = match cause {
+            Some(Cause::Code(code)) => code.to_string(),
+            Some(Cause::Note(_)) | None => String::new(),
+        };
+        let meaning = cause.map(|cause| self.words.meaning(cause)).unwrap_or_default();
+        let (attempts, line, sent_at) = (attempts.to_string(), line.to_string(), iso(*sent_at));
+        self.rows += 1;
+        Ok(self.out.write_record([
+            from_account,
+            to_account,
+            msg_key,
+            state,
+            &code,
+            &meaning,
+            &attempts,
+            &line,
+            &sent_at,
+        ])?)
+    }
+
+    fn new_edit(&mut self, edit: &Edit, line: u64) -> Result<(), ListError> {
+        let id = edit.id();
+        self.rows += 1;
+        let line = line.to_string();
+        Ok(self.out.write_record([
+            &id.from_account,
+            &id.to_account,
+            &id.msg_key,
+            "not_reached",
+            "",
+            "",
+            "0",
+            &line,
+            "",
+        ])?)
+    }
+
+    fn end(mut self) -> Result<u64, ListError> {
+        self.out.flush().map_err(csv::Error::from)?;
+        Ok(self.rows)
+    }
+}

@@ -1,0 +1,194 @@
+//! The tables of the page.
+
+use maud::{Markup, html};
+use thousands::Separable;
+
+use super::shown;
+use crate::ledger::{Act, Cause, EditRecord, State, Totals};
+use crate::report::facts::{CauseLine, Facts, Report, RunFacts};
+use crate::report::words::Words;
+
+/// Runs that are shown; a ledger that is worked on every hour has many.
+const RUNS_SHOWN: usize = 50;
+
+pub(super) fn outcomes(facts: &Facts, words: &Words) -> Markup {
+    let say = words.say;
+    let lines = facts.by_cause();
+    if lines.is_empty() {
+        return html! { p.empty { (say.no_outcomes) } };
+    }
+    let Totals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
+    let columns = [say.done, say.failed, say.in_doubt, say.in_flight, say.not_reached];
+    // In flight is something only while a run goes on.
+    let is_used = [true, true, true, in_flight > 0, true];
+    let cells = |numbers: [u64; 5]| {
+        html! {
+            @for (number, _) in numbers.iter().zip(is_used).filter(|(_, is_used)| *is_used) { (count(*number)) }
+        }
+    };
+    html! {
+        div.scroll { table.outcomes {
+            caption { (say.outcomes) }
+            thead { tr {
+                th scope="col" { (say.code) } th scope="col" { (say.meaning) }
+                th.number scope="col" { (say.answers) }
+                @for (column, _) in columns.iter().zip(is_used).filter(|(_, is_used)| *is_used) {
+                    th.number scope="col" { (column) }
+                }
+            } }
+            tbody { @for line in &lines {
+                @let CauseLine { cause, answers, edits } = line;
+                tr {
+                    th.code scope="row" { (code(*cause)) }
+                    td { (why(*cause, edits.not_reached, words)) }
+                    // Of success it is not known, and other answers came at least once.
+                    td.number { @if *answers > 0 { (answers.separate_with_commas()) } }
+                    (cells([edits.done, edits.failed, edits.in_doubt, edits.in_flight, edits.not_reached]))
+                }
+            } }
+            tfoot { tr {
+                th scope="row" { (say.total) }
+                td { (messages.separate_with_commas()) " " (say.messages) }
+                td {}
+                (cells([done, failed, in_doubt, in_flight, not_reached]))
+            } }
+        } }
+    }
+}
+
+fn code(cause: Option<Cause>) -> String {
+    match cause {
+        Some(Cause::Code(code)) => code.to_string(),
+        Some(Cause::Note(_)) | None => "–".to_owned(),
+    }
+}
+
+fn why(cause: Option<Cause>, not_reached: u64, words: &Words) -> Markup {
+    let Some(cause) = cause else {
+        let what = if not_reached > 0 { words.say.not_sent_yet } else { words.say.no_answer_yet };
+        return html! { (what) };
+    };
+    html! {
+        (words.meaning(cause))
+        @if let Some(advice) = words.advice(cause) { span.advice { (advice) } }
+    }
+}
+
+fn count(number: u64) -> Markup {
+    html! { td.number.zero[number == 0] { (number.separate_with_commas()) } }
+}
+
+pub(super) fn not_done(report: &Report, words: &Words) -> Markup {
+    let (say, totals) = (words.say, report.facts.totals);
+    let Totals { failed, in_doubt, not_reached, .. } = totals;
+    html! {
+        @if failed + in_doubt + not_reached == 0 { p.empty { (say.nothing_not_done) } }
+        @if failed > 0 { (edits(&report.not_done.failed, failed, say.failed_first, "failed.csv", words)) }
+        @if in_doubt > 0 { (edits(&report.not_done.in_doubt, in_doubt, say.in_doubt_first, "in_doubt.csv", words)) }
+        @if not_reached > 0 { p { ((say.not_reached_told)(not_reached)) } }
+    }
+}
+
+fn edits(edits: &[EditRecord], all: u64, title: &str, file: &str, words: &Words) -> Markup {
+    let say = words.say;
+    let more = all.saturating_sub(edits.len() as u64);
+    html! {
+        div.scroll { table.edits {
+            caption.seen { (title) (say.colon) (all.separate_with_commas()) }
+            thead { tr {
+                th scope="col" { (say.from_account) } th scope="col" { (say.to_account) } th scope="col" { (say.msg_key) }
+                th scope="col" { (say.why) } th.number scope="col" { (say.attempts) }
+                th.number scope="col" { (say.line) } th scope="col" { (say.sent_at) }
+            } }
+            tbody { @for edit in edits { tr {
+                @for id in [&edit.from_account, &edit.to_account, &edit.msg_key] { td { div.id { (shown(id)) } } }
+                td { (reason(edit, words)) }
+                td.number { (edit.attempts) } td.number { (edit.line.separate_with_commas()) }
+                td.when { (words.moment(edit.sent_at)) }
+            } } }
+        } }
+        @if more > 0 { p.note { ((say.and_more)(more, file)) } }
+    }
+}
+
+fn reason(edit: &EditRecord, words: &Words) -> Markup {
+    let cause = edit.cause.or((edit.state == State::Sending).then_some(Cause::Note(crate::ledger::Note::ProcessDied)));
+    html! {
+        @if let Some(Cause::Code(code)) = cause { b.code { (code) } " " }
+        @if let Some(cause) = cause { (words.meaning(cause)) }
+    }
+}
+
+pub(super) fn runs(facts: &Facts, words: &Words) -> Markup {
+    let say = words.say;
+    let earlier = facts.runs.len().saturating_sub(RUNS_SHOWN);
+    if facts.runs.is_empty() {
+        return html! { p.empty { (say.no_runs) } };
+    }
+    html! {
+        p.note { (say.runs_note) }
+        @if earlier > 0 { p.note { ((say.runs_earlier)(earlier)) } }
+        div.scroll { table.runs {
+            caption { (say.runs) }
+            thead { tr {
+                th.number scope="col" { (say.run) } th scope="col" { (say.started) } th scope="col" { (say.took) }
+                th scope="col" { (say.ended) } th scope="col" { (say.who) }
+                th.number scope="col" { (say.done) } th.number scope="col" { (say.failed) }
+                th.number scope="col" { (say.in_doubt) }
+            } }
+            @for (index, run) in facts.runs.iter().enumerate().skip(earlier) {
+                (one_run(run, facts.goes_on() && index + 1 == facts.runs.len(), facts.at, words))
+            }
+        } }
+    }
+}
+
+fn one_run(run: &RunFacts, goes_on: bool, now: i64, words: &Words) -> Markup {
+    let (say, record) = (words.say, &run.record);
+    let took = run.took(goes_on.then_some(now));
+    html! {
+        tbody {
+            tr {
+                th.number scope="row" { (record.run) }
+                td.when { (words.moment(record.started_at)) }
+                td.when { @if let Some(took) = took { (words.length(took)) } }
+                td { (words.ended(record.ended.as_deref(), goes_on)) }
+                td { (shown(&record.user)) "@" (shown(&record.host)) }
+                (count(run.edits.done)) (count(run.edits.failed)) (count(run.edits.in_doubt))
+            }
+            tr.details { td {} td colspan="7" {
+                @if let Some(reason) = &record.reason { p { (shown(reason)) } }
+                p {
+                    (say.list) " " b { (shown(&record.input)) } ", "
+                    ((say.rows_told)(record.input_rows, record.duplicates))
+                    " · " (say.cap) " " (record.rate) "/s · runner " (shown(&record.version))
+                    br; "SHA-256 " code { (shown(&record.input_sha256)) }
+                }
+                @if let Some(command) = &record.command {
+                    p { code.command { (shown(command)) }
+                        @if let Some(directory) = &record.directory { br; ((say.in_directory)(&shown(directory))) }
+                    }
+                }
+            } }
+        }
+    }
+}
+
+pub(super) fn acts(facts: &Facts, words: &Words) -> Markup {
+    let say = words.say;
+    if facts.acts.is_empty() {
+        return html! { p.empty { (say.no_acts) } };
+    }
+    html! {
+        div.scroll { table.acts {
+            caption { (say.acts) }
+            thead { tr {
+                th scope="col" { (say.when) } th.number scope="col" { (say.run) } th scope="col" { (say.what) }
+                th scope="col" { (say.by) }
+            } }
+            tbody { @for (run, at, Act { what, by }) in &facts.acts { tr {
+                td.when { (words.moment(*at)) } td.number { (run) } td { (words.order(*what)) } td { (shown(by)) }
+            } } }
+        } }
+    }
+}

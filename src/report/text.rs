@@ -1,0 +1,328 @@
+//! How it stands, as text for a terminal of 80 columns. Colours say what a number means and nothing else; whoever prints
+//! the text takes them out where they are not wanted.
+
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style};
+use thousands::Separable;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::chart;
+use super::facts::{Facts, Report, RunFacts};
+use super::verdict::{Tone, Verdict};
+use super::words::Words;
+use crate::ledger::{Cause, EditRecord, Totals, Worker};
+use crate::shown::harmless;
+
+const COLUMNS: usize = 80;
+/// Runs that are shown: a ledger that is worked on every hour has many.
+const RUNS_SHOWN: usize = 8;
+/// Edits that are shown one by one.
+const EDITS_SHOWN: usize = 10;
+
+const PLAIN: Style = Style::new();
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+const GOOD: Style = AnsiColor::Green.on_default();
+const BUSY: Style = AnsiColor::Cyan.on_default();
+const OPEN: Style = AnsiColor::Yellow.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+
+/// How it stands, in some twenty lines.
+pub fn status(facts: &Facts, resume: Option<&str>, words: &Words) -> String {
+    let mut text = Text { out: String::new(), words };
+    text.head(facts);
+    if facts.worker.is_none() {
+        text.advice(facts);
+    }
+    text.totals(facts);
+    text.pace(facts);
+    text.answers(facts, false);
+    text.runs(facts);
+    text.acts(facts);
+    text.resume(facts, resume);
+    text.out
+}
+
+/// A whole report.
+pub fn report(report: &Report, words: &Words) -> String {
+    let (facts, say) = (&report.facts, words.say);
+    let mut text = Text { out: String::new(), words };
+    text.head(facts);
+    text.advice(facts);
+    text.totals(facts);
+    text.pace(facts);
+    if facts.latency.count() > 0 {
+        text.title(say.latency);
+        text.wrapped(&chart::told(&facts.latency, words), "  ", "  ");
+    }
+    text.answers(facts, true);
+    text.not_done(say.failed_first, &report.not_done.failed, facts.totals.failed, "failed.csv");
+    text.not_done(say.in_doubt_first, &report.not_done.in_doubt, facts.totals.in_doubt, "in_doubt.csv");
+    text.runs(facts);
+    text.acts(facts);
+    text.about(report);
+    text.resume(facts, report.resume.as_deref());
+    text.out
+}
+
+struct Text<'a> {
+    out: String,
+    words: &'a Words,
+}
+
+impl Text<'_> {
+    fn line(&mut self, line: &str) {
+        self.out.push_str(line.trim_end());
+        self.out.push('\n');
+    }
+
+    fn title(&mut self, title: &str) {
+        self.line("");
+        self.line(&styled(BOLD, title));
+    }
+
+    /// A paragraph, with what stands before its first line and before the others.
+    fn wrapped(&mut self, paragraph: &str, first: &str, others: &str) {
+        let options = textwrap::Options::new(COLUMNS)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation)
+            .word_separator(textwrap::WordSeparator::Custom(words))
+            .initial_indent(first)
+            .subsequent_indent(others);
+        for line in textwrap::wrap(&harmless(paragraph), options) {
+            self.line(&line);
+        }
+    }
+
+    fn head(&mut self, facts: &Facts) {
+        let say = self.words.say;
+        let job = (say.app_at)(facts.job.sdkappid, &harmless(&facts.job.service));
+        self.line(&styled(DIM, &format!("{}: {job}", facts.ledger)));
+        let Verdict { tone, headline, .. } = Verdict::of(facts, self.words);
+        self.line(&styled(tone_style(tone).bold(), &harmless(&headline)));
+    }
+
+    /// What there is to know and to do.
+    fn advice(&mut self, facts: &Facts) {
+        for sentence in &Verdict::of(facts, self.words).more {
+            self.wrapped(sentence, "", "");
+        }
+    }
+
+    fn totals(&mut self, facts: &Facts) {
+        let say = self.words.say;
+        let Totals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
+        let lines = [
+            (say.messages, messages, PLAIN),
+            (say.done, done, GOOD),
+            (say.failed, failed, BAD),
+            (say.in_doubt, in_doubt, OPEN),
+            (say.in_flight, in_flight, BUSY),
+            (say.not_reached, not_reached, PLAIN),
+        ];
+        let labels = lines.iter().map(|(label, _, _)| label.width()).max().unwrap_or_default();
+        let numbers = messages.separate_with_commas().len();
+        self.line("");
+        for (label, number, style) in lines {
+            let shown = format!("{:>numbers$}", number.separate_with_commas());
+            let shown = if number == 0 { styled(DIM, &shown) } else { styled(style, &shown) };
+            let share = if label == say.messages { String::new() } else { share(number, messages) };
+            self.line(&format!("  {}  {shown}{}", padded(label, labels), styled(DIM, &share)));
+        }
+    }
+
+    /// How fast it goes, and how long it will take.
+    fn pace(&mut self, facts: &Facts) {
+        let say = self.words.say;
+        let Some(run) = facts.last_run().filter(|_| facts.goes_on()) else { return };
+        let rate = run.rate.map_or_else(|| say.not_known_yet.to_owned(), |rate| format!("{rate:.1}"));
+        let left = facts.time_left().map_or_else(
+            || say.not_known_yet.to_owned(),
+            |left| {
+                let until = facts.at.saturating_add(i64::try_from(left.as_millis()).unwrap_or(i64::MAX));
+                (say.time_left_told)(&self.words.length(left), &self.words.clock(until))
+            },
+        );
+        let worker = facts.worker.as_ref().map(Worker::name).unwrap_or_default();
+        let mut lines = vec![
+            (say.rate, (say.rate_told)(&rate, run.cap())),
+            (say.time_left, left),
+            (say.who, (say.worker)(worker, &self.words.moment(run.record.started_at))),
+        ];
+        let slow_downs = run.last.as_ref().map_or(0, |last| last.slow_downs);
+        if slow_downs > 0 {
+            lines.push((say.slow_downs, slow_downs.separate_with_commas()));
+        }
+        let labels = lines.iter().map(|(label, _)| label.width()).max().unwrap_or_default();
+        self.line("");
+        for (label, what) in lines {
+            self.line(&format!("  {}  {what}", padded(label, labels)));
+        }
+    }
+
+    /// What the service said other than success, with advice where there is room for it.
+    fn answers(&mut self, facts: &Facts, with_advice: bool) {
+        if facts.answers.is_empty() {
+            return;
+        }
+        self.title(self.words.say.answers_other);
+        for (cause, answers) in &facts.answers {
+            let what = match cause {
+                Cause::Code(code) => format!("{code}, {}", self.words.meaning(*cause)),
+                Cause::Note(_) => self.words.meaning(*cause),
+            };
+            self.wrapped(&what, &format!("  {:>7}  ", answers.separate_with_commas()), "           ");
+            if let Some(advice) = self.words.advice(*cause).filter(|_| with_advice) {
+                self.wrapped(advice, "           ", "           ");
+            }
+        }
+    }
+
+    fn not_done(&mut self, title: &str, edits: &[EditRecord], all: u64, file: &str) {
+        if all == 0 {
+            return;
+        }
+        let say = self.words.say;
+        self.title(&format!("{title}{}{}", say.colon, all.separate_with_commas()));
+        for edit in edits.iter().take(EDITS_SHOWN) {
+            let EditRecord { from_account, to_account, msg_key, line, cause, .. } = edit;
+            self.wrapped(&format!("{} {line}: {from_account} → {to_account}, {msg_key}", say.line), "  ", "    ");
+            let what = match cause {
+                Some(Cause::Code(code)) => format!("{code}, {}", self.words.meaning(Cause::Code(*code))),
+                Some(cause) => self.words.meaning(*cause),
+                None => say.no_answer_yet.to_owned(),
+            };
+            self.wrapped(&what, "    ", "    ");
+        }
+        let more = all.saturating_sub(edits.len().min(EDITS_SHOWN) as u64);
+        if more > 0 {
+            self.line(&format!("  {}", (say.and_more)(more, file)));
+        }
+    }
+
+    fn runs(&mut self, facts: &Facts) {
+        let say = self.words.say;
+        if facts.runs.is_empty() {
+            return;
+        }
+        self.title(say.runs);
+        let earlier = facts.runs.len().saturating_sub(RUNS_SHOWN);
+        if earlier > 0 {
+            self.line(&format!("  {}", (say.runs_earlier)(earlier)));
+        }
+        for (index, run) in facts.runs.iter().enumerate().skip(earlier) {
+            self.run(run, facts.goes_on() && index + 1 == facts.runs.len(), facts.at);
+        }
+    }
+
+    fn run(&mut self, run: &RunFacts, goes_on: bool, now: i64) {
+        let (words, record) = (self.words, &run.record);
+        let took = run.took(goes_on.then_some(now)).map(|took| words.length(took)).unwrap_or_default();
+        let style = match record.ended.as_deref() {
+            Some("finished") => GOOD,
+            None if goes_on => BUSY,
+            Some(_) | None => OPEN,
+        };
+        let ended = styled(style, words.ended(record.ended.as_deref(), goes_on));
+        let started = words.moment(record.started_at);
+        self.line(&format!("  {:>2}  {started}  {}  {ended}", record.run, padded(&took, 12)));
+        let mut told = format!("{}@{} · {}", record.user, record.host, record.input);
+        let Totals { done, failed, in_doubt, .. } = run.edits;
+        let parts = [(done, words.say.done), (failed, words.say.failed), (in_doubt, words.say.in_doubt)];
+        for (number, what) in parts.into_iter().filter(|(number, _)| *number > 0) {
+            let _ = write!(told, " · {} {what}", number.separate_with_commas());
+        }
+        self.wrapped(&told, "      ", "      ");
+        if let Some(reason) = &record.reason {
+            self.wrapped(reason, "      ", "      ");
+        }
+    }
+
+    fn acts(&mut self, facts: &Facts) {
+        if facts.acts.is_empty() {
+            return;
+        }
+        self.title(self.words.say.acts);
+        let earlier = facts.acts.len().saturating_sub(RUNS_SHOWN);
+        for (run, at, act) in facts.acts.iter().skip(earlier) {
+            let (when, what) = (self.words.moment(*at), self.words.order(act.what));
+            self.wrapped(&format!("{}  {}", padded(&what, 10), act.by), &format!("  {run:>2}  {when}  "), "      ");
+        }
+    }
+
+    fn about(&mut self, report: &Report) {
+        let say = self.words.say;
+        let facts = &report.facts;
+        self.title(say.about);
+        let sha256 =
+            report.ledger_sha256.as_ref().map_or(say.still_changing.to_owned(), |sha| format!("SHA-256 {sha}"));
+        self.wrapped(&format!("{} {}", say.ledger, facts.ledger), "  ", "    ");
+        self.line(&format!("    {sha256}"));
+        if let Some(run) = facts.last_run() {
+            self.wrapped(&format!("{} {}", say.list, run.record.input), "  ", "    ");
+            self.line(&format!("    SHA-256 {}", harmless(&run.record.input_sha256)));
+        }
+        let made = format!("{} {}, {}", say.made_at, self.words.moment(facts.at), self.words.place(facts.at));
+        self.line(&format!("  {made}, runner {}", env!("CARGO_PKG_VERSION")));
+    }
+
+    /// The command stands on a line of its own and is not broken, so that it can be copied.
+    fn resume(&mut self, facts: &Facts, resume: Option<&str>) {
+        let Some(command) = resume else { return };
+        let say = self.words.say;
+        let same = if facts.needs_its_list_again() { format!("  ({})", say.same_list) } else { String::new() };
+        self.line("");
+        self.line(&format!("{}{}{}{same}", styled(BOLD, say.to_go_on), say.colon, harmless(command)));
+    }
+}
+
+fn tone_style(tone: Tone) -> Style {
+    match tone {
+        Tone::Good => GOOD,
+        Tone::Busy => BUSY,
+        Tone::Open => OPEN,
+        Tone::Bad => BAD,
+    }
+}
+
+fn styled(style: Style, text: &str) -> String {
+    if text.is_empty() || style.is_plain() { text.to_owned() } else { format!("{style}{text}{style:#}") }
+}
+
+/// Where a line may be broken: at blanks, and around each Chinese character, but not before what closes a phrase nor behind
+/// what opens one.
+fn words(line: &str) -> Box<dyn Iterator<Item = textwrap::core::Word<'_>> + '_> {
+    let is_wide = |c: char| c.width() == Some(2);
+    let closes = |c: char| "，。、；：？！）》”’…".contains(c);
+    let opens = |c: char| "（《“‘".contains(c);
+    let mut rest = line;
+    Box::new(std::iter::from_fn(move || {
+        let mut before = rest.chars().next()?;
+        let end = rest.char_indices().skip(1).find(|(_, c)| {
+            let here = (before == ' ' && *c != ' ')
+                || (*c != ' ' && (is_wide(before) || is_wide(*c)) && !closes(*c) && !opens(before));
+            before = *c;
+            here
+        });
+        let (word, others) = rest.split_at(end.map_or(rest.len(), |(at, _)| at));
+        rest = others;
+        Some(textwrap::core::Word::from(word))
+    }))
+}
+
+/// To so many columns of a terminal: a Chinese character takes two.
+fn padded(text: &str, columns: usize) -> String {
+    format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
+}
+
+/// A share of the whole, never rounded up to all of it nor down to nothing.
+fn share(number: u64, messages: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let percent = number as f64 * 100.0 / messages.max(1) as f64;
+    match number {
+        0 => String::new(),
+        number if number == messages => "    100 %".to_owned(),
+        _ if percent < 0.1 => "  < 0.1 %".to_owned(),
+        _ => format!("  {:>5.1} %", (percent * 10.0).floor() / 10.0),
+    }
+}
