@@ -201,7 +201,7 @@ fn parts(sections: Vec<Section>) -> Vec<(String, Vec<Command>)> {
 }
 
 fn check(document: &str) {
-    if !has("jq", "jq") || !has("sqlite3", "sqlite3") {
+    if !["jq", "sqlite3", "curl"].iter().all(|tool| has(tool, tool)) {
         return;
     }
     let parts = parts(sections(&text(document)));
