@@ -12,6 +12,7 @@ use clap_complete::Shell;
 use crate::api::endpoint::Region;
 use crate::colour;
 use crate::input::Format;
+use crate::report::words::Lang;
 use crate::run::{FailureLimit, InDoubt};
 use crate::sandbox::Faults;
 use crate::until::Until;
@@ -43,6 +44,7 @@ pub const ENVIRONMENT: &str = "  TIM_SDKAPPID, TIM_IDENTIFIER            the app
   TIM_SECRET_KEY or TIM_SECRET_KEY_FILE   the app's secret key, or its file
   TIM_USERSIG                             a ready-made signature, instead
   TIM_REGION, TIM_ENDPOINT                the service
+  RUNNER_PAGE_TOKEN, or …_TOKEN_FILE      the live page's token
   RUST_LOG, NO_COLOR                      as usual";
 
 /// What the exit tells.
@@ -60,6 +62,10 @@ const SANDBOX_EXAMPLES: &str = "  In one terminal, with faults:
 const CODES_EXAMPLES: &str = "  runner codes                 all of them
   runner codes 90992           one, with what to do about it
   runner codes | grep failed   those that end an edit";
+
+const CTL_EXAMPLES: &str = "  runner ctl ledger.db status
+  runner ctl ledger.db pause
+  runner ctl ledger.db rate 50";
 
 const COMPLETIONS_EXAMPLES: &str = "  in ~/.bashrc                    source <(runner completions bash)
   in ~/.zshrc, after compinit     source <(runner completions zsh)
@@ -96,6 +102,9 @@ fn examples(lines: &str) -> StyledStr {
     section("Examples", lines).into()
 }
 
+/// Where the live page is, where nobody says it.
+const PAGE: &str = "127.0.0.1:8201";
+
 /// The command line of `runner`.
 #[derive(Debug, Parser)]
 #[command(name = "runner", version = VERSION, long_version = BUILD, about = ABOUT, long_about = LONG_ABOUT)]
@@ -129,6 +138,9 @@ pub enum Command {
         #[arg(value_name = "CODE")]
         code: Option<i64>,
     },
+    /// Tell the run that is going on: pause, resume, rate N, stop, or status
+    #[command(after_help = examples(CTL_EXAMPLES))]
+    Ctl(CtlArgs),
     /// A local stand-in for the service, for rehearsals
     #[command(after_help = examples(SANDBOX_EXAMPLES))]
     Sandbox(SandboxArgs),
@@ -248,6 +260,15 @@ pub struct JobArgs {
     /// environment, and without the secrets. It has a minute. Its failure is told, and does not change the exit code.
     #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString, help_heading = OUTPUT)]
     pub on_finish: Option<String>,
+    /// Show the run on a live page (127.0.0.1:8201)
+    ///
+    /// It has totals, charts and buttons to pause, resume, slow down and stop the run, and /metrics and /healthz. Beyond
+    /// this machine a token is needed: it is part of the address that is printed, or RUNNER_PAGE_TOKEN.
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = PAGE, help_heading = OUTPUT)]
+    pub page: Option<SocketAddr>,
+    /// The page's language: en or zh (the browser's)
+    #[arg(long, value_enum, value_name = "LANG", hide_possible_values = true, help_heading = OUTPUT)]
+    pub lang: Option<Lang>,
     /// No progress on standard error
     #[arg(long, help_heading = OUTPUT)]
     pub no_progress: bool,
@@ -256,6 +277,42 @@ pub struct JobArgs {
     pub log: LogArgs,
 }
 
+/// The arguments of `runner ctl`.
+#[derive(Debug, Args)]
+pub struct CtlArgs {
+    /// The ledger that the run works on
+    #[arg(value_name = "LEDGER", value_hint = ValueHint::FilePath)]
+    pub ledger: PathBuf,
+    /// What it is told.
+    #[command(subcommand)]
+    pub what: Told,
+    /// Write the answer as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What a run can be told from the shell.
+#[derive(Debug, Subcommand)]
+pub enum Told {
+    /// How far it is
+    Status,
+    /// Send nothing more for now; what is in flight comes to its end, and nothing is left in doubt
+    Pause,
+    /// Go on after a pause
+    Resume,
+    /// At most N requests a second from now on; nothing above what the run began with
+    Rate {
+        /// Requests a second
+        #[arg(value_name = "N")]
+        rate: NonZeroU32,
+    },
+    /// Stop after what is in flight; the run ends with exit code 3, and the same command resumes it
+    Stop {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
 const PACE: &str = "Pace";
 const LIMITS: &str = "Limits";
 const RETRY: &str = "Retry";

@@ -376,7 +376,8 @@ fn write_member(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(b'"');
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
-    out.extend_from_slice(serde_json::Value::from(value).to_string().as_bytes());
+    // Text is always JSON, and memory can always be written to.
+    let _ = serde_json::to_writer(out, value);
 }
 
 fn digest_of(value: &Json<'_>) -> [u8; 32] {

@@ -58,6 +58,8 @@ pub mod log;
 
 pub mod report;
 
+pub mod live;
+
 pub mod sandbox;
 
 pub mod job;

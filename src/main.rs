@@ -19,7 +19,9 @@ fn main() -> ExitCode {
     let screen = Screen::default();
     let log = match &cli.command {
         Some(Command::Sandbox(args)) => &args.log,
-        Some(Command::Codes { .. } | Command::Completions { .. } | Command::Man) | None => &cli.job.log,
+        Some(Command::Codes { .. } | Command::Ctl(_) | Command::Completions { .. } | Command::Man) | None => {
+            &cli.job.log
+        }
     };
     if let Err(error) = start_log(log, &screen) {
         command::tell(format_args!("error: cannot write the log: {error}"));

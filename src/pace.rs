@@ -86,9 +86,10 @@ pub struct Receipt {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// Signalled when a permit comes back unspent or is spent, and when it goes on after a pause: the only ways in which
-    /// waiting can end without time.
+    /// Signalled when a permit comes back unspent or is spent.
     freed: Notify,
+    /// Signalled when somebody changes the pace. Besides these two, only time ends waiting.
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -139,8 +140,9 @@ struct Spent {
 enum Next {
     Go(Receipt),
     At(Instant),
-    /// It is paused, or everything the window holds is given out and unspent.
+    /// Everything the window holds is given out and unspent.
     WhenFreed,
+    Paused,
 }
 
 impl Pace {
@@ -167,21 +169,30 @@ impl Pace {
             paused: false,
         };
         Pace {
-            shared: Arc::new(Shared { state: Mutex::new(state), freed: Notify::new() }),
+            shared: Arc::new(Shared { state: Mutex::new(state), freed: Notify::new(), changed: Notify::new() }),
             queue: tokio::sync::Mutex::new(()),
         }
     }
 
-    /// Waits until one more request may go out. Dropping the future gives up the place in the queue.
-    pub async fn permit(&self) -> Permit {
+    /// Waits until one more request may go out. `None`: it is paused. Dropping the future gives up the place in the queue.
+    pub async fn permit(&self) -> Option<Permit> {
         let _turn = self.queue.lock().await;
         loop {
-            let freed = self.shared.freed.notified();
+            let (freed, changed) = (self.shared.freed.notified(), self.shared.changed.notified());
             let next = self.shared.state().next(Instant::now());
             match next {
-                Next::Go(receipt) => return Permit { shared: Arc::clone(&self.shared), receipt, spent: false },
-                Next::At(instant) => tokio::time::sleep_until(instant).await,
-                Next::WhenFreed => freed.await,
+                Next::Go(receipt) => {
+                    return Some(Permit { shared: Arc::clone(&self.shared), receipt, spent: false });
+                }
+                Next::Paused => return None,
+                Next::At(instant) => tokio::select! {
+                    () = tokio::time::sleep_until(instant) => {}
+                    () = changed => {}
+                },
+                Next::WhenFreed => tokio::select! {
+                    () = freed => {}
+                    () = changed => {}
+                },
             }
         }
     }
@@ -206,19 +217,16 @@ impl Pace {
         state.held_until = state.held_until.max(Instant::now() + duration.min(HOLD_MAX));
     }
 
-    /// Gives no permit until [`Pace::go_on`].
+    /// Gives no permit until [`Pace::go_on`]; who waits for one waits no longer.
     pub fn pause(&self) {
         self.shared.state().paused = true;
+        self.shared.changed.notify_one();
     }
 
     /// Gives permits again; what the pause held up is not made up for.
     pub fn go_on(&self) {
         let mut state = self.shared.state();
-        if std::mem::take(&mut state.paused) {
-            state.held = true;
-        }
-        drop(state);
-        self.shared.freed.notify_one();
+        state.held |= std::mem::take(&mut state.paused);
     }
 
     /// From now on at most `cap` requests in any second. Those that went out before count towards it.
@@ -229,7 +237,7 @@ impl Pace {
         state.cap = cap.get();
         state.set_rate(rate);
         drop(state);
-        self.shared.freed.notify_one();
+        self.shared.changed.notify_one();
     }
 
     /// How it is just now.
@@ -282,7 +290,7 @@ impl Shared {
 impl State {
     fn next(&mut self, now: Instant) -> Next {
         if self.paused {
-            return Next::WhenFreed;
+            return Next::Paused;
         }
         if now < self.held_until {
             self.held = true;

@@ -160,6 +160,8 @@ pub struct Snapshot {
     pub to_read_back: u64,
     /// How often the service said "too fast".
     pub slow_downs: u64,
+    /// Somebody has told it to pause.
+    pub paused: bool,
 }
 
 impl Snapshot {
@@ -176,12 +178,20 @@ pub struct Progress {
     lines: bool,
     total: u64,
     line_at: Instant,
-    history: VecDeque<(Instant, u64)>,
+    speed: Speed,
+    paused: Paused,
+}
+
+/// What is said while the run is paused, and whether it was said.
+#[derive(Debug)]
+struct Paused {
+    to_go_on: String,
+    said: bool,
 }
 
 impl Progress {
-    /// Begins to show a run of `total` edits.
-    pub fn start(screen: &Screen, mode: Mode, total: u64) -> Progress {
+    /// Begins to show a run of `total` edits; `to_go_on` is the command that ends a pause.
+    pub fn start(screen: &Screen, mode: Mode, total: u64, to_go_on: String) -> Progress {
         let bar = (mode == Mode::Bar).then(|| screen.bar.clone());
         if let Some(bar) = &bar {
             bar.set_length(total);
@@ -197,24 +207,35 @@ impl Progress {
             lines: mode == Mode::Lines,
             total,
             line_at: now + LINE_EVERY,
-            history: VecDeque::from([(now, 0)]),
+            speed: Speed::new(),
+            paused: Paused { to_go_on, said: false },
         }
     }
 
     /// Shows how far it is now; to be called several times a second.
     pub fn show(&mut self, snapshot: Snapshot) {
         let now = Instant::now();
-        let rate = self.rate(now, snapshot.settled());
+        let rate = self.speed.of(now, snapshot.settled());
+        let told = if snapshot.paused {
+            format!("paused; to go on: {}", self.paused.to_go_on)
+        } else {
+            join(&parts(snapshot, self.total, rate))
+        };
+        // A pause may last all night, and a log needs to be told of it once.
+        self.paused.said &= snapshot.paused;
+        let is_news = !self.paused.said;
+        if self.lines && now >= self.line_at && is_news {
+            self.line_at = now + LINE_EVERY;
+            self.paused.said = snapshot.paused;
+            // Whoever closed standard error does not want to know.
+            let _ = writeln!(self.screen.writer(), "{told}");
+        }
         if let Some(bar) = &self.bar {
             bar.set_position(snapshot.settled());
-            let line = line(snapshot, self.total, rate, Terminal::new().width().into());
+            let line =
+                if snapshot.paused { told } else { line(snapshot, self.total, rate, Terminal::new().width().into()) };
             let has_colours = self.screen.has_colours();
             bar.set_message(if has_colours { line } else { strip_str(&line).to_string() });
-        }
-        if self.lines && now >= self.line_at {
-            self.line_at = now + LINE_EVERY;
-            // Whoever closed standard error does not want to know.
-            let _ = writeln!(self.screen.writer(), "{}", join(&parts(snapshot, self.total, rate)));
         }
     }
 
@@ -224,8 +245,28 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
 
-    fn rate(&mut self, now: Instant, settled: u64) -> f64 {
+/// How many edits are settled a second, of late.
+#[derive(Debug)]
+pub struct Speed {
+    history: VecDeque<(Instant, u64)>,
+}
+
+impl Default for Speed {
+    fn default() -> Speed {
+        Speed::new()
+    }
+}
+
+impl Speed {
+    /// From now on.
+    pub fn new() -> Speed {
+        Speed { history: VecDeque::from([(Instant::now(), 0)]) }
+    }
+
+    /// So many are settled by now; to be told several times a second.
+    pub fn of(&mut self, now: Instant, settled: u64) -> f64 {
         self.history.push_back((now, settled));
         while self.history.len() > 2 && now - self.history[0].0 > RATE_OVER {
             self.history.pop_front();
@@ -335,7 +376,7 @@ mod tests {
     fn it_says_what_matters_and_leaves_out_what_did_not_happen() {
         let calm = Snapshot { done: 1_800, ..Snapshot::default() };
         assert_eq!(plain(calm, 400_000, 199.24), "1,800 of 400,000 · 199.2/s · 33 min 19 s left");
-        let rough = Snapshot { done: 3_990, failed: 9, in_doubt: 1, to_read_back: 0, slow_downs: 2 };
+        let rough = Snapshot { done: 3_990, failed: 9, in_doubt: 1, slow_downs: 2, ..Snapshot::default() };
         assert_eq!(plain(rough, 4_000, 150.0), "4,000 of 4,000 · 9 failed · 1 in doubt · 150.0/s · slowed down 2×");
         let last = Snapshot { done: 9, to_read_back: 1, ..Snapshot::default() };
         assert_eq!(plain(last, 10, 0.0), "9 of 10 · 1 to read back · 0.0/s");
@@ -344,7 +385,8 @@ mod tests {
 
     #[test]
     fn the_bar_leaves_out_what_does_not_fit() {
-        let rough = Snapshot { done: 185_576, failed: 9, in_doubt: 2, to_read_back: 12, slow_downs: 2 };
+        let rough =
+            Snapshot { done: 185_576, failed: 9, in_doubt: 2, to_read_back: 12, slow_downs: 2, ..Snapshot::default() };
         let at = |width| strip_str(&line(rough, 400_000, 199.2, width)).to_string();
         insta::assert_snapshot!([140, 100, 80, 60, 40, 20].map(at).join("\n"), @"
         ━━━━━━━━━╸━━━━━━━━━━  46 %  185,587 of 400,000 · 9 failed · 2 in doubt · 12 to read back · 199.2/s · 17 min 57 s left · slowed down 2×
@@ -375,6 +417,7 @@ mod tests {
                     in_doubt: count / 6,
                     to_read_back: 7,
                     slow_downs: 3,
+                    ..Snapshot::default()
                 };
                 for width in 30..150 {
                     let line = strip_str(&line(snapshot, total, 199.94, width)).to_string();

@@ -51,7 +51,7 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
             Tool::Script(script) => script.command(bench, input, &url, &log, RATE),
         }
     };
-    let runs = others::by_turns(TOOLS.len(), 3, |tool, turn| {
+    let runs = others::by_turns(TOOLS.len(), bench.either(2, 3), |tool, turn| {
         let start = process::measure(&command(tool, &first, turn)?).expect_exit(&[0]);
         stand_in.traffic();
         let measured = process::measure(&command(tool, &input, turn)?).expect_exit(&[0]);

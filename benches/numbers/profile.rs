@@ -12,7 +12,7 @@ use crate::{Bench, IN_FLIGHT, list, others};
 /// What a function belongs to goes by the beginning of its name; the innermost one that is in here counts, so that what
 /// many share (copying memory, the kernel) goes to who called it.
 const PARTS: [(&str, &[&str]); 4] = [
-    ("input", &["runner::input", "runner::edit", "runner::run::plan", "runner::run::todo", "csv::", "csv_core::"]),
+    ("input", &["runner::input", "runner::edit", "runner::run::plan", "runner::run::todo", "csv::"]),
     ("ledger", &["runner::ledger", "rusqlite::", "sqlite3"]),
     ("client", &["runner::api", "reqwest::", "hyper::", "hyper_util::", "tower_http::", "http::", "url::"]),
     ("pace", &["runner::pace", "governor::"]),

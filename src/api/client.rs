@@ -146,10 +146,7 @@ impl HttpService {
         };
         // A connection has its own time to open; the answer's begins when the request goes out.
         let too_late = async {
-            let opened = tokio::time::timeout(2 * CONNECT_TIMEOUT, wire.gone_out()).await;
-            if opened.is_ok() || !wire.call_off() {
-                tokio::time::sleep(self.timeout).await;
-            }
+            wire.overdue(2 * CONNECT_TIMEOUT, self.timeout).await;
             // A process that was stopped for a while finds its time over and the answer there. It is the connection's
             // task that takes it in, so that has its turn first.
             for _ in 0..TURNS {
@@ -203,10 +200,10 @@ impl Service for HttpService {
 /// The query's last two parts, which are new for each request.
 fn signed(url: &Url, signature: &Signature) -> Url {
     let mut url = url.clone();
-    // The text of a signature holds nothing that would have to be encoded.
-    let query = url.query().unwrap_or_default();
-    let signed = format!("{query}&usersig={}&random={}", signature.text().expose_secret(), fastrand::u32(..));
-    url.set_query(Some(&signed));
+    // Added behind what is there: setting the whole query would take it apart once more.
+    url.query_pairs_mut()
+        .append_pair("usersig", signature.text().expose_secret())
+        .append_pair("random", &fastrand::u32(..).to_string());
     url
 }
 

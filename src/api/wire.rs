@@ -5,13 +5,14 @@
 //! the body, and if he does, the body will never hand its bytes over.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 use crate::pace::Permit;
 
@@ -27,7 +28,7 @@ pub(super) struct Wire(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     state: AtomicU8,
-    gone_out: Notify,
+    went_out: OnceLock<Instant>,
 }
 
 impl Wire {
@@ -41,9 +42,22 @@ impl Wire {
         self.0.leave(CALLED_OFF) || self.0.state.load(Ordering::SeqCst) == CALLED_OFF
     }
 
-    /// Waits until the body has gone out.
-    pub(super) async fn gone_out(&self) {
-        self.0.gone_out.notified().await;
+    /// Waits until `timeout` has passed since the body went out; where it has not after `open_max`, it is called off. That
+    /// it goes out wakes nobody: this costs every request a waking, and there is time enough to see it afterwards.
+    pub(super) async fn overdue(&self, open_max: Duration, timeout: Duration) {
+        let opened_by = Instant::now() + open_max;
+        let mut until = Instant::now();
+        loop {
+            // It cannot be overdue before: it had not gone out at the last look.
+            until = opened_by.min(until + timeout);
+            sleep_until(until).await;
+            if let Some(at) = self.0.went_out.get() {
+                return sleep_until(*at + timeout).await;
+            }
+            if until == opened_by && self.call_off() {
+                return;
+            }
+        }
     }
 }
 
@@ -81,7 +95,7 @@ impl Body for Outgoing {
             return Poll::Ready(Some(Err(CalledOff)));
         }
         permit.spend();
-        self.shared.gone_out.notify_one();
+        self.shared.went_out.get_or_init(Instant::now);
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
@@ -98,15 +112,13 @@ impl Body for Outgoing {
 mod tests {
     use std::num::NonZeroU32;
 
-    use http_body_util::BodyExt;
-    use tokio::time::Instant;
-
     use super::*;
     use crate::pace::Pace;
+    use http_body_util::BodyExt;
 
     async fn outgoing(wire: &Wire) -> Outgoing {
         let pace = Pace::new(NonZeroU32::MIN, Instant::now());
-        wire.carries(Bytes::from_static(b"{}"), pace.permit().await)
+        wire.carries(Bytes::from_static(b"{}"), pace.permit().await.unwrap())
     }
 
     #[tokio::test(start_paused = true)]
@@ -123,8 +135,32 @@ mod tests {
         let wire = Wire::default();
         let mut body = outgoing(&wire).await;
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "{}");
-        wire.gone_out().await;
         assert!(!wire.call_off());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_overdue_so_long_after_it_went_out_and_called_off_if_it_does_not() {
+        let [second, half] = [1_000, 500].map(Duration::from_millis);
+        for (goes_out_after, overdue_after) in
+            [(0, 1_000), (300, 1_300), (1_000, 2_000), (3_400, 4_400), (9_900, 10_900)]
+        {
+            let wire = Wire::default();
+            let mut body = outgoing(&wire).await;
+            let start = Instant::now();
+            let goes_out = async {
+                tokio::time::sleep(Duration::from_millis(goes_out_after)).await;
+                body.frame().await.unwrap().unwrap()
+            };
+            tokio::join!(wire.overdue(10 * second, second), goes_out);
+            assert_eq!(start.elapsed(), Duration::from_millis(overdue_after));
+            assert!(!wire.call_off());
+        }
+        let wire = Wire::default();
+        let mut body = outgoing(&wire).await;
+        let start = Instant::now();
+        wire.overdue(10 * second, 2 * second + half).await;
+        assert_eq!(start.elapsed(), 10 * second);
+        assert!(body.frame().await.unwrap().is_err());
     }
 
     #[tokio::test(start_paused = true)]

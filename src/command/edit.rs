@@ -22,11 +22,13 @@ use crate::excerpt;
 use crate::fit;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
-use crate::ledger::{Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore};
+use crate::ledger::{Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore, unix_ms};
+use crate::live::page::{self, Page};
+use crate::live::{Facts, Live};
 use crate::progress::{Mode, Progress, Screen, Snapshot};
-use crate::report::summary::Summary;
+use crate::report::summary::{Summary, Totals};
 use crate::report::{self, plan::Target};
-use crate::run::{self, Ended, Line, Plan, PlanError, READ_BACK_AFTER, StopReason, Tally, Terms};
+use crate::run::{self, Control, Ended, Line, Plan, PlanError, READ_BACK_AFTER, StopReason, Tally, Terms};
 use crate::sandbox::{self, Faults, Sandbox};
 use crate::until;
 
@@ -68,6 +70,8 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
 
     // Set up before a ledger is made, so that a mistake in it leaves none behind.
     let (service, sandbox) = service(&job).await?;
+    let open = |address| Page::open(address, page::given_token()?, args.lang);
+    let page = args.page.map(open).transpose()?;
     if let Some(sandbox) = &sandbox
         && plan.to_read_back > 0
     {
@@ -90,7 +94,7 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
         directory: std::env::current_dir().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
     })?;
     let session = Session { args, job, input, plan, until, ledger_path, screen };
-    session.run(store, opened, service, sandbox).await
+    session.run(store, opened, service, sandbox, page).await
 }
 
 /// Everything that a run needs and that does not change any more.
@@ -111,6 +115,7 @@ impl Session<'_> {
         opened: Instant,
         service: HttpService,
         sandbox: Option<Sandbox>,
+        page: Option<Page>,
     ) -> Result<Exit, Error> {
         let Session { args, plan, screen, .. } = &self;
         let records: Box<dyn Records> = Box::new(SqliteReader::beside_writer(self.ledger_path)?);
@@ -118,8 +123,10 @@ impl Session<'_> {
         let signalled = CancellationToken::new();
         let stop = signalled.child_token();
         let terminated = listen(signalled.clone(), resume_command(&self.input))?;
+        let (control, orders) = Control::new(self.job.rate, stop.clone());
 
         let (ledger, writer) = Ledger::start(store);
+        let mut watched = self.watched(control, page, &stop, &ledger);
         // The sandbox inside this process knows nobody else.
         let locked_since = if sandbox.is_some() { None } else { Some(opened) };
         let terms = Terms {
@@ -132,11 +139,13 @@ impl Session<'_> {
         };
         let line = Line::new(ledger, service, terms);
         let mode = if args.no_progress || args.log.quiet { Mode::Off } else { Mode::of_stderr() };
-        let mut progress = Progress::start(screen, mode, plan.this_run);
+        let mut progress =
+            Progress::start(screen, mode, plan.this_run, super::ctl::command(self.ledger_path, "resume"));
         let started = line.begins();
         let mut time_is_up = false;
         let show = |tally: &Tally| {
             progress.show(snapshot(tally));
+            watched.show(tally, Totals::new(plan, tally));
             // By the wall clock, each time: the machine may have slept over it.
             if !time_is_up && self.until.as_ref().is_some_and(|until| Timestamp::now() >= until.timestamp()) {
                 time_is_up = true;
@@ -144,7 +153,7 @@ impl Session<'_> {
                 stop.cancel();
             }
         };
-        let (tally, ended) = run::run(line, self.job.failures, todo, stop.clone(), show).await;
+        let (tally, ended) = run::run(line, self.job.failures, todo, orders, show).await;
         let ended = match (ended, &self.until) {
             (Ended::Interrupted, Some(until)) if time_is_up && !signalled.is_cancelled() => {
                 Ended::Stopped(StopReason::TimeIsUp(until::shown(until, &Zoned::now())))
@@ -156,6 +165,7 @@ impl Session<'_> {
 
         // From here on edits may have been sent, so nothing that goes wrong may end in "nothing was sent".
         let mut summary = Summary { plan, tally: &tally, ended: &ended, took, failed_rows: None, resume: None };
+        watched.end(summary.how(), &tally, summary.totals()).await;
         summary.failed_rows = self.failed_rows(&summary);
         // The writer ends when the last attempt has let go of the ledger; its store then says how the run ended.
         let closed = match writer.await {
@@ -192,6 +202,23 @@ impl Session<'_> {
             }
         }
         Ok(exit)
+    }
+
+    /// Opens what the run is watched and told by.
+    fn watched(&self, control: Control, page: Option<Page>, stop: &CancellationToken, ledger: &Ledger) -> Live {
+        if let Some(page) = &page {
+            tell(format_args!("Live page: {}", page.url()));
+            page.warning().iter().for_each(|warning| tell(format_args!("warning: {warning}")));
+        }
+        let facts = Facts {
+            ledger: self.ledger_path.to_owned(),
+            input: self.input.name().to_owned(),
+            planned: self.plan.this_run,
+            cap: self.job.rate,
+            resume: resume_command(&self.input),
+            started_at: unix_ms(),
+        };
+        Live::start(facts, control, page, stop, ledger.latch(), Totals::new(&self.plan, &Tally::default()))
     }
 
     /// Writes the rows that failed or are in doubt; where there are none, takes away what an earlier run wrote. If
@@ -410,8 +437,8 @@ fn outlives_terminal() -> bool {
 }
 
 fn snapshot(tally: &Tally) -> Snapshot {
-    let Tally { done, failed, in_doubt, to_read_back, slow_downs, .. } = *tally;
-    Snapshot { done, failed, in_doubt, to_read_back, slow_downs }
+    let Tally { done, failed, in_doubt, to_read_back, slow_downs, paused, .. } = *tally;
+    Snapshot { done, failed, in_doubt, to_read_back, slow_downs, paused }
 }
 
 fn exit(summary: &Summary<'_>, closed: &Result<(), LedgerError>, terminated: bool) -> Exit {

@@ -16,7 +16,7 @@ use super::Exit;
 /// Long enough to post a message somewhere, short enough that whoever waits for the run does not wonder.
 pub(super) const TIME: Duration = Duration::from_mins(1);
 /// Variables whose names begin so are secrets.
-const SECRETS: [&str; 2] = ["TIM_SECRET_KEY", "TIM_USERSIG"];
+const SECRETS: [&str; 3] = ["TIM_SECRET_KEY", "TIM_USERSIG", "RUNNER_PAGE_TOKEN"];
 
 /// Runs a command by way of the shell, with the summary on its standard input. What it prints goes to standard error, for
 /// standard output is for results. Gives what went wrong, for people.

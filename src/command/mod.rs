@@ -2,6 +2,7 @@
 
 mod codes;
 mod completions;
+mod ctl;
 mod edit;
 mod hook;
 mod man;
@@ -61,6 +62,7 @@ pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
     let result = match &cli.command {
         None => edit::execute(&cli.job, screen).await,
         Some(Command::Codes { code }) => codes::execute(*code),
+        Some(Command::Ctl(args)) => ctl::execute(args).await,
         Some(Command::Sandbox(args)) => sandbox::execute(args).await,
         Some(Command::Completions { shell }) => completions::execute(*shell),
         Some(Command::Man) => man::execute(),

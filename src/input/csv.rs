@@ -1,17 +1,23 @@
-//! CSV, record by record. `csv-core` splits; what it leaves open is done here: a bound on every record, the line on
-//! which each begins, the quote that is never closed, and the one that is closed too early.
+//! CSV, record by record, split as spreadsheets and the `csv` crate do it, from one quote or line end to the next. With
+//! a bound on every record, the line on which each begins, the quote that is never closed, and the one that is closed too
+//! early: other splitters let that pass, and give other text than whoever wrote it meant.
 
 use std::io::{self, BufRead};
+
+use memchr::{memchr, memchr_iter, memchr3};
 
 use super::{COLUMNS_MAX, ROW_BYTES_MAX};
 
 /// Reads records one after the other into the same buffers.
+#[derive(Default)]
 pub(super) struct CsvReader {
-    splitter: csv_core::Reader,
     output: Vec<u8>,
+    /// Where the cells end in it; of those that no record may have only the number is kept.
     ends: Vec<usize>,
+    cells: usize,
+    place: Place,
+    stray_quote: bool,
     lines: LineCounter,
-    quotes: QuoteWatch,
 }
 
 /// What was found where a record should be.
@@ -33,9 +39,8 @@ pub(super) struct Shape {
     pub(super) line: u64,
     /// Number of cells, however many there were.
     pub(super) cells: usize,
-    /// A quoted cell goes on behind the quote that closes it.
+    /// A quoted cell goes on behind the quote that closes it, as in `"he said "hi", I think"`.
     pub(super) stray_quote: bool,
-    bytes: usize,
 }
 
 /// One record's cells.
@@ -46,17 +51,6 @@ pub(super) struct Record<'a> {
 }
 
 impl CsvReader {
-    pub(super) fn new() -> CsvReader {
-        CsvReader {
-            splitter: csv_core::Reader::new(),
-            output: vec![0; 8 * 1024],
-            // One more than any record may have, and one so that the splitter never finds it full at a record's end.
-            ends: vec![0; COLUMNS_MAX + 2],
-            lines: LineCounter::default(),
-            quotes: QuoteWatch::default(),
-        }
-    }
-
     /// The line that reading has come to.
     pub(super) fn line(&self) -> u64 {
         self.lines.line()
@@ -68,50 +62,96 @@ impl CsvReader {
             return Ok(Found::End);
         }
         let line = self.lines.line();
-        self.quotes = QuoteWatch::default();
-        let (mut taken, mut bytes, mut cells, mut ends) = (0, 0, 0, 0);
+        self.output.clear();
+        self.ends.clear();
+        (self.cells, self.place, self.stray_quote) = (0, Place::Start, false);
+        let mut taken = 0;
         loop {
             let input = source.fill_buf()?;
-            let at_end = input.is_empty();
-            // The splitter would take the end of the list for the end of the record, within a quoted cell too. A line
-            // end shows which it is.
-            let input = if at_end { b"\n" } else { input };
-            let (result, nin, nout, nends) =
-                self.splitter.read_record(input, &mut self.output[bytes..], &mut self.ends[ends..]);
-            (taken, bytes, cells, ends) = (taken + nin, bytes + nout, cells + nends, ends + nends);
-            if !at_end {
-                self.lines.pass(&input[..nin]);
-                self.quotes.pass(&input[..nin]);
-                source.consume(nin);
-            }
+            let is_whole = if !input.is_empty() {
+                let (bytes, is_whole) = self.split(input);
+                self.lines.pass(&input[..bytes]);
+                source.consume(bytes);
+                taken += bytes;
+                is_whole
+            } else if matches!(self.place, Place::Quoted) {
+                return Ok(Found::QuoteLeftOpen { line });
+            } else {
+                // The end of the list ends its last record as well.
+                self.end_cell();
+                true
+            };
             if taken > ROW_BYTES_MAX {
                 return Ok(Found::TooLong { line });
             }
-            match result {
-                csv_core::ReadRecordResult::Record => {
-                    let stray_quote = self.quotes.stray;
-                    return Ok(Found::Record(Shape { line, cells, stray_quote, bytes }));
-                }
-                csv_core::ReadRecordResult::InputEmpty if at_end => return Ok(Found::QuoteLeftOpen { line }),
-                csv_core::ReadRecordResult::InputEmpty => {}
-                csv_core::ReadRecordResult::OutputFull => self.output.resize(self.output.len() * 2, 0),
-                // More cells than any record may have: they are counted, and their places forgotten.
-                csv_core::ReadRecordResult::OutputEndsFull => ends = 0,
-                csv_core::ReadRecordResult::End => return Ok(Found::End),
+            if is_whole {
+                return Ok(Found::Record(Shape { line, cells: self.cells, stray_quote: self.stray_quote }));
             }
         }
     }
 
+    /// Takes in what `input` has of the record: so many bytes, and whether the record ends with them.
+    fn split(&mut self, input: &[u8]) -> (usize, bool) {
+        let mut at = 0;
+        while let Some(&byte) = input.get(at) {
+            let rest = &input[at..];
+            match (self.place, byte) {
+                (Place::Quoted, _) => {
+                    // Byte by byte: in JSON the next quote is so near that to search for it takes longer.
+                    for &byte in rest {
+                        at += 1;
+                        if byte == b'"' {
+                            self.place = Place::Quote;
+                            break;
+                        }
+                        self.output.push(byte);
+                    }
+                }
+                (Place::Start, b'"') => {
+                    at += 1;
+                    self.place = Place::Quoted;
+                }
+                (Place::Quote, b'"') => {
+                    at += 1;
+                    self.output.push(b'"');
+                    self.place = Place::Quoted;
+                }
+                (Place::Start | Place::Bare | Place::Quote, _) => {
+                    let text = memchr3(b',', b'\r', b'\n', rest).unwrap_or(rest.len());
+                    self.output.extend_from_slice(&rest[..text]);
+                    self.stray_quote |= matches!(self.place, Place::Quote) && text > 0;
+                    self.place = Place::Bare;
+                    at += text;
+                    if let Some(end) = rest.get(text) {
+                        at += 1;
+                        self.end_cell();
+                        if *end != b',' {
+                            return (at, true);
+                        }
+                    }
+                }
+            }
+        }
+        (at, false)
+    }
+
+    fn end_cell(&mut self) {
+        self.cells += 1;
+        self.place = Place::Start;
+        if self.cells <= COLUMNS_MAX {
+            self.ends.push(self.output.len());
+        }
+    }
+
     /// The cells of the record just read; `None` if it is not UTF-8 or has more than [`COLUMNS_MAX`] cells.
-    pub(super) fn record(&self, shape: Shape) -> Option<Record<'_>> {
-        let (bytes, ends) = self.raw(shape)?;
+    pub(super) fn record(&self) -> Option<Record<'_>> {
+        let (bytes, ends) = self.raw()?;
         Record::new(bytes, ends)
     }
 
     /// The record just read, as its bytes and the ends of its cells; `None` if it has more than [`COLUMNS_MAX`] cells.
-    pub(super) fn raw(&self, shape: Shape) -> Option<(&[u8], &[usize])> {
-        let ends = self.ends.get(..shape.cells).filter(|ends| ends.len() <= COLUMNS_MAX)?;
-        Some((self.output.get(..shape.bytes)?, ends))
+    pub(super) fn raw(&self) -> Option<(&[u8], &[usize])> {
+        (self.cells <= COLUMNS_MAX).then_some((self.output.as_slice(), self.ends.as_slice()))
     }
 
     /// Passes over blank lines; false at the end of the list.
@@ -168,8 +208,8 @@ impl LineCounter {
 
     pub(super) fn pass(&mut self, bytes: &[u8]) {
         // Most lists have `\n` alone: counted many bytes at a time.
-        if !self.after_cr && !bytes.contains(&b'\r') {
-            self.ended += bytes.iter().map(|&byte| u64::from(byte == b'\n')).sum::<u64>();
+        if !self.after_cr && memchr(b'\r', bytes).is_none() {
+            self.ended += memchr_iter(b'\n', bytes).count() as u64;
             return;
         }
         for &byte in bytes {
@@ -179,60 +219,35 @@ impl LineCounter {
     }
 }
 
-/// Looks for a quote that is closed too early, as in `"he said "hi", I think"`: the splitter lets it pass, and gives
-/// other text than whoever wrote it meant.
-#[derive(Default)]
-struct QuoteWatch {
-    place: Place,
-    stray: bool,
-}
-
 /// Where in a cell reading is.
 #[derive(Clone, Copy, Default)]
 enum Place {
     #[default]
     Start,
-    /// In a cell without quotes.
+    /// In a cell without quotes, or behind the end of a quoted one.
     Bare,
     Quoted,
     /// Behind a quote in a quoted cell: it closes the cell, or another one follows and both stand for one.
     Quote,
 }
 
-impl QuoteWatch {
-    fn pass(&mut self, bytes: &[u8]) {
-        let mut place = self.place;
-        for &byte in bytes {
-            place = match (place, byte) {
-                (Place::Quoted, b'"') => Place::Quote,
-                (Place::Start | Place::Quote, b'"') | (Place::Quoted, _) => Place::Quoted,
-                (_, b',' | b'\r' | b'\n') => Place::Start,
-                (Place::Quote, _) => {
-                    self.stray = true;
-                    Place::Bare
-                }
-                (Place::Start | Place::Bare, _) => Place::Bare,
-            };
-        }
-        self.place = place;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::BufReader;
+
+    use proptest::prelude::*;
 
     use super::*;
 
     /// Every record with its line, read through a buffer of `buffer` bytes.
     fn read_all(text: &[u8], buffer: usize) -> Vec<(u64, Vec<String>)> {
         let mut source = BufReader::with_capacity(buffer, text);
-        let mut reader = CsvReader::new();
+        let mut reader = CsvReader::default();
         let mut records = Vec::new();
         loop {
             match reader.read(&mut source).unwrap() {
                 Found::Record(shape) => {
-                    let cells = reader.record(shape).map_or_else(Vec::new, |r| r.cells().map(String::from).collect());
+                    let cells = reader.record().map_or_else(Vec::new, |r| r.cells().map(String::from).collect());
                     records.push((shape.line, cells));
                 }
                 Found::QuoteLeftOpen { line } => records.push((line, vec!["open".into()])),
@@ -262,6 +277,21 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn records_are_split_as_the_csv_crate_splits_them(text in "[a,\"\r\n]{0,40}", buffer in 1_usize..8) {
+            let mut theirs = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+            let theirs: Vec<Vec<String>> = theirs.deserialize().map(Result::unwrap).collect();
+            let mut ours: Vec<Vec<String>> = read_all(text.as_bytes(), buffer).into_iter().map(|(_, cells)| cells).collect();
+            // Of one that is left open they give what there is.
+            if ours.last().is_some_and(|last| *last == ["open"]) {
+                prop_assert_eq!(ours.len(), theirs.len());
+                ours.pop();
+            }
+            prop_assert_eq!(&ours[..], &theirs[..ours.len()]);
+        }
+    }
+
     #[test]
     fn a_quote_left_open_is_told_where_it_was_opened() {
         for text in ["a\nb,\"c\nd\ne\n", "a\nb,\"c\nd\ne"] {
@@ -276,7 +306,7 @@ mod tests {
     fn a_quote_that_is_closed_too_early_is_noticed() {
         let strays = |text: &str, buffer: usize| {
             let mut source = BufReader::with_capacity(buffer, text.as_bytes());
-            let mut reader = CsvReader::new();
+            let mut reader = CsvReader::default();
             let mut strays = Vec::new();
             while let Found::Record(shape) = reader.read(&mut source).unwrap() {
                 strays.push(shape.stray_quote);
@@ -310,11 +340,11 @@ mod tests {
     fn too_many_cells_are_counted_not_kept() {
         let text = [vec![b','; 5_000], b"\na,b\n".to_vec()].concat();
         let mut source = text.as_slice();
-        let mut reader = CsvReader::new();
+        let mut reader = CsvReader::default();
         let Found::Record(shape) = reader.read(&mut source).unwrap() else { panic!("a record") };
         assert_eq!(shape.cells, 5_001);
-        assert!(reader.record(shape).is_none());
-        let Found::Record(shape) = reader.read(&mut source).unwrap() else { panic!("a record") };
-        assert_eq!(reader.record(shape).unwrap().cells().collect::<Vec<_>>(), ["a", "b"]);
+        assert!(reader.record().is_none());
+        let Found::Record(_) = reader.read(&mut source).unwrap() else { panic!("a record") };
+        assert_eq!(reader.record().unwrap().cells().collect::<Vec<_>>(), ["a", "b"]);
     }
 }

@@ -226,12 +226,13 @@ fn edit(line: u64, record: Record<'_>, header: &Header, maker: &mut EditMaker) -
 pub(super) struct CsvList {
     reader: CsvReader,
     pub(super) header: Arc<Header>,
-    row: Option<Shape>,
+    /// The cells of the row just read can be told apart.
+    has_cells: bool,
 }
 
 impl CsvList {
     pub(super) fn open(text: &mut impl BufRead, stored: &Stored, mapping: &Mapping) -> Result<CsvList, InputError> {
-        let mut reader = CsvReader::new();
+        let mut reader = CsvReader::default();
         let name = || stored.name().to_owned();
         let found = reader.read(text).map_err(|error| read_error(stored, reader.line(), error))?;
         let (line, header) = match found {
@@ -241,25 +242,25 @@ impl CsvList {
             Found::End => (1, Err(HeaderError::Empty)),
         };
         let header = header.map_err(|what| InputError::Header { name: name(), line, what })?;
-        Ok(CsvList { reader, header: Arc::new(header), row: None })
+        Ok(CsvList { reader, header: Arc::new(header), has_cells: false })
     }
 
     /// The row just read, where its cells can be told apart.
     pub(super) fn row(&self) -> Option<Record<'_>> {
-        self.reader.record(self.row?)
+        self.has_cells.then(|| self.reader.record())?
     }
 
     /// The bytes of the row just read, and where its cells end.
     fn raw(&self) -> (&[u8], &[usize]) {
-        self.row.and_then(|shape| self.reader.raw(shape)).unwrap_or_default()
+        self.has_cells.then(|| self.reader.raw()).flatten().unwrap_or_default()
     }
 
     pub(super) fn read(&mut self, text: &mut impl BufRead) -> Result<Option<Read>, ListError> {
-        self.row = None;
+        self.has_cells = false;
         let (line, fault) = match self.reader.read(text)? {
             Found::Record(shape) => {
                 let fault = self.fault(shape);
-                self.row = fault.is_none().then_some(shape);
+                self.has_cells = fault.is_none();
                 (shape.line, fault)
             }
             Found::QuoteLeftOpen { line } => {
@@ -294,5 +295,5 @@ fn header_of(reader: &CsvReader, shape: Shape, mapping: &Mapping) -> Result<Head
     if shape.cells > COLUMNS_MAX {
         return Err(HeaderError::TooManyColumns { found: shape.cells });
     }
-    Header::new(reader.record(shape).ok_or(HeaderError::NotUtf8)?, mapping)
+    Header::new(reader.record().ok_or(HeaderError::NotUtf8)?, mapping)
 }

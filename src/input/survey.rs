@@ -43,19 +43,18 @@ impl Input {
     ) -> Result<Option<[u8; 32]>, E> {
         let Rows { source, maker } = self.rows(mapping)?;
         let source = Mutex::new(source);
-        let (queue, batches) = sync_channel::<Receiver<Vec<Result<T, InputError>>>>(BATCHES_AHEAD);
+        let (queue, batches) = sync_channel::<Receiver<Looked<T>>>(BATCHES_AHEAD);
         let work = |mut look, queue: SyncSender<_>| {
-            let mut maker = maker.clone();
+            let (mut maker, mut batch) = (maker.clone(), Batch::default());
             loop {
                 let (done, found) = sync_channel(1);
-                let batch = {
+                {
                     let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
-                    let batch = Batch::read(&mut source);
+                    batch.read(&mut source);
                     if batch.is_empty() || queue.send(found).is_err() {
                         return;
                     }
-                    batch
-                };
+                }
                 // Where nobody wants it any more, nobody wants the next one.
                 let _ = done.send(batch.look(&mut maker, &mut look));
             }
@@ -67,13 +66,17 @@ impl Input {
             }
             // With these two gone, either side ends when the other has.
             drop(queue);
-            batches.into_iter().flat_map(Receiver::into_iter).flatten().try_for_each(|found| take(found?))
+            for Looked { found, error } in batches.into_iter().flat_map(Receiver::into_iter) {
+                found.into_iter().try_for_each(&mut take)?;
+                error.map_or(Ok(()), Err)?;
+            }
+            Ok::<(), E>(())
         })?;
         Ok(source.into_inner().unwrap_or_else(PoisonError::into_inner).sha256())
     }
 }
 
-/// Rows as they stand in the list, one behind the other.
+/// Rows as they stand in the list, one behind the other. Its room is used again for the next ones.
 #[derive(Default)]
 struct Batch {
     rows: Vec<Taken>,
@@ -92,20 +95,27 @@ struct Taken {
     ends_end: usize,
 }
 
+/// What was found in a batch, and why no more could be read behind it.
+struct Looked<T> {
+    found: Vec<T>,
+    error: Option<InputError>,
+}
+
 impl Batch {
-    fn read(source: &mut Source) -> Batch {
-        let mut batch = Batch::default();
-        while batch.rows.len() < BATCH_ROWS && batch.bytes.len() < BATCH_BYTES {
+    fn read(&mut self, source: &mut Source) {
+        self.rows.clear();
+        self.bytes.clear();
+        self.ends.clear();
+        while self.rows.len() < BATCH_ROWS && self.bytes.len() < BATCH_BYTES {
             match source.read() {
-                Ok(Some(raw)) => batch.push(raw),
+                Ok(Some(raw)) => self.push(raw),
                 Ok(None) => break,
                 Err(error) => {
-                    batch.error = Some(error);
+                    self.error = Some(error);
                     break;
                 }
             }
         }
-        batch
     }
 
     fn push(&mut self, raw: Raw<'_>) {
@@ -119,14 +129,14 @@ impl Batch {
         self.rows.is_empty() && self.error.is_none()
     }
 
-    fn look<T>(self, maker: &mut RowMaker, look: &mut impl FnMut(Row) -> T) -> Vec<Result<T, InputError>> {
+    fn look<T>(&mut self, maker: &mut RowMaker, look: &mut impl FnMut(Row) -> T) -> Looked<T> {
         let (mut bytes, mut ends) = (0, 0);
-        let looked = self.rows.into_iter().map(|Taken { number, line, fault, bytes_end, ends_end }| {
+        let looked = self.rows.drain(..).map(|Taken { number, line, fault, bytes_end, ends_end }| {
             let raw =
                 Raw { number, line, fault, bytes: &self.bytes[bytes..bytes_end], ends: &self.ends[ends..ends_end] };
             (bytes, ends) = (bytes_end, ends_end);
-            Ok(look(maker.make(raw)))
+            look(maker.make(raw))
         });
-        looked.chain(self.error.map(Err)).collect()
+        Looked { found: looked.collect(), error: self.error.take() }
     }
 }

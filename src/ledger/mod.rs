@@ -191,6 +191,11 @@ impl Ledger {
         self.commits.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Is cancelled once a commit has failed; does not keep the writer from ending.
+    pub fn latch(&self) -> CancellationToken {
+        self.latch.child_token()
+    }
+
     /// Waits until a commit has failed. Whoever is about to send must not, from then on.
     pub async fn latched(&self) {
         self.latch.cancelled().await;

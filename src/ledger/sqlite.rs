@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::types::Null;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, ffi, params};
 
 pub use self::open::JobIdentity;
 pub use self::overview::{EditRecord, Outcomes, Overview, RunRecord, Totals, Worker};
@@ -262,8 +262,14 @@ fn insert(transaction: &Transaction<'_>, run: i64, line: i64, change: &Change) -
         ])
 }
 
-/// What a process that died left behind: its run never ended, and what it was sending is in doubt.
+/// What a process that died left behind: its run never ended, and what it was sending is in doubt. To look for that reads
+/// the whole table, and is needless behind a run that has come to the end of its list: it waited for every outcome.
 fn recover(connection: &mut Connection) -> rusqlite::Result<()> {
+    let ended =
+        connection.query_row("SELECT ended FROM run ORDER BY run DESC LIMIT 1", [], |row| row.get(0)).optional()?;
+    if ended == Some(Some("finished".to_owned())) {
+        return Ok(());
+    }
     let transaction = connection.transaction()?;
     transaction.execute("UPDATE run SET ended = 'died', ended_at = ?1 WHERE ended IS NULL", [unix_ms()])?;
     transaction.execute(
@@ -287,10 +293,11 @@ fn system_error(path: &Path, source: std::io::Error) -> LedgerError {
 
 /// Where this tells that the file does not hold what was written to it: the error that says so.
 fn damage(path: &Path, error: &rusqlite::Error) -> Option<LedgerError> {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    use rusqlite::ErrorCode::{ConstraintViolation, DatabaseCorrupt, NotADatabase};
     let what = match error {
-        rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
-            DatabaseCorrupt | NotADatabase => error.to_string(),
+        // Nothing is ever written that the schema, as it is written down here, would refuse.
+        rusqlite::Error::SqliteFailure(failure, _) => match (failure.code, failure.extended_code) {
+            (DatabaseCorrupt | NotADatabase | ConstraintViolation, _) | (_, ffi::SQLITE_ERROR) => error.to_string(),
             _ => return None,
         },
         // The schema is not the one that is written down here.

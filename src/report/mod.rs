@@ -1,5 +1,6 @@
 //! What people read: the plan before, the summary after, the rows that did not succeed, the codes.
 
+pub mod chart;
 pub mod codes;
 pub mod failed;
 pub mod plan;

@@ -139,7 +139,8 @@ async fn try_once<S: Service>(line: &Line<S>, pending: Pending, slot: Place, in_
         biased;
         // What has not gone out by then never will; what has could not be recorded any more.
         () = line.ledger.latched() => return Landed::not_recorded(LedgerError::Latched, &intent),
-        outcome = line.service.modify(&intent, permit) => outcome,
+        // Most of what an attempt takes up, so it is made only now, and an attempt is moved about without it.
+        outcome = Box::pin(line.service.modify(&intent, permit)) => outcome,
     };
     times.answered = permitted.elapsed();
     if !matches!(outcome, Outcome::NotSent { .. } | Outcome::NoSignature | Outcome::NoAnswer(_)) {
@@ -219,18 +220,17 @@ impl<S: Service> Line<S> {
         }
     }
 
-    /// Waits for a place among the requests in flight, and then for the right to send one.
+    /// Waits for a place among the requests in flight, and then for the right to send one. `None`: the run is paused.
     pub(super) async fn permit(&self, pace: &Pace) -> Option<(Place, Permit)> {
         let room = Arc::clone(&self.in_flight).acquire_owned().await.ok()?;
-        Some((room, pace.permit().await))
+        Some((room, pace.permit().await?))
     }
 
-    /// Sends nothing more for now. Who waits for a permit takes the intent back: if the process died during a pause,
-    /// nothing would be in doubt.
+    /// Sends nothing more for now. Who waits for a permit gets none and takes the intent back: if the process died during
+    /// a pause, nothing would be in doubt.
     pub(super) fn pause(&self) {
         self.pace.pause();
         self.read_backs.pause();
-        self.recall.notify_waiters();
     }
 
     pub(super) fn go_on(&self) {

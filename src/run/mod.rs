@@ -12,6 +12,7 @@
 mod breaker;
 mod control;
 mod desk;
+mod distinct;
 mod life;
 mod plan;
 mod read_back;
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 pub use self::breaker::{FailureLimit, FailureLimitError, StopReason};
 pub use self::control::{Control, Orders, Refused};
@@ -37,7 +38,7 @@ use self::read_back::{Read, read_back};
 pub use self::tally::{Cause, Tally};
 pub use self::todo::{InDoubt, Policy, Todo};
 use crate::api::Service;
-use crate::ledger::{LedgerError, Pending};
+use crate::ledger::{LedgerError, Pending, Remark};
 
 /// How often whoever watches is told how far it is, also while nothing happens.
 const TICK: Duration = Duration::from_millis(250);
@@ -72,7 +73,7 @@ pub async fn run<S: Service>(
     let line = Arc::new(line);
     let mut desk = Desk::new(&line, failures);
     let Orders { stop, mut acts } = orders.into();
-    let (mut tick, mut sample) = (interval(TICK), interval(SAMPLE_EVERY));
+    let (mut tick, mut sample) = (every(TICK), every(SAMPLE_EVERY));
     let mut attempts = JoinSet::new();
     let mut read_backs = JoinSet::new();
     let mut remarks = JoinSet::new();
@@ -128,12 +129,15 @@ pub async fn run<S: Service>(
     // Who has no permit yet takes the intent back; whose request is under way waits for its answer.
     line.stop.cancel();
     let ended = drain(&mut desk, attempts, read_backs, ended).await;
-    // The last one says where it ended. Whoever told it to stop hears that it does.
-    remarks.spawn(desk.sample(0));
+    // Whoever told it something hears what came of it.
     while let Some(noted) = remarks.join_next().await {
         desk.noted(noted);
     }
     let tally = desk.close();
+    // The last one says where it ended. Every edit's own state is durable without it.
+    if let Err(error) = line.ledger.remark(Remark::Sample(Box::new(tally.sample()))).await {
+        tracing::debug!(%error, "the last sample is missing");
+    }
     show(&tally);
     (tally, ended)
 }
@@ -159,6 +163,13 @@ async fn drain<S: Service>(
             ended = Ended::Stopped(reason);
         }
     }
+}
+
+/// Now, and again each time so long has passed; what a machine that was held up for a while has missed is not made up for.
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 async fn at(time: Option<Instant>) {

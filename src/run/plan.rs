@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::distinct::{Distinct, Prefix};
 use super::todo::{InDoubt, Policy, Repeated, Standing, Todo, is_duplicate, stand};
 use crate::edit::{ContentDigest, Edit, Finding, IdDigest, Wanted};
 use crate::input::{Input, InputError, Mapping, Problem, Row};
@@ -119,7 +120,8 @@ pub fn plan(
     let mut survey = Survey::default();
     let sha256 = input.survey(mapping, looks(records, |_| true)?, |seen| survey.row(seen, policy))?;
     survey.plan.sha256 = hex(sha256.unwrap_or_default());
-    let suspects = survey.messages.repeated();
+    let (suspects, conversations) = survey.distinct();
+    survey.plan.conversations = conversations;
     if !suspects.is_empty() {
         survey.repetitions(input, mapping, &suspects, records, policy)?;
     }
@@ -177,8 +179,8 @@ struct Seen {
 
 struct SeenEdit {
     wanted: Wanted,
-    /// What the ledger has of it.
-    known: Result<Option<Known>, LedgerError>,
+    /// What the ledger has of it. (The error is large, and these are handed from thread to thread.)
+    known: Result<Option<Known>, Box<LedgerError>>,
     conversation: u64,
     bytes: usize,
     warnings: Vec<Finding>,
@@ -197,7 +199,7 @@ fn looks(
                 SeenEdit {
                     wanted,
                     known: match &mut records {
-                        Some(records) if is_looked_up(wanted.message) => records.find(wanted.message),
+                        Some(records) if is_looked_up(wanted.message) => records.find(wanted.message).map_err(Box::new),
                         _ => Ok(None),
                     },
                     conversation: edit.id().conversation(),
@@ -234,8 +236,8 @@ impl Survey {
     }
 
     fn edit(&mut self, edit: SeenEdit, line: u64, policy: &Policy) -> Result<(), PlanError> {
-        self.messages.push(prefix(edit.wanted.message));
-        self.conversations.push_once(std::array::from_fn(|i| edit.conversation.to_le_bytes()[i]));
+        self.messages.push(Prefix::of(edit.wanted.message.0));
+        self.conversations.push_once(Prefix::of(edit.conversation.to_le_bytes()));
         for finding in edit.warnings {
             let what = format!("{} {}", finding.field.service_name(), finding.what);
             if let Some(warning) = self.warnings.get_mut(&what) {
@@ -246,7 +248,7 @@ impl Survey {
                 self.plan.warnings_left_out = true;
             }
         }
-        match stand(edit.wanted, edit.known?, policy) {
+        match stand(edit.wanted, edit.known.map_err(|error| *error)?, policy) {
             Standing::Conflict(state) => self.problems.push(Problem {
                 line,
                 column: None,
@@ -262,6 +264,17 @@ impl Survey {
             standing => self.count(&standing, edit.bytes, policy, 1),
         }
         Ok(())
+    }
+
+    /// Messages that may be listed more than once, and how many conversations there are. Millions are sorted for either.
+    fn distinct(&mut self) -> (Vec<Prefix>, u64) {
+        let (messages, conversations) = (&mut self.messages, &mut self.conversations);
+        std::thread::scope(|scope| {
+            let repeated = scope.spawn(|| messages.repeated());
+            let count = conversations.count();
+            // A panic of that thread is passed on, as if it had been sorted here.
+            (repeated.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), count)
+        })
     }
 
     fn count(&mut self, standing: &Standing, bytes: usize, policy: &Policy, by: i64) {
@@ -303,7 +316,7 @@ impl Survey {
         records: Option<&dyn Records>,
         policy: &Policy,
     ) -> Result<(), PlanError> {
-        let is_suspect = |message| suspects.binary_search(&prefix(message)).is_ok();
+        let is_suspect = |message: IdDigest| suspects.binary_search(&Prefix::of(message.0)).is_ok();
         let mut firsts: HashMap<IdDigest, (u64, ContentDigest)> = HashMap::new();
         let mut repeated = Repeated::new();
         input.survey(mapping, looks(records, is_suspect)?, |Seen { line, edit }| {
@@ -327,7 +340,7 @@ impl Survey {
             }
             repeated.insert(wanted.message, first);
             self.plan.duplicates += 1;
-            self.count(&stand(wanted, known?, policy), bytes, policy, -1);
+            self.count(&stand(wanted, known.map_err(|error| *error)?, policy), bytes, policy, -1);
             Ok::<_, PlanError>(())
         })?;
         self.plan.repeated = Arc::new(repeated);
@@ -339,7 +352,6 @@ impl Survey {
             self.problems.first.sort_by_key(|problem| problem.line);
             return Err(PlanError::Problems(self.problems));
         }
-        self.plan.conversations = self.conversations.count();
         self.plan.this_run = policy.rows_max.map_or(self.plan.to_do, |max| max.min(self.plan.to_do));
         self.plan.warnings = self.warnings.into_values().collect();
         self.plan.warnings.sort_by_key(|warning| warning.line);
@@ -349,54 +361,4 @@ impl Survey {
 
 fn hex(bytes: [u8; 32]) -> String {
     bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
-}
-
-/// 48 bits of a digest: of ten million of them, hardly any two are the same by chance.
-type Prefix = [u8; 6];
-
-fn prefix(message: IdDigest) -> Prefix {
-    std::array::from_fn(|i| message.0[i])
-}
-
-/// Of how many things there are, or which of them came more than once, each told by its prefix.
-#[derive(Default)]
-struct Distinct {
-    prefixes: Vec<Prefix>,
-    /// They are folded together when there are this many.
-    fold_at: usize,
-}
-
-impl Distinct {
-    fn push(&mut self, prefix: Prefix) {
-        self.prefixes.push(prefix);
-    }
-
-    /// Like `push`, where only the count of distinct ones is asked for: memory stays in proportion to that.
-    fn push_once(&mut self, prefix: Prefix) {
-        self.prefixes.push(prefix);
-        if self.prefixes.len() >= self.fold_at.max(1 << 12) {
-            self.fold();
-            self.fold_at = self.prefixes.len() * 2;
-        }
-    }
-
-    fn fold(&mut self) {
-        self.prefixes.sort_unstable();
-        self.prefixes.dedup();
-    }
-
-    fn count(&mut self) -> u64 {
-        self.fold();
-        self.prefixes.len() as u64
-    }
-
-    /// Those that came more than once, in ascending order.
-    fn repeated(&mut self) -> Vec<Prefix> {
-        self.prefixes.sort_unstable();
-        let mut repeated: Vec<Prefix> =
-            self.prefixes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
-        repeated.dedup();
-        self.prefixes = Vec::new();
-        repeated
-    }
 }

@@ -85,7 +85,7 @@ pub(super) enum Read {
     NotEdited(Pending),
     /// No page came back, but this.
     NoPage { pending: Pending, outcome: Outcome },
-    /// The run stops.
+    /// The run stops or is paused.
     Stopped(Pending),
     /// The ledger failed. `unsure`: it says `in_doubt` since this run.
     NotRecorded { error: LedgerError, unsure: bool },
@@ -95,7 +95,7 @@ pub(super) enum Read {
 enum Broken {
     /// It tells this already.
     Unasked(Told),
-    /// The run stops.
+    /// The run stops or is paused.
     Stopping,
     /// No page came back, but this.
     NoPage(Outcome),

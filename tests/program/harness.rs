@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -93,13 +92,13 @@ impl Place {
         String::from_utf8(std::fs::read(self.path(name)).unwrap()).unwrap()
     }
 
-    /// Every file and what it holds. Left out is SQLite's `-shm`, the index that each reader of a database may make
-    /// anew from its log.
+    /// Every file and what it holds. Left out are SQLite's `-shm`, the index that each reader of a database may make anew
+    /// from its log, and the socket that a run opens beside its ledger.
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let entries = std::fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap());
         entries
             .map(|entry| (entry.file_name().into_string().unwrap(), entry.path()))
-            .filter(|(name, _)| !name.ends_with("-shm"))
+            .filter(|(name, path)| !name.ends_with("-shm") && path.is_file())
             .map(|(name, path)| (name, std::fs::read(path).unwrap()))
             .collect()
     }
@@ -356,7 +355,7 @@ pub(crate) fn gzip(text: &str) -> Vec<u8> {
 
 /// The permissions of a file, as `chmod` writes them.
 pub(crate) fn mode(path: &Path) -> u32 {
-    std::os::unix::fs::MetadataExt::mode(&File::open(path).unwrap().metadata().unwrap()) & 0o777
+    std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(path).unwrap()) & 0o777
 }
 
 /// Bytes as text, whatever they are, to look for something in them.

@@ -6,6 +6,7 @@
 mod certificate;
 mod clock;
 mod connection;
+mod ctl;
 mod disk;
 mod documents;
 mod harness;
@@ -16,6 +17,7 @@ mod lists;
 mod looks;
 mod operations;
 mod output;
+mod page;
 mod plan;
 mod read_back;
 mod refusals;

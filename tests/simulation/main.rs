@@ -3,8 +3,8 @@
 //! the letter.
 //!
 //! What is checked at every step, in `service.rs` and `disk.rs`: no message is edited twice; what is called done, the
-//! service has; what reaches the service has a durable intent; the cap holds in every window, restarts included; once
-//! the ledger has failed, nothing more is sent. And when a session ends, in `world.rs`: no row is lost, the totals are
+//! service has; what reaches the service has a durable intent; the cap holds in every window, restarts and lower rates included;
+//! during a pause nothing is sent and nothing stays under way; once the ledger has failed, nothing more is sent. And when a session ends, in `world.rs`: no row is lost, the totals are
 //! those of the ledger, a finished job sends nothing more, and with the faults gone it ends within a bound.
 //!
 //! `cargo test --test simulation` tries a few thousand seeds, `SEEDS=20000` as many as one likes, `SEED=17` (with
@@ -14,6 +14,7 @@
 mod disk;
 mod events;
 mod messages;
+mod orders;
 mod service;
 mod weather;
 mod world;
@@ -46,7 +47,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }
 
-/// Every kind of fault, crash and stop, mixed by the seed.
+/// Every kind of fault, crash, stop and order, mixed by the seed.
 #[test]
 fn whatever_happens_no_message_is_edited_twice_and_none_is_lost() {
     if let Some(seed) = number("SEED") {

@@ -10,7 +10,6 @@ use serde_json::Value;
 /// How the service is made, for good.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Make {
-    pub(crate) cap: u32,
     /// The names of the accounts that it takes; `None`: both.
     pub(crate) names: Option<Names>,
     pub(crate) page: usize,

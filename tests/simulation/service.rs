@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::disk::Disk;
 use crate::events::Events;
 use crate::messages::{Kind, Make, Messages};
+use crate::orders::Told;
 use crate::weather::{Call, Fault, Weather};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -28,7 +29,8 @@ const WORKS: Duration = Duration::from_secs(3);
 pub(crate) struct Tencent {
     events: Events,
     disk: Disk,
-    make: Make,
+    /// What the process was told while it was at work.
+    pub(crate) told: Told,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -66,7 +68,8 @@ impl Tencent {
             requests: 0,
             signed_anew: false,
         };
-        Tencent { events: events.clone(), disk: disk.clone(), make, inner: Arc::new(Mutex::new(inner)) }
+        let told = Told::default();
+        Tencent { events: events.clone(), disk: disk.clone(), told, inner: Arc::new(Mutex::new(inner)) }
     }
 
     pub(crate) fn add(&self, id: MessageId, kind: Kind, text: &str, custom_data: Option<&str>) {
@@ -144,7 +147,8 @@ impl Tencent {
         }
         let count = arrivals.len();
         drop(inner);
-        self.events.check(count <= self.make.cap as usize, || format!("{count} requests to {what} within a second"));
+        let cap = self.told.cap();
+        self.events.check(count <= cap as usize, || format!("{count} requests to {what} within a second, cap {cap}"));
     }
 
     /// The edit takes place, if there is such a message.
@@ -216,6 +220,7 @@ impl Service for Tencent {
             let resends = inner.resends;
             inner.messages.depart(intent.edit().id(), resends)
         };
+        self.events.check(self.told.may_send(), || format!("{key} is sent in the middle of a pause"));
         self.events.check(others == 0, || format!("{key} is sent while the service may still be at work on it"));
         permit.spend();
         let (answer, outcome) = oneshot::channel();
@@ -238,6 +243,7 @@ impl Service for Tencent {
             return Err(fault.outcome().1);
         }
         self.events.tell(format_args!("read back {} and {}: {fault:?}", question.operator, question.peer));
+        self.events.check(self.told.may_send(), || "a message is read back in the middle of a pause".to_owned());
         permit.spend();
         sleep(way).await;
         self.arrived("read back", |inner| &mut inner.history);

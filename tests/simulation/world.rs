@@ -9,7 +9,7 @@ use runner::edit::{Edit, MessageId, MsgBody};
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
 use runner::ledger::{Ledger, State};
 use runner::report::summary::Totals;
-use runner::run::{Ended, FailureLimit, InDoubt, Line, Policy, StopReason, Terms, plan, run};
+use runner::run::{Control, Ended, FailureLimit, InDoubt, Line, Policy, StopReason, Terms, plan, run};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::disk::Disk;
 use crate::events::Events;
 use crate::messages::{History, Kind, Make};
+use crate::orders::{self, Script};
 use crate::service::Tencent;
 use crate::weather::Weather;
 
@@ -48,7 +49,7 @@ pub(crate) struct Climate {
 
 impl Climate {
     pub(crate) fn calm(rows: u32, rate: NonZeroU32) -> Climate {
-        let make = Make { cap: rate.get(), names: None, page: 100, history: History::Whole };
+        let make = Make { names: None, page: 100, history: History::Whole };
         let attempts_max = NonZeroU32::new(8).unwrap();
         Climate {
             rows,
@@ -78,7 +79,6 @@ impl Climate {
         climate.repeated = sometimes(random, 10);
         let names = random.u8(0..6);
         climate.make = Make {
-            cap: rate.get(),
             names: if names == 0 {
                 Some(Names::Older)
             } else if names == 1 {
@@ -101,6 +101,8 @@ pub(crate) struct Session {
     crash_at: Option<u64>,
     /// Asked to stop after this long.
     stop_after: Option<Duration>,
+    /// Told to pause, to go on, to be slower, to stop.
+    orders: Script,
     /// Its ledger fails at this commit, which may be on the disk all the same.
     ledger_fails_at: Option<u64>,
     applied: bool,
@@ -117,6 +119,7 @@ impl Default for Session {
         Session {
             crash_at: None,
             stop_after: None,
+            orders: Script::new(),
             ledger_fails_at: None,
             applied: false,
             weather: None,
@@ -146,6 +149,9 @@ impl Session {
             0 => FailureLimit::Count(random.u64(0..5)),
             _ => FailureLimit::Percent(100),
         };
+        if random.bool() {
+            session.orders = orders::script(random, world.climate.rate);
+        }
         match random.u8(0..8) {
             0..4 => session.crash_at = Some(random.u64(1..6 * u64::from(world.climate.rows) + 10)),
             4 => session.stop_after = Some(Duration::from_millis(random.u64(0..8_000))),
@@ -276,13 +282,18 @@ impl World {
                 stop.cancel();
             });
         }
+        let (control, acts) = Control::new(rate, stop);
+        let (told, script) = (self.service.told.clone(), session.orders.clone());
+        told.begin(rate);
+        let operator = tokio::spawn(orders::tell(control, script, told, self.disk.clone(), self.events.clone()));
         let line = Line::new(ledger, self.service.clone(), terms);
-        let whole = timeout(bound, run(line, failures, todo, stop, |_| {}));
+        let whole = timeout(bound, run(line, failures, todo, acts, |_| {}));
         let ended = tokio::select! {
             biased;
             () = crash.cancelled() => None,
             ended = whole => Some(ended.unwrap_or_else(|_| panic!("it does not end within {bound:?}"))),
         };
+        operator.abort();
         let Some((tally, ended)) = ended else {
             writer.abort();
             // What the process was doing is gone before the next one starts.

@@ -16,8 +16,9 @@ use super::read_error;
 use crate::edit::{ContentDigest, IdDigest};
 use crate::ledger::{Known, LedgerError, Note, Records, State};
 
-/// Rows fetched at a time while walking. Each read is short, so it never keeps the writer's log from being folded in.
-const AHEAD: i64 = 512;
+/// Rows fetched at a time while walking. Each read is short, so it never keeps the writer's log from being folded in; and
+/// little is fetched in vain by a thread that looks at every other part of a list, and leaps from one to the next.
+const AHEAD: i64 = 64;
 
 /// So many rows found one behind the other make it worth fetching the next ones ahead.
 const IN_ORDER: u32 = 4;

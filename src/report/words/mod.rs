@@ -1,3 +1,197 @@
-//! What reports and pages say, in the language of who reads them.
+//! What reports and pages say, in the language of who reads them and with the times of where that is. One word a thing,
+//! in both languages.
 
+mod chinese;
 pub mod codes_zh;
+mod english;
+mod phrases;
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use self::chinese::CHINESE;
+use self::english::ENGLISH;
+pub use self::phrases::{LatencyTold, OverTimeTold, Phrases};
+use crate::api::error_code;
+use crate::ledger::{Cause, Order, State};
+
+/// A language of reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Lang {
+    /// English.
+    #[default]
+    En,
+    /// Simplified Chinese.
+    Zh,
+}
+
+/// How things are said: the phrases of a language, and the times of a place.
+#[derive(Clone, Debug)]
+pub struct Words {
+    /// The language.
+    pub lang: Lang,
+    /// Its phrases.
+    pub say: &'static Phrases,
+    /// Where the times are those of.
+    pub zone: TimeZone,
+}
+
+impl Words {
+    /// With the times of this machine's place.
+    pub fn new(lang: Lang) -> Words {
+        Words::at(lang, TimeZone::system())
+    }
+
+    /// With the times of some place.
+    pub fn at(lang: Lang, zone: TimeZone) -> Words {
+        let say = match lang {
+            Lang::En => &ENGLISH,
+            Lang::Zh => &CHINESE,
+        };
+        Words { lang, say, zone }
+    }
+
+    /// What an answer says: a fragment without a full stop.
+    pub fn meaning(&self, cause: Cause) -> String {
+        match cause {
+            Cause::Code(0) => self.say.success.to_owned(),
+            Cause::Code(code) => error_code::meaning(code).to_owned(),
+            Cause::Note(note) => note.meaning(),
+        }
+    }
+
+    /// What a person should do about an answer, where there is something to be done.
+    pub fn advice(&self, cause: Cause) -> Option<&'static str> {
+        match cause {
+            Cause::Code(code) => error_code::lookup(code).map(|entry| entry.advice),
+            Cause::Note(_) => None,
+        }
+    }
+
+    /// The word for where an edit stands.
+    pub fn state(&self, state: State) -> &'static str {
+        match state {
+            State::Sending => self.say.in_flight,
+            State::Waiting => self.say.not_reached,
+            State::Done => self.say.done,
+            State::Failed => self.say.failed,
+            State::InDoubt => self.say.in_doubt,
+        }
+    }
+
+    /// How a run ended, by the ledger's word; `None`: it has not, or nobody knows of it.
+    pub fn ended(&self, ended: Option<&str>, goes_on: bool) -> &'static str {
+        match ended {
+            Some("finished") => self.say.ended_finished,
+            Some("interrupted") => self.say.ended_interrupted,
+            Some("stopped") => self.say.ended_stopped,
+            None if goes_on => self.say.goes_on,
+            // The ledger knows no other word, and its next run says `died` of one that never ended.
+            Some(_) | None => self.say.ended_died,
+        }
+    }
+
+    /// What a run was told.
+    pub fn order(&self, order: Order) -> String {
+        match order {
+            Order::Pause => self.say.order_pause.to_owned(),
+            Order::Resume => self.say.order_resume.to_owned(),
+            Order::Stop => self.say.order_stop.to_owned(),
+            Order::Rate(rate) => (self.say.order_rate)(rate.get()),
+        }
+    }
+
+    /// A length of time: two units at most, tenths below ten seconds.
+    pub fn length(&self, length: Duration) -> String {
+        let seconds = length.as_secs();
+        let [day, hour, minute, second] = self.say.units;
+        match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
+            (0, 0, 0, 0..10) => format!("{:.1} {second}", length.as_secs_f64()),
+            (0, 0, 0, seconds) => format!("{seconds} {second}"),
+            (0, 0, minutes, seconds) => format!("{minutes} {minute} {seconds} {second}"),
+            (0, hours, minutes, _) => format!("{hours} {hour} {minutes} {minute}"),
+            (days, hours, _, _) => format!("{days} {day} {hours} {hour}"),
+        }
+    }
+
+    /// A moment, given in milliseconds since 1970: `2026-11-25 13:40:01`.
+    pub fn moment(&self, at: i64) -> String {
+        self.time(at, "%Y-%m-%d %H:%M:%S")
+    }
+
+    /// Its time of day with seconds.
+    pub fn clock(&self, at: i64) -> String {
+        self.time(at, "%H:%M:%S")
+    }
+
+    /// Its time of day without.
+    pub fn minute(&self, at: i64) -> String {
+        self.time(at, "%H:%M")
+    }
+
+    /// Its day, without the year.
+    pub fn day(&self, at: i64) -> String {
+        self.time(at, self.say.day_format)
+    }
+
+    fn time(&self, at: i64, format: &str) -> String {
+        let Ok(time) = Timestamp::from_millisecond(at) else { return at.to_string() };
+        time.to_zoned(self.zone.clone()).strftime(format).to_string()
+    }
+
+    /// How far its place is ahead of UTC then, in milliseconds.
+    pub fn ahead_ms(&self, at: i64) -> i64 {
+        let time = Timestamp::from_millisecond(at).unwrap_or_default();
+        i64::from(self.zone.to_offset(time).seconds()) * 1_000
+    }
+
+    /// The place: `Asia/Shanghai, UTC+08:00`.
+    pub fn place(&self, at: i64) -> String {
+        let offset = self.time(at, "UTC%:z");
+        match self.zone.iana_name() {
+            Some(name) if name != "UTC" => format!("{name}, {offset}"),
+            Some(_) | None => offset,
+        }
+    }
+}
+
+/// A moment for programs: RFC 3339, UTC.
+pub fn iso(at: i64) -> String {
+    Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |time| format!("{time:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_the_place() {
+        let zone = TimeZone::fixed(jiff::tz::offset(8));
+        let words = Words::at(Lang::Zh, zone);
+        assert_eq!(words.moment(1_764_079_201_500), "2025-11-25 22:00:01");
+        assert_eq!(
+            (words.day(1_764_079_201_500), words.minute(1_764_079_201_500)),
+            ("11月25日".into(), "22:00".into())
+        );
+        assert_eq!(words.place(0), "UTC+08:00");
+        assert_eq!(iso(1_764_079_201_500), "2025-11-25T14:00:01.500Z");
+    }
+
+    #[test]
+    fn lengths_have_two_units_at_most() {
+        let (english, chinese) = (Words::at(Lang::En, TimeZone::UTC), Words::at(Lang::Zh, TimeZone::UTC));
+        for (ms, in_english, in_chinese) in [
+            (400, "0.4 s", "0.4 秒"),
+            (59_999, "59 s", "59 秒"),
+            (1_999_000, "33 min 19 s", "33 分 19 秒"),
+            (50_400_000, "14 h 0 min", "14 小时 0 分"),
+            (200_000_000, "2 d 7 h", "2 天 7 小时"),
+        ] {
+            let length = Duration::from_millis(ms);
+            assert_eq!((english.length(length), chinese.length(length)), (in_english.into(), in_chinese.into()));
+        }
+    }
+}

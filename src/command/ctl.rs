@@ -1,0 +1,53 @@
+//! `runner ctl LEDGER pause|resume|rate N|stop|status`: tells the run that is going on.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Write, stderr, stdout};
+use std::path::Path;
+
+use super::{Error, Exit, tell};
+use crate::cli::{CtlArgs, Told};
+use crate::live::ask::{Request, ask};
+
+pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, Error> {
+    let request = match args.what {
+        Told::Status => Request::Status,
+        Told::Pause => Request::Pause,
+        Told::Resume => Request::Resume,
+        Told::Rate { rate } => Request::Rate { rate },
+        Told::Stop { yes } => {
+            if !yes && !consent(&args.ledger).await? {
+                tell("It goes on.");
+                return Ok(Exit::NothingSent);
+            }
+            Request::Stop
+        }
+    };
+    let status = ask(&args.ledger, request).await?;
+    let mut out = stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&status)?)?;
+    } else {
+        writeln!(out, "{status}")?;
+        if status.state == "paused" {
+            writeln!(out, "To go on: {}", command(&args.ledger, "resume"))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// What to type to tell the run of this ledger.
+pub(super) fn command(ledger: &Path, what: &str) -> String {
+    let ledger = ledger.to_string_lossy();
+    format!("runner ctl {} {what}", shlex::try_quote(&ledger).unwrap_or_else(|_| ledger.clone()))
+}
+
+/// Whether it may be stopped. Without a terminal the command line is the consent.
+async fn consent(ledger: &Path) -> Result<bool, Error> {
+    let terminal = if stderr().is_terminal() { File::open("/dev/tty").ok() } else { None };
+    let Some(terminal) = terminal else { return Ok(true) };
+    let status = ask(ledger, Request::Status).await?;
+    write!(stderr(), "{status}\nStop it after what is in flight? The same command resumes it. [y/N] ")?;
+    let mut answer = String::new();
+    BufReader::new(terminal).read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}

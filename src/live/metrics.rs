@@ -1,0 +1,168 @@
+//! The numbers of a run in the text format of Prometheus: counters since it began, gauges of this moment. They are made
+//! from one view at the moment they are asked for, so they fit together, and a run that nobody asks counts nothing twice.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric, NoLabelSet, prometheus_text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::{State, View};
+use crate::ledger::{Cause, Latency};
+
+/// The format's name.
+pub(super) use prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
+
+/// Everything that is told, of one moment.
+#[derive(Debug)]
+struct Numbers {
+    view: Arc<View>,
+    planned: u64,
+    cap: u32,
+    started_at: i64,
+}
+
+/// Tells them all.
+pub(super) fn text(shared: &super::Shared) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("runner");
+    registry.register_collector(Box::new(Numbers {
+        view: shared.view(),
+        planned: shared.facts.planned,
+        cap: shared.facts.cap.get(),
+        started_at: shared.facts.started_at,
+    }));
+    let mut text = String::new();
+    prometheus_text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+impl Collector for Numbers {
+    fn encode(&self, out: DescriptorEncoder) -> fmt::Result {
+        let mut out = Out(out);
+        self.edits(&mut out)?;
+        self.requests(&mut out)?;
+        self.pace(&mut out)?;
+        self.times(&mut out)
+    }
+}
+
+impl Numbers {
+    fn edits(&self, out: &mut Out<'_>) -> fmt::Result {
+        let tally = &self.view.tally;
+        out.gauge("build_info", "The program.", None, &[("version", env!("CARGO_PKG_VERSION"))], 1_u64)?;
+        let outcomes = [("done", tally.done), ("failed", tally.failed), ("in_doubt", tally.in_doubt)];
+        let outcomes = outcomes.map(|(outcome, edits)| ([("outcome", outcome.to_owned())], edits));
+        out.counters("edits", "Edits that were settled in this run.", &outcomes)?;
+        out.gauge("edits_planned", "Edits that this run set out to settle.", None, &[], self.planned)?;
+        let left = self.planned.saturating_sub(tally.settled());
+        out.gauge("edits_left", "Edits of this run that are not settled yet.", None, &[], left)?;
+        let under_way = tally.under_way as u64;
+        out.gauge("edits_under_way", "Edits whose intent is durable and whose outcome is not.", None, &[], under_way)?;
+        out.gauge("edits_to_read_back", "Edits in doubt that wait to be read back.", None, &[], tally.to_read_back)
+    }
+
+    fn requests(&self, out: &mut Out<'_>) -> fmt::Result {
+        let tally = &self.view.tally;
+        let requests = [("edit", tally.attempts), ("read_back", tally.read_backs)];
+        let requests = requests.map(|(call, requests)| ([("call", call.to_owned())], requests));
+        out.counters("requests", "Requests that were sent.", &requests)?;
+        let others: u64 = tally.causes.values().sum();
+        let code = |cause: &Cause| match cause {
+            Cause::Code(code) => code.to_string(),
+            Cause::Note(note) => note.word().replace(' ', "_"),
+        };
+        let answers: Vec<_> = [("0".to_owned(), tally.attempts.saturating_sub(others))]
+            .into_iter()
+            .chain(tally.causes.iter().map(|(cause, answers)| (code(cause), *answers)))
+            .map(|(code, answers)| ([("code", code)], answers))
+            .collect();
+        let help = "Answers to edits, by the service's ErrorCode (0: success), or by what came instead of one.";
+        out.counters("answers", help, &answers)?;
+        out.counters::<0>("slow_downs", "Slow-downs that were obeyed.", &[([], tally.slow_downs)])
+    }
+
+    fn pace(&self, out: &mut Out<'_>) -> fmt::Result {
+        let pace = self.view.tally.pace;
+        let rate = Unit::Other("requests_per_second".to_owned());
+        let rate = Some(&rate);
+        out.gauge("cap", "The most that this run may send.", rate, &[], u64::from(self.cap))?;
+        out.gauge("rate", "The most that it was told to send.", rate, &[], u64::from(pace.cap))?;
+        out.gauge(
+            "pace",
+            "What requests leave at: the rate, or less after a slow-down.",
+            rate,
+            &[],
+            u64::from(pace.rate),
+        )?;
+        out.gauge("paused", "1 while somebody has told it to pause.", None, &[], u64::from(self.view.tally.paused))?;
+        let stopping = matches!(self.view.state, State::Stopping | State::Over(_));
+        out.gauge("stopping", "1 once nothing new is sent any more.", None, &[], u64::from(stopping))?;
+        let held = pace.held.as_secs_f64();
+        out.gauge("held", "For how long everything is still held.", Some(&Unit::Seconds), &[], held)
+    }
+
+    fn times(&self, out: &mut Out<'_>) -> fmt::Result {
+        let tally = &self.view.tally;
+        out.histogram("answer", "From the permit to the answer of an edit.", &tally.latency)?;
+        out.histogram("pace_wait", "How long edits whose intent was durable waited for a permit.", &tally.waits)?;
+        out.histogram("ledger_commit", "How long commits of the ledger took.", &tally.commits)?;
+        let seconds = |at: i64| Duration::from_millis(at.unsigned_abs()).as_secs_f64();
+        out.gauge("start_timestamp", "When this run began.", Some(&Unit::Seconds), &[], seconds(self.started_at))?;
+        // The start counts where nothing is done yet, so that one rule finds a run that never gets anywhere.
+        let last = if tally.last_done_at > 0 { tally.last_done_at } else { self.started_at };
+        let help = "When an edit was last confirmed, or when the run began.";
+        out.gauge("last_success_timestamp", help, Some(&Unit::Seconds), &[], seconds(last))
+    }
+}
+
+struct Out<'a>(DescriptorEncoder<'a>);
+
+impl Out<'_> {
+    fn counters<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        counts: &[([(&str, String); N], u64)],
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, count) in counts {
+            let counter = ConstCounter::new(*count);
+            if N == 0 {
+                return counter.encode(metric);
+            }
+            counter.encode(metric.encode_family(labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn gauge<V: EncodeGaugeValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        labels: &[(&str, &str)],
+        value: V,
+    ) -> fmt::Result
+    where
+        ConstGauge<V>: EncodeMetric,
+    {
+        let mut metric = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        let gauge = ConstGauge::new(value);
+        match labels {
+            [] => gauge.encode(metric),
+            labels => gauge.encode(metric.encode_family(&labels.to_vec())?),
+        }
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, times: &Latency) -> fmt::Result {
+        let up_to = |ms: Option<u32>| ms.map_or(f64::INFINITY, |ms| f64::from(ms) / 1_000.0);
+        let slots: Vec<(f64, u64)> = times.slots().map(|(ms, count)| (up_to(ms), count)).collect();
+        let mut metric = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        metric.encode_histogram::<NoLabelSet>(times.sum().as_secs_f64(), times.count(), &slots, None)
+    }
+}

@@ -1,0 +1,91 @@
+//! What has changed, pushed to who watches, once a second and at the end.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::{Context, html};
+use crate::live;
+use crate::report::words::Words;
+
+/// Browsers that watch at once.
+pub(super) const STREAMS_MAX: usize = 16;
+const EVERY: Duration = Duration::from_secs(1);
+/// How soon a browser that lost the connection tries again.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// One browser that watches.
+struct Watcher {
+    page: Context,
+    words: Words,
+    tick: Interval,
+    /// What it has in each place of the page.
+    has: BTreeMap<&'static str, String>,
+    is_over: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+pub(super) async fn events(State(page): State<Context>, headers: HeaderMap) -> Response {
+    let Ok(place) = std::sync::Arc::clone(&page.streams).try_acquire_owned() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "too many watch already\n").into_response();
+    };
+    let mut tick = interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let words = page.words(&headers);
+    let watcher = Watcher { page, words, tick, has: BTreeMap::new(), is_over: false, _place: place };
+    Sse::new(stream::unfold(watcher, |mut watcher| async {
+        let event = watcher.next().await?;
+        Some((Ok::<_, Infallible>(event), watcher))
+    }))
+    .into_response()
+}
+
+impl Watcher {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if self.is_over {
+                return None;
+            }
+            let close = self.page.close.clone();
+            tokio::select! {
+                biased;
+                () = close.cancelled() => {
+                    // Whoever was there saw the last numbers, and is told that they are.
+                    self.is_over = true;
+                }
+                _ = self.tick.tick() => {}
+            }
+            let changed = self.changed();
+            if self.is_over || !changed.is_empty() {
+                let name = if self.is_over { "end" } else { "view" };
+                let run = self.page.shared.facts.started_at;
+                let data = json!({ "run": run.to_string(), "places": changed });
+                return Some(Event::default().event(name).retry(AGAIN).data(data.to_string()));
+            }
+        }
+    }
+
+    fn changed(&mut self) -> BTreeMap<&'static str, String> {
+        let view = self.page.shared.view();
+        debug_assert!(!self.is_over || matches!(view.state, live::State::Over(_)), "{view:?}");
+        let places = html::places(&self.page, &view, &self.words);
+        let mut changed = BTreeMap::new();
+        for (place, markup) in places {
+            let markup = markup.into_string();
+            if self.has.get(place) != Some(&markup) {
+                self.has.insert(place, markup.clone());
+                changed.insert(place, markup);
+            }
+        }
+        changed
+    }
+}

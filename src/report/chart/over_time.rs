@@ -1,0 +1,448 @@
+//! How fast edits were settled, over all runs, with the cap as a line.
+//!
+//! Between two runs a night can pass in which nothing happens, and a run of some minutes would shrink to a hair beside
+//! it. So runs share the width by how long they took, and what is between them is a gap of always the same width.
+
+use maud::{Markup, html};
+use thousands::Separable;
+
+use super::axis::{Label, Labels, round_numbers, round_times, time_step};
+use super::bins::{Bin, bins};
+use super::{Size, Stretch, at, legend};
+use crate::ledger::Order;
+use crate::report::words::{OverTimeTold, Words};
+
+const WIDE: Size = Size { class: "wide", width: 960.0, height: 290.0 };
+const NARROW: Size = Size { class: "narrow", width: 380.0, height: 270.0 };
+
+/// Left of it are the numbers of the axis.
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = 8.0;
+/// Above it is what the axis counts, and the marks.
+const TOP: f64 = 30.0;
+/// Below it are the times and days.
+const BOTTOM: f64 = 36.0;
+/// Of the strip with what failed or is in doubt, and of what is above it.
+const STRIP: f64 = 34.0;
+const ABOVE_STRIP: f64 = 24.0;
+/// Between two runs, where there is room for it.
+const GAP: f64 = 22.0;
+/// A run is never narrower than this, however short.
+const RUN_MIN: f64 = 3.0;
+/// A bin takes this at least.
+const BIN_MIN: f64 = 2.5;
+/// Between two ticks of the time at least.
+const TICK_APART: f64 = 76.0;
+/// Marks closer than this are one.
+const MARK_APART: f64 = 7.0;
+
+/// Draws how fast edits were settled: a stretch for each run, in the order of time.
+pub fn over_time(runs: &[Stretch], words: &Words) -> Markup {
+    let drawn: Vec<Drawn<'_>> = [WIDE, NARROW].into_iter().filter_map(|size| Drawn::new(runs, words, size)).collect();
+    let Some(first) = drawn.first() else {
+        return html! { figure.chart { p.empty { (words.say.no_samples) } } };
+    };
+    html! {
+        figure.chart {
+            @for chart in &drawn { (chart.draw()) }
+            figcaption { (first.legend()) }
+        }
+    }
+}
+
+/// A run's part of the width.
+struct Part {
+    bins: Vec<Bin>,
+    acts: Vec<(i64, Order)>,
+    from: i64,
+    to: i64,
+    x: (f64, f64),
+}
+
+impl Part {
+    fn x(&self, at: i64) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let (since, whole) = ((at.clamp(self.from, self.to) - self.from) as f64, (self.to - self.from).max(1) as f64);
+        self.x.0 + (self.x.1 - self.x.0) * since / whole
+    }
+
+    /// From when to when it was told to pause.
+    fn pauses(&self) -> Vec<(i64, i64)> {
+        let mut pauses = Vec::new();
+        let mut since = None;
+        for (at, order) in &self.acts {
+            match order {
+                Order::Pause => since = since.or(Some(*at)),
+                Order::Resume | Order::Stop => pauses.extend(since.take().map(|since| (since, *at))),
+                Order::Rate(_) => {}
+            }
+        }
+        pauses.extend(since.map(|since| (since, self.to)));
+        pauses
+    }
+
+    fn rate_changes(&self) -> impl Iterator<Item = i64> {
+        self.acts.iter().filter(|(_, order)| matches!(order, Order::Rate(_))).map(|(at, _)| *at)
+    }
+}
+
+struct Drawn<'a> {
+    words: &'a Words,
+    size: Size,
+    parts: Vec<Part>,
+    ticks: Vec<f64>,
+    /// The most edits of one bin that failed or are in doubt.
+    not_done_max: u64,
+}
+
+impl<'a> Drawn<'a> {
+    /// `None`: there is nothing to draw.
+    fn new(runs: &[Stretch], words: &'a Words, size: Size) -> Option<Drawn<'a>> {
+        let parts = parts(runs, size);
+        let all = || parts.iter().flat_map(|part| &part.bins);
+        let fastest = all().map(|bin| bin.a_second(bin.settled).max(bin.a_second(bin.requests)));
+        let most = fastest.chain(all().map(|bin| f64::from(bin.cap))).fold(0.0, f64::max);
+        let not_done_max = all().map(|bin| bin.failed + bin.in_doubt).max()?;
+        Some(Drawn { words, size, ticks: round_numbers(most * 1.02), not_done_max, parts })
+    }
+
+    fn draw(&self) -> Markup {
+        let Size { class, width, height } = self.size;
+        let labels = self.labels();
+        html! {
+            svg class=(class) viewBox={ "0 0 " (width) " " (height) } role="img" aria-label=(self.told()) {
+                @for (from, to) in self.gaps() {
+                    rect.gap x=(at(from)) y=(at(TOP)) width=(at(to - from)) height=(at(self.bottom() - TOP)) {}
+                }
+                @for part in &self.parts {
+                    @for (from, to) in part.pauses() {
+                        rect.pause x=(at(part.x(from))) y=(at(TOP)) width=(at((part.x(to) - part.x(from)).max(1.5)))
+                            height=(at(self.bottom() - TOP)) {}
+                    }
+                }
+                (self.scale())
+                @for part in &self.parts { path.done d=(self.area(part)) {} }
+                @for part in &self.parts { path.requests d=(self.line(part, |bin| bin.a_second(bin.requests))) {} }
+                @for part in &self.parts { path.cap d=(self.line(part, |bin| f64::from(bin.cap))) {} }
+                (self.marks())
+                @if self.not_done_max > 0 { (self.strip()) }
+                (self.times(&labels))
+            }
+        }
+    }
+
+    /// Where speed 0 is.
+    fn floor(&self) -> f64 {
+        self.bottom() - if self.not_done_max > 0 { STRIP + ABOVE_STRIP } else { 0.0 }
+    }
+
+    /// Where the axis of time is.
+    fn bottom(&self) -> f64 {
+        self.size.height - BOTTOM
+    }
+
+    fn y(&self, speed: f64) -> f64 {
+        let top = self.ticks.last().copied().unwrap_or(1.0);
+        self.floor() - (self.floor() - TOP) * (speed / top).clamp(0.0, 1.0)
+    }
+
+    fn gaps(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.parts.windows(2).map(|pair| (pair[0].x.1, pair[1].x.0))
+    }
+
+    fn scale(&self) -> Markup {
+        let right = self.size.width - RIGHT;
+        html! {
+            @for tick in &self.ticks {
+                @let y = at(self.y(*tick));
+                line.grid x1=(LEFT) x2=(right) y1=(y) y2=(y) {}
+                text x=(LEFT - 7.0) y=(y) dy="0.35em" text-anchor="end" { (number(*tick)) }
+            }
+            text x="0" y="11" { (self.words.say.edits_a_second) }
+        }
+    }
+
+    /// Speeds as steps: between two samples only their mean is known.
+    fn line(&self, part: &Part, speed: impl Fn(&Bin) -> f64) -> String {
+        let mut path = String::new();
+        for (index, bin) in part.bins.iter().enumerate() {
+            let y = at(self.y(speed(bin)));
+            let begin = if index == 0 { format!("M{} {y}", at(part.x(bin.from))) } else { format!("V{y}") };
+            path.extend([begin, format!("H{}", at(part.x(bin.to)))]);
+        }
+        path
+    }
+
+    fn area(&self, part: &Part) -> String {
+        let line = self.line(part, |bin| bin.a_second(bin.settled));
+        let floor = at(self.floor());
+        format!("{line}V{floor}H{}Z", at(part.x.0))
+    }
+
+    /// Slow-downs and changed rates, above the curves.
+    fn marks(&self) -> Markup {
+        let slow = self.parts.iter().flat_map(|part| {
+            let bins = part.bins.iter().filter(|bin| bin.slow_downs > 0);
+            bins.map(|bin| f64::midpoint(part.x(bin.from), part.x(bin.to)))
+        });
+        let rate = self.parts.iter().flat_map(|part| part.rate_changes().map(|at| part.x(at)));
+        html! {
+            @for x in apart(slow) { path.slow d={ "M" (at(x - 3.5)) " " (at(TOP - 8.0)) "h7l-3.5 6z" } {} }
+            @for x in apart(rate) { path.rate d={ "M" (at(x)) " " (at(TOP - 9.0)) "l3.5 4l-3.5 4l-3.5 -4z" } {} }
+        }
+    }
+
+    fn strip(&self) -> Markup {
+        let bottom = self.bottom();
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let tall =
+            |count: u64| if count == 0 { 0.0 } else { (STRIP * count as f64 / self.not_done_max as f64).max(1.5) };
+        html! {
+            line.grid x1=(LEFT) x2=(self.size.width - RIGHT) y1=(at(bottom - STRIP)) y2=(at(bottom - STRIP)) {}
+            text x=(LEFT - 7.0) y=(at(bottom - STRIP)) dy="0.35em" text-anchor="end" {
+                (self.not_done_max.separate_with_commas())
+            }
+            text x="0" y=(at(bottom - STRIP - 9.0)) { (self.words.say.failed_or_in_doubt) }
+            @for part in &self.parts {
+                @for bin in part.bins.iter().filter(|bin| bin.failed + bin.in_doubt > 0) {
+                    @let (x, wide) = (part.x(bin.from), (part.x(bin.to) - part.x(bin.from) - 0.6).clamp(1.2, 12.0));
+                    @let (failed, in_doubt) = (tall(bin.failed), tall(bin.in_doubt));
+                    @if bin.failed > 0 {
+                        rect.failed x=(at(x)) y=(at(bottom - failed)) width=(at(wide)) height=(at(failed)) {}
+                    }
+                    @if bin.in_doubt > 0 {
+                        rect.doubt x=(at(x)) y=(at(bottom - failed - in_doubt)) width=(at(wide)) height=(at(in_doubt)) {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn labels(&self) -> Vec<Label> {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let all_ms: f64 = self.parts.iter().map(|part| (part.to - part.from) as f64).sum();
+        let drawn: f64 = self.parts.iter().map(|part| part.x.1 - part.x.0).sum();
+        let step = time_step(all_ms / drawn.max(1.0) * TICK_APART);
+        let mut labels = Labels::new(self.words, step, (0.0, self.size.width));
+        for part in &self.parts {
+            let times = round_times(part.from, part.to, step, self.words);
+            // A run too short for a round time says when it began.
+            let times = if times.is_empty() { vec![part.from] } else { times };
+            for time in times {
+                labels.place(time, part.x(time));
+            }
+        }
+        labels.placed()
+    }
+
+    fn times(&self, labels: &[Label]) -> Markup {
+        let bottom = self.bottom();
+        html! {
+            @for part in &self.parts {
+                line.axis x1=(at(part.x.0)) x2=(at(part.x.1)) y1=(at(bottom)) y2=(at(bottom)) {}
+            }
+            @for (from, to) in self.gaps() {
+                @let middle = f64::midpoint(from, to);
+                @if to - from > 8.0 {
+                    path.axis d={ "M" (at(middle - 4.0)) " " (at(bottom + 4.0)) "l3 -8m2 0l-3 8" } {}
+                }
+            }
+            @for label in labels {
+                line.axis x1=(at(label.tick)) x2=(at(label.tick)) y1=(at(bottom)) y2=(at(bottom + 4.0)) {}
+                text x=(at(label.x)) y=(at(bottom + 16.0)) text-anchor="middle" { (label.time) }
+                @if let Some(day) = &label.day {
+                    text x=(at(label.x)) y=(at(bottom + 30.0)) text-anchor="middle" { (day) }
+                }
+            }
+        }
+    }
+
+    /// Only what is in it.
+    fn legend(&self) -> Markup {
+        let say = self.words.say;
+        let bins = || self.parts.iter().flat_map(|part| &part.bins);
+        let mut entries = vec![
+            (html! { path.done d="M1 11V4H9V2H17V11Z" {} }, say.edits_a_second),
+            (html! { path.requests d="M1 8H9V4H17" {} }, say.all_requests),
+            (html! { path.cap d="M0 6H18" {} }, say.cap),
+        ];
+        if bins().any(|bin| bin.failed > 0) {
+            entries.push((html! { rect.failed x="5" y="1" width="8" height="10" {} }, say.failed));
+        }
+        if bins().any(|bin| bin.in_doubt > 0) {
+            entries.push((html! { rect.doubt x="5" y="1" width="8" height="10" {} }, say.in_doubt));
+        }
+        if bins().any(|bin| bin.slow_downs > 0) {
+            entries.push((html! { path.slow d="M5.5 3h7l-3.5 6z" {} }, say.slowed_down));
+        }
+        if self.parts.iter().any(|part| !part.pauses().is_empty()) {
+            entries.push((html! { rect.pause x="1" y="1" width="16" height="10" {} }, say.paused));
+        }
+        if self.parts.iter().any(|part| part.rate_changes().next().is_some()) {
+            entries.push((html! { path.rate d="M9 2l3.5 4l-3.5 4l-3.5 -4z" {} }, say.rate_changed));
+        }
+        if self.parts.len() > 1 {
+            entries.push((html! { rect.gap x="1" y="1" width="16" height="10" {} }, say.no_run));
+        }
+        legend(&entries)
+    }
+
+    /// The same in words.
+    fn told(&self) -> String {
+        let (Some(first), Some(last)) = (self.parts.first(), self.parts.last()) else { return String::new() };
+        let bins = || self.parts.iter().flat_map(|part| &part.bins);
+        (self.words.say.over_time_told)(&OverTimeTold {
+            from: &self.words.moment(first.from),
+            to: &self.words.moment(last.to),
+            runs: self.parts.len(),
+            settled: bins().map(|bin| bin.settled).sum(),
+            fastest: bins().map(|bin| bin.a_second(bin.settled)).fold(0.0, f64::max),
+            cap: bins().map(|bin| bin.cap).max().unwrap_or_default(),
+            not_done: bins().map(|bin| bin.failed + bin.in_doubt).sum(),
+            slow_downs: bins().map(|bin| bin.slow_downs).sum(),
+        })
+    }
+}
+
+/// Shares the width among the runs that have something to show.
+fn parts(runs: &[Stretch], size: Size) -> Vec<Part> {
+    let shown: Vec<(&Stretch, i64, i64)> = runs
+        .iter()
+        .filter_map(|run| {
+            let (first, last) = (run.samples.first()?.at, run.samples.last()?.at);
+            (last > first).then_some((run, first, last))
+        })
+        .collect();
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let (count, length) = (shown.len() as f64, |from: i64, to: i64| (to - from) as f64);
+    let all = size.width - LEFT - RIGHT;
+    let gap = if count > 1.0 { GAP.min(all * 0.2 / (count - 1.0)) } else { 0.0 };
+    let room = all - gap * (count - 1.0).max(0.0);
+    let least = RUN_MIN.min(room / count.max(1.0));
+    let whole: f64 = shown.iter().map(|(_, from, to)| length(*from, *to)).sum();
+    let mut x = LEFT;
+    let mut parts = Vec::with_capacity(shown.len());
+    for (run, from, to) in shown {
+        let wide = least + (room - least * count) * length(from, to) / whole;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a width is small and not negative"
+        )]
+        let most = (wide / BIN_MIN).ceil() as usize;
+        parts.push(Part { bins: bins(&run.samples, most), acts: run.acts.clone(), from, to, x: (x, x + wide) });
+        x += wide + gap;
+    }
+    parts
+}
+
+/// Leaves out what would be drawn over the one before.
+fn apart(marks: impl Iterator<Item = f64>) -> impl Iterator<Item = f64> {
+    marks
+        .scan(f64::NEG_INFINITY, |last, x| {
+            let is_free = x - *last >= MARK_APART;
+            if is_free {
+                *last = x;
+            }
+            Some(is_free.then_some(x))
+        })
+        .flatten()
+}
+
+fn number(tick: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a speed is small and not negative")]
+    if tick.fract() == 0.0 { (tick as u64).separate_with_commas() } else { format!("{tick}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::ledger::Sample;
+    use crate::report::words::Lang;
+
+    const BEGIN: i64 = 1_764_079_201_000;
+
+    /// A run of so many seconds at 198 a second, with a sample every five.
+    fn run(begin: i64, seconds: i64) -> Stretch {
+        let sample = |second: i64| Sample {
+            at: begin + second * 1_000,
+            rate: 200,
+            done: second.unsigned_abs() * 198,
+            failed: second.unsigned_abs() / 100,
+            requests: second.unsigned_abs() * 199,
+            ..Sample::default()
+        };
+        Stretch::new((0..seconds).step_by(5).chain([seconds]).map(sample).collect(), Vec::new())
+    }
+
+    fn check(runs: &[Stretch], times: &[&str], days: &[&str]) {
+        let words = Words::at(Lang::En, TimeZone::UTC);
+        let labels = Drawn::new(runs, &words, WIDE).unwrap().labels();
+        let found: Vec<_> = labels.iter().map(|label| label.time.as_str()).collect();
+        assert_eq!(found, times);
+        assert_eq!(labels.iter().filter_map(|label| label.day.as_deref()).collect::<Vec<_>>(), days);
+    }
+
+    #[test]
+    fn the_axis_fits_the_length() {
+        check(&[run(BEGIN, 3)], &["14:00:01", "14:00:02", "14:00:03", "14:00:04"], &["25 Nov"]);
+        check(&[run(BEGIN, 33 * 60)], &["14:05", "14:10", "14:15", "14:20", "14:25", "14:30"], &["25 Nov"]);
+        let night = ["16:00", "18:00", "20:00", "22:00", "00:00", "02:00", "04:00"];
+        check(&[run(BEGIN, 14 * 3_600)], &night, &["25 Nov", "26 Nov"]);
+        let days = ["00:00", "12:00", "00:00", "12:00", "00:00", "12:00", "00:00", "12:00"];
+        check(&[run(BEGIN, 4 * 86_400)], &days, &["26 Nov", "27 Nov", "28 Nov", "29 Nov"]);
+    }
+
+    #[test]
+    fn a_night_between_two_runs_takes_a_gap() {
+        let runs = [run(BEGIN, 600), run(BEGIN + 50_000_000, 600)];
+        let parts = parts(&runs, WIDE);
+        let wide = |part: &Part| part.x.1 - part.x.0;
+        assert!((wide(&parts[0]) - wide(&parts[1])).abs() < 0.1);
+        assert!((parts[1].x.0 - parts[0].x.1 - GAP).abs() < 0.1);
+        assert!((parts[1].x.1 - (WIDE.width - RIGHT)).abs() < 0.1);
+    }
+
+    #[test]
+    fn many_short_runs_stay_within_the_width() {
+        let runs: Vec<_> = (0..400).map(|number| run(BEGIN + number * 60_000, 6)).collect();
+        for size in [WIDE, NARROW] {
+            let parts = parts(&runs, size);
+            assert!(parts.windows(2).all(|pair| pair[0].x.1 <= pair[1].x.0 && pair[0].x.0 < pair[0].x.1));
+            assert!(parts.last().unwrap().x.1 <= size.width - RIGHT + 0.1);
+        }
+    }
+
+    #[test]
+    fn a_pause_lasts_until_it_is_ended() {
+        let mut stretch = run(BEGIN, 600);
+        let minute = |number: i64| BEGIN + number * 60_000;
+        stretch.acts = vec![
+            (minute(1), Order::Pause),
+            (minute(2), Order::Pause),
+            (minute(3), Order::Resume),
+            (minute(4), Order::Resume),
+            (minute(5), Order::Pause),
+        ];
+        assert_eq!(parts(&[stretch], WIDE)[0].pauses(), [(minute(1), minute(3)), (minute(5), minute(10))]);
+    }
+
+    #[test]
+    fn without_data_it_says_so() {
+        let words = Words::at(Lang::En, TimeZone::UTC);
+        for runs in [vec![], vec![Stretch::default()], vec![Stretch::new(vec![Sample::default(); 2], Vec::new())]] {
+            let chart = over_time(&runs, &words).into_string();
+            assert!(chart.contains(words.say.no_samples) && !chart.contains("<svg"), "{chart}");
+        }
+    }
+
+    #[test]
+    fn a_long_run_is_a_short_text() {
+        let words = Words::at(Lang::En, TimeZone::UTC);
+        let chart = over_time(&[run(BEGIN, 14 * 3_600)], &words).into_string();
+        assert!(chart.len() < 100_000, "{}", chart.len());
+        assert!(!chart.contains("NaN") && !chart.contains("inf"));
+    }
+}

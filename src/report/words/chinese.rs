@@ -1,0 +1,185 @@
+//! In Simplified Chinese. One word a thing: 编辑 (edit), 账本 (ledger), 待核实 (in doubt), 回读 (read-back), 限速 (cap), 续跑 (resume),
+//! 未处理 (not reached), 任务 (job), 运行 (run), 清单 (list).
+
+use thousands::Separable;
+
+use super::phrases::{LatencyTold, OverTimeTold, Phrases};
+
+pub(super) static CHINESE: Phrases = Phrases {
+    html_lang: "zh-CN",
+    units: ["天", "小时", "分", "秒"],
+    day_format: "%-m月%-d日",
+
+    messages: "消息",
+    done: "已完成",
+    failed: "失败",
+    in_doubt: "待核实",
+    in_flight: "发送中",
+    not_reached: "未处理",
+    done_means: "服务端已确认编辑，或回读证实消息已是目标内容",
+    failed_means: "服务端明确拒绝，或多次尝试均被拒绝；消息保持原样",
+    in_doubt_means: "应答丢失，尚不知消息是否已被编辑",
+    in_flight_means: "正在发送",
+    not_reached_means: "尚未编辑",
+
+    ended_finished: "已结束",
+    ended_interrupted: "被中断",
+    ended_stopped: "已停止",
+    ended_died: "异常终止",
+    goes_on: "进行中",
+    order_pause: "暂停",
+    order_resume: "继续",
+    order_stop: "停止",
+    order_rate: |rate| format!("限速调为 {rate}"),
+
+    nothing_sent: "尚未发送任何编辑。",
+    all_done: |all| format!("{} 条编辑全部完成。", all.separate_with_commas()),
+    some_failed: |failed, all| {
+        format!("{} 条编辑中有 {} 条失败。", all.separate_with_commas(), failed.separate_with_commas())
+    },
+    some_in_doubt: |in_doubt| format!("有 {} 条编辑待核实。", in_doubt.separate_with_commas()),
+    some_not_reached: |left, all| {
+        format!("{} 条编辑中还有 {} 条未处理。", all.separate_with_commas(), left.separate_with_commas())
+    },
+    run_goes_on: |done, all| {
+        format!("正在运行：{} 条编辑已完成 {} 条。", all.separate_with_commas(), done.separate_with_commas())
+    },
+    run_paused: |done, all| {
+        format!("运行已暂停：{} 条编辑已完成 {} 条。", all.separate_with_commas(), done.separate_with_commas())
+    },
+    left_unknown: "清单还剩多少无从得知：该账本由本程序的早期版本写成。",
+    what_failed: |failed| {
+        format!(
+            "{} 条编辑失败，消息保持原样，原因见下文。请在账本旁的失败清单中改正这些行，再加 --retry-failed 重新提交。",
+            failed.separate_with_commas()
+        )
+    },
+    what_in_doubt: |in_doubt| {
+        format!(
+            "{} 条编辑待核实：应答丢失，消息可能已被编辑，也可能没有。下次运行会先回读；回读仍无法判定的，请在手机上人工查看。",
+            in_doubt.separate_with_commas()
+        )
+    },
+    what_not_reached: |left| format!("{} 条编辑未处理。用同一条命令即可续跑。", left.separate_with_commas()),
+    what_died: "上次运行异常终止：进程被强制结束或断电。用同一条命令即可续跑，程序会先回读当时正在发送的编辑。",
+    what_stopped: |reason| format!("上次运行已停止：{reason}。"),
+    to_go_on: "续跑命令",
+    same_list: "标准输入须为同一份清单",
+
+    over_time: "运行过程",
+    over_time_note: "每秒结清的编辑数，虚线为限速。没有运行的时段不占横轴。",
+    edits_a_second: "每秒编辑数",
+    all_requests: "每秒请求数（含重发与回读）",
+    cap: "限速",
+    failed_or_in_doubt: "失败或待核实",
+    slowed_down: "服务端提示过快",
+    paused: "暂停",
+    rate_changed: "限速调整",
+    no_run: "无运行",
+    no_samples: "没有可绘制的数据：运行时间过短，或账本由早期版本写成。",
+    over_time_told: |told| {
+        let OverTimeTold { from, to, runs, settled, fastest, cap, not_done, slow_downs } = *told;
+        format!(
+            "{from} 至 {to}，共运行 {runs} 次：结清 {} 条编辑，最快每秒 {fastest:.0} 条，限速 {cap}；其中 {} 条失败或待核实；降速 {} 次。",
+            settled.separate_with_commas(),
+            not_done.separate_with_commas(),
+            slow_downs.separate_with_commas()
+        )
+    },
+    latency: "应答耗时",
+    latency_axis: "编辑请求应答耗时的占比分布",
+    latency_told: |told| {
+        let LatencyTold { answers, half_ms, most_ms, nearly_all_ms } = *told;
+        let bound = |ms: Option<u32>| match ms {
+            Some(ms) => format!("不超过 {}", LatencyTold::bound(ms)),
+            None => "超过 10 s".to_owned(),
+        };
+        format!(
+            "共 {} 次应答：半数{}，95 % {}，99 % {}。",
+            answers.separate_with_commas(),
+            bound(half_ms),
+            bound(most_ms),
+            bound(nearly_all_ms)
+        )
+    },
+    no_answers: "没有可绘制的数据：尚无应答，或账本由早期版本写成。",
+    longer: "更久",
+
+    outcomes: "按错误码统计",
+    outcomes_note: "按每条编辑的最后一次应答归类；“应答次数”为该应答出现的总次数，重发过的编辑不止一次。",
+    code: "错误码",
+    meaning: "含义与处理建议",
+    answers: "应答次数",
+    answers_other: "非成功应答",
+    success: "成功",
+    no_answer_yet: "尚无应答",
+    not_sent_yet: "尚未发送",
+    total: "合计",
+    no_outcomes: "尚未发送任何编辑。",
+    runs: "运行记录",
+    runs_earlier: |more| format!("更早的 {more} 次运行见 summary.json。"),
+    no_runs: "尚无运行记录。",
+    run: "序号",
+    started: "开始",
+    took: "用时",
+    ended: "结果",
+    who: "操作人与主机",
+    list: "清单",
+    rows_told: |rows, duplicates| match duplicates {
+        None | Some(0) => format!("{} 行", rows.separate_with_commas()),
+        Some(duplicates) => {
+            format!("{} 行，其中重复 {} 行", rows.separate_with_commas(), duplicates.separate_with_commas())
+        }
+    },
+    command: "命令",
+    in_directory: |directory| format!("目录 {directory}"),
+    acts: "人工干预",
+    no_acts: "无人暂停、调速或下令停止。",
+    when: "时间",
+    what: "操作",
+    by: "操作人",
+    not_done: "未完成的编辑及原因",
+    nothing_not_done: "无：账本中的编辑已全部完成。",
+    failed_first: "失败",
+    in_doubt_first: "待核实",
+    from_account: "From_Account",
+    to_account: "To_Account",
+    msg_key: "MsgKey",
+    why: "原因",
+    attempts: "发送次数",
+    line: "行号",
+    sent_at: "最后发送",
+    and_more: |more, file| format!("另有 {} 条，见 {file}", more.separate_with_commas()),
+    not_reached_told: |left| {
+        format!(
+            "{} 条编辑未处理。账本不保存清单；提供清单后，用 runner report … --csv DIR --input LIST 可生成 not_reached.csv。",
+            left.separate_with_commas()
+        )
+    },
+
+    title: |ledger| format!("{ledger} 消息编辑报告"),
+    about: "关于本报告",
+    ledger: "账本",
+    job: "任务",
+    app_at: |app, service| format!("应用 {app}，服务 {service}"),
+    made_at: "生成时间",
+    times_are: "时区",
+    version: "生成程序",
+    none: "无",
+    still_changing: "正在运行或曾异常终止，账本文件仍会变化",
+    words_mean: "术语",
+    print_hint: "本报告反映某一时刻的状态，以账本为准。",
+
+    worker: |name, since| format!("{name} 自 {since} 起运行"),
+    nobody_works: "当前无运行",
+    rate: "速率",
+    rate_told: |rate, cap| format!("每秒 {rate} 条编辑，限速 {cap}"),
+    not_known_yet: "尚不可知",
+    time_left: "剩余时间",
+    time_left_told: |length, until| format!("约 {length}，预计 {until} 结束"),
+    slow_downs: "降速次数",
+    this_run: "本次运行",
+    this_run_told: |settled, planned| {
+        format!("{} 条编辑已结清 {} 条", planned.separate_with_commas(), settled.separate_with_commas())
+    },
+};

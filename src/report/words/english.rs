@@ -1,0 +1,204 @@
+//! In English.
+
+use thousands::Separable;
+
+use super::phrases::{LatencyTold, OverTimeTold, Phrases};
+
+pub(super) static ENGLISH: Phrases = Phrases {
+    html_lang: "en",
+    units: ["d", "h", "min", "s"],
+    day_format: "%-d %b",
+
+    messages: "messages",
+    done: "done",
+    failed: "failed",
+    in_doubt: "in doubt",
+    in_flight: "in flight",
+    not_reached: "not reached",
+    done_means: "the service confirmed the edit, or reading the message back showed it",
+    failed_means: "the service refused the edit for good, or every attempt; the message is as it was",
+    in_doubt_means: "the answer was lost: nobody knows yet whether the message was edited",
+    in_flight_means: "being sent just now",
+    not_reached_means: "not edited yet",
+
+    ended_finished: "finished",
+    ended_interrupted: "interrupted",
+    ended_stopped: "stopped",
+    ended_died: "cut off",
+    goes_on: "goes on",
+    order_pause: "pause",
+    order_resume: "resume",
+    order_stop: "stop",
+    order_rate: |rate| format!("rate {rate}"),
+
+    nothing_sent: "Nothing has been sent yet.",
+    all_done: |all| match all {
+        1 => "The one edit is done.".to_owned(),
+        all => format!("All {} edits are done.", all.separate_with_commas()),
+    },
+    some_failed: |failed, all| format!("{} of {} failed.", edits(failed), all.separate_with_commas()),
+    some_in_doubt: |in_doubt| format!("{} {} in doubt.", edits(in_doubt), are(in_doubt)),
+    some_not_reached: |left, all| {
+        format!("{} of {} {} not reached yet.", edits(left), all.separate_with_commas(), are(left))
+    },
+    run_goes_on: |done, all| format!("A run goes on: {} of {} done so far.", done.separate_with_commas(), edits(all)),
+    run_paused: |done, all| format!("A run is paused: {} of {} done so far.", done.separate_with_commas(), edits(all)),
+    left_unknown: "How much of the list is left is not known: a first version of the program wrote this ledger.",
+    what_failed: |failed| {
+        let (stand, them) = if failed == 1 { ("stands", "it") } else { ("stand", "them") };
+        format!(
+            "{} failed: the message {stand} as before. Below is why; mend the row in the list of failed rows beside the \
+             ledger, and give {them} in with --retry-failed.",
+            edits(failed)
+        )
+    },
+    what_in_doubt: |in_doubt| {
+        format!(
+            "{} {} in doubt: the answer was lost, so the message may or may not have been edited. The next run reads it \
+             back; what that cannot tell, look at on a phone.",
+            edits(in_doubt),
+            are(in_doubt)
+        )
+    },
+    what_not_reached: |left| {
+        format!("{} {} not reached. The same command goes on with what is left.", edits(left), are(left))
+    },
+    what_died: "The last run was cut off: its process ended without a word (killed, or a power cut). The same command \
+                goes on, and reads back first what was under way.",
+    what_stopped: |reason| format!("The last run was stopped: {reason}."),
+    to_go_on: "To go on",
+    same_list: "with the same list on standard input",
+
+    over_time: "Over time",
+    over_time_note: "Settled edits a second, the cap as a dashed line. Where no run was going on, the time is left out.",
+    edits_a_second: "edits a second",
+    all_requests: "requests a second, with those sent again and read back",
+    cap: "cap",
+    failed_or_in_doubt: "failed or in doubt",
+    slowed_down: "the service said \u{201c}too fast\u{201d}",
+    paused: "paused",
+    rate_changed: "rate changed",
+    no_run: "no run",
+    no_samples: "There is nothing to draw: no run was long enough, or the ledger is of a first version.",
+    over_time_told: |told| {
+        let OverTimeTold { from, to, runs, settled, fastest, cap, not_done, slow_downs } = *told;
+        let runs = if runs == 1 { "one run".to_owned() } else { format!("{runs} runs") };
+        format!(
+            "From {from} to {to}, {runs}: {} settled, at most {fastest:.0} a second under a cap of {cap}; {} of them \
+             failed or in doubt; slowed down {} times.",
+            edits(settled),
+            not_done.separate_with_commas(),
+            slow_downs.separate_with_commas()
+        )
+    },
+    latency: "How long answers took",
+    latency_axis: "share of the answers to edits, by how long they took",
+    latency_told: |told| {
+        let LatencyTold { answers, half_ms, most_ms, nearly_all_ms } = *told;
+        let bound = |ms: Option<u32>| match ms {
+            Some(ms) => format!("within {}", LatencyTold::bound(ms)),
+            None => "longer than 10 s".to_owned(),
+        };
+        format!(
+            "Half of {} answers came {}, 95 % {}, 99 % {}.",
+            answers.separate_with_commas(),
+            bound(half_ms),
+            bound(most_ms),
+            bound(nearly_all_ms)
+        )
+    },
+    no_answers: "There is nothing to draw: no answer has come yet, or the ledger is of a first version.",
+    longer: "longer",
+
+    outcomes: "Outcomes by code",
+    outcomes_note: "The last answer to each edit, and how often each answer came in all: an edit that was sent again has \
+                    more than one.",
+    code: "code",
+    meaning: "meaning, and what to do",
+    answers: "answers",
+    answers_other: "Answers other than success",
+    success: "success",
+    no_answer_yet: "no answer yet",
+    not_sent_yet: "not sent yet",
+    total: "total",
+    no_outcomes: "No edit has been sent yet.",
+    runs: "Runs",
+    runs_earlier: |more| match more {
+        1 => "One earlier run is in summary.json.".to_owned(),
+        more => format!("{more} earlier runs are in summary.json."),
+    },
+    no_runs: "There was none yet.",
+    run: "run",
+    started: "started",
+    took: "took",
+    ended: "ended",
+    who: "who, host",
+    list: "list",
+    rows_told: |rows, duplicates| {
+        let rows = if rows == 1 { "1 row".to_owned() } else { format!("{} rows", rows.separate_with_commas()) };
+        match duplicates {
+            None | Some(0) => rows,
+            Some(1) => format!("{rows}, 1 duplicate"),
+            Some(duplicates) => format!("{rows}, {} duplicates", duplicates.separate_with_commas()),
+        }
+    },
+    command: "command",
+    in_directory: |directory| format!("in {directory}"),
+    acts: "What the runs were told",
+    no_acts: "Nobody paused a run, changed its rate or stopped it by word.",
+    when: "when",
+    what: "what",
+    by: "by",
+    not_done: "What was not done, and why",
+    nothing_not_done: "Nothing: every edit that the ledger knows of is done.",
+    failed_first: "Failed",
+    in_doubt_first: "In doubt",
+    from_account: "From_Account",
+    to_account: "To_Account",
+    msg_key: "MsgKey",
+    why: "why",
+    attempts: "attempts",
+    line: "line",
+    sent_at: "last sent",
+    and_more: |more, file| format!("and {} more, see {file}", more.separate_with_commas()),
+    not_reached_told: |left| {
+        format!(
+            "{} {} not reached. The ledger does not hold the list: with it, runner report … --csv DIR --input LIST \
+             writes not_reached.csv.",
+            edits(left),
+            are(left)
+        )
+    },
+
+    title: |ledger| format!("Report on {ledger}"),
+    about: "About this report",
+    ledger: "ledger",
+    job: "job",
+    app_at: |app, service| format!("app {app} at {service}"),
+    made_at: "made",
+    times_are: "times are those of",
+    version: "made by",
+    none: "none",
+    still_changing: "a run is working on it, or was cut off: its file changes yet",
+    words_mean: "What the words mean",
+    print_hint: "A report of one moment; the ledger is the record.",
+
+    worker: |name, since| format!("{name} works on it since {since}"),
+    nobody_works: "nobody works on it",
+    rate: "rate",
+    rate_told: |rate, cap| format!("{rate} edits a second, cap {cap}"),
+    not_known_yet: "not known yet",
+    time_left: "time left",
+    time_left_told: |length, until| format!("about {length}, until {until}"),
+    slow_downs: "slow-downs",
+    this_run: "this run",
+    this_run_told: |settled, planned| format!("{} of {} settled", settled.separate_with_commas(), edits(planned)),
+};
+
+fn edits(number: u64) -> String {
+    format!("{} {}", number.separate_with_commas(), if number == 1 { "edit" } else { "edits" })
+}
+
+fn are(number: u64) -> &'static str {
+    if number == 1 { "is" } else { "are" }
+}

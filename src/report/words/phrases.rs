@@ -1,0 +1,171 @@
+//! What has to be said, in whatever language.
+
+/// Every phrase of a language: fixed ones, and those that are made around something.
+#[expect(missing_docs, reason = "a phrase says what it is")]
+#[derive(Debug)]
+pub struct Phrases {
+    pub html_lang: &'static str,
+    /// Days, hours, minutes, seconds.
+    pub units: [&'static str; 4],
+    pub day_format: &'static str,
+
+    // Where edits are.
+    pub messages: &'static str,
+    pub done: &'static str,
+    pub failed: &'static str,
+    pub in_doubt: &'static str,
+    pub in_flight: &'static str,
+    pub not_reached: &'static str,
+    pub done_means: &'static str,
+    pub failed_means: &'static str,
+    pub in_doubt_means: &'static str,
+    pub in_flight_means: &'static str,
+    pub not_reached_means: &'static str,
+
+    // How runs end, and what they are told.
+    pub ended_finished: &'static str,
+    pub ended_interrupted: &'static str,
+    pub ended_stopped: &'static str,
+    pub ended_died: &'static str,
+    pub goes_on: &'static str,
+    pub order_pause: &'static str,
+    pub order_resume: &'static str,
+    pub order_stop: &'static str,
+    pub order_rate: fn(u32) -> String,
+
+    // The verdict.
+    pub nothing_sent: &'static str,
+    pub all_done: fn(u64) -> String,
+    pub some_failed: fn(u64, u64) -> String,
+    pub some_in_doubt: fn(u64) -> String,
+    pub some_not_reached: fn(u64, u64) -> String,
+    pub run_goes_on: fn(u64, u64) -> String,
+    pub run_paused: fn(u64, u64) -> String,
+    pub left_unknown: &'static str,
+    pub what_failed: fn(u64) -> String,
+    pub what_in_doubt: fn(u64) -> String,
+    pub what_not_reached: fn(u64) -> String,
+    pub what_died: &'static str,
+    pub what_stopped: fn(&str) -> String,
+    pub to_go_on: &'static str,
+    pub same_list: &'static str,
+
+    // Charts.
+    pub over_time: &'static str,
+    pub over_time_note: &'static str,
+    pub edits_a_second: &'static str,
+    pub all_requests: &'static str,
+    pub cap: &'static str,
+    pub failed_or_in_doubt: &'static str,
+    pub slowed_down: &'static str,
+    pub paused: &'static str,
+    pub rate_changed: &'static str,
+    pub no_run: &'static str,
+    pub no_samples: &'static str,
+    pub over_time_told: fn(&OverTimeTold<'_>) -> String,
+    pub latency: &'static str,
+    pub latency_axis: &'static str,
+    pub latency_told: fn(&LatencyTold) -> String,
+    pub no_answers: &'static str,
+    pub longer: &'static str,
+
+    // Tables.
+    pub outcomes: &'static str,
+    pub outcomes_note: &'static str,
+    pub code: &'static str,
+    pub meaning: &'static str,
+    pub answers: &'static str,
+    pub answers_other: &'static str,
+    pub success: &'static str,
+    pub no_answer_yet: &'static str,
+    pub not_sent_yet: &'static str,
+    pub total: &'static str,
+    pub no_outcomes: &'static str,
+    pub runs: &'static str,
+    pub runs_earlier: fn(usize) -> String,
+    pub no_runs: &'static str,
+    pub run: &'static str,
+    pub started: &'static str,
+    pub took: &'static str,
+    pub ended: &'static str,
+    pub who: &'static str,
+    pub list: &'static str,
+    pub rows_told: fn(u64, Option<u64>) -> String,
+    pub command: &'static str,
+    pub in_directory: fn(&str) -> String,
+    pub acts: &'static str,
+    pub no_acts: &'static str,
+    pub when: &'static str,
+    pub what: &'static str,
+    pub by: &'static str,
+    pub not_done: &'static str,
+    pub nothing_not_done: &'static str,
+    pub failed_first: &'static str,
+    pub in_doubt_first: &'static str,
+    pub from_account: &'static str,
+    pub to_account: &'static str,
+    pub msg_key: &'static str,
+    pub why: &'static str,
+    pub attempts: &'static str,
+    pub line: &'static str,
+    pub sent_at: &'static str,
+    pub and_more: fn(u64, &str) -> String,
+    pub not_reached_told: fn(u64) -> String,
+
+    // About the report itself.
+    pub title: fn(&str) -> String,
+    pub about: &'static str,
+    pub ledger: &'static str,
+    pub job: &'static str,
+    pub app_at: fn(u64, &str) -> String,
+    pub made_at: &'static str,
+    pub times_are: &'static str,
+    pub version: &'static str,
+    pub none: &'static str,
+    pub still_changing: &'static str,
+    pub words_mean: &'static str,
+    pub print_hint: &'static str,
+
+    // The status of a run.
+    pub worker: fn(&str, &str) -> String,
+    pub nobody_works: &'static str,
+    pub rate: &'static str,
+    pub rate_told: fn(&str, u32) -> String,
+    pub not_known_yet: &'static str,
+    pub time_left: &'static str,
+    pub time_left_told: fn(&str, &str) -> String,
+    pub slow_downs: &'static str,
+    pub this_run: &'static str,
+    pub this_run_told: fn(u64, u64) -> String,
+}
+
+/// What the picture of the time shows, for who cannot see it.
+#[expect(missing_docs, reason = "each says what it is")]
+#[derive(Clone, Copy, Debug)]
+pub struct OverTimeTold<'a> {
+    pub from: &'a str,
+    pub to: &'a str,
+    pub runs: usize,
+    pub settled: u64,
+    pub fastest: f64,
+    pub cap: u32,
+    pub not_done: u64,
+    pub slow_downs: u64,
+}
+
+/// How long answers took: of how many half, 95 % and 99 % took up to so long; `None`: longer than all bounds.
+#[expect(missing_docs, reason = "each says what it is")]
+#[derive(Clone, Copy, Debug)]
+pub struct LatencyTold {
+    pub answers: u64,
+    pub half_ms: Option<u32>,
+    pub most_ms: Option<u32>,
+    pub nearly_all_ms: Option<u32>,
+}
+
+impl LatencyTold {
+    /// `50 ms`, `3 s`.
+    pub fn bound(ms: u32) -> String {
+        if ms < 1_000 { format!("{ms} ms") } else { format!("{} s", ms / 1_000) }
+    }
+}

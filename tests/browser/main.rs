@@ -1,0 +1,13 @@
+//! Pages as people see them: Debian's chromium opens them, presses their buttons, and takes pictures into
+//! `target/screenshots`. Where there is no chromium these tests say so and pass, but not in CI.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
+mod browser;
+#[path = "../program/harness.rs"]
+#[expect(dead_code, reason = "the tests of the program need more of it")]
+mod harness;
+mod live;
+#[path = "../program/service.rs"]
+#[expect(dead_code, reason = "the tests of the program need more of it")]
+mod service;
