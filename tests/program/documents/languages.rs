@@ -26,7 +26,7 @@ fn same(document: &str, english: &Section, chinese: &Section) {
         lines.collect()
     };
     assert_eq!(blocks(english), blocks(chinese), "{place}: code");
-    assert_eq!(english.table_rows, chinese.table_rows, "{place}: rows of tables, by their columns");
+    assert_eq!(english.table_rows, chinese.table_rows, "{place}: rows of tables");
     let spans = |section: &Section| section.code_spans().map(on_one_line).collect::<BTreeSet<_>>();
     assert_eq!(spans(english), spans(chinese), "{place}: what stands between backticks");
     let links = |section: &Section| section.links().map(target).collect::<BTreeSet<_>>();

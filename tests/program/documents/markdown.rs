@@ -6,8 +6,8 @@ pub(crate) struct Section {
     pub(crate) level: usize,
     pub(crate) heading: String,
     pub(crate) blocks: Vec<Block>,
-    /// The columns of each row of each table, row by row.
-    pub(crate) table_rows: Vec<usize>,
+    /// Of each row of each table its columns, and the numbers in it, ascending: other languages have them in another order.
+    pub(crate) table_rows: Vec<(usize, Vec<String>)>,
     /// Everything else, tables included.
     pub(crate) prose: String,
 }
@@ -47,7 +47,7 @@ pub(crate) fn sections(text: &str) -> Vec<Section> {
             }
             (None, None) => {
                 if line.starts_with('|') {
-                    section.table_rows.push(line.matches('|').count());
+                    section.table_rows.push((line.matches('|').count(), numbers(line)));
                 }
                 section.prose += line;
                 section.prose.push('\n');
@@ -56,6 +56,14 @@ pub(crate) fn sections(text: &str) -> Vec<Section> {
     }
     assert!(block.is_none(), "a fence is left open");
     sections
+}
+
+fn numbers(line: &str) -> Vec<String> {
+    let words = line.split(|c: char| !c.is_ascii_digit() && !matches!(c, ',' | '.'));
+    let mut numbers: Vec<String> =
+        words.map(|word| word.trim_matches([',', '.']).to_owned()).filter(|word| !word.is_empty()).collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 impl Section {

@@ -89,7 +89,8 @@ impl Stage {
         let lines = lines.join("\n");
         if let Some(line) = lines.strip_suffix(" &") {
             self.behind = Some(self.with_environment(self.place.shell(&format!("exec {line}"))).start());
-            self.service.wait_for_requests(1);
+            // In the middle of it, and far enough for it to know its speed.
+            self.service.wait_for_requests(300);
             return;
         }
         let ran = if shown.iter().any(|line| line.ends_with(" y")) {
@@ -200,7 +201,7 @@ fn parts(sections: Vec<Section>) -> Vec<(String, Vec<Command>)> {
 }
 
 fn check(document: &str) {
-    if !has("jq", "jq") || !has("sqlite3", "sqlite3") {
+    if !["jq", "sqlite3", "curl"].iter().all(|tool| has(tool, tool)) {
         return;
     }
     let parts = parts(sections(&text(document)));
