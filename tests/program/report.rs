@@ -111,6 +111,14 @@ fn the_status_after_a_run_was_killed() {
     );
     place.runner("report ledger.db").exits(0);
     assert_eq!((names(&place), place.files()), before);
+    // A copy has no index of its log, and a look makes none.
+    let copy = Place::new();
+    for name in ["ledger.db", "ledger.db-wal"] {
+        copy.write(name, std::fs::read(place.path(name)).unwrap());
+    }
+    let before = (names(&copy), copy.files());
+    assert_eq!(totals(&copy.runner("status ledger.db --json").exits(0)), totals(&status));
+    assert_eq!((names(&copy), copy.files()), before);
     service.set_faults("none");
     place.shell(&resume).credentials().exits(0);
     assert_eq!(totals(&place.runner("status ledger.db --json").exits(0))[..3], [300, 300, 0]);

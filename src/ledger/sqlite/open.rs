@@ -18,6 +18,11 @@ const MIGRATIONS: &[&str] = &[include_str!("0001_first.sql"), include_str!("0002
 
 /// Reads the file and the log beside it.
 pub(super) const READ_BESIDE: &str = "mode=ro";
+/// Reads the file alone, without locks.
+pub(super) const READ_ALONE: &str = "immutable=1";
+/// Reads the file and the log beside it where the log has no index, as in a copy. Nobody has such a ledger open, so no
+/// locks are taken; SQLite would make the index as a file, and with the ledger to itself keeps it in memory.
+const READ_COPY: &str = "mode=ro&vfs=unix-none";
 
 /// The job that a ledger belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +131,15 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, LedgerError> {
 }
 
 pub(super) fn how_to_read(path: &Path) -> &'static str {
-    if whereabouts::log(path).exists() { READ_BESIDE } else { "immutable=1" }
+    if whereabouts::log(path).exists() { READ_BESIDE } else { READ_ALONE }
+}
+
+/// As [`how_to_read`], and so that not even an index is left behind.
+pub(super) fn how_to_look(path: &Path) -> &'static str {
+    match how_to_read(path) {
+        READ_BESIDE if !whereabouts::index(path).exists() => READ_COPY,
+        how => how,
+    }
 }
 
 pub(super) fn read_only_with(path: &Path, how: &str) -> Result<Connection, LedgerError> {
@@ -134,6 +147,10 @@ pub(super) fn read_only_with(path: &Path, how: &str) -> Result<Connection, Ledge
     let uri = format!("file:{}?{how}", percent_encoded(&plain(path)));
     let connection = Connection::open_with_flags(uri, flags).map_err(|source| read_error(path, source))?;
     connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(|source| read_error(path, source))?;
+    if how == READ_COPY {
+        let alone = connection.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()));
+        alone.map_err(|source| read_error(path, source))?;
+    }
     Ok(connection)
 }
 

@@ -39,7 +39,7 @@ impl Overview {
         }
         // By a handle of its own, which is closed again before SQLite opens the file (see `open::lock`).
         let worker = File::open(path).ok().and_then(|file| open::worker(&file)).map(Worker);
-        Overview::new(path, open::how_to_read(path), worker)
+        Overview::new(path, open::how_to_look(path), worker)
     }
 
     /// Opens the ledger of a run of this process.
@@ -56,7 +56,7 @@ impl Overview {
         // One state of the ledger from here on, so that all numbers are of the same moment.
         connection.execute_batch("BEGIN").map_err(failed)?;
         let version = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
-        let is_at_rest = how != open::READ_BESIDE;
+        let is_at_rest = how == open::READ_ALONE;
         Ok(Overview { connection, path: path.to_owned(), version, worker, is_at_rest })
     }
 

@@ -79,6 +79,11 @@ pub(super) fn log(path: &Path) -> PathBuf {
     beside(&followed(path), "-wal")
 }
 
+/// The index of the log, which SQLite shares among all who have the ledger open.
+pub(super) fn index(path: &Path) -> PathBuf {
+    beside(&followed(path), "-shm")
+}
+
 /// The journal that SQLite keeps beside a ledger while it makes it.
 pub(super) fn journal(path: &Path) -> PathBuf {
     beside(&followed(path), "-journal")
