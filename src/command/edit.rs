@@ -1,21 +1,24 @@
 //! `runner --input edits.csv --resume ledger.db`: the job itself.
 
+mod end;
+mod service;
+mod signals;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Write, stderr};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::{Timestamp, Zoned};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Exit, hook, print, tell, with_causes};
-use crate::api::client::{ClientOptions, HttpService, UNDERWAY_MAX};
-use crate::api::credentials::Credentials;
-use crate::api::endpoint::Endpoint;
+use self::end::Ran;
+use self::service::service;
+use self::signals::listen;
+use super::{Error, Exit, print, tell};
+use crate::api::client::{HttpService, UNDERWAY_MAX};
 use crate::cli::JobArgs;
 use crate::colour::TITLE;
 use crate::excerpt;
@@ -26,17 +29,14 @@ use crate::ledger::{Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteS
 use crate::live::page::{self, Page};
 use crate::live::{Facts, Live};
 use crate::progress::{Mode, Progress, Screen, Snapshot};
-use crate::report::lists::Wanted;
-use crate::report::summary::{Summary, Totals};
+use crate::report::summary::Totals;
 use crate::report::{self, plan::Target};
 use crate::run::{self, Control, Ended, Line, Plan, PlanError, READ_BACK_AFTER, StopReason, Tally, Terms};
-use crate::sandbox::{self, Faults, Sandbox};
+use crate::sandbox::Sandbox;
 use crate::until;
 
 /// Problems of the list that are shown with what stands there.
 const EXCERPTS_MAX: usize = 10;
-/// File handles for all else: list, ledger, log, and connections that are about to be closed.
-const FILES_BESIDE: u64 = 128;
 
 /// Plan, consent, run, summary.
 pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Error> {
@@ -161,50 +161,15 @@ impl Session<'_> {
             }
             (ended, _) => ended,
         };
-        let took = started.elapsed();
+        let ran = Ran { tally, ended, took: started.elapsed() };
         progress.finish();
-
-        // From here on edits may have been sent, so nothing that goes wrong may end in "nothing was sent".
-        let mut summary =
-            Summary { plan, tally: &tally, ended: &ended, took, failed_rows: None, report: None, resume: None };
-        watched.end(summary.how(), &tally, summary.totals()).await;
-        summary.failed_rows = self.failed_rows(&summary);
+        watched.end(ran.summary(plan).how(), &ran.tally, ran.summary(plan).totals()).await;
         // The writer ends when the last attempt has let go of the ledger; its store then says how the run ended.
-        let closed = match writer.await {
-            Ok(store) => store.end_run(summary.how(), &summary.reason().unwrap_or_default()),
-            Err(_) => Err(LedgerError::Latched),
-        };
+        let store = writer.await.map_err(|_| LedgerError::Latched);
         if let Some(sandbox) = sandbox {
             sandbox.stop().await;
         }
-        let exit = exit(&summary, &closed, terminated.load(Ordering::SeqCst));
-        let left = summary.totals().not_reached > 0 && exit != Exit::Done;
-        if left || !matches!(ended, Ended::Finished) {
-            summary.resume = Some(resume_command(&self.input));
-        }
-        // That it was latched is told already, with the reason.
-        if let Err(error) = closed
-            && !matches!(ended, Ended::Stopped(StopReason::Ledger(_)))
-        {
-            tell(format_args!("error: {error}"));
-        }
-        summary.report = self.report(&summary);
-        let mut shown = Vec::new();
-        let written = if args.json { summary.write_json(&mut shown) } else { summary.write(&mut shown) };
-        if let Err(error) = written.and_then(|()| print(&shown, args.json)) {
-            tell(format_args!("error: cannot write the summary: {error}; the ledger has it all"));
-        }
-        if let Some(command) = &args.on_finish {
-            let mut json = Vec::new();
-            let told = match summary.write_json(&mut json) {
-                Ok(()) => hook::run(command, &json, exit, self.ledger_path, hook::TIME, &signalled).await,
-                Err(error) => Err(error.to_string()),
-            };
-            if let Err(what) = told {
-                tell(format_args!("warning: --on-finish: {what}"));
-            }
-        }
-        Ok(exit)
+        Ok(self.end(&ran, store, &signalled, terminated.load(Ordering::SeqCst)).await)
     }
 
     /// Opens what the run is watched and told by.
@@ -222,57 +187,6 @@ impl Session<'_> {
             started_at: unix_ms(),
         };
         Live::start(facts, control, page, stop, ledger.latch(), Totals::new(&self.plan, &Tally::default()))
-    }
-
-    /// Writes the rows that failed or are in doubt; where there are none, takes away what an earlier run wrote. If
-    /// somebody has worked on that file since, it is put aside first.
-    fn failed_rows(&self, summary: &Summary<'_>) -> Option<PathBuf> {
-        let path = report::failed::path(self.ledger_path, &self.input);
-        let totals = summary.totals();
-        let ledger = self.readable(summary)?;
-        let written = SqliteReader::beside_writer(ledger).map_err(Error::from).and_then(|mut reader| {
-            report::failed::put_aside(&path, reader.last_run_ended()?);
-            if totals.failed + totals.in_doubt == 0 {
-                // Where there is none, there is nothing to take away.
-                let _ = std::fs::remove_file(&path);
-                return Ok(None);
-            }
-            report::failed::write(&path, &self.input, &self.job.mapping, &self.plan, &mut reader)?;
-            Ok(Some(path))
-        });
-        match written {
-            Ok(path) => path,
-            Err(error) => {
-                tell(format_args!("error: {}; the ledger has them all the same", with_causes(error.as_ref())));
-                None
-            }
-        }
-    }
-}
-
-impl Session<'_> {
-    /// The ledger that can be asked: one that is gone cannot be, what was rescued of it can.
-    fn readable<'a>(&'a self, summary: &'a Summary<'_>) -> Option<&'a Path> {
-        match summary.ended {
-            Ended::Stopped(StopReason::Ledger(LedgerError::Removed { rescued, .. })) => rescued.as_deref().ok(),
-            _ => Some(self.ledger_path),
-        }
-    }
-
-    /// Writes the report that `--report` asks for, once the ledger says how the run ended; the path of its page. What went
-    /// wrong with it is told, and changes nothing of what was done.
-    fn report(&self, summary: &Summary<'_>) -> Option<PathBuf> {
-        let directory = self.args.report.as_deref()?;
-        let wanted = Wanted { input: &self.input, mapping: &self.job.mapping, plan: &self.plan };
-        let ledger = self.readable(summary)?;
-        match super::report::write(directory, ledger, self.args.lang.unwrap_or_default(), wanted) {
-            Ok(()) => Some(directory.join(report::directory::PAGE)),
-            Err(error) => {
-                let told = with_causes(error.as_ref());
-                tell(format_args!("error: cannot write the report: {told}; runner report makes it from the ledger"));
-                None
-            }
-        }
     }
 }
 
@@ -370,115 +284,7 @@ fn consent(args: &JobArgs, job: &Job, plan: &Plan) -> Result<bool, Error> {
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
-/// The client, and the sandbox that it calls where that is inside this process. Nothing is sent.
-async fn service(job: &Job) -> Result<(HttpService, Option<Sandbox>), Error> {
-    let (endpoint, credentials, ca_cert, sandbox) = match &job.service {
-        Some(ServiceChoice::Sandbox(faults)) => {
-            let sandbox = start_sandbox(job, faults).await?;
-            let endpoint = Endpoint::parse(&sandbox.endpoint_url())?;
-            let key = sandbox::Options::well_known().key;
-            let credentials = Credentials::with_key(sandbox::SDKAPPID, sandbox::IDENTIFIER, key);
-            (endpoint, Arc::new(credentials), None, Some(sandbox))
-        }
-        Some(ServiceChoice::At { endpoint, credentials, ca_cert }) => {
-            (endpoint.clone(), Arc::clone(credentials), ca_cert.clone(), None)
-        }
-        None => return Err("the service is not given".into()),
-    };
-    // The sandbox takes as many again.
-    check_file_handles(job.in_flight_max, if sandbox.is_some() { 2 } else { 1 })?;
-    let options = ClientOptions {
-        endpoint: &endpoint,
-        timeout: job.timeout,
-        ca_cert: ca_cert.as_deref(),
-        concurrency: job.in_flight_max,
-    };
-    Ok((HttpService::new(&options, credentials)?, sandbox))
-}
-
-/// Each request in flight takes a file handle, or two; what a process gets at first is often 1,024 of many more.
-fn check_file_handles(in_flight_max: usize, each: u64) -> Result<(), Error> {
-    let wanted = (in_flight_max as u64).saturating_mul(each).saturating_add(FILES_BESIDE);
-    let given = rlimit::increase_nofile_limit(wanted)?;
-    if given < wanted {
-        let most = given.saturating_sub(FILES_BESIDE) / each;
-        let told = format!(
-            "{in_flight_max} requests in flight take more file handles than this machine gives (ulimit -n: {given}); \
-             say --concurrency {most} or less"
-        );
-        return Err(told.into());
-    }
-    Ok(())
-}
-
-async fn start_sandbox(job: &Job, faults: &Faults) -> Result<Sandbox, Error> {
-    let options = sandbox::Options {
-        rate: job.rate.get().max(sandbox::RATE),
-        faults: faults.clone(),
-        ..sandbox::Options::well_known()
-    };
-    Sandbox::start(options).await.map_err(|error| format!("cannot start the sandbox: {error}").into())
-}
-
-/// A first signal stops the run after what is in flight, a second one at once. True: it was not Ctrl-C.
-fn listen(stop: CancellationToken, resume: String) -> Result<Arc<AtomicBool>, Error> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let mut hang_up = if outlives_terminal() { None } else { Some(signal(SignalKind::hangup())?) };
-    let terminated = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&terminated);
-    tokio::spawn(async move {
-        loop {
-            let exit = tokio::select! {
-                _ = interrupt.recv() => Exit::Interrupted,
-                _ = terminate.recv() => Exit::Terminated,
-                // Never a second signal: of one closed terminal the shell tells, and the kernel once more.
-                Some(()) = next(&mut hang_up), if !stop.is_cancelled() => Exit::Terminated,
-            };
-            if stop.is_cancelled() {
-                // What was in flight stays `sending` in the ledger, and is found at the next start.
-                tell(format_args!("\nStopped at once. {}{resume}", fit::COMMAND_LABEL));
-                std::process::exit(exit.code().into());
-            }
-            told.store(exit == Exit::Terminated, Ordering::SeqCst);
-            tracing::warn!("stopping after what is in flight; once more stops at once");
-            stop.cancel();
-        }
-    });
-    Ok(terminated)
-}
-
-async fn next(signal: &mut Option<Signal>) -> Option<()> {
-    signal.as_mut()?.recv().await
-}
-
-/// Whether whoever started this process wants it to go on without its terminal, as `nohup` does: then the hang-up is
-/// ignored from the start. Linux tells; elsewhere it is not known, and the run stops and can be resumed.
-fn outlives_terminal() -> bool {
-    let status = std::fs::read("/proc/self/status").unwrap_or_default();
-    let status = String::from_utf8_lossy(&status);
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    // SIGHUP is the first.
-    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
-}
-
 fn snapshot(tally: &Tally) -> Snapshot {
     let Tally { done, failed, in_doubt, to_read_back, slow_downs, paused, .. } = *tally;
     Snapshot { done, failed, in_doubt, to_read_back, slow_downs, paused }
-}
-
-fn exit(summary: &Summary<'_>, closed: &Result<(), LedgerError>, terminated: bool) -> Exit {
-    let totals = summary.totals();
-    match summary.ended {
-        Ended::Interrupted if terminated => Exit::Terminated,
-        Ended::Interrupted => Exit::Interrupted,
-        Ended::Stopped(StopReason::Ledger(_)) if summary.tally.attempts + summary.tally.in_doubt == 0 => {
-            Exit::NothingSent
-        }
-        Ended::Stopped(_) => Exit::Stopped,
-        Ended::Finished if closed.is_err() => Exit::Stopped,
-        // Rows that were passed over: a defect, but exit 0 would say that all is done.
-        Ended::Finished if totals.not_reached > summary.plan.to_do - summary.plan.this_run => Exit::Stopped,
-        Ended::Finished if totals.failed + totals.in_doubt > 0 => Exit::SomeNotDone,
-        Ended::Finished => Exit::Done,
-    }
 }

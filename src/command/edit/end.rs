@@ -1,0 +1,148 @@
+//! The end of a run: what it did is told. From here on edits may have been sent, so nothing that goes wrong may end in
+//! "nothing was sent".
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Session, resume_command};
+use crate::command::{Error, Exit, hook, print, tell, with_causes};
+use crate::ledger::{LedgerError, SqliteReader, SqliteStore};
+use crate::report::lists::Wanted;
+use crate::report::summary::Summary;
+use crate::report::{self, directory};
+use crate::run::{Ended, Plan, StopReason, Tally};
+
+/// What a run has come to.
+pub(super) struct Ran {
+    pub(super) tally: Tally,
+    pub(super) ended: Ended,
+    /// How long it sent.
+    pub(super) took: Duration,
+}
+
+impl Ran {
+    pub(super) fn summary<'a>(&'a self, plan: &'a Plan) -> Summary<'a> {
+        let Ran { tally, ended, took } = self;
+        Summary { plan, tally, ended, took: *took, failed_rows: None, report: None, resume: None }
+    }
+}
+
+impl Session<'_> {
+    /// Closes the ledger, and tells what the run did: the rows that failed, the report, the summary, and whoever is to
+    /// hear of it.
+    pub(super) async fn end(
+        &self,
+        ran: &Ran,
+        store: Result<SqliteStore, LedgerError>,
+        signalled: &CancellationToken,
+        terminated: bool,
+    ) -> Exit {
+        let mut summary = ran.summary(&self.plan);
+        summary.failed_rows = self.failed_rows(&summary);
+        let closed = store.and_then(|store| store.end_run(summary.how(), &summary.reason().unwrap_or_default()));
+        let exit = exit(&summary, &closed, terminated);
+        let left = summary.totals().not_reached > 0 && exit != Exit::Done;
+        if left || !matches!(ran.ended, Ended::Finished) {
+            summary.resume = Some(resume_command(&self.input));
+        }
+        // That it was latched is told already, with the reason.
+        if let Err(error) = closed
+            && !matches!(ran.ended, Ended::Stopped(StopReason::Ledger(_)))
+        {
+            tell(format_args!("error: {error}"));
+        }
+        summary.report = self.report(&summary);
+        self.print(&summary);
+        self.on_finish(&summary, exit, signalled).await;
+        exit
+    }
+
+    fn print(&self, summary: &Summary<'_>) {
+        let mut shown = Vec::new();
+        let json = self.args.json;
+        let written = if json { summary.write_json(&mut shown) } else { summary.write(&mut shown) };
+        if let Err(error) = written.and_then(|()| print(&shown, json)) {
+            tell(format_args!("error: cannot write the summary: {error}; the ledger has it all"));
+        }
+    }
+
+    async fn on_finish(&self, summary: &Summary<'_>, exit: Exit, signalled: &CancellationToken) {
+        let Some(command) = &self.args.on_finish else { return };
+        let mut json = Vec::new();
+        let told = match summary.write_json(&mut json) {
+            Ok(()) => hook::run(command, &json, exit, self.ledger_path, hook::TIME, signalled).await,
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(what) = told {
+            tell(format_args!("warning: --on-finish: {what}"));
+        }
+    }
+
+    /// Writes the rows that failed or are in doubt; where there are none, takes away what an earlier run wrote. If
+    /// somebody has worked on that file since, it is put aside first.
+    fn failed_rows(&self, summary: &Summary<'_>) -> Option<PathBuf> {
+        let path = report::failed::path(self.ledger_path, &self.input);
+        let totals = summary.totals();
+        let ledger = self.readable(summary)?;
+        let written = SqliteReader::beside_writer(ledger).map_err(Error::from).and_then(|mut reader| {
+            report::failed::put_aside(&path, reader.last_run_ended()?);
+            if totals.failed + totals.in_doubt == 0 {
+                // Where there is none, there is nothing to take away.
+                let _ = std::fs::remove_file(&path);
+                return Ok(None);
+            }
+            report::failed::write(&path, &self.input, &self.job.mapping, &self.plan, &mut reader)?;
+            Ok(Some(path))
+        });
+        match written {
+            Ok(path) => path,
+            Err(error) => {
+                tell(format_args!("error: {}; the ledger has them all the same", with_causes(error.as_ref())));
+                None
+            }
+        }
+    }
+
+    /// The ledger that can be asked: one that is gone cannot be, what was rescued of it can.
+    fn readable<'a>(&'a self, summary: &'a Summary<'_>) -> Option<&'a Path> {
+        match summary.ended {
+            Ended::Stopped(StopReason::Ledger(LedgerError::Removed { rescued, .. })) => rescued.as_deref().ok(),
+            _ => Some(self.ledger_path),
+        }
+    }
+
+    /// Writes the report that `--report` asks for, once the ledger says how the run ended; the path of its page. What went
+    /// wrong with it is told, and changes nothing of what was done.
+    fn report(&self, summary: &Summary<'_>) -> Option<PathBuf> {
+        let directory = self.args.report.as_deref()?;
+        let wanted = Wanted { input: &self.input, mapping: &self.job.mapping, plan: &self.plan };
+        let ledger = self.readable(summary)?;
+        match crate::command::report::write(directory, ledger, self.args.lang.unwrap_or_default(), wanted) {
+            Ok(()) => Some(directory.join(directory::PAGE)),
+            Err(error) => {
+                let told = with_causes(error.as_ref());
+                tell(format_args!("error: cannot write the report: {told}; runner report makes it from the ledger"));
+                None
+            }
+        }
+    }
+}
+
+fn exit(summary: &Summary<'_>, closed: &Result<(), LedgerError>, terminated: bool) -> Exit {
+    let totals = summary.totals();
+    match summary.ended {
+        Ended::Interrupted if terminated => Exit::Terminated,
+        Ended::Interrupted => Exit::Interrupted,
+        Ended::Stopped(StopReason::Ledger(_)) if summary.tally.attempts + summary.tally.in_doubt == 0 => {
+            Exit::NothingSent
+        }
+        Ended::Stopped(_) => Exit::Stopped,
+        Ended::Finished if closed.is_err() => Exit::Stopped,
+        // Rows that were passed over: a defect, but exit 0 would say that all is done.
+        Ended::Finished if totals.not_reached > summary.plan.to_do - summary.plan.this_run => Exit::Stopped,
+        Ended::Finished if totals.failed + totals.in_doubt > 0 => Exit::SomeNotDone,
+        Ended::Finished => Exit::Done,
+    }
+}

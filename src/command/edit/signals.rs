@@ -1,0 +1,51 @@
+//! Ctrl-C, SIGTERM and a closed terminal.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::command::{Error, Exit, tell};
+use crate::fit;
+
+/// A first signal stops the run after what is in flight, a second one at once. True: it was not Ctrl-C.
+pub(super) fn listen(stop: CancellationToken, resume: String) -> Result<Arc<AtomicBool>, Error> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hang_up = if outlives_terminal() { None } else { Some(signal(SignalKind::hangup())?) };
+    let terminated = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&terminated);
+    tokio::spawn(async move {
+        loop {
+            let exit = tokio::select! {
+                _ = interrupt.recv() => Exit::Interrupted,
+                _ = terminate.recv() => Exit::Terminated,
+                // Never a second signal: of one closed terminal the shell tells, and the kernel once more.
+                Some(()) = next(&mut hang_up), if !stop.is_cancelled() => Exit::Terminated,
+            };
+            if stop.is_cancelled() {
+                // What was in flight stays `sending` in the ledger, and is found at the next start.
+                tell(format_args!("\nStopped at once. {}{resume}", fit::COMMAND_LABEL));
+                std::process::exit(exit.code().into());
+            }
+            told.store(exit == Exit::Terminated, Ordering::SeqCst);
+            tracing::warn!("stopping after what is in flight; once more stops at once");
+            stop.cancel();
+        }
+    });
+    Ok(terminated)
+}
+
+async fn next(signal: &mut Option<Signal>) -> Option<()> {
+    signal.as_mut()?.recv().await
+}
+
+/// Whether whoever started this process wants it to go on without its terminal, as `nohup` does: then the hang-up is
+/// ignored from the start. Linux tells; elsewhere it is not known, and the run stops and can be resumed.
+fn outlives_terminal() -> bool {
+    let status = std::fs::read("/proc/self/status").unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // SIGHUP is the first.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
