@@ -61,7 +61,7 @@ const SANDBOX_EXAMPLES: &str = "  In one terminal, with faults:
 
 const STATUS_EXAMPLES: &str = "  runner status ledger.db
   runner status ledger.db --watch        until the run is over
-  runner status ledger.db --json | jq .totals";
+  runner status ledger.db --json | jq .done";
 
 const REPORT_EXAMPLES: &str = "  runner report ledger.db
   runner report ledger.db --html report.html --lang zh
@@ -69,6 +69,7 @@ const REPORT_EXAMPLES: &str = "  runner report ledger.db
 
 const CODES_EXAMPLES: &str = "  runner codes                 all of them
   runner codes 90992           one, with what to do about it
+  runner codes --lang zh       in Chinese
   runner codes | grep failed   those that end an edit";
 
 const CTL_EXAMPLES: &str = "  runner ctl ledger.db status
@@ -154,6 +155,9 @@ pub enum Command {
         /// One code; without it all are listed
         #[arg(value_name = "CODE")]
         code: Option<i64>,
+        /// The language: en or zh (en)
+        #[arg(long, value_enum, value_name = "LANG", hide_possible_values = true)]
+        lang: Option<Lang>,
     },
     /// A local stand-in for the service, for rehearsals
     #[command(after_help = examples(SANDBOX_EXAMPLES))]

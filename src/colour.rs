@@ -11,6 +11,8 @@ pub const DONE: Style = AnsiColor::Green.on_default().bold();
 pub const FAILED: Style = AnsiColor::Red.on_default().bold();
 /// In doubt, or somebody should have a look.
 pub const DOUBT: Style = AnsiColor::Yellow.on_default().bold();
+/// It is under way.
+pub const IN_FLIGHT: Style = AnsiColor::Cyan.on_default();
 /// Beside the point: a remark, or a number of nothing.
 pub const REMARK: Style = Style::new().dimmed();
 /// To be typed.

@@ -25,8 +25,9 @@
 //!
 //! First [`run::plan`] reads and checks the whole list; then [`run::run`] takes row after row along that line. The
 //! modules, in the order in which to read them: [`edit`], [`input`], [`ledger`], [`pace`], [`api`], [`retry`],
-//! [`run`], [`job`], [`command`]. Imports run the other way; [`shown`], [`colour`], [`bounded`],
-//! [`until`] and `pace` know nobody, `edit` only `shown`, and `progress`, [`fit`] and [`excerpt`] only how things are shown.
+//! [`run`], [`report`], [`live`], [`sandbox`], [`cli`], [`job`], [`command`]. Imports run the other way; [`shown`],
+//! [`colour`], [`bounded`], [`who`], [`until`], [`log`] and `pace` know nobody, `edit` only `shown`, and [`progress`],
+//! [`fit`] and [`excerpt`] only how things are shown.
 
 pub mod shown;
 
@@ -37,6 +38,10 @@ pub mod fit;
 pub mod excerpt;
 
 pub mod bounded;
+
+pub mod who;
+
+pub mod until;
 
 pub mod edit;
 
@@ -62,11 +67,9 @@ pub mod live;
 
 pub mod sandbox;
 
-pub mod job;
-
-pub mod until;
-
 pub mod cli;
+
+pub mod job;
 
 pub mod command;
 

@@ -107,6 +107,8 @@ struct State {
     limiter: Limiter,
     /// What the limiter is set to now: `cap`, or less after a slow-down.
     rate: u32,
+    /// It climbs back after a slow-down.
+    is_slowed: bool,
     climb_at: Instant,
     held_until: Instant,
     held: bool,
@@ -160,6 +162,7 @@ impl Pace {
             unspent: 0,
             limiter: limiter(cap),
             rate: cap,
+            is_slowed: false,
             climb_at: now,
             held_until: not_before.max(now),
             held: false,
@@ -233,7 +236,7 @@ impl Pace {
     pub fn set_cap(&self, cap: NonZeroU32) {
         let mut state = self.shared.state();
         // A rate that a slow-down has lowered climbs on from where it is.
-        let rate = if state.rate == state.cap { cap.get() } else { state.rate };
+        let rate = if state.is_slowed { state.rate } else { cap.get() };
         state.cap = cap.get();
         state.set_rate(rate);
         drop(state);
@@ -332,6 +335,7 @@ impl State {
         if self.rate < self.cap && now >= self.climb_at {
             self.set_rate(self.rate + (self.cap / CLIMB_STEPS).max(1));
             self.climb_at = now + SECOND;
+            self.is_slowed = self.rate < self.cap;
         }
     }
 
@@ -348,6 +352,7 @@ impl State {
         let hold = retry_after.unwrap_or(self.hold).min(HOLD_MAX);
         self.held_until = self.held_until.max(now + hold);
         self.climb_at = self.held_until + SECOND;
+        self.is_slowed = true;
         self.set_rate(if again { self.rate / 2 } else { self.rate - self.rate / 10 });
         if self.learnt < LEARNT_MAX {
             self.learnt += LEARNT;

@@ -4,12 +4,13 @@ use std::io::{BufWriter, Write, stdout};
 
 use super::{Error, Exit, whole};
 use crate::report::codes;
+use crate::report::words::Lang;
 
-pub(super) fn execute(code: Option<i64>) -> Result<Exit, Error> {
+pub(super) fn execute(code: Option<i64>, lang: Lang) -> Result<Exit, Error> {
     let mut out = BufWriter::new(stdout().lock());
     let written = match code {
-        Some(code) => codes::write_one(&mut out, code),
-        None => codes::write_table(&mut out),
+        Some(code) => codes::write_one(&mut out, code, lang),
+        None => codes::write_table(&mut out, lang),
     };
     whole(written.and_then(|()| out.flush()))
 }

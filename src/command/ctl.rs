@@ -1,10 +1,9 @@
 //! `runner ctl LEDGER pause|resume|rate N|stop|status`: tells the run that is going on.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Write, stderr, stdout};
+use std::io::{Write, stdout};
 use std::path::Path;
 
-use super::{Error, Exit, tell};
+use super::{Error, Exit, asked, tell};
 use crate::cli::{CtlArgs, Told};
 use crate::live::ask::{Request, ask};
 
@@ -43,11 +42,7 @@ pub(super) fn command(ledger: &Path, what: &str) -> String {
 
 /// Whether it may be stopped. Without a terminal the command line is the consent.
 async fn consent(ledger: &Path) -> Result<bool, Error> {
-    let terminal = if stderr().is_terminal() { File::open("/dev/tty").ok() } else { None };
-    let Some(terminal) = terminal else { return Ok(true) };
     let status = ask(ledger, Request::Status {}).await?;
-    write!(stderr(), "{status}\nStop it after what is in flight? The same command resumes it. [y/N] ")?;
-    let mut answer = String::new();
-    BufReader::new(terminal).read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    let question = format_args!("{status}\nStop it after what is in flight? The same command resumes it.");
+    Ok(asked(question)?.unwrap_or(true))
 }

@@ -4,10 +4,7 @@ mod end;
 mod service;
 mod signals;
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Write, stderr};
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::{Timestamp, Zoned};
@@ -16,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::end::Ran;
 use self::service::service;
-use self::signals::listen;
-use super::{Error, Exit, print, tell};
+use self::signals::Signals;
+use super::{Error, Exit, asked, print, tell};
 use crate::api::client::{HttpService, UNDERWAY_MAX};
 use crate::cli::JobArgs;
 use crate::colour::TITLE;
@@ -31,7 +28,7 @@ use crate::live::{Facts, Live};
 use crate::progress::{Mode, Progress, Screen, Snapshot};
 use crate::report::summary::Totals;
 use crate::report::{self, plan::Target};
-use crate::run::{self, Control, Ended, Line, Plan, PlanError, READ_BACK_AFTER, StopReason, Tally, Terms};
+use crate::run::{self, Control, Ended, Line, Plan, PlanError, READ_BACK_AFTER, StopReason, Tally, Terms, Todo};
 use crate::sandbox::Sandbox;
 use crate::until;
 
@@ -83,6 +80,10 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
         Some(store) => store,
         None => SqliteStore::create(ledger_path, &identity)?,
     };
+    let records: Box<dyn Records> = Box::new(SqliteReader::beside_writer(ledger_path)?);
+    let todo = plan.todo(&input, &job.mapping, Some(records), job.policy)?;
+    let signals = Signals::listen(resume_command(&input))?;
+    // A run that has begun has an end, so from here on nothing may go wrong before it goes on.
     store.begin_run(&RunInfo {
         input: input.name().to_owned(),
         input_sha256: plan.sha256.clone(),
@@ -91,11 +92,24 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
         planned: plan.this_run,
         new_edits: plan.new_edits,
         rate: job.rate.get(),
-        command: command_line(),
+        command: recorded_command(),
         directory: std::env::current_dir().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
     })?;
     let session = Session { args, job, input, plan, until, ledger_path, screen };
-    session.run(store, opened, service, sandbox, page).await
+    let locked_since = if sandbox.is_some() { None } else { Some(opened) };
+    Ok(session.run(Parts { store, todo, signals, locked_since, service, sandbox, page }).await)
+}
+
+/// What a run is made of, and uses up.
+struct Parts {
+    store: SqliteStore,
+    todo: Todo,
+    signals: Signals,
+    /// `None`: the sandbox inside this process knows nobody else.
+    locked_since: Option<Instant>,
+    service: HttpService,
+    sandbox: Option<Sandbox>,
+    page: Option<Page>,
 }
 
 /// Everything that a run needs and that does not change any more.
@@ -110,26 +124,14 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    async fn run(
-        self,
-        store: SqliteStore,
-        opened: Instant,
-        service: HttpService,
-        sandbox: Option<Sandbox>,
-        page: Option<Page>,
-    ) -> Result<Exit, Error> {
+    async fn run(self, parts: Parts) -> Exit {
+        let Parts { store, todo, signals, locked_since, service, sandbox, page } = parts;
         let Session { args, plan, screen, .. } = &self;
-        let records: Box<dyn Records> = Box::new(SqliteReader::beside_writer(self.ledger_path)?);
-        let todo = plan.todo(&self.input, &self.job.mapping, Some(records), self.job.policy)?;
-        let signalled = CancellationToken::new();
-        let stop = signalled.child_token();
-        let terminated = listen(signalled.clone(), resume_command(&self.input))?;
+        let stop = signals.stop.child_token();
         let (control, orders) = Control::new(self.job.rate, stop.clone());
 
         let (ledger, writer) = Ledger::start(store);
         let mut watched = self.watched(control, page, &stop, &ledger);
-        // The sandbox inside this process knows nobody else.
-        let locked_since = if sandbox.is_some() { None } else { Some(opened) };
         let terms = Terms {
             rate: self.job.rate,
             in_flight_max: self.job.in_flight_max,
@@ -156,7 +158,7 @@ impl Session<'_> {
         };
         let (tally, ended) = run::run(line, self.job.failures, todo, orders, show).await;
         let ended = match (ended, &self.until) {
-            (Ended::Interrupted, Some(until)) if time_is_up && !signalled.is_cancelled() => {
+            (Ended::Interrupted, Some(until)) if time_is_up && !signals.stop.is_cancelled() => {
                 Ended::Stopped(StopReason::TimeIsUp(until::shown(until, &Zoned::now())))
             }
             (ended, _) => ended,
@@ -169,7 +171,7 @@ impl Session<'_> {
         if let Some(sandbox) = sandbox {
             sandbox.stop().await;
         }
-        Ok(self.end(&ran, store, &signalled, terminated.load(Ordering::SeqCst)).await)
+        self.end(&ran, store, &signals).await
     }
 
     /// Opens what the run is watched and told by.
@@ -183,22 +185,44 @@ impl Session<'_> {
             input: self.input.name().to_owned(),
             planned: self.plan.this_run,
             cap: self.job.rate,
-            resume: resume_command(&self.input),
+            resume: with_list(recorded_command(), &self.input),
             started_at: unix_ms(),
         };
         Live::start(facts, control, page, stop, ledger.latch(), Totals::new(&self.plan, &Tally::default()))
     }
 }
 
-/// How the program was called. Secrets are never among its words.
+/// How the program was called, for the ledger and whoever reads it: without the command of `--on-finish`, in which a
+/// secret may be. The program's own are never among its words.
+fn recorded_command() -> String {
+    const ON_FINISH: &str = "--on-finish";
+    let mut is_hook = false;
+    let words = std::env::args_os().map(|word| {
+        let word = word.to_string_lossy().into_owned();
+        match word.split_once('=') {
+            _ if std::mem::replace(&mut is_hook, word == ON_FINISH) => "…".to_owned(),
+            Some((ON_FINISH, _)) => format!("{ON_FINISH}=…"),
+            Some(_) | None => word,
+        }
+    });
+    joined(&words.collect::<Vec<_>>())
+}
+
+/// How the program was called.
 fn command_line() -> String {
-    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    joined(&std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>())
+}
+
+fn joined(words: &[String]) -> String {
     shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
 }
 
 /// This very command, to be typed again.
 fn resume_command(input: &Input) -> String {
-    let command = command_line();
+    with_list(command_line(), input)
+}
+
+fn with_list(command: String, input: &Input) -> String {
     match input.path() {
         Some(_) => command,
         None => format!("{command}  (with the same list on standard input)"),
@@ -268,20 +292,15 @@ fn consent(args: &JobArgs, job: &Job, plan: &Plan) -> Result<bool, Error> {
     if args.yes {
         return Ok(true);
     }
-    // The answer comes from the terminal itself: standard input may be the list.
-    let terminal = if stderr().is_terminal() { File::open("/dev/tty").ok() } else { None };
-    let Some(terminal) = terminal else {
-        if job.confirm_always {
-            return Err("the job file says confirm = \"always\", and there is no terminal to ask on; \
-                        look at the plan with --dry-run, then say --yes"
-                .into());
+    match asked(format_args!("{TITLE}{}{TITLE:#}", report::plan::question(plan)))? {
+        Some(answer) => Ok(answer),
+        None if job.confirm_always => {
+            Err("the job file says confirm = \"always\", and there is no terminal to ask on; \
+                                           look at the plan with --dry-run, then say --yes"
+                .into())
         }
-        return Ok(true);
-    };
-    write!(anstream::stderr(), "{TITLE}{}{TITLE:#} [y/N] ", report::plan::question(plan))?;
-    let mut answer = String::new();
-    BufReader::new(terminal).read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+        None => Ok(true),
+    }
 }
 
 fn snapshot(tally: &Tally) -> Snapshot {

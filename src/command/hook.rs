@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -70,8 +71,8 @@ async fn end(child: &mut Child, summary: &[u8]) -> io::Result<std::process::Exit
 
 async fn kill(child: &mut Child) {
     // It is there until it was waited for, so the number is nobody else's.
-    if let Some(group) = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
-        let _ = kill_process_group(group, Signal::KILL);
+    if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()) {
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
     }
     let _ = child.wait().await;
 }

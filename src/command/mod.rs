@@ -12,7 +12,8 @@ mod status;
 
 use std::borrow::Cow;
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
@@ -63,7 +64,7 @@ impl Exit {
 pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
     let result = match &cli.command {
         None => edit::execute(&cli.job, screen).await,
-        Some(Command::Codes { code }) => codes::execute(*code),
+        Some(Command::Codes { code, lang }) => codes::execute(*code, lang.unwrap_or_default()),
         Some(Command::Ctl(args)) => ctl::execute(args).await,
         Some(Command::Sandbox(args)) => sandbox::execute(args).await,
         Some(Command::Status(args)) => status::execute(args).await,
@@ -91,6 +92,16 @@ pub fn tell(line: impl Display) {
     });
     let line = format!("{}\n", styled.map_or(line, Cow::Owned));
     let _ = fit::write(&mut anstream::stderr(), line.as_bytes(), fit::columns_of_stderr());
+}
+
+/// Asks for a yes. The answer comes from the terminal itself, as standard input may be the list; `None`: there is none.
+fn asked(question: impl Display) -> io::Result<Option<bool>> {
+    let terminal = if io::stderr().is_terminal() { File::open("/dev/tty").ok() } else { None };
+    let Some(terminal) = terminal else { return Ok(None) };
+    write!(anstream::stderr(), "{question} [y/N] ")?;
+    let mut answer = String::new();
+    BufReader::new(terminal).read_line(&mut answer)?;
+    Ok(Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")))
 }
 
 /// Writes a result to standard output. JSON stays as it is.

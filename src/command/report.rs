@@ -95,6 +95,9 @@ fn last_list(report: &Report) -> Result<List, Error> {
     let args = Cli::try_parse_from(words).map_err(|_| "the last run's command is another version's")?.job;
     let path = args.input.filter(|path| path.as_os_str() != "-").ok_or("the list came from standard input")?;
     let directory = Path::new(directory);
+    if !directory.join(&path).is_file() {
+        return Err(format!("{input} is not where it was in the last run").into());
+    }
     let job = args.job.map(|job| directory.join(job));
     let list = List::open(&directory.join(path), args.input_format, job.as_deref())?;
     if list.plan.sha256 != *input_sha256 {

@@ -58,7 +58,13 @@ async fn watch(args: &StatusArgs, words: &Words) -> Result<Exit, Error> {
 
 /// Opened anew for each look: a look is at one state of the file, and would keep the writer's log from being folded in.
 fn look(args: &StatusArgs) -> Result<Facts, Error> {
-    Ok(Facts::read(&Overview::open(&args.ledger)?, unix_ms())?)
+    loop {
+        let overview = Overview::open(&args.ledger)?;
+        let facts = Facts::read(&overview, unix_ms());
+        if !overview.has_begun_to_move() {
+            return Ok(facts?);
+        }
+    }
 }
 
 fn block(args: &StatusArgs, facts: &Facts, words: &Words) -> String {

@@ -14,6 +14,12 @@ use super::state::Transition;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LedgerError {
+    /// There is no file, or nothing in it.
+    #[error("there is no ledger {}", path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// The file is something else.
     #[error("{} is not a ledger of runner: {what}; name another file, nothing in this one was changed", path.display())]
     NotALedger {

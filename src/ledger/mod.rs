@@ -286,7 +286,9 @@ async fn write<S: Store>(
 ) -> S {
     let mut waiting = Vec::with_capacity(BATCH_MAX);
     while queue.recv_many(&mut waiting, BATCH_MAX).await > 0 {
-        let until = Instant::now() + LINGER;
+        // Remarks alone do not wait for company: they are few, and the end of a run waits for the last one.
+        let remarks_only = waiting.iter().all(|(step, _)| matches!(step, Step::Remark(_)));
+        let until = Instant::now() + if remarks_only { Duration::ZERO } else { LINGER };
         while waiting.len() < BATCH_ENOUGH {
             let room = BATCH_MAX - waiting.len();
             match tokio::time::timeout_at(until, queue.recv_many(&mut waiting, room)).await {

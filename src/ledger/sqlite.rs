@@ -22,6 +22,7 @@ pub use self::read::SqliteReader;
 pub use self::record::{EditRecord, Outcomes, RunRecord, Totals, Worker};
 use self::whereabouts::Whereabouts;
 use super::{Change, LedgerError, Remark, State, Store, Transition, unix_ms};
+use crate::{BUILD, who};
 
 /// The writing side of a ledger file, which only one process has at a time.
 #[derive(Debug)]
@@ -97,8 +98,8 @@ impl SqliteStore {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, (SELECT coalesce(max(seq), 0) FROM edit), ?13, ?14)",
             params![
                 unix_ms(),
-                env!("CARGO_PKG_VERSION"),
-                user(),
+                BUILD,
+                who::this_user(),
                 host(),
                 std::process::id(),
                 info.input,
@@ -316,10 +317,6 @@ fn damage(path: &Path, error: &rusqlite::Error) -> Option<LedgerError> {
 
 fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-fn user() -> String {
-    std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".to_owned())
 }
 
 fn host() -> String {

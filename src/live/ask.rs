@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
 use super::socket;
-use crate::ledger::Order;
+use crate::ledger::{LedgerError, Order};
 use crate::progress::time;
 
 /// The longest line that either side reads.
@@ -42,7 +42,7 @@ pub enum Request {
 
 /// What it answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// It is done, and in the ledger; how the run is now.
     Done(Status),
@@ -83,8 +83,8 @@ pub struct Status {
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// There is no such ledger.
-    #[error("there is no ledger {}", .0.display())]
-    NoLedger(PathBuf),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// Nobody listens.
     #[error("no run is going on with {}; runner status {} tells how it ended", .0.display(), .0.display())]
     NoRun(PathBuf),
@@ -131,7 +131,7 @@ impl Request {
 /// # Errors
 /// There is none, it could not be told, or it did not do it.
 pub async fn ask(ledger: &Path, request: Request) -> Result<Status, AskError> {
-    let owner = std::fs::metadata(ledger).map_err(|_| AskError::NoLedger(ledger.to_owned()))?;
+    let owner = std::fs::metadata(ledger).map_err(|_| LedgerError::Missing { path: ledger.to_owned() })?;
     let path = socket::path(ledger);
     let failed = |source: std::io::Error| match source.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => AskError::NoRun(ledger.to_owned()),
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_what_the_readme_says_and_nothing_else() {
+    fn requests_are_these_words_and_nothing_else() {
         let rate = NonZeroU32::new(50).unwrap();
         for (text, request) in [
             (r#"{"do":"status"}"#, Request::Status {}),

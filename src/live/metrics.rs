@@ -54,7 +54,7 @@ impl Collector for Numbers {
 impl Numbers {
     fn edits(&self, out: &mut Out<'_>) -> fmt::Result {
         let tally = &self.view.tally;
-        out.gauge("build_info", "The program.", None, &[("version", env!("CARGO_PKG_VERSION"))], 1_u64)?;
+        out.gauge("build_info", "The program.", None, &[("version", crate::VERSION)], 1_u64)?;
         let outcomes = [("done", tally.done), ("failed", tally.failed), ("in_doubt", tally.in_doubt)];
         let outcomes = outcomes.map(|(outcome, edits)| ([("outcome", outcome.to_owned())], edits));
         out.counters("edits", "Edits that were settled in this run.", &outcomes)?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::unistd::{Uid, User};
+use nix::unistd::Uid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::sync::Semaphore;
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::Shared;
 use super::ask::{Answer, LINE_BYTES_MAX, Request};
+use crate::who;
 
 /// Conversations at once; one takes as long as a commit.
 const CONVERSATIONS_MAX: u32 = 16;
@@ -128,17 +129,9 @@ async fn converse(mut stream: UnixStream, shared: &Shared) -> io::Result<()> {
 
 async fn answer(request: Request, peer: Uid, shared: &Shared) -> Answer {
     if let Some(order) = request.order()
-        && let Err(refused) = shared.tell(order, format!("{} by runner ctl", name(peer))).await
+        && let Err(refused) = shared.tell(order, format!("{} by runner ctl", who::name(peer))).await
     {
         return Answer::Refused(refused.to_string());
     }
     Answer::Done(shared.view().status(&shared.facts))
-}
-
-/// The user's name, where the system knows one.
-pub(super) fn name(user: Uid) -> String {
-    match User::from_uid(user) {
-        Ok(Some(user)) => user.name,
-        Ok(None) | Err(_) => format!("user {user}"),
-    }
 }

@@ -246,7 +246,7 @@ async fn who_waits_for_a_permit_when_a_pause_begins_waits_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lowered_cap_lowers_what_a_slow_down_left_and_a_raised_one_is_climbed_to() {
+async fn a_lowered_cap_lowers_what_a_slow_down_left_and_a_raised_one_is_climbed_to_from_there() {
     let pace = Pace::new(cap(200), Instant::now());
     let permit = pace.permit().await.unwrap();
     let receipt = permit.receipt();
@@ -256,5 +256,7 @@ async fn a_lowered_cap_lowers_what_a_slow_down_left_and_a_raised_one_is_climbed_
     pace.set_cap(cap(100));
     assert_eq!((pace.now().cap, pace.now().rate), (100, 100));
     pace.set_cap(cap(150));
+    assert_eq!((pace.now().cap, pace.now().rate), (150, 100));
+    send_for(&pace, Duration::from_secs(12)).await;
     assert_eq!((pace.now().cap, pace.now().rate), (150, 150));
 }

@@ -2,19 +2,23 @@
 
 use std::io::{self, Write};
 
+use super::words::{Lang, Words};
 use crate::api::error_code::{self, Class, Entry};
+use crate::ledger::Cause;
 
 /// Writes the whole table, a line a code: code, verdict, meaning. At most 100 columns wide.
 ///
 /// # Errors
 /// Those of writing to `out`.
-pub fn write_table(out: &mut impl Write) -> io::Result<()> {
+pub fn write_table(out: &mut impl Write, lang: Lang) -> io::Result<()> {
+    let words = Words::new(lang);
     let code_width = error_code::all().iter().map(|entry| codes_text(entry).len()).max().unwrap_or(0);
     let verdict_width = Class::ALL.iter().map(|class| class.verdict_word().len()).max().unwrap_or(0);
     writeln!(out, "{:<code_width$}  {:<verdict_width$}  MEANING", "CODE", "VERDICT")?;
     for entry in error_code::all() {
         let (codes, verdict) = (codes_text(entry), entry.class.verdict_word());
-        writeln!(out, "{codes:<code_width$}  {verdict:<verdict_width$}  {}", entry.meaning)?;
+        let meaning = words.meaning(Cause::Code(*entry.codes.start()));
+        writeln!(out, "{codes:<code_width$}  {verdict:<verdict_width$}  {meaning}")?;
     }
     Ok(())
 }
@@ -23,7 +27,7 @@ pub fn write_table(out: &mut impl Write) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of writing to `out`.
-pub fn write_one(out: &mut impl Write, code: i64) -> io::Result<()> {
+pub fn write_one(out: &mut impl Write, code: i64, lang: Lang) -> io::Result<()> {
     if code == 0 {
         return writeln!(out, "0 is success: the service has made the edit.");
     }
@@ -39,8 +43,9 @@ pub fn write_one(out: &mut impl Write, code: i64) -> io::Result<()> {
         writeln!(out, "range    {}", codes_text(entry))?;
     }
     writeln!(out, "verdict  {}", entry.class.verdict_word())?;
-    writeln!(out, "meaning  {}", entry.meaning)?;
-    writeln!(out, "advice   {}", entry.advice)
+    let words = Words::new(lang);
+    writeln!(out, "meaning  {}", words.meaning(Cause::Code(code)))?;
+    writeln!(out, "advice   {}", words.advice(Cause::Code(code)).unwrap_or(entry.advice))
 }
 
 fn codes_text(entry: &Entry) -> String {
@@ -54,14 +59,14 @@ mod tests {
 
     fn one(code: i64) -> String {
         let mut out = Vec::new();
-        write_one(&mut out, code).unwrap();
+        write_one(&mut out, code, Lang::En).unwrap();
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn the_table_names_every_entry_and_fits_a_terminal() {
         let mut out = Vec::new();
-        write_table(&mut out).unwrap();
+        write_table(&mut out, Lang::En).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.lines().count(), error_code::all().len() + 1);
         assert!(text.contains("\n20004          retry             a network fault"), "{text}");
@@ -78,6 +83,15 @@ mod tests {
              advice   Check the account's spelling, and that it was imported into this app.\n"
         );
         assert!(one(120_500).contains("range    120001-130000\n"));
+    }
+
+    #[test]
+    fn in_chinese_meaning_and_advice_are_in_chinese() {
+        let mut out = Vec::new();
+        write_one(&mut out, 90012, Lang::Zh).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("verdict  failed\nmeaning  To_Account "), "{text}");
+        assert!(!text.contains("Check the account"), "{text}");
     }
 
     #[test]

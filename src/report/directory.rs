@@ -101,7 +101,7 @@ fn manifest(report: &Report, written: &[(&str, Written)]) -> Value {
     let list = facts.last_run().map(|run| json!({ "name": run.record.input, "sha256": run.record.input_sha256 }));
     json!({
         "made_at": iso(facts.at),
-        "made_by": format!("runner {}", env!("CARGO_PKG_VERSION")),
+        "made_by": format!("runner {}", crate::BUILD),
         "ledger": { "name": facts.ledger, "sha256": report.ledger_sha256 },
         "job": { "sdkappid": facts.job.sdkappid, "service": facts.job.service, "name": facts.job.name },
         "list": list,

@@ -42,7 +42,7 @@ pub fn summary(report: &Report, words: &Words) -> Value {
     let slots = facts.latency.slots().filter(|(_, answers)| *answers > 0);
     let slots: Vec<_> = slots.map(|(up_to, answers)| json!({ "up_to_ms": up_to, "answers": answers })).collect();
     summary["ledger_sha256"] = json!(report.ledger_sha256);
-    summary["version"] = json!(env!("CARGO_PKG_VERSION"));
+    summary["version"] = json!(crate::BUILD);
     summary["latency"] = json!(slots);
     summary["left_out"] = left_out(report);
     summary

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use thousands::Separable;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -11,6 +11,7 @@ use super::chart;
 use super::facts::{Facts, Report, RunFacts};
 use super::verdict::{Tone, Verdict};
 use super::words::Words;
+use crate::colour::{DONE, DOUBT, FAILED, IN_FLIGHT, REMARK, TITLE};
 use crate::ledger::{Cause, EditRecord, Totals, Worker};
 use crate::shown::harmless;
 
@@ -21,12 +22,6 @@ const RUNS_SHOWN: usize = 8;
 const EDITS_SHOWN: usize = 10;
 
 const PLAIN: Style = Style::new();
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
-const GOOD: Style = AnsiColor::Green.on_default();
-const BUSY: Style = AnsiColor::Cyan.on_default();
-const OPEN: Style = AnsiColor::Yellow.on_default();
-const BAD: Style = AnsiColor::Red.on_default();
 
 /// How it stands, in some twenty lines.
 pub fn status(facts: &Facts, resume: Option<&str>, words: &Words) -> String {
@@ -79,7 +74,7 @@ impl Text<'_> {
 
     fn title(&mut self, title: &str) {
         self.line("");
-        self.line(&styled(BOLD, title));
+        self.line(&styled(TITLE, title));
     }
 
     /// A paragraph, with what stands before its first line and before the others.
@@ -97,7 +92,7 @@ impl Text<'_> {
     fn head(&mut self, facts: &Facts) {
         let say = self.words.say;
         let job = (say.app_at)(facts.job.sdkappid, &harmless(&facts.job.service));
-        self.line(&styled(DIM, &format!("{}: {job}", facts.ledger)));
+        self.line(&styled(REMARK, &format!("{}: {job}", facts.ledger)));
         let Verdict { tone, headline, .. } = Verdict::of(facts, self.words);
         self.line(&styled(tone_style(tone).bold(), &harmless(&headline)));
     }
@@ -114,10 +109,10 @@ impl Text<'_> {
         let Totals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
         let lines = [
             (say.messages, messages, PLAIN),
-            (say.done, done, GOOD),
-            (say.failed, failed, BAD),
-            (say.in_doubt, in_doubt, OPEN),
-            (say.in_flight, in_flight, BUSY),
+            (say.done, done, DONE),
+            (say.failed, failed, FAILED),
+            (say.in_doubt, in_doubt, DOUBT),
+            (say.in_flight, in_flight, IN_FLIGHT),
             (say.not_reached, not_reached, PLAIN),
         ];
         let labels = lines.iter().map(|(label, _, _)| label.width()).max().unwrap_or_default();
@@ -125,9 +120,9 @@ impl Text<'_> {
         self.line("");
         for (label, number, style) in lines {
             let shown = format!("{:>numbers$}", number.separate_with_commas());
-            let shown = if number == 0 { styled(DIM, &shown) } else { styled(style, &shown) };
+            let shown = if number == 0 { styled(REMARK, &shown) } else { styled(style, &shown) };
             let share = if label == say.messages { String::new() } else { share(number, messages) };
-            self.line(&format!("  {}  {shown}{}", padded(label, labels), styled(DIM, &share)));
+            self.line(&format!("  {}  {shown}{}", padded(label, labels), styled(REMARK, &share)));
         }
     }
 
@@ -219,9 +214,9 @@ impl Text<'_> {
         let (words, record) = (self.words, &run.record);
         let took = run.took(goes_on.then_some(now)).map(|took| words.length(took)).unwrap_or_default();
         let style = match record.ended.as_deref() {
-            Some("finished") => GOOD,
-            None if goes_on => BUSY,
-            Some(_) | None => OPEN,
+            Some("finished") => DONE,
+            None if goes_on => IN_FLIGHT,
+            Some(_) | None => DOUBT,
         };
         let ended = styled(style, words.ended(record.ended.as_deref(), goes_on));
         let started = words.moment(record.started_at);
@@ -263,7 +258,7 @@ impl Text<'_> {
             self.line(&format!("    SHA-256 {}", harmless(&run.record.input_sha256)));
         }
         let made = format!("{} {}, {}", say.made_at, self.words.moment(facts.at), self.words.place(facts.at));
-        self.line(&format!("  {made}, runner {}", env!("CARGO_PKG_VERSION")));
+        self.line(&format!("  {made}, runner {}", crate::VERSION));
     }
 
     /// The command stands on a line of its own and is not broken, so that it can be copied.
@@ -272,16 +267,16 @@ impl Text<'_> {
         let say = self.words.say;
         let same = if facts.needs_its_list_again() { format!("  ({})", say.same_list) } else { String::new() };
         self.line("");
-        self.line(&format!("{}{}{}{same}", styled(BOLD, say.to_go_on), say.colon, harmless(command)));
+        self.line(&format!("{}{}{}{same}", styled(TITLE, say.to_go_on), say.colon, harmless(command)));
     }
 }
 
 fn tone_style(tone: Tone) -> Style {
     match tone {
-        Tone::Good => GOOD,
-        Tone::Busy => BUSY,
-        Tone::Open => OPEN,
-        Tone::Bad => BAD,
+        Tone::Good => DONE,
+        Tone::Busy => IN_FLIGHT,
+        Tone::Open => DOUBT,
+        Tone::Bad => FAILED,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::api::error_code;
 use crate::input::InputError;
 use crate::ledger::{LedgerError, Note, State};
 use crate::retry::Verdict;
+use crate::shown::Quoted;
 
 /// The code of a failing webhook server, if every request gets it.
 const WEBHOOK: i64 = 90_992;
@@ -136,7 +137,7 @@ pub enum FailureLimit {
 
 /// What is wrong with the text of a limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no limit; write a number of edits (50) or a share (20%)")]
+#[error("{} is no limit; write a number of edits (50) or a share (20%)", Quoted(.0))]
 pub struct FailureLimitError(String);
 
 impl FromStr for FailureLimit {
@@ -299,6 +300,14 @@ impl Breaker {
         }
         let (gives_up, hold) = self.out_of_reach(now);
         (gives_up.then_some(StopReason::NoAnswers(note)), hold)
+    }
+
+    /// The run goes on after a pause, which says nothing of how long a trouble has lasted.
+    pub(super) fn resumed(&mut self, now: Instant) {
+        (self.webhook, self.too_fast) = (None, None);
+        if self.outage.is_some() {
+            self.outage = Some(Outage { since: now, until: now, hold: PROBE_FIRST });
+        }
     }
 
     pub(super) fn is_out_of_reach(&self) -> bool {

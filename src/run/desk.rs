@@ -157,6 +157,7 @@ impl<S: Service> Desk<S> {
             }
             Order::Resume => {
                 self.tally.paused = false;
+                self.breaker.resumed(Instant::now());
                 self.line.go_on();
             }
             Order::Rate(rate) => self.line.set_rate(rate),
@@ -193,7 +194,13 @@ impl<S: Service> Desk<S> {
     fn recorded(&mut self, recorded: Recorded, verdict: &Verdict, now: Instant) -> Option<StopReason> {
         let stop = match *verdict {
             Verdict::InDoubt { note, .. } => self.lost(note, now),
-            _ => self.breaker.answered(verdict, now),
+            Verdict::Done
+            | Verdict::Retry { .. }
+            | Verdict::SlowDown { .. }
+            | Verdict::SignAnew { .. }
+            | Verdict::Failed { .. }
+            | Verdict::Stop { .. }
+            | Verdict::NotSent => self.breaker.answered(verdict, now),
         };
         let too_many = match self.line.after(&recorded, verdict) {
             Next::Settled => self.settled(&recorded),

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -33,6 +34,8 @@ pub struct Line<S> {
     /// Edits at most whose intent is durable and that still wait for a permit: enough for what goes out during two
     /// commits, and no more, since each of them is in doubt if the process dies.
     pub(super) ahead_max: usize,
+    /// The same at the rate that the run was told last.
+    ahead_now: AtomicUsize,
     pub(super) attempts_max: NonZeroU32,
     pub(super) in_doubt: InDoubt,
     /// Nothing is sent before that.
@@ -178,7 +181,9 @@ fn settlement(verdict: &Verdict, tries: u32, doubt: Option<Note>, attempts_max: 
         (State::Waiting | State::Failed, Some(doubt)) => {
             Some(Settlement { state: State::InDoubt, code, note: Some(doubt), counts })
         }
-        _ => Some(Settlement { state, code, note, counts }),
+        (State::Sending | State::Waiting | State::Done | State::Failed | State::InDoubt, _) => {
+            Some(Settlement { state, code, note, counts })
+        }
     };
     match *verdict {
         Verdict::Done => to(State::Done, Some(0), None, true),
@@ -190,6 +195,12 @@ fn settlement(verdict: &Verdict, tries: u32, doubt: Option<Note>, attempts_max: 
         Verdict::InDoubt { code, note } => to(State::InDoubt, code, Some(note), true),
         Verdict::NotSent => None,
     }
+}
+
+/// Intents that are made ahead at most. A place is held until the outcome is on disk, so in that time each of them sends
+/// two edits at most.
+fn ahead(rate: NonZeroU32, in_flight_max: usize) -> usize {
+    (rate.get() as usize / 4).clamp(4, AHEAD_MAX).min(in_flight_max.saturating_mul(2))
 }
 
 impl<S: Service> Line<S> {
@@ -208,8 +219,8 @@ impl<S: Service> Line<S> {
             service,
             in_flight: Arc::new(Semaphore::new(in_flight_max)),
             in_flight_max,
-            // A place is held until the outcome is on disk, so in that time each of them sends two edits at most.
-            ahead_max: (rate.get() as usize / 4).clamp(4, AHEAD_MAX).min(in_flight_max.saturating_mul(2)),
+            ahead_max: ahead(rate, in_flight_max),
+            ahead_now: AtomicUsize::new(ahead(rate, in_flight_max)),
             attempts_max,
             in_doubt,
             begins,
@@ -238,9 +249,20 @@ impl<S: Service> Line<S> {
         self.read_backs.go_on();
     }
 
+    /// At a lower rate what waits for a permit would wait for longer: it is called back, and fewer come in its place.
     pub(super) fn set_rate(&self, rate: NonZeroU32) {
+        let ahead = ahead(rate, self.in_flight_max);
+        if ahead < self.ahead_now.swap(ahead, Ordering::Relaxed) {
+            self.recall.notify_waiters();
+        }
         self.pace.set_cap(rate);
         self.read_backs.set_rate(rate);
+    }
+
+    /// Whether one more intent may be made, while so many wait for a permit.
+    pub(super) fn may_intend(&self, waiting: usize) -> bool {
+        let now = self.ahead_now.load(Ordering::Relaxed);
+        now == self.ahead_max || waiting < now
     }
 
     /// When the first request may go out.

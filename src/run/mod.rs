@@ -84,6 +84,7 @@ pub async fn run<S: Service>(
         }
         let has_room = attempts.len() + read_backs.len() < desk.at_once(attempts_max);
         let may_read_back = has_room && read_backs.len() * READ_BACKS_SHARE < line.in_flight_max;
+        let may_intend = has_room && line.may_intend(line.ahead_max - ahead.available_permits());
         let next_read_back = desk.in_doubt.next_due();
         let came = tokio::select! {
             biased;
@@ -109,7 +110,7 @@ pub async fn run<S: Service>(
                 }
                 None
             }
-            next = next_edit(&ahead, &mut desk, &mut todo), if has_room && !desk.nothing_to_send => match next {
+            next = next_edit(&ahead, &mut desk, &mut todo), if may_intend && !desk.nothing_to_send => match next {
                 Ok(Some((slot, pending))) => {
                     attempts.spawn(attempt(Arc::clone(&line), pending, slot));
                     None

@@ -120,7 +120,9 @@ impl ReadBacks {
         self.pace.pause();
     }
 
+    /// A pause says nothing of how long looks were too fast.
     pub(super) fn go_on(&self) {
+        self.was_in_time();
         self.pace.go_on();
     }
 
@@ -317,7 +319,14 @@ async fn ask<S: Service>(line: &Line<S>, question: &Question) -> Result<Page, Br
             }
         }
         Some(Verdict::NotSent | Verdict::InDoubt { .. }) => {}
-        _ => line.read_backs.was_in_time(),
+        None
+        | Some(
+            Verdict::Done
+            | Verdict::Retry { .. }
+            | Verdict::SignAnew { .. }
+            | Verdict::Failed { .. }
+            | Verdict::Stop { .. },
+        ) => line.read_backs.was_in_time(),
     }
     answer.map_err(Broken::NoPage)
 }

@@ -8,6 +8,7 @@ mod browser;
 #[expect(dead_code, reason = "the tests of the program need more of it")]
 mod harness;
 mod live;
+mod report;
 #[path = "../program/service.rs"]
 #[expect(dead_code, reason = "the tests of the program need more of it")]
 mod service;

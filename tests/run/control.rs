@@ -57,6 +57,8 @@ async fn the_rate_is_what_it_is_told_and_never_above_the_cap() {
     // Nothing leaves until less than the new cap went out within a second.
     let slow = session.service.sendings() - sent;
     assert!((85..=100).contains(&slow), "{slow}");
+    // Of few that go out, few would be in doubt if the process died.
+    assert!(session.memory.count(State::Sending) <= 6, "{}", session.memory.count(State::Sending));
     let refused = control.tell(act(rate(201))).await;
     assert!(matches!(refused, Err(Refused::AboveCap { .. })), "{refused:?}");
     control.tell(act(rate(200))).await.unwrap();

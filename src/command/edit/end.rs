@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::signals::Signals;
 use super::{Session, resume_command};
 use crate::command::{Error, Exit, hook, print, tell, with_causes};
 use crate::ledger::{LedgerError, SqliteReader, SqliteStore};
@@ -32,17 +33,11 @@ impl Ran {
 impl Session<'_> {
     /// Closes the ledger, and tells what the run did: the rows that failed, the report, the summary, and whoever is to
     /// hear of it.
-    pub(super) async fn end(
-        &self,
-        ran: &Ran,
-        store: Result<SqliteStore, LedgerError>,
-        signalled: &CancellationToken,
-        terminated: bool,
-    ) -> Exit {
+    pub(super) async fn end(&self, ran: &Ran, store: Result<SqliteStore, LedgerError>, signals: &Signals) -> Exit {
         let mut summary = ran.summary(&self.plan);
         summary.failed_rows = self.failed_rows(&summary);
         let closed = store.and_then(|store| store.end_run(summary.how(), &summary.reason().unwrap_or_default()));
-        let exit = exit(&summary, &closed, terminated);
+        let exit = exit(&summary, &closed, signals.are_to_terminate());
         let left = summary.totals().not_reached > 0 && exit != Exit::Done;
         if left || !matches!(ran.ended, Ended::Finished) {
             summary.resume = Some(resume_command(&self.input));
@@ -55,7 +50,7 @@ impl Session<'_> {
         }
         summary.report = self.report(&summary);
         self.print(&summary);
-        self.on_finish(&summary, exit, signalled).await;
+        self.on_finish(&summary, exit, &signals.stop).await;
         exit
     }
 
@@ -109,7 +104,7 @@ impl Session<'_> {
     fn readable<'a>(&'a self, summary: &'a Summary<'_>) -> Option<&'a Path> {
         match summary.ended {
             Ended::Stopped(StopReason::Ledger(LedgerError::Removed { rescued, .. })) => rescued.as_deref().ok(),
-            _ => Some(self.ledger_path),
+            Ended::Finished | Ended::Interrupted | Ended::Stopped(_) => Some(self.ledger_path),
         }
     }
 

@@ -9,8 +9,28 @@ use tokio_util::sync::CancellationToken;
 use crate::command::{Error, Exit, tell};
 use crate::fit;
 
-/// A first signal stops the run after what is in flight, a second one at once. True: it was not Ctrl-C.
-pub(super) fn listen(stop: CancellationToken, resume: String) -> Result<Arc<AtomicBool>, Error> {
+/// The signals that end a run.
+pub(super) struct Signals {
+    /// Cancelled by the first one: the run stops after what is in flight. A second one stops it at once.
+    pub(super) stop: CancellationToken,
+    terminated: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// Listens from now on. `resume` is the command that goes on.
+    pub(super) fn listen(resume: String) -> Result<Signals, Error> {
+        let stop = CancellationToken::new();
+        let terminated = listen(stop.clone(), resume)?;
+        Ok(Signals { stop, terminated })
+    }
+
+    /// The first one was not Ctrl-C.
+    pub(super) fn are_to_terminate(&self) -> bool {
+        self.terminated.load(Ordering::SeqCst)
+    }
+}
+
+fn listen(stop: CancellationToken, resume: String) -> Result<Arc<AtomicBool>, Error> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut hang_up = if outlives_terminal() { None } else { Some(signal(SignalKind::hangup())?) };
     let terminated = Arc::new(AtomicBool::new(false));

@@ -19,6 +19,8 @@ CREATE TABLE sample (
     slow_downs INTEGER NOT NULL
 ) STRICT;
 
+CREATE INDEX sample_of_run ON sample (run);
+
 -- How often each answer other than success came in a run, up to its last sample.
 CREATE TABLE answer (
     run     INTEGER NOT NULL REFERENCES run,

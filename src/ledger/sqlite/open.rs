@@ -5,7 +5,9 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{read_error, system_error, unix_ms, whereabouts, write_error};
@@ -23,6 +25,12 @@ pub(super) const READ_ALONE: &str = "immutable=1";
 /// Reads the file and the log beside it where the log has no index, as in a copy. Nobody has such a ledger open, so no
 /// locks are taken; SQLite would make the index as a file, and with the ledger to itself keeps it in memory.
 const READ_COPY: &str = "mode=ro&vfs=unix-none";
+
+/// A lock that is held for longer than this many tries is a run's.
+const LOCK_TRIES: u32 = 10;
+/// Between two of them.
+const LOCK_AGAIN: Duration = Duration::from_millis(10);
+const OTHER_PROCESS: &str = "another process";
 
 /// The job that a ledger belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,10 +154,14 @@ pub(super) fn read_only_with(path: &Path, how: &str) -> Result<Connection, Ledge
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let uri = format!("file:{}?{how}", percent_encoded(&plain(path)));
     let connection = Connection::open_with_flags(uri, flags).map_err(|source| read_error(path, source))?;
-    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(|source| read_error(path, source))?;
+    connection.busy_timeout(Duration::from_secs(5)).map_err(|source| read_error(path, source))?;
     if how == READ_COPY {
-        let alone = connection.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()));
-        alone.map_err(|source| read_error(path, source))?;
+        let alone = || {
+            // Otherwise closing would remove a log that is empty.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            connection.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()))
+        };
+        alone().map_err(|source| read_error(path, source))?;
     }
     Ok(connection)
 }
@@ -187,19 +199,27 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
         .mode(0o600)
         .open(path)
         .map_err(|source| LedgerError::Write { path: path.to_owned(), source: std::sync::Arc::new(source) })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let holder = worker(&file).unwrap_or_else(|| "another process".to_owned());
-            Err(LedgerError::InUse { path: path.to_owned(), holder })
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // Maybe by somebody who only looks, and has it for a moment (see `worker`).
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_AGAIN),
+            Err(TryLockError::Error(error)) => return Err(system_error(path, error)),
         }
-        Err(TryLockError::Error(error)) => Err(system_error(path, error)),
     }
+    let holder = named_worker(&file).unwrap_or_else(|| OTHER_PROCESS.to_owned());
+    Err(LedgerError::InUse { path: path.to_owned(), holder })
 }
 
-/// Whose lock is on this file; `None`: nobody's, as far as the kernel tells: `1: FLOCK  ADVISORY  WRITE 4711
-/// fe:00:1053 0 EOF`.
+/// Whose lock is on this file; `None`: nobody's. Where the kernel does not name him (another container's process, some
+/// file systems), the lock itself tells that there is one.
 pub(super) fn worker(file: &File) -> Option<String> {
+    let is_locked = || matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+    named_worker(file).or_else(|| is_locked().then(|| OTHER_PROCESS.to_owned()))
+}
+
+/// Whose lock is on this file, as far as the kernel names him: `1: FLOCK  ADVISORY  WRITE 4711 fe:00:1053 0 EOF`.
+fn named_worker(file: &File) -> Option<String> {
     let metadata = file.metadata().ok()?;
     let device = metadata.dev();
     let (major, minor) = ((device >> 8) & 0xfff, (device & 0xff) | ((device >> 12) & 0xf_ff00));
@@ -210,7 +230,7 @@ pub(super) fn worker(file: &File) -> Option<String> {
         let is_ours = words.get(1) == Some(&"FLOCK") && words.get(5) == Some(&place.as_str());
         is_ours.then(|| match words[4] {
             // A process of another container has no number here.
-            "0" => "another process".to_owned(),
+            "0" => OTHER_PROCESS.to_owned(),
             process => format!("process {process}"),
         })
     })
@@ -233,7 +253,7 @@ fn make(path: &Path, job: &JobIdentity) -> rusqlite::Result<Connection> {
 fn open_to_write(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(plain(path), flags)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     Ok(connection)

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::open::{self, Found, JobIdentity};
-use super::read_error;
 use super::record::{EditRecord, Outcomes, RunRecord, Totals, Worker};
+use super::{read_error, whereabouts};
 use crate::edit::IdDigest;
 use crate::ledger::{Act, Cause, Latency, LedgerError, Note, Order, Sample, State};
 
@@ -35,11 +35,13 @@ impl Overview {
     /// There is none, or it cannot be read.
     pub fn open(path: &Path) -> Result<Overview, LedgerError> {
         if matches!(open::inspect(path)?, Found::Nothing) {
-            return Err(LedgerError::NotALedger { path: path.to_owned(), what: "there is nothing in it".to_owned() });
+            return Err(LedgerError::Missing { path: path.to_owned() });
         }
         // By a handle of its own, which is closed again before SQLite opens the file (see `open::lock`).
         let worker = File::open(path).ok().and_then(|file| open::worker(&file)).map(Worker);
-        Overview::new(path, open::how_to_look(path), worker)
+        // Who begins just now has a log before its index is there, and must not be taken for a copy.
+        let how = if worker.is_some() { open::how_to_read(path) } else { open::how_to_look(path) };
+        Overview::new(path, how, worker)
     }
 
     /// Opens the ledger of a run of this process.
@@ -68,6 +70,12 @@ impl Overview {
     /// Who works on it; `None`: nobody.
     pub fn worker(&self) -> Option<&Worker> {
         self.worker.as_ref()
+    }
+
+    /// Whether somebody has begun to work on it since it was opened at rest: then it was read without locks, and what was
+    /// read may be of no one moment.
+    pub fn has_begun_to_move(&self) -> bool {
+        self.is_at_rest && whereabouts::log(&self.path).exists()
     }
 
     /// Whether the file alone is all of it: nobody works on it, and there is no log beside it.

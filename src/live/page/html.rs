@@ -55,7 +55,7 @@ pub(super) fn page(page: &Context, words: &Words) -> Html<String> {
             }
         }
         footer {
-            p { "runner " (env!("CARGO_PKG_VERSION")) " · " (words.place(view.at)) }
+            p { "runner " (crate::BUILD) " · " (words.place(view.at)) }
         }
         @for button in Button::ALL {
             dialog id={ "confirm-" (button.word()) } aria-labelledby={ "ask-" (button.word()) } {

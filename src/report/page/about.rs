@@ -35,7 +35,7 @@ pub(super) fn about(report: &Report, words: &Words) -> Markup {
                 dt { (say.made_at) }
                 dd { (words.moment(facts.at)) ", " (words.place(facts.at)) }
                 dt { (say.version) }
-                dd { "runner " (env!("CARGO_PKG_VERSION")) }
+                dd { "runner " (crate::BUILD) }
             }
             h3 { (say.words_mean) }
             dl { @for (word, meaning) in meanings { dt { (word) } dd { (meaning) } } }

@@ -160,3 +160,22 @@ fn whoever_was_heard_of_in_any_way_is_waited_for() {
     assert!(breaker.unreachable("connection refused".into(), start + 2 * OUTAGE_FIRST).0.is_none());
     assert!(breaker.unreachable("connection refused".into(), start + OUTAGE_MAX).0.is_some());
 }
+
+/// A pause of twenty minutes was once taken for twenty minutes of trouble: the first trouble behind it stopped the run.
+#[test]
+fn a_pause_is_no_trouble() {
+    let now = Instant::now();
+    let late = now + Duration::from_mins(20);
+    let slow_down = Verdict::SlowDown { code: Some(60_007), note: None, retry_after: None };
+    let mut breaker = breaker();
+    assert!(breaker.answered(&slow_down, now).is_none());
+    breaker.resumed(late);
+    assert!(breaker.answered(&slow_down, late).is_none());
+    assert!(breaker.answered(&slow_down, late + TOO_FAST_MAX).is_some());
+
+    assert!(breaker.unreachable("refused".to_owned(), now).0.is_none());
+    breaker.resumed(late);
+    assert!(breaker.is_out_of_reach());
+    assert!(breaker.unreachable("refused".to_owned(), late + Duration::from_secs(1)).0.is_none());
+    assert!(breaker.unreachable("refused".to_owned(), late + OUTAGE_MAX).0.is_some());
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Fault, Faults, History, Names, Share, WHOLE};
 use crate::api::endpoint::Call;
+use crate::shown::Quoted;
 
 /// The longest latency: beyond it a client has long given up, and `silent-before` says so better.
 const LATENCY_MAX: Duration = Duration::from_mins(1);
@@ -19,38 +20,43 @@ const CALLS: [(&str, Call); 2] = [("edit", Call::ModifyC2cMsg), ("read", Call::A
 pub enum FaultsError {
     /// No such name, or nothing after it.
     #[error(
-        "{part:?}: not understood; allowed are none, or, with commas between them: CODE=2%, lost-before, lost-after, \
+        "{}: not understood; allowed are none, or, with commas between them: CODE=2%, lost-before, lost-after, \
          lost-late, silent-before, silent-after, http-400 to http-599 or garbage (each =SHARE%, and with edit. or read. \
          before it for that call alone), unknown=2%, latency=40ms or latency=20ms..80ms, and history=older-names, \
-         history=newer-names or history=one-sided"
+         history=newer-names or history=one-sided",
+        Quoted(part)
     )]
     Part {
         /// The part as it was given.
         part: String,
     },
     /// A share that is none.
-    #[error("{part:?}: the share must be a percentage from 0% to 100% with at most four decimals, such as 0.5%")]
+    #[error(
+        "{}: the share must be a percentage from 0% to 100% with at most four decimals, such as 0.5%",
+        Quoted(part)
+    )]
     Share {
         /// The part as it was given.
         part: String,
     },
     /// A latency that is none.
-    #[error("{part:?}: the latency must be a time such as 40ms, or a range such as 20ms..80ms, of 60s at most")]
+    #[error("{}: the latency must be a time such as 40ms, or a range such as 20ms..80ms, of 60s at most", Quoted(part))]
     Latency {
         /// The part as it was given.
         part: String,
     },
     /// A history that is none.
     #[error(
-        "{part:?}: the history must be older-names or newer-names, one-sided, or one of each with + between them, \
-         such as history=older-names+one-sided"
+        "{}: the history must be older-names or newer-names, one-sided, or one of each with + between them, \
+         such as history=older-names+one-sided",
+        Quoted(part)
     )]
     History {
         /// The part as it was given.
         part: String,
     },
     /// The same name twice for one call.
-    #[error("{part:?}: it is there twice; give each name once")]
+    #[error("{}: it is there twice; give each name once", Quoted(part))]
     Twice {
         /// The second of them as it was given.
         part: String,

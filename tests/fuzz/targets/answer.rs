@@ -8,9 +8,9 @@ use serde_json::Value;
 mod api {
     pub(crate) use runner::api::{Outcome, error_code};
 
-    #[allow(dead_code)]
+    #[expect(dead_code, reason = "the parsers' own module uses more of it")]
     mod answer;
-    #[allow(dead_code)]
+    #[expect(dead_code, reason = "the parsers' own module uses more of it")]
     mod history;
 
     pub(crate) fn read(status: u16, retry_after: Option<std::time::Duration>, body: &[u8]) -> Outcome {

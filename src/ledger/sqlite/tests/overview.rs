@@ -127,7 +127,7 @@ async fn a_ledger_of_the_first_version_is_looked_at_and_brought_up() {
 fn what_is_no_ledger_is_not_looked_at() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("none.db");
-    assert!(matches!(Overview::open(&path), Err(LedgerError::NotALedger { .. })));
+    assert!(matches!(Overview::open(&path), Err(LedgerError::Missing { .. })));
     std::fs::write(&path, "edits").unwrap();
     assert!(matches!(Overview::open(&path), Err(LedgerError::NotALedger { .. })));
 }

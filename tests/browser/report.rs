@@ -1,0 +1,66 @@
+//! A report's page, in a browser: on a desk, on a phone, by day and by night, in both languages, with much and with nothing.
+
+use crate::browser::Browser;
+use crate::harness::{FAST, Place, list};
+use crate::service::Service;
+
+/// The number of the headline's sum that has this class.
+const NUMBER: &str =
+    "const number = name => Number(document.querySelector(`.sum .${name} dd`).textContent.replaceAll(',', ''));";
+
+fn background(browser: &Browser) -> String {
+    let script = "return getComputedStyle(document.body).backgroundColor";
+    browser.script(script).as_str().unwrap().to_owned()
+}
+
+/// Opens what a run has written, on every screen.
+fn check(browser: &Browser, place: &Place, name: &str, lang: &str, edits: u64) {
+    browser.resize(1_200, 900);
+    browser.prefer("light");
+    browser.open(&format!("file://{}", place.path(format!("{name}/report.html")).display()));
+    browser.wait("document.readyState === 'complete'");
+    assert_eq!(browser.script("return document.documentElement.lang"), lang);
+    // The headline is a sum, and it is one.
+    let sum = browser.script(&format!(
+        "{NUMBER} return [number('all'), ['done', 'failed', 'doubt', 'flight', 'left'].map(number).reduce((a, b) => a + b)]"
+    ));
+    assert_eq!(sum, serde_json::json!([edits, edits]), "{name}");
+    // It needs nothing beside it.
+    assert_eq!(browser.script("return performance.getEntriesByType('resource').length"), 0);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    let light = background(browser);
+    for (scheme, width) in [("light", 1_200), ("light", 390), ("dark", 390), ("dark", 1_200)] {
+        browser.prefer(scheme);
+        browser.resize(width, 900);
+        assert!(!browser.overflows(), "{name} is wider than {width}");
+        assert_eq!(background(browser) == light, scheme == "light");
+        // Of each chart there is a wide and a narrow one, and one of them is shown.
+        let charts = browser.script(
+            "return [...document.querySelectorAll('figure')].map(figure => figure.querySelector('.empty') ? 0 : \
+             [...figure.querySelectorAll('svg')].filter(svg => svg.getBoundingClientRect().width > 100).length)",
+        );
+        let shown = u64::from(edits > 0);
+        let charts = charts.as_array().unwrap();
+        assert!(charts.len() == 2 && charts.iter().all(|chart| *chart == shown), "{name}, {width}: {charts:?}");
+        browser.screenshot(&format!("{name}-{scheme}-{width}"));
+    }
+}
+
+#[test]
+fn a_report_looks_right_with_much_with_one_and_with_nothing() {
+    let Some(browser) = Browser::start() else { return };
+    let place = Place::new();
+    for (name, edits, lang) in
+        [("report", 400, "en"), ("report-zh", 400, "zh"), ("report-of-one", 1, "en"), ("report-of-none", 0, "en")]
+    {
+        place.write("edits.csv", list(1..=edits, "new"));
+        let service = Service::with_messages("20004=3%,20026=2%,edit.silent-after=0.5%,latency=5ms..40ms", &place);
+        let run = format!(
+            "--input edits.csv --resume {name}.db --report {name} --lang {lang} --in-doubt hold --timeout 4s {FAST}"
+        );
+        let ran = place.runner(&run).at(&service).run();
+        assert!(matches!(ran.code, Some(0 | 1)), "{ran:#?}");
+        let lang = if lang == "zh" { "zh-CN" } else { lang };
+        check(&browser, &place, name, lang, edits.into());
+    }
+}
