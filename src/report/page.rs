@@ -1,5 +1,5 @@
 //! The report as a page of its own: no network, no other file, no script. What comes from the service, the list or the
-//! ledger is a stranger's text: maud escapes it, and [`harmless`](crate::shown::harmless) writes out what could not be seen.
+//! ledger is a stranger's text: maud escapes it, and [`harmless`] writes out what could not be seen.
 
 mod about;
 mod tables;

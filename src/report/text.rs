@@ -163,7 +163,7 @@ impl Text<'_> {
         self.title(self.words.say.answers_other);
         for (cause, answers) in &facts.answers {
             let what = match cause {
-                Cause::Code(code) => format!("{code}, {}", self.words.meaning(*cause)),
+                Cause::Code(code) => format!("{code}{}{}", self.words.say.comma, self.words.meaning(*cause)),
                 Cause::Note(_) => self.words.meaning(*cause),
             };
             self.wrapped(&what, &format!("  {:>7}  ", answers.separate_with_commas()), "           ");
@@ -181,9 +181,13 @@ impl Text<'_> {
         self.title(&format!("{title}{}{}", say.colon, all.separate_with_commas()));
         for edit in edits.iter().take(EDITS_SHOWN) {
             let EditRecord { from_account, to_account, msg_key, line, cause, .. } = edit;
-            self.wrapped(&format!("{} {line}: {from_account} → {to_account}, {msg_key}", say.line), "  ", "    ");
+            self.wrapped(
+                &format!("{} {line}{}{from_account} → {to_account}{}{msg_key}", say.line, say.colon, say.comma),
+                "  ",
+                "    ",
+            );
             let what = match cause {
-                Some(Cause::Code(code)) => format!("{code}, {}", self.words.meaning(Cause::Code(*code))),
+                Some(Cause::Code(code)) => format!("{code}{}{}", say.comma, self.words.meaning(Cause::Code(*code))),
                 Some(cause) => self.words.meaning(*cause),
                 None => say.no_answer_yet.to_owned(),
             };

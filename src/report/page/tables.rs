@@ -48,7 +48,7 @@ pub(super) fn outcomes(facts: &Facts, words: &Words) -> Markup {
             } }
             tfoot { tr {
                 th scope="row" { (say.total) }
-                td { (messages.separate_with_commas()) " " (say.messages) }
+                td { ((say.messages_told)(&messages.separate_with_commas())) }
                 td {}
                 (cells([done, failed, in_doubt, in_flight, not_reached]))
             } }
@@ -159,7 +159,7 @@ fn one_run(run: &RunFacts, goes_on: bool, now: i64, words: &Words) -> Markup {
             tr.details { td {} td colspan="7" {
                 @if let Some(reason) = &record.reason { p { (shown(reason)) } }
                 p {
-                    (say.list) " " b { (shown(&record.input)) } ", "
+                    (say.list) " " b { (shown(&record.input)) } (say.comma)
                     ((say.rows_told)(record.input_rows, record.duplicates))
                     " · " (say.cap) " " (record.rate) "/s · runner " (shown(&record.version))
                     br; "SHA-256 " code { (shown(&record.input_sha256)) }

@@ -8,11 +8,13 @@ use super::phrases::{LatencyTold, OverTimeTold, Phrases};
 pub(super) static CHINESE: Phrases = Phrases {
     html_lang: "zh-CN",
     colon: "：",
+    comma: "，",
     units: ["天", "小时", "分", "秒"],
     day_format: "%-m月%-d日",
 
     totals: "总数",
     messages: "消息",
+    messages_told: |number| format!("{number} 条消息"),
     done: "已完成",
     failed: "失败",
     in_doubt: "待核实",

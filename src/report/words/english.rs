@@ -7,11 +7,13 @@ use super::phrases::{LatencyTold, OverTimeTold, Phrases};
 pub(super) static ENGLISH: Phrases = Phrases {
     html_lang: "en",
     colon: ": ",
+    comma: ", ",
     units: ["d", "h", "min", "s"],
     day_format: "%-d %b",
 
     totals: "Totals",
     messages: "messages",
+    messages_told: |number| format!("{number} messages"),
     done: "done",
     failed: "failed",
     in_doubt: "in doubt",

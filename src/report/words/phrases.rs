@@ -6,6 +6,7 @@
 pub struct Phrases {
     pub html_lang: &'static str,
     pub colon: &'static str,
+    pub comma: &'static str,
     /// Days, hours, minutes, seconds.
     pub units: [&'static str; 4],
     pub day_format: &'static str,
@@ -13,6 +14,7 @@ pub struct Phrases {
     // Where edits are.
     pub totals: &'static str,
     pub messages: &'static str,
+    pub messages_told: fn(&str) -> String,
     pub done: &'static str,
     pub failed: &'static str,
     pub in_doubt: &'static str,
