@@ -50,7 +50,7 @@ use crate::report::summary::Totals;
 use crate::run::{Control, Refused, Tally};
 
 /// How long the end of the run may be held up so that whoever watches sees it.
-const LAST_LOOK: Duration = Duration::from_millis(500);
+const LAST_LOOK: Duration = Duration::from_secs(2);
 
 /// A run that is watched. The run's side: it shows how far it is.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ impl Watched {
         let place = Place::with_list(rows);
         let service = Service::with_messages(FAULTS, &place);
         let run = place.runner(&format!("{RUN} {more}")).at(&service).start();
-        let url = page_of(&run);
+        let url = run.page();
         Watched { place, service, run, url }
     }
 
@@ -48,14 +48,6 @@ impl Watched {
         self.place.runner("ctl ledger.db stop").exits(0);
         self.run.exits(3)
     }
-}
-
-fn page_of(run: &Running) -> String {
-    wait_for("the page's address", || {
-        let err = run.err();
-        let (_, rest) = err.split_once("Live page: ")?;
-        rest.lines().next().filter(|_| rest.contains('\n')).map(str::to_owned)
-    })
 }
 
 /// `1,234` as a number.

@@ -238,6 +238,15 @@ impl Running {
         self.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
     }
 
+    /// Where its live page is, once it says so.
+    pub(crate) fn page(&self) -> String {
+        wait_for("the page's address", || {
+            let err = self.err();
+            let (_, rest) = err.split_once("Live page: ")?;
+            rest.split_once('\n').map(|(url, _)| url.to_owned())
+        })
+    }
+
     /// Sends a signal: `INT`, `TERM`, `KILL`.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("/bin/sh").arg("-c").arg(format!("kill -{name} {}", self.id())).status().unwrap();

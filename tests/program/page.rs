@@ -32,11 +32,8 @@ impl Watched {
     fn start(place: &Place, with: impl FnOnce(Call<'_>) -> Call<'_>) -> Watched {
         let service = Service::start("20026=2%,20004=2%,latency=10ms..30ms");
         let run = with(place.runner(RUN).at(&service)).start();
-        let address = wait_for("the page's address", || {
-            let err = run.err();
-            let (_, rest) = err.split_once("Live page: http://")?;
-            rest.split_once("/\n").map(|(address, _)| address.to_owned())
-        });
+        let page = run.page();
+        let address = page.strip_prefix("http://").unwrap().strip_suffix('/').unwrap().to_owned();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let redirects = reqwest::redirect::Policy::none();
         let client = reqwest::Client::builder().no_proxy().redirect(redirects).build().unwrap();

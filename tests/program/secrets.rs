@@ -326,3 +326,26 @@ fn what_the_service_says_cannot_steer_a_terminal() {
         }
     }
 }
+
+/// A command that tells somebody often has a token in it.
+#[test]
+fn what_on_finish_calls_is_kept_nowhere() {
+    const TOKEN: &str = "planted-token-4715";
+    for (number, form) in
+        [["--on-finish", TOKEN].as_slice(), &["--on-finish=: planted-token-4715"]].into_iter().enumerate()
+    {
+        let (place, service) = (Place::with_list(5), Service::start("none"));
+        let mut call = place.runner(&format!("{JOB} --report out")).at(&service);
+        for word in form {
+            call = call.arg(word);
+        }
+        call.exits(0);
+        let ledger = std::fs::read(place.path("ledger.db")).unwrap();
+        let kept = [
+            String::from_utf8_lossy(&ledger).into_owned(),
+            place.read("out/report.html"),
+            place.read("out/summary.json"),
+        ];
+        assert!(kept.iter().all(|kept| kept.contains("--on-finish") && !kept.contains(TOKEN)), "{number}: {}", kept[2]);
+    }
+}
