@@ -55,14 +55,21 @@ pub struct Wanted {
     pub content: ContentDigest,
 }
 
-impl MessageId {
-    /// The digest that stands for this message in the ledger.
-    pub fn digest(&self) -> IdDigest {
+impl IdDigest {
+    /// Of a message's three parts, in the order of [`MessageId`].
+    pub(crate) fn of(parts: [&str; 3]) -> IdDigest {
         let mut spelled = Spelled::new();
-        for part in [&self.from_account, &self.to_account, &self.msg_key] {
+        for part in parts {
             spelled.text(part);
         }
         IdDigest(spelled.digest_16())
+    }
+}
+
+impl MessageId {
+    /// The digest that stands for this message in the ledger.
+    pub fn digest(&self) -> IdDigest {
+        IdDigest::of([&self.from_account, &self.to_account, &self.msg_key])
     }
 
     /// The Unix second of the message, where its key has the form that tells it:

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::rows::{ListError, Read};
 use super::{COLUMNS_MAX, Format, ROW_BYTES_MAX};
 use crate::edit::json::{Json, Members, Text, fault};
-use crate::edit::{Edit, Field};
+use crate::edit::{Edit, Field, IdDigest};
 
 /// Reads lines one after the other into the same buffer.
 pub(super) struct JsonlReader {
@@ -87,6 +87,11 @@ pub(super) fn edit(line: u64, row: &[u8], maker: &mut EditMaker) -> Result<Edit,
         None => Ok(None),
     };
     maker.make(fields, &lookup)
+}
+
+/// Which message a line is about, as far as that can be told.
+pub(super) fn message(line: u64, row: &[u8], mapping: &Mapping) -> Option<IdDigest> {
+    Some(fields(line, &members(row).ok()?, mapping).ok()?.message())
 }
 
 fn members(row: &[u8]) -> Result<Members<'_>, String> {

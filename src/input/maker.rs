@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::mapping::Mapping;
 use super::problem::Problem;
 use super::template::{Lookup, Made, Part, Unfilled};
-use crate::edit::{Edit, Finding, MessageId, MsgBody};
+use crate::edit::{Edit, Finding, IdDigest, MessageId, MsgBody};
 
 /// The fields that one row gives.
 pub(super) struct Fields<'a> {
@@ -15,6 +15,15 @@ pub(super) struct Fields<'a> {
     pub(super) values: [Option<Cow<'a, str>>; 5],
     /// What the list calls each of them.
     pub(super) names: [&'a str; 5],
+}
+
+impl Fields<'_> {
+    /// The message that they name; what is not there is as good as empty.
+    pub(super) fn message(&self) -> IdDigest {
+        let [from_account, to_account, msg_key, ..] =
+            self.values.each_ref().map(|value| value.as_deref().unwrap_or(""));
+        IdDigest::of([from_account, to_account, msg_key])
+    }
 }
 
 /// Puts edits together from what rows and the job give. Content that repeats from row to row is checked and kept once.

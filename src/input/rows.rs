@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::stored::Stored;
 use super::text::{Text, read_error};
 use super::{COLUMNS_MAX, Format, InputError};
-use crate::edit::Edit;
+use crate::edit::{Edit, IdDigest};
 
 /// Rows between two looks at whether the file was written to: often enough to stop soon, rarely enough to cost nothing.
 const ROWS_BETWEEN_CHECKS: u64 = 1_000;
@@ -59,6 +59,19 @@ impl Rows {
     /// The list cannot be read.
     pub(crate) fn pass_over(&mut self, rows: u64) -> Result<(), InputError> {
         (0..rows).try_for_each(|_| self.source.read().map(|_| ()))
+    }
+
+    /// The next row of one of these messages. Of the others nothing but that is looked at.
+    ///
+    /// # Errors
+    /// The list cannot be read.
+    pub(crate) fn next_of(&mut self, is_wanted: impl Fn(IdDigest) -> bool) -> Result<Option<Row>, InputError> {
+        while let Some(raw) = self.source.read()? {
+            if self.maker.message(&raw).is_some_and(&is_wanted) {
+                return Ok(Some(self.maker.make(raw)));
+            }
+        }
+        Ok(None)
     }
 
     /// Bytes of the file read so far, as stored. Reading is a little ahead of the rows.
@@ -168,6 +181,11 @@ impl Source {
         }
     }
 
+    /// Nobody wants any more of it.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+    }
+
     /// SHA-256 of the file's bytes as stored, once every row was read.
     pub(super) fn sha256(&self) -> Option<[u8; 32]> {
         self.text.sha256()
@@ -205,21 +223,35 @@ impl RowMaker {
         };
         Row { number, line, edit }
     }
+
+    /// Which message a row is about, as far as that can be told.
+    fn message(&self, raw: &Raw<'_>) -> Option<IdDigest> {
+        match &self.header {
+            _ if raw.fault.is_some() => None,
+            Some(header) => Some(fields(raw.line, Record::new(raw.bytes, raw.ends)?, header).message()),
+            None => jsonl::message(raw.line, raw.bytes, self.maker.mapping()),
+        }
+    }
+}
+
+/// What a record has in the columns of an edit's fields.
+fn fields<'a>(line: u64, record: Record<'a>, header: &'a Header) -> Fields<'a> {
+    let present = |index: usize| Some(record.cell(index)).filter(|cell| !cell.is_empty());
+    Fields {
+        line,
+        values: header.fields.map(|index| index.and_then(present).map(Cow::Borrowed)),
+        names: header.field_names.each_ref().map(String::as_str),
+    }
 }
 
 /// What a record wants.
 fn edit(line: u64, record: Record<'_>, header: &Header, maker: &mut EditMaker) -> Result<Edit, Vec<Problem>> {
-    let present = |index: usize| Some(record.cell(index)).filter(|cell| !cell.is_empty());
-    let fields = Fields {
-        line,
-        values: header.fields.map(|index| index.and_then(present).map(Cow::Borrowed)),
-        names: header.field_names.each_ref().map(String::as_str),
-    };
     let lookup = |name: &str| {
         let column = header.template_columns.iter().find(|(column, _)| column == name);
-        Ok(column.and_then(|(_, index)| present(*index)).map(Value::from))
+        let cell = column.map(|(_, index)| record.cell(*index)).filter(|cell| !cell.is_empty());
+        Ok(cell.map(Value::from))
     };
-    maker.make(fields, &lookup)
+    maker.make(fields(line, record, header), &lookup)
 }
 
 /// A CSV list behind its header.
@@ -296,4 +328,55 @@ fn header_of(reader: &CsvReader, shape: Shape, mapping: &Mapping) -> Result<Head
         return Err(HeaderError::TooManyColumns { found: shape.cells });
     }
     Header::new(reader.record().ok_or(HeaderError::NotUtf8)?, mapping)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::{ContentSpec, Input, InputSpec};
+    use super::*;
+
+    /// What `next_of` finds without making the rows is what the rows say, once they are made.
+    #[test]
+    fn rows_are_found_by_their_message() {
+        let body = r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}]"#;
+        let cell = format!("\"{}\"", body.replace('"', "\"\""));
+        let csv = format!(
+            "note,chat,msg_key,from_account,msg_body\n1,b,1_2_3,a,{cell}\n\"2\n\",\"b\",\"1_\"\"2_3\",\"a\",{cell}\n\
+             3,,1_2_4,a,{cell}\n4,b,1_2_3,a,oops\nonly\n6,b,1_2_3,a,{cell}\n"
+        );
+        let json = |from: &str, to: &str| {
+            format!(r#"{{"From_Account":{from},"chat":{to},"MsgKey":"1_2_3","MsgBody":{body}}}"#)
+        };
+        let jsonl = [
+            json("\"a\"", "\"b\""),
+            json(r#""\u0061""#, "\"b\""),
+            "oops".to_owned(),
+            json("1", "\"b\""),
+            json("\"a\"", "\"c\""),
+            json("\"a\"", "\"b\""),
+        ];
+        let mut spec = InputSpec { ignore: vec!["note".to_owned()], ..InputSpec::default() };
+        spec.columns.to_account = Some("chat".to_owned());
+        let mapping = Mapping::new(&spec, &ContentSpec::default()).unwrap();
+        for (format, list) in [(Format::Csv, csv), (Format::Jsonl, jsonl.join("\n"))] {
+            let input = Input::from_reader("list", list.as_bytes(), format).unwrap();
+            let mut messages: BTreeMap<IdDigest, Vec<u64>> = BTreeMap::new();
+            for row in input.rows(&mapping).unwrap().map(Result::unwrap) {
+                if let Ok(edit) = row.edit {
+                    messages.entry(edit.id().digest()).or_default().push(row.line);
+                }
+            }
+            assert!(messages.len() > 1 && messages.values().any(|lines| lines.len() > 1), "{messages:?}");
+            for (message, lines) in messages {
+                let mut rows = input.rows(&mapping).unwrap();
+                let mut found = Vec::new();
+                while let Some(row) = rows.next_of(|found| found == message).unwrap() {
+                    found.extend(row.edit.is_ok().then_some(row.line));
+                }
+                assert_eq!(found, lines);
+            }
+        }
+    }
 }

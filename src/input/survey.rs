@@ -1,13 +1,12 @@
 //! The whole list, looked at by several threads.
 //!
 //! ```text
-//! list ─▶ batch ─┬▶ thread: rows made and looked at ─┬▶ what was found, in the list's order
-//!        batch ─┴▶ thread: rows made and looked at ─┘
+//! list ─▶ batch ─┬▶ thread: rows made and looked at
+//!        batch ─┴▶ thread: rows made and looked at
 //! ```
-//! Reading is one thread's work at a time: who is free takes the next batch, and a place in the queue with it. So what is
-//! found comes in the list's order, however long each batch takes.
+//! Reading is one thread's work at a time: who is free takes the next batch. Each keeps what it finds; handing it to one
+//! that puts it together, row by row, would take a tenth of the time.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -17,12 +16,9 @@ use super::{Input, InputError, Mapping, Row};
 /// Threads at most: then reading, which only one does at a time, is what takes the time.
 const THREADS_MAX: usize = 4;
 /// Rows that are taken at a time: some hundred microseconds' work, so that handing them over costs nothing.
-const BATCH_ROWS: usize = 512;
-/// Bytes of rows after which no more are taken: a row of a few kilobytes can have a thousand things wrong with it, and what
-/// was found is kept until it is taken in.
-const BATCH_BYTES: usize = 64 * 1024;
-/// Batches that may be ahead of whoever takes in what was found.
-const BATCHES_AHEAD: usize = 4;
+const BATCH_ROWS: usize = 2048;
+/// Bytes of rows after which no more are taken: long ones would fill the memory.
+const BATCH_BYTES: usize = 256 * 1024;
 
 impl Input {
     /// Looks that [`Input::survey`] can make use of on this machine.
@@ -30,49 +26,38 @@ impl Input {
         thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX))
     }
 
-    /// Reads the whole list and has each row looked at by one of `looks`, each on a thread of its own. What they find is
-    /// given to `take`, in the list's order. Gives the SHA-256 of the list as stored.
+    /// Reads the whole list and has each row looked at by one of `looks`, each on a thread of its own. To each they come in
+    /// the list's order. Gives the SHA-256 of the list as stored.
     ///
     /// # Errors
-    /// The first error of the list, or of `take`. Every row before it was given to `take`.
-    pub fn survey<T: Send, E: From<InputError>>(
+    /// An error of the list, or of a look: then not every row was looked at.
+    pub fn survey<L: FnMut(Row) -> Result<(), E> + Send, E: From<InputError> + Send>(
         &self,
         mapping: &Mapping,
-        looks: Vec<impl FnMut(Row) -> T + Send>,
-        mut take: impl FnMut(T) -> Result<(), E>,
+        looks: Vec<L>,
     ) -> Result<Option<[u8; 32]>, E> {
         let Rows { source, maker } = self.rows(mapping)?;
         let source = Mutex::new(source);
-        let (queue, batches) = sync_channel::<Receiver<Looked<T>>>(BATCHES_AHEAD);
-        let work = |mut look, queue: SyncSender<_>| {
+        let source_now = || source.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = |mut look: L| -> Result<(), E> {
             let (mut maker, mut batch) = (maker.clone(), Batch::default());
             loop {
-                let (done, found) = sync_channel(1);
-                {
-                    let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
-                    batch.read(&mut source);
-                    if batch.is_empty() || queue.send(found).is_err() {
-                        return;
-                    }
+                batch.read(&mut source_now());
+                if batch.is_empty() {
+                    return Ok(());
                 }
-                // Where nobody wants it any more, nobody wants the next one.
-                let _ = done.send(batch.look(&mut maker, &mut look));
+                // Where one cannot go on, the others need not.
+                batch.look(&mut maker, &mut look).inspect_err(|_| source_now().end())?;
             }
         };
         thread::scope(|scope| {
-            for look in looks {
-                let (work, queue) = (&work, queue.clone());
-                scope.spawn(move || work(look, queue));
-            }
-            // With these two gone, either side ends when the other has.
-            drop(queue);
-            for Looked { found, error } in batches.into_iter().flat_map(Receiver::into_iter) {
-                found.into_iter().try_for_each(&mut take)?;
-                error.map_or(Ok(()), Err)?;
-            }
-            Ok::<(), E>(())
+            let threads: Vec<_> = looks.into_iter().map(|look| scope.spawn(|| work(look))).collect();
+            // A panic of a thread is passed on, as if its rows had been looked at here.
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })?;
-        Ok(source.into_inner().unwrap_or_else(PoisonError::into_inner).sha256())
+        Ok(source_now().sha256())
     }
 }
 
@@ -93,12 +78,6 @@ struct Taken {
     fault: Option<String>,
     bytes_end: usize,
     ends_end: usize,
-}
-
-/// What was found in a batch, and why no more could be read behind it.
-struct Looked<T> {
-    found: Vec<T>,
-    error: Option<InputError>,
 }
 
 impl Batch {
@@ -129,14 +108,18 @@ impl Batch {
         self.rows.is_empty() && self.error.is_none()
     }
 
-    fn look<T>(&mut self, maker: &mut RowMaker, look: &mut impl FnMut(Row) -> T) -> Looked<T> {
+    fn look<E: From<InputError>>(
+        &mut self,
+        maker: &mut RowMaker,
+        look: &mut impl FnMut(Row) -> Result<(), E>,
+    ) -> Result<(), E> {
         let (mut bytes, mut ends) = (0, 0);
-        let looked = self.rows.drain(..).map(|Taken { number, line, fault, bytes_end, ends_end }| {
+        for Taken { number, line, fault, bytes_end, ends_end } in self.rows.drain(..) {
             let raw =
                 Raw { number, line, fault, bytes: &self.bytes[bytes..bytes_end], ends: &self.ends[ends..ends_end] };
             (bytes, ends) = (bytes_end, ends_end);
-            look(maker.make(raw))
-        });
-        Looked { found: looked.collect(), error: self.error.take() }
+            look(maker.make(raw))?;
+        }
+        self.error.take().map_or(Ok(()), |error| Err(error.into()))
     }
 }

@@ -2,23 +2,21 @@
 
 /// 48 bits of a digest: of ten million of them, hardly any two are the same by chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Prefix([u8; 6]);
+pub(super) struct Prefix(u64);
 
 impl Prefix {
     pub(super) fn of<const N: usize>(digest: [u8; N]) -> Prefix {
-        Prefix(std::array::from_fn(|i| digest[i]))
+        Prefix(u64::from_be_bytes(std::array::from_fn(|i| if i < 2 { 0 } else { digest[i - 2] })))
     }
 
-    fn of_parts(first: u8, rest: Rest) -> Prefix {
-        let mut prefix = [first; 6];
-        prefix[1..].copy_from_slice(&rest);
-        Prefix(prefix)
+    fn of_parts(heap: usize, rest: Rest) -> Prefix {
+        Prefix((heap as u64) << 40 | u64::from_be_bytes(std::array::from_fn(|i| if i < 3 { 0 } else { rest[i - 3] })))
     }
 
     /// Its heap, and what is left to be told within that.
     fn parts(self) -> (usize, Rest) {
-        let [first, rest @ ..] = self.0;
-        (usize::from(first), rest)
+        let [_, _, heap, rest @ ..] = self.0.to_be_bytes();
+        (usize::from(heap), rest)
     }
 }
 
@@ -28,73 +26,102 @@ type Rest = [u8; 5];
 /// Of how many things there are, or which of them came more than once, each told by its prefix. They lie in heaps by their
 /// first byte, each of which is short enough to be sorted where the processor has it at hand.
 pub(super) struct Distinct {
+    /// Each heap once, and once more for each that was added.
     heaps: Vec<Heap>,
 }
 
+const HEAPS: usize = 256;
+
+/// So many lie in one piece of memory: a heap that grows is not moved, and has little room in vain.
+const PIECE: usize = 1024;
+
 #[derive(Clone, Default)]
 struct Heap {
-    rests: Vec<Rest>,
+    full: Vec<Vec<Rest>>,
+    last: Vec<Rest>,
     /// They are folded together when there are this many.
     fold_at: usize,
 }
 
 impl Default for Distinct {
     fn default() -> Distinct {
-        Distinct { heaps: vec![Heap::default(); 256] }
+        Distinct { heaps: vec![Heap::default(); HEAPS] }
     }
 }
 
 impl Distinct {
     pub(super) fn push(&mut self, prefix: Prefix) {
         let (heap, rest) = prefix.parts();
-        self.heaps[heap].rests.push(rest);
+        self.heaps[heap].push(rest);
     }
 
     /// Like `push`, where only the count of distinct ones is asked for: memory stays in proportion to that.
     pub(super) fn push_once(&mut self, prefix: Prefix) {
-        let (heap, rest) = prefix.parts();
-        let heap = &mut self.heaps[heap];
-        heap.rests.push(rest);
-        if heap.rests.len() >= heap.fold_at.max(64) {
-            heap.fold();
-            heap.fold_at = heap.rests.len() * 4;
+        let (number, rest) = prefix.parts();
+        let heap = &mut self.heaps[number];
+        heap.push(rest);
+        if heap.len() >= heap.fold_at.max(64) {
+            let mut once = sorted(number, [&*heap]);
+            once.dedup();
+            *heap = Heap { fold_at: once.len() * 4, ..Heap::default() };
+            for prefix in once {
+                heap.push(prefix.parts().1);
+            }
         }
     }
 
-    pub(super) fn count(&mut self) -> u64 {
-        self.heaps.iter_mut().map(Heap::fold).sum()
+    /// Takes in all of another.
+    pub(super) fn add(&mut self, other: Distinct) {
+        self.heaps.extend(other.heaps);
+    }
+
+    pub(super) fn count(self) -> u64 {
+        let once = |mut prefixes: Vec<Prefix>| {
+            prefixes.dedup();
+            prefixes.len() as u64
+        };
+        self.sorted().map(once).sum()
     }
 
     /// Those that came more than once, in ascending order.
-    pub(super) fn repeated(&mut self) -> Vec<Prefix> {
+    pub(super) fn repeated(self) -> Vec<Prefix> {
         let mut repeated = Vec::new();
-        for (first, heap) in (0..=u8::MAX).zip(&mut self.heaps) {
-            let mut heap = std::mem::take(heap);
-            heap.sort();
-            let twice = heap.rests.windows(2).filter(|pair| pair[0] == pair[1]);
-            repeated.extend(twice.map(|pair| Prefix::of_parts(first, pair[0])));
+        for prefixes in self.sorted() {
+            repeated.extend(prefixes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]));
         }
         repeated.dedup();
         repeated
     }
+
+    /// Heap by heap.
+    fn sorted(&self) -> impl Iterator<Item = Vec<Prefix>> {
+        (0..HEAPS).map(|number| sorted(number, self.heaps.iter().skip(number).step_by(HEAPS)))
+    }
 }
 
 impl Heap {
-    /// Leaves one of each, and tells how many these are.
-    fn fold(&mut self) -> u64 {
-        self.sort();
-        self.rests.dedup();
-        self.rests.len() as u64
+    fn push(&mut self, rest: Rest) {
+        if self.last.len() == PIECE {
+            self.full.push(std::mem::replace(&mut self.last, Vec::with_capacity(PIECE)));
+        }
+        self.last.push(rest);
     }
 
-    /// As numbers, which are compared in one step.
-    fn sort(&mut self) {
-        self.rests.sort_unstable_by_key(|rest| {
-            let mut number = [0; 8];
-            number[3..].copy_from_slice(rest);
-            u64::from_be_bytes(number)
-        });
+    fn len(&self) -> usize {
+        self.full.len() * PIECE + self.last.len()
     }
+
+    fn rests(&self) -> impl Iterator<Item = &Rest> {
+        self.full.iter().flatten().chain(&self.last)
+    }
+}
+
+/// What is in these, which are the same heap.
+fn sorted<'a>(number: usize, heaps: impl IntoIterator<Item = &'a Heap>) -> Vec<Prefix> {
+    let rests = heaps.into_iter().flat_map(Heap::rests);
+    let mut prefixes: Vec<Prefix> = rests.map(|rest| Prefix::of_parts(number, *rest)).collect();
+    prefixes.sort_unstable();
+    prefixes
 }
 
 #[cfg(test)]
@@ -106,15 +133,21 @@ mod tests {
     #[test]
     fn what_comes_more_than_once_is_told_and_what_there_is_counted_once() {
         let mut random = fastrand::Rng::with_seed(1);
-        let (mut distinct, mut counted) = (Distinct::default(), Distinct::default());
+        let mut parts: [(Distinct, Distinct); 2] = Default::default();
         let mut times: BTreeMap<Prefix, u32> = BTreeMap::new();
-        for _ in 0..20_000 {
-            // So few that many come again, in every heap and across all bytes.
-            let prefix = Prefix::of((random.u64(0..30_000).wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_be_bytes());
+        for _ in 0..40_000 {
+            // So few that many come again, in every heap and across all bytes; and more than a piece of some heaps.
+            let mut digest = random.u64(0..30_000).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+            digest[0] >>= random.u8(0..2) * 6;
+            let prefix = Prefix::of(digest);
+            let (distinct, counted) = &mut parts[random.usize(0..2)];
             distinct.push(prefix);
             counted.push_once(prefix);
             *times.entry(prefix).or_default() += 1;
         }
+        let [(mut distinct, mut counted), (others, others_counted)] = parts;
+        distinct.add(others);
+        counted.add(others_counted);
         assert_eq!(counted.count(), times.len() as u64);
         let repeated: BTreeSet<Prefix> =
             times.into_iter().filter(|(_, times)| *times > 1).map(|(prefix, _)| prefix).collect();

@@ -5,13 +5,13 @@
 //! each message that is repeated).
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::distinct::{Distinct, Prefix};
 use super::todo::{InDoubt, Policy, Repeated, Standing, Todo, is_duplicate, stand};
 use crate::edit::{ContentDigest, Edit, Finding, IdDigest, Wanted};
 use crate::input::{Input, InputError, Mapping, Problem, Row};
-use crate::ledger::{Known, LedgerError, Records, State};
+use crate::ledger::{LedgerError, Records, State};
 
 /// Problems that are told one by one; those beyond are counted.
 const PROBLEMS_MAX: usize = 100;
@@ -105,6 +105,13 @@ impl Problems {
             self.more += 1;
         }
     }
+
+    fn add(&mut self, other: Problems) {
+        self.first.extend(other.first);
+        self.first.sort_by_key(|problem| problem.line);
+        self.more += other.more + self.first.len().saturating_sub(PROBLEMS_MAX) as u64;
+        self.first.truncate(PROBLEMS_MAX);
+    }
 }
 
 /// Reads and checks the whole list against itself and against what earlier runs did.
@@ -117,15 +124,21 @@ pub fn plan(
     records: Option<&dyn Records>,
     policy: &Policy,
 ) -> Result<Plan, PlanError> {
-    let mut survey = Survey::default();
-    let sha256 = input.survey(mapping, looks(records, |_| true)?, |seen| survey.row(seen, policy))?;
+    let warnings = Warnings::default();
+    let part = || Survey::new(records, policy, &warnings);
+    let (mut survey, mut others) = (part()?, (1..Input::looks()).map(|_| part()).collect::<Result<Vec<_>, _>>()?);
+    let parts = std::iter::once(&mut survey).chain(&mut others);
+    let sha256 = input.survey(mapping, parts.map(|part| |row| part.row(row)).collect())?;
+    for part in others {
+        survey.add(part);
+    }
     survey.plan.sha256 = hex(sha256.unwrap_or_default());
     let (suspects, conversations) = survey.distinct();
     survey.plan.conversations = conversations;
     if !suspects.is_empty() {
-        survey.repetitions(input, mapping, &suspects, records, policy)?;
+        survey.repetitions(input, mapping, &suspects)?;
     }
-    survey.finish(policy)
+    survey.finish()
 }
 
 impl Plan {
@@ -171,84 +184,59 @@ impl Plan {
     }
 }
 
-/// What the plan needs to know of a row. The rows are looked at by several threads, and counted by one.
-struct Seen {
-    line: u64,
-    edit: Result<SeenEdit, Vec<Problem>>,
-}
+/// What is odd, by its words. All threads note it in the same place, or those that are told would have rows missing.
+type Warnings = Mutex<BTreeMap<String, Warning>>;
 
-struct SeenEdit {
-    wanted: Wanted,
-    /// What the ledger has of it. (The error is large, and these are handed from thread to thread.)
-    known: Result<Option<Known>, Box<LedgerError>>,
-    conversation: u64,
-    bytes: usize,
-    warnings: Vec<Finding>,
-}
-
-/// Each looks edits up in the ledger by itself: in a list whose order is not the ledger's, that is what takes the time.
-fn looks(
-    records: Option<&dyn Records>,
-    is_looked_up: impl Fn(IdDigest) -> bool + Copy + Send,
-) -> Result<Vec<impl FnMut(Row) -> Seen + Send>, LedgerError> {
-    let one = |_| {
-        let mut records = records.map(Records::again).transpose()?;
-        Ok(move |row: Row| {
-            let edit = row.edit.map(|edit| {
-                let wanted = edit.wanted();
-                SeenEdit {
-                    wanted,
-                    known: match &mut records {
-                        Some(records) if is_looked_up(wanted.message) => records.find(wanted.message).map_err(Box::new),
-                        _ => Ok(None),
-                    },
-                    conversation: edit.id().conversation(),
-                    bytes: edit.content_bytes(),
-                    warnings: edit.warnings(),
-                }
-            });
-            Seen { line: row.line, edit }
-        })
-    };
-    (0..Input::looks()).map(one).collect()
-}
-
-#[derive(Default)]
-struct Survey {
+/// What one thread has seen of the list, and then what all have. Each looks edits up in the ledger by itself: in a list whose
+/// order is not the ledger's, that is what takes the time.
+struct Survey<'a> {
+    records: Option<Box<dyn Records>>,
+    policy: &'a Policy,
     plan: Plan,
     problems: Problems,
     messages: Distinct,
     conversations: Distinct,
-    warnings: BTreeMap<String, Warning>,
+    warnings: &'a Warnings,
 }
 
-impl Survey {
-    fn row(&mut self, seen: Seen, policy: &Policy) -> Result<(), PlanError> {
+impl<'a> Survey<'a> {
+    fn new(
+        records: Option<&dyn Records>,
+        policy: &'a Policy,
+        warnings: &'a Warnings,
+    ) -> Result<Survey<'a>, LedgerError> {
+        Ok(Survey {
+            records: records.map(Records::again).transpose()?,
+            policy,
+            plan: Plan { settled_first: u64::MAX, ..Plan::default() },
+            problems: Problems::default(),
+            messages: Distinct::default(),
+            conversations: Distinct::default(),
+            warnings,
+        })
+    }
+
+    fn row(&mut self, row: Row) -> Result<(), PlanError> {
         self.plan.rows += 1;
-        if self.plan.to_do == 0 {
-            self.plan.settled_first = self.plan.rows - 1;
-        }
-        match seen.edit {
-            Ok(edit) => self.edit(edit, seen.line, policy)?,
-            Err(problems) => problems.into_iter().for_each(|problem| self.problems.push(problem)),
+        match row.edit {
+            Ok(edit) => self.edit(&edit, row.number, row.line)?,
+            Err(problems) => {
+                for problem in problems {
+                    self.problems.push(problem);
+                }
+            }
         }
         Ok(())
     }
 
-    fn edit(&mut self, edit: SeenEdit, line: u64, policy: &Policy) -> Result<(), PlanError> {
-        self.messages.push(Prefix::of(edit.wanted.message.0));
-        self.conversations.push_once(Prefix::of(edit.conversation.to_le_bytes()));
-        for finding in edit.warnings {
-            let what = format!("{} {}", finding.field.service_name(), finding.what);
-            if let Some(warning) = self.warnings.get_mut(&what) {
-                warning.rows += 1;
-            } else if self.warnings.len() < WARNINGS_MAX {
-                self.warnings.insert(what.clone(), Warning { what, line, rows: 1 });
-            } else {
-                self.plan.warnings_left_out = true;
-            }
+    fn edit(&mut self, edit: &Edit, number: u64, line: u64) -> Result<(), PlanError> {
+        let wanted = edit.wanted();
+        self.messages.push(Prefix::of(wanted.message.0));
+        self.conversations.push_once(Prefix::of(edit.id().conversation().to_le_bytes()));
+        for finding in edit.warnings() {
+            self.warn(&finding, line);
         }
-        match stand(edit.wanted, edit.known.map_err(|error| *error)?, policy) {
+        match self.stand(wanted)? {
             Standing::Conflict(state) => self.problems.push(Problem {
                 line,
                 column: None,
@@ -261,14 +249,57 @@ impl Survey {
                     }
                 ),
             }),
-            standing => self.count(&standing, edit.bytes, policy, 1),
+            standing => {
+                if matches!(standing, Standing::ToDo(_)) {
+                    self.plan.settled_first = self.plan.settled_first.min(number - 1);
+                }
+                self.count(&standing, edit.content_bytes(), 1);
+            }
         }
         Ok(())
     }
 
+    fn stand(&mut self, wanted: Wanted) -> Result<Standing, LedgerError> {
+        let known = self.records.as_mut().map_or(Ok(None), |records| records.find(wanted.message))?;
+        Ok(stand(wanted, known, self.policy))
+    }
+
+    fn warn(&mut self, finding: &Finding, line: u64) {
+        let what = format!("{} {}", finding.field.service_name(), finding.what);
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(warning) = warnings.get_mut(&what) {
+            warning.rows += 1;
+            warning.line = warning.line.min(line);
+        } else if warnings.len() < WARNINGS_MAX {
+            warnings.insert(what.clone(), Warning { what, line, rows: 1 });
+        } else {
+            self.plan.warnings_left_out = true;
+        }
+    }
+
+    /// Takes in what another thread has seen.
+    fn add(&mut self, other: Survey<'_>) {
+        let (plan, seen) = (&mut self.plan, other.plan);
+        plan.rows += seen.rows;
+        plan.done += seen.done;
+        plan.failed += seen.failed;
+        plan.in_doubt += seen.in_doubt;
+        plan.to_do += seen.to_do;
+        plan.failed_again += seen.failed_again;
+        plan.in_doubt_again += seen.in_doubt_again;
+        plan.to_read_back += seen.to_read_back;
+        plan.new_edits += seen.new_edits;
+        plan.bytes += seen.bytes;
+        plan.warnings_left_out |= seen.warnings_left_out;
+        plan.settled_first = plan.settled_first.min(seen.settled_first);
+        self.problems.add(other.problems);
+        self.messages.add(other.messages);
+        self.conversations.add(other.conversations);
+    }
+
     /// Messages that may be listed more than once, and how many conversations there are. Millions are sorted for either.
     fn distinct(&mut self) -> (Vec<Prefix>, u64) {
-        let (messages, conversations) = (&mut self.messages, &mut self.conversations);
+        let (messages, conversations) = (std::mem::take(&mut self.messages), std::mem::take(&mut self.conversations));
         std::thread::scope(|scope| {
             let repeated = scope.spawn(|| messages.repeated());
             let count = conversations.count();
@@ -277,7 +308,7 @@ impl Survey {
         })
     }
 
-    fn count(&mut self, standing: &Standing, bytes: usize, policy: &Policy, by: i64) {
+    fn count(&mut self, standing: &Standing, bytes: usize, by: i64) {
         let plan = &mut self.plan;
         let add = |count: &mut u64, by: i64| *count = count.saturating_add_signed(by);
         match standing {
@@ -290,7 +321,7 @@ impl Survey {
                     Some(State::Failed) => add(&mut plan.failed_again, by),
                     Some(State::InDoubt | State::Sending) => {
                         add(&mut plan.in_doubt_again, by);
-                        is_read_back = policy.in_doubt == InDoubt::Verify;
+                        is_read_back = self.policy.in_doubt == InDoubt::Verify;
                     }
                     None => add(&mut plan.new_edits, by),
                     Some(State::Waiting | State::Done) => {}
@@ -308,25 +339,17 @@ impl Survey {
 
     /// Reads the list once more for the rows that may be repetitions. The first of each message counts, the others
     /// are taken out of the counts again.
-    fn repetitions(
-        &mut self,
-        input: &Input,
-        mapping: &Mapping,
-        suspects: &[Prefix],
-        records: Option<&dyn Records>,
-        policy: &Policy,
-    ) -> Result<(), PlanError> {
+    fn repetitions(&mut self, input: &Input, mapping: &Mapping, suspects: &[Prefix]) -> Result<(), PlanError> {
         let is_suspect = |message: IdDigest| suspects.binary_search(&Prefix::of(message.0)).is_ok();
         let mut firsts: HashMap<IdDigest, (u64, ContentDigest)> = HashMap::new();
         let mut repeated = Repeated::new();
-        input.survey(mapping, looks(records, is_suspect)?, |Seen { line, edit }| {
-            let Ok(SeenEdit { wanted, known, bytes, .. }) = edit else { return Ok(()) };
-            if !is_suspect(wanted.message) {
-                return Ok(());
-            }
+        let mut rows = input.rows(mapping)?;
+        while let Some(Row { line, edit, .. }) = rows.next_of(is_suspect)? {
+            let Ok(edit) = edit else { continue };
+            let wanted = edit.wanted();
             let Some(&(first, content)) = firsts.get(&wanted.message) else {
                 firsts.insert(wanted.message, (line, wanted.content));
-                return Ok(());
+                continue;
             };
             if content != wanted.content {
                 self.problems.push(Problem {
@@ -336,24 +359,26 @@ impl Survey {
                         "wants another content for the message of line {first}; a message is edited once: keep one of the two"
                     ),
                 });
-                return Ok(());
+                continue;
             }
             repeated.insert(wanted.message, first);
             self.plan.duplicates += 1;
-            self.count(&stand(wanted, known.map_err(|error| *error)?, policy), bytes, policy, -1);
-            Ok::<_, PlanError>(())
-        })?;
+            let standing = self.stand(wanted)?;
+            self.count(&standing, edit.content_bytes(), -1);
+        }
         self.plan.repeated = Arc::new(repeated);
         Ok(())
     }
 
-    fn finish(mut self, policy: &Policy) -> Result<Plan, PlanError> {
+    fn finish(mut self) -> Result<Plan, PlanError> {
         if self.problems.count() > 0 {
             self.problems.first.sort_by_key(|problem| problem.line);
             return Err(PlanError::Problems(self.problems));
         }
-        self.plan.this_run = policy.rows_max.map_or(self.plan.to_do, |max| max.min(self.plan.to_do));
-        self.plan.warnings = self.warnings.into_values().collect();
+        self.plan.settled_first = self.plan.settled_first.min(self.plan.rows);
+        self.plan.this_run = self.policy.rows_max.map_or(self.plan.to_do, |max| max.min(self.plan.to_do));
+        let warnings = std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner));
+        self.plan.warnings = warnings.into_values().collect();
         self.plan.warnings.sort_by_key(|warning| warning.line);
         Ok(self.plan)
     }

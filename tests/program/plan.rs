@@ -166,6 +166,43 @@ fn a_hundred_problems_are_listed_and_the_rest_counted() {
     assert!(ran.err.contains("error: the list has 250 problems; nothing was sent\n"), "{}", ran.err);
 }
 
+/// Long enough that several threads read it: what they find is put together as if one had.
+#[test]
+fn a_long_list_is_planned_like_a_short_one() {
+    const ROWS: u32 = 12_000;
+    let place = Place::new();
+    let odd = |number: u32| row(number, "new").replace("TIMTextElem", "TIMNewElem");
+    let rows = |repeated: &str| {
+        let rows = (1..=ROWS).map(|number| if number.is_multiple_of(3) { odd(number) } else { row(number, "new") });
+        [list([], ""), rows.collect(), repeated.to_owned()].concat()
+    };
+    place.write("edits.csv", rows(&row(3, "new")));
+    let ran = place.runner("--input edits.csv --dry-run").exits(2);
+    let conflict = "line 12002: wants another content for the message of line 4;";
+    assert!(ran.err.contains(conflict), "{}", ran.err);
+
+    let repeated: String = (1..=500).map(|number| row(number * 3 - 1, "new")).collect();
+    place.write("edits.csv", rows(&repeated));
+    let plan = place.runner("--input edits.csv --dry-run --json").exits(0).json();
+    let numbers =
+        ["rows", "messages", "duplicates", "conversations", "to_send"].map(|name| plan[name].as_u64().unwrap());
+    assert_eq!(numbers, [12_500, 12_000, 500, 12_000, 12_000]);
+    let [warning] = plan["warnings"].as_array().unwrap().as_slice() else { panic!("{plan}") };
+    assert_eq!((&warning["line"], &warning["rows"]), (&4.into(), &4_000.into()));
+
+    let wrong = |number: u32| {
+        if number.is_multiple_of(10) { row(number, "").replace("user_0", "") } else { row(number, "new") }
+    };
+    place.write("edits.csv", [list([], ""), (1..=ROWS).map(wrong).collect()].concat());
+    let ran = place.runner("--input edits.csv --dry-run").exits(2);
+    let told: Vec<&str> = ran.err.lines().filter(|line| line.contains(": line ")).collect();
+    assert_eq!(told.len(), 100);
+    for (told, line) in told.iter().zip((11..).step_by(10)) {
+        assert!(told.contains(&format!(": line {line}, ")), "{line}: {told}");
+    }
+    assert!(ran.err.contains("and 1,100 more problems like these\n"), "{}", ran.err);
+}
+
 #[test]
 fn a_message_that_was_edited_is_not_edited_to_something_else() {
     let (place, service) = (Place::with_list(3), Service::start("none"));
