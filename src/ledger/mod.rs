@@ -58,6 +58,11 @@ pub trait Records: Send {
     /// What the ledger holds of this message; `None` if it was never sent.
     fn find(&mut self, message: IdDigest) -> Result<Option<Known>, LedgerError>;
 
+    /// Where the edit of this message stands, for whoever asks about all rows of a list, one behind the other.
+    fn stands(&mut self, message: IdDigest) -> Result<Option<Stands>, LedgerError> {
+        Ok(self.find(message)?.map(|Known { state, content, .. }| Stands { state, content }))
+    }
+
     /// The same once more, for another thread.
     fn again(&self) -> Result<Box<dyn Records>, LedgerError>;
 }
@@ -75,6 +80,15 @@ pub struct Known {
     pub code: Option<i64>,
     /// Why there is no code, where there is none.
     pub note: Option<Note>,
+}
+
+/// Where an edit stands in the ledger, and with which content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stands {
+    /// Where the edit stands.
+    pub state: State,
+    /// The content it was, or shall be, given.
+    pub content: ContentDigest,
 }
 
 /// An edit that is to be sent, and how it stands in the ledger.

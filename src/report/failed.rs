@@ -88,7 +88,13 @@ pub fn write(
         if plan.is_duplicate(edit, row.line) {
             return Ok(None);
         }
-        Ok(records.find(edit.id().digest())?.and_then(|known| note(&known)))
+        let message = edit.id().digest();
+        match records.stands(message)?.map(|stands| stands.state) {
+            Some(State::Failed | State::InDoubt | State::Sending) => {
+                Ok(records.find(message)?.and_then(|known| note(&known)))
+            }
+            Some(State::Done | State::Waiting) | None => Ok(None),
+        }
     })?;
     out.flush().map_err(failed)?;
     drop(out);

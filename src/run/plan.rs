@@ -260,8 +260,8 @@ impl<'a> Survey<'a> {
     }
 
     fn stand(&mut self, wanted: Wanted) -> Result<Standing, LedgerError> {
-        let known = self.records.as_mut().map_or(Ok(None), |records| records.find(wanted.message))?;
-        Ok(stand(wanted, known, self.policy))
+        let stands = self.records.as_mut().map_or(Ok(None), |records| records.stands(wanted.message))?;
+        Ok(stand(wanted, stands, self.policy))
     }
 
     fn warn(&mut self, finding: &Finding, line: u64) {
@@ -315,9 +315,9 @@ impl<'a> Survey<'a> {
             Standing::Done => add(&mut plan.done, by),
             Standing::Failed => add(&mut plan.failed, by),
             Standing::InDoubt => add(&mut plan.in_doubt, by),
-            Standing::ToDo(known) => {
+            Standing::ToDo(state) => {
                 let mut is_read_back = false;
-                match known.map(|known| known.state) {
+                match state {
                     Some(State::Failed) => add(&mut plan.failed_again, by),
                     Some(State::InDoubt | State::Sending) => {
                         add(&mut plan.in_doubt_again, by);

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::StopReason;
 use crate::edit::{IdDigest, Wanted};
 use crate::input::Rows;
-use crate::ledger::{Known, Pending, Records, State};
+use crate::ledger::{Pending, Records, Stands, State};
 
 /// Rows that are passed over at a stretch before others get their turn: about a millisecond's work.
 const STRETCH: u64 = 256;
@@ -46,8 +46,8 @@ pub(super) enum Standing {
     Failed,
     /// In doubt since an earlier run, and held.
     InDoubt,
-    /// To be sent; how it stands in the ledger, if it is in it.
-    ToDo(Option<Known>),
+    /// To be sent; where it stands in the ledger, if it is in it.
+    ToDo(Option<State>),
     /// The ledger has this message with another content.
     Conflict(State),
 }
@@ -59,14 +59,13 @@ pub(super) fn is_duplicate(repeated: &Repeated, message: IdDigest, line: u64) ->
     repeated.get(&message).is_some_and(|first| *first != line)
 }
 
-/// How an edit stands of which the ledger has `known`.
-pub(super) fn stand(wanted: Wanted, known: Option<Known>, policy: &Policy) -> Standing {
-    let Some(known) = known else { return Standing::ToDo(None) };
-    let state = known.state;
-    let to_do = Standing::ToDo(Some(known));
+/// How a row stands whose edit `stands` so in the ledger.
+pub(super) fn stand(wanted: Wanted, stands: Option<Stands>, policy: &Policy) -> Standing {
+    let Some(Stands { state, content }) = stands else { return Standing::ToDo(None) };
+    let to_do = Standing::ToDo(Some(state));
     // A failed edit never took place, so taking it up again may mend its content.
     let mended = state == State::Failed && policy.retry_failed;
-    if known.content != wanted.content && !mended {
+    if content != wanted.content && !mended {
         return Standing::Conflict(state);
     }
     match state {
@@ -119,12 +118,16 @@ impl Todo {
                 if is_duplicate(&self.repeated, wanted.message, row.line) {
                     continue;
                 }
-                let records = self.records.as_deref_mut();
-                let known = records.map_or(Ok(None), |records| records.find(wanted.message));
-                match stand(wanted, known.map_err(StopReason::Ledger)?, &self.policy) {
-                    Standing::ToDo(known) => {
+                let mut records = self.records.as_deref_mut();
+                let stands = records.as_mut().map_or(Ok(None), |records| records.stands(wanted.message));
+                match stand(wanted, stands.map_err(StopReason::Ledger)?, &self.policy) {
+                    Standing::ToDo(state) => {
                         // The row was read from a list that is still as it was when it was checked.
                         self.rows.check_unchanged().map_err(|error| StopReason::Input(Arc::new(error)))?;
+                        let known = match (state, records) {
+                            (Some(_), Some(records)) => records.find(wanted.message).map_err(StopReason::Ledger)?,
+                            _ => None,
+                        };
                         self.left -= 1;
                         return Ok(Some(Pending::new(edit, wanted, row.line, known)));
                     }

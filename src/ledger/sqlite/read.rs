@@ -14,16 +14,17 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::open::{self, Found, JobIdentity};
 use super::read_error;
 use crate::edit::{ContentDigest, IdDigest};
-use crate::ledger::{Known, LedgerError, Note, Records, State};
+use crate::ledger::{Known, LedgerError, Note, Records, Stands, State};
 
 /// Rows fetched at a time while walking. Each read is short, so it never keeps the writer's log from being folded in; and
 /// little is fetched in vain by a thread that looks at every other part of a list, and leaps from one to the next.
-const AHEAD: i64 = 64;
+const AHEAD: i64 = 128;
 
 /// So many rows found one behind the other make it worth fetching the next ones ahead.
 const IN_ORDER: u32 = 4;
 
-const COLUMNS: &str = "seq, message, content, state, attempts, code, note";
+/// What a list is compared with. More is read of the few that are taken up again: each column of millions counts.
+const COLUMNS: &str = "message, content, state";
 
 /// The reading side of a ledger file. It reads beside a writer, and changes nothing.
 #[derive(Debug)]
@@ -33,9 +34,9 @@ pub struct SqliteReader {
     how: &'static str,
     /// It reads one state of the ledger.
     is_held: bool,
-    /// The rows after the last one found, in the ledger's order.
-    ahead: VecDeque<(i64, IdDigest, Known)>,
-    /// The last row that was found.
+    /// Rows behind the last one found, in the ledger's order.
+    ahead: VecDeque<(IdDigest, Stands)>,
+    /// The last row that was found, or fetched ahead.
     last: i64,
     /// How many were found just behind the one before.
     in_order: u32,
@@ -109,51 +110,51 @@ impl SqliteReader {
         Ok(ended.map(|ended| UNIX_EPOCH + Duration::from_millis(ended.unsigned_abs())))
     }
 
-    /// The next row of the ledger, if it is this message's.
-    fn walk(&mut self, message: IdDigest) -> rusqlite::Result<Option<Known>> {
+    /// The next row of the ledger, or one soon behind it, if it is this message's.
+    fn walk(&mut self, message: IdDigest) -> rusqlite::Result<Option<Stands>> {
         if self.ahead.is_empty() && self.in_order >= IN_ORDER {
-            let mut statement = self
-                .connection
-                .prepare_cached(&format!("SELECT {COLUMNS} FROM edit WHERE seq > ?1 ORDER BY seq LIMIT {AHEAD}"))?;
-            self.ahead = statement.query_map([self.last], read)?.collect::<rusqlite::Result<_>>()?;
+            let query = format!("SELECT {COLUMNS} FROM edit WHERE seq > ?1 AND seq <= ?2 ORDER BY seq");
+            let mut statement = self.connection.prepare_cached(&query)?;
+            let mut rows = statement.query([self.last, self.last + AHEAD])?;
+            while let Some(row) = rows.next()? {
+                self.ahead.push_back((IdDigest(row.get(0)?), stands(row)?));
+            }
+            self.last += AHEAD;
             if self.ahead.is_empty() {
                 // At its end: what follows in the list is new, or stands elsewhere.
                 self.in_order = 0;
             }
         }
-        match self.ahead.front() {
-            Some((seq, next, known)) if *next == message => {
-                let known = *known;
-                self.last = *seq;
-                self.ahead.pop_front();
-                Ok(Some(known))
-            }
-            Some(_) | None => Ok(None),
-        }
+        let Some(at) = self.ahead.iter().position(|(next, _)| *next == message) else { return Ok(None) };
+        self.ahead.drain(..at);
+        Ok(self.ahead.pop_front().map(|(_, stands)| stands))
     }
 
-    fn look_up(&mut self, message: IdDigest) -> rusqlite::Result<Option<Known>> {
+    fn look_up(&mut self, message: IdDigest) -> rusqlite::Result<Option<Stands>> {
         let found = self
             .connection
-            .prepare_cached(&format!("SELECT {COLUMNS} FROM edit WHERE message = ?1"))?
-            .query_row([message.0], read)
+            .prepare_cached(&format!("SELECT {COLUMNS}, seq FROM edit WHERE message = ?1"))?
+            .query_row([message.0], |row| Ok((stands(row)?, row.get(3)?)))
             .optional()?;
         // A message that is not in the ledger says nothing about where the next one is.
-        let Some((seq, _, known)) = found else { return Ok(None) };
+        let Some((stands, seq)) = found else { return Ok(None) };
         self.in_order = if seq == self.last + 1 { self.in_order + 1 } else { 0 };
         self.last = seq;
-        while self.ahead.front().is_some_and(|(next, _, _)| *next <= seq) {
-            self.ahead.pop_front();
-        }
-        if self.ahead.front().is_some_and(|(next, _, _)| *next != seq + 1) {
-            self.ahead.clear();
-        }
-        Ok(Some(known))
+        self.ahead.clear();
+        Ok(Some(stands))
     }
 }
 
 impl Records for SqliteReader {
     fn find(&mut self, message: IdDigest) -> Result<Option<Known>, LedgerError> {
+        let find = || {
+            let query = "SELECT state, content, attempts, code, note FROM edit WHERE message = ?1";
+            self.connection.prepare_cached(query)?.query_row([message.0], known).optional()
+        };
+        find().map_err(|source| read_error(&self.path, source))
+    }
+
+    fn stands(&mut self, message: IdDigest) -> Result<Option<Stands>, LedgerError> {
         if self.empty {
             return Ok(None);
         }
@@ -170,15 +171,22 @@ impl Records for SqliteReader {
     }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<(i64, IdDigest, Known)> {
-    let state = State::from_word(row.get_ref(3)?.as_str()?)
-        .ok_or_else(|| rusqlite::Error::InvalidColumnType(3, "state".to_owned(), rusqlite::types::Type::Text))?;
-    let known = Known {
-        state,
-        content: ContentDigest(row.get(2)?),
-        attempts: row.get(4)?,
-        code: row.get(5)?,
-        note: row.get_ref(6)?.as_str_or_null()?.and_then(Note::from_word),
-    };
-    Ok((row.get(0)?, IdDigest(row.get(1)?), known))
+fn stands(row: &Row<'_>) -> rusqlite::Result<Stands> {
+    Ok(Stands { content: ContentDigest(row.get(1)?), state: state(row, 2)? })
+}
+
+fn known(row: &Row<'_>) -> rusqlite::Result<Known> {
+    Ok(Known {
+        state: state(row, 0)?,
+        content: ContentDigest(row.get(1)?),
+        attempts: row.get(2)?,
+        code: row.get(3)?,
+        note: row.get_ref(4)?.as_str_or_null()?.and_then(Note::from_word),
+    })
+}
+
+fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
+    let word = row.get_ref(column)?.as_str()?;
+    State::from_word(word)
+        .ok_or_else(|| rusqlite::Error::InvalidColumnType(column, "state".to_owned(), rusqlite::types::Type::Text))
 }
