@@ -97,14 +97,11 @@ impl CsvReader {
             let rest = &input[at..];
             match (self.place, byte) {
                 (Place::Quoted, _) => {
-                    // Byte by byte: in JSON the next quote is so near that to search for it takes longer.
-                    for &byte in rest {
+                    let text = take_quoted(rest, &mut self.output);
+                    at += text;
+                    if text < rest.len() {
                         at += 1;
-                        if byte == b'"' {
-                            self.place = Place::Quote;
-                            break;
-                        }
-                        self.output.push(byte);
+                        self.place = Place::Quote;
                     }
                 }
                 (Place::Start, b'"') => {
@@ -217,6 +214,29 @@ impl LineCounter {
             self.after_cr = byte == b'\r';
         }
     }
+}
+
+/// Takes the bytes before the next quote, eight at a time: in JSON it is so near that to search for it first takes longer.
+/// How many there are; all of them where there is none.
+fn take_quoted(bytes: &[u8], output: &mut Vec<u8>) -> usize {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let mut taken = 0;
+    while let Some(eight) = bytes[taken..].first_chunk::<8>() {
+        output.extend_from_slice(eight);
+        // The lowest of the top bits that are set here is that of the first byte that is a quote.
+        let differs = u64::from_le_bytes(*eight) ^ (EACH * u64::from(b'"'));
+        let quotes = differs.wrapping_sub(EACH) & !differs & (EACH << 7);
+        if quotes != 0 {
+            let before = quotes.trailing_zeros() as usize / 8;
+            output.truncate(output.len() - (8 - before));
+            return taken + before;
+        }
+        taken += 8;
+    }
+    let rest = &bytes[taken..];
+    let before = rest.iter().position(|byte| *byte == b'"').unwrap_or(rest.len());
+    output.extend_from_slice(&rest[..before]);
+    taken + before
 }
 
 /// Where in a cell reading is.
