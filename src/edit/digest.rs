@@ -3,6 +3,8 @@
 //! What is digested is spelled out in one piece first, on the stack where it has room there: a digest of many small pieces
 //! takes several times as long, and there are three for each row of a list.
 
+use arrayvec::ArrayVec;
+
 use super::json::Json;
 
 /// Room for what is usually spelled out.
@@ -10,26 +12,28 @@ const USUAL_BYTES: usize = 512;
 
 /// What is to be digested, spelled out so that no two different things are spelled alike.
 pub(super) struct Spelled {
-    piece: [u8; USUAL_BYTES],
-    filled: usize,
+    piece: ArrayVec<u8, USUAL_BYTES>,
     /// What came before this piece, where it is not the only one.
     before: Option<Box<blake3::Hasher>>,
 }
 
 impl Spelled {
     pub(super) fn new() -> Spelled {
-        Spelled { piece: [0; USUAL_BYTES], filled: 0, before: None }
+        Spelled { piece: ArrayVec::new(), before: None }
     }
 
+    /// Most are a byte, or eight: put in place, each of those is one step.
     #[inline]
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
-        if let Some(room) = self.piece[self.filled..].get_mut(..bytes.len()) {
-            room.copy_from_slice(bytes);
-            self.filled += bytes.len();
-        } else {
-            self.before.get_or_insert_default().update(&self.piece[..self.filled]).update(bytes);
-            self.filled = 0;
+        if self.piece.try_extend_from_slice(bytes).is_err() {
+            self.spill(bytes);
         }
+    }
+
+    #[cold]
+    fn spill(&mut self, bytes: &[u8]) {
+        self.before.get_or_insert_default().update(&self.piece).update(bytes);
+        self.piece.clear();
     }
 
     /// Length first, so that no two sequences of texts run together to the same bytes.
@@ -76,16 +80,15 @@ impl Spelled {
     }
 
     /// All bits of the digest.
-    pub(super) fn digest(self) -> [u8; 32] {
-        let last = &self.piece[..self.filled];
-        match self.before {
-            None => blake3::hash(last).into(),
-            Some(mut before) => before.update(last).finalize().into(),
+    pub(super) fn digest(&self) -> [u8; 32] {
+        match &self.before {
+            None => blake3::hash(&self.piece).into(),
+            Some(before) => before.clone().update(&self.piece).finalize().into(),
         }
     }
 
     /// The first 128 bits of it.
-    pub(super) fn digest_16(self) -> [u8; 16] {
+    pub(super) fn digest_16(&self) -> [u8; 16] {
         let whole = self.digest();
         std::array::from_fn(|i| whole[i])
     }
