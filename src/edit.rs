@@ -9,8 +9,10 @@ pub(crate) mod json;
 mod likeness;
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
+
+use foldhash::quality::FixedState;
 
 use self::digest::Spelled;
 use self::json::Json;
@@ -85,9 +87,7 @@ impl MessageId {
     /// counted, not to be kept.
     pub fn conversation(&self) -> u64 {
         let (a, b) = (&self.from_account, &self.to_account);
-        let mut hasher = DefaultHasher::new();
-        (a.min(b), a.max(b)).hash(&mut hasher);
-        hasher.finish()
+        FixedState::default().hash_one((a.min(b), a.max(b)))
     }
 }
 
