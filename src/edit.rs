@@ -12,6 +12,7 @@ use std::fmt;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
+use bumpalo::Bump;
 use foldhash::quality::FixedState;
 
 use self::digest::Spelled;
@@ -150,10 +151,10 @@ impl Finding {
 }
 
 /// A message's new elements: JSON text as the caller wrote it, known to be an array that the service's rules allow, and to
-/// mean the same to every reader.
+/// mean the same to every reader. Cheap to clone.
 #[derive(Clone)]
 pub struct MsgBody {
-    text: Box<str>,
+    text: Arc<str>,
     digest: [u8; 32],
     warnings: Vec<Finding>,
 }
@@ -167,9 +168,9 @@ impl MsgBody {
     pub fn parse(text: &str) -> Result<MsgBody, Vec<Finding>> {
         let wrong = |what: String| vec![Finding::new(Field::MsgBody, what)];
         // Before it is taken apart: a megabyte of brackets makes a hundred of findings.
-        let bytes = text.trim().len();
-        if bytes > CONTENT_BYTES_MAX {
-            return Err(wrong(too_long(bytes)));
+        let trimmed = text.trim();
+        if trimmed.len() > CONTENT_BYTES_MAX {
+            return Err(wrong(too_long(trimmed.len())));
         }
         let not_json = |error: &serde_json::Error| {
             format!(
@@ -179,20 +180,20 @@ impl MsgBody {
                 error.column()
             )
         };
-        let value = Json::parse(text, not_json).map_err(wrong)?;
+        let room = Bump::new();
+        let value = Json::parse(text, &room, not_json).map_err(wrong)?;
         let warnings = element::check(&value)?;
-        Ok(MsgBody { text: text.trim().into(), digest: digest_of(&value), warnings })
+        Ok(MsgBody { text: trimmed.into(), digest: digest_of(&value), warnings })
     }
 
     /// A body of one text element.
     pub fn of_text(text: &str) -> MsgBody {
-        let content = Json::Object(vec![("Text".into(), Json::Text(text.into()))]);
-        let msg_type = Json::Text("TIMTextElem".into());
-        let element = Json::Object(vec![("MsgContent".into(), content), ("MsgType".into(), msg_type)]);
+        let content = [("Text", Json::Text(text))];
+        let element = [("MsgContent", Json::Object(&content)), ("MsgType", Json::Text("TIMTextElem"))];
         let quoted = serde_json::Value::from(text);
         MsgBody {
             text: format!(r#"[{{"MsgContent":{{"Text":{quoted}}},"MsgType":"TIMTextElem"}}]"#).into(),
-            digest: digest_of(&Json::Array(vec![element])),
+            digest: digest_of(&Json::Array(&[Json::Object(&element)])),
             warnings: Vec::new(),
         }
     }
@@ -214,7 +215,7 @@ impl fmt::Debug for MsgBody {
 #[derive(Clone)]
 pub struct Edit {
     id: MessageId,
-    msg_body: Option<Arc<MsgBody>>,
+    msg_body: Option<MsgBody>,
     cloud_custom_data: Option<Arc<str>>,
 }
 
@@ -236,7 +237,7 @@ impl Edit {
     /// One finding for each thing that is wrong; the edit must not be sent.
     pub fn new(
         id: MessageId,
-        msg_body: Option<Arc<MsgBody>>,
+        msg_body: Option<MsgBody>,
         cloud_custom_data: Option<Arc<str>>,
     ) -> Result<Edit, Vec<Finding>> {
         let mut findings = Vec::new();
@@ -282,7 +283,7 @@ impl Edit {
 
     /// The new elements, where the edit changes them.
     pub fn msg_body(&self) -> Option<&MsgBody> {
-        self.msg_body.as_deref()
+        self.msg_body.as_ref()
     }
 
     /// The new custom data, where the edit changes it. Empty text clears the field.

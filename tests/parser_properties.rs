@@ -76,7 +76,7 @@ proptest! {
         let id = MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: "1_2_3".into() };
         match MsgBody::parse(&text) {
             Ok(body) => {
-                let edit = Edit::new(id, Some(body.into()), None).unwrap();
+                let edit = Edit::new(id, Some(body), None).unwrap();
                 let request = String::from_utf8(edit.request_body()).unwrap();
                 let start = r#"{"From_Account":"a","To_Account":"b","MsgKey":"1_2_3","MsgBody":"#;
                 prop_assert_eq!(request.strip_prefix(start).unwrap().strip_suffix('}').unwrap(), &text);

@@ -110,8 +110,6 @@ fn compare_numbers(wanted: &Number, held: &Number) -> Likeness {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::edit::{MessageId, MsgBody};
 
@@ -121,7 +119,7 @@ mod tests {
 
     fn check(content: &str, held: &str, likeness: Likeness) {
         let body = |content: &str| format!(r#"[{{"MsgType":"X","MsgContent":{content}}}]"#);
-        let edit = Edit::new(id(), Some(Arc::new(MsgBody::parse(&body(content)).unwrap())), None).unwrap();
+        let edit = Edit::new(id(), Some(MsgBody::parse(&body(content)).unwrap()), None).unwrap();
         let value: Value = serde_json::from_str(&body(held)).unwrap();
         assert_eq!(edit.likeness(Some(&value), None), likeness, "{content} and {held}");
     }
@@ -193,9 +191,9 @@ mod tests {
         let cleared = Edit::new(id(), None, Some("".into())).unwrap();
         assert_eq!(cleared.likeness(None, Some("")), Likeness::Same);
         assert_eq!(cleared.likeness(None, Some("x")), Likeness::Other);
-        let body = Edit::new(id(), Some(Arc::new(MsgBody::of_text("x"))), None).unwrap();
+        let body = Edit::new(id(), Some(MsgBody::of_text("x")), None).unwrap();
         assert_eq!(body.likeness(None, Some("y")), Likeness::Alike);
-        let both = Edit::new(id(), Some(Arc::new(MsgBody::of_text("x"))), Some("y".into())).unwrap();
+        let both = Edit::new(id(), Some(MsgBody::of_text("x")), Some("y".into())).unwrap();
         let held = serde_json::json!([{ "MsgContent": { "Text": "x" }, "MsgType": "TIMTextElem" }]);
         assert_eq!(both.likeness(Some(&held), Some("y")), Likeness::Same);
         assert_eq!(both.likeness(Some(&held), Some("z")), Likeness::Other);
@@ -204,7 +202,7 @@ mod tests {
     /// An edit that had taken place was once sent again, since the history does not show custom data.
     #[test]
     fn custom_data_that_is_left_out_is_no_proof_of_anything() {
-        let body = || Some(Arc::new(MsgBody::of_text("x")));
+        let body = || Some(MsgBody::of_text("x"));
         let held = |text: &str| serde_json::json!([{ "MsgType": "TIMTextElem", "MsgContent": { "Text": text } }]);
         let left_out = |body, data: &str, held: &Value| {
             Edit::new(id(), body, Some(data.into())).unwrap().likeness(Some(held), None)

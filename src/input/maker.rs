@@ -30,7 +30,7 @@ impl Fields<'_> {
 #[derive(Clone)]
 pub(super) struct EditMaker {
     mapping: Mapping,
-    last_body: Option<Arc<MsgBody>>,
+    last_body: Option<MsgBody>,
     last_data: Option<Arc<str>>,
 }
 
@@ -60,13 +60,13 @@ impl EditMaker {
         Err(problems.into_iter().map(|fault| self.problem(line, names, fault)).collect())
     }
 
-    fn body(&mut self, cell: Option<&str>, lookup: &Lookup<'_>, faults: &mut Vec<Fault>) -> Option<Arc<MsgBody>> {
+    fn body(&mut self, cell: Option<&str>, lookup: &Lookup<'_>, faults: &mut Vec<Fault>) -> Option<MsgBody> {
         let text = match (&self.mapping.content().body, cell) {
-            (Some(Made::Once(_, body)), _) => return Some(Arc::clone(body)),
+            (Some(Made::Once(_, body)), _) => return Some(body.clone()),
             (Some(Made::PerRow(template)), _) => {
                 let text = template.render(lookup).map_err(|unfilled| faults.push(Fault::Unfilled(unfilled))).ok()?;
                 match template.part() {
-                    Part::Text => return Some(Arc::new(MsgBody::of_text(&text))),
+                    Part::Text => return Some(MsgBody::of_text(&text)),
                     Part::MsgBody | Part::CloudCustomData => Cow::Owned(text),
                 }
             }
@@ -75,12 +75,11 @@ impl EditMaker {
         };
         let last = self.last_body.as_ref().filter(|body| body.text() == text.trim());
         if let Some(last) = last {
-            return Some(Arc::clone(last));
+            return Some(last.clone());
         }
         match MsgBody::parse(&text) {
             Ok(body) => {
-                let body = Arc::new(body);
-                self.last_body = Some(Arc::clone(&body));
+                self.last_body = Some(body.clone());
                 Some(body)
             }
             Err(findings) => {

@@ -94,7 +94,7 @@ pub(super) type Lookup<'a> = dyn Fn(&str) -> Result<Option<Value>, String> + 'a;
 /// The job's content, compiled.
 #[derive(Debug, Default)]
 pub(super) struct Content {
-    pub(super) body: Option<Made<Arc<MsgBody>>>,
+    pub(super) body: Option<Made<MsgBody>>,
     pub(super) data: Option<Made<Arc<str>>>,
 }
 
@@ -133,9 +133,9 @@ impl Content {
     pub(super) fn new(spec: &ContentSpec) -> Result<Content, MappingError> {
         let body = match (&spec.text, &spec.msg_body) {
             (Some(_), Some(_)) => return Err(MappingError::TextAndMsgBody),
-            (Some(source), None) => Some(made(Part::Text, source, |text| Ok(Arc::new(MsgBody::of_text(text))))?),
+            (Some(source), None) => Some(made(Part::Text, source, |text| Ok(MsgBody::of_text(text)))?),
             (None, Some(source)) => Some(made(Part::MsgBody, source, |json| {
-                MsgBody::parse(json).map(Arc::new).map_err(|findings| {
+                MsgBody::parse(json).map_err(|findings| {
                     findings.into_iter().map(|finding| finding.what).collect::<Vec<_>>().join("; and ")
                 })
             })?),

@@ -1,7 +1,6 @@
 //! One world: a list, a ledger, a service, and processes that work on them one after the other.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
 use runner::api::history::Names;
@@ -195,7 +194,7 @@ impl World {
                 _ => (None, Some("")),
             };
             let times = if random.u32(0..100) < climate.repeated { 2 } else { 1 };
-            let edit = Edit::new(id, body.map(Arc::new), data.map(Into::into)).unwrap();
+            let edit = Edit::new(id, body, data.map(Into::into)).unwrap();
             list += &line(&edit).repeat(times);
             let kind = match random.u32(0..100) {
                 fate if fate < climate.gone => Kind::Gone,
