@@ -15,6 +15,8 @@ use crate::{Bench, IN_FLIGHT, list};
 
 /// Rows that are added to a list whose edits are done.
 const ADDED: u32 = 1_000;
+/// Times that what has a target of its own, and changes nothing, is measured.
+const TURNS: usize = 3;
 /// The longest list that is really sent: ten million edits would take ten minutes alone. The ledger of a longer list
 /// is written by SQL.
 const SENT_MOST: u32 = 1_000_000;
@@ -54,8 +56,6 @@ fn resume_s_most(rows: u32) -> Option<f64> {
 fn at_size(bench: &Bench, rows: u32) -> Table {
     let growth = Growth {
         rows,
-        // What takes long is not worth the time of three.
-        turns: if rows > SENT_MOST { 1 } else { 3 },
         stand_in: StandIn::start(Manners::FAST),
         ledger: bench.file(&format!("growth-{rows}.db")),
     };
@@ -84,7 +84,7 @@ fn at_size(bench: &Bench, rows: u32) -> Table {
     }
     growth.row(&mut table, "resume at 99 %", &[growth.run(&input, None)], None, None);
     let bytes = std::fs::metadata(&growth.ledger).unwrap().len();
-    let finished: Vec<Run> = (0..growth.turns).map(|_| growth.run(&input, None)).collect();
+    let finished: Vec<Run> = (0..TURNS).map(|_| growth.run(&input, None)).collect();
     let changed_most = (rows >= MANY).then_some(RESUME_US_MOST);
     growth.row(&mut table, "resume when finished", &finished, resume_s_most(rows), changed_most);
 
@@ -110,7 +110,6 @@ fn at_size(bench: &Bench, rows: u32) -> Table {
 /// Measurements with lists of one size.
 struct Growth {
     rows: u32,
-    turns: usize,
     stand_in: StandIn,
     ledger: PathBuf,
 }
@@ -123,7 +122,7 @@ struct Run {
 
 impl Growth {
     fn repeat(&self, command: &Command) -> Vec<Run> {
-        (0..self.turns).map(|_| self.measure(command)).collect()
+        (0..TURNS).map(|_| self.measure(command)).collect()
     }
 
     /// Works on the list without a cap.
