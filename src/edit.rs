@@ -151,7 +151,7 @@ impl Finding {
 }
 
 /// A message's new elements: JSON text as the caller wrote it, known to be an array that the service's rules allow, and to
-/// mean the same to every reader. Cheap to clone.
+/// mean the same to every reader. Cheap to clone where nothing is odd about it.
 #[derive(Clone)]
 pub struct MsgBody {
     text: Arc<str>,

@@ -54,11 +54,8 @@ fn resume_s_most(rows: u32) -> Option<f64> {
 }
 
 fn at_size(bench: &Bench, rows: u32) -> Table {
-    let growth = Growth {
-        rows,
-        stand_in: StandIn::start(Manners::FAST),
-        ledger: bench.file(&format!("growth-{rows}.db")),
-    };
+    let growth =
+        Growth { rows, stand_in: StandIn::start(Manners::FAST), ledger: bench.file(&format!("growth-{rows}.db")) };
     let mut table = Table::new(
         "growth",
         format!("{} rows", thousands::Separable::separate_with_commas(&rows)),

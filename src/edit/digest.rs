@@ -80,15 +80,15 @@ impl Spelled {
     }
 
     /// All bits of the digest.
-    pub(super) fn digest(&self) -> [u8; 32] {
-        match &self.before {
+    pub(super) fn digest(&mut self) -> [u8; 32] {
+        match &mut self.before {
             None => blake3::hash(&self.piece).into(),
-            Some(before) => before.clone().update(&self.piece).finalize().into(),
+            Some(before) => before.update(&self.piece).finalize().into(),
         }
     }
 
     /// The first 128 bits of it.
-    pub(super) fn digest_16(&self) -> [u8; 16] {
+    pub(super) fn digest_16(&mut self) -> [u8; 16] {
         let whole = self.digest();
         std::array::from_fn(|i| whole[i])
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bumpalo::Bump;
-use bumpalo::collections::Vec;
+use bumpalo::collections::Vec as BumpVec;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -15,7 +15,7 @@ use crate::shown::Quoted;
 const PARSERS_OWN: &str = "$serde_json::private::";
 
 /// The members of an object, in order, each value as it was written.
-pub(crate) struct Members<'a>(pub(crate) std::vec::Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -29,7 +29,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = std::vec::Vec::with_capacity(8);
+                let mut members = Vec::with_capacity(8);
                 while let Some((name, value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
                     members.push((name.0, value));
                 }
@@ -71,7 +71,7 @@ impl<'a> Json<'a> {
         not_json: impl FnOnce(&serde_json::Error) -> String,
     ) -> Result<Json<'a>, String> {
         let mut parser = serde_json::Deserializer::from_str(text);
-        let value = Value(room).deserialize(&mut parser).and_then(|value| parser.end().map(|()| value));
+        let value = IntoRoom(room).deserialize(&mut parser).and_then(|value| parser.end().map(|()| value));
         value.map_err(|error| {
             if !error.is_data() {
                 return not_json(&error);
@@ -90,9 +90,9 @@ impl<'a> Json<'a> {
 
 /// Reads a value, and puts its parts into this room.
 #[derive(Clone, Copy)]
-struct Value<'a>(&'a Bump);
+struct IntoRoom<'a>(&'a Bump);
 
-impl<'de: 'a, 'a> DeserializeSeed<'de> for Value<'a> {
+impl<'de: 'a, 'a> DeserializeSeed<'de> for IntoRoom<'a> {
     type Value = Json<'a>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'a>, D::Error> {
@@ -100,7 +100,7 @@ impl<'de: 'a, 'a> DeserializeSeed<'de> for Value<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Visitor<'de> for Value<'a> {
+impl<'de: 'a, 'a> Visitor<'de> for IntoRoom<'a> {
     type Value = Json<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,7 +132,7 @@ impl<'de: 'a, 'a> Visitor<'de> for Value<'a> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json<'a>, A::Error> {
-        let mut array = Vec::new_in(self.0);
+        let mut array = BumpVec::new_in(self.0);
         while let Some(item) = items.next_element_seed(self)? {
             array.push(item);
         }
@@ -140,7 +140,7 @@ impl<'de: 'a, 'a> Visitor<'de> for Value<'a> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'a>, A::Error> {
-        let mut members = Vec::new_in(self.0);
+        let mut members = BumpVec::new_in(self.0);
         while let Some(Text(name)) = map.next_key()? {
             if name.starts_with(PARSERS_OWN) {
                 return self.number(&name, map);
@@ -162,7 +162,7 @@ impl<'de: 'a, 'a> Visitor<'de> for Value<'a> {
     }
 }
 
-impl<'a> Value<'a> {
+impl<'a> IntoRoom<'a> {
     /// A number that fits no machine word is handed on by the parser as an object of one member. An object of the list
     /// that looks like one is refused.
     fn number<'de, A: MapAccess<'de>>(self, name: &str, mut map: A) -> Result<Json<'a>, A::Error> {

@@ -15,7 +15,7 @@ use super::{Input, InputError, Mapping, Row};
 
 /// Threads at most: then reading, which only one does at a time, is what takes the time.
 const THREADS_MAX: usize = 4;
-/// Rows that are taken at a time: some hundred microseconds' work, so that handing them over costs nothing.
+/// Rows that are taken at a time: some milliseconds' work, so that handing them over costs nothing.
 const BATCH_ROWS: usize = 2048;
 /// Bytes of rows after which no more are taken: long ones would fill the memory.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -85,7 +85,7 @@ impl Batch {
         self.rows.clear();
         self.bytes.clear();
         self.ends.clear();
-        while self.rows.len() < BATCH_ROWS && self.bytes.len() < BATCH_BYTES {
+        while self.rows.len() < BATCH_ROWS && self.taken_bytes() < BATCH_BYTES {
             match source.read() {
                 Ok(Some(raw)) => self.push(raw),
                 Ok(None) => break,
@@ -102,6 +102,11 @@ impl Batch {
         self.bytes.extend_from_slice(bytes);
         self.ends.extend_from_slice(ends);
         self.rows.push(Taken { number, line, fault, bytes_end: self.bytes.len(), ends_end: self.ends.len() });
+    }
+
+    /// A row of nothing but empty cells has their ends.
+    fn taken_bytes(&self) -> usize {
+        self.bytes.len() + size_of_val(self.ends.as_slice())
     }
 
     fn is_empty(&self) -> bool {

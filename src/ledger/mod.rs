@@ -55,13 +55,13 @@ pub trait Store: Send + 'static {
 
 /// What is known of messages from earlier runs.
 pub trait Records: Send {
-    /// What the ledger holds of this message; `None` if it was never sent.
-    fn find(&mut self, message: IdDigest) -> Result<Option<Known>, LedgerError>;
+    /// Where the edit of this message stands; `None` if it was never sent. Made for whoever asks about all rows of a list,
+    /// one behind the other: it may be what was there when a row before was asked for.
+    fn brief(&mut self, message: IdDigest) -> Result<Option<Brief>, LedgerError>;
 
-    /// Where the edit of this message stands, for whoever asks about all rows of a list, one behind the other.
-    fn stands(&mut self, message: IdDigest) -> Result<Option<Stands>, LedgerError> {
-        Ok(self.find(message)?.map(|Known { state, content, .. }| Stands { state, content }))
-    }
+    /// All that there is now of a message that `brief` has told of. That it is not there is an error: it would be sent once
+    /// more, as if for the first time.
+    fn known(&mut self, message: IdDigest) -> Result<Known, LedgerError>;
 
     /// The same once more, for another thread.
     fn again(&self) -> Result<Box<dyn Records>, LedgerError>;
@@ -84,7 +84,7 @@ pub struct Known {
 
 /// Where an edit stands in the ledger, and with which content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stands {
+pub struct Brief {
     /// Where the edit stands.
     pub state: State,
     /// The content it was, or shall be, given.

@@ -89,12 +89,10 @@ pub fn write(
             return Ok(None);
         }
         let message = edit.id().digest();
-        match records.stands(message)?.map(|stands| stands.state) {
-            Some(State::Failed | State::InDoubt | State::Sending) => {
-                Ok(records.find(message)?.and_then(|known| note(&known)))
-            }
-            Some(State::Done | State::Waiting) | None => Ok(None),
-        }
+        Ok(match records.brief(message)?.map(|brief| brief.state) {
+            Some(State::Failed | State::InDoubt | State::Sending) => note(&records.known(message)?),
+            Some(State::Done | State::Waiting) | None => None,
+        })
     })?;
     out.flush().map_err(failed)?;
     drop(out);

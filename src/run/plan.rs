@@ -15,7 +15,7 @@ use crate::ledger::{LedgerError, Records, State};
 
 /// Problems that are told one by one; those beyond are counted.
 const PROBLEMS_MAX: usize = 100;
-/// Kinds of warnings that are told; a list can hold as many kinds as it has rows.
+/// Kinds of warnings that are told: those that are met first, where there are more. A list can hold as many as it has rows.
 const WARNINGS_MAX: usize = 50;
 
 /// What a run of this list would do.
@@ -260,8 +260,8 @@ impl<'a> Survey<'a> {
     }
 
     fn stand(&mut self, wanted: Wanted) -> Result<Standing, LedgerError> {
-        let stands = self.records.as_mut().map_or(Ok(None), |records| records.stands(wanted.message))?;
-        Ok(stand(wanted, stands, self.policy))
+        let brief = self.records.as_mut().map_or(Ok(None), |records| records.brief(wanted.message))?;
+        Ok(stand(wanted, brief, self.policy))
     }
 
     fn warn(&mut self, finding: &Finding, line: u64) {

@@ -204,6 +204,27 @@ fn a_long_list_is_planned_like_a_short_one() {
 }
 
 #[test]
+fn a_long_list_is_compared_with_what_was_done() {
+    let (place, service) = (Place::with_list(5_000), Service::start("none"));
+    let run = format!("--input edits.csv --resume ledger.db {FAST}");
+    place.runner(&run).at(&service).exits(0);
+    // One has moved, one is new in the middle, and one at the end.
+    let moved = (1..=5_000).filter(|number| *number != 4_400);
+    let rows = moved.flat_map(|number| if number == 3_000 { vec![6_001, number] } else { vec![number] });
+    place.write("edits.csv", list(rows.chain([4_400, 6_002]), "new"));
+    let plan = place.runner("--input edits.csv --resume ledger.db --dry-run --json").at(&service).exits(0).json();
+    assert_eq!((&plan["done"], &plan["to_send"], &plan["rows"]), (&5_000.into(), &2.into(), &5_002.into()));
+    let summary = place.runner(&format!("{run} --json")).at(&service).exits(0).summary();
+    assert_eq!((summary.done, service.stats().edited_once()), (5_002, 5_002));
+
+    let other = list(1..=5_000, "new").replacen(&row(4_321, "new"), &row(4_321, "other"), 1);
+    place.write("edits.csv", other);
+    let ran = place.runner(&run).at(&service).exits(2);
+    assert!(ran.err.contains("line 4322: the ledger has this message with another content (done);"), "{}", ran.err);
+    assert_eq!(service.stats().edited_once(), 5_002);
+}
+
+#[test]
 fn a_message_that_was_edited_is_not_edited_to_something_else() {
     let (place, service) = (Place::with_list(3), Service::start("none"));
     place.runner(&format!("--input edits.csv --resume ledger.db {FAST}")).at(&service).exits(0);

@@ -9,7 +9,7 @@ use runner::api::history::{Page, Question};
 use runner::api::{Outcome, Service};
 use runner::edit::{IdDigest, MessageId};
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
-use runner::ledger::{Change, Intent, Known, Ledger, LedgerError, Records, Remark, State, Store};
+use runner::ledger::{Brief, Change, Intent, Known, Ledger, LedgerError, Records, Remark, State, Store};
 use runner::pace::Permit;
 use runner::run::{Ended, FailureLimit, InDoubt, Line, Orders, Policy, Tally, Terms, plan, run};
 use tokio::time::{Instant, sleep};
@@ -57,8 +57,13 @@ impl Store for Memory {
 }
 
 impl Records for Memory {
-    fn find(&mut self, message: IdDigest) -> Result<Option<Known>, LedgerError> {
-        Ok(self.edits.lock().unwrap().get(&message).copied())
+    fn brief(&mut self, message: IdDigest) -> Result<Option<Brief>, LedgerError> {
+        let edits = self.edits.lock().unwrap();
+        Ok(edits.get(&message).map(|Known { state, content, .. }| Brief { state: *state, content: *content }))
+    }
+
+    fn known(&mut self, message: IdDigest) -> Result<Known, LedgerError> {
+        Ok(self.edits.lock().unwrap()[&message])
     }
 
     fn again(&self) -> Result<Box<dyn Records>, LedgerError> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use runner::edit::IdDigest;
-use runner::ledger::{Change, Known, LedgerError, Note, Records, Remark, State, Store};
+use runner::ledger::{Brief, Change, Known, LedgerError, Note, Records, Remark, State, Store};
 use tokio::time::sleep;
 
 use crate::events::Events;
@@ -42,7 +42,7 @@ impl Disk {
         *inner = Inner { rows: std::mem::take(&mut inner.rows), fails_at, applied, ..Inner::default() };
     }
 
-    pub(crate) fn known(&self, message: IdDigest) -> Option<Known> {
+    pub(crate) fn held(&self, message: IdDigest) -> Option<Known> {
         self.inner.lock().unwrap().rows.get(&message.0).copied()
     }
 
@@ -61,8 +61,12 @@ impl Disk {
 }
 
 impl Records for Disk {
-    fn find(&mut self, message: IdDigest) -> Result<Option<Known>, LedgerError> {
-        Ok(self.known(message))
+    fn brief(&mut self, message: IdDigest) -> Result<Option<Brief>, LedgerError> {
+        Ok(self.held(message).map(|Known { state, content, .. }| Brief { state, content }))
+    }
+
+    fn known(&mut self, message: IdDigest) -> Result<Known, LedgerError> {
+        Ok(self.held(message).unwrap())
     }
 
     fn again(&self) -> Result<Box<dyn Records>, LedgerError> {
@@ -111,7 +115,7 @@ impl DiskStore {
     fn apply(&self, change: &Change) {
         let (events, message) = (&self.disk.events, change.edit.id().digest());
         let key = &change.edit.id().msg_key;
-        let before = self.disk.known(message).map(|known| known.state);
+        let before = self.disk.held(message).map(|known| known.state);
         events.tell(format_args!("  {key}: {before:?} to {:?}", change.to));
         events.check(before == change.from, || {
             format!("the run believes that {key} is {:?}, but it is {before:?}", change.from)

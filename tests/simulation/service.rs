@@ -154,9 +154,8 @@ impl Tencent {
     /// The edit takes place, if there is such a message.
     fn edit(&self, edit: &Edit) -> bool {
         let (key, digest) = (&edit.id().msg_key, edit.id().digest());
-        self.events.check(self.disk.known(digest).is_some(), || {
-            format!("{key} is edited, and the ledger knows nothing of it")
-        });
+        self.events
+            .check(self.disk.held(digest).is_some(), || format!("{key} is edited, and the ledger knows nothing of it"));
         let Some(edits) = self.inner.lock().unwrap().messages.edit(edit) else { return false };
         self.events.tell(format_args!("  {key} is edited"));
         let is_forgiven = self.is_forgiven(edit.id());
@@ -211,7 +210,7 @@ impl Service for Tencent {
             return fault.outcome().1;
         }
         self.events.tell(format_args!("send {key}: {fault:?}"));
-        self.events.check(self.disk.known(digest).is_some_and(|known| known.state == State::Sending), || {
+        self.events.check(self.disk.held(digest).is_some_and(|known| known.state == State::Sending), || {
             format!("{key} is sent without a durable intent")
         });
         self.events.check(!self.disk.has_failed(), || format!("{key} is sent after the ledger failed"));

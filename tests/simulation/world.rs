@@ -243,7 +243,7 @@ impl World {
     /// back.
     fn check_end(&self, edit: &Edit) {
         let (key, edits) = (&edit.id().msg_key, self.service.edits(edit.id()));
-        let known = self.disk.known(edit.id().digest()).unwrap_or_else(|| panic!("{key} was lost"));
+        let known = self.disk.held(edit.id().digest()).unwrap_or_else(|| panic!("{key} was lost"));
         match known.state {
             State::Done => {
                 let once = edits == 1 || (edits > 1 && self.service.is_forgiven(edit.id()));

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::open::{self, Found, JobIdentity};
 use super::read_error;
 use crate::edit::{ContentDigest, IdDigest};
-use crate::ledger::{Known, LedgerError, Note, Records, Stands, State};
+use crate::ledger::{Brief, Known, LedgerError, Note, Records, State};
 
 /// Rows fetched at a time while walking. Each read is short, so it never keeps the writer's log from being folded in; and
 /// little is fetched in vain by a thread that looks at every other part of a list, and leaps from one to the next.
@@ -35,8 +35,8 @@ pub struct SqliteReader {
     /// It reads one state of the ledger.
     is_held: bool,
     /// Rows behind the last one found, in the ledger's order.
-    ahead: VecDeque<(IdDigest, Stands)>,
-    /// The last row that was found, or fetched ahead.
+    ahead: VecDeque<(IdDigest, Brief)>,
+    /// Up to which row they were fetched; where there are none, the last one that was found.
     last: i64,
     /// How many were found just behind the one before.
     in_order: u32,
@@ -111,50 +111,45 @@ impl SqliteReader {
     }
 
     /// The next row of the ledger, or one soon behind it, if it is this message's.
-    fn walk(&mut self, message: IdDigest) -> rusqlite::Result<Option<Stands>> {
+    fn walk(&mut self, message: IdDigest) -> rusqlite::Result<Option<Brief>> {
         if self.ahead.is_empty() && self.in_order >= IN_ORDER {
             let query = format!("SELECT {COLUMNS} FROM edit WHERE seq > ?1 AND seq <= ?2 ORDER BY seq");
             let mut statement = self.connection.prepare_cached(&query)?;
-            let mut rows = statement.query([self.last, self.last + AHEAD])?;
+            let end = self.last.saturating_add(AHEAD);
+            let mut rows = statement.query([self.last, end])?;
             while let Some(row) = rows.next()? {
-                self.ahead.push_back((IdDigest(row.get(0)?), stands(row)?));
+                self.ahead.push_back((IdDigest(row.get(0)?), brief(row)?));
             }
-            self.last += AHEAD;
+            self.last = end;
             if self.ahead.is_empty() {
                 // At its end: what follows in the list is new, or stands elsewhere.
                 self.in_order = 0;
             }
         }
-        let Some(at) = self.ahead.iter().position(|(next, _)| *next == message) else { return Ok(None) };
-        self.ahead.drain(..at);
-        Ok(self.ahead.pop_front().map(|(_, stands)| stands))
+        if self.ahead.front().is_some_and(|(next, _)| *next != message) {
+            let Some(at) = self.ahead.iter().position(|(next, _)| *next == message) else { return Ok(None) };
+            self.ahead.drain(..at);
+        }
+        Ok(self.ahead.pop_front().map(|(_, brief)| brief))
     }
 
-    fn look_up(&mut self, message: IdDigest) -> rusqlite::Result<Option<Stands>> {
+    fn look_up(&mut self, message: IdDigest) -> rusqlite::Result<Option<Brief>> {
         let found = self
             .connection
             .prepare_cached(&format!("SELECT {COLUMNS}, seq FROM edit WHERE message = ?1"))?
-            .query_row([message.0], |row| Ok((stands(row)?, row.get(3)?)))
+            .query_row([message.0], |row| Ok((brief(row)?, row.get(3)?)))
             .optional()?;
         // A message that is not in the ledger says nothing about where the next one is.
-        let Some((stands, seq)) = found else { return Ok(None) };
-        self.in_order = if seq == self.last + 1 { self.in_order + 1 } else { 0 };
+        let Some((brief, seq)) = found else { return Ok(None) };
+        self.in_order = if seq == self.last.saturating_add(1) { self.in_order + 1 } else { 0 };
         self.last = seq;
         self.ahead.clear();
-        Ok(Some(stands))
+        Ok(Some(brief))
     }
 }
 
 impl Records for SqliteReader {
-    fn find(&mut self, message: IdDigest) -> Result<Option<Known>, LedgerError> {
-        let find = || {
-            let query = "SELECT state, content, attempts, code, note FROM edit WHERE message = ?1";
-            self.connection.prepare_cached(query)?.query_row([message.0], known).optional()
-        };
-        find().map_err(|source| read_error(&self.path, source))
-    }
-
-    fn stands(&mut self, message: IdDigest) -> Result<Option<Stands>, LedgerError> {
+    fn brief(&mut self, message: IdDigest) -> Result<Option<Brief>, LedgerError> {
         if self.empty {
             return Ok(None);
         }
@@ -165,14 +160,27 @@ impl Records for SqliteReader {
         found.map_err(|source| read_error(&self.path, source))
     }
 
+    fn known(&mut self, message: IdDigest) -> Result<Known, LedgerError> {
+        let find = || {
+            let query = "SELECT state, content, attempts, code, note FROM edit WHERE message = ?1";
+            self.connection.prepare_cached(query)?.query_row([message.0], known).optional()
+        };
+        // The walk finds an edit without its index.
+        let missing = || {
+            let what = "an edit is missing from its index".to_owned();
+            LedgerError::Damaged { path: self.path.clone(), what }
+        };
+        find().map_err(|source| read_error(&self.path, source))?.ok_or_else(missing)
+    }
+
     fn again(&self) -> Result<Box<dyn Records>, LedgerError> {
         let reader = SqliteReader::new(&self.path, self.how)?;
         Ok(Box::new(if self.is_held { reader.held()? } else { reader }))
     }
 }
 
-fn stands(row: &Row<'_>) -> rusqlite::Result<Stands> {
-    Ok(Stands { content: ContentDigest(row.get(1)?), state: state(row, 2)? })
+fn brief(row: &Row<'_>) -> rusqlite::Result<Brief> {
+    Ok(Brief { content: ContentDigest(row.get(1)?), state: state(row, 2)? })
 }
 
 fn known(row: &Row<'_>) -> rusqlite::Result<Known> {

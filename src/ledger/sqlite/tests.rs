@@ -2,13 +2,14 @@ mod damage;
 mod overview;
 mod removed;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::*;
 use crate::edit::{Edit, IdDigest, MessageId};
-use crate::ledger::{Intent, Known, Ledger, Note, Pending, Records, Settlement, state};
+use crate::ledger::{Brief, Intent, Known, Ledger, Note, Pending, Records, Settlement, state};
 
 fn job() -> JobIdentity {
     JobIdentity { sdkappid: 1_400_000_000, service: "sandbox".into(), name: None }
@@ -51,7 +52,10 @@ fn open(dir: &TempDir) -> SqliteStore {
 
 fn find(dir: &TempDir, key: &str) -> Option<Known> {
     let mut reader = SqliteReader::open(&dir.path().join("ledger.db"), &job()).unwrap().unwrap();
-    reader.find(digest(key)).unwrap()
+    let brief = reader.brief(digest(key)).unwrap()?;
+    let known = reader.known(digest(key)).unwrap();
+    assert_eq!(brief, Brief { state: known.state, content: known.content });
+    Some(known)
 }
 
 async fn intend(ledger: &Ledger, key: &str) -> Intent {
@@ -181,6 +185,11 @@ async fn lists_in_any_order_find_what_the_ledger_holds() {
     }
     drop(ledger);
     drop(writer.await.unwrap());
+    let connection = Connection::open(dir.path().join("ledger.db")).unwrap();
+    // Whoever walks past this finds nothing for more rows than it fetches at a time.
+    connection.execute_batch("DROP TRIGGER edit_leaves; DELETE FROM edit WHERE seq BETWEEN 301 AND 600").unwrap();
+    let mut held = connection.prepare("SELECT message FROM edit").unwrap();
+    let held: HashSet<[u8; 16]> = held.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     let mut seed = fastrand::Rng::with_seed(1);
     let ordered: Vec<u32> = (0..1_600).collect();
     let mut shuffled = ordered.clone();
@@ -188,13 +197,64 @@ async fn lists_in_any_order_find_what_the_ledger_holds() {
     let with_gaps = ordered.iter().copied().filter(|index| index % 7 != 0).collect();
     let grown = (10_000..10_050).chain(ordered.iter().copied()).collect();
     let backwards = ordered.iter().copied().rev().collect();
-    for list in [ordered, shuffled, with_gaps, grown, backwards] as [Vec<u32>; 5] {
+    // As one of two threads meets them.
+    let leaping = ordered.iter().copied().filter(|index| index / 100 % 2 == 0).collect();
+    for list in [ordered, shuffled, with_gaps, grown, backwards, leaping] as [Vec<u32>; 6] {
         let mut reader = SqliteReader::open(&dir.path().join("ledger.db"), &job()).unwrap().unwrap();
         for index in list {
-            let found = reader.find(digest(&index.to_string())).unwrap();
-            assert_eq!(found.is_some(), index < 1_500, "{index}");
+            let message = digest(&index.to_string());
+            assert_eq!(reader.brief(message).unwrap().is_some(), held.contains(&message.0), "{index}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_added_behind_the_last_edit_is_found() {
+    let dir = TempDir::new().unwrap();
+    let (ledger, writer) = Ledger::start(open(&dir));
+    let mut reader = None;
+    for edits in [0..1, 1..2, 2..9, 9..140, 140..141, 141..400, 400..402] {
+        let done: Vec<_> = edits.clone().map(|index: u32| done_soon(&ledger, &index.to_string())).collect();
+        for done in done {
+            done.await.unwrap();
+        }
+        let beside = || SqliteReader::beside_writer(&dir.path().join("ledger.db")).unwrap();
+        let reader = reader.get_or_insert_with(beside);
+        let mut is_held = |index: u32| reader.brief(digest(&index.to_string())).unwrap().is_some();
+        assert!(edits.clone().all(&mut is_held) && !is_held(edits.end), "{edits:?}");
+    }
+    drop(ledger);
+    writer.await.unwrap();
+}
+
+/// Otherwise it would be sent as if it had never been.
+#[tokio::test]
+async fn an_edit_that_is_missing_from_its_index_is_damage() {
+    let dir = TempDir::new().unwrap();
+    let (ledger, writer) = Ledger::start(open(&dir));
+    for key in ["1", "2"] {
+        done_soon(&ledger, key).await.unwrap();
+    }
+    drop(ledger);
+    writer.await.unwrap().end_run("finished", "").unwrap();
+    let path = dir.path().join("ledger.db");
+    // The index is told that the second edit is not one of its own.
+    let connection = Connection::open(&path).unwrap();
+    let name = "sqlite_autoindex_edit_1";
+    let root: i64 =
+        connection.query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [name], |row| row.get(0)).unwrap();
+    drop(connection);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let page = &mut bytes[usize::try_from((root - 1) * 4_096).unwrap()..][..4_096];
+    page[3..5].copy_from_slice(&1_u16.to_be_bytes());
+    std::fs::write(&path, bytes).unwrap();
+    let mut reader = SqliteReader::open(&path, &job()).unwrap().unwrap();
+    let found = ["1", "2"].map(|key| {
+        let _ = reader.brief(digest(key)).unwrap().unwrap();
+        reader.known(digest(key)).map_err(|error| error.to_string())
+    });
+    let missing = found.iter().filter_map(|found| found.as_ref().err());
+    assert_eq!(missing.filter(|error| error.contains("is damaged: an edit is missing from its index")).count(), 1);
 }
 
 fn done_soon(ledger: &Ledger, key: &str) -> tokio::task::JoinHandle<()> {

@@ -50,13 +50,13 @@ fuzz_target!(|text: &str| {
     };
     assert!(!has_a_key_twice(text));
     let id = MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: "k".into() };
-    let edit = Edit::new(id.clone(), Some(body.into()), None).unwrap();
+    let edit = Edit::new(id.clone(), Some(body), None).unwrap();
     edit.warnings().iter().for_each(|warning| can_be_shown(&warning.what));
     let request: Value = serde_json::from_slice(&edit.request_body()).unwrap();
     // Written otherwise it is the same content still.
     let again = MsgBody::parse(&request["MsgBody"].to_string());
     if let Ok(again) = again {
-        let again = Edit::new(id, Some(again.into()), None).unwrap();
+        let again = Edit::new(id, Some(again), None).unwrap();
         assert_eq!(again.content_digest(), edit.content_digest());
     }
 });

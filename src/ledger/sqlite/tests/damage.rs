@@ -46,7 +46,10 @@ fn damage(bytes: &mut Vec<u8>, random: &mut fastrand::Rng) {
 fn go_through(path: &Path) -> Result<(), LedgerError> {
     let look = |mut reader: SqliteReader| -> Result<(), LedgerError> {
         reader.last_run_ended()?;
-        (0..EDITS + 5).try_for_each(|index| reader.find(digest(&index.to_string())).map(drop))
+        (0..EDITS + 5).map(|index| digest(&index.to_string())).try_for_each(|message| {
+            let is_held = reader.brief(message)?.is_some();
+            if is_held { reader.known(message).map(drop) } else { Ok(()) }
+        })
     };
     SqliteReader::open(path, &job())?.map_or(Ok(()), look)?;
     let mut store = SqliteStore::open(path, &job())?;

@@ -41,7 +41,7 @@ impl InUse {
 
 fn state(path: &Path, key: &str) -> Option<State> {
     let mut reader = SqliteReader::open(path, &job()).unwrap().unwrap();
-    reader.find(digest(key)).unwrap().map(|known| known.state)
+    reader.brief(digest(key)).unwrap().map(|brief| brief.state)
 }
 
 /// Every file that is left, but for the rescued one.
