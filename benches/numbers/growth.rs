@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use nix::unistd::sync;
 use runner::input::{ContentSpec, Input, InputSpec, Mapping};
 use rusqlite::{Connection, Row, params};
 
@@ -133,6 +134,8 @@ impl Growth {
     }
 
     fn measure(&self, command: &Command) -> Run {
+        // Gigabytes that the bench has just written would be brought to the disk meanwhile, on the same processors.
+        sync();
         let start = Instant::now();
         let measured = process::measure(command);
         if measured.took < TIME_MOST {

@@ -111,15 +111,17 @@ impl Heap {
         self.full.len() * PIECE + self.last.len()
     }
 
-    fn rests(&self) -> impl Iterator<Item = &Rest> {
-        self.full.iter().flatten().chain(&self.last)
+    fn pieces(&self) -> impl Iterator<Item = &Vec<Rest>> {
+        self.full.iter().chain([&self.last])
     }
 }
 
 /// What is in these, which are the same heap.
 fn sorted<'a>(number: usize, heaps: impl IntoIterator<Item = &'a Heap>) -> Vec<Prefix> {
-    let rests = heaps.into_iter().flat_map(Heap::rests);
-    let mut prefixes: Vec<Prefix> = rests.map(|rest| Prefix::of_parts(number, *rest)).collect();
+    let mut prefixes = Vec::new();
+    for piece in heaps.into_iter().flat_map(Heap::pieces) {
+        prefixes.extend(piece.iter().map(|rest| Prefix::of_parts(number, *rest)));
+    }
     prefixes.sort_unstable();
     prefixes
 }
