@@ -186,6 +186,11 @@ impl<'a> Record<'a> {
         start.zip(self.ends.get(index)).and_then(|(&start, &end)| self.text.get(start..end)).unwrap_or("")
     }
 
+    /// The cell at `index`, if there is something in it.
+    pub(super) fn filled(self, index: usize) -> Option<&'a str> {
+        Some(self.cell(index)).filter(|cell| !cell.is_empty())
+    }
+
     pub(super) fn cells(self) -> impl Iterator<Item = &'a str> {
         (0..self.ends.len()).map(move |index| self.cell(index))
     }

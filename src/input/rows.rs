@@ -236,10 +236,9 @@ impl RowMaker {
 
 /// What a record has in the columns of an edit's fields.
 fn fields<'a>(line: u64, record: Record<'a>, header: &'a Header) -> Fields<'a> {
-    let present = |index: usize| Some(record.cell(index)).filter(|cell| !cell.is_empty());
     Fields {
         line,
-        values: header.fields.map(|index| index.and_then(present).map(Cow::Borrowed)),
+        values: header.fields.map(|index| record.filled(index?).map(Cow::Borrowed)),
         names: header.field_names.each_ref().map(String::as_str),
     }
 }
@@ -248,8 +247,7 @@ fn fields<'a>(line: u64, record: Record<'a>, header: &'a Header) -> Fields<'a> {
 fn edit(line: u64, record: Record<'_>, header: &Header, maker: &mut EditMaker) -> Result<Edit, Vec<Problem>> {
     let lookup = |name: &str| {
         let column = header.template_columns.iter().find(|(column, _)| column == name);
-        let cell = column.map(|(_, index)| record.cell(*index)).filter(|cell| !cell.is_empty());
-        Ok(cell.map(Value::from))
+        Ok(column.and_then(|(_, index)| record.filled(*index)).map(Value::from))
     };
     maker.make(fields(line, record, header), &lookup)
 }

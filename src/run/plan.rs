@@ -277,24 +277,45 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// Takes in what another thread has seen.
+    /// Takes in what another thread has seen. Every number of a plan is named here: one that was forgotten would be short.
     fn add(&mut self, other: Survey<'_>) {
-        let (plan, seen) = (&mut self.plan, other.plan);
-        plan.rows += seen.rows;
-        plan.done += seen.done;
-        plan.failed += seen.failed;
-        plan.in_doubt += seen.in_doubt;
-        plan.to_do += seen.to_do;
-        plan.failed_again += seen.failed_again;
-        plan.in_doubt_again += seen.in_doubt_again;
-        plan.to_read_back += seen.to_read_back;
-        plan.new_edits += seen.new_edits;
-        plan.bytes += seen.bytes;
-        plan.warnings_left_out |= seen.warnings_left_out;
-        plan.settled_first = plan.settled_first.min(seen.settled_first);
-        self.problems.add(other.problems);
-        self.messages.add(other.messages);
-        self.conversations.add(other.conversations);
+        let Survey { plan, problems, messages, conversations, records: _, policy: _, warnings: _ } = other;
+        let Plan {
+            rows,
+            done,
+            failed,
+            in_doubt,
+            to_do,
+            failed_again,
+            in_doubt_again,
+            to_read_back,
+            new_edits,
+            bytes,
+            warnings_left_out,
+            settled_first,
+            // Of all threads together, once they are done.
+            duplicates: _,
+            conversations: _,
+            this_run: _,
+            warnings: _,
+            sha256: _,
+            repeated: _,
+        } = plan;
+        self.plan.rows += rows;
+        self.plan.done += done;
+        self.plan.failed += failed;
+        self.plan.in_doubt += in_doubt;
+        self.plan.to_do += to_do;
+        self.plan.failed_again += failed_again;
+        self.plan.in_doubt_again += in_doubt_again;
+        self.plan.to_read_back += to_read_back;
+        self.plan.new_edits += new_edits;
+        self.plan.bytes += bytes;
+        self.plan.warnings_left_out |= warnings_left_out;
+        self.plan.settled_first = self.plan.settled_first.min(settled_first);
+        self.problems.add(problems);
+        self.messages.add(messages);
+        self.conversations.add(conversations);
     }
 
     /// Messages that may be listed more than once, and how many conversations there are. Millions are sorted for either.

@@ -238,7 +238,7 @@ async fn an_edit_that_is_missing_from_its_index_is_damage() {
     drop(ledger);
     writer.await.unwrap().end_run("finished", "").unwrap();
     let path = dir.path().join("ledger.db");
-    // The index is told that the second edit is not one of its own.
+    // By its own words, the index has one edit less than there are.
     let connection = Connection::open(&path).unwrap();
     let name = "sqlite_autoindex_edit_1";
     let root: i64 =
