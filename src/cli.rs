@@ -239,6 +239,13 @@ pub struct JobArgs {
     /// for a person; retry sends it again unseen, which tells phones twice where it did take place.
     #[arg(long, value_enum, value_name = "HOW", hide_possible_values = true, help_heading = RETRY)]
     pub in_doubt: Option<InDoubt>,
+    /// Read each message before it is sent, and send only where it holds something else
+    ///
+    /// A message that holds the new content already is done; one that was recalled or is not there is not sent, and is
+    /// listed. It takes two requests more for each message, which have a limit of their own. This is the way on with
+    /// a ledger that was lost, or has lost its newest commits, and to another address of the service.
+    #[arg(long, help_heading = RETRY)]
+    pub read_first: bool,
     /// Take up the ledger's failed edits again
     #[arg(long, help_heading = RETRY)]
     pub retry_failed: bool,

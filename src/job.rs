@@ -208,6 +208,7 @@ impl Job {
         let policy = Policy {
             in_doubt: args.in_doubt.or(file.retry.in_doubt).unwrap_or(InDoubt::Verify),
             retry_failed: args.retry_failed,
+            read_first: args.read_first || file.retry.read_first == Some(true),
             rows_max: args.max_rows.map(std::num::NonZeroU64::get),
         };
         let timeout = match (args.timeout, &file.retry.timeout) {

@@ -22,7 +22,7 @@ use crate::excerpt;
 use crate::fit;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
-use crate::ledger::{Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore, unix_ms};
+use crate::ledger::{Gaps, Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore, unix_ms};
 use crate::live::page::{self, Page};
 use crate::live::{Facts, Live};
 use crate::progress::{Mode, Progress, Screen, Snapshot};
@@ -49,8 +49,9 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     };
 
     // A ledger that is there is locked before it is read; a new one is made only once it is needed.
-    let is_there = SqliteReader::open(ledger_path, &identity)?.is_some();
-    let mut store = is_there.then(|| SqliteStore::open(ledger_path, &identity)).transpose()?;
+    let gaps = gaps(&job);
+    let is_there = SqliteReader::open_with(ledger_path, &identity, gaps)?.is_some();
+    let mut store = is_there.then(|| SqliteStore::open_with(ledger_path, &identity, gaps)).transpose()?;
     let opened = Instant::now();
     let reader = store.as_ref().map(|_| SqliteReader::beside_writer(ledger_path)?.held()).transpose()?;
     let Some(plan) = plan(&job, &input, reader.as_ref())? else {
@@ -71,7 +72,7 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     let open = |address| Page::open(address, page::given_token()?, args.lang);
     let page = args.page.map(open).transpose()?;
     if let Some(sandbox) = &sandbox
-        && plan.to_read_back > 0
+        && plan.to_read_back + plan.to_read_first > 0
     {
         // An earlier process's sandbox went with it, and an empty history settles nothing.
         super::sandbox::add_messages(sandbox, &input, &job.mapping)?;
@@ -98,6 +99,11 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     let session = Session { args, job, input, plan, until, ledger_path, screen };
     let locked_since = if sandbox.is_some() { None } else { Some(opened) };
     Ok(session.run(Parts { store, todo, signals, locked_since, service, sandbox, page }).await)
+}
+
+/// A ledger that may have lost commits is used only where each message is read before it is sent.
+fn gaps(job: &Job) -> Gaps {
+    if job.policy.read_first { Gaps::ReadFirst } else { Gaps::Refused }
 }
 
 /// What a run is made of, and uses up.
@@ -233,7 +239,9 @@ fn with_list(command: String, input: &Input) -> String {
 fn dry_run(args: &JobArgs, job: &Job, input: &Input, until: Option<&Zoned>) -> Result<Exit, Error> {
     let identity = job.identity.as_ref();
     let reader = match (args.resume.as_deref(), identity) {
-        (Some(ledger), Some(identity)) => SqliteReader::open(ledger, identity)?.map(SqliteReader::held).transpose()?,
+        (Some(ledger), Some(identity)) => {
+            SqliteReader::open_with(ledger, identity, gaps(job))?.map(SqliteReader::held).transpose()?
+        }
         (_, _) => None,
     };
     let Some(plan) = plan(job, input, reader.as_ref())? else {

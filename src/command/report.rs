@@ -75,7 +75,7 @@ impl List {
         let (its_format, mapping) = job::reading(job)?;
         let input = Input::open(path, format.or(its_format))?;
         // Nothing is compared with the ledger here: which rows it has is looked up one by one.
-        let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, rows_max: None };
+        let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, read_first: false, rows_max: None };
         let plan = run::plan(&input, &mapping, None, &policy)?;
         Ok(List { input, mapping, plan })
     }

@@ -56,6 +56,7 @@ pub(super) struct RetrySpec {
     pub(super) timeout: Option<String>,
     pub(super) max_failures: Option<String>,
     pub(super) in_doubt: Option<InDoubt>,
+    pub(super) read_first: Option<bool>,
 }
 
 /// A job file's own text, where there is one.

@@ -39,7 +39,9 @@ pub enum LedgerError {
         known: i64,
     },
     /// A ledger, but of something else.
-    #[error("{} is the ledger of {theirs}, but this job is {ours}; name that job's own ledger, or a new file", path.display())]
+    #[error(
+        "{} is the ledger of {theirs}, but this job is {ours}; {}", path.display(), Move { to: may_move.as_deref() }
+    )]
     OtherJob {
         /// The file.
         path: PathBuf,
@@ -47,6 +49,44 @@ pub enum LedgerError {
         theirs: String,
         /// The job at hand.
         ours: String,
+        /// Where only the service's address differs: the one of the job at hand.
+        may_move: Option<String>,
+    },
+    /// Its newest commits are gone.
+    #[error(
+        "the newest commits of {} are missing: a run has begun in it and not ended, and its log {} is not beside it (or was \
+         folded in by another program), so what was sent last is not known. If the log was left behind or moved, \
+         put it back and try again; otherwise say --read-first, and each message that the ledger does not call done \
+         is read before it is sent",
+        path.display(), log.display()
+    )]
+    CommitsLost {
+        /// The ledger.
+        path: PathBuf,
+        /// Where its log should be.
+        log: PathBuf,
+    },
+    /// Another program reads an older state of it.
+    #[error(
+        "another program is reading {}, so the beginning of this run cannot be written into the file itself; let that \
+         program finish or close it (sqlite3, a backup), then try again",
+        path.display()
+    )]
+    BeingRead {
+        /// The ledger.
+        path: PathBuf,
+    },
+    /// It is on another machine.
+    #[error(
+        "{} is on a network file system ({filesystem}), where locks and the log that SQLite keeps cannot be relied on; \
+         keep the ledger on a disk of this machine",
+        path.display()
+    )]
+    Network {
+        /// The ledger.
+        path: PathBuf,
+        /// The kind of file system.
+        filesystem: String,
     },
     /// Another process has it.
     #[error("{} is in use by {holder}; let it finish or stop it, then try again", path.display())]
@@ -161,6 +201,24 @@ impl fmt::Display for Advice<'_> {
             }
             (_, _) => "",
         })
+    }
+}
+
+/// What to do with a ledger of another job.
+struct Move<'a> {
+    to: Option<&'a str>,
+}
+
+impl fmt::Display for Move<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to {
+            Some(to) => write!(
+                f,
+                "if {to} is another address of the same service, with the same messages, add --read-first: each message \
+                 that the ledger does not call done is then read before it is sent; otherwise name that job's own ledger"
+            ),
+            None => f.write_str("name that job's own ledger, or a new file"),
+        }
     }
 }
 

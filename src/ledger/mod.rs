@@ -28,7 +28,8 @@ pub use self::error::LedgerError;
 pub use self::note::Note;
 pub use self::remark::{Act, Cause, Latency, Order, Remark, Sample};
 pub use self::sqlite::{
-    EditRecord, JobIdentity, Outcomes, Overview, RunInfo, RunRecord, SqliteReader, SqliteStore, Totals, Worker,
+    EditRecord, Folded, Gaps, JobIdentity, Outcomes, Overview, RunInfo, RunRecord, SqliteReader, SqliteStore, Totals,
+    Worker,
 };
 pub use self::state::{State, Transition};
 use crate::edit::{ContentDigest, Edit, IdDigest, Wanted};
@@ -109,6 +110,8 @@ pub struct Pending {
     /// Why it is in doubt. `None` also where the ledger still says so, but reading the message back has told that it was
     /// not edited: then it may be sent.
     pub doubt: Option<Note>,
+    /// Its message must be read before it is sent.
+    pub read_first: bool,
     /// How it stood before this run, until its first sending in this run is recorded.
     pub taken_up: Option<State>,
     /// Sendings so far, in all runs.
@@ -245,17 +248,18 @@ impl Ledger {
         Ok(Recorded::new(pending, settlement))
     }
 
-    /// Makes durable what reading back an edit in doubt has told.
+    /// Makes durable what reading the message of an edit has shown: of one in doubt, or before it is sent.
     ///
     /// # Errors
-    /// It is not durable: the ledger goes on saying `in_doubt`.
+    /// It is not durable: the ledger says of the edit what it said before.
     pub async fn settle(&self, pending: Pending, settlement: Settlement) -> Result<Recorded, LedgerError> {
         let change = Change {
             code: settlement.code,
             note: settlement.note,
-            ..Change::of(&pending, Some(State::InDoubt), Some(settlement.state))
+            ..Change::of(&pending, pending.state, Some(settlement.state))
         };
-        self.commit(change).await?;
+        state::check_read(change.from, change.to)?;
+        self.write(Step::Change(change)).await?;
         Ok(Recorded::new(pending, settlement))
     }
 
@@ -352,6 +356,8 @@ impl Pending {
             doubt: known
                 .filter(|known| known.state == State::InDoubt)
                 .map(|known| known.note.unwrap_or(Note::ProcessDied)),
+            // What was not sent for what its message showed is not sent before that shows something else.
+            read_first: known.and_then(|known| known.note).is_some_and(Note::is_of_reading_first),
             taken_up: state,
             attempts: known.map_or(0, |known| known.attempts),
             tries: 0,
@@ -428,6 +434,11 @@ impl Recorded {
     /// How the edit stood before this run, if this was its first sending in it.
     pub fn taken_up(&self) -> Option<State> {
         self.taken_up
+    }
+
+    /// Whether it was settled before anything was sent, by reading its message first.
+    pub fn was_read_first(&self) -> bool {
+        self.pending.read_first
     }
 
     /// The edit, to be sent again.

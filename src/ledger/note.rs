@@ -27,6 +27,12 @@ pub enum Note {
     Alike,
     /// Read back: the message was recalled, and does not hold what is wanted.
     Recalled,
+    /// Read before it was sent: the message holds what is wanted already.
+    AlreadyThere,
+    /// Read before it was sent: the message was recalled, so it is not sent.
+    RecalledBefore,
+    /// Read before it was sent: neither side's history has the message, so it is not sent.
+    NotThere,
     /// It could not be read back: the service refused that.
     ReadBackRefused,
     /// It could not be read back: no try came to a page, or the pages broke off before their end.
@@ -49,6 +55,9 @@ impl Note {
             Note::KeyWithoutTime => "key without time".to_owned(),
             Note::Alike => "read back: alike".to_owned(),
             Note::Recalled => "read back: recalled".to_owned(),
+            Note::AlreadyThere => "read first: already there".to_owned(),
+            Note::RecalledBefore => "read first: recalled".to_owned(),
+            Note::NotThere => "read first: not in the history".to_owned(),
             Note::ReadBackRefused => "read-back refused".to_owned(),
             Note::ReadBackFailed => "read-back failed".to_owned(),
         }
@@ -68,10 +77,34 @@ impl Note {
             "key without time" => Note::KeyWithoutTime,
             "read back: alike" => Note::Alike,
             "read back: recalled" => Note::Recalled,
+            "read first: already there" => Note::AlreadyThere,
+            "read first: recalled" => Note::RecalledBefore,
+            "read first: not in the history" => Note::NotThere,
             "read-back refused" => Note::ReadBackRefused,
             "read-back failed" => Note::ReadBackFailed,
             _ => Note::Http(word.strip_prefix("http ")?.parse().ok()?),
         })
+    }
+
+    /// Whether it is what reading a message before sending showed.
+    pub fn is_of_reading_first(self) -> bool {
+        match self {
+            Note::AlreadyThere | Note::RecalledBefore | Note::NotThere => true,
+            Note::TimedOut
+            | Note::ConnectionLost
+            | Note::Http(_)
+            | Note::NotTheService
+            | Note::LostInside
+            | Note::ProcessDied
+            | Note::ReadBack
+            | Note::NotEdited
+            | Note::NotInHistory
+            | Note::KeyWithoutTime
+            | Note::Alike
+            | Note::Recalled
+            | Note::ReadBackRefused
+            | Note::ReadBackFailed => false,
+        }
     }
 
     /// A sentence's worth for people.
@@ -97,17 +130,26 @@ impl Note {
             Note::ReadBack => "read back: the message holds what is wanted".to_owned(),
             Note::NotEdited => "no sending was answered, and read back, the message was not edited".to_owned(),
             Note::NotInHistory => {
-                "its answer was lost, and read back, the message is in neither side's history; look at it on a phone".to_owned()
+                "its answer was lost, and read back, the message is in neither side's history; look at it on a phone"
+                    .to_owned()
             }
             Note::KeyWithoutTime => {
-                "its answer was lost, and its MsgKey does not tell when it was sent, so it cannot be read back; look at it on a phone".to_owned()
+                "its MsgKey does not tell when the message was sent, so it cannot be read back; look at it on a phone"
+                    .to_owned()
             }
             Note::Alike => {
-                "its answer was lost, and read back, the message is like the wanted one but not the same; look at it on a phone".to_owned()
+                "read back, the message is like the wanted one but not the same; look at it on a phone".to_owned()
             }
             Note::Recalled => "its answer was lost, and read back, the message was recalled".to_owned(),
-            Note::ReadBackRefused => "its answer was lost, and the service refuses to have it read back".to_owned(),
-            Note::ReadBackFailed => "its answer was lost, and reading it back came to nothing; resume later".to_owned(),
+            Note::AlreadyThere => "read before sending: the message holds what is wanted already".to_owned(),
+            Note::RecalledBefore => {
+                "read before sending: the message was recalled, so the edit was not sent".to_owned()
+            }
+            Note::NotThere => {
+                "read before sending: the message is in neither side's history, so the edit was not sent".to_owned()
+            }
+            Note::ReadBackRefused => "the service refuses to have the message read back".to_owned(),
+            Note::ReadBackFailed => "reading the message back came to nothing; resume later".to_owned(),
         }
     }
 }

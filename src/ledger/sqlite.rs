@@ -2,6 +2,8 @@
 //!
 //! Write-ahead log and `synchronous=FULL`: once a commit returns, it outlives a power cut.
 
+mod filesystem;
+mod lost;
 mod open;
 mod overview;
 mod read;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use rusqlite::types::Null;
 use rusqlite::{Connection, OptionalExtension, Transaction, ffi, params};
 
+pub use self::lost::{Folded, Gaps};
 pub use self::open::JobIdentity;
 pub use self::overview::Overview;
 pub use self::read::SqliteReader;
@@ -65,9 +68,18 @@ impl SqliteStore {
     /// `sending` is in doubt from here on.
     ///
     /// # Errors
-    /// The file is no ledger, another job's, locked, or cannot be opened; it is as it was, byte for byte.
+    /// The file is no ledger, another job's, locked, may have lost its newest commits, or cannot be opened; it is as it
+    /// was, byte for byte.
     pub fn open(path: &Path, job: &JobIdentity) -> Result<SqliteStore, LedgerError> {
-        let (mut connection, lock) = open::open(path, job)?;
+        SqliteStore::open_with(path, job, Gaps::Refused)
+    }
+
+    /// The same; `gaps` says what becomes of a ledger that may have lost its newest commits.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_with(path: &Path, job: &JobIdentity, gaps: Gaps) -> Result<SqliteStore, LedgerError> {
+        let (mut connection, lock) = open::open(path, job, gaps)?;
         recover(&mut connection).map_err(|source| write_error(path, source))?;
         Ok(SqliteStore { connection: Some(connection), path: path.to_owned(), run: 0, whereabouts: None, lock })
     }
@@ -115,17 +127,31 @@ impl SqliteStore {
         );
         insert.map_err(|source| write_error(&self.path, source))?;
         self.run = self.connection()?.last_insert_rowid();
+        self.copy_into_file()?;
         let whereabouts =
             Whereabouts::note(&self.path, &self.lock).map_err(|source| system_error(&self.path, source))?;
         self.whereabouts = Some(Arc::new(whereabouts));
         self.check_whereabouts()
     }
 
-    /// Notes how the run ended (`finished`, `interrupted`, `stopped`) and why, and closes the file.
+    /// The file itself must say that a run has begun, whatever becomes of the log beside it.
+    fn copy_into_file(&mut self) -> Result<(), LedgerError> {
+        let connection = self.connection()?;
+        let failed = |source| write_error(&self.path, source);
+        // Whoever closes it without having ended the run leaves the log where it is, as a process that dies does.
+        lost::keep_log_on_close(connection, true).map_err(failed)?;
+        if lost::copy_into_file(connection).map_err(failed)? {
+            return Ok(());
+        }
+        connection.execute("DELETE FROM run WHERE run = ?1", [self.run]).map_err(failed)?;
+        Err(LedgerError::BeingRead { path: self.path.clone() })
+    }
+
+    /// Notes how the run ended (`finished`, `interrupted`, `stopped`) and why, folds the log into the file and closes it.
     ///
     /// # Errors
     /// It could not be made durable. Every edit's own state is durable all the same.
-    pub fn end_run(mut self, ended: &str, reason: &str) -> Result<(), LedgerError> {
+    pub fn end_run(mut self, ended: &str, reason: &str) -> Result<Folded, LedgerError> {
         self.check_whereabouts()?;
         let connection = self.connection.take().ok_or(LedgerError::Latched)?;
         connection
@@ -134,7 +160,15 @@ impl SqliteStore {
                 params![self.run, unix_ms(), ended, reason],
             )
             .map_err(|source| write_error(&self.path, source))?;
-        connection.close().map_err(|(_, source)| write_error(&self.path, source))
+        // That it ended is durable; a log that stays is no loss, as long as it stays beside the file.
+        let is_folded =
+            lost::keep_log_on_close(&connection, false).and_then(|()| lost::fold_in(&connection)).unwrap_or(false);
+        connection.close().map_err(|(_, source)| write_error(&self.path, source))?;
+        Ok(if is_folded || !lost::has_log(&self.path) {
+            Folded::Whole
+        } else {
+            Folded::LogRemains(whereabouts::log(&self.path))
+        })
     }
 
     /// Gives the ledger up if its files are not where they were.
@@ -197,7 +231,7 @@ fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::
     let line = number(change.line);
     let from = change.from.map(State::word);
     match (change.from, change.to) {
-        (None, Some(_)) => insert(transaction, run, line, change),
+        (None, Some(state)) => insert(transaction, run, line, state, change),
         (Some(_), Some(State::Sending)) => transaction
             .prepare_cached(
                 "UPDATE edit SET state = 'sending', content = ?3, line = ?4, run = ?5, attempts = ?6, sent_at = ?7, took_ms = NULL
@@ -212,18 +246,28 @@ fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::
                 change.attempts,
                 change.at
             ]),
-        // Read back, and it could not be told: no step of the state.
-        (Some(State::InDoubt), Some(State::InDoubt)) => transaction
+        // Read, and it is as it was, for this reason: no step of the state.
+        (Some(before), Some(state)) if before == state => transaction
             .prepare_cached("UPDATE edit SET code = ?3, note = ?4 WHERE message = ?1 AND state = ?2")?
             .execute(params![message, from, change.code, change.note.map(super::Note::word)]),
-        (Some(State::InDoubt), Some(state)) => transaction
-            .prepare_cached("UPDATE edit SET state = ?3, code = ?4, note = ?5 WHERE message = ?1 AND state = ?2")?
-            .execute(params![message, from, state.word(), change.code, change.note.map(super::Note::word)]),
+        // Settled by reading the message.
+        (Some(State::InDoubt | State::Waiting | State::Failed | State::Done), Some(state)) => transaction
+            .prepare_cached(
+                "UPDATE edit SET state = ?3, code = ?4, note = ?5, content = ?6 WHERE message = ?1 AND state = ?2",
+            )?
+            .execute(params![
+                message,
+                from,
+                state.word(),
+                change.code,
+                change.note.map(super::Note::word),
+                change.content.0
+            ]),
         // An intent withdrawn: code and note are still those of the last answer.
-        (Some(_), Some(state)) if change.took.is_none() => transaction
+        (Some(State::Sending), Some(state)) if change.took.is_none() => transaction
             .prepare_cached("UPDATE edit SET state = ?3, attempts = ?4, content = ?5 WHERE message = ?1 AND state = ?2")?
             .execute(params![message, from, state.word(), change.attempts, change.content.0]),
-        (Some(_), Some(state)) => transaction
+        (Some(State::Sending), Some(state)) => transaction
             .prepare_cached(
                 "UPDATE edit SET state = ?3, attempts = ?4, code = ?5, note = ?6, took_ms = ?7
                  WHERE message = ?1 AND state = ?2",
@@ -243,13 +287,19 @@ fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::
     }
 }
 
-/// The first intent of an edit.
-fn insert(transaction: &Transaction<'_>, run: i64, line: i64, change: &Change) -> rusqlite::Result<usize> {
+/// The first intent of an edit, or what reading its message showed before.
+fn insert(
+    transaction: &Transaction<'_>,
+    run: i64,
+    line: i64,
+    state: State,
+    change: &Change,
+) -> rusqlite::Result<usize> {
     let (id, message, content) = (change.edit.id(), change.message.0, change.content.0);
     transaction
         .prepare_cached(
-            "INSERT INTO edit (from_account, to_account, msg_key, message, content, line, run, state, attempts, sent_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'sending', ?8, ?9)
+            "INSERT INTO edit (from_account, to_account, msg_key, message, content, line, run, state, attempts, sent_at, code, note)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
              ON CONFLICT (message) DO NOTHING",
         )?
         .execute(params![
@@ -260,8 +310,11 @@ fn insert(transaction: &Transaction<'_>, run: i64, line: i64, change: &Change) -
             content,
             line,
             run,
+            state.word(),
             change.attempts,
-            change.at
+            change.at,
+            change.code,
+            change.note.map(super::Note::word)
         ])
 }
 

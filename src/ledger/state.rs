@@ -56,7 +56,7 @@ impl fmt::Display for State {
     }
 }
 
-/// Whether an edit may take this step.
+/// Whether an edit may take this step by being sent, or by what came of that.
 ///
 /// # Errors
 /// It may not; the error names both sides.
@@ -65,10 +65,23 @@ pub(super) fn check(from: Option<State>, to: Option<State>) -> Result<(), Transi
     let allowed = match from {
         // To nothing, or back to where it stood before: an intent withdrawn before a byte of it went out.
         Some(Sending) => matches!(to, None | Some(Done | Failed | InDoubt | Waiting)),
-        None | Some(Waiting | Failed) => matches!(to, Some(Sending)),
-        // To itself: read back, and it could not be told.
-        Some(InDoubt) => matches!(to, Some(Done | Failed | Sending | InDoubt)),
+        None | Some(Waiting | Failed | InDoubt) => matches!(to, Some(Sending)),
         Some(Done) => false,
+    };
+    if allowed { Ok(()) } else { Err(Transition { from, to }) }
+}
+
+/// Whether an edit may take this step by what reading its message has shown: one in doubt, or with `--read-first` any that
+/// is not done.
+///
+/// # Errors
+/// It may not; the error names both sides.
+pub(super) fn check_read(from: Option<State>, to: Option<State>) -> Result<(), Transition> {
+    use State::{Done, Failed, InDoubt, Sending, Waiting};
+    let allowed = match from {
+        // To itself: it could not be told, or it is still so.
+        None | Some(Waiting | Failed | InDoubt) => matches!(to, Some(Done | Failed | InDoubt)),
+        Some(Sending | Done) => false,
     };
     if allowed { Ok(()) } else { Err(Transition { from, to }) }
 }

@@ -16,6 +16,8 @@ use crate::shown::harmless;
 
 /// The rate is that of the last seconds: long enough to be calm, short enough to show a slow-down.
 const RATE_OVER_MS: i64 = 15_000;
+/// The flag without which a ledger that may lack commits is refused.
+const READ_FIRST: &str = "--read-first";
 /// Edits that are shown one by one; all of them are in the lists.
 pub const EDITS_SHOWN: u32 = 100;
 
@@ -40,6 +42,8 @@ pub struct Facts {
     pub runs: Vec<RunFacts>,
     /// What each run was told, and when.
     pub acts: Vec<(i64, i64, Act)>,
+    /// Its newest commits may be missing: then it does not tell all that was done.
+    pub may_lack_commits: bool,
     /// When it was looked at, in milliseconds since 1970.
     pub at: i64,
 }
@@ -160,6 +164,7 @@ impl Facts {
             latency: overview.latency(None)?,
             runs,
             acts,
+            may_lack_commits: overview.may_lack_commits(),
             at,
         })
     }
@@ -205,7 +210,7 @@ impl Facts {
     /// Whether something is left that running the same command again would do.
     pub fn is_something_left(&self) -> bool {
         let Totals { in_doubt, not_reached, .. } = self.totals;
-        in_doubt + not_reached > 0 || self.was_cut_off() || !self.knows_what_is_left()
+        in_doubt + not_reached > 0 || self.may_lack_commits || self.was_cut_off() || !self.knows_what_is_left()
     }
 
     /// The command that goes on, as it is typed in this directory; `None`: nothing is left, somebody is at work, or it is
@@ -216,8 +221,10 @@ impl Facts {
         }
         let RunRecord { command, directory: called_in, .. } = &self.last_run()?.record;
         let (command, called_in) = (command.as_deref()?, called_in.as_deref().unwrap_or_default());
+        let is_missing = self.may_lack_commits && !command.split(' ').any(|word| word == READ_FIRST);
+        let command = if is_missing { format!("{command} {READ_FIRST}") } else { command.to_owned() };
         if called_in.is_empty() || Path::new(called_in) == directory {
-            return Some(command.to_owned());
+            return Some(command);
         }
         let called_in = shlex::try_quote(called_in).ok()?;
         Some(format!("(cd {called_in} && {command})"))

@@ -24,6 +24,7 @@ pub fn status(facts: &Facts, resume: Option<&str>, words: &Words) -> Value {
         "not_reached": not_reached,
         "not_reached_is_known": facts.knows_what_is_left(),
         "worker": facts.worker.as_ref().map(Worker::name),
+        "may_lack_commits": facts.may_lack_commits,
         "paused": facts.is_paused(),
         "edits_a_second": current.and_then(|run| run.rate),
         "cap": facts.last_run().map(RunFacts::cap),

@@ -41,11 +41,11 @@ impl Target<'_> {
     fn takes(&self, plan: &Plan) -> Duration {
         let rate = u64::from(self.rate.get());
         let seconds = |requests: u64, rate: u64| Duration::from_secs(requests.div_ceil(rate));
-        let in_doubt = plan.in_doubt_again.min(plan.this_run);
+        let in_doubt = slow(plan);
         let others = seconds(plan.this_run - in_doubt, rate);
         match in_doubt {
             0 => others,
-            _ if plan.to_read_back > 0 => {
+            _ if plan.this_run_reads() > 0 => {
                 others.max(self.quiet_after) + seconds(2 * in_doubt, rate.min(READ_BACK_RATE_MAX.get().into()))
             }
             _ => others.max(self.quiet_after) + seconds(in_doubt, rate),
@@ -62,19 +62,28 @@ impl Target<'_> {
 
     fn sent_in(&self, plan: &Plan, left: Duration) -> u64 {
         let rate = u64::from(self.rate.get());
-        let in_doubt = plan.in_doubt_again.min(plan.this_run);
+        let in_doubt = slow(plan);
         let others = plan.this_run - in_doubt;
         let left_for_doubt = left.saturating_sub(Duration::from_secs(others.div_ceil(rate)).max(self.quiet_after));
         let doubt_rate =
-            if plan.to_read_back > 0 { rate.min(READ_BACK_RATE_MAX.get().into()).div_ceil(2) } else { rate };
+            if plan.this_run_reads() > 0 { rate.min(READ_BACK_RATE_MAX.get().into()).div_ceil(2) } else { rate };
         let sent = |left: Duration, rate: u64| left.as_secs().saturating_mul(rate);
         sent(left, rate).min(others) + sent(left_for_doubt, doubt_rate).min(in_doubt)
     }
 }
 
+/// Edits of this run that wait until nothing of them can be under way: in doubt, or to be read first.
+fn slow(plan: &Plan) -> u64 {
+    (plan.in_doubt_again + plan.to_read_first).min(plan.this_run)
+}
+
 /// The question before anything is sent.
 pub fn question(plan: &Plan) -> String {
     let what = counted(plan.this_run, "edit", "edits");
+    if plan.to_read_first > 0 {
+        let messages = counted(plan.this_run, "message", "messages");
+        return format!("Read {messages} and edit those that do not hold the new content yet? Edits cannot be undone.");
+    }
     let in_doubt = plan.in_doubt_again.min(plan.this_run);
     if in_doubt == 0 {
         return format!("Send {what}? They cannot be undone.");
@@ -111,13 +120,16 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Resu
         ("in doubt", plan.in_doubt, DOUBT, "since an earlier run; held, see --in-doubt"),
         ("in doubt", plan.to_send_in_doubt(), DOUBT, "sent again unseen; they may have taken place already"),
         ("to read back", plan.to_read_back, DOUBT, "in doubt since an earlier run; sent where not edited"),
+        ("to read first", plan.to_read_first, DOUBT, "sent where the message still holds something else"),
     ] {
         if number > 0 {
             lines.push(Line::new(label, number, remark).styled(style));
         }
     }
     let content = format!("{} bytes of new content", plan.bytes.separate_with_commas());
-    lines.push(Line::new("to send", plan.to_send(), content).styled(TITLE));
+    if plan.to_send() > 0 || plan.to_read_first == 0 {
+        lines.push(Line::new("to send", plan.to_send(), content).styled(TITLE));
+    }
     if plan.this_run < plan.to_do {
         lines.push(Line::new("this run", plan.this_run, "as --max-rows says").styled(TITLE));
     }
@@ -168,6 +180,7 @@ pub fn write_json(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io:
         "failed": plan.failed,
         "in_doubt": plan.in_doubt,
         "to_read_back": plan.to_read_back,
+        "to_read_first": plan.to_read_first,
         "to_send": plan.to_send(),
         "to_send_in_doubt": plan.to_send_in_doubt(),
         "this_run": plan.this_run,

@@ -140,12 +140,7 @@ impl Summary<'_> {
         };
         let requests = counted(self.tally.attempts, "request", "requests");
         writeln!(out, "  {requests}, {:.1} a second{slow_downs}", self.rate())?;
-        let Tally { read_backs, found_edited, found_not_edited, .. } = self.tally;
-        if *read_backs > 0 {
-            let requests = counted(*read_backs, "request", "requests");
-            let (edited, not_edited) = (found_edited.separate_with_commas(), found_not_edited.separate_with_commas());
-            writeln!(out, "  {requests} to read back: {edited} had been edited, {not_edited} had not")?;
-        }
+        self.write_read_backs(out)?;
         self.write_causes(out)?;
         if let Some(path) = &self.failed_rows {
             let path = path.to_string_lossy();
@@ -156,6 +151,24 @@ impl Summary<'_> {
         }
         if let Some(command) = &self.resume {
             writeln!(out, "{TITLE}{}{TITLE:#}{COMMAND}{}{COMMAND:#}", fit::COMMAND_LABEL, harmless(command))?;
+        }
+        Ok(())
+    }
+
+    fn write_read_backs(&self, out: &mut impl Write) -> io::Result<()> {
+        let Tally { read_backs, found_edited, found_not_edited, found_already, found_missing, .. } = self.tally;
+        if *read_backs == 0 {
+            return Ok(());
+        }
+        let requests = counted(*read_backs, "request", "requests");
+        let [edited, not_edited, already, missing] =
+            [found_edited, found_not_edited, found_already, found_missing].map(Separable::separate_with_commas);
+        writeln!(out, "  {requests} to read back: {edited} had been edited, {not_edited} had not")?;
+        if self.plan.to_read_first > 0 {
+            writeln!(
+                out,
+                "  read before sending: {already} held the new content already, {missing} recalled or not there"
+            )?;
         }
         Ok(())
     }
@@ -207,6 +220,8 @@ impl Summary<'_> {
                 "read_backs": self.tally.read_backs,
                 "found_edited": self.tally.found_edited,
                 "found_not_edited": self.tally.found_not_edited,
+                "found_already": self.tally.found_already,
+                "found_missing": self.tally.found_missing,
                 "slow_downs": self.tally.slow_downs,
                 "seconds": self.took.as_secs_f64(),
             },

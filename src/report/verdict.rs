@@ -49,6 +49,8 @@ impl Verdict {
             (Tone::Busy, (say.run_paused)(done, messages))
         } else if facts.goes_on() {
             (Tone::Busy, (say.run_goes_on)(done, messages))
+        } else if facts.may_lack_commits {
+            (Tone::Bad, say.may_lack_commits.to_owned())
         } else if in_doubt > 0 {
             (Tone::Open, (say.some_in_doubt)(in_doubt))
         } else if not_reached > 0 {
@@ -70,7 +72,9 @@ fn more(facts: &Facts, words: &Words) -> Vec<String> {
     let Totals { failed, in_doubt, not_reached, .. } = facts.totals;
     let say = words.say;
     let mut more = Vec::new();
-    if facts.was_cut_off() {
+    if facts.may_lack_commits {
+        more.push(say.what_commits_lost.to_owned());
+    } else if facts.was_cut_off() {
         more.push(say.what_died.to_owned());
     }
     let last = facts.last_run().map(|run| &run.record);
@@ -80,7 +84,7 @@ fn more(facts: &Facts, words: &Words) -> Vec<String> {
     if in_doubt > 0 {
         more.push(say.what_in_doubt.to_owned());
     }
-    if not_reached > 0 && !facts.goes_on() {
+    if not_reached > 0 && !facts.goes_on() && !facts.may_lack_commits {
         more.push(say.what_not_reached.to_owned());
     }
     if failed > 0 {

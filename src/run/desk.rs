@@ -32,7 +32,7 @@ pub(super) struct Desk<S> {
     line: Arc<Line<S>>,
     /// To be sent again.
     pub(super) waiting: Waiting,
-    /// To be read back.
+    /// To be read: in doubt, or before they are sent.
     pub(super) in_doubt: Waiting,
     /// The list is at its end, and nothing waits to be sent again.
     pub(super) nothing_to_send: bool,
@@ -89,7 +89,7 @@ impl<S: Service> Desk<S> {
         self.tally(0).clone()
     }
 
-    /// An edit that an earlier run left in doubt waits until nothing of it can be under way any more.
+    /// An edit that may be under way since an earlier run waits until it cannot be any more.
     pub(super) fn put_off(&mut self, pending: Pending) {
         let quiet_from = self.line.quiet_from;
         self.queue_of(&pending).push_at(pending, quiet_from);
@@ -177,7 +177,7 @@ impl<S: Service> Desk<S> {
             }
             Ok(Read::NotEdited(pending)) => {
                 self.breaker.heard();
-                self.tally.found_not_edited += 1;
+                self.tally.found_not_edited += u64::from(pending.state == Some(State::InDoubt));
                 self.put_back(pending, now);
                 None
             }
@@ -299,6 +299,7 @@ impl<S: Service> Desk<S> {
     /// Where an edit waits that was taken up before.
     fn queue_of(&mut self, pending: &Pending) -> &mut Waiting {
         match (self.line.in_doubt, pending.doubt) {
+            _ if pending.read_first => &mut self.in_doubt,
             (InDoubt::Verify, Some(_)) => &mut self.in_doubt,
             (InDoubt::Verify | InDoubt::Retry | InDoubt::Hold, _) => &mut self.waiting,
         }

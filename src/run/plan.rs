@@ -41,6 +41,8 @@ pub struct Plan {
     pub in_doubt_again: u64,
     /// Those of these that are read back first.
     pub to_read_back: u64,
+    /// Those of the edits to send whose messages are read first, other than those in doubt.
+    pub to_read_first: u64,
     /// Those of them that are not in the ledger yet.
     pub new_edits: u64,
     /// Those of them that this run takes on.
@@ -170,12 +172,17 @@ impl Plan {
 
     /// Edits that are sent whatever reading back may tell of others.
     pub fn to_send(&self) -> u64 {
-        self.to_do - self.to_read_back
+        self.to_do - self.to_read_back - self.to_read_first
     }
 
     /// Those of them that are in doubt: they may have taken place already.
     pub fn to_send_in_doubt(&self) -> u64 {
         self.in_doubt_again - self.to_read_back
+    }
+
+    /// How many edits of this run are read first, those in doubt included.
+    pub fn this_run_reads(&self) -> u64 {
+        (self.to_read_back + self.to_read_first).min(self.this_run)
     }
 
     /// Messages of the list.
@@ -289,6 +296,7 @@ impl<'a> Survey<'a> {
             failed_again,
             in_doubt_again,
             to_read_back,
+            to_read_first,
             new_edits,
             bytes,
             warnings_left_out,
@@ -309,6 +317,7 @@ impl<'a> Survey<'a> {
         self.plan.failed_again += failed_again;
         self.plan.in_doubt_again += in_doubt_again;
         self.plan.to_read_back += to_read_back;
+        self.plan.to_read_first += to_read_first;
         self.plan.new_edits += new_edits;
         self.plan.bytes += bytes;
         self.plan.warnings_left_out |= warnings_left_out;
@@ -342,7 +351,7 @@ impl<'a> Survey<'a> {
                     Some(State::Failed) => add(&mut plan.failed_again, by),
                     Some(State::InDoubt | State::Sending) => {
                         add(&mut plan.in_doubt_again, by);
-                        is_read_back = self.policy.in_doubt == InDoubt::Verify;
+                        is_read_back = self.policy.in_doubt == InDoubt::Verify || self.policy.read_first;
                     }
                     None => add(&mut plan.new_edits, by),
                     Some(State::Waiting | State::Done) => {}
@@ -351,6 +360,9 @@ impl<'a> Survey<'a> {
                 if is_read_back {
                     add(&mut plan.to_read_back, by);
                 } else {
+                    if self.policy.read_first {
+                        add(&mut plan.to_read_first, by);
+                    }
                     add(&mut plan.bytes, by * i64::try_from(bytes).unwrap_or_default());
                 }
             }

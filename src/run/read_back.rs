@@ -1,8 +1,9 @@
-//! An edit in doubt, settled by reading its message back.
+//! An edit in doubt, settled by reading its message back; and with `--read-first` every edit, before it is sent.
 //!
 //! The message holds what is wanted: the edit took place. It holds something else: the edit did not take place, and will
 //! not any more, since nobody looks before the service can no longer be working on the request; so it is sent again.
-//! Everything else tells nothing, and the edit stays in doubt, for a person to look at.
+//! Everything else tells nothing, and the edit stays in doubt, for a person to look at. An edit that is read before its first
+//! sending is not sent where its message was recalled or is not there: then it has failed, with that reason.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -157,7 +158,7 @@ impl ReadBacks {
 pub(super) async fn read_back<S: Service>(line: Arc<Line<S>>, mut pending: Pending) -> Read {
     let (told, heard) = match ask_both_sides(&line, &pending.edit).await {
         Ok(Told::NotEdited) if pending.tries < line.attempts_max.get() => {
-            pending.doubt = None;
+            (pending.doubt, pending.read_first) = (None, false);
             return Read::NotEdited(pending);
         }
         Ok(told @ (Told::Edited | Told::NotEdited)) => (told, Heard::Told),
@@ -175,8 +176,9 @@ pub(super) async fn read_back<S: Service>(line: Arc<Line<S>>, mut pending: Pendi
         }
     };
     tracing::debug!(line = pending.line, ?told, "read back");
-    let unsure = pending.taken_up.is_none();
-    match line.ledger.settle(pending, told.settlement()).await {
+    let unsure = pending.state == Some(State::InDoubt) && pending.taken_up.is_none();
+    let settlement = if pending.doubt.is_some() { told.settlement() } else { told.settlement_before_sending() };
+    match line.ledger.settle(pending, settlement).await {
         Ok(recorded) => Read::Settled { recorded, heard },
         Err(error) => Read::NotRecorded { error, unsure },
     }
@@ -365,5 +367,17 @@ impl Told {
             Told::Refused(Unclear { note, code }) => (State::InDoubt, note, code),
         };
         Settlement { state, code, note: Some(note), counts: false }
+    }
+
+    /// Of an edit that is not in doubt, and was read before it is sent: what is not there, or was recalled, is not sent. What
+    /// cannot be told may have been edited by a run that the ledger does not know of.
+    fn settlement_before_sending(self) -> Settlement {
+        let (state, note) = match self {
+            Told::Edited => (State::Done, Note::AlreadyThere),
+            Told::Recalled => (State::Failed, Note::RecalledBefore),
+            Told::Nothing(Note::NotInHistory) => (State::Failed, Note::NotThere),
+            Told::NotEdited | Told::Alike | Told::Nothing(_) | Told::Refused(_) => return self.settlement(),
+        };
+        Settlement { state, code: None, note: Some(note), counts: false }
     }
 }

@@ -29,6 +29,10 @@ pub struct Tally {
     pub found_edited: u64,
     /// Edits in doubt that had not: they were sent again, or have failed if they had no attempt left.
     pub found_not_edited: u64,
+    /// Edits that were read before sending, and whose messages held what is wanted already.
+    pub found_already: u64,
+    /// Edits that were read before sending, and whose messages were recalled or not there.
+    pub found_missing: u64,
     /// Slow-downs that were obeyed.
     pub slow_downs: u64,
     /// How often each answer other than a success came.
@@ -112,10 +116,12 @@ impl Tally {
     /// An edit in doubt was read back, and that settled it, or told nothing.
     pub(super) fn read_back(&mut self, recorded: &Recorded) {
         self.taken_up(recorded.taken_up());
-        match recorded.state() {
-            State::Done => self.found_edited += 1,
-            State::Failed => self.found_not_edited += 1,
-            State::InDoubt | State::Sending | State::Waiting => {}
+        match (recorded.state(), recorded.was_read_first()) {
+            (State::Done, false) => self.found_edited += 1,
+            (State::Done, true) => self.found_already += 1,
+            (State::Failed, false) => self.found_not_edited += 1,
+            (State::Failed, true) => self.found_missing += 1,
+            (State::InDoubt | State::Sending | State::Waiting, _) => {}
         }
     }
 

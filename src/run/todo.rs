@@ -33,6 +33,8 @@ pub struct Policy {
     pub in_doubt: InDoubt,
     /// Failed edits too.
     pub retry_failed: bool,
+    /// Every message is read before it is sent.
+    pub read_first: bool,
     /// Edits in this run at most.
     pub rows_max: Option<u64>,
 }
@@ -127,7 +129,9 @@ impl Todo {
                         let known = state.and(records).map(|records| records.known(wanted.message)).transpose();
                         let known = known.map_err(StopReason::Ledger)?;
                         self.left -= 1;
-                        return Ok(Some(Pending::new(edit, wanted, row.line, known)));
+                        let mut pending = Pending::new(edit, wanted, row.line, known);
+                        pending.read_first |= self.policy.read_first;
+                        return Ok(Some(pending));
                     }
                     Standing::Conflict(_) => return Err(changed),
                     Standing::Done | Standing::Failed | Standing::InDoubt => {}

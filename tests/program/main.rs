@@ -15,6 +15,7 @@ mod jobs;
 mod kill;
 mod lists;
 mod looks;
+mod lost;
 mod operations;
 mod output;
 mod page;

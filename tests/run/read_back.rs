@@ -249,3 +249,30 @@ async fn what_waits_is_bounded() {
     let seen = SEEN.load(Ordering::Relaxed);
     assert!((10_000..11_000).contains(&seen), "{seen}");
 }
+
+/// With `--read-first` every message is read before it is sent, once nothing of an earlier run can be under way.
+#[tokio::test(start_paused = true)]
+async fn what_is_read_first_is_sent_only_where_it_holds_something_else() {
+    // Keys end in the row's number: some hold what is wanted, some were recalled, some are not there.
+    let history = |_: usize, _: &Question| {
+        let held = |row: u64| {
+            let id =
+                MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: format!("{row}_1_1773188576") };
+            let data = if row.is_multiple_of(4) { "x" } else { "old" };
+            Held { id, recalled: row % 4 == 1, msg_body: None, cloud_custom_data: Some(data.into()) }
+        };
+        Ok(page((0..40).filter(|row| row % 4 != 2).map(held).collect()))
+    };
+    let mut session = Session::new(40, |_, _, _| reply(1, Outcome::Confirmed));
+    session.read_first = true;
+    session.service.history = Arc::new(history);
+    session.failures = FailureLimit::Percent(100);
+    let locked = Instant::now();
+    session.locked_since = Some(locked);
+    let (tally, ended) = session.run().await;
+    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert_eq!((tally.done, tally.failed, tally.in_doubt, tally.attempts), (20, 20, 0, 10), "{tally:?}");
+    assert_eq!((tally.found_already, tally.found_missing, tally.found_edited + tally.found_not_edited), (10, 20, 0));
+    let first = *session.service.questions.lock().unwrap().iter().min().unwrap();
+    assert!(first - locked >= Duration::from_secs(10), "an earlier run's request may still be under way");
+}

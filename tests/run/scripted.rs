@@ -214,6 +214,7 @@ pub(crate) struct Session {
     pub(crate) memory: Memory,
     pub(crate) service: Scripted,
     pub(crate) in_doubt: InDoubt,
+    pub(crate) read_first: bool,
     pub(crate) rate: NonZeroU32,
     pub(crate) failures: FailureLimit,
     pub(crate) attempts_max: NonZeroU32,
@@ -229,6 +230,7 @@ impl Session {
             memory: Memory::default(),
             service: Scripted::new(script),
             in_doubt: InDoubt::Hold,
+            read_first: false,
             rate: RATE,
             failures: FailureLimit::Percent(20),
             attempts_max: NonZeroU32::new(8).unwrap(),
@@ -248,7 +250,8 @@ impl Session {
         let list = std::iter::once(header).chain(rows).collect::<Vec<_>>().join("\n");
         let input = Input::from_reader("edits.csv", list.as_bytes(), Format::Csv).unwrap();
         let mapping = Mapping::new(&InputSpec::default(), &ContentSpec::default()).unwrap();
-        let policy = Policy { in_doubt: self.in_doubt, retry_failed: false, rows_max: None };
+        let policy =
+            Policy { in_doubt: self.in_doubt, retry_failed: false, read_first: self.read_first, rows_max: None };
         let plan = plan(&input, &mapping, Some(&self.memory), &policy).unwrap();
         let todo = plan.todo(&input, &mapping, Some(Box::new(self.memory.clone())), policy).unwrap();
         let (ledger, writer) = Ledger::start(self.memory.clone());

@@ -20,6 +20,10 @@ pub(crate) struct Disk {
 #[derive(Default)]
 struct Inner {
     rows: BTreeMap<[u8; 16], Known>,
+    /// As they were when this session began: what the file alone holds if its log is lost.
+    rows_before: BTreeMap<[u8; 16], Known>,
+    /// Commits were lost: from then on every message is read before it is sent.
+    has_lost_commits: bool,
     /// Of this session.
     commits: u64,
     fails_at: Option<u64>,
@@ -39,7 +43,20 @@ impl Disk {
         for known in inner.rows.values_mut().filter(|known| known.state == State::Sending) {
             (known.state, known.note, known.code) = (State::InDoubt, Some(Note::ProcessDied), None);
         }
-        *inner = Inner { rows: std::mem::take(&mut inner.rows), fails_at, applied, ..Inner::default() };
+        let rows = std::mem::take(&mut inner.rows);
+        let (rows_before, has_lost_commits) = (rows.clone(), inner.has_lost_commits);
+        *inner = Inner { rows, rows_before, has_lost_commits, fails_at, applied, ..Inner::default() };
+    }
+
+    /// The log of a process that has died is gone: what it committed is lost.
+    pub(crate) fn lose_log(&self) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.rows = std::mem::take(&mut inner.rows_before);
+        inner.has_lost_commits = true;
+    }
+
+    pub(crate) fn has_lost_commits(&self) -> bool {
+        self.inner.lock().unwrap().has_lost_commits
     }
 
     pub(crate) fn held(&self, message: IdDigest) -> Option<Known> {
@@ -125,7 +142,9 @@ impl DiskStore {
             format!("{key} is called done, and the service does not have it")
         });
         // What the ledger calls failed will be listed as not edited.
-        events.check(change.to != Some(State::Failed) || !self.service.was_made(&change.edit), || {
+        // But not what was not sent for what its message showed: a run whose commits are lost may have edited it before.
+        let is_not_sent = change.note.is_some_and(Note::is_of_reading_first);
+        events.check(change.to != Some(State::Failed) || is_not_sent || !self.service.was_made(&change.edit), || {
             format!("{key} is called failed, and the service has it")
         });
         let mut inner = self.disk.inner.lock().unwrap();

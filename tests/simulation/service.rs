@@ -154,8 +154,9 @@ impl Tencent {
     /// The edit takes place, if there is such a message.
     fn edit(&self, edit: &Edit) -> bool {
         let (key, digest) = (&edit.id().msg_key, edit.id().digest());
-        self.events
-            .check(self.disk.held(digest).is_some(), || format!("{key} is edited, and the ledger knows nothing of it"));
+        // The ledger may have lost what it knew.
+        let is_known = self.disk.held(digest).is_some() || self.disk.has_lost_commits();
+        self.events.check(is_known, || format!("{key} is edited, and the ledger knows nothing of it"));
         let Some(edits) = self.inner.lock().unwrap().messages.edit(edit) else { return false };
         self.events.tell(format_args!("  {key} is edited"));
         let is_forgiven = self.is_forgiven(edit.id());

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::signals::Signals;
 use super::{Session, resume_command};
 use crate::command::{Error, Exit, hook, print, tell, with_causes};
-use crate::ledger::{LedgerError, SqliteReader, SqliteStore};
+use crate::ledger::{Folded, LedgerError, SqliteReader, SqliteStore};
 use crate::report::lists::Wanted;
 use crate::report::summary::Summary;
 use crate::report::{self, directory};
@@ -43,10 +43,18 @@ impl Session<'_> {
             summary.resume = Some(resume_command(&self.input));
         }
         // That it was latched is told already, with the reason.
-        if let Err(error) = closed
-            && !matches!(ran.ended, Ended::Stopped(StopReason::Ledger(_)))
-        {
-            tell(format_args!("error: {error}"));
+        match closed {
+            Err(error) if !matches!(ran.ended, Ended::Stopped(StopReason::Ledger(_))) => {
+                tell(format_args!("error: {error}"));
+            }
+            Ok(Folded::LogRemains(log)) => tell(format_args!(
+                "warning: another program is reading the ledger, so its newest commits are still in {}: keep that file \
+                 beside {} and copy or move them only together; the next run folds it in, or sqlite3 does when it closes \
+                 the ledger",
+                log.display(),
+                self.ledger_path.display()
+            )),
+            Ok(Folded::Whole) | Err(_) => {}
         }
         summary.report = self.report(&summary);
         self.print(&summary);
@@ -125,7 +133,7 @@ impl Session<'_> {
     }
 }
 
-fn exit(summary: &Summary<'_>, closed: &Result<(), LedgerError>, terminated: bool) -> Exit {
+fn exit(summary: &Summary<'_>, closed: &Result<Folded, LedgerError>, terminated: bool) -> Exit {
     let totals = summary.totals();
     match summary.ended {
         Ended::Interrupted if terminated => Exit::Terminated,

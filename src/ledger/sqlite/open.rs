@@ -10,13 +10,15 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{read_error, system_error, unix_ms, whereabouts, write_error};
+use super::lost::{self, Gaps};
+use super::{filesystem, read_error, system_error, unix_ms, whereabouts, write_error};
 use crate::ledger::LedgerError;
 
 /// "RUNR": in the header of every ledger, so that no other database is taken for one.
 const APPLICATION_ID: i64 = 0x5255_4E52;
 /// The schema, a file a version: ledgers of an older version are brought up step by step.
-const MIGRATIONS: &[&str] = &[include_str!("0001_first.sql"), include_str!("0002_watched.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("0001_first.sql"), include_str!("0002_watched.sql"), include_str!("0003_read_first.sql")];
 
 /// Reads the file and the log beside it.
 pub(super) const READ_BESIDE: &str = "mode=ro";
@@ -31,6 +33,8 @@ const LOCK_TRIES: u32 = 10;
 /// Between two of them.
 const LOCK_AGAIN: Duration = Duration::from_millis(10);
 const OTHER_PROCESS: &str = "another process";
+/// What the sandbox inside a process is known by.
+const SANDBOX: &str = "sandbox";
 
 /// The job that a ledger belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +48,13 @@ pub struct JobIdentity {
 }
 
 impl JobIdentity {
+    /// Whether the other one differs by the service's address only. The sandbox inside a process shares no message with
+    /// anything else.
+    fn may_move_to(&self, other: &JobIdentity) -> bool {
+        let is_elsewhere = self.service != other.service && self.service != SANDBOX && other.service != SANDBOX;
+        is_elsewhere && self.sdkappid == other.sdkappid && self.name == other.name
+    }
+
     fn describe(&self) -> String {
         let name = self.name.as_ref().map(|name| format!("the job {name:?} of ")).unwrap_or_default();
         format!("{name}app {} at {}", self.sdkappid, self.service)
@@ -58,17 +69,20 @@ pub(super) enum Found {
     Ledger,
 }
 
-pub(super) fn open(path: &Path, job: &JobIdentity) -> Result<(Connection, File), LedgerError> {
+pub(super) fn open(path: &Path, job: &JobIdentity, gaps: Gaps) -> Result<(Connection, File), LedgerError> {
+    filesystem::check(path)?;
     if matches!(inspect(path)?, Found::Ledger) {
-        check_job(path, &read_only(path)?, job)?;
+        check_job(path, &read_only(path)?, job, gaps)?;
     }
     let lock = lock(path)?;
+    let mut lacks_commits = false;
     // Looked at again under the lock: another process may have made, or filled, it meanwhile.
     let mut connection = match inspect(path)? {
         Found::Nothing => make(path, job).map_err(|source| write_error(path, source))?,
         Found::Ledger => {
             let reading = read_only(path)?;
-            check_job(path, &reading, job)?;
+            check_job(path, &reading, job, gaps)?;
+            lacks_commits = lost::check(path, &reading, gaps)?;
             check_after_crash(path, &reading)?;
             drop(reading);
             let connection = open_to_write(path).map_err(|source| write_error(path, source))?;
@@ -77,6 +91,9 @@ pub(super) fn open(path: &Path, job: &JobIdentity) -> Result<(Connection, File),
         }
     };
     migrate(path, &mut connection)?;
+    if lacks_commits {
+        lost::remember(&connection).map_err(|source| write_error(path, source))?;
+    }
     // A ledger that was saved or restored by way of SQLite's tools has it no more.
     connection.pragma_update(None, "journal_mode", "WAL").map_err(|source| write_error(path, source))?;
     Ok((connection, lock))
@@ -139,7 +156,7 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, LedgerError> {
 }
 
 pub(super) fn how_to_read(path: &Path) -> &'static str {
-    if whereabouts::log(path).exists() { READ_BESIDE } else { READ_ALONE }
+    if lost::has_log(path) { READ_BESIDE } else { READ_ALONE }
 }
 
 /// As [`how_to_read`], and so that not even an index is left behind.
@@ -277,8 +294,9 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), LedgerError> 
 
 fn insert_job(connection: &Connection, job: &JobIdentity) -> rusqlite::Result<()> {
     connection.execute(
-        "INSERT OR REPLACE INTO job (one, operation, sdkappid, service, name, created_at)
-         VALUES (1, 'modify_c2c_msg', ?1, ?2, ?3, ?4)",
+        "INSERT INTO job (one, operation, sdkappid, service, name, created_at)
+         VALUES (1, 'modify_c2c_msg', ?1, ?2, ?3, ?4)
+         ON CONFLICT (one) DO UPDATE SET sdkappid = excluded.sdkappid, service = excluded.service, name = excluded.name",
         params![i64::try_from(job.sdkappid).unwrap_or(i64::MAX), job.service, job.name, unix_ms()],
     )?;
     Ok(())
@@ -299,16 +317,26 @@ fn nothing_happened(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// A ledger in which nothing has happened yet may change its job: the first try with a wrong region or app is
-/// refused by the service, and mending it must not need a new ledger.
-pub(super) fn check_job(path: &Path, connection: &Connection, ours: &JobIdentity) -> Result<(), LedgerError> {
+/// refused by the service, and mending it must not need a new ledger. And where each message is read first, the job may go on
+/// at another address of the service.
+pub(super) fn check_job(
+    path: &Path,
+    connection: &Connection,
+    ours: &JobIdentity,
+    gaps: Gaps,
+) -> Result<(), LedgerError> {
     let failed = |source| read_error(path, source);
-    let theirs = find_job(connection).map_err(failed)?;
-    match theirs {
-        Some(theirs) if theirs != *ours && !nothing_happened(connection).map_err(failed)? => {
-            Err(LedgerError::OtherJob { path: path.to_owned(), theirs: theirs.describe(), ours: ours.describe() })
-        }
-        Some(_) | None => Ok(()),
+    let Some(theirs) = find_job(connection).map_err(failed)? else { return Ok(()) };
+    let may_move = theirs.may_move_to(ours);
+    if theirs == *ours || (may_move && gaps == Gaps::ReadFirst) || nothing_happened(connection).map_err(failed)? {
+        return Ok(());
     }
+    Err(LedgerError::OtherJob {
+        path: path.to_owned(),
+        theirs: theirs.describe(),
+        ours: ours.describe(),
+        may_move: may_move.then(|| ours.service.clone()),
+    })
 }
 
 /// A run that never ended was ended by something, maybe by a power cut, and that can leave damage behind. The check

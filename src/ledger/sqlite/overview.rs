@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::open::{self, Found, JobIdentity};
 use super::record::{EditRecord, Outcomes, RunRecord, Totals, Worker};
-use super::{read_error, whereabouts};
+use super::{lost, read_error};
 use crate::edit::IdDigest;
 use crate::ledger::{Act, Cause, Latency, LedgerError, Note, Order, Sample, State};
 
@@ -26,6 +26,7 @@ pub struct Overview {
     worker: Option<Worker>,
     /// There is no log beside it.
     is_at_rest: bool,
+    may_lack_commits: bool,
 }
 
 impl Overview {
@@ -59,7 +60,8 @@ impl Overview {
         connection.execute_batch("BEGIN").map_err(failed)?;
         let version = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
         let is_at_rest = how == open::READ_ALONE;
-        Ok(Overview { connection, path: path.to_owned(), version, worker, is_at_rest })
+        let may_lack_commits = worker.is_none() && lost::may_lack_commits(path, &connection).map_err(failed)?;
+        Ok(Overview { connection, path: path.to_owned(), version, worker, is_at_rest, may_lack_commits })
     }
 
     /// Where the ledger is.
@@ -75,7 +77,12 @@ impl Overview {
     /// Whether somebody has begun to work on it since it was opened at rest: then it was read without locks, and what was
     /// read may be of no one moment.
     pub fn has_begun_to_move(&self) -> bool {
-        self.is_at_rest && whereabouts::log(&self.path).exists()
+        self.is_at_rest && lost::has_log(&self.path)
+    }
+
+    /// Whether its newest commits may be missing, as its log is gone: then it does not tell all that was done.
+    pub fn may_lack_commits(&self) -> bool {
+        self.may_lack_commits
     }
 
     /// Whether the file alone is all of it: nobody works on it, and there is no log beside it.

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::lost::{self, Gaps};
 use super::open::{self, Found, JobIdentity};
 use super::read_error;
 use crate::edit::{ContentDigest, IdDigest};
@@ -47,13 +48,22 @@ impl SqliteReader {
     /// Opens the ledger of this job to read; `None` where there is no ledger yet.
     ///
     /// # Errors
-    /// The file is no ledger, another job's, or cannot be read.
+    /// The file is no ledger, another job's, may have lost its newest commits, or cannot be read.
     pub fn open(path: &Path, job: &JobIdentity) -> Result<Option<SqliteReader>, LedgerError> {
+        SqliteReader::open_with(path, job, Gaps::Refused)
+    }
+
+    /// The same; `gaps` says what becomes of a ledger that may have lost its newest commits.
+    ///
+    /// # Errors
+    /// As [`SqliteReader::open`].
+    pub fn open_with(path: &Path, job: &JobIdentity, gaps: Gaps) -> Result<Option<SqliteReader>, LedgerError> {
         match open::inspect(path)? {
             Found::Nothing => Ok(None),
             Found::Ledger => {
                 let reader = SqliteReader::new(path, open::how_to_read(path))?;
-                open::check_job(path, &reader.connection, job)?;
+                open::check_job(path, &reader.connection, job, gaps)?;
+                lost::check(path, &reader.connection, gaps)?;
                 Ok(Some(reader))
             }
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, unix_ms};
 
 /// So many rescued ledgers may lie beside one: more than anybody lets come to that.
 const RESCUED_MAX: u32 = 9;
@@ -49,6 +49,9 @@ impl Whereabouts {
     /// Saves what the ledger holds into a new file, and lets go of the old ones without touching whatever now has
     /// their names.
     pub(super) fn give_up(&self, connection: Connection, file: &Path) -> LedgerError {
+        // This is all that the run has done. Without this word the file would pass for one whose log is lost; where it cannot be
+        // written, messages are read first, which is slower and no less safe.
+        let _ = connection.execute("UPDATE run SET ended = 'died', ended_at = ?1 WHERE ended IS NULL", [unix_ms()]);
         let rescued = rescue(&connection, &self.path);
         // Whoever moved the ledger and moves it back has it whole; and a log that is left behind is empty, so that it
         // cannot be taken for that of another file. Where this fails, nothing is lost that was not lost before.
@@ -127,7 +130,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// Where a name leads by way of symbolic links, as SQLite follows them: its own files are there.
-fn followed(path: &Path) -> PathBuf {
+pub(super) fn followed(path: &Path) -> PathBuf {
     /// As many as the kernel follows.
     const LINKS_MAX: usize = 40;
     let mut path = path.to_owned();

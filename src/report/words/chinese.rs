@@ -52,6 +52,10 @@ pub(super) static CHINESE: Phrases = Phrases {
     run_paused: |done, all| {
         format!("运行已暂停：{} 条编辑已完成 {} 条。", all.separate_with_commas(), done.separate_with_commas())
     },
+    may_lack_commits: "该账本缺少最近的提交记录。",
+    what_commits_lost: "账本中有一次运行已开始但没有结束，而 SQLite 存放最新提交的日志（与账本同名，后缀 -wal）已不在账本旁，或已被其他程序合并，\
+                        因此最后发送了哪些编辑无从得知，下面的数字可能偏低。若日志只是遗留在别处，请把它放回账本旁；\
+                        否则请加 --read-first 续跑：凡账本未记为已完成的消息，都会先读取再决定是否发送。",
     left_unknown: "清单还剩多少无从得知：该账本由本程序的早期版本写成。",
     what_failed: "失败：消息保持原样。请在账本旁的失败清单中改正这些行，再加 --retry-failed 重新提交。",
     what_in_doubt: "待核实：应答丢失，消息可能已被编辑，也可能没有。下次运行会先回读；回读仍无法判定的，请在手机上人工查看。",

@@ -143,11 +143,14 @@ pub fn note(note: Note) -> String {
         Note::ReadBack => "已回读：消息内容与期望一致".to_owned(),
         Note::NotEdited => "各次发送均无应答；已回读：消息未被编辑".to_owned(),
         Note::NotInHistory => "应答丢失；已回读：双方的历史记录中都没有这条消息，请在手机上查看".to_owned(),
-        Note::KeyWithoutTime => "应答丢失；MsgKey 中没有发送时间，无法回读，请在手机上查看".to_owned(),
-        Note::Alike => "应答丢失；已回读：消息内容与期望相近但不完全一致，请在手机上查看".to_owned(),
+        Note::KeyWithoutTime => "MsgKey 中没有发送时间，无法回读，请在手机上查看".to_owned(),
+        Note::Alike => "已回读：消息内容与期望相近但不完全一致，请在手机上查看".to_owned(),
         Note::Recalled => "应答丢失；已回读：消息已被撤回".to_owned(),
-        Note::ReadBackRefused => "应答丢失；服务端拒绝回读".to_owned(),
-        Note::ReadBackFailed => "应答丢失；回读未得到结果，请稍后续跑".to_owned(),
+        Note::AlreadyThere => "发送前已读取：消息内容已与期望一致".to_owned(),
+        Note::RecalledBefore => "发送前已读取：消息已被撤回，未发送编辑".to_owned(),
+        Note::NotThere => "发送前已读取：双方的历史记录中都没有这条消息，未发送编辑".to_owned(),
+        Note::ReadBackRefused => "服务端拒绝回读该消息".to_owned(),
+        Note::ReadBackFailed => "回读未得到结果，请稍后续跑".to_owned(),
     }
 }
 
@@ -198,7 +201,8 @@ mod tests {
     fn every_note_has_its_chinese() {
         let words = "timed out,connection lost,http 404,http 502,not the service's answer,lost inside the service,process \
                      died,read back,read back: not edited,read back: not in the history,key without time,read back: \
-                     alike,read back: recalled,read-back refused,read-back failed";
+                     alike,read back: recalled,read first: already there,read first: recalled,read first: \
+                     not in the history,read-back refused,read-back failed";
         for word in words.split(',') {
             let known = Note::from_word(word).unwrap();
             check_chinese(word, &note(known), &known.meaning());

@@ -48,6 +48,11 @@ pub(super) static ENGLISH: Phrases = Phrases {
     },
     run_goes_on: |done, all| format!("A run goes on: {} of {} done so far.", done.separate_with_commas(), edits(all)),
     run_paused: |done, all| format!("A run is paused: {} of {} done so far.", done.separate_with_commas(), edits(all)),
+    may_lack_commits: "The newest commits of this ledger are missing.",
+    what_commits_lost: "A run has begun in it and not ended, and the log that SQLite keeps beside it (its name with -wal) is gone or was \
+                        folded in by another program, so what was sent last is not known: the numbers below may be too low. \
+                        If the log was left behind, put it back beside the ledger. Otherwise resume with --read-first: \
+                        each message that is not called done is read before it is sent.",
     left_unknown: "How much of the list is left is not known: a first version of the program wrote this ledger.",
     what_failed: "Failed: the messages are as before. Mend their rows in the list of failed rows beside the ledger, and give \
                   them in with --retry-failed.",

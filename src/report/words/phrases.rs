@@ -46,6 +46,8 @@ pub struct Phrases {
     pub some_not_reached: fn(u64, u64) -> String,
     pub run_goes_on: fn(u64, u64) -> String,
     pub run_paused: fn(u64, u64) -> String,
+    pub may_lack_commits: &'static str,
+    pub what_commits_lost: &'static str,
     pub left_unknown: &'static str,
     pub what_failed: &'static str,
     pub what_in_doubt: &'static str,

@@ -1,0 +1,98 @@
+//! Whether a ledger may have lost its newest commits.
+//!
+//! SQLite keeps them in a log beside the file, and people copy, move and tidy away files one by one. A run that begins
+//! copies its first commit into the file itself at once, and a run that ends folds the whole log in. So a file whose
+//! last run never ended, and beside which no log lies, has lost what that run did: it must not be taken for the whole
+//! truth, or messages would be edited twice.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, params};
+
+use super::{read_error, unix_ms, whereabouts};
+use crate::ledger::LedgerError;
+
+/// The header of a log that holds no commit.
+const LOG_HEADER_BYTES: u64 = 32;
+/// From this version of the schema on, the ledger remembers a loss, and a file that names no run has never been worked on: the
+/// first run of an earlier version may have left all its commits in the log.
+const TELLS_OF_EVERY_RUN: i64 = 3;
+
+/// What to do with a ledger that may have lost its newest commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gaps {
+    /// It is refused.
+    Refused,
+    /// It is used: every message that it does not call done is read before it is sent.
+    ReadFirst,
+}
+
+/// How the end of a run has left the ledger's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Folded {
+    /// The file alone holds everything.
+    Whole,
+    /// Another program was reading, so the newest commits are still in the log beside the file.
+    LogRemains(PathBuf),
+}
+
+/// Whether a log with commits in it lies beside the file. One that is empty is what somebody leaves who has only looked.
+pub(super) fn has_log(path: &Path) -> bool {
+    whereabouts::log(path).metadata().is_ok_and(|log| log.len() > LOG_HEADER_BYTES)
+}
+
+/// Whether commits are missing, now or since an earlier run. Nobody may be working on the ledger.
+pub(super) fn may_lack_commits(path: &Path, connection: &Connection) -> rusqlite::Result<bool> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let ask = |query: &str| connection.query_row(query, [], |row| row.get::<_, bool>(0));
+    if version >= TELLS_OF_EVERY_RUN && ask("SELECT EXISTS (SELECT 1 FROM job WHERE commits_lost_at IS NOT NULL)")? {
+        return Ok(true);
+    }
+    if has_log(path) {
+        return Ok(false);
+    }
+    Ok(ask("SELECT EXISTS (SELECT 1 FROM run WHERE ended IS NULL)")?
+        || (version < TELLS_OF_EVERY_RUN && ask("SELECT NOT EXISTS (SELECT 1 FROM run)")?))
+}
+
+/// Refuses a ledger that may lack commits, unless messages are read first. True: it may lack some.
+///
+/// # Errors
+/// It is refused, or cannot be read.
+pub(super) fn check(path: &Path, connection: &Connection, gaps: Gaps) -> Result<bool, LedgerError> {
+    let lacks = may_lack_commits(path, connection).map_err(|source| read_error(path, source))?;
+    match gaps {
+        Gaps::Refused if lacks => Err(LedgerError::CommitsLost { path: path.to_owned(), log: whereabouts::log(path) }),
+        Gaps::Refused | Gaps::ReadFirst => Ok(lacks),
+    }
+}
+
+/// Remembers for good that commits were lost: which messages the lost run has edited is never known again.
+pub(super) fn remember(connection: &Connection) -> rusqlite::Result<()> {
+    connection
+        .execute("UPDATE job SET commits_lost_at = ?1 WHERE commits_lost_at IS NULL", params![unix_ms()])
+        .map(|_| ())
+}
+
+/// Copies all commits into the file itself; the log keeps its length, so that it can be told from one that is gone. False: another
+/// program is reading an older state, and the newest commits could not be copied.
+pub(super) fn copy_into_file(connection: &Connection) -> rusqlite::Result<bool> {
+    checkpoint(connection, "PRAGMA wal_checkpoint(FULL)")
+}
+
+/// Copies all commits into the file itself and empties the log. False: as above.
+pub(super) fn fold_in(connection: &Connection) -> rusqlite::Result<bool> {
+    checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+}
+
+/// Whether closing the last connection leaves the log beside the file.
+pub(super) fn keep_log_on_close(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(|_| ())
+}
+
+fn checkpoint(connection: &Connection, pragma: &str) -> rusqlite::Result<bool> {
+    let (busy, pages, copied): (i64, i64, i64) =
+        connection.query_row(pragma, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(busy == 0 && pages == copied)
+}

@@ -1,0 +1,142 @@
+//! A ledger that was handled as people handle files: copied or moved alone, its log tidied away. It must never pass for one
+//! that knows everything; the way on is to read each message before it is sent.
+
+use rusqlite::Connection;
+
+use crate::harness::{FAST, Place, Ran, Summary, wait_for};
+use crate::service::Service;
+
+const ROWS: u32 = 300;
+const JOB: &str = "--input edits.csv --resume ledger.db --json --max-failures 100%";
+
+/// Edits that are done, as somebody sees who looks at the ledger while it is worked on.
+fn done(place: &Place) -> u64 {
+    let look = || {
+        let ledger = Connection::open_with_flags(place.path("ledger.db"), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        ledger.query_row("SELECT count(*) FROM edit WHERE state = 'done'", [], |row| row.get::<_, i64>(0))
+    };
+    look().map_or(0, i64::unsigned_abs)
+}
+
+/// A run of which some edits are done when its process is killed.
+fn killed(place: &Place, service: &Service) {
+    let run = place.runner(&format!("{JOB} --rate 100 --max-rate 100")).at(service).start();
+    wait_for("some edits to be done", || (done(place) >= 50).then_some(()));
+    assert!(run.kill());
+}
+
+/// It is refused wherever something would be sent or said as if nothing were missing; then it is worked on to the end, and no
+/// message is edited twice.
+fn check_refused_and_then_finished(place: &Place, service: &Service) {
+    let edited = service.stats().edited_once();
+    assert!(edited > 0);
+    let before = place.files();
+    for command in [JOB.to_owned(), format!("{JOB} --dry-run")] {
+        let refused = place.runner(&command).at(service).exits(2);
+        assert!(refused.err.contains("ledger.db are missing") && refused.err.contains("--read-first"), "{refused:#?}");
+    }
+    assert_eq!((service.stats().edited_once(), place.files()), (edited, before), "nothing was sent or changed");
+    let status = place.runner("status ledger.db").exits(0);
+    assert!(!status.out.contains("Nothing has been sent"), "{status:#?}");
+    let status = place.runner("status ledger.db --json").exits(0).json();
+    assert_eq!(status["may_lack_commits"], true, "{status:#}");
+    let report = place.runner("report ledger.db").exits(0);
+    assert!(report.out.contains("newest commits of this ledger are missing"), "{report:#?}");
+
+    let plan = place.runner(&format!("{JOB} --read-first --dry-run")).at(service).exits(0).json();
+    assert!(plan["to_read_first"].as_u64() > Some(0) && plan["seconds"].as_u64() >= Some(10), "{plan:#}");
+    let ran = place.runner(&format!("{JOB} {FAST} --read-first")).at(service).exits(0);
+    check_all_done(service, &ran);
+    // What was lost stays lost: a list with other messages may have been among it.
+    place.runner(JOB).at(service).exits(2);
+}
+
+fn check_all_done(service: &Service, ran: &Ran) {
+    assert_eq!(ran.summary(), Summary { rows: ROWS.into(), done: ROWS.into(), ..Summary::default() });
+    assert_eq!(service.stats().edited_once(), u64::from(ROWS), "{ran:#?}");
+}
+
+#[test]
+fn a_log_that_was_deleted_as_litter_after_a_kill() {
+    let place = Place::with_list(ROWS);
+    let service = Service::with_messages("latency=1ms..20ms", &place);
+    killed(&place, &service);
+    for litter in ["ledger.db-wal", "ledger.db-shm"] {
+        std::fs::remove_file(place.path(litter)).unwrap();
+    }
+    check_refused_and_then_finished(&place, &service);
+}
+
+#[test]
+fn a_ledger_that_was_moved_alone_after_a_kill() {
+    let (place, other) = (Place::with_list(ROWS), Place::with_list(ROWS));
+    let service = Service::with_messages("latency=1ms..20ms", &place);
+    killed(&place, &service);
+    std::fs::copy(place.path("ledger.db"), other.path("ledger.db")).unwrap();
+    check_refused_and_then_finished(&other, &service);
+}
+
+#[test]
+fn a_ledger_that_was_copied_alone_after_a_run_that_somebody_looked_at() {
+    let (place, other) = (Place::with_list(ROWS), Place::with_list(ROWS));
+    let service = Service::with_messages("latency=1ms..20ms", &place);
+    let run = place.runner(&format!("{JOB} --max-rows 200 --rate 100 --max-rate 100")).at(&service).start();
+    wait_for("some edits to be done", || (done(&place) >= 50).then_some(()));
+    let reader = Connection::open(place.path("ledger.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM edit").unwrap();
+    let ran = run.wait();
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    assert!(ran.err.contains("ledger.db-wal: keep that file beside"), "{ran:#?}");
+    std::fs::copy(place.path("ledger.db"), other.path("ledger.db")).unwrap();
+    check_refused_and_then_finished(&other, &service);
+    // With its log, the ledger knows everything.
+    drop(reader);
+    let plan = place.runner(&format!("{JOB} --dry-run")).at(&service).exits(0).json();
+    assert_eq!((&plan["done"], &plan["to_send"]), (&200.into(), &100.into()));
+}
+
+#[test]
+fn a_ledger_that_was_lost_altogether() {
+    let place = Place::with_list(ROWS);
+    let service = Service::with_messages("latency=1ms..20ms", &place);
+    killed(&place, &service);
+    for file in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        std::fs::remove_file(place.path(file)).unwrap();
+    }
+    let ran = place.runner(&format!("{JOB} {FAST} --read-first")).at(&service).exits(0);
+    check_all_done(&service, &ran);
+    assert!(ran.json()["this_run"]["found_already"].as_u64() >= Some(50), "{ran:#?}");
+    // This ledger has seen everything since, so it needs no more reading.
+    place.runner(JOB).at(&service).exits(0);
+}
+
+/// The careful operator's use: messages that are not there are listed, and nothing is sent for them, also not later.
+#[test]
+fn messages_that_are_not_there_are_listed_and_not_sent() {
+    let place = Place::with_list(3);
+    let service = Service::start("");
+    let ran = place.runner(&format!("{JOB} {FAST} --read-first")).at(&service).exits(1);
+    assert_eq!(ran.summary(), Summary { rows: 3, failed: 3, ..Summary::default() });
+    assert_eq!(ran.json()["this_run"]["found_missing"], 3);
+    assert!(place.read("ledger.failed.csv").contains("in neither side's history, so the edit was not sent"));
+    let again = place.runner(&format!("{JOB} {FAST} --retry-failed")).at(&service).exits(1);
+    assert_eq!(again.summary(), Summary { rows: 3, failed: 3, ..Summary::default() });
+    assert_eq!((service.stats().requests(), service.stats().read_backs() > 6), (0, true));
+}
+
+#[test]
+fn an_empty_log_that_a_look_left_behind_changes_nothing() {
+    let place = Place::with_list(3);
+    let service = Service::start("");
+    place.runner(&format!("{JOB} {FAST}")).at(&service).exits(0);
+    let sha256 = |place: &Place| place.runner("report ledger.db --json").exits(0).json()["ledger_sha256"].clone();
+    let before = sha256(&place);
+    assert!(before.is_string());
+    place.write("ledger.db-wal", "");
+    place.write("ledger.db-shm", vec![0; 32_768]);
+    assert_eq!(sha256(&place), before);
+    let report = place.runner("report ledger.db").exits(0);
+    assert!(report.out.contains("All 3 edits are done."), "{report:#?}");
+    place.runner(JOB).at(&service).exits(0);
+    assert_eq!(service.stats().edited_once(), 3);
+}
