@@ -11,7 +11,8 @@
 //!    make a [`ledger::Recorded`], after the commit, and nothing else is counted.
 //! 3. No message is edited twice. What became of a request whose answer was lost is not guessed: the edit is *in doubt*
 //!    until its message was read back, which happens only once the service can no longer be working on it. Whether the
-//!    request went out at all is known for certain, see [`api::Outcome::NotSent`].
+//!    request went out at all is known for certain, see [`api::Outcome::NotSent`]. A ledger that may have lost its newest
+//!    commits is refused, or used with `--read-first`, which reads each message before it is sent.
 //! 4. Never more than the cap in any second, retries, read-backs and restarts included. A [`pace::Permit`] counts until
 //!    a second after its bytes left.
 //!

@@ -134,8 +134,7 @@ impl Note {
                     .to_owned()
             }
             Note::KeyWithoutTime => {
-                "its MsgKey does not tell when the message was sent, so it cannot be read back; look at it on a phone"
-                    .to_owned()
+                "its MsgKey does not tell when it was sent, so it cannot be read back; look at it on a phone".to_owned()
             }
             Note::Alike => {
                 "read back, the message is like the wanted one but not the same; look at it on a phone".to_owned()
@@ -148,8 +147,8 @@ impl Note {
             Note::NotThere => {
                 "read before sending: the message is in neither side's history, so the edit was not sent".to_owned()
             }
-            Note::ReadBackRefused => "the service refuses to have the message read back".to_owned(),
-            Note::ReadBackFailed => "reading the message back came to nothing; resume later".to_owned(),
+            Note::ReadBackRefused => "the service refuses to have it read back".to_owned(),
+            Note::ReadBackFailed => "reading it back came to nothing; resume later".to_owned(),
         }
     }
 }

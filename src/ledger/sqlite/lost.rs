@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params};
 
-use super::{read_error, unix_ms, whereabouts};
+use super::{open, read_error, unix_ms, whereabouts};
 use crate::ledger::LedgerError;
 
 /// The header of a log that holds no commit.
@@ -63,7 +63,11 @@ pub(super) fn may_lack_commits(path: &Path, connection: &Connection) -> rusqlite
 pub(super) fn check(path: &Path, connection: &Connection, gaps: Gaps) -> Result<bool, LedgerError> {
     let lacks = may_lack_commits(path, connection).map_err(|source| read_error(path, source))?;
     match gaps {
-        Gaps::Refused if lacks => Err(LedgerError::CommitsLost { path: path.to_owned(), log: whereabouts::log(path) }),
+        Gaps::Refused if lacks => {
+            // A damaged file is of no use to --read-first either.
+            open::check_after_crash(path, connection)?;
+            Err(LedgerError::CommitsLost { path: path.to_owned(), log: whereabouts::log(path) })
+        }
         Gaps::Refused | Gaps::ReadFirst => Ok(lacks),
     }
 }

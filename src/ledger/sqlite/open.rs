@@ -342,7 +342,7 @@ pub(super) fn check_job(
 /// A run that never ended was ended by something, maybe by a power cut, and that can leave damage behind. The check
 /// reads all of the file, so it is not made when all is well. It is the one that compares the indexes with the table, too:
 /// an edit that is missing from its index would be taken for one that was never sent.
-fn check_after_crash(path: &Path, connection: &Connection) -> Result<(), LedgerError> {
+pub(super) fn check_after_crash(path: &Path, connection: &Connection) -> Result<(), LedgerError> {
     let failed = |source| read_error(path, source);
     let query = "SELECT EXISTS (SELECT 1 FROM run WHERE ended IS NULL)";
     if !connection.query_row(query, [], |row| row.get::<_, bool>(0)).map_err(failed)? {
