@@ -13,7 +13,7 @@ use secrecy::SecretString;
 
 pub use self::file::Place;
 use self::file::{Confirm, JobFile, ServiceSpec};
-use crate::api::credentials::{Credentials, CredentialsError};
+use crate::api::credentials::{Credentials, CredentialsError, secret_of_variable};
 use crate::api::endpoint::{Endpoint, EndpointError, Region};
 use crate::cli::{self, JobArgs};
 use crate::excerpt::Excerpt;
@@ -364,7 +364,7 @@ fn credentials(sdkappid: u64, identifier: &str, environment: &impl Environment) 
 }
 
 fn secret(environment: &impl Environment, name: &str) -> Result<SecretString, JobError> {
-    Ok(SecretString::from(text(environment, name)?.unwrap_or_default()))
+    Ok(secret_of_variable(name, &text(environment, name)?.unwrap_or_default())?)
 }
 
 fn text(environment: &impl Environment, name: &str) -> Result<Option<String>, JobError> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::bounded;
 
+use super::secret::{self, SecretFault};
 use super::usersig::{self, Claims, Signer, UserSig, UserSigError};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -75,11 +76,13 @@ pub enum CredentialsError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file of the key is empty.
-    #[error("TIM_SECRET_KEY_FILE {} is empty; it must hold the app's secret key", path.display())]
-    NoKey {
-        /// The file.
-        path: PathBuf,
+    /// What was given is no secret.
+    #[error("{origin} {fault}")]
+    Secret {
+        /// The variable, and its file where it names one.
+        origin: String,
+        /// What is wrong with it.
+        fault: SecretFault,
     },
     /// It is not one.
     #[error("TIM_USERSIG: {0}; copy it once more, or give TIM_SECRET_KEY instead")]
@@ -117,7 +120,7 @@ impl Credentials {
     /// The same with the key that a file holds. A key that is changed there meanwhile is taken up.
     ///
     /// # Errors
-    /// The file cannot be read, or is empty.
+    /// The file cannot be read, or does not hold a key.
     pub fn with_key_file(sdkappid: u64, identifier: &str, path: &Path) -> Result<Credentials, CredentialsError> {
         let credentials = Credentials::with_key(sdkappid, identifier, read_key(path)?);
         Ok(Credentials { key_file: Some(path.to_owned()), ..credentials })
@@ -248,12 +251,17 @@ impl Credentials {
 }
 
 fn read_key(path: &Path) -> Result<SecretString, CredentialsError> {
-    let text =
-        bounded::read_text(path).map_err(|source| CredentialsError::ReadKey { path: path.to_owned(), source })?;
-    match text.trim() {
-        "" => Err(CredentialsError::NoKey { path: path.to_owned() }),
-        key => Ok(SecretString::from(key)),
-    }
+    let bytes = bounded::read(path).map_err(|source| CredentialsError::ReadKey { path: path.to_owned(), source })?;
+    secret::read(&bytes)
+        .map_err(|fault| CredentialsError::Secret { origin: format!("TIM_SECRET_KEY_FILE {}", path.display()), fault })
+}
+
+/// The secret that the environment variable `name` holds.
+///
+/// # Errors
+/// It holds none, or something around it that cannot be meant.
+pub fn secret_of_variable(name: &str, value: &str) -> Result<SecretString, CredentialsError> {
+    secret::read(value.as_bytes()).map_err(|fault| CredentialsError::Secret { origin: name.to_owned(), fault })
 }
 
 /// A pipe gives its key once, and whoever opens it again waits for ever. A file that is not there may come back.

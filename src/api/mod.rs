@@ -2,7 +2,7 @@
 //!
 //! A request goes to an [`endpoint`] and carries a [`usersig`], the signature of an admin account of the app, which
 //! [`credentials`] keep fresh. The [`client`] sends it and says what came of it: an [`Outcome`], which is data, never
-//! an error. The HTTP status of an answer tells nothing (it is 200 for a refusal as well); its `ErrorCode` does, and
+//! an error. Only a 200 whose body is the service's JSON is an answer, for a refusal as well; its `ErrorCode` tells, and
 //! [`error_code`] is the one table that says what each of them means for a run. [`history`] is what the service holds,
 //! for looking at a message whose edit is in doubt.
 
@@ -12,6 +12,7 @@ pub mod credentials;
 pub mod endpoint;
 pub mod error_code;
 pub mod history;
+pub mod secret;
 pub mod usersig;
 mod wire;
 
@@ -49,7 +50,8 @@ pub enum Outcome {
         /// The signature was refused, and a new one has been made since.
         signed_anew: bool,
     },
-    /// An HTTP status that is no success, and no JSON of the service with it.
+    /// Something came back, and it is no answer of the service: another status than 200, whatever came with it, or a
+    /// body that is not the service's JSON.
     Http {
         /// The status.
         status: u16,
