@@ -9,7 +9,8 @@
 //! 2. Nothing is called done before its outcome is durable, and nothing that the service did not confirm. Only
 //!    [`ledger::Ledger::record`] (what the service answered) and [`ledger::Ledger::settle`] (what reading back showed)
 //!    make a [`ledger::Recorded`], after the commit, and nothing else is counted.
-//! 3. No message is edited twice. What became of a request whose answer was lost is not guessed: the edit is *in doubt*
+//! 3. No message is edited twice. Only a 200 whose body is the service's JSON is an answer. What became of a request that
+//!    got another, or none, is not guessed: the edit is *in doubt*
 //!    until its message was read back, which happens only once the service can no longer be working on it. Whether the
 //!    request went out at all is known for certain, see [`api::Outcome::NotSent`]. A ledger that may have lost its newest
 //!    commits is refused, or used with `--read-first`, which reads each message before it is sent.

@@ -82,20 +82,40 @@ pub fn judge(outcome: &Outcome) -> Verdict {
                 Some(Class::EditFails) | None => Verdict::Failed { code: known, note },
             }
         }
-        Outcome::Http { status, retry_after } => {
-            let (code, note) = (None, Some(Note::Http(status)));
-            match status {
-                408 | 425 => Verdict::Retry { code, note },
-                429 => Verdict::SlowDown { code, note, retry_after },
-                // Whoever answers so never passed the request on, and will not pass on any other.
-                300..400 | 401 | 403 | 404 | 405 | 407 | 421 | 451 => Verdict::Stop { code, note },
-                400..500 => Verdict::Failed { code, note },
-                // A gateway's error: the service behind it may have done its work.
-                _ => Verdict::InDoubt { code, note: Note::Http(status) },
-            }
+        Outcome::Http { status, .. } => {
+            // Whoever answers so may have passed the request on before.
+            let note = if status == 200 { Note::NotTheService } else { Note::Http(status) };
+            Verdict::InDoubt { code: None, note }
         }
         Outcome::NotSent { .. } | Outcome::NoSignature => Verdict::NotSent,
         Outcome::NoAnswer(note) => Verdict::InDoubt { code: None, note },
+    }
+}
+
+/// What an outcome asks of all requests, whatever it means for its own edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ease {
+    /// Nothing.
+    No,
+    /// Hold all of them for this long.
+    Hold(Duration),
+    /// Slow down, and hold all of them for this long where a time is given.
+    SlowDown(Option<Duration>),
+}
+
+/// What an outcome asks of all requests.
+pub fn ease(outcome: &Outcome) -> Ease {
+    let (slow_down, retry_after) = match *outcome {
+        Outcome::Refused { code, retry_after, .. } => {
+            (error_code::lookup(code).is_some_and(|entry| entry.class == Class::SlowDown), retry_after)
+        }
+        Outcome::Http { status, retry_after } => (status == 429, retry_after),
+        Outcome::Confirmed | Outcome::NotSent { .. } | Outcome::NoSignature | Outcome::NoAnswer(_) => (false, None),
+    };
+    match retry_after {
+        _ if slow_down => Ease::SlowDown(retry_after),
+        Some(asked) => Ease::Hold(asked),
+        None => Ease::No,
     }
 }
 
@@ -153,22 +173,35 @@ mod tests {
             (refused(20026, false), Verdict::Failed { code: Some(20026), note: None }),
             (refused(424_242, false), Verdict::Failed { code: Some(424_242), note: None }),
             (http(502), Verdict::InDoubt { code: None, note: Note::Http(502) }),
-            (http(408), Verdict::Retry { code: None, note: Some(Note::Http(408)) }),
-            (
-                http(429),
-                Verdict::SlowDown {
-                    code: None,
-                    note: Some(Note::Http(429)),
-                    retry_after: Some(Duration::from_secs(2)),
-                },
-            ),
-            (http(302), Verdict::Stop { code: None, note: Some(Note::Http(302)) }),
-            (http(413), Verdict::Failed { code: None, note: Some(Note::Http(413)) }),
+            (http(200), Verdict::InDoubt { code: None, note: Note::NotTheService }),
             (Outcome::NotSent { reason: String::new() }, Verdict::NotSent),
             (Outcome::NoAnswer(Note::TimedOut), Verdict::InDoubt { code: None, note: Note::TimedOut }),
         ] {
             assert_eq!(judge(&outcome), verdict, "{outcome:?}");
         }
+        for status in [201, 204, 302, 400, 401, 403, 404, 407, 408, 413, 425, 429, 500, 502, 503, 504] {
+            let verdict = Verdict::InDoubt { code: None, note: Note::Http(status) };
+            assert_eq!(judge(&http(status)), verdict, "{status}");
+        }
+    }
+
+    #[test]
+    fn whoever_asks_for_time_gets_it_with_any_status() {
+        let seconds = Duration::from_secs;
+        let check = |outcome: Outcome, expected| assert_eq!(ease(&outcome), expected, "{outcome:?}");
+        let http = |status, retry_after: Option<u64>| Outcome::Http { status, retry_after: retry_after.map(seconds) };
+        let asks =
+            |code| Outcome::Refused { code, info: String::new(), retry_after: Some(seconds(3)), signed_anew: false };
+        check(http(429, Some(2)), Ease::SlowDown(Some(seconds(2))));
+        check(http(429, None), Ease::SlowDown(None));
+        for status in [200, 204, 302, 403, 408, 425, 500, 503] {
+            check(http(status, Some(2)), Ease::Hold(seconds(2)));
+            check(http(status, None), Ease::No);
+        }
+        check(asks(60007), Ease::SlowDown(Some(seconds(3))));
+        check(refused(60007, false), Ease::SlowDown(None));
+        check(asks(20004), Ease::Hold(seconds(3)));
+        check(refused(20004, false), Ease::No);
     }
 
     #[test]

@@ -4,8 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
-use super::{Outcome, error_code};
-use crate::ledger::Note;
+use super::Outcome;
 
 /// The longest answer that is read. A real one has a hundred bytes; something in front of the service may send pages.
 pub(super) const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -24,23 +23,25 @@ struct Answer {
     error_info: serde_json::Value,
 }
 
-/// Reads the whole of an answer. Truth is in the body; the status counts only where the body is not the service's.
+/// The one status that the service answers with, whatever it has to say.
+pub(super) const OK: u16 = 200;
+
+/// Reads the whole of an answer. Only a 200 whose body is the service's JSON is one: whatever else comes is the word of
+/// something in between, which may have passed the request on before it gave up, even where it speaks the same JSON.
 pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Outcome {
-    let answer = serde_json::from_str::<Answer>(&String::from_utf8_lossy(body)).ok();
-    let success = (200..300).contains(&status);
-    // With another status it may be the word of something in front that speaks the same way: only a code that is known
-    // counts then.
-    let Some(answer) = answer.filter(|answer| success || error_code::lookup(answer.error_code).is_some()) else {
-        return if success { Outcome::NoAnswer(Note::NotTheService) } else { Outcome::Http { status, retry_after } };
-    };
+    let no_answer = Outcome::Http { status, retry_after };
+    if status != OK {
+        return no_answer;
+    }
+    let Ok(answer) = serde_json::from_str::<Answer>(&String::from_utf8_lossy(body)) else { return no_answer };
     match (answer.action_status.as_str(), answer.error_code) {
-        ("OK", 0) if success => Outcome::Confirmed,
+        ("OK", 0) => Outcome::Confirmed,
         ("FAIL", code) if code != 0 => {
             let info = answer.error_info.as_str().unwrap_or_default().chars().take(INFO_CHARS_MAX).collect();
             Outcome::Refused { code, info, retry_after, signed_anew: false }
         }
         // It contradicts itself: nothing may be concluded from it.
-        _ => Outcome::NoAnswer(Note::NotTheService),
+        _ => no_answer,
     }
 }
 
@@ -68,25 +69,41 @@ mod tests {
     fn only_the_services_clear_word_is_a_success() {
         let refused =
             |code, info: &str| Outcome::Refused { code, info: info.into(), retry_after: None, signed_anew: false };
-        let no_answer = Outcome::NoAnswer(Note::NotTheService);
+        let http = |status| Outcome::Http { status, retry_after: None };
         for (status, body, expected) in [
             (200, r#"{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":"succeed"}"#, Outcome::Confirmed),
             (200, r#"{"New":[1],"ErrorCode":0,"ActionStatus":"OK"}"#, Outcome::Confirmed),
             (200, r#"{"ErrorInfo":"x","ErrorCode":20004,"ActionStatus":"FAIL"}"#, refused(20004, "x")),
-            (502, r#"{"ErrorInfo":"x","ErrorCode":91000,"ActionStatus":"FAIL"}"#, refused(91000, "x")),
-            (200, r#"{"ActionStatus":"OK","ErrorCode":20004}"#, no_answer.clone()),
-            (200, r#"{"ActionStatus":"FAIL","ErrorCode":0}"#, no_answer.clone()),
-            (502, r#"{"ActionStatus":"OK","ErrorCode":0}"#, Outcome::Http { status: 502, retry_after: None }),
-            (503, r#"{"ActionStatus":"FAIL","ErrorCode":424242}"#, Outcome::Http { status: 503, retry_after: None }),
+            (200, r#"{"ActionStatus":"OK","ErrorCode":20004}"#, http(200)),
+            (200, r#"{"ActionStatus":"FAIL","ErrorCode":0}"#, http(200)),
             (200, r#"{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":null}"#, Outcome::Confirmed),
-            (200, r#"{"ActionStatus":"OK"}"#, no_answer.clone()),
-            (200, r#"{"ActionStatus":"OK","ErrorCode":0"#, no_answer.clone()),
-            (200, "<html>", no_answer.clone()),
-            (200, "", no_answer),
-            (502, "<html>", Outcome::Http { status: 502, retry_after: None }),
-            (404, "", Outcome::Http { status: 404, retry_after: None }),
+            (200, r#"{"ActionStatus":"OK"}"#, http(200)),
+            (200, r#"{"ActionStatus":"OK","ErrorCode":0"#, http(200)),
+            (200, "<html>", http(200)),
+            (200, "", http(200)),
+            (502, "<html>", http(502)),
+            (404, "", http(404)),
         ] {
             assert_eq!(read(status, None, body.as_bytes()), expected, "{status} {body}");
+        }
+    }
+
+    /// A gateway may answer in the service's own words, and for a request that it passed on.
+    #[test]
+    fn no_other_status_is_an_answer_whatever_its_body_says() {
+        let retry_after = Some(Duration::from_secs(7));
+        for status in [201, 202, 204, 206, 301, 302, 304, 400, 401, 403, 404, 408, 413, 425, 429, 500, 502, 503, 504] {
+            for body in [
+                r#"{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}"#,
+                r#"{"ActionStatus":"FAIL","ErrorCode":91000,"ErrorInfo":"x"}"#,
+                r#"{"ActionStatus":"FAIL","ErrorCode":70003,"ErrorInfo":"x"}"#,
+                r#"{"ActionStatus":"FAIL","ErrorCode":20026,"ErrorInfo":"x"}"#,
+                "<html>",
+                "",
+            ] {
+                let expected = Outcome::Http { status, retry_after };
+                assert_eq!(read(status, retry_after, body.as_bytes()), expected, "{status} {body}");
+            }
         }
     }
 

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::{Outcome, answer};
 use crate::edit::MessageId;
-use crate::ledger::Note;
 
 /// The longest page that is read. A real one has about 13 KB, and ends with the message that makes it longer.
 pub(super) const PAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -141,7 +140,7 @@ pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> R
         Outcome::Confirmed => {}
         outcome => return Err(outcome),
     }
-    let members: Members = serde_json::from_slice(body).map_err(|_| Outcome::NoAnswer(Note::NotTheService))?;
+    let members: Members = serde_json::from_slice(body).map_err(|_| Outcome::Http { status, retry_after })?;
     Ok(Page {
         complete: members.complete == 1,
         last_msg_time: members.last_msg_time.unwrap_or_default(),
@@ -212,13 +211,17 @@ mod tests {
     fn an_empty_page_is_a_page_and_anything_else_is_none() {
         let empty = page(r#"{"ActionStatus":"OK","ErrorCode":0,"Complete":1,"MsgCnt":0}"#).unwrap();
         assert_eq!(empty, Page { complete: true, ..Page::default() });
-        let no_answer = Outcome::NoAnswer(Note::NotTheService);
+        let no_answer = Outcome::Http { status: 200, retry_after: None };
         for body in ["", "<html>", r#"{"ActionStatus":"OK","ErrorCode":0}"#, r#"{"Complete":1}"#] {
             assert_eq!(page(body), Err(no_answer.clone()), "{body}");
         }
         let refused = page(r#"{"ActionStatus":"FAIL","ErrorCode":60010,"ErrorInfo":"x"}"#);
         assert!(matches!(refused, Err(Outcome::Refused { code: 60010, .. })), "{refused:?}");
-        assert!(matches!(read(502, None, b"<html>"), Err(Outcome::Http { status: 502, .. })));
+        let whole = br#"{"ActionStatus":"OK","ErrorCode":0,"Complete":1,"MsgCnt":0}"#;
+        assert!(read(200, None, whole).is_ok());
+        for status in [201, 204, 404, 408, 425, 429, 502] {
+            assert!(matches!(read(status, None, whole), Err(Outcome::Http { .. })), "{status}");
+        }
     }
 
     proptest! {

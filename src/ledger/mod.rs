@@ -120,6 +120,8 @@ pub struct Pending {
     pub tries: u32,
     /// How often it was tried in vain to read it back since its last sending.
     pub looks: u32,
+    /// How often in this run it was refused with a code that speaks of the job, while the service accepted others.
+    pub job_refusals: u32,
 }
 
 /// The durable intent to send one edit once more. Only [`Ledger::intend`] makes it, after the commit.
@@ -362,6 +364,7 @@ impl Pending {
             attempts: known.map_or(0, |known| known.attempts),
             tries: 0,
             looks: 0,
+            job_refusals: 0,
         }
     }
 }
@@ -393,6 +396,11 @@ impl Intent {
     /// Sendings in this run that count, without this one.
     pub fn tries(&self) -> u32 {
         self.pending.tries
+    }
+
+    /// How often in this run it was refused with a code that speaks of the job, while the service accepted others.
+    pub fn job_refusals(&self) -> u32 {
+        self.pending.job_refusals
     }
 
     /// Why the edit is in doubt already, if it is.
@@ -439,6 +447,11 @@ impl Recorded {
     /// Whether it was settled before anything was sent, by reading its message first.
     pub fn was_read_first(&self) -> bool {
         self.pending.read_first
+    }
+
+    /// The edit.
+    pub fn pending(&self) -> &Pending {
+        &self.pending
     }
 
     /// The edit, to be sent again.

@@ -7,9 +7,9 @@ pub enum Note {
     TimedOut,
     /// The connection ended before the answer did.
     ConnectionLost,
-    /// The service, or something in front of it, answered with this HTTP status and without the service's JSON.
+    /// The service, or something in front of it, answered with this HTTP status, which is not 200.
     Http(u16),
-    /// The answer was not the service's JSON.
+    /// The answer came with status 200, and was not the service's JSON.
     NotTheService,
     /// The service said that it lost an answer inside itself.
     LostInside,
@@ -114,10 +114,9 @@ impl Note {
             Note::ConnectionLost => {
                 "the connection was lost before the answer; the edit may or may not have taken place".to_owned()
             }
-            Note::Http(status @ 500..) => {
+            Note::Http(status) => {
                 format!("HTTP {status} instead of the service's answer; the edit may or may not have taken place")
             }
-            Note::Http(status) => format!("HTTP {status} from something in front of the service"),
             Note::NotTheService => {
                 "the answer was not the service's JSON; the edit may or may not have taken place".to_owned()
             }

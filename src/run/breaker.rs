@@ -2,14 +2,16 @@
 
 use std::collections::VecDeque;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::tally::{Cause, Tally};
-use crate::api::error_code;
+use crate::api::error_code::{self, Class};
+use crate::edit::Edit;
 use crate::input::InputError;
-use crate::ledger::{LedgerError, Note, State};
+use crate::ledger::{LedgerError, Note, Pending, State};
 use crate::retry::Verdict;
 use crate::shown::Quoted;
 
@@ -35,6 +37,15 @@ const PROBE_MAX: Duration = Duration::from_secs(15);
 /// This many answers lost one after the other are an outage as well: each further one would leave an edit in doubt. What
 /// one connection or one machine of the service loses is less.
 const LOST_IN_A_ROW: u32 = 20;
+/// The same before anything was ever answered.
+const LOST_FIRST: u32 = 5;
+/// So many are enough before anything was ever answered, where what comes back looks like another address.
+const ELSEWHERE: u32 = 3;
+/// So many edits in a row that are refused with a code that speaks of the job: then it does, although the service has
+/// accepted others before.
+const JOB_REFUSED_IN_A_ROW: u32 = 10;
+/// The service has locked the account out for a while, and goes on with that where it is called again.
+const LOCKED_OUT: Cause = Cause::Code(70_050);
 /// A share of failures means nothing before this many edits are settled.
 const SHARE_FROM: u64 = 100;
 /// The share is judged over the last edits too, this many: what begins to fail after a good night must not be outweighed
@@ -45,8 +56,8 @@ const RECENT: usize = 1_000;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StopReason {
     /// The service refused one request for a reason that holds for all.
-    #[error("the service refused the job: {}", cause(*.0))]
-    Refused(Cause),
+    #[error("the service refused the job: {0}")]
+    Refused(JobRefusal),
     /// Everything gets 90992.
     #[error(
         "every request was answered with 90992, which most likely means that your own webhook server fails: \
@@ -79,6 +90,12 @@ pub enum StopReason {
     /// There is no connection.
     #[error("the service cannot be reached ({0}); check the network, the region or the endpoint, then resume")]
     Unreachable(String),
+    /// There is a connection, and has never been an answer.
+    #[error(
+        "nothing that came back is an answer of the service (the last: {}); check the region or the endpoint, and a \
+         proxy on the way, then resume", .0.meaning()
+    )]
+    NeverAnswered(Note),
     /// There is a connection, but no answer.
     #[error(
         "no answer of the service comes back any more (the last: {}); check the network, a proxy, the region or the \
@@ -98,7 +115,7 @@ pub enum StopReason {
     Ledger(#[source] LedgerError),
     /// The list cannot be read on.
     #[error("{0}")]
-    Input(#[source] std::sync::Arc<InputError>),
+    Input(#[source] Arc<InputError>),
     /// A row of the list is not what it was when it was checked.
     #[error(
         "line {line} of the list is not as it was when it was checked; leave the list alone while it is worked on, then resume"
@@ -118,12 +135,33 @@ pub enum StopReason {
     Defect(String),
 }
 
-fn cause(cause: Cause) -> String {
-    let advice = match cause {
-        Cause::Code(code) => error_code::lookup(code).map_or("Look the code up, then resume.", |entry| entry.advice),
-        Cause::Note(_) => "Check the region or the endpoint, then resume.",
-    };
-    format!("{cause}. {advice}")
+/// A code that speaks of the job, and the edit that got it.
+#[derive(Clone, Debug)]
+pub struct JobRefusal {
+    cause: Cause,
+    line: u64,
+    edit: Arc<Edit>,
+}
+
+impl JobRefusal {
+    pub(super) fn of(cause: Cause, pending: &Pending) -> JobRefusal {
+        JobRefusal { cause, line: pending.line, edit: Arc::clone(&pending.edit) }
+    }
+}
+
+impl std::fmt::Display for JobRefusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let JobRefusal { cause, line, edit } = self;
+        let id = edit.id();
+        let advice = match cause {
+            Cause::Code(code) => {
+                error_code::lookup(*code).map_or("Look the code up, then resume.", |entry| entry.advice)
+            }
+            Cause::Note(_) => "Check the region or the endpoint, then resume.",
+        };
+        let [from, to, key] = [&id.from_account, &id.to_account, &id.msg_key].map(|part| Quoted(part));
+        write!(f, "{cause}. {advice} The edit that was answered so is line {line}: MsgKey {key} from {from} to {to}")
+    }
 }
 
 /// How many edits may fail or come into doubt before the run is stopped.
@@ -182,6 +220,10 @@ pub(super) struct Breaker {
     known: bool,
     /// Whether anything was ever answered.
     has_been_there: bool,
+    /// The service has accepted an edit's request with the signature in use.
+    accepted: bool,
+    /// Edits that were refused with a code that speaks of the job, since it last did.
+    job_refused: u32,
     /// Since when, and how often in a row, everything was 90992.
     webhook: Option<(Instant, u64)>,
     /// Since when everything was too fast.
@@ -209,6 +251,8 @@ impl Breaker {
             answers: 0,
             known: false,
             has_been_there: false,
+            accepted: false,
+            job_refused: 0,
             webhook: None,
             too_fast: None,
             lost: 0,
@@ -221,8 +265,8 @@ impl Breaker {
         let cause = Cause::of(verdict);
         self.answers += 1;
         self.heard();
-        if let (Verdict::Stop { .. }, Some(cause)) = (verdict, cause) {
-            return Some(StopReason::Refused(cause));
+        if is_acceptance(verdict) {
+            (self.accepted, self.job_refused) = (true, 0);
         }
         if cause == Some(Cause::Code(WEBHOOK)) {
             let (since, answers) = self.webhook.get_or_insert((now, 0));
@@ -250,6 +294,23 @@ impl Breaker {
             Some(_) | None => self.known = true,
         }
         None
+    }
+
+    /// An edit was refused with a code that speaks of the job. Where others were accepted, it may be about that edit alone.
+    pub(super) fn job_refused(&mut self, refusal: JobRefusal) -> Option<StopReason> {
+        self.job_refused += 1;
+        let is_about_all = !self.accepted || refusal.cause == LOCKED_OUT || self.job_refused >= JOB_REFUSED_IN_A_ROW;
+        is_about_all.then_some(StopReason::Refused(refusal))
+    }
+
+    /// The signature was refused, and there is a new one.
+    pub(super) fn signature_refused(&mut self) {
+        self.accepted = false;
+    }
+
+    /// Whether the service has accepted an edit's request with the signature in use.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.accepted
     }
 
     /// The service answered, and what it did is known.
@@ -292,14 +353,20 @@ impl Breaker {
     /// An answer was lost once more.
     pub(super) fn lost(&mut self, note: Note, now: Instant) -> (Option<StopReason>, Duration) {
         self.lost += 1;
-        if self.lost < LOST_IN_A_ROW {
+        // It says so itself, so it is there.
+        self.has_been_there |= note == Note::LostInside;
+        if !self.has_been_there && self.lost >= ELSEWHERE && is_elsewhere(note) {
+            return (Some(StopReason::NeverAnswered(note)), Duration::ZERO);
+        }
+        if self.lost < if self.has_been_there { LOST_IN_A_ROW } else { LOST_FIRST } {
             return (None, Duration::ZERO);
         }
         if self.outage.is_none() {
             tracing::warn!("{} answers were lost one after the other; trying one at a time", self.lost);
         }
         let (gives_up, hold) = self.out_of_reach(now);
-        (gives_up.then_some(StopReason::NoAnswers(note)), hold)
+        let reason = if self.has_been_there { StopReason::NoAnswers } else { StopReason::NeverAnswered };
+        (gives_up.then_some(reason(note)), hold)
     }
 
     /// The run goes on after a pause, which says nothing of how long a trouble has lasted.
@@ -329,6 +396,29 @@ impl Breaker {
         self.outage = Some(outage);
         (now - outage.since >= max, outage.until.saturating_duration_since(now))
     }
+}
+
+/// Whether a verdict shows that the service accepts the signature and the address: it speaks of the edit. Passing errors
+/// and "too fast" may come before it looks at either.
+fn is_acceptance(verdict: &Verdict) -> bool {
+    match *verdict {
+        Verdict::Done => true,
+        Verdict::Failed { code, .. } => {
+            code.and_then(error_code::lookup).is_some_and(|entry| entry.class == Class::EditFails)
+        }
+        Verdict::Retry { .. }
+        | Verdict::SlowDown { .. }
+        | Verdict::SignAnew { .. }
+        | Verdict::InDoubt { .. }
+        | Verdict::NotSent
+        | Verdict::Stop { .. } => false,
+    }
+}
+
+/// Whether this came from an address, or from a proxy, that will never pass a request on. (It may have passed this one on
+/// all the same, so the edit is in doubt.)
+fn is_elsewhere(note: Note) -> bool {
+    matches!(note, Note::Http(300..=407 | 409..=424 | 426..=428 | 430..=499))
 }
 
 #[cfg(test)]

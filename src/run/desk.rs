@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
-use super::breaker::{Breaker, FailureLimit, StopReason};
+use super::breaker::{Breaker, FailureLimit, JobRefusal, StopReason};
 use super::control::Told;
 use super::life::{Landed, Line, Next, Place};
 use super::read_back::{Heard, Read};
@@ -61,15 +61,42 @@ impl<S: Service> Desk<S> {
         self.waiting.len() + self.in_doubt.len() >= WAITING_MAX
     }
 
-    /// Edits under way at most: while the service is out of reach, one at a time tries it.
+    /// Edits under way at most: while the service is out of reach, one at a time tries it. And one goes first, alone, until
+    /// the service has accepted its signature: a wrong key shall be refused once, as it locks out who repeats it.
     pub(super) fn at_once(&self, otherwise: usize) -> usize {
         if self.tally.paused {
             0
-        } else if self.breaker.is_out_of_reach() {
+        } else if self.breaker.is_out_of_reach() || !self.is_accepted() {
             1
         } else {
             otherwise
         }
+    }
+
+    /// Whether the service accepts requests with the signature in use.
+    fn is_accepted(&self) -> bool {
+        self.breaker.is_accepted() || self.line.read_backs.is_accepted()
+    }
+
+    /// A signature was refused, and there is a new one: that has to be accepted first. Who waits for a permit already is
+    /// called back.
+    fn signature_refused(&mut self) {
+        let was = self.is_accepted();
+        self.breaker.signature_refused();
+        self.line.read_backs.signature_refused();
+        if was {
+            self.line.recall.notify_waiters();
+        }
+    }
+
+    /// The next edit whose time to be sent again has come.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Pending> {
+        let mut pending = self.waiting.due(now)?;
+        if !self.breaker.is_accepted() {
+            // What was accepted before says nothing of the signature in use.
+            pending.job_refusals = 0;
+        }
+        Some(pending)
     }
 
     /// How far it is, with so many attempts under way.
@@ -194,18 +221,26 @@ impl<S: Service> Desk<S> {
     fn recorded(&mut self, recorded: Recorded, verdict: &Verdict, now: Instant) -> Option<StopReason> {
         let stop = match *verdict {
             Verdict::InDoubt { note, .. } => self.lost(note, now),
+            Verdict::SignAnew { .. } => {
+                self.signature_refused();
+                self.breaker.answered(verdict, now)
+            }
+            Verdict::Stop { .. } => {
+                self.breaker.heard();
+                Cause::of(verdict).and_then(|cause| self.breaker.job_refused(JobRefusal::of(cause, recorded.pending())))
+            }
             Verdict::Done
             | Verdict::Retry { .. }
             | Verdict::SlowDown { .. }
-            | Verdict::SignAnew { .. }
             | Verdict::Failed { .. }
-            | Verdict::Stop { .. }
             | Verdict::NotSent => self.breaker.answered(verdict, now),
         };
         let too_many = match self.line.after(&recorded, verdict) {
             Next::Settled => self.settled(&recorded),
             Next::SendAgain(delay) => {
-                self.waiting.push(recorded.into_pending(), now, delay);
+                let mut pending = recorded.into_pending();
+                pending.job_refusals += u32::from(matches!(verdict, Verdict::Stop { .. } | Verdict::SignAnew { .. }));
+                self.waiting.push(pending, now, delay);
                 self.nothing_to_send = false;
                 None
             }
@@ -221,15 +256,20 @@ impl<S: Service> Desk<S> {
     fn no_answer(&mut self, pending: Pending, outcome: Outcome, now: Instant) -> Option<StopReason> {
         let verdict = retry::judge(&outcome);
         let due = match verdict {
-            Verdict::NotSent | Verdict::Stop { code: Some(_), .. } => now,
+            Verdict::NotSent | Verdict::Stop { .. } => now,
             _ => now + retry::delay(pending.looks),
         };
+        let refusal = Cause::of(&verdict).map(|cause| JobRefusal::of(cause, &pending));
         self.put_back(pending, due);
         match (outcome, verdict) {
             (Outcome::NotSent { reason }, _) => self.out_of_reach(|breaker| breaker.unreachable(reason, now)),
             (Outcome::NoSignature, _) => Some(StopReason::NoSignature),
             (_, Verdict::InDoubt { note, .. }) => self.lost(note, now),
-            (_, Verdict::Stop { code: Some(_), .. }) => Cause::of(&verdict).map(StopReason::Refused),
+            (_, Verdict::Stop { .. }) => refusal.map(StopReason::Refused),
+            (_, Verdict::SignAnew { .. }) => {
+                self.signature_refused();
+                self.heard(Heard::Answered, now)
+            }
             (_, _) => self.heard(Heard::Answered, now),
         }
     }

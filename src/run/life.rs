@@ -16,10 +16,17 @@ use crate::api::client::UNDERWAY_MAX;
 use crate::api::{Outcome, Service};
 use crate::ledger::{Intent, Ledger, LedgerError, Note, Pending, Recorded, Settlement, State};
 use crate::pace::{self, Pace, Permit};
-use crate::retry::{self, Verdict};
+use crate::retry::{self, Ease, Verdict};
 
 /// At high rates many more than this would not be sent any sooner.
 const AHEAD_MAX: usize = 1_024;
+
+/// A code that speaks of the job, given to one edit while the service accepts others, is that edit's fault once it came
+/// more often than this. Once may be a key that has just been revoked: then all others are refused too, until the run
+/// stops, and none of them shall have failed for it.
+const JOB_REFUSALS_MAX: u32 = 1;
+/// So long an edit waits that got such a code: enough for others to be accepted, or refused, in the meantime.
+const JOB_REFUSED_DELAY: Duration = Duration::from_secs(6);
 
 /// What an edit passes on its way.
 #[derive(Debug)]
@@ -149,18 +156,27 @@ async fn try_once<S: Service>(line: &Line<S>, pending: Pending, slot: Place, in_
     if !matches!(outcome, Outcome::NotSent { .. } | Outcome::NoSignature | Outcome::NoAnswer(_)) {
         line.pace.answered(receipt);
     }
-    let verdict = retry::judge(&outcome);
+    let verdict = match retry::judge(&outcome) {
+        Verdict::Stop { code, note } if intent.job_refusals() >= JOB_REFUSALS_MAX => Verdict::Failed { code, note },
+        Verdict::SignAnew { code } if intent.job_refusals() > JOB_REFUSALS_MAX => {
+            Verdict::Failed { code: Some(code), note: None }
+        }
+        verdict => verdict,
+    };
     tracing::debug!(line = number, ?outcome, ?verdict, "answered");
-    if let Verdict::SlowDown { retry_after, .. } = verdict
-        && let Some(held) = line.pace.slow_down(receipt, retry_after)
-    {
-        line.read_backs.hold(held);
-        let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
-        tracing::warn!("slowed down ({why}): every request is held for {held:?}, then the rate climbs back");
-    }
-    if let Outcome::Http { status: 500.., retry_after: Some(asked) } = outcome {
-        line.pace.hold(asked);
-        line.read_backs.hold(asked);
+    match retry::ease(&outcome) {
+        Ease::No => {}
+        Ease::Hold(asked) => {
+            line.pace.hold(asked);
+            line.read_backs.hold(asked);
+        }
+        Ease::SlowDown(retry_after) => {
+            if let Some(held) = line.pace.slow_down(receipt, retry_after) {
+                line.read_backs.hold(held);
+                let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
+                tracing::warn!("slowed down ({why}): every request is held for {held:?}, then the rate climbs back");
+            }
+        }
     }
     let Some(settlement) = settlement(&verdict, intent.tries(), intent.doubt(), line.attempts_max) else {
         return match line.ledger.withdraw(intent).await {
@@ -274,6 +290,7 @@ impl<S: Service> Line<S> {
     pub(super) fn after(&self, recorded: &Recorded, verdict: &Verdict) -> Next {
         let delay = retry::delay(recorded.tries());
         match (recorded.state(), verdict) {
+            (State::Waiting, Verdict::Stop { .. }) => Next::SendAgain(JOB_REFUSED_DELAY),
             (State::Waiting, _) => Next::SendAgain(delay),
             (State::InDoubt, verdict) => match self.in_doubt {
                 InDoubt::Verify => Next::ReadBackAfter(READ_BACK_AFTER),

@@ -27,7 +27,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
-pub use self::breaker::{FailureLimit, FailureLimitError, StopReason};
+pub use self::breaker::{FailureLimit, FailureLimitError, JobRefusal, StopReason};
 pub use self::control::{Control, Orders, Refused};
 use self::desk::Desk;
 use self::life::{Landed, Place, attempt};
@@ -189,7 +189,7 @@ async fn next_edit<S: Service>(
 ) -> Result<Option<(Place, Pending)>, StopReason> {
     let Ok(slot) = Arc::clone(ahead).acquire_owned().await else { return Ok(None) };
     loop {
-        if let Some(pending) = desk.waiting.due(Instant::now()) {
+        if let Some(pending) = desk.due(Instant::now()) {
             return Ok(Some((slot, pending)));
         }
         if desk.is_full() {

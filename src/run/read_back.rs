@@ -20,7 +20,7 @@ use crate::api::{Outcome, Service};
 use crate::edit::{Edit, Likeness, MessageId};
 use crate::ledger::{LedgerError, Note, Pending, Recorded, Settlement, State};
 use crate::pace::Pace;
-use crate::retry::{self, Verdict};
+use crate::retry::{self, Ease, Verdict};
 
 /// The service works on a request for at most 3 s. The rest is for the way there, and for its storage to show what it did.
 pub const READ_BACK_AFTER: Duration = Duration::from_secs(5);
@@ -39,6 +39,8 @@ pub(super) struct ReadBacks {
     older_names: AtomicBool,
     /// Why nothing can be read back: then the service is not asked again in this run.
     refused: OnceLock<Unclear>,
+    /// The service has given a page since a signature was last refused: it accepts the one in use.
+    accepted: AtomicBool,
     /// Since when every look was too fast.
     too_fast: Mutex<Option<Instant>>,
     requests: AtomicU64,
@@ -108,6 +110,7 @@ impl ReadBacks {
             pace: Pace::new(rate.min(READ_BACK_RATE_MAX), not_before),
             older_names: AtomicBool::new(false),
             refused: OnceLock::new(),
+            accepted: AtomicBool::new(false),
             too_fast: Mutex::new(None),
             requests: AtomicU64::new(0),
         }
@@ -129,6 +132,15 @@ impl ReadBacks {
 
     pub(super) fn set_rate(&self, rate: NonZeroU32) {
         self.pace.set_cap(rate.min(READ_BACK_RATE_MAX));
+    }
+
+    /// Whether the service accepts the signature in use, as far as looks have shown.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn signature_refused(&self) {
+        self.accepted.store(false, Ordering::Relaxed);
     }
 
     /// Requests so far.
@@ -220,9 +232,8 @@ fn refusal<S: Service>(line: &Line<S>, outcome: Outcome) -> Result<Unclear, Brok
     let verdict = retry::judge(&outcome);
     match verdict {
         Verdict::Failed { code, .. } => Ok(Unclear { note: Note::ReadBackRefused, code }),
-        // Not so the signature: without one, no edit can be made either. Nor an HTTP status, which is the word of
-        // something in front of the service, for now.
-        Verdict::Stop { code, .. } if code.is_some() && !is_signature(code) => {
+        // Not so the signature: without one, no edit can be made either.
+        Verdict::Stop { code, .. } if !is_signature(code) => {
             let unclear = Unclear { note: Note::ReadBackRefused, code };
             if line.read_backs.refused.set(unclear).is_ok() {
                 let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
@@ -236,10 +247,7 @@ fn refusal<S: Service>(line: &Line<S>, outcome: Outcome) -> Result<Unclear, Brok
 
 /// Whether it is one of the looks that an edit has. Not being reached, or being too fast, ends otherwise.
 fn counts(verdict: Verdict) -> bool {
-    matches!(
-        verdict,
-        Verdict::Retry { .. } | Verdict::InDoubt { .. } | Verdict::SignAnew { .. } | Verdict::Stop { code: None, .. }
-    )
+    matches!(verdict, Verdict::Retry { .. } | Verdict::InDoubt { .. } | Verdict::SignAnew { .. })
 }
 
 fn is_signature(code: Option<i64>) -> bool {
@@ -312,14 +320,22 @@ async fn ask<S: Service>(line: &Line<S>, question: &Question) -> Result<Page, Br
     }
     if answer.is_ok() {
         pace.answered(receipt);
+        line.read_backs.accepted.store(true, Ordering::Relaxed);
     }
-    match answer.as_ref().err().map(retry::judge) {
-        Some(Verdict::SlowDown { code, retry_after, .. }) => {
-            line.read_backs.was_too_fast(code);
+    match answer.as_ref().err().map_or(Ease::No, retry::ease) {
+        Ease::No => {}
+        Ease::Hold(asked) => {
+            pace.hold(asked);
+            line.pace.hold(asked);
+        }
+        Ease::SlowDown(retry_after) => {
             if let Some(held) = pace.slow_down(receipt, retry_after) {
                 line.pace.hold(held);
             }
         }
+    }
+    match answer.as_ref().err().map(retry::judge) {
+        Some(Verdict::SlowDown { code, .. }) => line.read_backs.was_too_fast(code),
         Some(Verdict::NotSent | Verdict::InDoubt { .. }) => {}
         None
         | Some(

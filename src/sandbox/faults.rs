@@ -32,6 +32,8 @@ pub enum Fault {
     SilentAfter,
     /// Answered with this HTTP status and a page of HTML; nothing is changed.
     Http(u16),
+    /// The same, after the edit took place.
+    HttpAfter(u16),
     /// Answered with HTTP 200 and a page of HTML, after the edit took place.
     Garbage,
 }
@@ -40,7 +42,7 @@ impl Fault {
     /// Whether a request that meets it is carried out all the same, and at once.
     pub fn takes_effect(self) -> bool {
         match self {
-            Fault::LostAfter | Fault::SilentAfter | Fault::Garbage => true,
+            Fault::LostAfter | Fault::SilentAfter | Fault::HttpAfter(_) | Fault::Garbage => true,
             Fault::Code(_) | Fault::LostBefore | Fault::LostLate | Fault::SilentBefore | Fault::Http(_) => false,
         }
     }
@@ -54,7 +56,13 @@ impl Fault {
             "silent-after" => Some(Fault::SilentAfter),
             "garbage" => Some(Fault::Garbage),
             other => match other.strip_prefix("http-") {
-                Some(status) => status.parse().ok().filter(|status| (400..600).contains(status)).map(Fault::Http),
+                Some(rest) => {
+                    let (status, fault): (_, fn(u16) -> Fault) = match rest.strip_suffix("-after") {
+                        Some(status) => (status, Fault::HttpAfter),
+                        None => (rest, Fault::Http),
+                    };
+                    status.parse().ok().filter(|status| (300..600).contains(status)).map(fault)
+                }
                 None => other.parse().ok().filter(|code| *code > 0).map(Fault::Code),
             },
         }
@@ -71,6 +79,7 @@ impl fmt::Display for Fault {
             Fault::SilentBefore => f.write_str("silent-before"),
             Fault::SilentAfter => f.write_str("silent-after"),
             Fault::Http(status) => write!(f, "http-{status}"),
+            Fault::HttpAfter(status) => write!(f, "http-{status}-after"),
             Fault::Garbage => f.write_str("garbage"),
         }
     }
@@ -129,7 +138,7 @@ pub struct History {
 /// | `lost-after=1%` | the connection is closed after the edit took place |
 /// | `lost-late=1%` | the connection is closed at once, the edit takes place up to 3 s later |
 /// | `silent-before=1%`, `silent-after=1%` | no answer, and the edit does not take place, or does |
-/// | `http-502=1%` | 400 to 599, with a page of HTML |
+/// | `http-502=1%`, `http-502-after=1%` | 300 to 599, with a page of HTML, and the edit does not take place, or did |
 /// | `garbage=1%` | HTTP 200 with a page of HTML, after the edit took place |
 /// | `unknown=1%` | no such message, neither to edit nor to read back; for each message decided once and for all |
 /// | `latency=40ms`, `latency=20ms..80ms` | how long answers take |

@@ -195,7 +195,9 @@ fn reply(
             return Reply { answer: Answer::Closed, delay: Duration::ZERO, late: None };
         }
         Some(fault @ (Fault::SilentBefore | Fault::SilentAfter)) => (Answered::Fault(fault), Answer::Silence),
-        Some(fault @ Fault::Http(status)) => (Answered::Fault(fault), Answer::Html(status)),
+        Some(fault @ (Fault::Http(status) | Fault::HttpAfter(status))) => {
+            (Answered::Fault(fault), Answer::Html(status))
+        }
         Some(fault @ Fault::Garbage) => (Answered::Fault(fault), Answer::Html(200)),
     };
     traffic.answered(answered);
@@ -265,6 +267,7 @@ mod tests {
         check("silent-before", &Answer::Silence, 0);
         check("silent-after", &Answer::Silence, 1);
         check("http-502", &Answer::Html(502), 0);
+        check("http-408-after", &Answer::Html(408), 1);
         check("garbage", &Answer::Html(200), 1);
     }
 

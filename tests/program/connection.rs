@@ -68,8 +68,8 @@ fn a_service_that_loses_every_answer_is_given_up_after_a_while() {
     let service = Service::with_messages("lost-after=100%", &place);
     let ran = place.runner(JOB).at(&service).exits(3);
     let summary = ran.summary();
-    assert!(ran.json()["reason"].as_str().unwrap().contains("no answer of the service comes back"), "{ran:#?}");
-    assert!((20..150).contains(&summary.in_doubt), "{summary:?}");
+    assert!(ran.json()["reason"].as_str().unwrap().contains("nothing that came back is an answer"), "{ran:#?}");
+    assert!((5..20).contains(&summary.in_doubt), "{summary:?}");
     assert_eq!(
         summary,
         Summary { rows: 2_000, in_doubt: summary.in_doubt, not_reached: summary.not_reached, ..Summary::default() }
@@ -77,6 +77,34 @@ fn a_service_that_loses_every_answer_is_given_up_after_a_while() {
     service.set_faults("none");
     let resumed = place.runner(&format!("{JOB} {FAST}")).at(&service).exits(0);
     assert_eq!((resumed.summary().done, service.stats().edited_once()), (2_000, 2_000));
+}
+
+/// An address that is not the service's, or a proxy that passes nothing on: named after a few requests.
+#[test]
+fn an_address_that_is_not_the_services_is_named_after_a_few_requests() {
+    for status in ["302", "403", "404", "407"] {
+        let (place, service) = (Place::with_list(2_000), Service::start(&format!("http-{status}=100%")));
+        let ran = place.runner(JOB).at(&service).exits(3);
+        let reason = ran.json()["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains(&format!("HTTP {status} instead")) && reason.contains("check the region"), "{reason}");
+        assert_eq!((service.stats().requests(), ran.summary().in_doubt), (3, 3), "{ran:#?}");
+        service.set_faults("none");
+        let job = format!("{JOB} {FAST} --max-rows 20");
+        assert_eq!(place.runner(&job).at(&service).exits(0).summary().done, 20);
+    }
+}
+
+/// Gateways that give up after they passed a request on: each such edit was once sent again, and made twice.
+#[test]
+fn an_edit_that_a_gateway_passed_on_before_it_gave_up_is_not_sent_again() {
+    for statuses in ["408", "425", "404", "429"] {
+        let faults = format!("edit.http-{statuses}-after=40%,read.http-{statuses}=10%");
+        let (place, service) = (Place::with_list(20), Service::start(&faults));
+        let ran = place.runner(&format!("{JOB} {FAST}")).at(&service).exits(0);
+        assert_eq!(ran.summary(), Summary { rows: 20, done: 20, ..Summary::default() }, "{statuses}");
+        assert_eq!((service.stats().edited_once(), service.stats().requests()), (20, 20), "{statuses}");
+        assert!(ran.answers(statuses) > 0, "{statuses}: {ran:#?}");
+    }
 }
 
 /// What is still under way when the process is gone is given up by the kernel after five seconds. Whoever reads an edit in
@@ -121,6 +149,16 @@ fn an_answer_cut_short_or_of_somebody_else_leaves_the_edit_in_doubt() {
             "not the service's JSON",
         ),
         ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "not the service's JSON"),
+        (
+            "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 36\r\n\r\n{\"ActionStatus\":\"OK\",\"ErrorCode\":0 }",
+            "HTTP 502 instead",
+        ),
+        (
+            "HTTP/1.1 408 Request Timeout\r\nContent-Length: 42\r\n\r\n{\"ActionStatus\":\"FAIL\",\"ErrorCode\":20026 }",
+            "HTTP 408 instead",
+        ),
+        ("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", "HTTP 202 instead"),
+        ("HTTP/1.1 204 No Content\r\n\r\n", "HTTP 204 instead"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n<p>Please log in.\r\n", "not the service's JSON"),
         ("SSH-2.0-OpenSSH_9.2\r\n", "connection was lost"),
         ("", "connection was lost"),

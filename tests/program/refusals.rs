@@ -82,6 +82,17 @@ fn what_is_missing_is_asked_for() {
     check(JOB, &[("TIM_IDENTIFIER", "")], "the admin account is not given: set TIM_IDENTIFIER");
     check(JOB, &[("TIM_SECRET_KEY", "")], "the secret is not given: set TIM_SECRET_KEY");
     let file = ("TIM_SECRET_KEY_FILE", "key.txt");
+    let no_key = ("TIM_SECRET_KEY", "");
+    for (key, says) in [
+        ("", "TIM_SECRET_KEY_FILE odd.txt is empty"),
+        ("TIM_SECRET_KEY=planted\n", "TIM_SECRET_KEY_FILE odd.txt looks like a line NAME=value; give the value alone"),
+        ("planted\nplanted\n", "TIM_SECRET_KEY_FILE odd.txt has several lines"),
+    ] {
+        place.write("odd.txt", key);
+        check(JOB, &[no_key, ("TIM_SECRET_KEY_FILE", "odd.txt")], says);
+    }
+    check(JOB, &[("TIM_SECRET_KEY", "\"planted")], "TIM_SECRET_KEY has a quotation mark at one end only");
+    check(JOB, &[no_key, ("TIM_USERSIG", "plan ted")], "TIM_USERSIG has white space inside (character 5)");
     check(JOB, &[("TIM_SECRET_KEY", ""), file], "TIM_SECRET_KEY_FILE key.txt cannot be read");
     check(JOB, &[file], "TIM_SECRET_KEY and TIM_SECRET_KEY_FILE: are both set");
     check(JOB, &[("TIM_SECRET_KEY", ""), ("TIM_USERSIG", "eJw")], "TIM_USERSIG: ");

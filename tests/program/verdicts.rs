@@ -111,13 +111,17 @@ fn http_429_slows_the_run_down() {
 #[test]
 fn a_refusal_of_the_job_stops_it_and_mending_it_resumes_it() {
     let (place, service) = (Place::with_list(30), Service::start("none"));
-    let check = |name: &str, value: &str, code: &str, advice: &str| {
+    let mut requests = 0;
+    let mut check = |name: &str, value: &str, code: &str, advice: &str| {
         let ran = place.runner(JOB).at(&service).env(name, value).exits(3);
         let summary = ran.summary();
         assert_eq!(summary, Summary { rows: 30, not_reached: 30, ..Summary::default() });
         let reason = ran.json()["reason"].as_str().unwrap().to_owned();
         assert!(reason.contains(code) && reason.contains(advice), "{reason}");
-        assert_eq!(service.stats().number("edits"), 0);
+        assert!(reason.contains("is line 2: MsgKey"), "{reason}");
+        // The service locks out who repeats it.
+        requests += 1;
+        assert_eq!((service.stats().number("edits"), service.stats().requests()), (0, requests));
     };
     check("TIM_SECRET_KEY", "not-the-key", "70009, the UserSig does not match the app's key", "Check that the secret");
     check("TIM_SDKAPPID", "1400000001", "70020, the sdkappid does not exist here", "Check --region");
@@ -169,7 +173,7 @@ fn a_ready_made_signature_is_not_used_past_its_end() {
 #[test]
 fn a_key_that_is_changed_in_its_file_is_taken_up() {
     let (place, service) = (Place::with_list(20), Service::start("none"));
-    place.write("key.txt", "the old key\n");
+    place.write("key.txt", "the-old-key\n");
     let call = place.runner(JOB).at(&service).env("TIM_SECRET_KEY", "").env("TIM_SECRET_KEY_FILE", "key.txt");
     let run = call.start();
     // The first request goes out a second after the plan.
@@ -179,6 +183,23 @@ fn a_key_that_is_changed_in_its_file_is_taken_up() {
     assert_eq!(ran.summary(), Summary { rows: 20, done: 20, ..Summary::default() });
     assert!(ran.answers(70_009) > 0, "{ran:#?}");
     assert_eq!(service.stats().edited_once(), 20);
+}
+
+/// As Windows writes it, and as people copy it: with a mark, in UTF-16, in quotation marks.
+#[test]
+fn a_key_file_is_read_as_it_is_meant() {
+    let (place, service) = (Place::with_list(3), Service::start("none"));
+    let utf16 = format!("\u{feff}{SECRET_KEY}\r\n").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    for (rows, key) in [format!("\u{feff}{SECRET_KEY}\n").into_bytes(), utf16, format!("\"{SECRET_KEY}\"\r\n").into()]
+        .into_iter()
+        .enumerate()
+    {
+        std::fs::write(place.path("key.txt"), key).unwrap();
+        let call = place.runner(&format!("{JOB} --max-rows 1")).at(&service).env("TIM_SECRET_KEY", "");
+        let ran = call.env("TIM_SECRET_KEY_FILE", "key.txt").exits(0);
+        assert_eq!(ran.summary().done, rows as u64 + 1, "{ran:#?}");
+    }
+    assert_eq!((service.stats().edited_once(), service.stats().requests()), (3, 3));
 }
 
 /// As with `<(pass show key)`: a pipe tells its key once. Whoever reads it again waits for ever for somebody to write.

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test that cannot go on shall say so")]
 
 mod control;
+mod job_codes;
 mod outage;
 mod read_back;
 mod scripted;
@@ -153,11 +154,14 @@ async fn a_lost_answer_is_held_or_sent_again_as_was_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_that_holds_for_all_stops_after_what_is_in_flight() {
+    // The key is revoked in the middle of the run.
     let session =
-        Session::new(1_000, |line, _, _| reply(200, if line == 100 { refused(70003) } else { Outcome::Confirmed }));
+        Session::new(1_000, |line, _, _| reply(200, if line >= 100 { refused(70003) } else { Outcome::Confirmed }));
     let (tally, ended) = session.run().await;
     assert!(matches!(ended, Ended::Stopped(StopReason::Refused(_))), "{ended:?}");
-    assert_eq!(session.memory.count(State::Waiting), 1, "the refused edit can be sent again");
+    let refused = session.memory.count(State::Waiting);
+    assert!((10..80).contains(&refused), "what was in flight, and can be sent again: {refused}");
+    assert_eq!((session.memory.count(State::Failed), tally.failed), (0, 0), "none of them is at fault");
     assert_eq!(session.memory.count(State::Sending), 0);
     assert_eq!(session.memory.count(State::Done) as u64, tally.done);
 }

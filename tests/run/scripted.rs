@@ -153,11 +153,12 @@ impl Scripted {
         worst_second(&self.questions.lock().unwrap())
     }
 
-    /// Of the first `count` requests: at the end of a list, the last retries leave the cap unused.
+    /// Of the first `count` requests, but for the one that goes ahead: at the end of a list, the last retries leave the cap
+    /// unused.
     #[expect(clippy::cast_precision_loss, reason = "thousands")]
     pub(crate) fn mean(&self, count: usize) -> f64 {
         let arrivals = self.arrivals.lock().unwrap();
-        (count - 1) as f64 / (arrivals[count - 1] - arrivals[0]).as_secs_f64()
+        (count - 2) as f64 / (arrivals[count - 1] - arrivals[1]).as_secs_f64()
     }
 }
 

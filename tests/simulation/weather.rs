@@ -12,12 +12,9 @@ pub(crate) enum Fault {
     None,
     Code(i64),
     SlowDown,
-    /// Too fast, by HTTP, and for how long.
-    Http429(u64),
-    Http502Before,
-    Http502After,
-    /// And it asks to be left alone for a while.
-    Http503After,
+    /// Another status than 200, before or after the edit took place; and it asks to be left alone for so many seconds.
+    HttpBefore(u16, u64),
+    HttpAfter(u16, u64),
     Garbage,
     /// It lost an answer inside itself, and says so.
     InsideBefore,
@@ -32,7 +29,7 @@ pub(crate) enum Fault {
     Stuck,
     NotSent,
     SignAnew,
-    /// The signature is refused, and so is the job.
+    /// A code that speaks of the job, or of this edit alone.
     Refused(i64),
     NoSignature,
 }
@@ -48,7 +45,7 @@ impl Spell {
 }
 
 impl Fault {
-    const ALL: [Fault; 27] = [
+    const ALL: [Fault; 38] = [
         Fault::Code(20004),
         Fault::Code(20005),
         Fault::Code(91000),
@@ -56,11 +53,20 @@ impl Fault {
         Fault::Code(20006),
         Fault::Code(424_242),
         Fault::SlowDown,
-        Fault::Http429(0),
-        Fault::Http429(7),
-        Fault::Http502Before,
-        Fault::Http502After,
-        Fault::Http503After,
+        Fault::HttpBefore(429, 0),
+        Fault::HttpBefore(429, 7),
+        Fault::HttpAfter(429, 2),
+        Fault::HttpBefore(502, 0),
+        Fault::HttpAfter(502, 0),
+        Fault::HttpAfter(503, 9),
+        Fault::HttpBefore(408, 0),
+        Fault::HttpAfter(408, 0),
+        Fault::HttpBefore(425, 0),
+        Fault::HttpAfter(425, 3),
+        Fault::HttpBefore(404, 0),
+        Fault::HttpAfter(404, 0),
+        Fault::HttpBefore(302, 0),
+        Fault::HttpAfter(204, 0),
         Fault::Garbage,
         Fault::InsideBefore,
         Fault::InsideAfter,
@@ -75,6 +81,8 @@ impl Fault {
         Fault::SignAnew,
         Fault::Refused(70_001),
         Fault::Refused(70_003),
+        Fault::Refused(60_004),
+        Fault::Refused(60_005),
         Fault::NoSignature,
     ];
 
@@ -82,27 +90,25 @@ impl Fault {
         Fault::ALL[random.usize(..Fault::ALL.len())]
     }
 
-    /// The run stops at once when it comes across it.
+    /// The run stops when it comes across it, or a few of them.
     fn stops(self) -> bool {
-        matches!(self, Fault::Refused(_) | Fault::NoSignature)
+        matches!(self, Fault::Refused(70_001..) | Fault::NoSignature)
     }
 
     /// The answer that comes instead of a success, whether the edit takes place, and what the client makes of it.
     pub(crate) fn outcome(self) -> (bool, Outcome) {
         let refused = |code, signed_anew| Outcome::Refused { code, info: "no".into(), retry_after: None, signed_anew };
-        let http = |status, retry_after: Option<u64>| Outcome::Http {
+        let http = |status, seconds: u64| Outcome::Http {
             status,
-            retry_after: retry_after.map(Duration::from_secs),
+            retry_after: (seconds > 0).then_some(Duration::from_secs(seconds)),
         };
         match self {
             Fault::None => (true, Outcome::Confirmed),
             Fault::Code(code) | Fault::Refused(code) => (false, refused(code, false)),
             Fault::SlowDown => (false, refused(60_007, false)),
             Fault::SignAnew => (false, refused(70_001, true)),
-            Fault::Http429(seconds) => (false, http(429, (seconds > 0).then_some(seconds))),
-            Fault::Http502Before => (false, http(502, None)),
-            Fault::Http502After => (true, http(502, None)),
-            Fault::Http503After => (true, http(503, Some(9))),
+            Fault::HttpBefore(status, seconds) => (false, http(status, seconds)),
+            Fault::HttpAfter(status, seconds) => (true, http(status, seconds)),
             Fault::Garbage => (true, Outcome::NoAnswer(Note::NotTheService)),
             Fault::InsideBefore => (false, refused(60_008, false)),
             Fault::InsideAfter => (true, refused(60_013, false)),

@@ -2,10 +2,15 @@ use super::*;
 
 fn code(code: i64) -> Verdict {
     match error_code::lookup(code).map(|entry| entry.class) {
-        Some(error_code::Class::Passing) => Verdict::Retry { code: Some(code), note: None },
-        Some(_) => Verdict::Stop { code: Some(code), note: None },
-        None => Verdict::Failed { code: Some(code), note: None },
+        Some(Class::Passing) => Verdict::Retry { code: Some(code), note: None },
+        Some(_) | None => Verdict::Failed { code: Some(code), note: None },
     }
+}
+
+fn refusal(code: i64) -> JobRefusal {
+    let id = crate::edit::MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: "1_2_3".into() };
+    let edit = Edit::new(id, None, Some("x".into())).unwrap();
+    JobRefusal { cause: Cause::Code(code), line: 17, edit: Arc::new(edit) }
 }
 
 fn feed(breaker: &mut Breaker, verdict: Verdict, times: u64, from: Instant, apart: Duration) -> Option<StopReason> {
@@ -20,9 +25,37 @@ fn breaker() -> Breaker {
 }
 
 #[test]
-fn a_code_that_holds_for_all_stops_at_once() {
-    let reason = breaker().answered(&code(70_003), Instant::now()).unwrap();
-    assert!(reason.to_string().starts_with("the service refused the job: 70003, "), "{reason}");
+fn a_code_that_holds_for_all_stops_at_once_where_nothing_was_accepted() {
+    let reason = breaker().job_refused(refusal(70_003)).unwrap().to_string();
+    assert!(reason.starts_with("the service refused the job: 70003, "), "{reason}");
+    assert!(reason.contains("line 17: MsgKey \"1_2_3\" from \"a\" to \"b\""), "{reason}");
+    let mut passing = breaker();
+    let now = Instant::now();
+    let slow_down = Verdict::SlowDown { code: Some(60_007), note: None, retry_after: None };
+    for verdict in [code(20_004), slow_down, code(424_242), code(60_004)] {
+        passing.answered(&verdict, now);
+        assert!(!passing.is_accepted(), "{verdict:?} may come before the service looks at the signature");
+    }
+    assert!(passing.job_refused(refusal(60_004)).is_some());
+}
+
+#[test]
+fn where_others_are_accepted_it_takes_a_row_of_them() {
+    for accepted in [Verdict::Done, code(20_026)] {
+        let (mut breaker, now) = (breaker(), Instant::now());
+        for _ in 0..5 {
+            breaker.answered(&accepted, now);
+            for _ in 1..JOB_REFUSED_IN_A_ROW {
+                assert!(breaker.job_refused(refusal(60_004)).is_none());
+            }
+        }
+        assert!(breaker.job_refused(refusal(60_004)).is_some());
+        breaker.answered(&accepted, now);
+        assert!(breaker.job_refused(refusal(70_050)).is_some(), "a lock-out is not called for once more");
+        breaker.answered(&accepted, now);
+        breaker.signature_refused();
+        assert!(breaker.job_refused(refusal(70_001)).is_some(), "another signature is in use now");
+    }
 }
 
 #[test]
@@ -149,6 +182,41 @@ fn answers_that_are_lost_one_after_the_other_are_an_outage() {
     assert!(tries < 50, "each of them leaves an edit in doubt: {tries}");
     assert_eq!(now - start, OUTAGE_MAX);
     assert!(stopped.unwrap().to_string().contains("HTTP 502"));
+}
+
+/// A gateway that answers every request with 404 was once taken for an outage, like any other.
+#[test]
+fn an_address_that_is_not_the_services_is_given_up_soon() {
+    let tries = |note, apart| {
+        let (mut breaker, start) = (breaker(), Instant::now());
+        let mut now = start;
+        for lost in 1.. {
+            let (stop, hold) = breaker.lost(note, now);
+            if let Some(reason) = stop {
+                return (lost, now - start, reason.to_string());
+            }
+            now += hold.max(apart);
+        }
+        unreachable!("it is given up")
+    };
+    let apart = Duration::from_millis(10);
+    for status in [302, 400, 401, 403, 404, 405, 407, 413, 421, 451] {
+        let (lost, _, reason) = tries(Note::Http(status), apart);
+        assert_eq!(lost, ELSEWHERE, "{status}");
+        assert!(
+            reason.contains(&format!("HTTP {status} instead")) && reason.contains("a proxy on the way"),
+            "{reason}"
+        );
+    }
+    for note in [Note::Http(408), Note::Http(425), Note::Http(429), Note::Http(502), Note::NotTheService] {
+        let (lost, after, reason) = tries(note, apart);
+        assert!((LOST_FIRST..12).contains(&lost) && after < 2 * OUTAGE_FIRST, "{note:?}: {lost} in {after:?}");
+        assert!(reason.starts_with("nothing that came back is an answer of the service"), "{reason}");
+    }
+    let (lost, ..) = tries(Note::TimedOut, Duration::from_secs(10));
+    assert!((LOST_FIRST..9).contains(&lost), "{lost}");
+    let (lost, after, _) = tries(Note::LostInside, apart);
+    assert!(lost > LOST_IN_A_ROW && after >= OUTAGE_MAX, "the service itself said so");
 }
 
 /// A run that only reads back was once given up after 20 s, as if the address were wrong.

@@ -21,7 +21,7 @@ pub enum FaultsError {
     /// No such name, or nothing after it.
     #[error(
         "{}: not understood; allowed are none, or, with commas between them: CODE=2%, lost-before, lost-after, \
-         lost-late, silent-before, silent-after, http-400 to http-599 or garbage (each =SHARE%, and with edit. or read. \
+         lost-late, silent-before, silent-after, http-300 to http-599, http-300-after to http-599-after or garbage (each =SHARE%, and with edit. or read. \
          before it for that call alone), unknown=2%, latency=40ms or latency=20ms..80ms, and history=older-names, \
          history=newer-names or history=one-sided",
         Quoted(part)
