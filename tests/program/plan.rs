@@ -65,13 +65,14 @@ fn a_dry_run_reads_a_ledger_and_leaves_it_as_it_was() {
 fn a_dry_run_leaves_alone_what_a_killed_process_left() {
     let (place, service) = (Place::with_list(10), Service::start("silent-before=100%"));
     let run = place.runner("--input edits.csv --resume ledger.db --timeout 60s").at(&service).start();
-    service.wait_for_requests(10);
+    // The others follow the first answer.
+    service.wait_for_requests(1);
     run.kill();
     let files = place.files();
     assert!(files["ledger.db-wal"].len() > 1_000, "the last commits are in the log");
     let dry_run = || place.runner("--input edits.csv --resume ledger.db --dry-run --json").at(&service).exits(0).json();
     let plan = dry_run();
-    assert_eq!((&plan["to_read_back"], &plan["to_send"]), (&10.into(), &0.into()));
+    assert_eq!((&plan["to_read_back"], &plan["to_send"]), (&1.into(), &9.into()));
     assert_eq!(dry_run(), plan);
     assert!(place.files() == files, "the ledger or its log was changed");
 }

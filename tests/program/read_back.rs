@@ -74,7 +74,7 @@ fn a_message_that_no_history_has_stays_in_doubt() {
 
 #[test]
 fn a_read_back_that_is_refused_leaves_the_edit_in_doubt_and_is_asked_for_once() {
-    check_held(&Place::with_list(3), "edit.lost-after=100%,read.60010=100%", "refuses to have it read back", 3);
+    check_held(&Place::with_list(3), "edit.lost-after=100%,read.60010=100%", "refuses to have it read back", 1);
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn a_second_signal_stops_at_once() {
     let (place, service) = (Place::with_list(20), Service::start("silent-after=100%"));
     let job = "--input edits.csv --resume ledger.db --timeout 10m --json";
     let run = place.runner(job).at(&service).start();
-    service.wait_for_requests(20);
+    service.wait_for_requests(1);
     run.signal("INT");
     wait_for("the first signal to be taken in", || run.err().contains("once more stops at once").then_some(()));
     run.signal("INT");

@@ -183,7 +183,7 @@ fn what_it_writes_is_for_its_owner_only() {
         }
         service.set_faults("silent-before=100%");
         let run = run("--resume second.db --timeout 60s").start();
-        service.wait_for_requests(6);
+        service.wait_for_requests(4);
         for name in ["second.db", "second.db-wal", "second.db-shm"] {
             assert_eq!(mode(&place.path(name)), 0o600, "{name} under {umask}");
         }
