@@ -13,8 +13,13 @@
 //! Permits are given in the order in which they were asked for, one at a time. All time is tokio's, so that tests run
 //! on a paused clock; nothing here reads the wall clock.
 //!
+//! What the service lets through is found out as networks do it: the rate is lowered at once when "too fast" comes in
+//! proportion, to what was let through last, and raised slowly. A single "too fast" costs a few milliseconds (see
+//! [`Pace::slow_down`]).
+//!
 //! A leaf: it knows nobody.
 
+mod answers;
 mod way;
 
 use std::collections::VecDeque;
@@ -29,6 +34,7 @@ use governor::{Quota, RateLimiter};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use self::answers::Answers;
 use self::way::Way;
 
 /// The service counts by the second.
@@ -44,19 +50,19 @@ const LATE_MAX: Duration = Duration::from_millis(250);
 const TOGETHER_MS: u64 = 20;
 /// And so many at most.
 const TOGETHER_MAX: u32 = 8;
-/// How long all requests are held when the service says "too fast" and not for how long.
-const HOLD_FIRST: Duration = Duration::from_secs(1);
+/// How long all requests are held when the service says "too fast" to every one of them, and not for how long.
+const HOLD_FIRST: Duration = SECOND;
 /// The longest hold, also where the service asks for a longer one: a header that says "next year" must not stop a run
 /// silently.
 const HOLD_MAX: Duration = Duration::from_mins(1);
-/// Slow-downs that come this soon after a hold has ended make the next hold twice as long.
-const CALM: Duration = Duration::from_secs(5);
 /// Each slow-down widens the window by this, up to [`LEARNT_MAX`]: this service is further away than was thought, and
 /// requests arrive closer together than they left.
 const LEARNT: Duration = Duration::from_millis(2);
 const LEARNT_MAX: Duration = Duration::from_millis(20);
-/// After a slow-down the rate climbs back by a twentieth of the cap every second.
+/// A lowered rate climbs by a twentieth of the cap every second, up to what the service is known to let through.
 const CLIMB_STEPS: u32 = 20;
+/// Beyond that it climbs by a fiftieth of itself: to find out whether more is let through costs refusals.
+const PROBE_STEPS: u32 = 50;
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<std::time::Instant>>;
 
@@ -107,14 +113,22 @@ struct State {
     limiter: Limiter,
     /// What the limiter is set to now: `cap`, or less after a slow-down.
     rate: u32,
+    /// What the service is known to let through; the cap where it never refused in proportion.
+    known: u32,
     /// It climbs back after a slow-down.
     is_slowed: bool,
     climb_at: Instant,
     held_until: Instant,
     held: bool,
+    /// How long everything is held where everything is refused. Doubled each time that happens although the rate was
+    /// lowered before, halved with each second in which requests pass.
     hold: Duration,
-    /// Slow-downs so far that were news: requests that went out before the last one are not told of it again.
+    shrink_at: Instant,
+    answers: Answers,
+    /// How often the rate was lowered: answers to requests that went out before say nothing new.
     era: u64,
+    /// Slow-downs that were obeyed.
+    slow_downs: u64,
     given: u64,
     paused: bool,
 }
@@ -162,12 +176,16 @@ impl Pace {
             unspent: 0,
             limiter: limiter(cap),
             rate: cap,
+            known: cap,
             is_slowed: false,
             climb_at: now,
             held_until: not_before.max(now),
             held: false,
             hold: HOLD_FIRST,
+            shrink_at: now,
+            answers: Answers::default(),
             era: 0,
+            slow_downs: 0,
             given: 0,
             paused: false,
         };
@@ -205,13 +223,25 @@ impl Pace {
         self.shared.state().answered(Instant::now(), receipt);
     }
 
-    /// The service said "too fast" to a request: holds all requests, for as long as it asked for where it
-    /// did, and lowers the rate, which then climbs back. One slow-down costs little, since after a second's hold the
-    /// service has nothing left to count; where they follow each other, the rate is halved each time. Answers to
-    /// requests that went out before the last hold say nothing new. Returns how long everything is held, where this is
-    /// news.
+    /// The service let the request through, whatever became of it then.
+    pub fn passed(&self, receipt: Receipt) {
+        self.shared.state().passed(Instant::now(), receipt.era);
+    }
+
+    /// The service said "too fast" to a request: holds all requests, for as long as it asked for where it did, and else
+    /// for as large a part of a second as the share of the last answers that were "too fast": the service counts by the
+    /// second, and a second later it has nothing left to count. So one said by mistake costs a few milliseconds. Where
+    /// they come in proportion, the rate is lowered as well, to what was let through in the last second; where everything
+    /// is refused although it was lowered, holds get longer. Answers to requests that went out before the rate was last
+    /// lowered say nothing new. Returns how long everything is held, where this is news.
     pub fn slow_down(&self, receipt: Receipt, retry_after: Option<Duration>) -> Option<Duration> {
         self.shared.state().slow_down(Instant::now(), receipt.era, retry_after)
+    }
+
+    /// Whether the service lets nearly all requests through just now. What it refuses all the same, it refuses for
+    /// another reason than the pace.
+    pub fn lets_others_pass(&self) -> bool {
+        self.shared.state().answers.mostly_pass()
     }
 
     /// Holds all requests for this long, without changing the rate.
@@ -238,6 +268,7 @@ impl Pace {
         // A rate that a slow-down has lowered climbs on from where it is.
         let rate = if state.is_slowed { state.rate } else { cap.get() };
         state.cap = cap.get();
+        state.known = if state.is_slowed { state.known.min(state.cap) } else { state.cap };
         state.set_rate(rate);
         drop(state);
         self.shared.changed.notify_one();
@@ -251,7 +282,7 @@ impl Pace {
 
     /// How often the service has said "too fast" so far.
     pub fn slow_downs(&self) -> u64 {
-        self.shared.state().era
+        self.shared.state().slow_downs
     }
 }
 
@@ -333,9 +364,23 @@ impl State {
 
     fn climb(&mut self, now: Instant) {
         if self.rate < self.cap && now >= self.climb_at {
-            self.set_rate(self.rate + (self.cap / CLIMB_STEPS).max(1));
+            let step = if self.rate < self.known { self.cap / CLIMB_STEPS } else { self.rate / PROBE_STEPS };
+            self.set_rate(self.rate + step.max(1));
             self.climb_at = now + SECOND;
-            self.is_slowed = self.rate < self.cap;
+            if self.rate == self.cap {
+                (self.is_slowed, self.known) = (false, self.cap);
+            }
+        }
+    }
+
+    fn passed(&mut self, now: Instant, era: u64) {
+        if era < self.era {
+            return;
+        }
+        self.answers.add(now, false);
+        if now >= self.shrink_at {
+            self.hold = (self.hold / 2).max(HOLD_FIRST);
+            self.shrink_at = now + SECOND;
         }
     }
 
@@ -346,19 +391,37 @@ impl State {
             }
             return None;
         }
-        self.era += 1;
-        let again = self.era > 1 && now < self.held_until + CALM;
-        self.hold = if again { (self.hold * 2).min(HOLD_MAX) } else { HOLD_FIRST };
-        let hold = retry_after.unwrap_or(self.hold).min(HOLD_MAX);
+        self.slow_downs += 1;
+        self.answers.add(now, true);
+        let hold = retry_after.unwrap_or_else(|| self.answers.share_of(self.hold)).min(HOLD_MAX);
         self.held_until = self.held_until.max(now + hold);
-        self.climb_at = self.held_until + SECOND;
-        self.is_slowed = true;
-        self.set_rate(if again { self.rate / 2 } else { self.rate - self.rate / 10 });
+        // A second in which nothing went out says nothing.
+        self.climb_at += hold;
+        if self.answers.are_in_proportion() {
+            self.lower_rate(now);
+        }
         if self.learnt < LEARNT_MAX {
             self.learnt += LEARNT;
             self.window += LEARNT;
         }
         Some(hold)
+    }
+
+    /// By at least a tenth, and by at most a quarter: what passed within a second that a hold cut short says too little.
+    fn lower_rate(&mut self, now: Instant) {
+        self.set_rate(
+            self.answers.passed(now).clamp(self.rate - self.rate.div_ceil(4), self.rate - self.rate.div_ceil(10)),
+        );
+        self.is_slowed = true;
+        if self.answers.are_mostly_refused() {
+            self.hold = (self.hold * 2).min(HOLD_MAX);
+            self.shrink_at = self.held_until + SECOND;
+        } else {
+            self.known = self.rate;
+        }
+        self.climb_at = self.held_until + SECOND;
+        self.answers.clear();
+        self.era += 1;
     }
 
     fn set_rate(&mut self, rate: u32) {

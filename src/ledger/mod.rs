@@ -122,6 +122,10 @@ pub struct Pending {
     pub looks: u32,
     /// How often in this run it was refused with a code that speaks of the job, while the service accepted others.
     pub job_refusals: u32,
+    /// The service has answered "too fast" to it in this run.
+    pub too_fast: bool,
+    /// The same, to reading it back.
+    pub look_too_fast: bool,
 }
 
 /// The durable intent to send one edit once more. Only [`Ledger::intend`] makes it, after the commit.
@@ -365,6 +369,8 @@ impl Pending {
             tries: 0,
             looks: 0,
             job_refusals: 0,
+            too_fast: false,
+            look_too_fast: false,
         }
     }
 }
@@ -416,6 +422,11 @@ impl Intent {
     /// The line of the list it was read from.
     pub fn line(&self) -> u64 {
         self.pending.line
+    }
+
+    /// The service has answered "too fast" to it; true if it had before in this run.
+    pub fn too_fast_again(&mut self) -> bool {
+        std::mem::replace(&mut self.pending.too_fast, true)
     }
 }
 

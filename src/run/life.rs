@@ -15,7 +15,7 @@ use super::todo::InDoubt;
 use crate::api::client::UNDERWAY_MAX;
 use crate::api::{Outcome, Service};
 use crate::ledger::{Intent, Ledger, LedgerError, Note, Pending, Recorded, Settlement, State};
-use crate::pace::{self, Pace, Permit};
+use crate::pace::{self, Pace, Permit, Receipt};
 use crate::retry::{self, Ease, Verdict};
 
 /// At high rates many more than this would not be sent any sooner.
@@ -27,6 +27,8 @@ const AHEAD_MAX: usize = 1_024;
 const JOB_REFUSALS_MAX: u32 = 1;
 /// So long an edit waits that got such a code: enough for others to be accepted, or refused, in the meantime.
 const JOB_REFUSED_DELAY: Duration = Duration::from_secs(6);
+/// Shorter holds are not worth a warning.
+const HELD_TOLD: Duration = Duration::from_millis(250);
 
 /// What an edit passes on its way.
 #[derive(Debug)]
@@ -120,7 +122,7 @@ async fn try_once<S: Service>(line: &Line<S>, pending: Pending, slot: Place, in_
     // Came into doubt in this run, and was to be sent again: if that fails it is in doubt all the same.
     let unsure = pending.state == Some(State::InDoubt) && pending.taken_up.is_none();
     let recalled = line.recall.notified();
-    let intent = match line.ledger.intend(pending).await {
+    let mut intent = match line.ledger.intend(pending).await {
         Ok(intent) => intent,
         Err(error) => return Landed::NotRecorded { error, unsure, taken_up: None },
     };
@@ -163,21 +165,8 @@ async fn try_once<S: Service>(line: &Line<S>, pending: Pending, slot: Place, in_
         }
         verdict => verdict,
     };
+    let verdict = line.keep_pace(verdict, retry::ease(&outcome), &mut intent, receipt);
     tracing::debug!(line = number, ?outcome, ?verdict, "answered");
-    match retry::ease(&outcome) {
-        Ease::No => {}
-        Ease::Hold(asked) => {
-            line.pace.hold(asked);
-            line.read_backs.hold(asked);
-        }
-        Ease::SlowDown(retry_after) => {
-            if let Some(held) = line.pace.slow_down(receipt, retry_after) {
-                line.read_backs.hold(held);
-                let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
-                tracing::warn!("slowed down ({why}): every request is held for {held:?}, then the rate climbs back");
-            }
-        }
-    }
     let Some(settlement) = settlement(&verdict, intent.tries(), intent.doubt(), line.attempts_max) else {
         return match line.ledger.withdraw(intent).await {
             Ok(pending) => Landed::NotSent { pending, outcome },
@@ -205,7 +194,7 @@ fn settlement(verdict: &Verdict, tries: u32, doubt: Option<Note>, attempts_max: 
         Verdict::Done => to(State::Done, Some(0), None, true),
         Verdict::Retry { code, note } if tries + 1 < attempts_max.get() => to(State::Waiting, code, note, true),
         Verdict::Retry { code, note } | Verdict::Failed { code, note } => to(State::Failed, code, note, true),
-        // Not the edit's fault: these tries do not count.
+        // Not the edit's fault: these tries do not count. (Where it is, the verdict is another.)
         Verdict::SlowDown { code, note, .. } | Verdict::Stop { code, note } => to(State::Waiting, code, note, false),
         Verdict::SignAnew { code } => to(State::Waiting, Some(code), None, false),
         Verdict::InDoubt { code, note } => to(State::InDoubt, code, Some(note), true),
@@ -251,6 +240,55 @@ impl<S: Service> Line<S> {
     pub(super) async fn permit(&self, pace: &Pace) -> Option<(Place, Permit)> {
         let room = Arc::clone(&self.in_flight).acquire_owned().await.ok()?;
         Some((room, pace.permit().await?))
+    }
+
+    /// Tells the pace what was answered. "Too fast" holds everything, unless it was said to this edit before while others
+    /// pass: then it is meant for this edit alone, which is tried again later, and fails when its attempts run out.
+    fn keep_pace(&self, verdict: Verdict, ease: Ease, intent: &mut Intent, receipt: Receipt) -> Verdict {
+        match ease {
+            Ease::SlowDown(retry_after) if intent.too_fast_again() && self.pace.lets_others_pass() => {
+                self.hold(retry_after.unwrap_or_default());
+                // A 429 is no answer, and leaves the edit in doubt as it is.
+                return if let Verdict::SlowDown { code, note, .. } = verdict {
+                    Verdict::Retry { code, note }
+                } else {
+                    verdict
+                };
+            }
+            Ease::SlowDown(retry_after) => {
+                self.slow_down(verdict, receipt, retry_after);
+                return verdict;
+            }
+            Ease::Hold(asked) => self.hold(asked),
+            Ease::No => {}
+        }
+        match verdict {
+            Verdict::Done
+            | Verdict::Retry { .. }
+            | Verdict::SignAnew { .. }
+            | Verdict::Failed { .. }
+            | Verdict::Stop { .. } => self.pace.passed(receipt),
+            Verdict::SlowDown { .. } | Verdict::InDoubt { .. } | Verdict::NotSent => {}
+        }
+        verdict
+    }
+
+    fn hold(&self, asked: Duration) {
+        self.pace.hold(asked);
+        self.read_backs.hold(asked);
+    }
+
+    fn slow_down(&self, verdict: Verdict, receipt: Receipt, retry_after: Option<Duration>) {
+        let Some(held) = self.pace.slow_down(receipt, retry_after) else { return };
+        self.read_backs.hold(held);
+        let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
+        let rate = self.pace.now().rate;
+        // One now and then is no news.
+        if held >= HELD_TOLD || self.pace.slow_downs() == 1 {
+            tracing::warn!("slowed down ({why}): every request is held for {held:?}; the rate is {rate}/s");
+        } else {
+            tracing::debug!("slowed down ({why}): every request is held for {held:?}; the rate is {rate}/s");
+        }
     }
 
     /// Sends nothing more for now. Who waits for a permit gets none and takes the intent back: if the process died during

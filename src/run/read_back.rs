@@ -17,9 +17,9 @@ use super::tally::Cause;
 use crate::api::error_code::{self, Class};
 use crate::api::history::{Held, Names, Page, Question};
 use crate::api::{Outcome, Service};
-use crate::edit::{Edit, Likeness, MessageId};
+use crate::edit::{Edit, IdDigest, Likeness, MessageId};
 use crate::ledger::{LedgerError, Note, Pending, Recorded, Settlement, State};
-use crate::pace::Pace;
+use crate::pace::{Pace, Receipt};
 use crate::retry::{self, Ease, Verdict};
 
 /// The service works on a request for at most 3 s. The rest is for the way there, and for its storage to show what it did.
@@ -28,6 +28,8 @@ pub const READ_BACK_AFTER: Duration = Duration::from_secs(5);
 pub const READ_BACK_RATE_MAX: NonZeroU32 = NonZeroU32::new(200).unwrap();
 /// For this long the service may answer "too fast" to every look: each of them holds the edits as well.
 const LOOKS_TOO_FAST_MAX: Duration = Duration::from_mins(5);
+/// For this long at most, where the service does not ask for more.
+const EDITS_HELD_MAX: Duration = Duration::from_secs(1);
 /// Pages of one second's history that are looked through.
 const PAGES_MAX: u32 = 50;
 
@@ -41,9 +43,16 @@ pub(super) struct ReadBacks {
     refused: OnceLock<Unclear>,
     /// The service has given a page since a signature was last refused: it accepts the one in use.
     accepted: AtomicBool,
-    /// Since when every look was too fast.
-    too_fast: Mutex<Option<Instant>>,
+    too_fast: Mutex<Option<TooFast>>,
     requests: AtomicU64,
+}
+
+/// Every look is too fast.
+#[derive(Clone, Copy, Debug)]
+struct TooFast {
+    since: Instant,
+    /// The message that was looked for; `None` if there was more than one.
+    message: Option<IdDigest>,
 }
 
 /// Why a look was refused, or all of them are.
@@ -101,7 +110,7 @@ enum Broken {
     /// The run stops or is paused.
     Stopping,
     /// No page came back, but this.
-    NoPage(Outcome),
+    NoPage(Outcome, Receipt),
 }
 
 impl ReadBacks {
@@ -153,10 +162,27 @@ impl ReadBacks {
         *self.too_fast.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// A look was too fast: this can go on for ever, and no edit is to blame for it.
+    /// A look was too fast. True: looks for other messages pass, or there are none, so this message has itself to blame.
+    fn is_refused_alone(&self, pending: &mut Pending) -> bool {
+        let now = Instant::now();
+        let again = std::mem::replace(&mut pending.look_too_fast, true);
+        let mut too_fast = self.too_fast.lock().unwrap_or_else(PoisonError::into_inner);
+        let TooFast { message, .. } = too_fast.get_or_insert(TooFast { since: now, message: Some(pending.message) });
+        if *message != Some(pending.message) {
+            *message = None;
+        }
+        let is_alone = again && (message.is_some() || self.pace.lets_others_pass());
+        if is_alone && message.is_some() {
+            *too_fast = Some(TooFast { since: now, message: Some(pending.message) });
+        }
+        is_alone
+    }
+
+    /// Every look was too fast: this can go on for ever, and no edit is to blame for it.
     fn was_too_fast(&self, code: Option<i64>) {
         let now = Instant::now();
-        let since = *self.too_fast.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now);
+        let too_fast = *self.too_fast.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = too_fast.map_or(now, |too_fast| too_fast.since);
         let unclear = Unclear { note: Note::ReadBackFailed, code };
         if now - since >= LOOKS_TOO_FAST_MAX && self.refused.set(unclear).is_ok() {
             tracing::warn!(
@@ -177,14 +203,25 @@ pub(super) async fn read_back<S: Service>(line: Arc<Line<S>>, mut pending: Pendi
         Ok(told) => (told, Heard::Answered),
         Err(Broken::Unasked(told)) => (told, Heard::Unasked),
         Err(Broken::Stopping) => return Read::Stopped(pending),
-        Err(Broken::NoPage(outcome)) => {
+        Err(Broken::NoPage(outcome, receipt)) => {
             let verdict = retry::judge(&outcome);
-            pending.looks += u32::from(counts(verdict));
+            let is_refused_alone = slow_down(&line, &outcome, &mut pending, receipt);
+            pending.looks += u32::from(is_refused_alone || counts(verdict));
             if pending.looks < line.attempts_max.get() {
                 return Read::NoPage { pending, outcome };
             }
-            let heard = if let Verdict::InDoubt { note, .. } = verdict { Heard::Lost(note) } else { Heard::Answered };
-            (Told::Nothing(Note::ReadBackFailed), heard)
+            match verdict {
+                Verdict::InDoubt { note, .. } => (Told::Nothing(Note::ReadBackFailed), Heard::Lost(note)),
+                Verdict::SlowDown { code, .. } => {
+                    (Told::Refused(Unclear { note: Note::ReadBackFailed, code }), Heard::Answered)
+                }
+                Verdict::Done
+                | Verdict::Retry { .. }
+                | Verdict::SignAnew { .. }
+                | Verdict::Failed { .. }
+                | Verdict::NotSent
+                | Verdict::Stop { .. } => (Told::Nothing(Note::ReadBackFailed), Heard::Answered),
+            }
         }
     };
     tracing::debug!(line = pending.line, ?told, "read back");
@@ -216,7 +253,7 @@ async fn ask_both_sides<S: Service>(line: &Line<S>, edit: &Edit) -> Result<Told,
             Ok(Found::Held(held)) => Told::of(edit, &held),
             Ok(Found::NotThere) => continue,
             Ok(Found::Unread) => Told::Refused(Unclear { note: Note::ReadBackFailed, code: None }),
-            Err(Broken::NoPage(outcome)) => Told::Refused(refusal(line, outcome)?),
+            Err(Broken::NoPage(outcome, receipt)) => Told::Refused(refusal(line, outcome, receipt)?),
             Err(broken) => return Err(broken),
         };
         if side == Told::Edited {
@@ -228,7 +265,7 @@ async fn ask_both_sides<S: Service>(line: &Line<S>, edit: &Edit) -> Result<Told,
 }
 
 /// What is left to say where the service refuses to have this message read back, or any; other outcomes pass.
-fn refusal<S: Service>(line: &Line<S>, outcome: Outcome) -> Result<Unclear, Broken> {
+fn refusal<S: Service>(line: &Line<S>, outcome: Outcome, receipt: Receipt) -> Result<Unclear, Broken> {
     let verdict = retry::judge(&outcome);
     match verdict {
         Verdict::Failed { code, .. } => Ok(Unclear { note: Note::ReadBackRefused, code }),
@@ -241,11 +278,11 @@ fn refusal<S: Service>(line: &Line<S>, outcome: Outcome) -> Result<Unclear, Brok
             }
             Ok(unclear)
         }
-        _ => Err(Broken::NoPage(outcome)),
+        _ => Err(Broken::NoPage(outcome, receipt)),
     }
 }
 
-/// Whether it is one of the looks that an edit has. Not being reached, or being too fast, ends otherwise.
+/// Whether it is one of the looks that an edit has. Not being reached ends otherwise; being too fast, see [`slow_down`].
 fn counts(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Retry { .. } | Verdict::InDoubt { .. } | Verdict::SignAnew { .. })
 }
@@ -289,7 +326,7 @@ async fn page<S: Service>(line: &Line<S>, question: &mut Question) -> Result<Pag
     let older = &line.read_backs.older_names;
     question.names = if older.load(Ordering::Relaxed) { Names::Older } else { Names::Newer };
     match ask(line, question).await {
-        Err(Broken::NoPage(Outcome::Refused { code: 90001 | 90003 | 90008, .. })) => {
+        Err(Broken::NoPage(Outcome::Refused { code: 90001 | 90003 | 90008, .. }, _)) => {
             question.names = question.names.other();
             let page = ask(line, question).await?;
             older.store(question.names == Names::Older, Ordering::Relaxed);
@@ -322,21 +359,12 @@ async fn ask<S: Service>(line: &Line<S>, question: &Question) -> Result<Page, Br
         pace.answered(receipt);
         line.read_backs.accepted.store(true, Ordering::Relaxed);
     }
-    match answer.as_ref().err().map_or(Ease::No, retry::ease) {
-        Ease::No => {}
-        Ease::Hold(asked) => {
-            pace.hold(asked);
-            line.pace.hold(asked);
-        }
-        Ease::SlowDown(retry_after) => {
-            if let Some(held) = pace.slow_down(receipt, retry_after) {
-                line.pace.hold(held);
-            }
-        }
+    if let Some(Ease::Hold(asked)) = answer.as_ref().err().map(retry::ease) {
+        pace.hold(asked);
+        line.pace.hold(asked);
     }
     match answer.as_ref().err().map(retry::judge) {
-        Some(Verdict::SlowDown { code, .. }) => line.read_backs.was_too_fast(code),
-        Some(Verdict::NotSent | Verdict::InDoubt { .. }) => {}
+        Some(Verdict::SlowDown { .. } | Verdict::NotSent | Verdict::InDoubt { .. }) => {}
         None
         | Some(
             Verdict::Done
@@ -344,9 +372,32 @@ async fn ask<S: Service>(line: &Line<S>, question: &Question) -> Result<Page, Br
             | Verdict::SignAnew { .. }
             | Verdict::Failed { .. }
             | Verdict::Stop { .. },
-        ) => line.read_backs.was_in_time(),
+        ) => {
+            pace.passed(receipt);
+            line.read_backs.was_in_time();
+        }
     }
-    answer.map_err(Broken::NoPage)
+    answer.map_err(|outcome| Broken::NoPage(outcome, receipt))
+}
+
+/// A look that was too fast holds all looks. The edits are held for a second, or for as long as the service asks: they
+/// have a limit of their own. True: it is meant for this message alone, holds nothing, and is one of the looks that the
+/// edit has.
+fn slow_down<S: Service>(line: &Line<S>, outcome: &Outcome, pending: &mut Pending, receipt: Receipt) -> bool {
+    let Ease::SlowDown(retry_after) = retry::ease(outcome) else { return false };
+    if line.read_backs.is_refused_alone(pending) {
+        let asked = retry_after.unwrap_or_default();
+        line.read_backs.hold(asked);
+        line.pace.hold(asked);
+        return true;
+    }
+    if let Verdict::SlowDown { code, .. } = retry::judge(outcome) {
+        line.read_backs.was_too_fast(code);
+    }
+    if let Some(held) = line.read_backs.pace.slow_down(receipt, retry_after) {
+        line.pace.hold(retry_after.unwrap_or_else(|| held.min(EDITS_HELD_MAX)));
+    }
+    false
 }
 
 impl Question {

@@ -119,10 +119,10 @@ impl Tencent {
     }
 
     /// One more request goes out: its fate, how long it takes to open a connection, to get there, and to be answered.
-    fn draw(&self, call: Call) -> (Fault, Duration, Duration, Duration) {
+    fn draw(&self, call: Call, about: &str) -> (Fault, Duration, Duration, Duration) {
         let mut inner = self.inner.lock().unwrap();
         let Inner { random, weather, since, signed_anew, .. } = &mut *inner;
-        let mut fault = weather.draw(call, since.elapsed(), random);
+        let mut fault = weather.draw(call, about, since.elapsed(), random);
         match fault {
             // It helps once.
             Fault::SignAnew if *signed_anew => fault = Fault::Refused(70_001),
@@ -203,7 +203,7 @@ impl Tencent {
 impl Service for Tencent {
     async fn modify(&self, intent: &Intent, permit: Permit) -> Outcome {
         let (key, digest) = (intent.edit().id().msg_key.clone(), intent.edit().id().digest());
-        let (fault, opens, way, takes) = self.draw(Call::Edit);
+        let (fault, opens, way, takes) = self.draw(Call::Edit, &key);
         self.events.point("between commit and send").await;
         sleep(opens).await;
         if matches!(fault, Fault::NotSent | Fault::NoSignature) {
@@ -235,7 +235,7 @@ impl Service for Tencent {
     }
 
     async fn history(&self, question: &Question, permit: Permit) -> Result<Page, Outcome> {
-        let (fault, opens, way, takes) = self.draw(Call::Look);
+        let (fault, opens, way, takes) = self.draw(Call::Look, &question.peer);
         self.events.point("before a read-back").await;
         sleep(opens).await;
         if matches!(fault, Fault::NotSent | Fault::NoSignature) {

@@ -147,6 +147,8 @@ pub(crate) struct Weather {
     /// The fates of the first requests, before chance has its way.
     pub(crate) script: VecDeque<Fault>,
     pub(crate) spell: Option<Spell>,
+    /// Of a hundred messages, those that are always "too fast", and of a hundred conversations, those in which looks are.
+    pub(crate) stubborn: u32,
     /// How long answers take, in milliseconds.
     pub(crate) takes: std::ops::Range<u64>,
     /// Of a thousand connections, those that take half a second to open.
@@ -155,7 +157,7 @@ pub(crate) struct Weather {
 
 impl Weather {
     pub(crate) fn calm() -> Weather {
-        Weather { faults: Vec::new(), script: VecDeque::new(), spell: None, takes: 1..20, slow_to_open: 0 }
+        Weather { faults: Vec::new(), script: VecDeque::new(), spell: None, stubborn: 0, takes: 1..20, slow_to_open: 0 }
     }
 
     pub(crate) fn scripted(fates: &[Fault]) -> Weather {
@@ -174,6 +176,7 @@ impl Weather {
             weather.faults.push((fault, share));
         }
         weather.spell = (random.u8(0..4) == 0).then(|| Spell::of(random));
+        weather.stubborn = if random.u8(0..4) == 0 { random.u32(1..30) } else { 0 };
         weather.takes = match random.u8(0..6) {
             0 => 300..500,
             1 => 1..3_000,
@@ -184,8 +187,12 @@ impl Weather {
         weather
     }
 
-    /// What becomes of the next request, `since` the process was started.
-    pub(crate) fn draw(&mut self, call: Call, since: Duration, random: &mut fastrand::Rng) -> Fault {
+    /// What becomes of the next request, `since` the process was started. `about`: what it asks for.
+    pub(crate) fn draw(&mut self, call: Call, about: &str, since: Duration, random: &mut fastrand::Rng) -> Fault {
+        let number = about.bytes().fold(7_u32, |number, byte| number.wrapping_mul(31).wrapping_add(u32::from(byte)));
+        if number % 100 < self.stubborn {
+            return Fault::SlowDown;
+        }
         if let Some(spell) = self.spell
             && spell.of.is_none_or(|of| of == call)
             && (spell.from..spell.to).contains(&since)
