@@ -16,6 +16,7 @@ mod sqlite;
 mod state;
 
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -36,10 +37,10 @@ use crate::edit::{ContentDigest, Edit, IdDigest, Wanted};
 
 /// Changes that one transaction carries at most: bounds the time for which others wait for it.
 const BATCH_MAX: usize = 1_024;
-/// How long a change waits for others to share its commit: a commit costs much more than what is in it.
+/// How long a change waits at most for others to share its commit: a commit costs much more than what is in it.
 const LINGER: Duration = Duration::from_millis(80);
 /// With this many changes together there is nothing to be gained by waiting for more.
-const BATCH_ENOUGH: usize = 64;
+const BATCH_ENOUGH: u32 = 64;
 /// Changes that may wait for the writer: more than the requests in flight can ever bring at once.
 const QUEUE_MAX: usize = 4_096;
 
@@ -198,15 +199,25 @@ pub struct Ledger {
     queue: mpsc::Sender<Entry>,
     latch: CancellationToken,
     commits: Arc<Mutex<Latency>>,
+    /// Requests that may be in flight at most.
+    places: Arc<AtomicUsize>,
 }
 
 impl Ledger {
     /// Starts the writer. The store comes back when every handle is gone.
     pub fn start<S: Store>(store: S) -> (Ledger, JoinHandle<S>) {
         let (queue, changes) = mpsc::channel(QUEUE_MAX);
-        let ledger = Ledger { queue, latch: CancellationToken::new(), commits: Arc::default() };
+        let places = Arc::new(AtomicUsize::new(usize::MAX));
+        let ledger = Ledger { queue, latch: CancellationToken::new(), commits: Arc::default(), places };
         let (latch, commits) = (ledger.latch.clone(), Arc::clone(&ledger.commits));
-        (ledger, tokio::spawn(write(store, changes, latch, commits)))
+        let places = Arc::clone(&ledger.places);
+        (ledger, tokio::spawn(write(store, changes, latch, commits, places)))
+    }
+
+    /// From now on so many requests are in flight at most. Few of them cannot bring much company to a commit, and each
+    /// place stands idle until the outcome of its request is durable.
+    pub fn expect(&self, places: usize) {
+        self.places.store(places, Ordering::Relaxed);
     }
 
     /// How long commits took so far.
@@ -307,13 +318,15 @@ async fn write<S: Store>(
     mut queue: mpsc::Receiver<Entry>,
     latch: CancellationToken,
     commits: Arc<Mutex<Latency>>,
+    places: Arc<AtomicUsize>,
 ) -> S {
     let mut waiting = Vec::with_capacity(BATCH_MAX);
     while queue.recv_many(&mut waiting, BATCH_MAX).await > 0 {
         // Remarks alone do not wait for company: they are few, and the end of a run waits for the last one.
         let remarks_only = waiting.iter().all(|(step, _)| matches!(step, Step::Remark(_)));
-        let until = Instant::now() + if remarks_only { Duration::ZERO } else { LINGER };
-        while waiting.len() < BATCH_ENOUGH {
+        let (linger, enough) = company(places.load(Ordering::Relaxed));
+        let until = Instant::now() + if remarks_only { Duration::ZERO } else { linger };
+        while waiting.len() < enough {
             let room = BATCH_MAX - waiting.len();
             match tokio::time::timeout_at(until, queue.recv_many(&mut waiting, room)).await {
                 Ok(1..) => {}
@@ -345,6 +358,13 @@ async fn write<S: Store>(
         }
     }
     store
+}
+
+/// How long a change waits for others, and how many are enough. Half the places: while these wait for the commit, the
+/// other half is at work, so a place is idle for at most half of the time that it has for an edit at the cap.
+fn company(places: usize) -> (Duration, usize) {
+    let enough = (places / 2).clamp(1, BATCH_ENOUGH as usize);
+    (LINGER * u32::try_from(enough).unwrap_or(BATCH_ENOUGH) / BATCH_ENOUGH, enough)
 }
 
 impl Pending {

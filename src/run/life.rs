@@ -217,6 +217,7 @@ impl<S: Service> Line<S> {
         let now = Instant::now();
         let begins = locked_since.map_or(now, |since| now.max(since + pace::WINDOW));
         let quiet_from = locked_since.map_or(now, |since| since + UNDERWAY_MAX + READ_BACK_AFTER);
+        ledger.expect(in_flight_max);
         Line {
             ledger,
             pace: Pace::new(rate, begins),

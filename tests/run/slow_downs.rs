@@ -104,3 +104,24 @@ async fn a_message_whose_looks_are_always_too_fast_stays_in_doubt_and_the_others
     let holds = arrivals.windows(2).filter(|pair| pair[1] - pair[0] > Duration::from_millis(100)).count();
     assert_eq!(holds, 1, "only the first holds the edits");
 }
+
+/// With few places, a change once waited 80 ms for company that could not come: 24 edits a second with two places.
+#[tokio::test(start_paused = true)]
+async fn few_places_are_enough_for_the_cap_where_answers_are_quick() {
+    for (places, takes) in [(2, 1), (8, 3), (32, 60), (128, 400)] {
+        let mut session = Session::new(
+            2_000,
+            match takes {
+                1 => |_, _, _| reply(1, Outcome::Confirmed),
+                3 => |_, _, _| reply(3, Outcome::Confirmed),
+                60 => |_, _, _| reply(60, Outcome::Confirmed),
+                _ => |_, _, _| reply(400, Outcome::Confirmed),
+            },
+        );
+        session.in_flight_max = places;
+        session.run().await;
+        let mean = session.service.mean(2_000);
+        assert!(mean >= 198.0, "{places} places, {takes} ms: {mean}");
+        assert!(session.service.worst_second() <= 200);
+    }
+}
