@@ -15,11 +15,22 @@ use crate::IN_FLIGHT;
 
 /// The word that makes the bench this loop.
 pub(crate) const WORD: &str = "bare-loop";
+/// Comes before the number of places, where there is no rate.
+const UNCAPPED: &str = "places=";
 
-/// As fast as it can with [`IN_FLIGHT`] requests in flight, or one each time a clock ticks at this rate.
-pub(crate) fn command(url: &str, bodies: &Path, rate: Option<u32>) -> Command {
+/// One request each time a clock ticks at this rate.
+pub(crate) fn command(url: &str, bodies: &Path, rate: u32) -> Command {
+    start(url, bodies, &rate.to_string())
+}
+
+/// As fast as it can with so many requests in flight.
+pub(crate) fn command_uncapped(url: &str, bodies: &Path, places: usize) -> Command {
+    start(url, bodies, &format!("{UNCAPPED}{places}"))
+}
+
+fn start(url: &str, bodies: &Path, pace: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.arg(WORD).arg(url).arg(bodies).args(rate.map(|rate| rate.to_string()));
+    command.arg(WORD).arg(url).arg(bodies).arg(pace);
     command
 }
 
@@ -27,12 +38,13 @@ pub(crate) fn run(mut words: impl Iterator<Item = String>) -> ExitCode {
     let url = Url::parse(&words.next().unwrap()).unwrap();
     let bodies = std::fs::read_to_string(words.next().unwrap()).unwrap();
     let bodies: Vec<String> = bodies.lines().map(str::to_owned).collect();
-    let rate: Option<u32> = words.next().map(|rate| rate.parse().unwrap());
+    let pace = words.next().unwrap();
+    let places: Option<usize> = pace.strip_prefix(UNCAPPED).map(|places| places.parse().unwrap());
     let client = Client::builder()
         .user_agent("bare-loop")
         .connect_timeout(Duration::from_secs(5))
         .pool_idle_timeout(Duration::from_secs(20))
-        .pool_max_idle_per_host(IN_FLIGHT)
+        .pool_max_idle_per_host(places.unwrap_or(IN_FLIGHT))
         .tcp_user_timeout(Duration::from_secs(5))
         .http1_only()
         .redirect(redirect::Policy::none())
@@ -42,18 +54,18 @@ pub(crate) fn run(mut words: impl Iterator<Item = String>) -> ExitCode {
         .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        match rate {
-            Some(rate) => by_the_clock(&client, &url, bodies, rate).await,
-            None => as_fast_as_it_can(&client, &url, bodies).await,
+        match places {
+            Some(places) => as_fast_as_it_can(&client, &url, bodies, places).await,
+            None => by_the_clock(&client, &url, bodies, pace.parse().unwrap()).await,
         }
     });
     ExitCode::SUCCESS
 }
 
-async fn as_fast_as_it_can(client: &Client, url: &Url, bodies: Vec<String>) {
+async fn as_fast_as_it_can(client: &Client, url: &Url, bodies: Vec<String>, places: usize) {
     let bodies = Arc::new(Mutex::new(bodies.into_iter()));
     let mut workers = JoinSet::new();
-    for _ in 0..IN_FLIGHT {
+    for _ in 0..places {
         let (client, url, bodies) = (client.clone(), url.clone(), Arc::clone(&bodies));
         workers.spawn(async move {
             loop {

@@ -11,6 +11,8 @@ use crate::{Bench, bare_loop, list};
 const RATE: u32 = 200;
 /// CPU time of 1,000 edits at the cap.
 const CPU_MS_MOST: f64 = 60.0;
+/// The same, beside the bare loop in the same run.
+const CPU_OF_BARE_MOST: f64 = 1.1;
 
 #[derive(Clone, Copy)]
 enum Tool {
@@ -47,7 +49,7 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
         let log = bench.file(&format!("{}-{tool}-{turn}.log", input.file_stem().unwrap().display()));
         match TOOLS[tool] {
             Tool::Runner => Ok(list::run(input, &log, &stand_in, RATE)),
-            Tool::BareLoop => Ok(bare_loop::command(&url, input, Some(RATE))),
+            Tool::BareLoop => Ok(bare_loop::command(&url, input, RATE)),
             Tool::Script(script) => script.command(bench, input, &url, &log, RATE),
         }
     };
@@ -63,11 +65,21 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
         format!("{rows} edits at {RATE}/s"),
         &["CPU for 1,000 edits", "CPU of a single edit", "peak memory", "mean a second", "worst sliding second"],
     );
+    // The medians of runs that were made by turns.
+    let ours_and_bare = [&runs[0], &runs[1]].map(|runs| {
+        let runs = runs.as_ref().ok()?;
+        let mut cpu: Vec<f64> = runs.iter().map(|run| run.cpu_ms_of_1_000(f64::from(rows))).collect();
+        cpu.sort_by(f64::total_cmp);
+        Some(f64::midpoint(cpu[(cpu.len() - 1) / 2], cpu[cpu.len() / 2]))
+    });
     for (tool, runs) in TOOLS.into_iter().zip(runs) {
         match runs {
             Ok(runs) => table.row(tool.name(), cells(&runs, f64::from(rows), matches!(tool, Tool::Runner))),
             Err(missing) => table.row(tool.name(), [Cell::Text(missing)]),
         }
+    }
+    if let [Some(ours), Some(bare)] = ours_and_bare {
+        table.row("runner, beside the bare loop", [Figure::new([ours / bare], "").at_most(CPU_OF_BARE_MOST).into()]);
     }
     table.note(
         "CPU is that of the tool and of all it starts, memory that of its largest process. That of a single edit is mostly the \

@@ -18,25 +18,56 @@ const MEAN_WANTED: f64 = 199.0;
 struct Case {
     name: &'static str,
     manners: Manners,
+    /// Requests in flight, where the program is not left to choose.
+    places: Option<u32>,
     /// What ends the program in the middle; it is started again then.
     ended_by: Option<Signal>,
 }
 
-const CASES: [Case; 6] = [
-    Case { name: "fast answers", manners: Manners::FAST, ended_by: None },
+const CASES: [Case; 8] = [
+    Case { name: "fast answers", manners: Manners::FAST, places: None, ended_by: None },
     Case {
         name: "answers after 300 to 500 ms",
         manners: Manners { answer_ms: 300..=500, ..Manners::FAST },
+        places: None,
         ended_by: None,
     },
     Case {
         name: "jitter: 1 to 80 ms, every fiftieth a second more",
         manners: Manners { answer_ms: 1..=80, late_percent: 2, ..Manners::FAST },
+        places: None,
         ended_by: None,
     },
-    Case { name: "5 % passing errors", manners: Manners { fault_percent: 5, ..Manners::FAST }, ended_by: None },
-    Case { name: "interrupted in the middle, and resumed", manners: Manners::FAST, ended_by: Some(Signal::SIGINT) },
-    Case { name: "killed in the middle, and resumed", manners: Manners::FAST, ended_by: Some(Signal::SIGKILL) },
+    Case {
+        name: "5 % passing errors",
+        manners: Manners { fault_percent: 5, ..Manners::FAST },
+        places: None,
+        ended_by: None,
+    },
+    Case {
+        name: "2 places, answers after 3 ms",
+        manners: Manners { answer_ms: 3..=3, ..Manners::FAST },
+        places: Some(2),
+        ended_by: None,
+    },
+    Case {
+        name: "8 places, answers after 3 ms",
+        manners: Manners { answer_ms: 3..=3, ..Manners::FAST },
+        places: Some(8),
+        ended_by: None,
+    },
+    Case {
+        name: "interrupted in the middle, and resumed",
+        manners: Manners::FAST,
+        places: None,
+        ended_by: Some(Signal::SIGINT),
+    },
+    Case {
+        name: "killed in the middle, and resumed",
+        manners: Manners::FAST,
+        places: None,
+        ended_by: Some(Signal::SIGKILL),
+    },
 ];
 
 pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
@@ -58,16 +89,20 @@ fn at_rate(bench: &Bench, rate: u32, rows: u32) -> Table {
     let input = list::csv(bench.file(&format!("exactness-{rate}.csv")), 0..rows);
     // Around a restart there are two parts, and in the short mode neither would be a second long.
     let is_long_enough = |case: &Case| case.ended_by.is_none() || rate == USUAL_RATE || bench.full;
+    // So few places are meant for the usual rate.
+    let is_measured = |case: &Case| is_long_enough(case) && (case.places.is_none() || rate == USUAL_RATE);
     let mut seen: Vec<Vec<Seen>> = CASES.iter().map(|_| Vec::new()).collect();
     for turn in 0..bench.either(1, 3) {
-        for (case, seen) in CASES.iter().zip(&mut seen).filter(|(case, _)| is_long_enough(case)) {
+        for (case, seen) in CASES.iter().zip(&mut seen).filter(|(case, _)| is_measured(case)) {
             let ledger = bench.file(&format!("exactness-{rate}-{turn}-{}.db", case.name));
             seen.push(watch(case, &input, &ledger, rate, rows as usize));
         }
     }
     for (case, seen) in CASES.iter().zip(seen) {
         if seen.is_empty() {
-            table.row(case.name, ["in the full mode".into()]);
+            if case.places.is_none() {
+                table.row(case.name, ["in the full mode".into()]);
+            }
             continue;
         }
         let mean = Figure::new(seen.iter().map(|seen| seen.mean), "");
@@ -94,7 +129,9 @@ struct Seen {
 fn watch(case: &Case, input: &Path, ledger: &Path, rate: u32, rows: usize) -> Seen {
     let stand_in = StandIn::start(case.manners.clone());
     let mut command = list::run(input, ledger, &stand_in, rate);
-    if rate != USUAL_RATE {
+    if let Some(places) = case.places {
+        command.args(["--concurrency", &places.to_string()]);
+    } else if rate != USUAL_RATE {
         // Room for answers of half a second, and more.
         command.args(["--concurrency", &(rate * 3 / 5).to_string()]);
     }

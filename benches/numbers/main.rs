@@ -1,7 +1,7 @@
 //! What the program does and costs, beside what people would use instead: on this machine, on loopback alone.
 //!
 //! ```text
-//! cargo bench                        the short mode, under two minutes
+//! cargo bench                        the short mode, about two minutes and a half
 //! cargo bench -- --full              longer runs, more of them, and lists of up to 10,000,000 rows: under twenty minutes
 //! cargo bench -- exactness cost      only these parts
 //! ```
@@ -28,6 +28,8 @@ mod bare_loop;
 mod report;
 
 mod exactness;
+
+mod slow_downs;
 
 mod cost;
 
@@ -66,6 +68,8 @@ struct Args {
 enum Part {
     /// Is the cap kept, and used up?
     Exactness,
+    /// What does "too fast" cost?
+    SlowDowns,
     /// What does a run at the cap cost?
     Cost,
     /// How fast is it without a cap?
@@ -122,6 +126,7 @@ fn main() -> ExitCode {
         eprintln!("measuring {} …", part.to_possible_value().unwrap().get_name());
         let tables: Vec<Table> = match part {
             Part::Exactness => exactness::measure(&bench),
+            Part::SlowDowns => slow_downs::measure(&bench),
             Part::Cost => cost::measure(&bench),
             Part::Uncapped => uncapped::measure(&bench),
             Part::Growth => growth::measure(&bench),

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DONE: &str = r#"{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}"#;
+const TOO_FAST: &str = r#"{"ActionStatus":"FAIL","ErrorCode":60007,"ErrorInfo":"too fast"}"#;
 const FAULT: &str = r#"{"ActionStatus":"FAIL","ErrorCode":20004,"ErrorInfo":"network fault"}"#;
 
 /// How it answers.
@@ -35,15 +36,22 @@ pub(crate) struct Manners {
     pub(crate) late_percent: u64,
     /// Of a hundred requests so many meet an error that passes.
     pub(crate) fault_percent: u64,
+    /// Of a thousand requests so many are called too fast, whatever the pace.
+    pub(crate) too_fast_per_mille: u64,
+    /// So many are let through in any second; the others are too fast.
+    pub(crate) allowed: Option<usize>,
 }
 
 impl Manners {
-    pub(crate) const FAST: Manners = Manners { answer_ms: 0..=0, late_percent: 0, fault_percent: 0 };
+    pub(crate) const FAST: Manners =
+        Manners { answer_ms: 0..=0, late_percent: 0, fault_percent: 0, too_fast_per_mille: 0, allowed: None };
 }
 
 pub(crate) struct StandIn {
     address: SocketAddr,
     arrivals: Arc<Mutex<Vec<Instant>>>,
+    /// Those that were not too fast.
+    passed: Arc<Mutex<Vec<Instant>>>,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
@@ -53,8 +61,8 @@ impl StandIn {
         let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let address = listener.local_addr().unwrap();
-        let (arrivals, stop) = (Arc::default(), CancellationToken::new());
-        let served = serve(listener, manners, Arc::clone(&arrivals));
+        let (arrivals, passed, stop) = (Arc::default(), Arc::default(), CancellationToken::new());
+        let served = serve(listener, manners, Arc::clone(&arrivals), Arc::clone(&passed));
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
             runtime.block_on(async {
@@ -64,7 +72,7 @@ impl StandIn {
                 }
             });
         });
-        StandIn { address, arrivals, stop, thread: Some(thread) }
+        StandIn { address, arrivals, passed, stop, thread: Some(thread) }
     }
 
     pub(crate) fn endpoint(&self) -> String {
@@ -92,6 +100,13 @@ impl StandIn {
     }
 }
 
+impl StandIn {
+    /// Those requests that were not too fast, since the last time it was asked.
+    pub(crate) fn passed(&self) -> Traffic {
+        Traffic(std::mem::take(&mut *self.passed.lock().unwrap()))
+    }
+}
+
 impl Drop for StandIn {
     fn drop(&mut self) {
         self.stop.cancel();
@@ -102,13 +117,18 @@ impl Drop for StandIn {
     }
 }
 
-async fn serve(listener: TcpListener, manners: Manners, arrivals: Arc<Mutex<Vec<Instant>>>) {
+async fn serve(
+    listener: TcpListener,
+    manners: Manners,
+    arrivals: Arc<Mutex<Vec<Instant>>>,
+    passed: Arc<Mutex<Vec<Instant>>>,
+) {
     let manners = Arc::new(manners);
     while let Ok((stream, _)) = listener.accept().await {
         let _ = stream.set_nodelay(true);
-        let (manners, arrivals) = (Arc::clone(&manners), Arc::clone(&arrivals));
+        let (manners, arrivals, passed) = (Arc::clone(&manners), Arc::clone(&arrivals), Arc::clone(&passed));
         tokio::spawn(async move {
-            let service = service_fn(|request| answer(request, &manners, &arrivals));
+            let service = service_fn(|request| answer(request, &manners, &arrivals, &passed));
             // Clients close their connections as they like.
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
@@ -119,20 +139,41 @@ async fn answer(
     request: Request<Incoming>,
     manners: &Manners,
     arrivals: &Mutex<Vec<Instant>>,
+    passed: &Mutex<Vec<Instant>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     // A request has arrived when its last byte has.
     if request.into_body().collect().await.is_ok() {
         arrivals.lock().unwrap().push(Instant::now());
     }
+    let is_too_fast = is_too_fast(manners, &mut passed.lock().unwrap());
     let is_late = fastrand::u64(0..100) < manners.late_percent;
     let answer_ms = fastrand::u64(manners.answer_ms.clone()) + if is_late { 1_000 } else { 0 };
     if answer_ms > 0 {
         tokio::time::sleep(Duration::from_millis(answer_ms)).await;
     }
     let meets_fault = fastrand::u64(0..100) < manners.fault_percent;
-    let mut response = Response::new(Full::new(Bytes::from_static(if meets_fault { FAULT } else { DONE }.as_bytes())));
+    let body = if is_too_fast {
+        TOO_FAST
+    } else if meets_fault {
+        FAULT
+    } else {
+        DONE
+    };
+    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+/// Notes the request where it is not.
+fn is_too_fast(manners: &Manners, passed: &mut Vec<Instant>) -> bool {
+    let now = Instant::now();
+    let within_second = passed.iter().rev().take_while(|at| now - **at < SECOND);
+    let is_too_fast = manners.allowed.is_some_and(|allowed| within_second.count() >= allowed)
+        || fastrand::u64(0..1_000) < manners.too_fast_per_mille;
+    if !is_too_fast {
+        passed.push(now);
+    }
+    is_too_fast
 }
 
 /// Requests as the server saw them, in the order in which they arrived.
@@ -150,6 +191,11 @@ impl Traffic {
     /// The first so many requests of it.
     pub(crate) fn up_to(&self, requests: usize) -> Traffic {
         Traffic(self.0.iter().copied().take(requests).collect())
+    }
+
+    /// Those from then on.
+    pub(crate) fn since(&self, start: Option<Instant>) -> Traffic {
+        Traffic(self.0.iter().copied().filter(|at| start.is_none_or(|start| *at >= start)).collect())
     }
 
     /// The two parts before and after the longest pause: a restart.

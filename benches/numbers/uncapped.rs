@@ -12,6 +12,8 @@ pub(crate) const NO_CAP: u32 = 1_000_000;
 /// Of what the bare loop sends, with everything written down.
 const SHARE_LEAST: f64 = 0.85;
 
+const PLACES: [usize; 5] = [2, 8, 32, 128, 512];
+
 const TOOLS: [&str; 4] = ["runner, ledger and all", "bare loop of the same client", "wrk", "oha"];
 
 pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
@@ -28,7 +30,7 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
                 command.args(["--concurrency", &IN_FLIGHT.to_string()]);
                 Ok(command)
             }
-            1 => Ok(bare_loop::command(&url, &jsonl, None)),
+            1 => Ok(bare_loop::command_uncapped(&url, &jsonl, IN_FLIGHT)),
             2 => others::wrk(&url, &body, seconds),
             _ => others::oha(&url, &body, seconds),
         }
@@ -71,5 +73,35 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
          synchronous=FULL: two durable steps for each edit. The server shares the machine with what is measured. wrk and \
          oha send one and the same request again and again.",
     );
-    vec![table]
+    vec![table, by_places(bench)]
+}
+
+/// How much do few places, or many, make of it?
+fn by_places(bench: &Bench) -> Table {
+    let rows = bench.either(4_000, 40_000);
+    let (csv, jsonl) = (list::csv(bench.file("places.csv"), 0..rows), list::jsonl(bench.file("places.jsonl"), 0..rows));
+    let stand_in = StandIn::start(Manners::FAST);
+    let url = stand_in.request_url();
+    let mut table = Table::new(
+        "uncapped, by places",
+        format!("{rows} edits without a cap, by the requests in flight"),
+        &["runner, edits a second", "bare loop of the same client", "share of the bare loop"],
+    );
+    for places in PLACES {
+        let runs: Vec<[f64; 2]> = (0..bench.either(1, 3))
+            .map(|turn| {
+                let ledger = bench.file(&format!("places-{places}-{turn}.db"));
+                let mut ours = list::run(&csv, &ledger, &stand_in, NO_CAP);
+                ours.args(["--concurrency", &places.to_string()]);
+                [ours, bare_loop::command_uncapped(&url, &jsonl, places)].map(|command| {
+                    process::measure(&command).expect_exit(&[0]);
+                    stand_in.traffic().mean()
+                })
+            })
+            .collect();
+        let of = |figure: fn(&[f64; 2]) -> f64| Figure::new(runs.iter().map(figure), "").into();
+        table.row(format!("{places} places"), [of(|run| run[0]), of(|run| run[1]), of(|run| run[0] / run[1])]);
+    }
+    table.note("With few places each edit waits for its two commits; with many, they share them.");
+    table
 }
