@@ -218,7 +218,8 @@ async fn a_lost_answer_does_not_make_the_next_slow_down_worse() {
     assert_eq!((tally.done, tally.in_doubt, tally.slow_downs), (3_999, 1, 2));
     let arrivals = session.service.arrivals.lock().unwrap();
     let held = arrivals.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
-    assert!(held.as_secs_f64() < 0.1, "{held:?}");
+    // The first request goes alone, which takes longer than either hold.
+    assert!(held.as_secs_f64() < 0.3, "{held:?}");
 }
 
 /// Whatever the edit's fate is, the service wants to be left alone.

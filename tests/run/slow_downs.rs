@@ -101,7 +101,8 @@ async fn a_message_whose_looks_are_always_too_fast_stays_in_doubt_and_the_others
     let known = session.memory.only(State::InDoubt);
     assert_eq!((known.note, known.code), (Some(Note::ReadBackFailed), Some(60_007)));
     let arrivals = session.service.arrivals.lock().unwrap();
-    let holds = arrivals.windows(2).filter(|pair| pair[1] - pair[0] > Duration::from_millis(100)).count();
+    // The first request goes alone, and what that held up is made up for in the next seconds.
+    let holds = arrivals.windows(2).filter(|pair| pair[1] - pair[0] > Duration::from_millis(300)).count();
     assert_eq!(holds, 1, "only the first holds the edits");
 }
 
