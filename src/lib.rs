@@ -28,7 +28,7 @@
 //! First [`run::plan`] reads and checks the whole list; then [`run::run`] takes row after row along that line. The
 //! modules, in the order in which to read them: [`edit`], [`input`], [`ledger`], [`pace`], [`api`], [`retry`],
 //! [`run`], [`report`], [`live`], [`sandbox`], [`cli`], [`job`], [`command`]. Imports run the other way; [`shown`],
-//! [`colour`], [`bounded`], [`who`], [`until`], [`log`] and `pace` know nobody, `edit` only `shown`, and [`progress`],
+//! [`colour`], [`bounded`], [`same_file`], [`who`], [`until`], [`log`] and `pace` know nobody, `edit` only `shown`, [`atomic_file`] only that and `bounded`, and [`progress`],
 //! [`fit`] and [`excerpt`] only how things are shown.
 
 pub mod shown;
@@ -40,6 +40,10 @@ pub mod fit;
 pub mod excerpt;
 
 pub mod bounded;
+
+pub mod atomic_file;
+
+pub mod same_file;
 
 pub mod who;
 

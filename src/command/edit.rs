@@ -4,7 +4,7 @@ mod end;
 mod service;
 mod signals;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{Timestamp, Zoned};
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use self::end::Ran;
 use self::service::service;
 use self::signals::Signals;
-use super::{Error, Exit, asked, print, tell};
+use super::{Error, Exit, asked, files, print, tell};
 use crate::api::client::{HttpService, UNDERWAY_MAX};
 use crate::cli::JobArgs;
 use crate::colour::TITLE;
@@ -96,7 +96,8 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
         command: recorded_command(),
         directory: std::env::current_dir().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
     })?;
-    let session = Session { args, job, input, plan, until, ledger_path, screen };
+    let failed_rows = files::failed_rows(ledger_path, input.format(), args.input.as_deref());
+    let session = Session { args, job, input, plan, until, ledger_path, failed_rows, screen };
     let locked_since = if sandbox.is_some() { None } else { Some(opened) };
     Ok(session.run(Parts { store, todo, signals, locked_since, service, sandbox, page }).await)
 }
@@ -126,6 +127,8 @@ struct Session<'a> {
     plan: Plan,
     until: Option<Zoned>,
     ledger_path: &'a Path,
+    /// Where the rows that failed go.
+    failed_rows: PathBuf,
     screen: &'a Screen,
 }
 

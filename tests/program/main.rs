@@ -9,6 +9,7 @@ mod connection;
 mod ctl;
 mod disk;
 mod documents;
+mod files;
 mod harness;
 mod hostile;
 mod jobs;
