@@ -27,6 +27,7 @@ mod report;
 mod resume;
 mod secrets;
 mod service;
+mod shared_cap;
 mod shim;
 mod terminal;
 mod until;
