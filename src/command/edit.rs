@@ -300,7 +300,8 @@ fn share(job: &Job, identity: &JobIdentity, ledger: &Path) -> Result<Option<Arc<
                 sdkappid: identity.sdkappid,
                 rate: job.rate,
                 max_rate: job.max_rate,
-                ledger: resolved(ledger),
+                // For people, and in JSON, which holds no other text.
+                ledger: PathBuf::from(resolved(ledger).to_string_lossy().into_owned()),
                 process: std::process::id(),
             };
             Ok(Some(Arc::new(Register::of_user()?.join(wanted)?)))
