@@ -45,6 +45,7 @@ pub const ENVIRONMENT: &str = "  TIM_SDKAPPID, TIM_IDENTIFIER            the app
   TIM_USERSIG                             a ready-made signature, instead
   TIM_REGION, TIM_ENDPOINT                the service
   RUNNER_PAGE_TOKEN, or …_TOKEN_FILE      the live page's token
+  RUNNER_STATE_DIR                        where jobs share an app's cap
   RUST_LOG, NO_COLOR                      as usual";
 
 /// What the exit tells.
@@ -202,10 +203,11 @@ pub struct JobArgs {
 
     /// Requests a second at most (200)
     ///
-    /// The cap is the app's, for this call: other programs that edit messages of the same app share it.
+    /// The cap is the app's, for this call. Jobs of the app that this user runs on this machine share it: one that would
+    /// bring their sum above --max-rate is refused. Leave room for other machines and programs.
     #[arg(long, value_name = "N", help_heading = PACE)]
     pub rate: Option<NonZeroU32>,
-    /// What --rate may be at most (200, the service's limit)
+    /// What --rate, and all jobs of the app together, may be at most (200, the service's limit)
     #[arg(long, value_name = "N", help_heading = PACE)]
     pub max_rate: Option<NonZeroU32>,
     /// Requests in flight at most (as many as the rate needs at 3 s an answer)

@@ -45,6 +45,8 @@ pub struct Job {
     pub attempts_max: NonZeroU32,
     /// Requests a second at most.
     pub rate: NonZeroU32,
+    /// What all jobs of the app may send in a second together.
+    pub max_rate: NonZeroU32,
     /// Requests in flight at most.
     pub in_flight_max: usize,
     /// For one answer.
@@ -229,6 +231,7 @@ impl Job {
             service,
             attempts_max: args.max_attempts.or(file.retry.max_attempts).unwrap_or(ATTEMPTS),
             rate,
+            max_rate,
             in_flight_max: args.concurrency.or(file.pace.concurrency).map_or(enough, std::num::NonZeroUsize::get),
             timeout,
             policy,

@@ -14,8 +14,9 @@
 //!    until its message was read back, which happens only once the service can no longer be working on it. Whether the
 //!    request went out at all is known for certain, see [`api::Outcome::NotSent`]. A ledger that may have lost its newest
 //!    commits is refused, or used with `--read-first`, which reads each message before it is sent.
-//! 4. Never more than the cap in any second, retries, read-backs and restarts included. A [`pace::Permit`] counts until
-//!    a second after its bytes left.
+//! 4. Never more than the cap in any second, for one app, of all jobs that a user runs on one machine: retries and
+//!    restarts included. A [`pace::Permit`] counts until a second after its bytes left, and [`register`] knows of the
+//!    other jobs. Reading back is another call with a limit of its own at the service, which is kept in the same way.
 //!
 //! The way of one edit is a straight line:
 //!
@@ -28,7 +29,7 @@
 //! First [`run::plan`] reads and checks the whole list; then [`run::run`] takes row after row along that line. The
 //! modules, in the order in which to read them: [`edit`], [`input`], [`ledger`], [`pace`], [`api`], [`retry`],
 //! [`run`], [`report`], [`live`], [`sandbox`], [`cli`], [`job`], [`command`]. Imports run the other way; [`shown`],
-//! [`colour`], [`bounded`], [`who`], [`until`], [`log`] and `pace` know nobody, `edit` only `shown`, and [`progress`],
+//! [`colour`], [`bounded`], [`same_file`], [`register`], [`who`], [`until`], [`log`] and `pace` know nobody, `edit` only `shown`, [`atomic_file`] only that and `bounded`, and [`progress`],
 //! [`fit`] and [`excerpt`] only how things are shown.
 
 pub mod shown;
@@ -40,6 +41,12 @@ pub mod fit;
 pub mod excerpt;
 
 pub mod bounded;
+
+pub mod atomic_file;
+
+pub mod same_file;
+
+pub mod register;
 
 pub mod who;
 

@@ -16,6 +16,11 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // The log's first line may already be written over something.
+    if let Err(conflict) = command::check_files(&cli) {
+        command::tell(format_args!("error: {conflict}"));
+        return Exit::NothingSent.into();
+    }
     let screen = Screen::default();
     let log = match &cli.command {
         Some(Command::Sandbox(args)) => &args.log,

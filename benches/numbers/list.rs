@@ -61,6 +61,7 @@ fn body(row: u32) -> String {
 pub(crate) fn runner(input: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
     command.env("TIM_SDKAPPID", SDKAPPID.to_string()).env("TIM_IDENTIFIER", IDENTIFIER);
+    command.env("RUNNER_STATE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"));
     command.env("TIM_SECRET_KEY", SECRET_KEY).arg("--input").arg(input);
     command
 }

@@ -4,7 +4,8 @@ mod end;
 mod service;
 mod signals;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{Timestamp, Zoned};
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use self::end::Ran;
 use self::service::service;
 use self::signals::Signals;
-use super::{Error, Exit, asked, print, tell};
+use super::{Error, Exit, asked, files, print, tell};
 use crate::api::client::{HttpService, UNDERWAY_MAX};
 use crate::cli::JobArgs;
 use crate::colour::TITLE;
@@ -22,13 +23,15 @@ use crate::excerpt;
 use crate::fit;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
-use crate::ledger::{Gaps, Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore, unix_ms};
+use crate::ledger::{Gaps, JobIdentity, Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore, unix_ms};
 use crate::live::page::{self, Page};
 use crate::live::{Facts, Live};
 use crate::progress::{Mode, Progress, Screen, Snapshot};
+use crate::register::{Entry, Register, Share};
 use crate::report::summary::Totals;
 use crate::report::{self, plan::Target};
 use crate::run::{self, Control, Ended, Line, Plan, PlanError, READ_BACK_AFTER, StopReason, Tally, Terms, Todo};
+use crate::same_file::resolved;
 use crate::sandbox::Sandbox;
 use crate::until;
 
@@ -52,13 +55,15 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     let gaps = gaps(&job);
     let is_there = SqliteReader::open_with(ledger_path, &identity, gaps)?.is_some();
     let mut store = is_there.then(|| SqliteStore::open_with(ledger_path, &identity, gaps)).transpose()?;
-    let opened = Instant::now();
     let reader = store.as_ref().map(|_| SqliteReader::beside_writer(ledger_path)?.held()).transpose()?;
     let Some(plan) = plan(&job, &input, reader.as_ref())? else {
         return Ok(Exit::NothingSent);
     };
     // It reads the ledger as it is now, and the writer's log could not be folded in.
     drop(reader);
+    // Held while somebody is asked: what he says yes to can then be done.
+    let share = if plan.this_run > 0 { share(&job, &identity, ledger_path)? } else { None };
+    let alone_since = Instant::now();
     let mut shown = Vec::new();
     report::plan::write(&mut shown, &plan, &target(&job, &input, until.as_ref()))?;
     fit::write(&mut screen.writer(), &shown, fit::columns_of_stderr())?;
@@ -96,9 +101,10 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
         command: recorded_command(),
         directory: std::env::current_dir().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
     })?;
-    let session = Session { args, job, input, plan, until, ledger_path, screen };
-    let locked_since = if sandbox.is_some() { None } else { Some(opened) };
-    Ok(session.run(Parts { store, todo, signals, locked_since, service, sandbox, page }).await)
+    let failed_rows = files::failed_rows(ledger_path, input.format(), args.input.as_deref());
+    let session = Session { args, job, input, plan, until, ledger_path, failed_rows, screen };
+    let locked_since = if sandbox.is_some() { None } else { Some(alone_since) };
+    Ok(session.run(Parts { store, todo, signals, locked_since, share, service, sandbox, page }).await)
 }
 
 /// A ledger that may have lost commits is used only where each message is read before it is sent.
@@ -113,6 +119,8 @@ struct Parts {
     signals: Signals,
     /// `None`: the sandbox inside this process knows nobody else.
     locked_since: Option<Instant>,
+    /// What the run has of its app's cap.
+    share: Option<Arc<Share>>,
     service: HttpService,
     sandbox: Option<Sandbox>,
     page: Option<Page>,
@@ -126,15 +134,18 @@ struct Session<'a> {
     plan: Plan,
     until: Option<Zoned>,
     ledger_path: &'a Path,
+    /// Where the rows that failed go.
+    failed_rows: PathBuf,
     screen: &'a Screen,
 }
 
 impl Session<'_> {
     async fn run(self, parts: Parts) -> Exit {
-        let Parts { store, todo, signals, locked_since, service, sandbox, page } = parts;
+        let Parts { store, todo, signals, locked_since, share, service, sandbox, page } = parts;
         let Session { args, plan, screen, .. } = &self;
         let stop = signals.stop.child_token();
         let (control, orders) = Control::new(self.job.rate, stop.clone());
+        let control = control.sharing(share.clone());
 
         let (ledger, writer) = Ledger::start(store);
         let mut watched = self.watched(control, page, &stop, &ledger);
@@ -172,6 +183,10 @@ impl Session<'_> {
         let ran = Ran { tally, ended, took: started.elapsed() };
         progress.finish();
         watched.end(ran.summary(plan).how(), &ran.tally, ran.summary(plan).totals()).await;
+        // Nothing more is sent, and what --on-finish starts may need the room.
+        if let Some(share) = share {
+            share.release();
+        }
         // The writer ends when the last attempt has let go of the ledger; its store then says how the run ended.
         let store = writer.await.map_err(|_| LedgerError::Latched);
         if let Some(sandbox) = sandbox {
@@ -272,6 +287,25 @@ fn target<'a>(job: &'a Job, input: &'a Input, until: Option<&'a Zoned>) -> Targe
             Some(ServiceChoice::Sandbox(_)) => Duration::ZERO,
             Some(ServiceChoice::At { .. }) | None => UNDERWAY_MAX + READ_BACK_AFTER,
         },
+    }
+}
+
+/// What the job takes of its app's cap on this machine. `None`: the sandbox inside this process has no other callers.
+fn share(job: &Job, identity: &JobIdentity, ledger: &Path) -> Result<Option<Arc<Share>>, Error> {
+    match &job.service {
+        Some(ServiceChoice::Sandbox(_)) | None => Ok(None),
+        Some(ServiceChoice::At { .. }) => {
+            let wanted = Entry {
+                service: identity.service.clone(),
+                sdkappid: identity.sdkappid,
+                rate: job.rate,
+                max_rate: job.max_rate,
+                // For people, and in JSON, which holds no other text.
+                ledger: PathBuf::from(resolved(ledger).to_string_lossy().into_owned()),
+                process: std::process::id(),
+            };
+            Ok(Some(Arc::new(Register::of_user()?.join(wanted)?)))
+        }
     }
 }
 

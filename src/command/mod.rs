@@ -4,6 +4,7 @@ mod codes;
 mod completions;
 mod ctl;
 mod edit;
+mod files;
 mod hook;
 mod man;
 mod report;
@@ -16,6 +17,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::process::ExitCode;
 
+pub use self::files::{Conflict, check as check_files};
 use crate::cli::{Cli, Command};
 use crate::colour::{DOUBT, FAILED};
 use crate::fit;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
+use super::files::Files;
 use super::{Error, Exit, tell, with_causes};
-use crate::cli::{Cli, ReportArgs};
+use crate::cli::{Cli, JobArgs, ReportArgs};
 use crate::input::{Format, Input, Mapping};
 use crate::job;
 use crate::ledger::{Overview, RunRecord, unix_ms};
@@ -20,6 +21,7 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
     let overview = Overview::open(&args.ledger)?;
     let words = Words::new(args.lang.unwrap_or_default());
     let mut report = Report::read(&overview, unix_ms(), &here())?;
+    check_last_list(args, &report)?;
     if let Some(path) = &args.html {
         directory::write_page(path, &report, &words)?;
     } else if let Some(path) = &args.csv {
@@ -85,16 +87,34 @@ impl List {
     }
 }
 
-/// The last run's list, if it is where it was and what it was.
-fn last_list(report: &Report) -> Result<List, Error> {
+/// The last run's list and job file may lie where the report is to be written.
+fn check_last_list(args: &ReportArgs, report: &Report) -> Result<(), Error> {
+    let mut files = Files::of_report(args);
+    if let Ok((last, directory)) = last_call(report)
+        && args.input.is_none()
+    {
+        last.input.iter().for_each(|path| files.reads("the list of the last run", &directory.join(path)));
+        last.job.iter().for_each(|path| files.reads("the job file of the last run", &directory.join(path)));
+    }
+    Ok(files.check()?)
+}
+
+/// How the last run was called, and where.
+fn last_call(report: &Report) -> Result<(JobArgs, &Path), Error> {
     let run = report.facts.last_run().map(|run| &run.record).ok_or("no run has had a list yet")?;
-    let RunRecord { command: Some(command), directory: Some(directory), input, input_sha256, .. } = run else {
+    let RunRecord { command: Some(command), directory: Some(directory), .. } = run else {
         return Err("the ledger does not say how its last run was called".into());
     };
     let words = shlex::split(command).ok_or("the last run's command cannot be read")?;
     let args = Cli::try_parse_from(words).map_err(|_| "the last run's command is another version's")?.job;
+    Ok((args, Path::new(directory)))
+}
+
+/// The last run's list, if it is where it was and what it was.
+fn last_list(report: &Report) -> Result<List, Error> {
+    let (args, directory) = last_call(report)?;
+    let RunRecord { input, input_sha256, .. } = &report.facts.last_run().ok_or("no run has had a list yet")?.record;
     let path = args.input.filter(|path| path.as_os_str() != "-").ok_or("the list came from standard input")?;
-    let directory = Path::new(directory);
     if !directory.join(&path).is_file() {
         return Err(format!("{input} is not where it was in the last run").into());
     }

@@ -1,16 +1,18 @@
 //! A report as a directory, for whoever keeps it or has to check it: the page, the summary, a list of the edits that
 //! failed, are in doubt or were not reached, and a manifest by which each file can be verified.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::facts::{NotReachedList, Report};
-use super::files::{self, WriteError, Written};
 use super::lists::{self, ListError, Wanted};
 use super::machine;
 use super::page::page;
 use super::words::{Words, iso};
+use crate::atomic_file::{self, WriteError, Written};
+use crate::bounded;
 use crate::ledger::{LedgerError, Overview};
 
 /// The page's name.
@@ -19,7 +21,10 @@ const SUMMARY: &str = "summary.json";
 const FAILED: &str = "failed.csv";
 const IN_DOUBT: &str = "in_doubt.csv";
 const NOT_REACHED: &str = "not_reached.csv";
-const MANIFEST: &str = "manifest.json";
+/// The manifest's name.
+pub const MANIFEST: &str = "manifest.json";
+/// All of them.
+pub const NAMES: [&str; 6] = [PAGE, SUMMARY, FAILED, IN_DOUBT, NOT_REACHED, MANIFEST];
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +45,8 @@ pub enum ReportError {
     Write(#[from] WriteError),
 }
 
-/// Writes all of it. `wanted` is the list whose edits may not have been reached, or why there is none.
+/// Writes all of it. What an earlier report has written there is replaced, as far as its manifest knows it; anything else is
+/// put aside. `wanted` is the list whose edits may not have been reached, or why there is none.
 ///
 /// # Errors
 /// The ledger cannot be read, or a file cannot be written; those written before stay.
@@ -51,7 +57,7 @@ pub fn write(
     wanted: Result<Wanted<'_>, String>,
     words: &Words,
 ) -> Result<(), ReportError> {
-    let mut files = Files { directory, written: Vec::new() };
+    let mut files = Files { directory, known: known(directory), written: Vec::new() };
     let list = |name| move |source| ReportError::List { name, source };
     files.add(FAILED, |out| lists::failed(overview, words, out).map_err(list(FAILED)))?;
     files.add(IN_DOUBT, |out| lists::in_doubt(overview, words, out).map_err(list(IN_DOUBT)))?;
@@ -76,8 +82,8 @@ pub fn write(
     };
     files.add_json(SUMMARY, &machine::summary(report, words))?;
     files.add_text(PAGE, &page(report, words).into_string())?;
-    let manifest = manifest(report, &files.written);
-    files.add_json(MANIFEST, &manifest)
+    let manifest = format!("{:#}\n", manifest(report, &files.written));
+    Ok(write_text(&directory.join(MANIFEST), &manifest)?)
 }
 
 /// Writes the page alone.
@@ -85,11 +91,21 @@ pub fn write(
 /// # Errors
 /// It cannot be written.
 pub fn write_page(path: &Path, report: &Report, words: &Words) -> Result<(), WriteError> {
-    let text = page(report, words).into_string();
-    files::write(path, |out| {
+    write_text(path, &page(report, words).into_string())
+}
+
+fn write_text(path: &Path, text: &str) -> Result<(), WriteError> {
+    atomic_file::write_marked(path, |out| {
         out.write_all(text.as_bytes()).map_err(|source| WriteError { path: path.to_owned(), source })
     })
-    .map(|_| ())
+}
+
+/// The SHA-256 of each file that an earlier report wrote, as its manifest has them.
+fn known(directory: &Path) -> BTreeMap<String, String> {
+    let manifest = bounded::read(&directory.join(MANIFEST)).ok();
+    let manifest: Value = manifest.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let files = manifest["files"].as_array().into_iter().flatten();
+    files.filter_map(|file| Some((file["name"].as_str()?.to_owned(), file["sha256"].as_str()?.to_owned()))).collect()
 }
 
 fn manifest(report: &Report, written: &[(&str, Written)]) -> Value {
@@ -112,6 +128,7 @@ fn manifest(report: &Report, written: &[(&str, Written)]) -> Value {
 
 struct Files<'a> {
     directory: &'a Path,
+    known: BTreeMap<String, String>,
     written: Vec<(&'static str, Written)>,
 }
 
@@ -121,7 +138,8 @@ impl Files<'_> {
         name: &'static str,
         fill: impl FnOnce(&mut dyn std::io::Write) -> Result<T, ReportError>,
     ) -> Result<(), ReportError> {
-        let (_, written) = files::write(&self.directory.join(name), fill)?;
+        let ours = self.known.get(name).map(String::as_str);
+        let (_, written) = atomic_file::write(&self.directory.join(name), ours, fill)?;
         self.written.push((name, written));
         Ok(())
     }
@@ -137,10 +155,6 @@ impl Files<'_> {
 
     /// What an earlier report wrote is not of this one.
     fn remove(&self, name: &str) -> Result<(), WriteError> {
-        let path = self.directory.join(name);
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(WriteError { path, source }),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        atomic_file::remove(&self.directory.join(name), self.known.get(name).map(String::as_str))
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::chart::Stretch;
-use super::files::sha256;
+use crate::atomic_file::sha256;
 use crate::ledger::{
     Act, Cause, EditRecord, JobIdentity, Latency, LedgerError, Note, Order, Outcomes, Overview, RunRecord, Sample,
     State, Totals, Worker,

@@ -5,7 +5,6 @@ pub mod codes;
 pub mod directory;
 pub mod facts;
 pub mod failed;
-pub mod files;
 pub mod lists;
 pub mod machine;
 pub mod page;

@@ -2,11 +2,14 @@
 //! it is answered once it is done.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{Act, LedgerError, Order};
+use crate::pace;
+use crate::register::{RegisterError, Share};
 
 /// Acts that may wait; each is done within one commit.
 const ACTS_MAX: usize = 16;
@@ -16,6 +19,8 @@ const ACTS_MAX: usize = 16;
 pub struct Control {
     acts: mpsc::Sender<Told>,
     cap: NonZeroU32,
+    /// What the run has of its app's cap, where it has to share that. One change at a time.
+    share: Option<Arc<tokio::sync::Mutex<Arc<Share>>>>,
 }
 
 /// The run's side of it.
@@ -44,6 +49,9 @@ pub enum Refused {
         /// The most.
         cap: NonZeroU32,
     },
+    /// Other jobs of the app have taken the rest of its cap.
+    #[error(transparent)]
+    NoRoom(Arc<RegisterError>),
     /// There is nothing to be told any more.
     #[error("the run is at its end")]
     Over,
@@ -56,7 +64,13 @@ impl Control {
     /// For a run that sends at most `cap` requests a second and stops when `stop` is cancelled.
     pub fn new(cap: NonZeroU32, stop: CancellationToken) -> (Control, Orders) {
         let (sender, acts) = mpsc::channel(ACTS_MAX);
-        (Control { acts: sender, cap }, Orders { stop, acts })
+        (Control { acts: sender, cap, share: None }, Orders { stop, acts })
+    }
+
+    /// With a share of its app's cap, which every change of the rate changes as well.
+    #[must_use]
+    pub fn sharing(self, share: Option<Arc<Share>>) -> Control {
+        Control { share: share.map(|share| Arc::new(tokio::sync::Mutex::new(share))), ..self }
     }
 
     /// The most requests a second that it can be told.
@@ -74,6 +88,32 @@ impl Control {
         {
             return Err(Refused::AboveCap { wanted, cap: self.cap });
         }
+        match (act.what, &self.share) {
+            (Order::Rate(rate), Some(share)) => {
+                let (control, share) = (self.clone(), Arc::clone(share));
+                // Whoever asks for it may go away half-way; share and rate must not part.
+                let changed = tokio::spawn(async move { control.change_rate(act, rate, &*share.lock().await).await });
+                changed.await.map_err(|_| Refused::Over)?
+            }
+            (Order::Rate(_), None) | (Order::Pause | Order::Resume | Order::Stop, _) => self.do_now(act).await,
+        }
+    }
+
+    /// More is taken first, and sent once nothing counts any more of what others sent who had that room before. Less is sent
+    /// first, and then given back.
+    async fn change_rate(&self, act: Act, rate: NonZeroU32, share: &Share) -> Result<(), Refused> {
+        let no_room = |error| Refused::NoRoom(Arc::new(error));
+        if rate > share.rate() {
+            share.set_rate(rate).map_err(no_room)?;
+            tokio::time::sleep(pace::WINDOW).await;
+            self.do_now(act).await
+        } else {
+            self.do_now(act).await?;
+            share.set_rate(rate).map_err(no_room)
+        }
+    }
+
+    async fn do_now(&self, act: Act) -> Result<(), Refused> {
         let (done, answer) = oneshot::channel();
         self.acts.send(Told { act, done }).await.map_err(|_| Refused::Over)?;
         Ok(answer.await.map_err(|_| Refused::Over)??)

@@ -69,7 +69,8 @@ pub struct Terms {
     pub attempts_max: NonZeroU32,
     /// What becomes of an edit in doubt.
     pub in_doubt: InDoubt,
-    /// Since when nobody else can have sent anything of this job: since the ledger is locked. `None`: nobody can have at
+    /// Since when nobody else can have sent anything of this job, nor others of its app what this one may: since the ledger is
+    /// locked and its share of the cap is held. `None`: nobody can have at
     /// any time, as the service knows nobody else.
     pub locked_since: Option<Instant>,
     /// For the jitter of the delays.

@@ -103,6 +103,11 @@ impl Place {
             .collect()
     }
 
+    /// Where its jobs know of each other, and not of those of other tests.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.prints.path().join("state")
+    }
+
     /// The program with these arguments, split at white space.
     pub(crate) fn runner(&self, args: &str) -> Call<'_> {
         self.call(Path::new(PROGRAM), args.split_whitespace())
@@ -131,6 +136,7 @@ impl Place {
             .arg(program)
             .args(args)
             .env_clear()
+            .env("RUNNER_STATE_DIR", self.state())
             .current_dir(self.dir.path())
             .stdin(Stdio::null());
         Call { place: self, command, input: None, more_input: false }

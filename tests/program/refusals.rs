@@ -46,7 +46,6 @@ fn a_file_that_is_no_ledger_is_left_alone() {
     };
     place.write("notes.txt", "not a ledger\n");
     check("notes.txt", "it is not an SQLite database");
-    check("edits.csv", "it is not an SQLite database");
     place.write("long.txt", "not a ledger\n".repeat(1_000));
     check("long.txt", "it is not an SQLite database");
     sqlite(&place.path("other.db"), "CREATE TABLE edit (state TEXT); INSERT INTO edit VALUES ('done')");

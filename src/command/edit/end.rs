@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::signals::Signals;
 use super::{Session, resume_command};
+use crate::atomic_file;
 use crate::command::{Error, Exit, hook, print, tell, with_causes};
 use crate::ledger::{Folded, LedgerError, SqliteReader, SqliteStore};
 use crate::report::lists::Wanted;
@@ -83,21 +84,19 @@ impl Session<'_> {
         }
     }
 
-    /// Writes the rows that failed or are in doubt; where there are none, takes away what an earlier run wrote. If
-    /// somebody has worked on that file since, it is put aside first.
+    /// Writes the rows that failed or are in doubt; where there are none, takes away what an earlier run wrote. What is not
+    /// as a run has written it is put aside.
     fn failed_rows(&self, summary: &Summary<'_>) -> Option<PathBuf> {
-        let path = report::failed::path(self.ledger_path, &self.input);
+        let path = &self.failed_rows;
         let totals = summary.totals();
         let ledger = self.readable(summary)?;
         let written = SqliteReader::beside_writer(ledger).map_err(Error::from).and_then(|mut reader| {
-            report::failed::put_aside(&path, reader.last_run_ended()?);
             if totals.failed + totals.in_doubt == 0 {
-                // Where there is none, there is nothing to take away.
-                let _ = std::fs::remove_file(&path);
+                atomic_file::remove_marked(path)?;
                 return Ok(None);
             }
-            report::failed::write(&path, &self.input, &self.job.mapping, &self.plan, &mut reader)?;
-            Ok(Some(path))
+            report::failed::write(path, &self.input, &self.job.mapping, &self.plan, &mut reader)?;
+            Ok(Some(path.clone()))
         });
         match written {
             Ok(path) => path,

@@ -7,7 +7,6 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -106,18 +105,6 @@ impl SqliteReader {
             in_order: IN_ORDER,
             empty,
         })
-    }
-
-    /// When the last run that has ended did so; `None` if none has.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn last_run_ended(&self) -> Result<Option<SystemTime>, LedgerError> {
-        let ended: Option<i64> = self
-            .connection
-            .query_row("SELECT max(ended_at) FROM run", [], |row| row.get(0))
-            .map_err(|source| read_error(&self.path, source))?;
-        Ok(ended.map(|ended| UNIX_EPOCH + Duration::from_millis(ended.unsigned_abs())))
     }
 
     /// The next row of the ledger, or one soon behind it, if it is this message's.

@@ -315,6 +315,7 @@ async fn tell(
         Err(Refused::AboveCap { wanted, cap }) => {
             html::refusal(StatusCode::CONFLICT, &words, &(said.above_cap)(wanted.get(), cap.get()))
         }
+        Err(Refused::NoRoom(why)) => html::refusal(StatusCode::CONFLICT, &words, &(said.no_room)(&why.to_string())),
         Err(Refused::Over) => html::refusal(StatusCode::CONFLICT, &words, said.at_its_end),
         Err(Refused::Ledger(error)) => {
             html::refusal(StatusCode::SERVICE_UNAVAILABLE, &words, &(said.ledger_failed)(&error.to_string()))

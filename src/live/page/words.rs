@@ -50,6 +50,7 @@ pub(super) struct Said {
     pub(super) not_understood: &'static str,
     pub(super) old_form: &'static str,
     pub(super) above_cap: fn(u32, u32) -> String,
+    pub(super) no_room: fn(&str) -> String,
     pub(super) at_its_end: &'static str,
     pub(super) ledger_failed: fn(&str) -> String,
 
@@ -123,6 +124,7 @@ static ENGLISH: Said = Said {
     back: "Back to the page",
     not_understood: "The form was not filled in as it must be.",
     old_form: "The form is of another run, or of another page. Load the page again.",
+    no_room: |why| format!("The rate stays as it is: {why}."),
     above_cap: |wanted, cap| {
         format!("{wanted} requests a second are more than the {cap} that this run may send at most.")
     },
@@ -184,6 +186,7 @@ static CHINESE: Said = Said {
     back: "返回页面",
     not_understood: "表单填写有误。",
     old_form: "该表单属于另一次运行或另一个页面。请重新加载页面。",
+    no_room: |why| format!("速度没有改变：{why}。"),
     above_cap: |wanted, cap| format!("每秒 {wanted} 超过本次运行的上限 {cap}。"),
     at_its_end: "运行即将结束。",
     ledger_failed: |error| format!("无法写入账本：{error}"),

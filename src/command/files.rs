@@ -1,0 +1,193 @@
+//! Which files a command reads and writes. Nothing that it reads may be written over, whatever names lead to it: that is
+//! looked for before the first byte is written, which may be the log's.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::atomic_file;
+use crate::cli::{Cli, Command, JobArgs, ReportArgs, SandboxArgs};
+use crate::input::Format;
+use crate::report::{directory, failed};
+use crate::same_file::{Identity, resolved};
+
+/// What SQLite keeps beside a ledger, and the socket of a run.
+const BESIDE_LEDGER: [&str; 4] = ["-wal", "-shm", "-journal", "-ctl"];
+/// The variables that name files which are read.
+const READ_BY_NAME: [&str; 3] = ["TIM_SECRET_KEY_FILE", "RUNNER_PAGE_TOKEN_FILE", "SSL_CERT_FILE"];
+const STANDARD_INPUT: &str = "/dev/stdin";
+
+/// Two uses of one file that do not go together.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} and {} would be one file ({} is {}), and writing the one would destroy the other; name another place for one of \
+     them; nothing was sent",
+    .0.what, .1.what, .0.path.display(), .1.path.display()
+)]
+pub struct Conflict(Box<Named>, Box<Named>);
+
+/// A file, and what it is to the command.
+#[derive(Clone, Debug)]
+struct Named {
+    what: String,
+    path: PathBuf,
+    identity: Identity,
+    usage: Usage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Usage {
+    Reads,
+    Writes,
+    /// Is added to: the log may be where standard output is, as with the shell's `2>&1`.
+    Appends,
+}
+
+/// All files of a command.
+#[derive(Debug, Default)]
+pub(super) struct Files(Vec<Named>);
+
+impl Files {
+    fn add(&mut self, usage: Usage, what: impl Into<String>, path: &Path) {
+        self.0.push(Named { what: what.into(), path: path.to_owned(), identity: Identity::of(path), usage });
+    }
+
+    pub(super) fn reads(&mut self, what: impl Into<String>, path: &Path) {
+        self.add(Usage::Reads, what, path);
+    }
+
+    fn writes(&mut self, what: impl Into<String>, path: &Path) {
+        self.add(Usage::Writes, what, path);
+    }
+
+    /// Looks for two that are one.
+    pub(super) fn check(&self) -> Result<(), Conflict> {
+        for (index, one) in self.0.iter().enumerate() {
+            for other in &self.0[index + 1..] {
+                let goes_together = one.usage == other.usage && one.usage != Usage::Writes;
+                if !goes_together && one.identity.is(&other.identity) {
+                    let (written, other) = if one.usage == Usage::Reads { (other, one) } else { (one, other) };
+                    return Err(Conflict(Box::new(written.clone()), Box::new(other.clone())));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The list, which may come from a file by way of standard input.
+    fn list(&mut self, input: Option<&Path>) {
+        if let Some(path) = input {
+            self.reads("the list (--input)", list(path));
+        }
+    }
+
+    fn job_file(&mut self, job: Option<&Path>) {
+        if let Some(path) = job {
+            self.reads("the job file (--job)", path);
+        }
+    }
+
+    fn ledger(&mut self, path: &Path) {
+        self.writes("the ledger", path);
+        for ending in BESIDE_LEDGER {
+            let mut beside = OsString::from(resolved(path));
+            beside.push(ending);
+            self.writes(format!("the ledger's {ending} file"), Path::new(&beside));
+        }
+    }
+
+    fn report(&mut self, flag: &str, directory: &Path) {
+        for name in directory::NAMES {
+            self.writes(format!("the report's {name} ({flag})"), &directory.join(name));
+        }
+        self.mark(&directory.join(directory::MANIFEST));
+    }
+
+    fn mark(&mut self, path: &Path) {
+        self.writes("the checksum of a file", &atomic_file::mark(path));
+    }
+
+    /// Where the rest goes. (Of standard error nothing could be told: it would be told there.)
+    fn streams(&mut self, log: Option<&Path>) {
+        self.add(Usage::Appends, "standard output", Path::new("/dev/stdout"));
+        if let Some(path) = log {
+            self.add(Usage::Appends, "the log (--log-file)", path);
+        }
+    }
+
+    fn of_job(args: &JobArgs) -> Files {
+        let mut files = Files::default();
+        files.list(args.input.as_deref());
+        files.job_file(args.job.as_deref());
+        for name in READ_BY_NAME {
+            if let Some(path) = std::env::var_os(name).filter(|path| !path.is_empty()) {
+                files.reads(format!("the file of {name}"), Path::new(&path));
+            }
+        }
+        if let Some(path) = &args.ca_cert {
+            files.reads("the file of --ca-cert", path);
+        }
+        if let Some(ledger) = &args.resume {
+            files.ledger(ledger);
+            for format in [Format::Csv, Format::Jsonl] {
+                let path = failed_rows(ledger, format, args.input.as_deref());
+                files.mark(&path);
+                files.writes("the list of what failed, beside the ledger", &path);
+            }
+        }
+        if let Some(directory) = &args.report {
+            files.report("--report", directory);
+        }
+        files.streams(args.log.log_file.as_deref());
+        files
+    }
+
+    /// Of `runner report`.
+    pub(super) fn of_report(args: &ReportArgs) -> Files {
+        let mut files = Files::default();
+        files.list(args.input.as_deref());
+        files.job_file(args.job.as_deref());
+        files.ledger(&args.ledger);
+        if let Some(page) = &args.html {
+            files.writes("the page (--html)", page);
+            files.mark(page);
+        }
+        if let Some(directory) = &args.csv {
+            files.report("--csv", directory);
+        }
+        files.streams(None);
+        files
+    }
+
+    fn of_sandbox(args: &SandboxArgs) -> Files {
+        let mut files = Files::default();
+        files.list(args.input.as_deref());
+        files.job_file(args.job.as_deref());
+        files.streams(args.log.log_file.as_deref());
+        files
+    }
+}
+
+/// Whether the files of this command line go together.
+///
+/// # Errors
+/// They do not; nothing was opened for writing yet.
+pub fn check(cli: &Cli) -> Result<(), Conflict> {
+    match &cli.command {
+        None => Files::of_job(&cli.job).check(),
+        Some(Command::Report(args)) => Files::of_report(args).check(),
+        Some(Command::Sandbox(args)) => Files::of_sandbox(args).check(),
+        Some(
+            Command::Status(_) | Command::Ctl(_) | Command::Codes { .. } | Command::Completions { .. } | Command::Man,
+        ) => Ok(()),
+    }
+}
+
+/// Where the rows that failed go: never over the list that is being worked on.
+pub(super) fn failed_rows(ledger: &Path, format: Format, input: Option<&Path>) -> PathBuf {
+    let list = input.map(|path| Identity::of(list(path)));
+    failed::path(ledger, format, |path| list.as_ref().is_some_and(|list| list.is(&Identity::of(path))))
+}
+
+fn list(input: &Path) -> &Path {
+    if input.as_os_str() == "-" { Path::new(STANDARD_INPUT) } else { input }
+}

@@ -1,0 +1,414 @@
+//! Who shares an app's cap on this machine.
+//!
+//! The service counts an app's requests, not a job's. So each job that is about to send holds an entry in a directory of its
+//! user's: a file with the job's rate, which the job keeps locked. A lock goes with its process however that ends, so an entry
+//! that nobody has locked is that of a dead process, and is taken away. Entries are looked through, made and changed under one
+//! more lock, by one job at a time; what the entries of an app add up to is never more than its cap.
+//!
+//! An entry says what may go out from now on, not what went out a moment ago. Whoever gets room there waits for a whole
+//! window before it is used: by then, what those sent who made that room does not count any more.
+//!
+//! The directory must be the same for all jobs that are to know of each other, whether a shell, cron or systemd starts them:
+//! so it does not follow the environment that these set differently, but is in the home directory that the system knows for
+//! the user, unless `RUNNER_STATE_DIR` names another one. Users who run jobs of one app side by side name one that all of
+//! them can write to. Where there is none, nothing is sent: without it the cap would be a guess.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::num::NonZeroU32;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::unistd::{Uid, User};
+use serde::{Deserialize, Serialize};
+
+/// Names the directory, where it is not in the home directory.
+pub const VARIABLE: &str = "RUNNER_STATE_DIR";
+const IN_HOME: &str = ".local/state/runner";
+/// Held by whoever looks through the entries or changes one.
+const LOCK: &str = "lock";
+const ENDING: &str = "job";
+/// The longest entry: one ledger's path, and some numbers.
+const ENTRY_BYTES_MAX: u64 = 16 * 1024;
+/// The lock is held for some milliseconds each time.
+const LOCK_TRIES: u32 = 500;
+const LOCK_AGAIN: Duration = Duration::from_millis(10);
+
+/// What a job takes of an app's cap.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The service, as ledgers know it.
+    pub service: String,
+    /// The app.
+    pub sdkappid: u64,
+    /// Requests a second at most.
+    pub rate: NonZeroU32,
+    /// What all jobs of the app may send together, as this one was told.
+    pub max_rate: NonZeroU32,
+    /// The job's ledger.
+    pub ledger: PathBuf,
+    /// The job's process.
+    pub process: u32,
+}
+
+/// Why a job may not send, or not that much.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// There is no home directory.
+    #[error("this user has no home directory to keep {IN_HOME} in; {}", Advice)]
+    NoHome,
+    /// The directory cannot be used.
+    #[error("{} cannot be used: {source}; {}", path.display(), Advice)]
+    Unusable {
+        /// The directory, or what is in it.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The app's cap is used up.
+    #[error("{0}")]
+    NoRoom(Box<NoRoom>),
+}
+
+/// What to do about a directory that cannot be used.
+struct Advice;
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the jobs of an app share its cap by way of that directory: set {VARIABLE} to one that this user can write to, \
+             the same for every job on this machine"
+        )
+    }
+}
+
+/// Who has the room that a job wants.
+#[derive(Debug)]
+pub struct NoRoom {
+    wanted: Entry,
+    others: Vec<Entry>,
+    max: u32,
+    /// It runs already, and wants more than it has.
+    is_running: bool,
+}
+
+/// The directory.
+#[derive(Clone, Debug)]
+pub struct Register {
+    directory: PathBuf,
+}
+
+/// An entry, held. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Share {
+    register: Register,
+    path: PathBuf,
+    held: Mutex<(File, Entry)>,
+}
+
+impl Register {
+    /// This user's, made if it is not there.
+    ///
+    /// # Errors
+    /// There can be none.
+    pub fn of_user() -> Result<Register, RegisterError> {
+        let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let home = || {
+            let known = User::from_uid(Uid::effective()).ok().flatten().map(|user| user.dir);
+            known.or_else(std::env::home_dir).filter(|home| !home.as_os_str().is_empty())
+        };
+        let directory = named.or_else(|| Some(home()?.join(IN_HOME))).ok_or(RegisterError::NoHome)?;
+        Register::at(directory)
+    }
+
+    /// In this directory, made if it is not there: for this user alone.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn at(directory: PathBuf) -> Result<Register, RegisterError> {
+        match DirBuilder::new().recursive(true).mode(0o700).create(&directory) {
+            Ok(()) => Ok(Register { directory }),
+            Err(source) => Err(RegisterError::Unusable { path: directory, source }),
+        }
+    }
+
+    /// Takes what `wanted` says of its app's cap. Once this returns, no other job of the app is given room that it has;
+    /// what those have sent that ended or made room a moment ago counts for a window yet.
+    ///
+    /// # Errors
+    /// There is not that much room, or the register cannot be used.
+    pub fn join(&self, wanted: Entry) -> Result<Share, RegisterError> {
+        let _lock = self.lock()?;
+        self.check(&wanted, None)?;
+        let name = format!("{}-{:016x}.{ENDING}", wanted.process, fastrand::u64(..));
+        let path = self.directory.join(name);
+        let failed = |source| unusable(&path, source);
+        let mut file = options().create_new(true).open(&path).map_err(failed)?;
+        let made = file.try_lock().map_err(io::Error::from).and_then(|()| write(&mut file, &wanted));
+        // Without its lock it would be taken away by the next one; half of an entry would be in everybody's way.
+        made.inspect_err(|_| drop(fs::remove_file(&path))).map_err(failed)?;
+        Ok(Share { register: self.clone(), path, held: Mutex::new((file, wanted)) })
+    }
+
+    fn lock(&self) -> Result<File, RegisterError> {
+        let path = self.directory.join(LOCK);
+        let failed = |source| unusable(&path, source);
+        let file = options().create(true).truncate(false).open(&path).map_err(failed)?;
+        for _ in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_AGAIN),
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+        }
+        Err(failed(io::Error::new(ErrorKind::TimedOut, "another process keeps it locked")))
+    }
+
+    /// Whether there is room for this one beside all others; `own` is its entry, where it has one already.
+    fn check(&self, wanted: &Entry, own: Option<&Path>) -> Result<(), RegisterError> {
+        let mut others = Vec::new();
+        for entry in fs::read_dir(&self.directory).map_err(|source| unusable(&self.directory, source))? {
+            let path = entry.map_err(|source| unusable(&self.directory, source))?.path();
+            if path.extension().is_some_and(|ending| ending == ENDING) && own != Some(&path) {
+                others.extend(look(&path).map_err(|source| unusable(&path, source))?);
+            }
+        }
+        others.retain(|other| other.service == wanted.service && other.sdkappid == wanted.sdkappid);
+        // Each was told what the service takes; where they differ, the least of it breaks nobody's promise.
+        let max = others.iter().map(|other| other.max_rate).fold(wanted.max_rate, NonZeroU32::min).get();
+        let taken = taken(&others);
+        if others.is_empty() || taken + u64::from(wanted.rate.get()) <= u64::from(max) {
+            return Ok(());
+        }
+        let wanted = wanted.clone();
+        Err(RegisterError::NoRoom(Box::new(NoRoom { wanted, others, max, is_running: own.is_some() })))
+    }
+}
+
+impl Share {
+    /// Takes more, or less, of the app's cap. More may be used a window after this returns, less must be what is sent before
+    /// it is called.
+    ///
+    /// # Errors
+    /// There is not that much room, or the register cannot be used; the share is what it was.
+    pub fn set_rate(&self, rate: NonZeroU32) -> Result<(), RegisterError> {
+        let _lock = self.register.lock()?;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, entry) = &mut *held;
+        let wanted = Entry { rate, ..entry.clone() };
+        if rate > entry.rate {
+            self.register.check(&wanted, Some(&self.path))?;
+        }
+        write(file, &wanted).map_err(|source| unusable(&self.path, source))?;
+        *entry = wanted;
+        Ok(())
+    }
+
+    /// What it is now.
+    pub fn rate(&self) -> NonZeroU32 {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).1.rate
+    }
+
+    /// Gives it back: nothing more is sent.
+    pub fn release(&self) {
+        // What cannot be removed is not locked any more, and so nobody's.
+        let _ = fs::remove_file(&self.path);
+        let _ = self.held.lock().unwrap_or_else(PoisonError::into_inner).0.unlock();
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// Where several users share a directory, its group can read and lock what is in it; by itself it is one user's.
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o660);
+    options
+}
+
+fn unusable(path: &Path, source: io::Error) -> RegisterError {
+    RegisterError::Unusable { path: path.to_owned(), source }
+}
+
+/// A running job's entry; `None`: its process has ended, and it is taken away.
+fn look(path: &Path) -> io::Result<Option<Entry>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(None),
+        },
+        Err(TryLockError::WouldBlock) => {
+            let mut text = Vec::new();
+            file.take(ENTRY_BYTES_MAX).read_to_end(&mut text)?;
+            Ok(Some(serde_json::from_slice(&text)?))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn write(file: &mut File, entry: &Entry) -> io::Result<()> {
+    let text = serde_json::to_vec(entry)?;
+    file.rewind()?;
+    file.write_all(&text)?;
+    file.set_len(text.len() as u64)
+}
+
+fn taken(entries: &[Entry]) -> u64 {
+    entries.iter().map(|entry| u64::from(entry.rate.get())).sum()
+}
+
+impl NoRoom {
+    /// What is still free.
+    fn free(&self) -> u64 {
+        u64::from(self.max).saturating_sub(taken(&self.others))
+    }
+}
+
+impl fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NoRoom { wanted, others, max, is_running } = self;
+        let jobs = if let [_] = others[..] { "another job" } else { "other jobs" };
+        write!(f, "{jobs} of app {} at {} on this machine: ", wanted.sdkappid, wanted.service)?;
+        for (index, Entry { ledger, process, rate, .. }) in others.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            write!(f, "{comma}{} (process {process}) at {rate} a second", ledger.display())?;
+        }
+        let sum = taken(others) + u64::from(wanted.rate.get());
+        write!(f, "; with {} a second of this one that makes {sum}, and the app's cap is {max}; ", wanted.rate)?;
+        let each = (u64::from(*max) / (others.len() as u64 + 1)).max(1);
+        match (self.free(), *is_running) {
+            (0, true) => f.write_str("nothing more is free"),
+            (free, true) => write!(f, "this one may go up to {free}"),
+            (0, false) => {
+                let others = if let [_] = others[..] { "it has" } else { "they have" };
+                write!(f, "wait until {others} ended, or run each at {each}: ")?;
+                for Entry { ledger, .. } in &self.others {
+                    let ledger = ledger.to_string_lossy();
+                    write!(f, "runner ctl {} rate {each}, ", shlex::try_quote(&ledger).unwrap_or(ledger.clone()))?;
+                }
+                write!(f, "then --rate {each} here")
+            }
+            (free, false) => write!(f, "say --rate {free}, or wait until there is more room"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(rate: u32) -> NonZeroU32 {
+        NonZeroU32::new(rate).unwrap()
+    }
+
+    fn entry(ledger: &str, wanted: u32) -> Entry {
+        Entry {
+            service: "example.com:443".to_owned(),
+            sdkappid: 1_400_000_000,
+            rate: rate(wanted),
+            max_rate: rate(200),
+            ledger: PathBuf::from(ledger),
+            process: 4_711,
+        }
+    }
+
+    fn entries(register: &Register) -> usize {
+        fs::read_dir(&register.directory).unwrap().count() - 1
+    }
+
+    #[test]
+    fn what_jobs_of_an_app_take_is_never_more_than_its_cap() {
+        let dir = tempfile::tempdir().unwrap();
+        let register = Register::at(dir.path().join("deep/state")).unwrap();
+        let first = register.join(entry("/a.db", 200)).unwrap();
+        let refused = register.join(entry("/b c.db", 50)).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "another job of app 1400000000 at example.com:443 on this machine: /a.db (process 4711) at 200 a second; with \
+             50 a second of this one that makes 250, and the app's cap is 200; wait until it has ended, or run each at 100: \
+             runner ctl /a.db rate 100, then --rate 100 here"
+        );
+        // Others' are others'.
+        let app = register.join(Entry { sdkappid: 1, ..entry("/app.db", 200) }).unwrap();
+        let service = register.join(Entry { service: "other".to_owned(), ..entry("/service.db", 200) }).unwrap();
+        first.set_rate(rate(100)).unwrap();
+        let second = register.join(entry("/b c.db", 60)).unwrap();
+        let refused = register.join(entry("/c.db", 41)).unwrap_err().to_string();
+        assert!(
+            refused
+                .ends_with("that makes 201, and the app's cap is 200; say --rate 40, or wait until there is more room")
+        );
+        assert!(refused.starts_with("other jobs of app") && refused.contains("/b c.db (process 4711) at 60 a second"));
+        let refused = first.set_rate(rate(150)).unwrap_err().to_string();
+        assert!(refused.ends_with("that makes 210, and the app's cap is 200; this one may go up to 140"), "{refused}");
+        assert_eq!(first.rate(), rate(100));
+        first.set_rate(rate(140)).unwrap();
+        drop(second);
+        first.set_rate(rate(200)).unwrap();
+        assert_eq!(entries(&register), 3);
+        drop((first, app, service));
+        assert_eq!(entries(&register), 0);
+    }
+
+    /// The least that anybody was told counts; a job by itself may send what it was told.
+    #[test]
+    fn jobs_that_were_told_different_caps_keep_the_lowest() {
+        let dir = tempfile::tempdir().unwrap();
+        let register = Register::at(dir.path().to_owned()).unwrap();
+        let high = |wanted| Entry { max_rate: rate(5_000), ..entry("/high.db", wanted) };
+        let first = register.join(high(1_000)).unwrap();
+        register.join(high(4_001)).unwrap_err();
+        register.join(entry("/low.db", 1)).unwrap_err();
+        first.set_rate(rate(100)).unwrap();
+        let _low = register.join(entry("/low.db", 100)).unwrap();
+        first.set_rate(rate(101)).unwrap_err();
+    }
+
+    #[test]
+    fn what_a_dead_process_left_is_taken_away_and_what_cannot_be_read_is_not_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let register = Register::at(dir.path().to_owned()).unwrap();
+        fs::write(dir.path().join("1-1.job"), serde_json::to_vec(&entry("/dead.db", 200)).unwrap()).unwrap();
+        fs::write(dir.path().join("1-2.job"), "").unwrap();
+        let share = register.join(entry("/a.db", 200)).unwrap();
+        assert_eq!(entries(&register), 1);
+        drop(share);
+        let path = dir.path().join("1-3.job");
+        fs::write(&path, "from a later version").unwrap();
+        let live = File::open(&path).unwrap();
+        live.lock().unwrap();
+        let refused = register.join(entry("/a.db", 1)).unwrap_err().to_string();
+        assert!(refused.contains("1-3.job cannot be used") && refused.contains(VARIABLE), "{refused}");
+        live.unlock().unwrap();
+        register.join(entry("/a.db", 200)).unwrap();
+        // Without a directory there is no promise to keep.
+        fs::write(dir.path().join("file"), "").unwrap();
+        let refused = Register::at(dir.path().join("file/state")).unwrap_err().to_string();
+        assert!(refused.contains("set RUNNER_STATE_DIR to one that this user can write to"), "{refused}");
+    }
+
+    /// However many ask at once.
+    #[test]
+    fn the_last_room_is_given_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let register = Register::at(dir.path().to_owned()).unwrap();
+        let shares: Vec<_> = std::thread::scope(|scope| {
+            let ask = |index: u32| register.join(entry(&format!("/{index}.db"), 60)).ok();
+            let threads: Vec<_> = (0..12).map(|index| scope.spawn(move || ask(index))).collect();
+            threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!((shares.len(), entries(&register)), (3, 3));
+    }
+}
