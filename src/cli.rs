@@ -448,8 +448,29 @@ pub enum LogFormat {
     Json,
 }
 
-/// A length of time: `10s`, `1m 30s`, `500ms`.
+/// No answer is worth a longer wait: the service itself gives up after 3 s. And an hour can be added to any clock.
+const TIME_MAX: Duration = Duration::from_hours(1);
+
+/// A length of time: `10s`, `1m 30s`, `500ms`; an hour at most.
 pub fn time(text: &str) -> Result<Duration, String> {
     let parsed: Option<Duration> = text.parse::<jiff::SignedDuration>().ok().and_then(|time| time.try_into().ok());
-    parsed.filter(|time| !time.is_zero()).ok_or_else(|| "write a time such as 10s, 500ms or 1m 30s".to_owned())
+    let time = parsed.filter(|time| !time.is_zero()).ok_or("write a time such as 10s, 500ms or 1m 30s")?;
+    if time > TIME_MAX { Err("it is more than an hour; the service gives up after 3 s".to_owned()) } else { Ok(time) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `9223372036854775807s` was taken, and every attempt panicked when it was added to the clock.
+    #[test]
+    fn a_time_is_an_hour_at_most() {
+        assert_eq!(time("1h"), Ok(TIME_MAX));
+        for text in ["1h 1ns", "9223372036854775807s", "2562047788015215h"] {
+            assert_eq!(time(text), Err("it is more than an hour; the service gives up after 3 s".to_owned()), "{text}");
+        }
+        for text in ["0s", "-1s", "-9223372036854775808s", "9223372036854775808s", "ten", ""] {
+            assert_eq!(time(text), Err("write a time such as 10s, 500ms or 1m 30s".to_owned()), "{text}");
+        }
+    }
 }
