@@ -28,7 +28,7 @@ pub(super) struct Key(SecretString);
 /// What is asked of who wants to see the page.
 #[derive(Debug)]
 pub(super) enum Gate {
-    /// Nothing: it is on loopback, and the kernel has told whose connection it is where it can.
+    /// Nothing: it is on loopback, and the kernel says whose each connection is.
     Loopback,
     /// The token, or the cookie that it was exchanged for.
     Token {
@@ -71,14 +71,19 @@ impl Key {
 }
 
 impl Gate {
-    /// A token that is `given` counts on loopback as well.
-    pub(super) fn new(address: SocketAddr, given: Option<SecretString>) -> Result<Gate, PageError> {
+    /// A token that is `given` counts on loopback as well. Where the kernel does not say whose a connection is
+    /// (`peers_are_known`), one is needed there too: any user of this machine could be at the other end.
+    pub(super) fn new(
+        address: SocketAddr,
+        given: Option<SecretString>,
+        peers_are_known: bool,
+    ) -> Result<Gate, PageError> {
         let (token, given) = match given {
             Some(given) if given.expose_secret().chars().count() < TOKEN_CHARS_MIN => {
                 return Err(PageError::ShortToken);
             }
             Some(given) => (Key(given), true),
-            None if address.ip().is_loopback() => return Ok(Gate::Loopback),
+            None if address.ip().is_loopback() && peers_are_known => return Ok(Gate::Loopback),
             None => (Key::random()?, false),
         };
         Ok(Gate::Token { token, cookie: Key::random()?, given })
@@ -231,11 +236,14 @@ mod tests {
 
     #[test]
     fn a_token_is_demanded_beyond_loopback_and_must_not_be_short() {
-        let gate = |address: &str, token: Option<&str>| Gate::new(address.parse().unwrap(), token.map(Into::into));
+        let gate =
+            |address: &str, token: Option<&str>| Gate::new(address.parse().unwrap(), token.map(Into::into), true);
         assert!(matches!(gate("127.0.0.1:1", None), Ok(Gate::Loopback)));
         assert!(matches!(gate("[::1]:1", None), Ok(Gate::Loopback)));
         assert!(matches!(gate("0.0.0.0:1", None), Ok(Gate::Token { given: false, .. })));
         assert!(matches!(gate("127.0.0.1:1", Some("0123456789abcdef")), Ok(Gate::Token { given: true, .. })));
+        let unknown = Gate::new("127.0.0.1:1".parse().unwrap(), None, false);
+        assert!(matches!(unknown, Ok(Gate::Token { given: false, .. })), "any user of this machine could be there");
         assert!(matches!(gate("0.0.0.0:1", Some("short")), Err(PageError::ShortToken)));
         let (one, other) = (Key::random().unwrap(), Key::random().unwrap());
         assert!(one.text().len() == 32 && one.is(one.text()) && !one.is(other.text()) && !one.is(""));

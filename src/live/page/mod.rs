@@ -129,7 +129,8 @@ impl Page {
     /// The address cannot be listened on, or the token is no good.
     pub fn open(address: SocketAddr, token: Option<SecretString>, lang: Option<Lang>) -> Result<Page, PageError> {
         let failed = |source| PageError::Address { address, source };
-        let gate = Gate::new(address, token)?;
+        let peers_are_known = address.ip().is_loopback() && peer::can_be_told(address.ip());
+        let gate = Gate::new(address, token, peers_are_known)?;
         let listener = TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -343,7 +344,7 @@ mod tests {
     fn told(address: &str, given: Option<&str>) -> (String, Option<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address: SocketAddr = address.parse().unwrap();
-        let gate = Gate::new(address, given.map(Into::into)).unwrap();
+        let gate = Gate::new(address, given.map(Into::into), true).unwrap();
         let page = Page { listener, address, gate, form_key: Key::random().unwrap(), lang: None };
         (page.url(), page.warning())
     }

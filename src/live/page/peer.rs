@@ -1,17 +1,38 @@
 //! Whose a connection on loopback is, as the kernel tells.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 
 use nix::unistd::Uid;
 
 /// An open connection, in the kernel's number.
 const ESTABLISHED: &str = "01";
 
-/// Whether a connection from `peer` to `own` is of the user who runs this, or of root. Where the kernel does not tell
-/// (not Linux), it counts as such.
+/// Whether a connection from `peer` to `own` is of the user who runs this, or of root. Where the kernel does not say
+/// (another system than Linux, or `ProcSubset=pid`), it is not.
 pub(super) fn is_ours(peer: SocketAddr, own: SocketAddr) -> bool {
-    let table = if own.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
-    let Ok(table) = std::fs::read_to_string(table) else { return true };
+    is_ours_by(table(own.ip()), peer, own)
+}
+
+/// Whether the kernel says whose a connection to this loopback address is: it is asked about one of our own.
+pub(super) fn can_be_told(address: IpAddr) -> bool {
+    can_be_told_by(table(address), address).unwrap_or(false)
+}
+
+fn table(address: IpAddr) -> &'static Path {
+    Path::new(if address.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" })
+}
+
+fn can_be_told_by(table: &Path, address: IpAddr) -> io::Result<bool> {
+    let listener = TcpListener::bind((address, 0))?;
+    let own = listener.local_addr()?;
+    let client = TcpStream::connect(own)?;
+    Ok(is_ours_by(table, client.local_addr()?, own))
+}
+
+fn is_ours_by(table: &Path, peer: SocketAddr, own: SocketAddr) -> bool {
+    let Ok(table) = std::fs::read_to_string(table) else { return false };
     owner(&table, peer, own).is_some_and(|owner| owner.is_root() || owner == Uid::effective())
 }
 
@@ -61,11 +82,27 @@ mod tests {
     fn a_connection_of_our_own_is_ours() {
         for any in ["127.0.0.1:0", "[::1]:0"] {
             // A machine without IPv6 has nothing to be tested there.
-            let Ok(listener) = std::net::TcpListener::bind(any) else { continue };
+            let Ok(listener) = TcpListener::bind(any) else { continue };
             let own = listener.local_addr().unwrap();
-            let _client = std::net::TcpStream::connect(own).unwrap();
+            let _client = TcpStream::connect(own).unwrap();
             let (_stream, peer) = listener.accept().unwrap();
             assert!(is_ours(peer, own));
+            assert!(can_be_told(own.ip()));
+        }
+    }
+
+    /// A table that could not be read made every local user's connection ours.
+    #[test]
+    fn a_connection_that_the_kernel_says_nothing_of_is_nobodys() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = listener.local_addr().unwrap();
+        let client = TcpStream::connect(own).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let (missing, empty) = (directory.path().join("missing"), directory.path().join("empty"));
+        std::fs::write(&empty, "").unwrap();
+        for table in [missing, empty] {
+            assert!(!is_ours_by(&table, client.local_addr().unwrap(), own), "{}", table.display());
+            assert!(!can_be_told_by(&table, own.ip()).unwrap(), "{}", table.display());
         }
     }
 }
