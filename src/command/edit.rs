@@ -148,6 +148,7 @@ impl Session<'_> {
         let control = control.sharing(share.clone());
 
         let (ledger, writer) = Ledger::start(store);
+        signals.note_in(&ledger);
         let mut watched = self.watched(control, page, &stop, &ledger);
         let terms = Terms {
             rate: self.job.rate,

@@ -203,6 +203,21 @@ pub struct Ledger {
     places: Arc<AtomicUsize>,
 }
 
+/// A handle that does not keep the writer from ending.
+#[derive(Clone, Debug)]
+pub struct WeakLedger(mpsc::WeakSender<Entry>);
+
+impl WeakLedger {
+    /// Notes that the run is stopped at once, if the writer is still there.
+    ///
+    /// # Errors
+    /// It is not durable: the run will look as if its process had died.
+    pub async fn stopped_at_once(&self) -> Result<(), LedgerError> {
+        let queue = self.0.upgrade().ok_or(LedgerError::Latched)?;
+        write_through(&queue, Step::Remark(Remark::StoppedAtOnce)).await
+    }
+}
+
 impl Ledger {
     /// Starts the writer. The store comes back when every handle is gone.
     pub fn start<S: Store>(store: S) -> (Ledger, JoinHandle<S>) {
@@ -218,6 +233,11 @@ impl Ledger {
     /// place stands idle until the outcome of its request is durable.
     pub fn expect(&self, places: usize) {
         self.places.store(places, Ordering::Relaxed);
+    }
+
+    /// A handle that does not keep the writer from ending.
+    pub fn downgrade(&self) -> WeakLedger {
+        WeakLedger(self.queue.downgrade())
     }
 
     /// How long commits took so far.
@@ -306,10 +326,14 @@ impl Ledger {
     }
 
     async fn write(&self, step: Step) -> Result<(), LedgerError> {
-        let (reply, answer) = oneshot::channel();
-        self.queue.send((step, reply)).await.map_err(|_| LedgerError::Latched)?;
-        answer.await.map_err(|_| LedgerError::Latched)?
+        write_through(&self.queue, step).await
     }
+}
+
+async fn write_through(queue: &mpsc::Sender<Entry>, step: Step) -> Result<(), LedgerError> {
+    let (reply, answer) = oneshot::channel();
+    queue.send((step, reply)).await.map_err(|_| LedgerError::Latched)?;
+    answer.await.map_err(|_| LedgerError::Latched)?
 }
 
 /// The one writer: everything that waits goes into one transaction.

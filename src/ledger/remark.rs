@@ -14,6 +14,8 @@ pub enum Remark {
     Sample(Box<Sample>),
     /// What somebody has told it.
     Act(Act),
+    /// A second signal stops it at once: what is in flight is found by the next run.
+    StoppedAtOnce,
 }
 
 /// How far a run is. All counts are from its beginning, so that one sample that is missing costs no more than itself.

@@ -161,6 +161,10 @@ fn a_second_signal_stops_at_once() {
     run.signal("INT");
     let ran = run.exits(130);
     assert!(ran.err.contains("Stopped at once."), "{ran:#?}");
+    let status = place.runner("status ledger.db --json").exits(0).json();
+    let run = &status["runs"][0];
+    assert_eq!((&run["ended"], &status["in_doubt"]), (&"interrupted".into(), &1.into()), "{status:#}");
+    assert!(run["reason"].as_str().unwrap().contains("a second signal"), "{status:#}");
 
     service.set_faults("none");
     let resumed = place.shell(ran.resume_command()).credentials().exits(0);

@@ -100,14 +100,14 @@ async fn the_ledger_is_told_of_acts_and_how_far_the_run_is() {
         .iter()
         .filter_map(|remark| match remark {
             Remark::Act(act) => Some(act.clone()),
-            Remark::Sample(_) => None,
+            Remark::Sample(_) | Remark::StoppedAtOnce => None,
         })
         .collect();
     assert_eq!(acts, [Order::Pause, Order::Resume, rate(150)].map(act));
     let samples: Vec<&Sample> = remarks
         .iter()
         .filter_map(|remark| match remark {
-            Remark::Act(_) => None,
+            Remark::Act(_) | Remark::StoppedAtOnce => None,
             Remark::Sample(sample) => Some(&**sample),
         })
         .collect();

@@ -1,27 +1,42 @@
 //! Ctrl-C, SIGTERM and a closed terminal.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::command::{Error, Exit, tell};
 use crate::fit;
+use crate::ledger::{Ledger, WeakLedger};
 
 /// The signals that end a run.
 pub(super) struct Signals {
     /// Cancelled by the first one: the run stops after what is in flight. A second one stops it at once.
     pub(super) stop: CancellationToken,
     terminated: Arc<AtomicBool>,
+    /// Where it is noted that a second one stopped the run, once there is a writer.
+    ledger: Arc<OnceLock<WeakLedger>>,
 }
+
+/// A disk that is slow must not keep a run going that somebody stops for the second time.
+const NOTED_WITHIN: Duration = Duration::from_secs(1);
 
 impl Signals {
     /// Listens from now on. `resume` is the command that goes on.
     pub(super) fn listen(resume: String) -> Result<Signals, Error> {
         let stop = CancellationToken::new();
-        let terminated = listen(stop.clone(), resume)?;
-        Ok(Signals { stop, terminated })
+        let ledger = Arc::new(OnceLock::new());
+        let terminated = listen(stop.clone(), Arc::clone(&ledger), resume)?;
+        Ok(Signals { stop, terminated, ledger })
+    }
+
+    /// Where a second signal is noted from now on.
+    pub(super) fn note_in(&self, ledger: &Ledger) {
+        // It is called once a run.
+        let _ = self.ledger.set(ledger.downgrade());
     }
 
     /// The first one was not Ctrl-C.
@@ -30,7 +45,11 @@ impl Signals {
     }
 }
 
-fn listen(stop: CancellationToken, resume: String) -> Result<Arc<AtomicBool>, Error> {
+fn listen(
+    stop: CancellationToken,
+    ledger: Arc<OnceLock<WeakLedger>>,
+    resume: String,
+) -> Result<Arc<AtomicBool>, Error> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut hang_up = if outlives_terminal() { None } else { Some(signal(SignalKind::hangup())?) };
     let terminated = Arc::new(AtomicBool::new(false));
@@ -44,7 +63,11 @@ fn listen(stop: CancellationToken, resume: String) -> Result<Arc<AtomicBool>, Er
                 Some(()) = next(&mut hang_up), if !stop.is_cancelled() => Exit::Terminated,
             };
             if stop.is_cancelled() {
-                // What was in flight stays `sending` in the ledger, and is found at the next start.
+                // What was in flight stays `sending` in the ledger, and is found at the next start. So is a run of which
+                // it could not be noted that it was stopped.
+                if let Some(ledger) = ledger.get() {
+                    let _ = timeout(NOTED_WITHIN, ledger.stopped_at_once()).await;
+                }
                 tell(format_args!("\nStopped at once. {}{resume}", fit::COMMAND_LABEL));
                 std::process::exit(exit.code().into());
             }

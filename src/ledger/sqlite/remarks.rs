@@ -9,6 +9,7 @@ pub(super) fn write(transaction: &Transaction<'_>, run: i64, remark: &Remark) ->
     match remark {
         Remark::Sample(sample) => write_sample(transaction, run, sample),
         Remark::Act(act) => write_act(transaction, run, act),
+        Remark::StoppedAtOnce => write_stop(transaction, run),
     }
 }
 
@@ -43,6 +44,15 @@ fn write_sample(transaction: &Transaction<'_>, run: i64, sample: &Sample) -> rus
     for (up_to_ms, count) in sample.latency.slots().filter(|(_, count)| *count > 0) {
         latency.execute(params![run, up_to_ms.map_or(-1, i64::from), number(count)])?;
     }
+    Ok(())
+}
+
+fn write_stop(transaction: &Transaction<'_>, run: i64) -> rusqlite::Result<()> {
+    let reason = "a second signal stopped it at once; what was in flight is in doubt";
+    transaction.execute(
+        "UPDATE run SET ended_at = ?2, ended = 'interrupted', reason = ?3 WHERE run = ?1 AND ended IS NULL",
+        params![run, unix_ms(), reason],
+    )?;
     Ok(())
 }
 
