@@ -1,15 +1,17 @@
 //! The words of the command line. No work is done here.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
-use clap::builder::{StyledStr, Styles};
+use clap::builder::{PossibleValuesParser, StyledStr, Styles, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
-use crate::api::endpoint::Region;
+use crate::api::endpoint::RegionHost;
 use crate::colour;
 use crate::input::Format;
 use crate::report::words::Lang;
@@ -205,19 +207,19 @@ pub struct JobArgs {
     ///
     /// The cap is the app's, for this call. Jobs of the app that this user runs on this machine share it: one that would
     /// bring their sum above --max-rate is refused. Leave room for other machines and programs.
-    #[arg(long, value_name = "N", help_heading = PACE)]
+    #[arg(long, value_name = "N", value_parser = at_most(RATE_MAX), help_heading = PACE)]
     pub rate: Option<NonZeroU32>,
     /// What --rate, and all jobs of the app together, may be at most (200, the service's limit)
-    #[arg(long, value_name = "N", help_heading = PACE)]
+    #[arg(long, value_name = "N", value_parser = at_most(RATE_MAX), help_heading = PACE)]
     pub max_rate: Option<NonZeroU32>,
     /// Requests in flight at most (as many as the rate needs at 3 s an answer)
-    #[arg(long, value_name = "N", help_heading = PACE)]
+    #[arg(long, value_name = "N", value_parser = at_most(CONCURRENCY_MAX), help_heading = PACE)]
     pub concurrency: Option<NonZeroUsize>,
 
     /// Edits in this run at most
     ///
     /// Exit 0 then means that these are done; the summary counts the others as not reached.
-    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    #[arg(long, value_name = "N", value_parser = at_most(ROWS_MAX), help_heading = LIMITS)]
     pub max_rows: Option<NonZeroU64>,
     /// Stop in time, such as 07:00, or 2026-03-01T07:00+08:00
     ///
@@ -230,7 +232,7 @@ pub struct JobArgs {
     pub max_failures: Option<FailureLimit>,
 
     /// Sendings of one edit in one run at most (8)
-    #[arg(long, value_name = "N", help_heading = RETRY)]
+    #[arg(long, value_name = "N", value_parser = at_most(ATTEMPTS_MAX), help_heading = RETRY)]
     pub max_attempts: Option<NonZeroU32>,
     /// Time for one answer (10s)
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = RETRY)]
@@ -253,9 +255,12 @@ pub struct JobArgs {
     pub retry_failed: bool,
 
     /// Where the app's data is: cn, sgp, kor, ger, ind, usa, jpn or idn (TIM_REGION)
-    #[arg(long, value_enum, value_name = "REGION", hide_possible_values = true, help_heading = SERVICE)]
-    #[arg(conflicts_with_all = ["endpoint", "sandbox"])]
-    pub region: Option<Region>,
+    ///
+    /// Each but jpn has a second host for when the first is out of reach: sgp-backup. It is the same service with the same
+    /// messages, and the same ledger goes on there.
+    #[arg(long, value_parser = region_hosts(), value_name = "REGION", hide_possible_values = true)]
+    #[arg(conflicts_with_all = ["endpoint", "sandbox"], help_heading = SERVICE)]
+    pub region: Option<RegionHost>,
     /// The service's address, instead of a region (TIM_ENDPOINT)
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, conflicts_with = "sandbox", help_heading = SERVICE)]
     pub endpoint: Option<String>,
@@ -450,6 +455,31 @@ pub enum LogFormat {
 
 /// No answer is worth a longer wait: the service itself gives up after 3 s. And an hour can be added to any clock.
 const TIME_MAX: Duration = Duration::from_hours(1);
+
+/// Far above what any service or sandbox takes.
+pub const RATE_MAX: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
+/// As many ports as an address has: no more connections can be open.
+pub const CONCURRENCY_MAX: NonZeroUsize = NonZeroUsize::new(65_535).unwrap();
+/// Eight take a minute; this many, a working day.
+pub const ATTEMPTS_MAX: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
+/// No list is longer: at 200 a second it would take a century and a half.
+const ROWS_MAX: NonZeroU64 = NonZeroU64::new(1_000_000_000_000).unwrap();
+
+/// A number from 1 to `max`.
+fn at_most<T>(max: T) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+where
+    T: FromStr + PartialOrd + Display + Copy + Send + Sync + 'static,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| *number <= max);
+        number.ok_or_else(|| format!("write a whole number from 1 to {max}"))
+    }
+}
+
+fn region_hosts() -> impl TypedValueParser<Value = RegionHost> {
+    let words = RegionHost::all().map(|host| host.to_string());
+    PossibleValuesParser::new(words).try_map(|word| word.parse::<RegionHost>())
+}
 
 /// A length of time: `10s`, `1m 30s`, `500ms`; an hour at most.
 pub fn time(text: &str) -> Result<Duration, String> {

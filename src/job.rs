@@ -14,7 +14,7 @@ use secrecy::SecretString;
 pub use self::file::Place;
 use self::file::{Confirm, JobFile, ServiceSpec};
 use crate::api::credentials::{Credentials, CredentialsError, secret_of_variable};
-use crate::api::endpoint::{Endpoint, EndpointError, Region};
+use crate::api::endpoint::{Endpoint, EndpointError, RegionHost};
 use crate::cli::{self, JobArgs};
 use crate::excerpt::Excerpt;
 use crate::input::{Format, InputSpec, Mapping, MappingError};
@@ -201,6 +201,20 @@ impl Job {
             file.input.format = args.input_format;
         }
         let mapping = mapping(args.job.as_deref(), &file)?;
+        for (key, given, max) in [
+            ("pace.rate", file.pace.rate.map(wide), u64::from(cli::RATE_MAX.get())),
+            ("pace.max_rate", file.pace.max_rate.map(wide), u64::from(cli::RATE_MAX.get())),
+            (
+                "pace.concurrency",
+                file.pace.concurrency.map(|number| number.get() as u64),
+                cli::CONCURRENCY_MAX.get() as u64,
+            ),
+            ("retry.max_attempts", file.retry.max_attempts.map(wide), u64::from(cli::ATTEMPTS_MAX.get())),
+        ] {
+            if given.is_some_and(|given| given > max) {
+                return Err(value(key, format!("write a whole number from 1 to {max}")));
+            }
+        }
         let max_rate = args.max_rate.or(file.pace.max_rate).unwrap_or(RATE);
         let rate = args.rate.or(file.pace.rate).unwrap_or_else(|| RATE.min(max_rate));
         if rate > max_rate {
@@ -278,7 +292,7 @@ fn service(args: &JobArgs, environment: &impl Environment, file: &JobFile) -> Re
         }
         target => target?,
     };
-    let identity = identity(sdkappid, endpoint.host_and_port());
+    let identity = identity(sdkappid, endpoint.service());
     if args.dry_run {
         return Ok((identity, None));
     }
@@ -312,7 +326,7 @@ fn endpoint(args: &JobArgs, environment: &impl Environment, file: &ServiceSpec) 
     let parse =
         |given: &str| Endpoint::parse(given).map_err(|source| JobError::Endpoint { given: redacted(given), source });
     let of = |origin: &str, word: &str| {
-        word.parse::<Region>().map(Endpoint::of).map_err(|error| value(origin, error.to_string()))
+        word.parse::<RegionHost>().map(Endpoint::of).map_err(|error| value(origin, error.to_string()))
     };
     let both = |where_: &str| value(where_, "gives both a region and an endpoint; give one of them".to_owned());
     match (args.region, &args.endpoint) {
@@ -364,6 +378,10 @@ fn credentials(sdkappid: u64, identifier: &str, environment: &impl Environment) 
         }),
         [..] => Err(value(&given.join(" and "), "are both set; set one of them".to_owned())),
     }
+}
+
+fn wide(number: NonZeroU32) -> u64 {
+    number.get().into()
 }
 
 fn secret(environment: &impl Environment, name: &str) -> Result<SecretString, JobError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use proptest::prelude::*;
-use runner::api::endpoint::{Endpoint, Region};
+use runner::api::endpoint::{Endpoint, RegionHost};
 use runner::api::usersig;
 use runner::cli::{self, Cli};
 use runner::edit::{Edit, MessageId, MsgBody};
@@ -177,7 +177,7 @@ proptest! {
             }
             Err(error) => can_be_shown(&error.to_string())?,
         }
-        if let Err(error) = text.parse::<Region>() {
+        if let Err(error) = text.parse::<RegionHost>() {
             can_be_shown(&error.to_string())?;
         }
     }

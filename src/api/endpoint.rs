@@ -10,7 +10,7 @@ use std::str::FromStr;
 use reqwest::Url;
 
 /// A data centre of the service. An app lives in exactly one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Region {
     /// China
     Cn,
@@ -62,6 +62,61 @@ impl Region {
             Region::Idn => "adminapiidn.im.qcloud.com",
         }
     }
+
+    /// The name of its second host, meant for when the first is out of reach: the same service with the same messages.
+    /// `None`: none is documented.
+    pub fn backup_host(self) -> Option<&'static str> {
+        match self {
+            Region::Cn => Some("adminapi.my-imcloud.com"),
+            Region::Sgp => Some("adminapisgp.my-imcloud.com"),
+            Region::Kor => Some("adminapikr.my-imcloud.com"),
+            Region::Ger => Some("adminapiger.my-imcloud.com"),
+            Region::Ind => Some("adminapiind.my-imcloud.com"),
+            Region::Usa => Some("adminapiusa.my-imcloud.com"),
+            Region::Idn => Some("adminapiidn.my-imcloud.com"),
+            Region::Jpn => None,
+        }
+    }
+}
+
+/// A region, and which of its hosts: `sgp`, or `sgp-backup`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RegionHost {
+    region: Region,
+    host: &'static str,
+}
+
+impl RegionHost {
+    /// Every host of every region: the first ones, and then the second ones.
+    pub fn all() -> impl Iterator<Item = RegionHost> {
+        let first = Region::ALL.into_iter().map(|region| RegionHost { region, host: region.host() });
+        let second =
+            Region::ALL.into_iter().filter_map(|region| Some(RegionHost { region, host: region.backup_host()? }));
+        first.chain(second)
+    }
+
+    /// The host's name.
+    pub fn host(self) -> &'static str {
+        self.host
+    }
+
+    fn is_backup(self) -> bool {
+        self.host != self.region.host()
+    }
+}
+
+impl fmt::Display for RegionHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.region, if self.is_backup() { "-backup" } else { "" })
+    }
+}
+
+impl FromStr for RegionHost {
+    type Err = UnknownRegion;
+
+    fn from_str(text: &str) -> Result<RegionHost, UnknownRegion> {
+        RegionHost::all().find(|host| host.to_string() == text).ok_or_else(|| UnknownRegion(text.to_owned()))
+    }
 }
 
 impl fmt::Display for Region {
@@ -70,17 +125,12 @@ impl fmt::Display for Region {
     }
 }
 
-impl FromStr for Region {
-    type Err = UnknownRegion;
-
-    fn from_str(text: &str) -> Result<Region, UnknownRegion> {
-        Region::ALL.into_iter().find(|region| region.word() == text).ok_or_else(|| UnknownRegion(text.to_owned()))
-    }
-}
-
 /// A word that names no region.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no region; use one of cn, sgp, kor, ger, ind, usa, jpn, idn, or give the service's URL")]
+#[error(
+    "{0:?} is no region; use one of cn, sgp, kor, ger, ind, usa, jpn, idn, the same with -backup behind it for the second \
+     host (not jpn), or give the service's URL"
+)]
 pub struct UnknownRegion(String);
 
 /// A call of the service's API.
@@ -155,9 +205,9 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
-    /// The endpoint of a region.
-    pub fn of(region: Region) -> Endpoint {
-        Endpoint { base: url_of(region) }
+    /// The endpoint of a region's host.
+    pub fn of(host: RegionHost) -> Endpoint {
+        Endpoint { base: url_of(host) }
     }
 
     /// Checks a URL that somebody gave.
@@ -188,7 +238,22 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// `host:port`, the port always named: what the ledger knows a service by.
+    /// What the ledger knows the service by: `host:port`, where both hosts of a region are one service.
+    pub fn service(&self) -> String {
+        let region = RegionHost::all().find(|known| known.is_backup() && *self == Endpoint::of(*known));
+        match region {
+            Some(RegionHost { region, .. }) => format!("{}:443", region.host()),
+            None => self.host_and_port(),
+        }
+    }
+
+    /// The word for the region's other host; `None`: it is no region's host, or the region has no other.
+    pub fn other_host(&self) -> Option<String> {
+        let ours = RegionHost::all().find(|known| *self == Endpoint::of(*known))?;
+        RegionHost::all().find(|known| known.region == ours.region && *known != ours).map(|other| other.to_string())
+    }
+
+    /// `host:port`, the port always named.
     pub fn host_and_port(&self) -> String {
         let port = self.base.port_or_known_default().unwrap_or_default();
         format!("{}:{port}", self.host())
@@ -218,8 +283,8 @@ impl Endpoint {
 }
 
 #[expect(clippy::expect_used, reason = "the hosts are constants, and a test parses each of them")]
-fn url_of(region: Region) -> Url {
-    Url::parse(&format!("https://{}", region.host())).expect("a region's host makes a URL")
+fn url_of(host: RegionHost) -> Url {
+    Url::parse(&format!("https://{}", host.host())).expect("a region's host makes a URL")
 }
 
 /// The base URL, as one would type it, without a slash at the end.
@@ -235,14 +300,19 @@ mod tests {
 
     #[test]
     fn every_region_has_an_endpoint_and_a_word() {
-        for region in Region::ALL {
-            let endpoint = Endpoint::of(region);
-            assert_eq!(endpoint, Endpoint::parse(&format!("https://{}/", region.host())).unwrap());
-            assert_eq!(endpoint.host_and_port(), format!("{}:443", region.host()));
+        for host in RegionHost::all() {
+            let endpoint = Endpoint::of(host);
+            assert_eq!(endpoint, Endpoint::parse(&format!("https://{}/", host.host())).unwrap());
+            assert_eq!(endpoint.host_and_port(), format!("{}:443", host.host()));
+            assert_eq!(endpoint.service(), format!("{}:443", host.region.host()), "both hosts are one service");
             assert!(!endpoint.is_loopback());
-            assert_eq!(region.to_string().parse(), Ok(region));
+            assert_eq!(host.to_string().parse(), Ok(host));
         }
-        let refusal = "eu".parse::<Region>().unwrap_err().to_string();
+        assert_eq!(RegionHost::all().count(), 15);
+        let other = |word: &str| Endpoint::of(word.parse().unwrap()).other_host();
+        assert_eq!(other("sgp").as_deref(), Some("sgp-backup"));
+        assert_eq!((other("cn-backup").as_deref(), other("jpn")), (Some("cn"), None));
+        let refusal = "eu".parse::<RegionHost>().unwrap_err().to_string();
         for region in Region::ALL {
             assert!(refusal.contains(region.word()), "{refusal}");
         }
@@ -250,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_call_has_its_documented_url() {
-        let endpoint = Endpoint::of(Region::Sgp);
+        let endpoint = Endpoint::of("sgp".parse().unwrap());
         let url = |call| endpoint.url(call).to_string();
         assert_eq!(url(Call::ModifyC2cMsg), "https://adminapisgp.im.qcloud.com/v4/openim/modify_c2c_msg");
         assert_eq!(url(Call::AdminGetRoamMsg), "https://adminapisgp.im.qcloud.com/v4/openim/admin_getroammsg");

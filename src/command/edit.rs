@@ -279,7 +279,11 @@ fn target<'a>(job: &'a Job, input: &'a Input, until: Option<&'a Zoned>) -> Targe
     Target {
         input: input.name(),
         sdkappid: identity.map(|identity| identity.sdkappid),
-        service: identity.map(|identity| identity.service.as_str()),
+        // The host that is really called, where something is: the ledger knows both of a region by one name.
+        service: match &job.service {
+            Some(ServiceChoice::At { endpoint, .. }) => Some(endpoint.host_and_port()),
+            Some(ServiceChoice::Sandbox(_)) | None => identity.map(|identity| identity.service.clone()),
+        },
         rate: job.rate,
         until,
         now: Timestamp::now(),

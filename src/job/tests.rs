@@ -68,6 +68,26 @@ fn what_cannot_be_is_named() {
     check("--region sgp", &two, "", "TIM_SECRET_KEY and TIM_USERSIG: are both set");
 }
 
+/// `--timeout 9223372036854775807s` was once taken, and made every attempt panic.
+#[test]
+fn every_number_has_an_upper_bound_that_is_told() {
+    let check = |file: &str, part: &str| {
+        let error = job("", &FULL, file).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    };
+    for (key, max) in [("rate", 1_000_000_u64), ("max_rate", 1_000_000), ("concurrency", 65_535)] {
+        check(&format!("[pace]\n{key} = {}", max + 1), &format!("pace.{key}: write a whole number from 1 to {max}"));
+    }
+    check("[retry]\nmax_attempts = 1001", "retry.max_attempts: write a whole number from 1 to 1000");
+    check("[retry]\ntimeout = \"9223372036854775807s\"", "retry.timeout: ");
+    for flag in ["rate", "max-rate", "concurrency", "max-rows", "max-attempts", "timeout"] {
+        for number in ["0", "-1", "18446744073709551615", "99999999999999999999999s", "x"] {
+            let args = format!("runner --input a.csv --resume l.db --{flag}={number}");
+            assert!(Cli::try_parse_from(args.split(' ')).is_err(), "{args}");
+        }
+    }
+}
+
 #[test]
 fn a_signature_in_a_pasted_address_is_not_repeated() {
     let error = job("--endpoint https://u:pw@h.example/v4?usersig=SECRET", &FULL, "").unwrap_err().to_string();

@@ -17,14 +17,14 @@ use crate::run::{Plan, Problems, READ_BACK_RATE_MAX};
 use crate::until::shown;
 
 /// Where the plan's edits go.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Target<'a> {
     /// The list's name.
     pub input: &'a str,
     /// The app, where it is known.
     pub sdkappid: Option<u64>,
     /// The service, where it is known.
-    pub service: Option<&'a str>,
+    pub service: Option<String>,
     /// Requests a second at most.
     pub rate: NonZeroU32,
     /// When the run is to stop, if it is.
@@ -105,7 +105,7 @@ pub fn question(plan: &Plan) -> String {
 /// It cannot be written.
 pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Result<()> {
     write!(out, "{TITLE}Plan for {}{TITLE:#}", target.input)?;
-    match (target.sdkappid, target.service) {
+    match (target.sdkappid, &target.service) {
         (Some(sdkappid), Some(service)) => writeln!(out, ": app {sdkappid} at {service}")?,
         _ => writeln!(out)?,
     }
@@ -240,7 +240,7 @@ mod tests {
         let target = Target {
             input: "edits.csv",
             sdkappid: Some(1_400_000_000),
-            service: Some("adminapisgp.im.qcloud.com"),
+            service: Some("adminapisgp.im.qcloud.com".to_owned()),
             rate: RATE,
             until: None,
             now: Timestamp::UNIX_EPOCH,

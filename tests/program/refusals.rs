@@ -1,6 +1,6 @@
 //! What ends before anything is sent: exit 2, and every file is as it was, byte for byte.
 
-use crate::harness::{Place, sqlite};
+use crate::harness::{PROGRAM, Place, sqlite};
 use crate::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db";
@@ -114,7 +114,7 @@ fn what_cannot_be_is_refused() {
     let check = |flags: &str, says: &str| check(&place, &service, flags, &[], says);
     check(&format!("{JOB} --rate 201"), "the rate 201 is above the most that is allowed, 200");
     check(&format!("{JOB} --rate 0"), "--rate <N>");
-    check(&format!("{JOB} --concurrency 18446744073709551615"), "take more file handles than this machine gives");
+    check(&format!("{JOB} --concurrency 18446744073709551615"), "write a whole number from 1 to 65535");
     check(&format!("{JOB} --endpoint http://192.0.2.1"), "plain http");
     check(&format!("{JOB} --endpoint ftp://127.0.0.1"), "ftp");
     check(&format!("{JOB} --region mars"), "--region <REGION>");
@@ -165,4 +165,13 @@ fn what_a_killed_process_left_of_another_app_is_left_alone() {
 fn a_ledger_that_cannot_be_made_ends_it() {
     let (place, service) = (Place::with_list(3), Service::start("none"));
     check(&place, &service, "--input edits.csv --resume no/such/ledger.db", &[], "no/such/ledger.db");
+}
+
+#[test]
+fn more_requests_in_flight_than_file_handles_are_refused() {
+    let place = Place::with_list(1);
+    let service = Service::start("none");
+    let line = format!("ulimit -n 256; exec '{PROGRAM}' {JOB} --concurrency 1000 --endpoint {}", service.url);
+    let refused = place.shell(&line).credentials().exits(2);
+    assert!(refused.err.contains("take more file handles than this machine gives (ulimit -n: 256)"), "{refused:#?}");
 }

@@ -10,6 +10,7 @@ use super::signals::Signals;
 use super::{Session, resume_command};
 use crate::atomic_file;
 use crate::command::{Error, Exit, hook, print, tell, with_causes};
+use crate::job::ServiceChoice;
 use crate::ledger::{Folded, LedgerError, SqliteReader, SqliteStore};
 use crate::report::lists::Wanted;
 use crate::report::summary::Summary;
@@ -57,10 +58,27 @@ impl Session<'_> {
             )),
             Ok(Folded::Whole) | Err(_) => {}
         }
+        if let Some(other) = self.other_host(&ran.ended) {
+            tell(format_args!(
+                "The region has a second host, which may be in reach: --region {other}. The same ledger goes on there."
+            ));
+        }
         summary.report = self.report(&summary);
         self.print(&summary);
         self.on_finish(&summary, exit, &signals.stop).await;
         exit
+    }
+
+    /// The word for the region's other host, where the one that was called did not answer.
+    fn other_host(&self, ended: &Ended) -> Option<String> {
+        let is_silent = matches!(
+            ended,
+            Ended::Stopped(StopReason::Unreachable(_) | StopReason::NoAnswers(_) | StopReason::NeverAnswered { .. })
+        );
+        match &self.job.service {
+            Some(ServiceChoice::At { endpoint, .. }) if is_silent => endpoint.other_host(),
+            Some(ServiceChoice::At { .. } | ServiceChoice::Sandbox(_)) | None => None,
+        }
     }
 
     fn print(&self, summary: &Summary<'_>) {
