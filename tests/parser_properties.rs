@@ -142,7 +142,7 @@ proptest! {
     }
 
     #[test]
-    fn a_time_that_is_written_out_is_read_back(milliseconds in 1..1_000_000_000_u64) {
+    fn a_time_that_is_written_out_is_read_back(milliseconds in 1..=3_600_000_u64) {
         prop_assert_eq!(cli::time(&format!("{milliseconds}ms")), Ok(Duration::from_millis(milliseconds)));
     }
 

@@ -250,7 +250,8 @@ fn a_redirect_is_not_followed() {
         let (place, server) = (Place::with_list(3), Server::start(answer, ""));
         let ran = place.runner(&format!("{JOB} --json --endpoint {}", server.url)).credentials().exits(3);
         assert!(ran.json()["reason"].as_str().unwrap().contains(&status[..3]), "{ran:#?}");
-        assert_eq!(ran.summary(), Summary { rows: 3, not_reached: 3, ..Summary::default() });
+        // Whoever answers so may have passed the request on before.
+        assert_eq!(ran.summary(), Summary { rows: 3, in_doubt: 3, ..Summary::default() });
     }
     nobody_calls(&elsewhere);
 }
