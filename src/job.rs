@@ -61,6 +61,8 @@ pub struct Job {
     pub mapping: Mapping,
     /// Whether a person must say yes.
     pub confirm_always: bool,
+    /// SHA-256 of the job file, in hexadecimal, where there is one.
+    pub file_sha256: Option<String>,
 }
 
 /// Which service.
@@ -186,6 +188,16 @@ impl Environment for ProcessEnvironment {
     }
 }
 
+impl ServiceChoice {
+    /// The admin account that signs.
+    pub fn identifier(&self) -> &str {
+        match self {
+            ServiceChoice::Sandbox(_) => sandbox::IDENTIFIER,
+            ServiceChoice::At { credentials, .. } => credentials.identifier(),
+        }
+    }
+}
+
 impl Job {
     /// Puts the job together.
     ///
@@ -193,7 +205,8 @@ impl Job {
     /// Something is missing, contradictory or out of range; the error names where it was said.
     pub fn new(args: &JobArgs, environment: &impl Environment) -> Result<Job, JobError> {
         let (file, source) = JobFile::read(args.job.as_deref())?;
-        Job::of(args, environment, file).map_err(|error| source.locate(error))
+        let job = Job::of(args, environment, file).map_err(|error| source.locate(error))?;
+        Ok(Job { file_sha256: source.sha256(), ..job })
     }
 
     fn of(args: &JobArgs, environment: &impl Environment, mut file: JobFile) -> Result<Job, JobError> {
@@ -253,6 +266,7 @@ impl Job {
             input: file.input,
             mapping,
             confirm_always: file.confirm == Some(Confirm::Always),
+            file_sha256: None,
         })
     }
 }

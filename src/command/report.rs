@@ -7,14 +7,15 @@ use clap::Parser;
 
 use super::files::Files;
 use super::{Error, Exit, tell, with_causes};
+use crate::atomic_file;
 use crate::cli::{Cli, JobArgs, ReportArgs};
-use crate::input::{Format, Input, Mapping};
+use crate::input::{Format, Input, Mapping, Row};
 use crate::job;
-use crate::ledger::{Overview, RunRecord, unix_ms};
+use crate::ledger::{Gaps, Overview, Records, RunRecord, SqliteReader, unix_ms};
 use crate::report::facts::{NotReachedList, Report};
 use crate::report::lists::Wanted;
 use crate::report::words::{Lang, Words};
-use crate::report::{directory, machine, text};
+use crate::report::{counted, directory, machine, text};
 use crate::run::{self, InDoubt, Plan, Policy};
 
 pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
@@ -26,7 +27,11 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
         directory::write_page(path, &report, &words)?;
     } else if let Some(path) = &args.csv {
         let list = match &args.input {
-            Some(list) => Ok(List::open(list, None, args.job.as_deref())?),
+            Some(list) => {
+                let list = List::open(list, None, args.job.as_deref())?;
+                list.check_content(&args.ledger, &overview)?;
+                Ok(list)
+            }
             None => last_list(&report).map_err(|error| with_causes(error.as_ref())),
         };
         directory::write(path, &overview, &mut report, list.as_ref().map(List::wanted).map_err(Clone::clone), &words)?;
@@ -82,6 +87,31 @@ impl List {
         Ok(List { input, mapping, plan })
     }
 
+    /// Says so where the list and its job file give messages another content than the ledger knows that they were sent.
+    fn check_content(&self, ledger: &Path, overview: &Overview) -> Result<(), Error> {
+        let Some(mut records) = SqliteReader::open_with(ledger, &overview.job()?, Gaps::ReadFirst)? else {
+            return Ok(());
+        };
+        let (mut others, mut first) = (0_u64, 0);
+        for row in self.input.rows(&self.mapping)? {
+            let Row { line, edit: Ok(edit), .. } = row? else { continue };
+            let wanted = edit.wanted();
+            let is_other = records.brief(wanted.message)?.is_some_and(|brief| brief.content != wanted.content);
+            if is_other {
+                first = if others == 0 { line } else { first };
+                others += 1;
+            }
+        }
+        if others > 0 {
+            tell(format_args!(
+                "warning: the list gives {} another content than was sent (the first in line {first}): \
+                 this is not the list, or not the job file, that the ledger was made with",
+                counted(others, "message", "messages")
+            ));
+        }
+        Ok(())
+    }
+
     fn wanted(&self) -> Wanted<'_> {
         Wanted { input: &self.input, mapping: &self.mapping, plan: &self.plan }
     }
@@ -113,12 +143,18 @@ fn last_call(report: &Report) -> Result<(JobArgs, &Path), Error> {
 /// The last run's list, if it is where it was and what it was.
 fn last_list(report: &Report) -> Result<List, Error> {
     let (args, directory) = last_call(report)?;
-    let RunRecord { input, input_sha256, .. } = &report.facts.last_run().ok_or("no run has had a list yet")?.record;
+    let RunRecord { input, input_sha256, job_sha256, .. } =
+        &report.facts.last_run().ok_or("no run has had a list yet")?.record;
     let path = args.input.filter(|path| path.as_os_str() != "-").ok_or("the list came from standard input")?;
     if !directory.join(&path).is_file() {
         return Err(format!("{input} is not where it was in the last run").into());
     }
     let job = args.job.map(|job| directory.join(job));
+    if let (Some(job), Some(before)) = (&job, job_sha256)
+        && atomic_file::sha256(job)? != *before
+    {
+        return Err(format!("the job file {} is not what it was in the last run", job.display()).into());
+    }
     let list = List::open(&directory.join(path), args.input_format, job.as_deref())?;
     if list.plan.sha256 != *input_sha256 {
         return Err(format!("{input} is not what it was in the last run").into());

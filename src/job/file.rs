@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
 use super::JobError;
+use crate::atomic_file::sha256_of;
 use crate::bounded;
 use crate::excerpt::{Excerpt, line_of};
 use crate::input::{ContentSpec, InputSpec};
@@ -77,6 +78,11 @@ impl JobFile {
 }
 
 impl Source {
+    /// SHA-256 of the file, in hexadecimal.
+    pub(super) fn sha256(&self) -> Option<String> {
+        self.0.as_ref().map(|(_, text)| sha256_of(text.as_bytes()))
+    }
+
     /// The same error; where it is about what the file says, with the place in it.
     pub(super) fn locate(&self, error: JobError) -> JobError {
         let Some((path, text)) = &self.0 else { return error };

@@ -57,6 +57,10 @@ pub struct RunInfo {
     pub new_edits: u64,
     /// Requests a second at most.
     pub rate: u32,
+    /// The admin account that signs.
+    pub identifier: String,
+    /// SHA-256 of the job file, in hexadecimal, where there is one.
+    pub job_sha256: Option<String>,
     /// How the program was called, and where.
     pub command: String,
     /// Where it was called.
@@ -106,8 +110,9 @@ impl SqliteStore {
     pub fn begin_run(&mut self, info: &RunInfo) -> Result<(), LedgerError> {
         let insert = self.connection()?.execute(
             "INSERT INTO run (started_at, version, user, host, pid, input, input_sha256, input_rows, rate,
-                              duplicates, planned, new_edits, seq_before, command, directory)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, (SELECT coalesce(max(seq), 0) FROM edit), ?13, ?14)",
+                              duplicates, planned, new_edits, seq_before, command, directory, identifier, job_sha256)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, (SELECT coalesce(max(seq), 0) FROM edit), ?13, ?14,
+                     ?15, ?16)",
             params![
                 unix_ms(),
                 BUILD,
@@ -122,7 +127,9 @@ impl SqliteStore {
                 number(info.planned),
                 number(info.new_edits),
                 info.command,
-                info.directory
+                info.directory,
+                info.identifier,
+                info.job_sha256
             ],
         );
         insert.map_err(|source| write_error(&self.path, source))?;

@@ -100,6 +100,8 @@ fn run(run: &RunFacts) -> Value {
         "duplicates": record.duplicates,
         "planned": record.planned,
         "rate": record.rate,
+        "identifier": record.identifier,
+        "job_sha256": record.job_sha256,
         "command": record.command,
         "directory": record.directory,
         // Each edit is counted in the run that sent it last.

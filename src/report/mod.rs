@@ -58,7 +58,7 @@ fn write_lines(out: &mut impl Write, lines: &[Line]) -> io::Result<()> {
 }
 
 /// `1 row`, `2 rows`, `4,000 rows`.
-fn counted(number: u64, one: &str, more: &str) -> String {
+pub(crate) fn counted(number: u64, one: &str, more: &str) -> String {
     format!("{} {}", number.separate_with_commas(), if number == 1 { one } else { more })
 }
 

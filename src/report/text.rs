@@ -12,7 +12,7 @@ use super::facts::{Facts, Report, RunFacts};
 use super::verdict::{Tone, Verdict};
 use super::words::Words;
 use crate::colour::{DONE, DOUBT, FAILED, IN_FLIGHT, REMARK, TITLE};
-use crate::ledger::{Cause, EditRecord, Totals, Worker};
+use crate::ledger::{Cause, EditRecord, RunRecord, Totals, Worker};
 use crate::shown::harmless;
 
 const COLUMNS: usize = 80;
@@ -225,7 +225,7 @@ impl Text<'_> {
         let ended = styled(style, words.ended(record.ended.as_deref(), goes_on));
         let started = words.moment(record.started_at);
         self.line(&format!("  {:>2}  {started}  {}  {ended}", record.run, padded(&took, 12)));
-        let mut told = format!("{}@{} · {}", record.user, record.host, record.input);
+        let mut told = format!("{}@{}{} · {}", record.user, record.host, account(record), record.input);
         let Totals { done, failed, in_doubt, .. } = run.edits;
         let parts = [(done, words.say.done), (failed, words.say.failed), (in_doubt, words.say.in_doubt)];
         for (number, what) in parts.into_iter().filter(|(number, _)| *number > 0) {
@@ -324,4 +324,9 @@ fn share(number: u64, messages: u64) -> String {
         _ if percent < 0.1 => "  < 0.1 %".to_owned(),
         _ => format!("  {:>5.1} %", (percent * 10.0).floor() / 10.0),
     }
+}
+
+/// The admin account that a run signed with, behind who started it.
+pub(super) fn account(record: &RunRecord) -> String {
+    record.identifier.as_ref().map(|identifier| format!(" ({identifier})")).unwrap_or_default()
 }

@@ -207,3 +207,29 @@ fn what_is_no_ledger_is_left_alone() {
     }
     assert_eq!(names(&place), BTreeSet::from(["edits.csv".to_owned()]));
 }
+
+/// Who signed and by which job file stands with each run, and a report with another content than was sent says so.
+#[test]
+fn a_report_with_another_content_than_was_sent_says_so() {
+    let (place, service) = (Place::new(), Service::start("none"));
+    place.write("edits.csv", "from_account,to_account,msg_key\na,b,1_7_1773188576\na,b,2_7_1773188576\n");
+    place.write("job.toml", "[content]\ntext = \"[removed]\"\n");
+    place
+        .runner(&format!("--job job.toml --input edits.csv --resume ledger.db --max-rows 1 {FAST}"))
+        .at(&service)
+        .exits(0);
+    let run = place.runner("report ledger.db --json").exits(0).json()["runs"][0].clone();
+    let sha256 =
+        Sha256::digest(place.read("job.toml")).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    assert_eq!((&run["identifier"], &run["job_sha256"]), (&"administrator".into(), &sha256.into()), "{run:#}");
+    assert!(place.runner("report ledger.db").exits(0).out.contains("(administrator)"));
+
+    let report = "report ledger.db --csv audit --input edits.csv --job job.toml";
+    assert!(!place.runner(report).exits(0).err.contains("warning"));
+    place.write("job.toml", "[content]\ntext = \"[gone]\"\n");
+    let other = place.runner(report).exits(0);
+    let says = "the list gives 1 message another content than was sent (the first in line 2)";
+    assert!(other.err.contains(says), "{other:#?}");
+    let left_out = place.runner("report ledger.db --csv audit").exits(0);
+    assert!(left_out.err.contains("job.toml is not what it was in the last run"), "{left_out:#?}");
+}

@@ -17,8 +17,12 @@ use crate::ledger::LedgerError;
 /// "RUNR": in the header of every ledger, so that no other database is taken for one.
 const APPLICATION_ID: i64 = 0x5255_4E52;
 /// The schema, a file a version: ledgers of an older version are brought up step by step.
-const MIGRATIONS: &[&str] =
-    &[include_str!("0001_first.sql"), include_str!("0002_watched.sql"), include_str!("0003_read_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("0001_first.sql"),
+    include_str!("0002_watched.sql"),
+    include_str!("0003_read_first.sql"),
+    include_str!("0004_operator.sql"),
+];
 
 /// Reads the file and the log beside it.
 pub(super) const READ_BESIDE: &str = "mode=ro";

@@ -14,6 +14,8 @@ use crate::ledger::{Act, Cause, Latency, LedgerError, Note, Order, Sample, State
 
 /// The first version of the schema that keeps what is in `0002_watched.sql`.
 const WATCHED: i64 = 2;
+/// The first version that keeps what is in `0004_operator.sql`.
+const NAMES_OPERATOR: i64 = 4;
 /// What an [`EditRecord`] is made of.
 const EDIT: &str = "from_account, to_account, msg_key, state, code, note, attempts, line, run, sent_at";
 
@@ -149,9 +151,10 @@ impl Overview {
         } else {
             "NULL, NULL, NULL, NULL, NULL, NULL"
         };
+        let operator = if self.version >= NAMES_OPERATOR { "identifier, job_sha256" } else { "NULL, NULL" };
         let query = format!(
             "SELECT run, started_at, ended_at, ended, reason, version, user, host, pid, input, input_sha256, input_rows, \
-             rate, {watched} FROM run ORDER BY run"
+             rate, {watched}, {operator} FROM run ORDER BY run"
         );
         self.all(&query, [], |row| {
             let new_edits: (Option<i64>, Option<i64>) = (row.get(17)?, row.get(18)?);
@@ -173,6 +176,8 @@ impl Overview {
                 planned: row.get::<_, Option<i64>>(14)?.map(i64::unsigned_abs),
                 command: row.get(15)?,
                 directory: row.get(16)?,
+                identifier: row.get(19)?,
+                job_sha256: row.get(20)?,
                 new_edits: new_edits.0.map(i64::unsigned_abs).zip(new_edits.1),
             })
         })

@@ -52,6 +52,10 @@ pub struct RunRecord {
     pub duplicates: Option<u64>,
     /// Edits that it set out to send or to read back.
     pub planned: Option<u64>,
+    /// The admin account that signed. This and the next are not known of runs of earlier versions.
+    pub identifier: Option<String>,
+    /// SHA-256 of the job file, in hexadecimal; `None` also where there was none.
+    pub job_sha256: Option<String>,
     /// How it was called.
     pub command: Option<String>,
     /// And where.

@@ -25,6 +25,8 @@ fn info() -> RunInfo {
         planned: 3,
         new_edits: 3,
         rate: 200,
+        identifier: "administrator".into(),
+        job_sha256: None,
         command: "runner --input edits.csv --resume ledger.db".into(),
         directory: "/home/tester".into(),
     }

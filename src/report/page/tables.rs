@@ -6,6 +6,7 @@ use thousands::Separable;
 use super::shown;
 use crate::ledger::{Act, Cause, EditRecord, State, Totals};
 use crate::report::facts::{CauseLine, Facts, Report, RunFacts};
+use crate::report::text::account;
 use crate::report::words::Words;
 
 /// Runs that are shown; a ledger that is worked on every hour has many.
@@ -153,7 +154,7 @@ fn one_run(run: &RunFacts, goes_on: bool, now: i64, words: &Words) -> Markup {
                 td.when { (words.moment(record.started_at)) }
                 td.when { @if let Some(took) = took { (words.length(took)) } }
                 td { (words.ended(record.ended.as_deref(), goes_on)) }
-                td { (shown(&record.user)) "@" (shown(&record.host)) }
+                td { (shown(&record.user)) "@" (shown(&record.host)) (shown(&account(record))) }
                 (count(run.edits.done)) (count(run.edits.failed)) (count(run.edits.in_doubt))
             }
             tr.details { td {} td colspan="7" {
