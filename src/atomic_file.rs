@@ -64,10 +64,10 @@ pub fn write<T, E: From<WriteError>>(
     Ok((filled, written))
 }
 
-/// As [`write`], with the file's SHA-256 in a file of its own beside it.
+/// As [`write()`], with the file's SHA-256 in a file of its own beside it.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_marked<T, E: From<WriteError>>(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> Result<T, E>,

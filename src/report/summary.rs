@@ -163,12 +163,13 @@ impl Summary<'_> {
         let requests = counted(*read_backs, "request", "requests");
         let [edited, not_edited, already, missing] =
             [found_edited, found_not_edited, found_already, found_missing].map(Separable::separate_with_commas);
-        writeln!(out, "  {requests} to read back: {edited} had been edited, {not_edited} had not")?;
+        if self.plan.to_read_first == 0 || found_edited + found_not_edited > 0 {
+            writeln!(out, "  {requests} to read back: {edited} had been edited, {not_edited} had not")?;
+        } else {
+            writeln!(out, "  {requests} to read messages")?;
+        }
         if self.plan.to_read_first > 0 {
-            writeln!(
-                out,
-                "  read before sending: {already} held the new content already, {missing} recalled or not there"
-            )?;
+            writeln!(out, "  before sending: {already} held the new content already, {missing} recalled or not there")?;
         }
         Ok(())
     }
