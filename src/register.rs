@@ -121,6 +121,11 @@ impl Register {
             let known = User::from_uid(Uid::effective()).ok().flatten().map(|user| user.dir);
             known.or_else(std::env::home_dir).filter(|home| !home.as_os_str().is_empty())
         };
+        // Each working directory would have one of its own.
+        if let Some(path) = named.as_ref().filter(|path| path.is_relative()) {
+            let source = io::Error::other("it must begin with / to be one place for all jobs");
+            return Err(RegisterError::Unusable { path: path.clone(), source });
+        }
         let directory = named.or_else(|| Some(home()?.join(IN_HOME))).ok_or(RegisterError::NoHome)?;
         Register::at(directory)
     }

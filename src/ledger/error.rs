@@ -66,6 +66,18 @@ pub enum LedgerError {
         /// Where its log should be.
         log: PathBuf,
     },
+    /// Its log lies there without it.
+    #[error(
+        "{} holds the newest commits of a ledger that is not there: {} was moved, removed or emptied after a run that \
+         never ended. Put the two together again, here or where the ledger is now, or move the log elsewhere to begin anew",
+        log.display(), path.display()
+    )]
+    LogAlone {
+        /// Where the ledger should be.
+        path: PathBuf,
+        /// The log.
+        log: PathBuf,
+    },
     /// Another program reads an older state of it.
     #[error(
         "another program is reading {}, so the beginning of this run cannot be written into the file itself; let that \

@@ -72,7 +72,15 @@ fn a_ledger_that_was_moved_alone_after_a_kill() {
     let (place, other) = (Place::with_list(ROWS), Place::with_list(ROWS));
     let service = Service::with_messages("latency=1ms..20ms", &place);
     killed(&place, &service);
-    std::fs::copy(place.path("ledger.db"), other.path("ledger.db")).unwrap();
+    std::fs::rename(place.path("ledger.db"), other.path("ledger.db")).unwrap();
+    // Where it was, its log alone must not be taken for nothing, and thrown away.
+    let before = place.files();
+    for command in [JOB.to_owned(), format!("{JOB} --read-first")] {
+        let refused = place.runner(&command).at(&service).exits(2);
+        assert!(refused.err.contains("holds the newest commits of a ledger that is not there"), "{refused:#?}");
+    }
+    place.runner("status ledger.db").exits(2);
+    assert_eq!(place.files(), before);
     check_refused_and_then_finished(&other, &service);
 }
 

@@ -5,6 +5,8 @@
 //! last run never ended, and beside which no log lies, has lost what that run did: it must not be taken for the whole
 //! truth, or messages would be edited twice.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
@@ -14,7 +16,9 @@ use super::{open, read_error, unix_ms, whereabouts};
 use crate::ledger::LedgerError;
 
 /// The header of a log that holds no commit.
-const LOG_HEADER_BYTES: u64 = 32;
+const LOG_HEADER_BYTES: usize = 32;
+/// What a log begins with. Without it SQLite takes it for one without commits, and says nothing.
+const LOG_MAGIC: [[u8; 4]; 2] = [0x377f_0682_u32.to_be_bytes(), 0x377f_0683_u32.to_be_bytes()];
 /// From this version of the schema on, the ledger remembers a loss, and a file that names no run has never been worked on: the
 /// first run of an earlier version may have left all its commits in the log.
 const TELLS_OF_EVERY_RUN: i64 = 3;
@@ -39,7 +43,12 @@ pub enum Folded {
 
 /// Whether a log with commits in it lies beside the file. One that is empty is what somebody leaves who has only looked.
 pub(super) fn has_log(path: &Path) -> bool {
-    whereabouts::log(path).metadata().is_ok_and(|log| log.len() > LOG_HEADER_BYTES)
+    let mut header = [0; LOG_HEADER_BYTES];
+    let log = whereabouts::log(path);
+    let is_longer = log.metadata().is_ok_and(|log| log.len() > LOG_HEADER_BYTES as u64);
+    is_longer
+        && File::open(log).and_then(|mut log| log.read_exact(&mut header)).is_ok()
+        && LOG_MAGIC.iter().any(|magic| header.starts_with(magic))
 }
 
 /// Whether commits are missing, now or since an earlier run. Nobody may be working on the ledger.

@@ -94,10 +94,7 @@ pub(super) fn open(path: &Path, job: &JobIdentity, gaps: Gaps) -> Result<(Connec
             connection
         }
     };
-    migrate(path, &mut connection)?;
-    if lacks_commits {
-        lost::remember(&connection).map_err(|source| write_error(path, source))?;
-    }
+    migrate(path, &mut connection, lacks_commits)?;
     // A ledger that was saved or restored by way of SQLite's tools has it no more.
     connection.pragma_update(None, "journal_mode", "WAL").map_err(|source| write_error(path, source))?;
     Ok((connection, lock))
@@ -116,11 +113,11 @@ pub(super) fn inspect(path: &Path) -> Result<Found, LedgerError> {
             }
             file.take(100).read_to_end(&mut header).map_err(|source| system_error(path, source))?;
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == ErrorKind::NotFound => return nothing(path),
         Err(error) => return Err(system_error(path, error)),
     }
     if header.is_empty() {
-        return Ok(Found::Nothing);
+        return nothing(path);
     }
     // It was being made when the process died, and its first page may not be written yet. SQLite takes that back from
     // its journal, and then it is empty; once it is made, it has a log instead.
@@ -142,6 +139,14 @@ pub(super) fn inspect(path: &Path) -> Result<Found, LedgerError> {
     refuse_newer(path, version)?;
     // The schema and its version are made in one transaction.
     if version < 1 { Err(not("its header has no ledger's version")) } else { Ok(Found::Ledger) }
+}
+
+/// There is no ledger, and so no log either: to SQLite one that is left alone is litter, and the newest commits are in it.
+fn nothing(path: &Path) -> Result<Found, LedgerError> {
+    if lost::has_log(path) {
+        return Err(LedgerError::LogAlone { path: path.to_owned(), log: whereabouts::log(path) });
+    }
+    Ok(Found::Nothing)
 }
 
 fn newest_version() -> i64 {
@@ -280,11 +285,16 @@ fn open_to_write(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn migrate(path: &Path, connection: &mut Connection) -> Result<(), LedgerError> {
+/// Brings the schema up, and in the same transaction remembers that commits are missing: a later version tells that by
+/// other signs.
+fn migrate(path: &Path, connection: &mut Connection, lacks_commits: bool) -> Result<(), LedgerError> {
     let failed = |source| write_error(path, source);
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     refuse_newer(path, found)?;
     if found == newest_version() {
+        if lacks_commits {
+            lost::remember(connection).map_err(failed)?;
+        }
         // Setting the version to what it is would be a write all the same.
         return Ok(());
     }
@@ -293,6 +303,9 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), LedgerError> 
         transaction.execute_batch(migration).map_err(failed)?;
     }
     transaction.pragma_update(None, "user_version", newest_version()).map_err(failed)?;
+    if lacks_commits {
+        lost::remember(&transaction).map_err(failed)?;
+    }
     transaction.commit().map_err(failed)
 }
 

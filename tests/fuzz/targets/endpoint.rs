@@ -1,6 +1,6 @@
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use runner::api::endpoint::{Call, Endpoint, Region};
+use runner::api::endpoint::{Call, Endpoint, RegionHost};
 use runner_fuzz::can_be_shown;
 
 fuzz_target!(|text: &str| {
@@ -17,7 +17,7 @@ fuzz_target!(|text: &str| {
         }
         Err(error) => can_be_shown(&error.to_string()),
     }
-    if let Err(error) = text.parse::<Region>() {
+    if let Err(error) = text.parse::<RegionHost>() {
         can_be_shown(&error.to_string());
     }
 });
