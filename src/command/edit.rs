@@ -98,6 +98,7 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
         planned: plan.this_run,
         new_edits: plan.new_edits,
         rate: job.rate.get(),
+        read_first: job.policy.read_first,
         identifier: job.service.as_ref().map(ServiceChoice::identifier).unwrap_or_default().to_owned(),
         job_sha256: job.file_sha256.clone(),
         command: recorded_command(),

@@ -66,6 +66,16 @@ pub enum LedgerError {
         /// Where its log should be.
         log: PathBuf,
     },
+    /// A run that reads messages first has not come to its end.
+    #[error(
+        "in {} a run with --read-first has not come to the end of its list: say --read-first again, so that the messages that \
+         it has not read are read before they are sent",
+        path.display()
+    )]
+    ReadsFirst {
+        /// The ledger.
+        path: PathBuf,
+    },
     /// Its log lies there without it.
     #[error(
         "{} holds the newest commits of a ledger that is not there: {} was moved, removed or emptied after a run that \

@@ -57,6 +57,8 @@ pub struct RunInfo {
     pub new_edits: u64,
     /// Requests a second at most.
     pub rate: u32,
+    /// Each message is read before it is sent.
+    pub read_first: bool,
     /// The admin account that signs.
     pub identifier: String,
     /// SHA-256 of the job file, in hexadecimal, where there is one.
@@ -134,11 +136,27 @@ impl SqliteStore {
         );
         insert.map_err(|source| write_error(&self.path, source))?;
         self.run = self.connection()?.last_insert_rowid();
+        if info.read_first {
+            self.set_reads_first(true)?;
+        }
         self.copy_into_file()?;
         let whereabouts =
             Whereabouts::note(&self.path, &self.lock).map_err(|source| system_error(&self.path, source))?;
         self.whereabouts = Some(Arc::new(whereabouts));
         self.check_whereabouts()
+    }
+
+    /// Every message of the list was read before it was sent, or settled: the next run need not read first.
+    ///
+    /// # Errors
+    /// It could not be made durable.
+    pub fn has_read_all(&self) -> Result<(), LedgerError> {
+        self.set_reads_first(false)
+    }
+
+    fn set_reads_first(&self, reads_first: bool) -> Result<(), LedgerError> {
+        let update = self.connection()?.execute("UPDATE job SET reads_first = ?1", [reads_first]);
+        update.map(|_| ()).map_err(|source| write_error(&self.path, source))
     }
 
     /// The file itself must say that a run has begun, whatever becomes of the log beside it.

@@ -118,6 +118,22 @@ fn a_ledger_that_was_lost_altogether() {
     place.runner(JOB).at(&service).exits(0);
 }
 
+/// What a run with `--read-first` did not come to is not sent unread by the next one.
+#[test]
+fn a_run_that_reads_first_and_ends_early_is_resumed_in_the_same_way() {
+    let place = Place::with_list(30);
+    let service = Service::with_messages("none", &place);
+    place.runner(&format!("{JOB} {FAST} --read-first --max-rows 10")).at(&service).exits(0);
+    for command in [JOB.to_owned(), format!("{JOB} --dry-run")] {
+        let refused = place.runner(&command).at(&service).exits(2);
+        assert!(refused.err.contains("say --read-first again"), "{refused:#?}");
+    }
+    assert_eq!(service.stats().edited_once(), 10);
+    place.runner(&format!("{JOB} {FAST} --read-first")).at(&service).exits(0);
+    place.runner(JOB).at(&service).exits(0);
+    assert_eq!(service.stats().edited_once(), 30);
+}
+
 /// The careful operator's use: messages that are not there are listed, and nothing is sent for them, also not later.
 #[test]
 fn messages_that_are_not_there_are_listed_and_not_sent() {

@@ -38,7 +38,14 @@ impl Session<'_> {
     pub(super) async fn end(&self, ran: &Ran, store: Result<SqliteStore, LedgerError>, signals: &Signals) -> Exit {
         let mut summary = ran.summary(&self.plan);
         summary.failed_rows = self.failed_rows(&summary);
-        let closed = store.and_then(|store| store.end_run(summary.how(), &summary.reason().unwrap_or_default()));
+        let has_read_all = matches!(ran.ended, Ended::Finished) && summary.totals().not_reached == 0;
+        let closed = store.and_then(|store| {
+            if has_read_all {
+                store.has_read_all()?;
+            }
+            Ok(store)
+        });
+        let closed = closed.and_then(|store| store.end_run(summary.how(), &summary.reason().unwrap_or_default()));
         let exit = exit(&summary, &closed, signals.are_to_terminate());
         let left = summary.totals().not_reached > 0 && exit != Exit::Done;
         if left || !matches!(ran.ended, Ended::Finished) {

@@ -23,6 +23,9 @@ const LOG_MAGIC: [[u8; 4]; 2] = [0x377f_0682_u32.to_be_bytes(), 0x377f_0683_u32.
 /// first run of an earlier version may have left all its commits in the log.
 const TELLS_OF_EVERY_RUN: i64 = 3;
 
+/// The first version that keeps whether a run reads first.
+const KNOWS_WHO_READS_FIRST: i64 = 4;
+
 /// What to do with a ledger that may have lost its newest commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gaps {
@@ -65,6 +68,13 @@ pub(super) fn may_lack_commits(path: &Path, connection: &Connection) -> rusqlite
         || (version < TELLS_OF_EVERY_RUN && ask("SELECT NOT EXISTS (SELECT 1 FROM run)")?))
 }
 
+/// Whether a run that reads first has not come to the end of its list.
+fn reads_first(connection: &Connection) -> rusqlite::Result<bool> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let ask = || connection.query_row("SELECT EXISTS (SELECT 1 FROM job WHERE reads_first <> 0)", [], |row| row.get(0));
+    if version >= KNOWS_WHO_READS_FIRST { ask() } else { Ok(false) }
+}
+
 /// Refuses a ledger that may lack commits, unless messages are read first. True: it may lack some.
 ///
 /// # Errors
@@ -76,6 +86,9 @@ pub(super) fn check(path: &Path, connection: &Connection, gaps: Gaps) -> Result<
             // A damaged file is of no use to --read-first either.
             open::check_after_crash(path, connection)?;
             Err(LedgerError::CommitsLost { path: path.to_owned(), log: whereabouts::log(path) })
+        }
+        Gaps::Refused if reads_first(connection).map_err(|source| read_error(path, source))? => {
+            Err(LedgerError::ReadsFirst { path: path.to_owned() })
         }
         Gaps::Refused | Gaps::ReadFirst => Ok(lacks),
     }

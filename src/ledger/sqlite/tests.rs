@@ -25,6 +25,7 @@ fn info() -> RunInfo {
         planned: 3,
         new_edits: 3,
         rate: 200,
+        read_first: false,
         identifier: "administrator".into(),
         job_sha256: None,
         command: "runner --input edits.csv --resume ledger.db".into(),
