@@ -163,7 +163,7 @@ fn what_is_no_request_is_refused_and_nothing_is_done() {
 /// A path that a socket's address cannot hold is reached by way of its directory.
 #[test]
 fn a_ledger_deep_down_has_a_socket_as_well() {
-    let place = Place::with_list(300);
+    let place = Place::with_list(5_000);
     let service = Service::start("latency=20ms");
     let deep: PathBuf = std::iter::repeat_n("a-directory-whose-name-is-long", 6).collect();
     std::fs::create_dir_all(place.path(&deep)).unwrap();
