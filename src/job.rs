@@ -15,6 +15,7 @@ pub use self::file::Place;
 use self::file::{Confirm, JobFile, ServiceSpec};
 use crate::api::credentials::{Credentials, CredentialsError, secret_of_variable};
 use crate::api::endpoint::{Endpoint, EndpointError, RegionHost};
+use crate::api::proxy::{Proxy, ProxyError};
 use crate::cli::{self, JobArgs};
 use crate::excerpt::Excerpt;
 use crate::input::{Format, InputSpec, Mapping, MappingError};
@@ -41,6 +42,8 @@ pub struct Job {
     pub identity: Option<JobIdentity>,
     /// The service. `None` where nothing will be sent.
     pub service: Option<ServiceChoice>,
+    /// The proxy on the way to it, if there is one.
+    pub proxy: Option<Proxy>,
     /// Sendings of one edit in one run at most.
     pub attempts_max: NonZeroU32,
     /// Requests a second at most.
@@ -150,6 +153,9 @@ pub enum JobError {
     /// The signature cannot be used.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// The proxy cannot be used.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
 }
 
 fn whereabouts(path: Option<&Path>, place: Option<&Place>) -> String {
@@ -176,6 +182,11 @@ impl JobError {
 pub trait Environment {
     /// The value of a variable; `None` if it is not set or empty.
     fn get(&self, name: &str) -> Option<OsString>;
+
+    /// The same of a variable that means something where it is empty, too: `None` only if it is not set.
+    fn get_even_empty(&self, name: &str) -> Option<OsString> {
+        self.get(name)
+    }
 }
 
 /// The environment of this process.
@@ -184,7 +195,11 @@ pub struct ProcessEnvironment;
 
 impl Environment for ProcessEnvironment {
     fn get(&self, name: &str) -> Option<OsString> {
-        std::env::var_os(name).filter(|value| !value.is_empty())
+        self.get_even_empty(name).filter(|value| !value.is_empty())
+    }
+
+    fn get_even_empty(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name)
     }
 }
 
@@ -252,10 +267,11 @@ impl Job {
             }
             (None, None) => FAILURES,
         };
-        let (identity, service) = service(args, environment, &file)?;
+        let (identity, service, proxy) = service(args, environment, &file)?;
         Ok(Job {
             identity,
             service,
+            proxy,
             attempts_max: args.max_attempts.or(file.retry.max_attempts).unwrap_or(ATTEMPTS),
             rate,
             max_rate,
@@ -288,27 +304,28 @@ fn mapping(path: Option<&Path>, file: &JobFile) -> Result<Mapping, JobError> {
     })
 }
 
-type Service = (Option<JobIdentity>, Option<ServiceChoice>);
+type Service = (Option<JobIdentity>, Option<ServiceChoice>, Option<Proxy>);
 
 fn service(args: &JobArgs, environment: &impl Environment, file: &JobFile) -> Result<Service, JobError> {
     let identity = |sdkappid, service| Some(JobIdentity { sdkappid, service, name: file.name.clone() });
     if args.sandbox {
         let faults = args.faults.clone().unwrap_or_else(Faults::none);
         let identity = identity(sandbox::SDKAPPID, "sandbox".to_owned());
-        return Ok((identity, Some(ServiceChoice::Sandbox(faults))));
+        return Ok((identity, Some(ServiceChoice::Sandbox(faults)), None));
     }
     let target = endpoint(args, environment, &file.service)
         .and_then(|endpoint| Ok((endpoint, sdkappid(args, environment, &file.service)?)));
     let (endpoint, sdkappid) = match target {
         // A plan needs no service, unless there is a ledger to compare it with.
         Err(JobError::Missing { .. }) if args.dry_run && !args.resume.as_deref().is_some_and(Path::exists) => {
-            return Ok((None, None));
+            return Ok((None, None, None));
         }
         target => target?,
     };
     let identity = identity(sdkappid, endpoint.service());
+    let proxy = Proxy::find(&endpoint, |name| environment.get_even_empty(name))?;
     if args.dry_run {
-        return Ok((identity, None));
+        return Ok((identity, None, proxy));
     }
     let identifier = match (&args.identifier, text(environment, "TIM_IDENTIFIER")?) {
         (Some(identifier), _) => identifier.clone(),
@@ -319,7 +336,7 @@ fn service(args: &JobArgs, environment: &impl Environment, file: &JobFile) -> Re
         })?,
     };
     let credentials = Arc::new(credentials(sdkappid, &identifier, environment)?);
-    Ok((identity, Some(ServiceChoice::At { endpoint, credentials, ca_cert: args.ca_cert.clone() })))
+    Ok((identity, Some(ServiceChoice::At { endpoint, credentials, ca_cert: args.ca_cert.clone() }), proxy))
 }
 
 fn sdkappid(args: &JobArgs, environment: &impl Environment, file: &ServiceSpec) -> Result<u64, JobError> {

@@ -1,6 +1,6 @@
 //! The service: where it is, who may call it, one request and what came back, and what its answers mean.
 //!
-//! A request goes to an [`endpoint`] and carries a [`usersig`], the signature of an admin account of the app, which
+//! A request goes to an [`endpoint`], maybe by way of a [`proxy`], and carries a [`usersig`], the signature of an admin account of the app, which
 //! [`credentials`] keep fresh. The [`client`] sends it and says what came of it: an [`Outcome`], which is data, never
 //! an error. Only a 200 whose body is the service's JSON is an answer, for a refusal as well; its `ErrorCode` tells, and
 //! [`error_code`] is the one table that says what each of them means for a run. [`history`] is what the service holds,
@@ -12,6 +12,7 @@ pub mod credentials;
 pub mod endpoint;
 pub mod error_code;
 pub mod history;
+pub mod proxy;
 pub mod secret;
 pub mod usersig;
 mod wire;
@@ -60,7 +61,7 @@ pub enum Outcome {
     },
     /// Surely not one byte of the edit went out.
     NotSent {
-        /// Why, without the URL.
+        /// What was out of reach and why, without the URL: a sentence without a full stop.
         reason: String,
     },
     /// It did not go out: the ready-made signature has run out, and there is no key to make another with.

@@ -88,7 +88,7 @@ pub enum StopReason {
         limit: FailureLimit,
     },
     /// There is no connection.
-    #[error("the service cannot be reached ({0}); check the network, the region or the endpoint, then resume")]
+    #[error("{0}; check the network, a proxy on the way, the region or the endpoint, then resume")]
     Unreachable(String),
     /// There is a connection, and has never been an answer.
     #[error(
@@ -344,7 +344,7 @@ impl Breaker {
     /// There was no connection once more: whether to give up, and for how long to hold everything until the next try.
     pub(super) fn unreachable(&mut self, reason: String, now: Instant) -> (Option<StopReason>, Duration) {
         if self.outage.is_none() {
-            tracing::warn!(%reason, "the service cannot be reached; trying again");
+            tracing::warn!("{reason}; trying again");
         }
         let (gives_up, hold) = self.out_of_reach(now);
         (gives_up.then_some(StopReason::Unreachable(reason)), hold)
