@@ -16,7 +16,8 @@ use self::end::Ran;
 use self::service::service;
 use self::signals::Signals;
 use super::{Error, Exit, asked, files, print, tell};
-use crate::api::client::{HttpService, UNDERWAY_MAX};
+use crate::api::client::HttpService;
+use crate::api::proxy::Proxy;
 use crate::cli::JobArgs;
 use crate::colour::TITLE;
 use crate::excerpt;
@@ -30,7 +31,7 @@ use crate::progress::{Mode, Progress, Screen, Snapshot};
 use crate::register::{Entry, Register, Share};
 use crate::report::summary::Totals;
 use crate::report::{self, plan::Target};
-use crate::run::{self, Control, Ended, Line, Plan, PlanError, READ_BACK_AFTER, StopReason, Tally, Terms, Todo};
+use crate::run::{self, Control, Ended, Line, Plan, PlanError, StopReason, Tally, Terms, Todo, UnderWay};
 use crate::same_file::resolved;
 use crate::sandbox::Sandbox;
 use crate::until;
@@ -59,13 +60,14 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     let Some(plan) = plan(&job, &input, reader.as_ref())? else {
         return Ok(Exit::NothingSent);
     };
+    let under_way = under_way(&job, reader.as_ref())?;
     // It reads the ledger as it is now, and the writer's log could not be folded in.
     drop(reader);
     // Held while somebody is asked: what he says yes to can then be done.
     let share = if plan.this_run > 0 { share(&job, &identity, ledger_path)? } else { None };
     let alone_since = Instant::now();
     let mut shown = Vec::new();
-    report::plan::write(&mut shown, &plan, &target(&job, &input, until.as_ref()))?;
+    report::plan::write(&mut shown, &plan, &target(&job, &input, until.as_ref(), under_way))?;
     fit::write(&mut screen.writer(), &shown, fit::columns_of_stderr())?;
     if plan.this_run > 0 && !consent(args, &job, &plan)? {
         tell("Nothing was sent.");
@@ -101,11 +103,12 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
         read_first: job.policy.read_first,
         identifier: job.service.as_ref().map(ServiceChoice::identifier).unwrap_or_default().to_owned(),
         job_sha256: job.file_sha256.clone(),
+        proxy: job.proxy.as_ref().map(Proxy::address),
         command: recorded_command(),
         directory: std::env::current_dir().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
     })?;
     let failed_rows = files::failed_rows(ledger_path, input.format(), args.input.as_deref());
-    let session = Session { args, job, input, plan, until, ledger_path, failed_rows, screen };
+    let session = Session { args, job, input, plan, under_way, until, ledger_path, failed_rows, screen };
     let locked_since = if sandbox.is_some() { None } else { Some(alone_since) };
     Ok(session.run(Parts { store, todo, signals, locked_since, share, service, sandbox, page }).await)
 }
@@ -135,6 +138,7 @@ struct Session<'a> {
     job: Job,
     input: Input,
     plan: Plan,
+    under_way: UnderWay,
     until: Option<Zoned>,
     ledger_path: &'a Path,
     /// Where the rows that failed go.
@@ -158,6 +162,7 @@ impl Session<'_> {
             in_flight_max: self.job.in_flight_max,
             attempts_max: self.job.attempts_max,
             in_doubt: self.job.policy.in_doubt,
+            under_way: self.under_way,
             locked_since,
             seed: fastrand::u64(..),
         };
@@ -266,7 +271,7 @@ fn dry_run(args: &JobArgs, job: &Job, input: &Input, until: Option<&Zoned>) -> R
     let Some(plan) = plan(job, input, reader.as_ref())? else {
         return Ok(Exit::NothingSent);
     };
-    let target = target(job, input, until);
+    let target = target(job, input, until, under_way(job, reader.as_ref())?);
     let mut shown = Vec::new();
     if args.json {
         report::plan::write_json(&mut shown, &plan, &target)?;
@@ -277,7 +282,13 @@ fn dry_run(args: &JobArgs, job: &Job, input: &Input, until: Option<&Zoned>) -> R
     Ok(Exit::Done)
 }
 
-fn target<'a>(job: &'a Job, input: &'a Input, until: Option<&'a Zoned>) -> Target<'a> {
+/// How long something may be under way: for longer where a proxy is, or was, on the way.
+fn under_way(job: &Job, reader: Option<&SqliteReader>) -> Result<UnderWay, Error> {
+    let before = reader.map(SqliteReader::went_through_proxy).transpose()?.unwrap_or_default();
+    Ok(UnderWay::by_way_of(job.proxy.is_some(), before))
+}
+
+fn target<'a>(job: &'a Job, input: &'a Input, until: Option<&'a Zoned>, under_way: UnderWay) -> Target<'a> {
     let identity = job.identity.as_ref();
     Target {
         input: input.name(),
@@ -287,13 +298,14 @@ fn target<'a>(job: &'a Job, input: &'a Input, until: Option<&'a Zoned>) -> Targe
             Some(ServiceChoice::At { endpoint, .. }) => Some(endpoint.host_and_port()),
             Some(ServiceChoice::Sandbox(_)) | None => identity.map(|identity| identity.service.clone()),
         },
+        proxy: job.proxy.as_ref().map(Proxy::address),
         rate: job.rate,
         until,
         now: Timestamp::now(),
         quiet_after: match job.service {
             // It is new, and so knows of nobody who sent anything before.
             Some(ServiceChoice::Sandbox(_)) => Duration::ZERO,
-            Some(ServiceChoice::At { .. }) | None => UNDERWAY_MAX + READ_BACK_AFTER,
+            Some(ServiceChoice::At { .. }) | None => under_way.of_earlier_runs,
         },
     }
 }

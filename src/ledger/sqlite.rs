@@ -63,6 +63,8 @@ pub struct RunInfo {
     pub identifier: String,
     /// SHA-256 of the job file, in hexadecimal, where there is one.
     pub job_sha256: Option<String>,
+    /// `host:port` of the proxy on the way, where there is one.
+    pub proxy: Option<String>,
     /// How the program was called, and where.
     pub command: String,
     /// Where it was called.
@@ -112,9 +114,10 @@ impl SqliteStore {
     pub fn begin_run(&mut self, info: &RunInfo) -> Result<(), LedgerError> {
         let insert = self.connection()?.execute(
             "INSERT INTO run (started_at, version, user, host, pid, input, input_sha256, input_rows, rate,
-                              duplicates, planned, new_edits, seq_before, command, directory, identifier, job_sha256)
+                              duplicates, planned, new_edits, seq_before, command, directory, identifier, job_sha256,
+                              proxy)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, (SELECT coalesce(max(seq), 0) FROM edit), ?13, ?14,
-                     ?15, ?16)",
+                     ?15, ?16, ?17)",
             params![
                 unix_ms(),
                 BUILD,
@@ -131,7 +134,8 @@ impl SqliteStore {
                 info.command,
                 info.directory,
                 info.identifier,
-                info.job_sha256
+                info.job_sha256,
+                info.proxy
             ],
         );
         insert.map_err(|source| write_error(&self.path, source))?;

@@ -102,6 +102,7 @@ fn run(run: &RunFacts) -> Value {
         "rate": record.rate,
         "identifier": record.identifier,
         "job_sha256": record.job_sha256,
+        "proxy": record.proxy,
         "command": record.command,
         "directory": record.directory,
         // Each edit is counted in the run that sent it last.

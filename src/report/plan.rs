@@ -10,6 +10,7 @@ use serde_json::json;
 use thousands::Separable;
 
 use super::{Line, counted, write_lines};
+use crate::api::proxy::KEEPS_MAX;
 use crate::colour::{DONE, DOUBT, FAILED, REMARK, TITLE};
 use crate::excerpt::Excerpt;
 use crate::progress::time;
@@ -25,6 +26,8 @@ pub struct Target<'a> {
     pub sdkappid: Option<u64>,
     /// The service, where it is known.
     pub service: Option<String>,
+    /// `host:port` of the proxy on the way, where there is one.
+    pub proxy: Option<String>,
     /// Requests a second at most.
     pub rate: NonZeroU32,
     /// When the run is to stop, if it is.
@@ -109,6 +112,10 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Resu
         (Some(sdkappid), Some(service)) => writeln!(out, ": app {sdkappid} at {service}")?,
         _ => writeln!(out)?,
     }
+    if let Some(proxy) = &target.proxy {
+        let kept = time(KEEPS_MAX);
+        writeln!(out, "  through the proxy {proxy}{REMARK}; what is in doubt waits {kept} longer for it{REMARK:#}")?;
+    }
     let conversations = counted(plan.conversations, "conversation", "conversations");
     let mut lines =
         vec![Line::new("rows", plan.rows, ""), Line::new("messages", plan.messages(), format!("in {conversations}"))];
@@ -171,6 +178,7 @@ pub fn write_json(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io:
         "input_sha256": plan.sha256,
         "sdkappid": target.sdkappid,
         "service": target.service,
+        "proxy": target.proxy,
         "rate": target.rate,
         "rows": plan.rows,
         "messages": plan.messages(),
@@ -241,6 +249,7 @@ mod tests {
             input: "edits.csv",
             sdkappid: Some(1_400_000_000),
             service: Some("adminapisgp.im.qcloud.com".to_owned()),
+            proxy: Some("proxy.example.com:3128".to_owned()),
             rate: RATE,
             until: None,
             now: Timestamp::UNIX_EPOCH,
@@ -263,6 +272,7 @@ mod tests {
             input: "edits.csv",
             sdkappid: None,
             service: None,
+            proxy: None,
             rate: RATE,
             until: Some(&until),
             now: until.timestamp() - Duration::from_hours(1),

@@ -226,6 +226,9 @@ impl Text<'_> {
         let started = words.moment(record.started_at);
         self.line(&format!("  {:>2}  {started}  {}  {ended}", record.run, padded(&took, 12)));
         let mut told = format!("{}@{}{} · {}", record.user, record.host, account(record), record.input);
+        if let Some(proxy) = &record.proxy {
+            let _ = write!(told, " · {}", (words.say.through_proxy)(proxy));
+        }
         let Totals { done, failed, in_doubt, .. } = run.edits;
         let parts = [(done, words.say.done), (failed, words.say.failed), (in_doubt, words.say.in_doubt)];
         for (number, what) in parts.into_iter().filter(|(number, _)| *number > 0) {

@@ -9,10 +9,10 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::read_back::{READ_BACK_AFTER, ReadBacks};
+use super::read_back::ReadBacks;
 use super::tally::{Cause, Times};
 use super::todo::InDoubt;
-use crate::api::client::UNDERWAY_MAX;
+use super::under_way::UnderWay;
 use crate::api::{Outcome, Service};
 use crate::ledger::{Intent, Ledger, LedgerError, Note, Pending, Recorded, Settlement, State};
 use crate::pace::{self, Pace, Permit, Receipt};
@@ -47,6 +47,7 @@ pub struct Line<S> {
     ahead_now: AtomicUsize,
     pub(super) attempts_max: NonZeroU32,
     pub(super) in_doubt: InDoubt,
+    under_way: UnderWay,
     /// Nothing is sent before that.
     pub(super) begins: Instant,
     /// From then on nothing is under way any more of what an earlier run sent.
@@ -69,6 +70,8 @@ pub struct Terms {
     pub attempts_max: NonZeroU32,
     /// What becomes of an edit in doubt.
     pub in_doubt: InDoubt,
+    /// How long what was sent may be under way.
+    pub under_way: UnderWay,
     /// Since when nobody else can have sent anything of this job, nor others of its app what this one may: since the ledger is
     /// locked and its share of the cap is held. `None`: nobody can have at
     /// any time, as the service knows nobody else.
@@ -212,12 +215,12 @@ fn ahead(rate: NonZeroU32, in_flight_max: usize) -> usize {
 impl<S: Service> Line<S> {
     /// Sets out to send what `ledger` makes durable to `service`.
     pub fn new(ledger: Ledger, service: S, terms: Terms) -> Line<S> {
-        let Terms { rate, in_flight_max, attempts_max, in_doubt, locked_since, seed } = terms;
+        let Terms { rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed } = terms;
         // Whoever worked on this list before sent his last request before the ledger was locked, up to a full second's
         // worth of them. And what he sent may arrive late, and be worked on for a while.
         let now = Instant::now();
         let begins = locked_since.map_or(now, |since| now.max(since + pace::WINDOW));
-        let quiet_from = locked_since.map_or(now, |since| since + UNDERWAY_MAX + READ_BACK_AFTER);
+        let quiet_from = locked_since.map_or(now, |since| since + under_way.of_earlier_runs);
         ledger.expect(in_flight_max);
         Line {
             ledger,
@@ -230,6 +233,7 @@ impl<S: Service> Line<S> {
             ahead_now: AtomicUsize::new(ahead(rate, in_flight_max)),
             attempts_max,
             in_doubt,
+            under_way,
             begins,
             quiet_from,
             recall: Notify::new(),
@@ -333,12 +337,12 @@ impl<S: Service> Line<S> {
             (State::Waiting, Verdict::Stop { .. }) => Next::SendAgain(JOB_REFUSED_DELAY),
             (State::Waiting, _) => Next::SendAgain(delay),
             (State::InDoubt, verdict) => match self.in_doubt {
-                InDoubt::Verify => Next::ReadBackAfter(READ_BACK_AFTER),
+                InDoubt::Verify => Next::ReadBackAfter(self.under_way.of_this_run),
                 // Refused for good, once it was sent again: a third time tells nothing more.
                 InDoubt::Retry if matches!(verdict, Verdict::Failed { .. }) => Next::Settled,
-                // Doubled, so that the jitter cannot make it shorter than the service takes.
+                // Doubled, so that the jitter cannot make it shorter.
                 InDoubt::Retry if recorded.tries() < self.attempts_max.get() => {
-                    Next::SendAgain(delay.max(2 * READ_BACK_AFTER))
+                    Next::SendAgain(delay.max(2 * self.under_way.of_this_run))
                 }
                 InDoubt::Retry | InDoubt::Hold => Next::Settled,
             },

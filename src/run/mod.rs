@@ -18,6 +18,7 @@ mod plan;
 mod read_back;
 mod tally;
 mod todo;
+mod under_way;
 mod waiting;
 
 use std::sync::Arc;
@@ -33,10 +34,11 @@ use self::desk::Desk;
 use self::life::{Landed, Place, attempt};
 pub use self::life::{Line, Terms};
 pub use self::plan::{Plan, PlanError, Problems, Warning, plan};
-pub use self::read_back::{READ_BACK_AFTER, READ_BACK_RATE_MAX};
+pub use self::read_back::READ_BACK_RATE_MAX;
 use self::read_back::{Read, read_back};
 pub use self::tally::{Cause, Tally};
 pub use self::todo::{InDoubt, Policy, Todo};
+pub use self::under_way::UnderWay;
 use crate::api::Service;
 use crate::ledger::{LedgerError, Pending, Remark};
 

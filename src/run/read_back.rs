@@ -23,7 +23,7 @@ use crate::pace::{Pace, Receipt};
 use crate::retry::{self, Ease, Verdict};
 
 /// The service works on a request for at most 3 s. The rest is for the way there, and for its storage to show what it did.
-pub const READ_BACK_AFTER: Duration = Duration::from_secs(5);
+pub(super) const READ_BACK_AFTER: Duration = Duration::from_secs(5);
 /// The limit of this call; it is not the edits' limit. (It is no zero, or this would not compile.)
 pub const READ_BACK_RATE_MAX: NonZeroU32 = NonZeroU32::new(200).unwrap();
 /// For this long the service may answer "too fast" to every look: each of them holds the edits as well.

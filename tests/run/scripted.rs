@@ -11,7 +11,7 @@ use runner::edit::{IdDigest, MessageId};
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
 use runner::ledger::{Brief, Change, Intent, Known, Ledger, LedgerError, Records, Remark, State, Store};
 use runner::pace::Permit;
-use runner::run::{Ended, FailureLimit, InDoubt, Line, Orders, Policy, Tally, Terms, plan, run};
+use runner::run::{Ended, FailureLimit, InDoubt, Line, Orders, Policy, Tally, Terms, UnderWay, plan, run};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -220,6 +220,7 @@ pub(crate) struct Session {
     pub(crate) failures: FailureLimit,
     pub(crate) attempts_max: NonZeroU32,
     pub(crate) in_flight_max: usize,
+    pub(crate) under_way: UnderWay,
     pub(crate) locked_since: Option<Instant>,
     pub(crate) stop: CancellationToken,
 }
@@ -236,6 +237,7 @@ impl Session {
             failures: FailureLimit::Percent(20),
             attempts_max: NonZeroU32::new(8).unwrap(),
             in_flight_max: 600,
+            under_way: UnderWay::DIRECT,
             locked_since: None,
             stop: CancellationToken::new(),
         }
@@ -256,8 +258,8 @@ impl Session {
         let plan = plan(&input, &mapping, Some(&self.memory), &policy).unwrap();
         let todo = plan.todo(&input, &mapping, Some(Box::new(self.memory.clone())), policy).unwrap();
         let (ledger, writer) = Ledger::start(self.memory.clone());
-        let Session { rate, attempts_max, in_doubt, locked_since, in_flight_max, failures, .. } = *self;
-        let terms = Terms { rate, in_flight_max, attempts_max, in_doubt, locked_since, seed: 1 };
+        let Session { rate, attempts_max, in_doubt, under_way, locked_since, in_flight_max, failures, .. } = *self;
+        let terms = Terms { rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed: 1 };
         let line = Line::new(ledger, self.service.clone(), terms);
         let ended = run(line, failures, todo, orders, |_| {}).await;
         writer.await.unwrap();

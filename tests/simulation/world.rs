@@ -8,7 +8,7 @@ use runner::edit::{Edit, MessageId, MsgBody};
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
 use runner::ledger::{Ledger, Note, State};
 use runner::report::summary::Totals;
-use runner::run::{Control, Ended, FailureLimit, InDoubt, Line, Policy, StopReason, Terms, plan, run};
+use runner::run::{Control, Ended, FailureLimit, InDoubt, Line, Policy, StopReason, Terms, UnderWay, plan, run};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -288,7 +288,8 @@ impl World {
         let (ledger, writer) = Ledger::start(self.disk.store(&self.service));
         let Climate { rate, attempts_max, in_flight_max, .. } = self.climate;
         let locked_since = Some(Instant::now());
-        let terms = Terms { rate, in_flight_max, attempts_max, in_doubt, locked_since, seed: self.seed };
+        let under_way = UnderWay::DIRECT;
+        let terms = Terms { rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed: self.seed };
         let stop = CancellationToken::new();
         if let Some(after) = session.stop_after {
             let stop = stop.clone();

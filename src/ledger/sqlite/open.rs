@@ -22,7 +22,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0002_watched.sql"),
     include_str!("0003_read_first.sql"),
     include_str!("0004_operator.sql"),
+    include_str!("0005_proxy.sql"),
 ];
+
+/// The first version that keeps what is in `0005_proxy.sql`.
+pub(super) const NAMES_PROXY: i64 = 5;
 
 /// Reads the file and the log beside it.
 pub(super) const READ_BESIDE: &str = "mode=ro";

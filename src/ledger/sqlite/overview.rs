@@ -152,9 +152,10 @@ impl Overview {
             "NULL, NULL, NULL, NULL, NULL, NULL"
         };
         let operator = if self.version >= NAMES_OPERATOR { "identifier, job_sha256" } else { "NULL, NULL" };
+        let proxy = if self.version >= open::NAMES_PROXY { "proxy" } else { "NULL" };
         let query = format!(
             "SELECT run, started_at, ended_at, ended, reason, version, user, host, pid, input, input_sha256, input_rows, \
-             rate, {watched}, {operator} FROM run ORDER BY run"
+             rate, {watched}, {operator}, {proxy} FROM run ORDER BY run"
         );
         self.all(&query, [], |row| {
             let new_edits: (Option<i64>, Option<i64>) = (row.get(17)?, row.get(18)?);
@@ -178,6 +179,7 @@ impl Overview {
                 directory: row.get(16)?,
                 identifier: row.get(19)?,
                 job_sha256: row.get(20)?,
+                proxy: row.get(21)?,
                 new_edits: new_edits.0.map(i64::unsigned_abs).zip(new_edits.1),
             })
         })

@@ -90,6 +90,19 @@ impl SqliteReader {
         Ok(self)
     }
 
+    /// Whether a run sent by way of a proxy, which may pass on late what it has taken.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn went_through_proxy(&self) -> Result<bool, LedgerError> {
+        let ask = || {
+            let version: i64 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            let query = "SELECT EXISTS (SELECT 1 FROM run WHERE proxy IS NOT NULL)";
+            if version < open::NAMES_PROXY { Ok(false) } else { self.connection.query_row(query, [], |row| row.get(0)) }
+        };
+        ask().map_err(|source| read_error(&self.path, source))
+    }
+
     fn new(path: &Path, how: &'static str) -> Result<SqliteReader, LedgerError> {
         let connection = open::read_only_with(path, how)?;
         let empty = connection

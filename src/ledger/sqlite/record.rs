@@ -56,6 +56,8 @@ pub struct RunRecord {
     pub identifier: Option<String>,
     /// SHA-256 of the job file, in hexadecimal; `None` also where there was none.
     pub job_sha256: Option<String>,
+    /// `host:port` of the proxy on the way; `None` also of runs of earlier versions.
+    pub proxy: Option<String>,
     /// How it was called.
     pub command: Option<String>,
     /// And where.

@@ -28,6 +28,7 @@ fn info() -> RunInfo {
         read_first: false,
         identifier: "administrator".into(),
         job_sha256: None,
+        proxy: None,
         command: "runner --input edits.csv --resume ledger.db".into(),
         directory: "/home/tester".into(),
     }

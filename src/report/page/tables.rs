@@ -163,6 +163,7 @@ fn one_run(run: &RunFacts, goes_on: bool, now: i64, words: &Words) -> Markup {
                     (say.list) " " b { (shown(&record.input)) } (say.comma)
                     ((say.rows_told)(record.input_rows, record.duplicates))
                     " · " (say.cap) " " (record.rate) "/s · runner " (shown(&record.version))
+                    @if let Some(proxy) = &record.proxy { " · " ((say.through_proxy)(&shown(proxy))) }
                     br; "SHA-256 " code { (shown(&record.input_sha256)) }
                 }
                 @if let Some(command) = &record.command {

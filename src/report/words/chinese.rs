@@ -132,6 +132,7 @@ pub(super) static CHINESE: Phrases = Phrases {
         }
     },
     in_directory: |directory| format!("目录 {directory}"),
+    through_proxy: |proxy| format!("经由代理 {proxy}"),
     acts: "人工干预",
     no_acts: "无人暂停、调速或下令停止。",
     when: "时间",

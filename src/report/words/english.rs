@@ -140,6 +140,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
         }
     },
     in_directory: |directory| format!("in {directory}"),
+    through_proxy: |proxy| format!("through the proxy {proxy}"),
     acts: "What the runs were told",
     no_acts: "Nobody paused a run, changed its rate or stopped it by word.",
     when: "when",

@@ -100,6 +100,7 @@ pub struct Phrases {
     pub list: &'static str,
     pub rows_told: fn(u64, Option<u64>) -> String,
     pub in_directory: fn(&str) -> String,
+    pub through_proxy: fn(&str) -> String,
     pub acts: &'static str,
     pub no_acts: &'static str,
     pub when: &'static str,
