@@ -62,7 +62,8 @@ impl Proxy {
         given: impl Fn(&'static str) -> Option<OsString>,
     ) -> Result<Option<Proxy>, ProxyError> {
         let text = |name| Some((name, given(name)?.to_string_lossy().into_owned()));
-        let Some((variable, value)) = VARIABLES.into_iter().find_map(text).filter(|(_, value)| !value.is_empty()) else {
+        let Some((variable, value)) = VARIABLES.into_iter().find_map(text).filter(|(_, value)| !value.is_empty())
+        else {
             return Ok(None);
         };
         let exceptions = EXCEPTIONS.into_iter().find_map(text).map(|(_, value)| value).unwrap_or_default();
@@ -188,11 +189,11 @@ mod tests {
 
     #[test]
     fn a_password_is_not_shown() {
-        let value = |name: &str| (name == "HTTPS_PROXY").then(|| "http://user:secret%40word@a:1".into());
+        let value = |name: &str| (name == "HTTPS_PROXY").then(|| "http://clerk:secret%40word@a:1".into());
         let proxy = Proxy::find(&Endpoint::parse(SERVICE).unwrap(), value).unwrap().unwrap();
-        // `user:secret@word`
-        assert_eq!(proxy.authorization.as_ref().unwrap(), "Basic dXNlcjpzZWNyZXRAd29yZA==");
+        // `clerk:secret@word`
+        assert_eq!(proxy.authorization.as_ref().unwrap(), "Basic Y2xlcms6c2VjcmV0QHdvcmQ=");
         let shown = format!("{proxy:?} {:?} {:?}", proxy.for_client().unwrap(), proxy.authorization);
-        assert!(!["user", "secret", "dXNlcj"].iter().any(|part| shown.contains(part)), "{shown}");
+        assert!(!["clerk", "secret", "Y2xlcms"].iter().any(|part| shown.contains(part)), "{shown}");
     }
 }

@@ -113,8 +113,8 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Resu
         _ => writeln!(out)?,
     }
     if let Some(proxy) = &target.proxy {
-        let kept = time(KEEPS_MAX);
-        writeln!(out, "  through the proxy {proxy}{REMARK}; what is in doubt waits {kept} longer for it{REMARK:#}")?;
+        let kept = KEEPS_MAX.as_secs() / 60;
+        writeln!(out, "  through the proxy {proxy}{REMARK}; what is in doubt waits {kept} min longer{REMARK:#}")?;
     }
     let conversations = counted(plan.conversations, "conversation", "conversations");
     let mut lines =

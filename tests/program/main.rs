@@ -21,6 +21,7 @@ mod operations;
 mod output;
 mod page;
 mod plan;
+mod proxy;
 mod read_back;
 mod refusals;
 mod report;

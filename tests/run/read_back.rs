@@ -9,7 +9,7 @@ use runner::api::Outcome;
 use runner::api::history::{Held, Page, Question};
 use runner::edit::MessageId;
 use runner::ledger::{Note, State};
-use runner::run::{Ended, FailureLimit, InDoubt};
+use runner::run::{Ended, FailureLimit, InDoubt, UnderWay};
 use tokio::time::{Instant, sleep};
 
 use crate::scripted::{Reply, Session, refused, reply};
@@ -276,4 +276,46 @@ async fn what_is_read_first_is_sent_only_where_it_holds_something_else() {
     assert_eq!((tally.found_already, tally.found_missing, tally.found_edited + tally.found_not_edited), (10, 20, 0));
     let first = *session.service.questions.lock().unwrap().iter().min().unwrap();
     assert!(first - locked >= Duration::from_secs(10), "an earlier run's request may still be under way");
+}
+
+/// A proxy has told the kernel that it has the bytes, and may pass them on minutes later: behind a look that comes too
+/// early the edit would be sent once more.
+#[tokio::test(start_paused = true)]
+async fn what_a_proxy_may_still_pass_on_is_waited_for() {
+    for (under_way, seconds) in [(UnderWay::DIRECT, 5), (UnderWay::by_way_of(true, false), 125)] {
+        let mut session = verifying(10, |_, _| Ok(page(vec![held("old")])));
+        (session.under_way, session.failures) = (under_way, FailureLimit::Percent(100));
+        let (tally, _) = session.run().await;
+        assert_eq!((tally.done, tally.found_not_edited, tally.attempts), (10, 1, 11));
+        let (questions, arrivals) =
+            (session.service.questions.lock().unwrap(), session.service.arrivals.lock().unwrap());
+        let waited = questions[0] - arrivals[0];
+        assert!((seconds..=seconds + 1).contains(&waited.as_secs()), "{waited:?}");
+
+        let mut again = Session::new(10, loses_one);
+        (again.under_way, again.in_doubt) = (under_way, InDoubt::Retry);
+        let (tally, _) = again.run().await;
+        assert_eq!((tally.done, tally.attempts), (10, 11));
+        let arrivals = again.service.arrivals.lock().unwrap();
+        let waited = arrivals[10] - arrivals[9];
+        assert!(waited >= Duration::from_secs(seconds), "{waited:?}");
+    }
+}
+
+/// Whether it is this run's proxy or that of an earlier one.
+#[tokio::test(start_paused = true)]
+async fn what_a_proxy_has_of_an_earlier_run_is_waited_for() {
+    for (proxy, proxy_before, seconds) in
+        [(false, false, 10), (true, false, 130), (false, true, 130), (true, true, 130)]
+    {
+        let mut session = Session::new(1, |_, _, _| reply(1, Outcome::Confirmed));
+        session.read_first = true;
+        session.service.history = Arc::new(|_, _| Ok(page(Vec::new())));
+        session.under_way = UnderWay::by_way_of(proxy, proxy_before);
+        let locked = Instant::now();
+        session.locked_since = Some(locked);
+        session.run().await;
+        let first = *session.service.questions.lock().unwrap().iter().min().unwrap();
+        assert_eq!((first - locked).as_secs(), seconds, "{proxy} {proxy_before}");
+    }
 }

@@ -112,6 +112,7 @@ async fn a_ledger_of_the_first_version_is_looked_at_and_brought_up() {
     assert_eq!((overview.samples(1).unwrap(), overview.acts().unwrap()), (vec![], vec![]));
     assert_eq!((overview.answers(None).unwrap(), overview.latency(None).unwrap().count()), (vec![], 0));
     drop(overview);
+    assert!(!SqliteReader::open(&path, &job()).unwrap().unwrap().went_through_proxy().unwrap());
     assert!(before == std::fs::read(&path).unwrap(), "it was changed");
 
     let (ledger, writer) = Ledger::start(open(&dir));
@@ -130,4 +131,20 @@ fn what_is_no_ledger_is_not_looked_at() {
     assert!(matches!(Overview::open(&path), Err(LedgerError::Missing { .. })));
     std::fs::write(&path, "edits").unwrap();
     assert!(matches!(Overview::open(&path), Err(LedgerError::NotALedger { .. })));
+}
+
+/// That a run went by way of a proxy is known for good: a later one waits for what that one may have kept.
+#[test]
+fn a_run_by_way_of_a_proxy_is_remembered() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("ledger.db");
+    let proxy = Some("proxy.example.com:3128".to_owned());
+    for (of_this_run, ever) in [(None, false), (proxy.clone(), true), (None, true)] {
+        let mut store = SqliteStore::open(&path, &job()).unwrap();
+        store.begin_run(&RunInfo { proxy: of_this_run, ..info() }).unwrap();
+        store.end_run("finished", "").unwrap();
+        assert_eq!(SqliteReader::open(&path, &job()).unwrap().unwrap().went_through_proxy().unwrap(), ever);
+    }
+    let runs = Overview::open(&path).unwrap().runs().unwrap();
+    assert_eq!(runs.into_iter().map(|run| run.proxy).collect::<Vec<_>>(), [None, proxy, None]);
 }
