@@ -48,7 +48,7 @@ pub const ENVIRONMENT: &str = "  TIM_SDKAPPID, TIM_IDENTIFIER            the app
   TIM_REGION, TIM_ENDPOINT                the service
   RUNNER_PAGE_TOKEN, or …_TOKEN_FILE      the live page's token
   RUNNER_STATE_DIR                        where jobs share an app's cap
-  HTTPS_PROXY, ALL_PROXY, NO_PROXY        the proxy on the way, and for whom not
+  HTTPS_PROXY, ALL_PROXY, NO_PROXY        the proxy on the way, or none
   RUST_LOG, NO_COLOR                      as usual";
 
 /// What the exit tells.

@@ -7,7 +7,8 @@
 //!
 //! `todo` decides which rows of the list still have to be sent, the same way for both. `read_back` settles what is in
 //! doubt. `desk` takes in what comes of both, and keeps the edits that wait to be sent again or to be read back; they
-//! hold no place among the requests in flight. `breaker` says when it makes no sense to go on.
+//! hold no place among the requests in flight. `breaker` says when it makes no sense to go on, and
+//! `under_way` for how long what was sent is left alone.
 
 mod breaker;
 mod control;

@@ -128,8 +128,8 @@ fn a_proxy_is_named_by_plan_status_and_report_and_its_password_nowhere() {
 /// What a proxy answers, and in which words the run then ends.
 fn check_refused(proxy: &str, says: &str) {
     let (place, url) = (Place::with_list(3), format!("http://user:{PASSWORD}@{proxy}"));
-    let call = place.runner(&format!("{JOB} --json --endpoint https://{NAME}")).credentials();
-    let ran = call.env("HTTPS_PROXY", url).exits(3);
+    let call = place.runner(&format!("{JOB} --json -v -v --endpoint https://{NAME}")).credentials();
+    let ran = call.env("HTTPS_PROXY", url).env("RUST_LOG", "trace").exits(3);
     let reason = ran.json()["reason"].as_str().unwrap().to_owned();
     assert!(reason.starts_with(&format!("the proxy {proxy} {says}")), "{reason}");
     // Nothing was sent, and so nothing is in doubt.
