@@ -33,7 +33,7 @@ impl Proxy {
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let (asks, service) = (Arc::clone(&asks), service.clone());
-                std::thread::spawn(move || serve(client.unwrap(), answer, &asks, &service));
+                std::thread::spawn(move || serve(&client.unwrap(), answer, &asks, &service));
             }
         });
         Proxy { address, asked }
@@ -55,7 +55,7 @@ impl Proxy {
     }
 }
 
-fn serve(client: TcpStream, answer: &str, asked: &Mutex<Vec<String>>, service: &str) -> std::io::Result<()> {
+fn serve(client: &TcpStream, answer: &str, asked: &Mutex<Vec<String>>, service: &str) -> std::io::Result<()> {
     let (mut head, mut lines) = (String::new(), BufReader::new(client.try_clone()?));
     while !head.ends_with("\r\n\r\n") {
         if lines.read_line(&mut head)? == 0 {
@@ -63,10 +63,11 @@ fn serve(client: TcpStream, answer: &str, asked: &Mutex<Vec<String>>, service: &
         }
     }
     asked.lock().unwrap().push(head);
-    (&client).write_all(answer.as_bytes())?;
+    let mut to_client = client.try_clone()?;
+    to_client.write_all(answer.as_bytes())?;
     if answer == OPEN {
         let server = TcpStream::connect(service)?;
-        let (mut from_server, mut to_client) = (server.try_clone()?, client.try_clone()?);
+        let mut from_server = server.try_clone()?;
         std::thread::spawn(move || {
             let _ = std::io::copy(&mut from_server, &mut to_client);
             let _ = to_client.shutdown(Shutdown::Both);

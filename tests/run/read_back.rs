@@ -287,9 +287,8 @@ async fn what_a_proxy_may_still_pass_on_is_waited_for() {
         (session.under_way, session.failures) = (under_way, FailureLimit::Percent(100));
         let (tally, _) = session.run().await;
         assert_eq!((tally.done, tally.found_not_edited, tally.attempts), (10, 1, 11));
-        let (questions, arrivals) =
-            (session.service.questions.lock().unwrap(), session.service.arrivals.lock().unwrap());
-        let waited = questions[0] - arrivals[0];
+        let first_look = session.service.questions.lock().unwrap()[0];
+        let waited = first_look - session.service.arrivals.lock().unwrap()[0];
         assert!((seconds..=seconds + 1).contains(&waited.as_secs()), "{waited:?}");
 
         let mut again = Session::new(10, loses_one);
