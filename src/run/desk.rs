@@ -36,8 +36,6 @@ pub(super) struct Desk<S> {
     pub(super) in_doubt: Waiting,
     /// The list is at its end, and nothing waits to be sent again.
     pub(super) nothing_to_send: bool,
-    /// Nothing more is sent, and only what came into doubt in this run is still read back.
-    stopping: bool,
     breaker: Breaker,
     tally: Tally,
 }
@@ -49,7 +47,6 @@ impl<S: Service> Desk<S> {
             waiting: Waiting::new(line.seed),
             in_doubt: Waiting::new(line.seed),
             nothing_to_send: false,
-            stopping: false,
             breaker: Breaker::new(failures),
             tally: Tally::default(),
         }
@@ -57,17 +54,17 @@ impl<S: Service> Desk<S> {
 
     /// Nothing is left to be done.
     pub(super) fn is_clear(&self) -> bool {
-        (self.nothing_to_send || self.stopping) && self.in_doubt.is_empty()
+        (self.nothing_to_send || self.tally.stopping) && self.in_doubt.is_empty()
     }
 
     /// Whether there may be something to send.
     pub(super) fn may_send(&self) -> bool {
-        !self.nothing_to_send && !self.stopping
+        !self.nothing_to_send && !self.tally.stopping
     }
 
-    /// From now on nothing is sent.
+    /// From now on nothing is sent, and only what came into doubt in this run is read back.
     pub(super) fn stop(&mut self) {
-        self.stopping = true;
+        self.tally.stopping = true;
         self.in_doubt.keep_in_doubt();
     }
 
@@ -356,7 +353,7 @@ impl<S: Service> Desk<S> {
     /// (What a look has found not edited while the run stops goes on standing in doubt in the ledger: the only way from there
     /// to be sent leads through an intent, and there is to be none any more. The next run reads it once more, and sends it.)
     fn put_back(&mut self, pending: Pending, due: Instant) {
-        if self.stopping && !pending.came_into_doubt() {
+        if self.tally.stopping && !pending.came_into_doubt() {
             return;
         }
         self.queue_of(&pending).push_at(pending, due);

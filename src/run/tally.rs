@@ -56,6 +56,8 @@ pub struct Tally {
     pub pace: pace::Now,
     /// Somebody has told it to pause.
     pub paused: bool,
+    /// Nothing more is sent.
+    pub stopping: bool,
 }
 
 /// How long the parts of one attempt took.
