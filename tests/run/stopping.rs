@@ -176,3 +176,19 @@ async fn it_waits_for_nothing_that_it_did_not_send() {
     }
     assert!(session.service.sendings() < sent + 200);
 }
+
+/// Nor does one that does not reach it.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_out_of_reach_does_not_wait() {
+    let session = session(
+        |line, sending, since| {
+            let unreachable = Outcome::NotSent { reason: "connection refused".to_owned() };
+            if line < 100 { loses_one(line, sending, since) } else { reply(1, unreachable) }
+        },
+        "x",
+    );
+    let (tally, ended, took) = interrupt(&session).await;
+    assert!(matches!(ended, Ended::Interrupted), "{ended:?}");
+    assert!(took < A_MOMENT, "{took:?}");
+    assert_eq!((tally.in_doubt, session.service.questions.lock().unwrap().len()), (1, 0));
+}
