@@ -224,8 +224,8 @@ pub struct JobArgs {
     pub max_rows: Option<NonZeroU64>,
     /// Stop in time, such as 07:00, or 2026-03-01T07:00+08:00
     ///
-    /// A time of day is the next one of this machine's local time. What is in flight is waited for; an
-    /// edit whose answer is lost then is read back by the next run. The exit is 3, and the same command resumes.
+    /// A time of day is the next one of this machine's local time. What is in flight is waited for, and edits whose answers
+    /// were lost are read back, which takes 15 s more at most. The exit is 3, and the same command resumes.
     #[arg(long, value_name = "TIME", help_heading = LIMITS)]
     pub until: Option<Until>,
     /// Stop when more edits than this fail or come into doubt (20% once 100 are settled)
@@ -343,6 +343,9 @@ pub enum Told {
         rate: NonZeroU32,
     },
     /// Stop after what is in flight; the run ends with exit code 3, and the same command resumes it
+    ///
+    /// Edits whose answers were lost are read back first, which takes 15 s more at most. Told once more, the run does not
+    /// wait for that.
     Stop {
         /// Do not ask
         #[arg(long)]

@@ -162,6 +162,8 @@ pub struct Snapshot {
     pub slow_downs: u64,
     /// Somebody has told it to pause.
     pub paused: bool,
+    /// Nothing more is sent.
+    pub stopping: bool,
 }
 
 impl Snapshot {
@@ -269,9 +271,13 @@ fn parts(snapshot: Snapshot, total: u64, rate: f64) -> Vec<Part> {
             part(rank, style, format!("{} {what}", count.separate_with_commas()));
         }
     }
-    part(4, REMARK, format!("{rate:.1}/s"));
     let left = total.saturating_sub(settled);
-    if rate > 0.0 && left > 0 {
+    if snapshot.stopping {
+        part(ESSENTIAL, REMARK, "stopping".to_owned());
+    } else {
+        part(4, REMARK, format!("{rate:.1}/s"));
+    }
+    if rate > 0.0 && left > 0 && !snapshot.stopping {
         #[expect(clippy::cast_precision_loss, reason = "for people, and far below 2^52")]
         let seconds = (left as f64 / rate).ceil().min(1e9);
         part(ESSENTIAL, Style::new(), format!("{} left", time(Duration::from_secs_f64(seconds))));
@@ -349,6 +355,8 @@ mod tests {
         assert_eq!(plain(rough, 4_000, 150.0), "4,000 of 4,000 · 9 failed · 1 in doubt · 150.0/s · slowed down 2×");
         let last = Snapshot { done: 9, to_read_back: 1, ..Snapshot::default() };
         assert_eq!(plain(last, 10, 0.0), "9 of 10 · 1 to read back · 0.0/s");
+        let stopping = Snapshot { stopping: true, ..last };
+        assert_eq!(plain(stopping, 10, 1.0), "9 of 10 · 1 to read back · stopping");
         assert_eq!(plain(Snapshot::default(), 10, 0.0), "0 of 10 · 0.0/s");
     }
 

@@ -366,6 +366,6 @@ fn consent(args: &JobArgs, job: &Job, plan: &Plan) -> Result<bool, Error> {
 }
 
 fn snapshot(tally: &Tally) -> Snapshot {
-    let Tally { done, failed, in_doubt, to_read_back, slow_downs, paused, .. } = *tally;
-    Snapshot { done, failed, in_doubt, to_read_back, slow_downs, paused }
+    let Tally { done, failed, in_doubt, to_read_back, slow_downs, paused, stopping, .. } = *tally;
+    Snapshot { done, failed, in_doubt, to_read_back, slow_downs, paused, stopping }
 }

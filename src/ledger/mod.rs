@@ -417,6 +417,11 @@ impl Pending {
             look_too_fast: false,
         }
     }
+
+    /// Its answer was lost in this run, and nothing has settled it since as far as the ledger says.
+    pub fn came_into_doubt(&self) -> bool {
+        self.state == Some(State::InDoubt) && self.taken_up.is_none()
+    }
 }
 
 impl Change {

@@ -35,7 +35,7 @@ pub enum State {
     Held(Duration),
     /// Somebody has told it to pause.
     Paused,
-    /// It was told to stop, and waits for what is in flight.
+    /// It was told to stop, waits for what is in flight, and reads back what is in doubt.
     Stopping,
     /// It has ended: `finished`, `interrupted`, `stopped`.
     Over(&'static str),

@@ -54,7 +54,26 @@ impl<S: Service> Desk<S> {
 
     /// Nothing is left to be done.
     pub(super) fn is_clear(&self) -> bool {
-        self.nothing_to_send && self.in_doubt.is_empty()
+        (self.nothing_to_send || self.tally.stopping) && self.in_doubt.is_empty()
+    }
+
+    /// Whether there may be something to send.
+    pub(super) fn may_send(&self) -> bool {
+        !self.nothing_to_send && !self.tally.stopping
+    }
+
+    /// From now on nothing is sent, and only what came into doubt in this run is read back.
+    pub(super) fn stop(&mut self) {
+        self.tally.stopping = true;
+        self.in_doubt.keep_in_doubt();
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.tally.paused
+    }
+
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        self.breaker.is_out_of_reach()
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -331,7 +350,12 @@ impl<S: Service> Desk<S> {
         StopReason::Defect(error.to_string())
     }
 
+    /// (What a look has found not edited while the run stops goes on standing in doubt in the ledger: the only way from there
+    /// to be sent leads through an intent, and there is to be none any more. The next run reads it once more, and sends it.)
     fn put_back(&mut self, pending: Pending, due: Instant) {
+        if self.tally.stopping && !pending.came_into_doubt() {
+            return;
+        }
         self.queue_of(&pending).push_at(pending, due);
         self.nothing_to_send &= self.waiting.is_empty();
     }

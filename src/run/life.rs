@@ -47,7 +47,7 @@ pub struct Line<S> {
     ahead_now: AtomicUsize,
     pub(super) attempts_max: NonZeroU32,
     pub(super) in_doubt: InDoubt,
-    under_way: UnderWay,
+    pub(super) under_way: UnderWay,
     /// Nothing is sent before that.
     pub(super) begins: Instant,
     /// From then on nothing is under way any more of what an earlier run sent.

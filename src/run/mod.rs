@@ -7,8 +7,8 @@
 //!
 //! `todo` decides which rows of the list still have to be sent, the same way for both. `read_back` settles what is in
 //! doubt. `desk` takes in what comes of both, and keeps the edits that wait to be sent again or to be read back; they
-//! hold no place among the requests in flight. `breaker` says when it makes no sense to go on, and
-//! `under_way` for how long what was sent is left alone.
+//! hold no place among the requests in flight. `breaker` says when it makes no sense to go on, `stopping` what is still
+//! done then, and `under_way` for how long what was sent is left alone.
 
 mod breaker;
 mod control;
@@ -17,6 +17,7 @@ mod distinct;
 mod life;
 mod plan;
 mod read_back;
+mod stopping;
 mod tally;
 mod todo;
 mod under_way;
@@ -32,16 +33,17 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 pub use self::breaker::{FailureLimit, FailureLimitError, JobRefusal, StopReason};
 pub use self::control::{Control, Orders, Refused};
 use self::desk::Desk;
-use self::life::{Landed, Place, attempt};
 pub use self::life::{Line, Terms};
+use self::life::{Place, attempt};
 pub use self::plan::{Plan, PlanError, Problems, Warning, plan};
 pub use self::read_back::READ_BACK_RATE_MAX;
-use self::read_back::{Read, read_back};
+use self::read_back::read_back;
+use self::stopping::Stopping;
 pub use self::tally::{Cause, Tally};
 pub use self::todo::{InDoubt, Policy, Todo};
 pub use self::under_way::UnderWay;
 use crate::api::Service;
-use crate::ledger::{LedgerError, Pending, Remark};
+use crate::ledger::{Pending, Remark};
 
 /// How often whoever watches is told how far it is, also while nothing happens.
 const TICK: Duration = Duration::from_millis(250);
@@ -62,8 +64,9 @@ pub enum Ended {
 }
 
 /// The run: every edit of `todo` through its life, until none is left, `stop` is cancelled, or it makes no sense to go
-/// on, as `failures` says; `orders` may hold it up, slow it down or stop it. Then what is in flight is waited for. `show` is
-/// told how far it is, several times a second, and the ledger every few seconds.
+/// on, as `failures` says; `orders` may hold it up, slow it down or stop it. Then nothing more is sent: what is in flight
+/// is waited for, and what came into doubt is read back, for a while. `show` is told how far it is, several times a
+/// second, and the ledger every few seconds.
 pub async fn run<S: Service>(
     line: Line<S>,
     failures: FailureLimit,
@@ -80,18 +83,27 @@ pub async fn run<S: Service>(
     let mut attempts = JoinSet::new();
     let mut read_backs = JoinSet::new();
     let mut remarks = JoinSet::new();
+    let mut stopping = Stopping::not_yet(&line);
 
-    let ended = loop {
-        if desk.is_clear() && attempts.is_empty() && read_backs.is_empty() {
-            break Ended::Finished;
+    loop {
+        stopping.go_on(&mut desk, attempts.len());
+        if attempts.is_empty() && read_backs.is_empty() && (desk.is_clear() || stopping.is_over()) {
+            break;
         }
         let has_room = attempts.len() + read_backs.len() < desk.at_once(attempts_max);
-        let may_read_back = has_room && read_backs.len() * READ_BACKS_SHARE < line.in_flight_max;
+        let may_read_back = has_room && read_backs.len() * READ_BACKS_SHARE < line.in_flight_max && !stopping.is_over();
         let may_intend = has_room && line.may_intend(line.ahead_max - ahead.available_permits());
         let next_read_back = desk.in_doubt.next_due();
         let came = tokio::select! {
             biased;
-            () = stop.cancelled() => break Ended::Interrupted,
+            () = stop.cancelled(), if !stopping.has_begun() => {
+                stopping.begin(&mut desk, Ended::Interrupted);
+                None
+            }
+            () = at(stopping.until()), if !stopping.is_over() => {
+                stopping.end();
+                None
+            }
             Some(landed) = attempts.join_next() => desk.landed(landed),
             Some(told) = read_backs.join_next() => desk.read_back(told),
             Some(noted) = remarks.join_next() => desk.noted(noted),
@@ -113,7 +125,7 @@ pub async fn run<S: Service>(
                 }
                 None
             }
-            next = next_edit(&ahead, &mut desk, &mut todo), if may_intend && !desk.nothing_to_send => match next {
+            next = next_edit(&ahead, &mut desk, &mut todo), if may_intend && desk.may_send() => match next {
                 Ok(Some((slot, pending))) => {
                     attempts.spawn(attempt(Arc::clone(&line), pending, slot));
                     None
@@ -126,13 +138,10 @@ pub async fn run<S: Service>(
             },
         };
         if let Some(reason) = came {
-            break Ended::Stopped(reason);
+            stopping.begin(&mut desk, Ended::Stopped(reason));
         }
-    };
+    }
 
-    // Who has no permit yet takes the intent back; whose request is under way waits for its answer.
-    line.stop.cancel();
-    let ended = drain(&mut desk, attempts, read_backs, ended).await;
     // Whoever told it something hears what came of it.
     while let Some(noted) = remarks.join_next().await {
         desk.noted(noted);
@@ -143,30 +152,7 @@ pub async fn run<S: Service>(
         tracing::debug!(%error, "the last sample is missing");
     }
     show(&tally);
-    (tally, ended)
-}
-
-/// Waits for what is in flight. How it ended stands, unless the ledger fails in the meantime.
-async fn drain<S: Service>(
-    desk: &mut Desk<S>,
-    mut attempts: JoinSet<(Landed, Option<Place>)>,
-    mut read_backs: JoinSet<Read>,
-    mut ended: Ended,
-) -> Ended {
-    loop {
-        let came = tokio::select! {
-            biased;
-            Some(landed) = attempts.join_next() => desk.landed(landed),
-            Some(told) = read_backs.join_next() => desk.read_back(told),
-            else => return ended,
-        };
-        // Whatever it was stopped for: that the ledger failed is what must be known, and its first error says why.
-        if let Some(reason @ StopReason::Ledger(_)) = came
-            && !matches!(ended, Ended::Stopped(StopReason::Ledger(ref error)) if !matches!(error, LedgerError::Latched))
-        {
-            ended = Ended::Stopped(reason);
-        }
-    }
+    (tally, stopping.ended())
 }
 
 /// Now, and again each time so long has passed; what a machine that was held up for a while has missed is not made up for.

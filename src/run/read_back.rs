@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::life::Line;
 use super::tally::Cause;
@@ -45,6 +46,9 @@ pub(super) struct ReadBacks {
     accepted: AtomicBool,
     too_fast: Mutex<Option<TooFast>>,
     requests: AtomicU64,
+    /// Cancelled when nothing more shall be read back. That is later than nothing more is sent: an edit whose answer was
+    /// lost shortly before can still be settled.
+    pub(super) stop: CancellationToken,
 }
 
 /// Every look is too fast.
@@ -122,6 +126,7 @@ impl ReadBacks {
             accepted: AtomicBool::new(false),
             too_fast: Mutex::new(None),
             requests: AtomicU64::new(0),
+            stop: CancellationToken::new(),
         }
     }
 
@@ -194,7 +199,11 @@ impl ReadBacks {
 
 /// Reads one edit in doubt back, and settles it where that tells what became of it.
 pub(super) async fn read_back<S: Service>(line: Arc<Line<S>>, mut pending: Pending) -> Read {
-    let (told, heard) = match ask_both_sides(&line, &pending.edit).await {
+    // What came into doubt in this run is worth a look while the run stops; what was not sent in it is left as it stood.
+    let stop = if pending.came_into_doubt() { &line.read_backs.stop } else { &line.stop };
+    // To have looked changes nothing, so nobody needs the answer to a look that is broken off.
+    let asked = stop.run_until_cancelled(ask_both_sides(&line, &pending.edit)).await;
+    let (told, heard) = match asked.unwrap_or(Err(Broken::Stopping)) {
         Ok(Told::NotEdited) if pending.tries < line.attempts_max.get() => {
             (pending.doubt, pending.read_first) = (None, false);
             return Read::NotEdited(pending);
@@ -225,7 +234,7 @@ pub(super) async fn read_back<S: Service>(line: Arc<Line<S>>, mut pending: Pendi
         }
     };
     tracing::debug!(line = pending.line, ?told, "read back");
-    let unsure = pending.state == Some(State::InDoubt) && pending.taken_up.is_none();
+    let unsure = pending.came_into_doubt();
     let settlement = if pending.doubt.is_some() { told.settlement() } else { told.settlement_before_sending() };
     match line.ledger.settle(pending, settlement).await {
         Ok(recorded) => Read::Settled { recorded, heard },
@@ -339,19 +348,9 @@ async fn page<S: Service>(line: &Line<S>, question: &mut Question) -> Result<Pag
 /// One request.
 async fn ask<S: Service>(line: &Line<S>, question: &Question) -> Result<Page, Broken> {
     let pace = &line.read_backs.pace;
-    let permit = tokio::select! {
-        biased;
-        () = line.stop.cancelled() => None,
-        permit = line.permit(pace) => permit,
-    };
-    let Some((_place, permit)) = permit else { return Err(Broken::Stopping) };
+    let Some((_place, permit)) = line.permit(pace).await else { return Err(Broken::Stopping) };
     let receipt = permit.receipt();
-    let answer = tokio::select! {
-        biased;
-        // To have looked changes nothing, so nobody needs the answer.
-        () = line.stop.cancelled() => return Err(Broken::Stopping),
-        answer = line.service.history(question, permit) => answer,
-    };
+    let answer = line.service.history(question, permit).await;
     if !matches!(answer, Err(Outcome::NotSent { .. } | Outcome::NoSignature)) {
         line.read_backs.requests.fetch_add(1, Ordering::Relaxed);
     }

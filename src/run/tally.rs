@@ -27,7 +27,8 @@ pub struct Tally {
     pub to_read_back: u64,
     /// Edits in doubt that had taken place, as reading back told.
     pub found_edited: u64,
-    /// Edits in doubt that had not: they were sent again, or have failed if they had no attempt left.
+    /// Edits in doubt that had not: they were sent again, or have failed if they had no attempt left. While a run stops, they
+    /// stay in doubt.
     pub found_not_edited: u64,
     /// Edits that were read before sending, and whose messages held what is wanted already.
     pub found_already: u64,
@@ -55,6 +56,8 @@ pub struct Tally {
     pub pace: pace::Now,
     /// Somebody has told it to pause.
     pub paused: bool,
+    /// Nothing more is sent.
+    pub stopping: bool,
 }
 
 /// How long the parts of one attempt took.

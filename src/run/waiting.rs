@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::ledger::{Pending, State};
+use crate::ledger::Pending;
 use crate::retry;
 
 #[derive(Debug)]
@@ -64,8 +64,12 @@ impl Waiting {
 
     /// How many of them came into doubt in this run, or were sent again in it and still are.
     pub(super) fn in_doubt(&self) -> u64 {
-        let in_doubt = |pending: &Pending| pending.state == Some(State::InDoubt) && pending.taken_up.is_none();
-        self.heap.iter().filter(|Reverse(entry)| in_doubt(&entry.pending)).count() as u64
+        self.heap.iter().filter(|Reverse(entry)| entry.pending.came_into_doubt()).count() as u64
+    }
+
+    /// Drops all others: nothing more is done about them, and they stand as the ledger says.
+    pub(super) fn keep_in_doubt(&mut self) {
+        self.heap.retain(|Reverse(entry)| entry.pending.came_into_doubt());
     }
 }
 

@@ -9,6 +9,7 @@ mod outage;
 mod read_back;
 mod scripted;
 mod slow_downs;
+mod stopping;
 
 use std::time::Duration;
 

@@ -125,6 +125,8 @@ pub(crate) struct Scripted {
     /// What comes back of the n-th question (1, 2, …) for a history.
     pub(crate) history: Arc<History>,
     pub(crate) questions: Arc<Mutex<Vec<Instant>>>,
+    /// How long that takes.
+    pub(crate) looks_take: Duration,
 }
 
 impl Scripted {
@@ -138,6 +140,7 @@ impl Scripted {
             // Nobody is allowed to look.
             history: Arc::new(|_, _| Err(refused(60010))),
             questions: Arc::default(),
+            looks_take: Duration::ZERO,
         }
     }
 
@@ -206,6 +209,7 @@ impl Service for Scripted {
             questions.push(Instant::now());
             questions.len()
         };
+        sleep(self.looks_take).await;
         (self.history)(nth, question)
     }
 }

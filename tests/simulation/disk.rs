@@ -63,6 +63,11 @@ impl Disk {
         self.inner.lock().unwrap().rows.get(&message.0).copied()
     }
 
+    /// The same when this session began.
+    pub(crate) fn held_before(&self, message: IdDigest) -> Option<Known> {
+        self.inner.lock().unwrap().rows_before.get(&message.0).copied()
+    }
+
     pub(crate) fn has_failed(&self) -> bool {
         self.inner.lock().unwrap().has_failed
     }

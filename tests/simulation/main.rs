@@ -90,6 +90,28 @@ fn storm(seed: u64, tells: bool) -> u64 {
     })
 }
 
+/// At any moment, again and again: what took place is known when the run ends, and what did not is sent by the next one.
+#[test]
+fn a_stop_leaves_nothing_in_doubt_that_took_place() {
+    let stopped = |seed| {
+        simulate(|| async move {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let world = World::new(Climate::gentle(&mut random), seed, number("STOP").is_some());
+            let mut found = 0;
+            for _ in 0..random.u32(1..4) {
+                found += world.stop_gently(Session::stopped(&mut random)).await;
+            }
+            world.finish().await;
+            found
+        })
+    };
+    let seeds = number("STOP").map_or(1..=number("SEEDS").unwrap_or(SEEDS) / 4, |seed| seed..=seed);
+    let replay = |seed| format!("STOP={seed} cargo test --test simulation a_stop -- --nocapture");
+    let (tried, found) =
+        seeds.fold((0, 0), |(tried, found), seed| (tried + 1, found + told(&replay(seed), || stopped(seed))));
+    assert!(tried == 1 || found > tried, "of {tried} seeds, stops have found {found} edits: are there any?");
+}
+
 #[test]
 fn the_same_seed_does_the_same_to_the_letter() {
     for seed in 1..40 {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use runner::api::history::Names;
 use runner::edit::{Edit, MessageId, MsgBody};
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
-use runner::ledger::{Ledger, Note, State};
+use runner::ledger::{Known, Ledger, Note, Order, State};
 use runner::report::summary::Totals;
-use runner::run::{Control, Ended, FailureLimit, InDoubt, Line, Policy, StopReason, Terms, UnderWay, plan, run};
+use runner::run::{Control, Ended, FailureLimit, InDoubt, Line, Policy, StopReason, Tally, Terms, UnderWay, plan, run};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -91,6 +91,16 @@ impl Climate {
         climate.weather = Weather::of(random);
         climate
     }
+
+    /// Of all that can go wrong only that answers to edits are lost, and no read-back takes long.
+    pub(crate) fn gentle(random: &mut fastrand::Rng) -> Climate {
+        let mut climate = Climate::of(random);
+        climate.rate = NonZeroU32::new(random.u32(20..300)).unwrap();
+        climate.in_flight_max = random.usize(20..100);
+        climate.make.page = 100;
+        climate.weather = Weather::gentle(random);
+        climate
+    }
 }
 
 /// One process.
@@ -139,6 +149,18 @@ impl Default for Session {
 impl Session {
     pub(crate) fn cut_off_at(point: u64) -> Session {
         Session { crash_at: Some(point), ..Session::default() }
+    }
+
+    /// Stopped by a signal or by an order, before anything can have been read back.
+    pub(crate) fn stopped(random: &mut fastrand::Rng) -> Session {
+        let after = Duration::from_millis(random.u64(0..4_900));
+        let mut session = Session { weather: Some(Weather::gentle(random)), ..Session::default() };
+        if random.bool() {
+            session.stop_after = Some(after);
+        } else {
+            session.orders = vec![(after, Order::Stop)];
+        }
+        session
     }
 
     pub(crate) fn of(random: &mut fastrand::Rng, world: &World) -> Session {
@@ -235,13 +257,29 @@ impl World {
         cut_off
     }
 
+    /// One process, stopped where nothing goes wrong but that answers to edits are lost: nothing that it edited is left in
+    /// doubt. Returns how many edits it found by reading back.
+    pub(crate) async fn stop_gently(&self, session: Session) -> u64 {
+        self.events.tell(format_args!("START {session:?}"));
+        let (_, ended) = self.process(&session, BOUND).await;
+        self.events.raise();
+        for edit in &self.messages {
+            let (key, message) = (&edit.id().msg_key, edit.id().digest());
+            let is_in_doubt = |known: Option<Known>| known.is_some_and(|known| known.state == State::InDoubt);
+            let came_into_doubt = is_in_doubt(self.disk.held(message)) && !is_in_doubt(self.disk.held_before(message));
+            let could_be_told = self.service.was_made(edit) && self.service.can_be_told(edit);
+            assert!(!came_into_doubt || !could_be_told, "{key} was edited, and the stop has left it in doubt");
+        }
+        ended.map_or(0, |(tally, _)| tally.found_edited)
+    }
+
     /// With all faults gone, the job is finished within a bound, and once more there is nothing left to do.
     pub(crate) async fn finish(&self) {
         self.events.tell("START the last run");
         let last = Session { retry_failed: true, weather: Some(Weather::calm()), ..Session::default() };
         let (_, ended) = self.process(&last, BOUND_CALM).await;
         self.events.raise();
-        assert!(matches!(ended, Some(Ended::Finished)), "with nothing going wrong it must finish: {ended:?}");
+        assert!(matches!(ended, Some((_, Ended::Finished))), "with nothing going wrong it must finish: {ended:?}");
         self.messages.iter().for_each(|edit| self.check_end(edit));
         self.process(&last, BOUND_CALM).await;
         let left = self.disk.count(State::InDoubt) + self.disk.count(State::Failed);
@@ -273,7 +311,7 @@ impl World {
         }
     }
 
-    async fn process(&self, session: &Session, bound: Duration) -> (bool, Option<Ended>) {
+    async fn process(&self, session: &Session, bound: Duration) -> (bool, Option<(Tally, Ended)>) {
         let Session { in_doubt, failures, retry_failed, rows_max, .. } = *session;
         // Without it the program refuses such a ledger.
         let read_first = session.read_first || self.disk.has_lost_commits();
@@ -333,7 +371,7 @@ impl World {
             let is_through = matches!(ended, Ended::Finished) && rows_max.is_none();
             assert!(!is_through || totals.not_reached == 0, "finished, and passed over rows: {totals:?}");
         }
-        (false, Some(ended))
+        (false, Some((tally, ended)))
     }
 }
 
