@@ -89,9 +89,7 @@ pub(super) fn open(path: &Path, job: &JobIdentity, gaps: Gaps) -> Result<(Connec
             lacks_commits = lost::check(path, &reading, gaps)?;
             check_after_crash(path, &reading)?;
             drop(reading);
-            let connection = open_to_write(path).map_err(|source| write_error(path, source))?;
-            adopt(&connection, job).map_err(|source| write_error(path, source))?;
-            connection
+            open_to_write(path).map_err(|source| write_error(path, source))?
         }
     };
     migrate(path, &mut connection, lacks_commits)?;
@@ -374,7 +372,8 @@ pub(super) fn check_after_crash(path: &Path, connection: &Connection) -> Result<
     Err(LedgerError::Damaged { path: path.to_owned(), what })
 }
 
-fn adopt(connection: &Connection, ours: &JobIdentity) -> rusqlite::Result<()> {
+/// Makes the ledger this job's. Only when a run begins: until then nobody has agreed that it goes on elsewhere.
+pub(super) fn adopt(connection: &Connection, ours: &JobIdentity) -> rusqlite::Result<()> {
     if find_job(connection)?.as_ref() != Some(ours) {
         insert_job(connection, ours)?;
     }
