@@ -121,8 +121,10 @@ pub struct Pending {
     pub tries: u32,
     /// How often it was tried in vain to read it back since its last sending.
     pub looks: u32,
-    /// How often in this run it was refused with a code that speaks of the job, while the service accepted others.
-    pub job_refusals: u32,
+    /// When it was first refused in this run with a code that speaks of the job, while the service accepted others.
+    pub job_refused_at: Option<Instant>,
+    /// Its signature was refused in this run, and made anew.
+    pub signed_anew: bool,
     /// The service has answered "too fast" to it in this run.
     pub too_fast: bool,
     /// The same, to reading it back.
@@ -412,7 +414,8 @@ impl Pending {
             attempts: known.map_or(0, |known| known.attempts),
             tries: 0,
             looks: 0,
-            job_refusals: 0,
+            job_refused_at: None,
+            signed_anew: false,
             too_fast: false,
             look_too_fast: false,
         }
@@ -448,9 +451,14 @@ impl Intent {
         self.pending.tries
     }
 
-    /// How often in this run it was refused with a code that speaks of the job, while the service accepted others.
-    pub fn job_refusals(&self) -> u32 {
-        self.pending.job_refusals
+    /// When it was first refused in this run with a code that speaks of the job, while the service accepted others.
+    pub fn job_refused_at(&self) -> Option<Instant> {
+        self.pending.job_refused_at
+    }
+
+    /// Whether its signature was refused in this run, and made anew.
+    pub fn signed_anew(&self) -> bool {
+        self.pending.signed_anew
     }
 
     /// Why the edit is in doubt already, if it is.

@@ -9,6 +9,7 @@
 //! doubt. `desk` takes in what comes of both, and keeps the edits that wait to be sent again or to be read back; they
 //! hold no place among the requests in flight. `breaker` says when it makes no sense to go on.
 
+mod accepted;
 mod breaker;
 mod control;
 mod desk;

@@ -57,14 +57,14 @@ struct TooFast {
 
 /// Why a look was refused, or all of them are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Unclear {
+pub(super) struct Unclear {
     note: Note,
     code: Option<i64>,
 }
 
 /// What reading back told. The later in this list, the more it counts when the two sides tell different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
+pub(super) enum Told {
     /// Nothing: the message is not there, or cannot be looked for.
     Nothing(Note),
     NotEdited,
@@ -104,7 +104,7 @@ pub(super) enum Read {
 }
 
 /// Why a read-back ended before it told anything.
-enum Broken {
+pub(super) enum Broken {
     /// It tells this already.
     Unasked(Told),
     /// The run stops or is paused.
@@ -146,6 +146,11 @@ impl ReadBacks {
     /// Whether the service accepts the signature in use, as far as looks have shown.
     pub(super) fn is_accepted(&self) -> bool {
         self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is known that the service gives no looks to this app.
+    pub(super) fn are_refused(&self) -> bool {
+        self.refused.get().is_some()
     }
 
     pub(super) fn signature_refused(&self) {
@@ -322,7 +327,7 @@ async fn find<S: Service>(line: &Line<S>, id: &MessageId, mut question: Question
 }
 
 /// One page, with the names of the accounts that this service takes.
-async fn page<S: Service>(line: &Line<S>, question: &mut Question) -> Result<Page, Broken> {
+pub(super) async fn page<S: Service>(line: &Line<S>, question: &mut Question) -> Result<Page, Broken> {
     let older = &line.read_backs.older_names;
     question.names = if older.load(Ordering::Relaxed) { Names::Older } else { Names::Newer };
     match ask(line, question).await {
@@ -345,7 +350,7 @@ async fn ask<S: Service>(line: &Line<S>, question: &Question) -> Result<Page, Br
         permit = line.permit(pace) => permit,
     };
     let Some((_place, permit)) = permit else { return Err(Broken::Stopping) };
-    let receipt = permit.receipt();
+    let (receipt, permitted) = (permit.receipt(), Instant::now());
     let answer = tokio::select! {
         biased;
         // To have looked changes nothing, so nobody needs the answer.
@@ -358,6 +363,7 @@ async fn ask<S: Service>(line: &Line<S>, question: &Question) -> Result<Page, Br
     if answer.is_ok() {
         pace.answered(receipt);
         line.read_backs.accepted.store(true, Ordering::Relaxed);
+        line.accepted.look(permitted);
     }
     if let Some(Ease::Hold(asked)) = answer.as_ref().err().map(retry::ease) {
         pace.hold(asked);
@@ -383,7 +389,7 @@ async fn ask<S: Service>(line: &Line<S>, question: &Question) -> Result<Page, Br
 /// A look that was too fast holds all looks. The edits are held for a second, or for as long as the service asks: they
 /// have a limit of their own. True: it is meant for this message alone, holds nothing, and is one of the looks that the
 /// edit has.
-fn slow_down<S: Service>(line: &Line<S>, outcome: &Outcome, pending: &mut Pending, receipt: Receipt) -> bool {
+pub(super) fn slow_down<S: Service>(line: &Line<S>, outcome: &Outcome, pending: &mut Pending, receipt: Receipt) -> bool {
     let Ease::SlowDown(retry_after) = retry::ease(outcome) else { return false };
     if line.read_backs.is_refused_alone(pending) {
         let asked = retry_after.unwrap_or_default();
@@ -402,7 +408,7 @@ fn slow_down<S: Service>(line: &Line<S>, outcome: &Outcome, pending: &mut Pendin
 
 impl Question {
     /// The history around one second: the clocks of the service's machines may differ a little.
-    fn around(second: u32, operator: &str, peer: &str) -> Question {
+    pub(super) fn around(second: u32, operator: &str, peer: &str) -> Question {
         Question {
             operator: operator.to_owned(),
             peer: peer.to_owned(),
