@@ -125,10 +125,10 @@ pub struct Pending {
     pub job_refused_at: Option<Instant>,
     /// Its signature was refused in this run, and made anew.
     pub signed_anew: bool,
-    /// The service has answered "too fast" to it in this run.
-    pub too_fast: bool,
+    /// When the service first answered "too fast" to it in this run.
+    pub too_fast_at: Option<Instant>,
     /// The same, to reading it back.
-    pub look_too_fast: bool,
+    pub look_too_fast_at: Option<Instant>,
 }
 
 /// The durable intent to send one edit once more. Only [`Ledger::intend`] makes it, after the commit.
@@ -416,8 +416,8 @@ impl Pending {
             looks: 0,
             job_refused_at: None,
             signed_anew: false,
-            too_fast: false,
-            look_too_fast: false,
+            too_fast_at: None,
+            look_too_fast_at: None,
         }
     }
 }
@@ -476,9 +476,11 @@ impl Intent {
         self.pending.line
     }
 
-    /// The service has answered "too fast" to it; true if it had before in this run.
-    pub fn too_fast_again(&mut self) -> bool {
-        std::mem::replace(&mut self.pending.too_fast, true)
+    /// The service has answered "too fast" to it; when it first did in this run, if it did before.
+    pub fn too_fast_again(&mut self) -> Option<Instant> {
+        let first = self.pending.too_fast_at;
+        self.pending.too_fast_at.get_or_insert_with(Instant::now);
+        first
     }
 }
 

@@ -271,7 +271,9 @@ impl<S: Service> Line<S> {
     /// pass: then it is meant for this edit alone, which is tried again later, and fails when its attempts run out.
     fn keep_pace(&self, verdict: Verdict, ease: Ease, intent: &mut Intent, receipt: Receipt) -> Verdict {
         match ease {
-            Ease::SlowDown(retry_after) if intent.too_fast_again() && self.pace.lets_others_pass() => {
+            Ease::SlowDown(retry_after)
+                if intent.too_fast_again().is_some_and(|first| self.pace.lets_others_pass_since(first)) =>
+            {
                 self.hold(retry_after.unwrap_or_default());
                 // A 429 is no answer, and leaves the edit in doubt as it is.
                 return if let Verdict::SlowDown { code, note, .. } = verdict {

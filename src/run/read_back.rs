@@ -170,13 +170,15 @@ impl ReadBacks {
     /// A look was too fast. True: looks for other messages pass, or there are none, so this message has itself to blame.
     fn is_refused_alone(&self, pending: &mut Pending) -> bool {
         let now = Instant::now();
-        let again = std::mem::replace(&mut pending.look_too_fast, true);
+        let first = pending.look_too_fast_at;
+        pending.look_too_fast_at.get_or_insert(now);
         let mut too_fast = self.too_fast.lock().unwrap_or_else(PoisonError::into_inner);
         let TooFast { message, .. } = too_fast.get_or_insert(TooFast { since: now, message: Some(pending.message) });
         if *message != Some(pending.message) {
             *message = None;
         }
-        let is_alone = again && (message.is_some() || self.pace.lets_others_pass());
+        let is_alone =
+            first.is_some_and(|first| message.is_some() || self.pace.lets_others_pass_since(first));
         if is_alone && message.is_some() {
             *too_fast = Some(TooFast { since: now, message: Some(pending.message) });
         }
