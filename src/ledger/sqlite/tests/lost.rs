@@ -165,3 +165,27 @@ fn another_address_of_the_service_is_taken_where_messages_are_read_first() {
     drop(SqliteStore::open(&path, &there).unwrap());
     SqliteStore::open(&path, &here).unwrap_err();
 }
+
+/// The second host of a region is the same service: an earlier version, which was told it by its address, noted that.
+#[test]
+fn a_ledger_of_a_regions_second_host_goes_on_without_reading_first() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("ledger.db");
+    let second = JobIdentity { service: "second:443".into(), ..job() };
+    let ours = JobIdentity { service: "first:443".into(), other_host: Some("second:443".into()), ..job() };
+    let mut store = SqliteStore::open(&path, &second).unwrap();
+    store.begin_run(&info()).unwrap();
+    let done =
+        "INSERT INTO edit (from_account, to_account, msg_key, message, content, line, run, state, attempts, sent_at)
+                VALUES ('a', 'b', 'c', zeroblob(16), zeroblob(16), 1, 1, 'sending', 1, 0);
+         UPDATE edit SET state = 'done', code = 0";
+    store.connection().unwrap().execute_batch(done).unwrap();
+    store.end_run("finished", "").unwrap();
+    SqliteStore::open(&path, &JobIdentity { other_host: None, ..ours.clone() }).unwrap_err();
+    assert!(SqliteReader::open(&path, &ours).unwrap().is_some());
+    let mut store = SqliteStore::open(&path, &ours).unwrap();
+    store.begin_run(&info()).unwrap();
+    store.end_run("finished", "").unwrap();
+    assert_eq!(Overview::open(&path).unwrap().job().unwrap().service, "first:443");
+    drop(SqliteStore::open(&path, &ours).unwrap());
+}
