@@ -62,6 +62,8 @@ pub struct Line<S> {
 pub struct Terms {
     /// Requests a second at most; reading back has its own limit, which is the same or less.
     pub rate: NonZeroU32,
+    /// The cap that all jobs of the app on this machine share.
+    pub max_rate: NonZeroU32,
     /// Requests that wait for their answers at most, or for these to be on disk.
     pub in_flight_max: usize,
     /// Sendings of one edit at most.
@@ -218,7 +220,7 @@ fn ahead(rate: NonZeroU32, in_flight_max: usize) -> usize {
 impl<S: Service> Line<S> {
     /// Sets out to send what `ledger` makes durable to `service`.
     pub fn new(ledger: Ledger, service: S, terms: Terms) -> Line<S> {
-        let Terms { rate, in_flight_max, attempts_max, in_doubt, locked_since, seed } = terms;
+        let Terms { rate, max_rate, in_flight_max, attempts_max, in_doubt, locked_since, seed } = terms;
         // Whoever worked on this list before sent his last request before the ledger was locked, up to a full second's
         // worth of them. And what he sent may arrive late, and be worked on for a while.
         let now = Instant::now();
@@ -228,7 +230,7 @@ impl<S: Service> Line<S> {
         Line {
             ledger,
             pace: Pace::new(rate, begins),
-            read_backs: ReadBacks::new(rate, begins),
+            read_backs: ReadBacks::new(rate, max_rate, begins),
             accepted: Accepted::default(),
             service,
             in_flight: Arc::new(Semaphore::new(in_flight_max)),

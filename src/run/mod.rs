@@ -34,7 +34,7 @@ use self::desk::Desk;
 use self::life::{Landed, Place, attempt};
 pub use self::life::{Line, Terms};
 pub use self::plan::{Plan, PlanError, Problems, Warning, plan};
-pub use self::read_back::{READ_BACK_AFTER, READ_BACK_RATE_MAX};
+pub use self::read_back::{READ_BACK_AFTER, READ_BACK_RATE_MAX, read_back_rate};
 use self::read_back::{Read, read_back};
 pub use self::tally::{Cause, Tally};
 pub use self::todo::{InDoubt, Policy, Todo};

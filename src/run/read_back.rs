@@ -26,6 +26,16 @@ use crate::retry::{self, Ease, Verdict};
 pub const READ_BACK_AFTER: Duration = Duration::from_secs(5);
 /// The limit of this call; it is not the edits' limit. (It is no zero, or this would not compile.)
 pub const READ_BACK_RATE_MAX: NonZeroU32 = NonZeroU32::new(200).unwrap();
+
+/// At which rate a run that sends `rate` edits a second reads back at most. The jobs of an app on one machine share its cap,
+/// `max_rate`; where that is above the limit of read-backs, each has the same part of the one as of the other, so that all of
+/// them together keep both. (One a second is the least that a run can do.)
+pub fn read_back_rate(rate: NonZeroU32, max_rate: NonZeroU32) -> NonZeroU32 {
+    let limit = u64::from(READ_BACK_RATE_MAX.get());
+    let part = u64::from(rate.get()) * limit / u64::from(max_rate.get()).max(limit);
+    let part = part.clamp(1, limit.min(rate.get().into()));
+    u32::try_from(part).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+}
 /// For this long the service may answer "too fast" to every look: each of them holds the edits as well.
 const LOOKS_TOO_FAST_MAX: Duration = Duration::from_mins(5);
 /// For this long at most, where the service does not ask for more.
@@ -37,6 +47,8 @@ const PAGES_MAX: u32 = 50;
 #[derive(Debug)]
 pub(super) struct ReadBacks {
     pace: Pace,
+    /// The cap of all jobs of the app on this machine.
+    max_rate: NonZeroU32,
     /// The service takes the older names of the accounts only.
     older_names: AtomicBool,
     /// Why nothing can be read back: then the service is not asked again in this run.
@@ -114,9 +126,10 @@ pub(super) enum Broken {
 }
 
 impl ReadBacks {
-    pub(super) fn new(rate: NonZeroU32, not_before: Instant) -> ReadBacks {
+    pub(super) fn new(rate: NonZeroU32, max_rate: NonZeroU32, not_before: Instant) -> ReadBacks {
         ReadBacks {
-            pace: Pace::new(rate.min(READ_BACK_RATE_MAX), not_before),
+            pace: Pace::new(read_back_rate(rate, max_rate), not_before),
+            max_rate,
             older_names: AtomicBool::new(false),
             refused: OnceLock::new(),
             accepted: AtomicBool::new(false),
@@ -140,7 +153,7 @@ impl ReadBacks {
     }
 
     pub(super) fn set_rate(&self, rate: NonZeroU32) {
-        self.pace.set_cap(rate.min(READ_BACK_RATE_MAX));
+        self.pace.set_cap(read_back_rate(rate, self.max_rate));
     }
 
     /// Whether the service accepts the signature in use, as far as looks have shown.
@@ -454,5 +467,25 @@ impl Told {
             Told::NotEdited | Told::Alike | Told::Nothing(_) | Told::Refused(_) => return self.settlement(),
         };
         Settlement { state, code: None, note: Some(note), counts: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looks(rate: u32, max_rate: u32) -> u32 {
+        read_back_rate(NonZeroU32::new(rate).unwrap(), NonZeroU32::new(max_rate).unwrap()).get()
+    }
+
+    #[test]
+    fn the_jobs_of_an_app_read_back_at_its_limit_together() {
+        assert_eq!([looks(200, 200), looks(50, 200), looks(1, 200), looks(10, 10), looks(1, 1)], [200, 50, 1, 10, 1]);
+        assert_eq!([looks(1_000, 1_000), looks(200, 1_000), looks(1, 1_000_000)], [200, 40, 1]);
+        for max_rate in [201, 333, 1_000, 5_000] {
+            for jobs in [1, 2, 3, 7, 20] {
+                assert!(jobs * looks(max_rate / jobs, max_rate) <= 200, "{jobs} jobs of {max_rate}");
+            }
+        }
     }
 }
