@@ -297,8 +297,9 @@ pub struct JobArgs {
     pub on_finish: Option<String>,
     /// Show the run on a live page (127.0.0.1:8201)
     ///
-    /// It has totals, charts and buttons to pause, resume, slow down and stop the run, and /metrics and /healthz. Beyond
-    /// this machine a token is needed: it is part of the address that is printed, or RUNNER_PAGE_TOKEN.
+    /// It has totals, charts and buttons to pause, resume, slow down and stop the run, and /metrics and /healthz. On
+    /// this machine it is open to the user who started the run, and to root. A token is needed beyond this machine, and where
+    /// the kernel does not say who connects (/proc/net/tcp): it is part of the address that is printed, or RUNNER_PAGE_TOKEN.
     #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = PAGE, help_heading = OUTPUT)]
     pub page: Option<SocketAddr>,
     /// The language of the report and of the page: en or zh (en; the browser's)

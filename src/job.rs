@@ -307,10 +307,11 @@ fn mapping(path: Option<&Path>, file: &JobFile) -> Result<Mapping, JobError> {
 type Service = (Option<JobIdentity>, Option<ServiceChoice>, Option<Proxy>);
 
 fn service(args: &JobArgs, environment: &impl Environment, file: &JobFile) -> Result<Service, JobError> {
-    let identity = |sdkappid, service| Some(JobIdentity { sdkappid, service, name: file.name.clone() });
+    let identity =
+        |sdkappid, service, other_host| Some(JobIdentity { sdkappid, service, other_host, name: file.name.clone() });
     if args.sandbox {
         let faults = args.faults.clone().unwrap_or_else(Faults::none);
-        let identity = identity(sandbox::SDKAPPID, "sandbox".to_owned());
+        let identity = identity(sandbox::SDKAPPID, "sandbox".to_owned(), None);
         return Ok((identity, Some(ServiceChoice::Sandbox(faults)), None));
     }
     let target = endpoint(args, environment, &file.service)
@@ -322,7 +323,7 @@ fn service(args: &JobArgs, environment: &impl Environment, file: &JobFile) -> Re
         }
         target => target?,
     };
-    let identity = identity(sdkappid, endpoint.service());
+    let identity = identity(sdkappid, endpoint.service(), endpoint.second_service());
     let proxy = Proxy::find(&endpoint, |name| environment.get_even_empty(name))?;
     if args.dry_run {
         return Ok((identity, None, proxy));

@@ -238,10 +238,10 @@ impl Pace {
         self.shared.state().slow_down(Instant::now(), receipt.era, retry_after)
     }
 
-    /// Whether the service lets nearly all requests through just now. What it refuses all the same, it refuses for
-    /// another reason than the pace.
-    pub fn lets_others_pass(&self) -> bool {
-        self.shared.state().answers.mostly_pass()
+    /// Whether the service lets nearly all requests through, also since one was `refused`. What it refuses all the same, it
+    /// refuses for another reason than the pace.
+    pub fn lets_others_pass_since(&self, refused: Instant) -> bool {
+        self.shared.state().answers.mostly_pass_since(refused)
     }
 
     /// Holds all requests for this long, without changing the rate.

@@ -247,6 +247,13 @@ impl Endpoint {
         }
     }
 
+    /// What a ledger of an earlier version may know the same service by: the second host of the region, where this is one of
+    /// its hosts.
+    pub fn second_service(&self) -> Option<String> {
+        let known = RegionHost::all().find(|known| *self == Endpoint::of(*known))?;
+        known.region.backup_host().map(|host| format!("{host}:443"))
+    }
+
     /// The word for the region's other host; `None`: it is no region's host, or the region has no other.
     pub fn other_host(&self) -> Option<String> {
         let ours = RegionHost::all().find(|known| *self == Endpoint::of(*known))?;
@@ -309,6 +316,11 @@ mod tests {
             assert_eq!(host.to_string().parse(), Ok(host));
         }
         assert_eq!(RegionHost::all().count(), 15);
+        let second = |text: &str| Endpoint::parse(text).unwrap().second_service();
+        for host in ["adminapisgp.im.qcloud.com", "adminapisgp.my-imcloud.com"] {
+            assert_eq!(second(&format!("https://{host}")).as_deref(), Some("adminapisgp.my-imcloud.com:443"));
+        }
+        assert_eq!((second("https://adminapijpn.im.qcloud.com"), second("https://example.com")), (None, None));
         let other = |word: &str| Endpoint::of(word.parse().unwrap()).other_host();
         assert_eq!(other("sgp").as_deref(), Some("sgp-backup"));
         assert_eq!((other("cn-backup").as_deref(), other("jpn")), (Some("cn"), None));

@@ -159,6 +159,7 @@ impl Session<'_> {
         let mut watched = self.watched(control, page, &stop, &ledger);
         let terms = Terms {
             rate: self.job.rate,
+            max_rate: self.job.max_rate,
             in_flight_max: self.job.in_flight_max,
             attempts_max: self.job.attempts_max,
             in_doubt: self.job.policy.in_doubt,
@@ -300,6 +301,7 @@ fn target<'a>(job: &'a Job, input: &'a Input, until: Option<&'a Zoned>, under_wa
         },
         proxy: job.proxy.as_ref().map(Proxy::address),
         rate: job.rate,
+        read_back_rate: run::read_back_rate(job.rate, job.max_rate),
         until,
         now: Timestamp::now(),
         quiet_after: match job.service {

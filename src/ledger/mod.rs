@@ -121,12 +121,14 @@ pub struct Pending {
     pub tries: u32,
     /// How often it was tried in vain to read it back since its last sending.
     pub looks: u32,
-    /// How often in this run it was refused with a code that speaks of the job, while the service accepted others.
-    pub job_refusals: u32,
-    /// The service has answered "too fast" to it in this run.
-    pub too_fast: bool,
+    /// When it was first refused in this run with a code that speaks of the job, while the service accepted others.
+    pub job_refused_at: Option<Instant>,
+    /// Its signature was refused in this run, and made anew.
+    pub signed_anew: bool,
+    /// When the service first answered "too fast" to it in this run.
+    pub too_fast_at: Option<Instant>,
     /// The same, to reading it back.
-    pub look_too_fast: bool,
+    pub look_too_fast_at: Option<Instant>,
 }
 
 /// The durable intent to send one edit once more. Only [`Ledger::intend`] makes it, after the commit.
@@ -412,9 +414,10 @@ impl Pending {
             attempts: known.map_or(0, |known| known.attempts),
             tries: 0,
             looks: 0,
-            job_refusals: 0,
-            too_fast: false,
-            look_too_fast: false,
+            job_refused_at: None,
+            signed_anew: false,
+            too_fast_at: None,
+            look_too_fast_at: None,
         }
     }
 
@@ -453,9 +456,14 @@ impl Intent {
         self.pending.tries
     }
 
-    /// How often in this run it was refused with a code that speaks of the job, while the service accepted others.
-    pub fn job_refusals(&self) -> u32 {
-        self.pending.job_refusals
+    /// When it was first refused in this run with a code that speaks of the job, while the service accepted others.
+    pub fn job_refused_at(&self) -> Option<Instant> {
+        self.pending.job_refused_at
+    }
+
+    /// Whether its signature was refused in this run, and made anew.
+    pub fn signed_anew(&self) -> bool {
+        self.pending.signed_anew
     }
 
     /// Why the edit is in doubt already, if it is.
@@ -473,9 +481,11 @@ impl Intent {
         self.pending.line
     }
 
-    /// The service has answered "too fast" to it; true if it had before in this run.
-    pub fn too_fast_again(&mut self) -> bool {
-        std::mem::replace(&mut self.pending.too_fast, true)
+    /// The service has answered "too fast" to it; when it first did in this run, if it did before.
+    pub fn too_fast_again(&mut self) -> Option<Instant> {
+        let first = self.pending.too_fast_at;
+        self.pending.too_fast_at.get_or_insert_with(Instant::now);
+        first
     }
 }
 

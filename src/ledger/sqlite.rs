@@ -33,6 +33,8 @@ pub struct SqliteStore {
     /// `None` while a commit runs on another thread, and once the file was found to be gone.
     connection: Option<Connection>,
     path: PathBuf,
+    /// Whose it is from when a run begins.
+    job: JobIdentity,
     run: i64,
     /// From when a run began.
     whereabouts: Option<Arc<Whereabouts>>,
@@ -89,7 +91,8 @@ impl SqliteStore {
     pub fn open_with(path: &Path, job: &JobIdentity, gaps: Gaps) -> Result<SqliteStore, LedgerError> {
         let (mut connection, lock) = open::open(path, job, gaps)?;
         recover(&mut connection).map_err(|source| write_error(path, source))?;
-        Ok(SqliteStore { connection: Some(connection), path: path.to_owned(), run: 0, whereabouts: None, lock })
+        let (path, job) = (path.to_owned(), job.clone());
+        Ok(SqliteStore { connection: Some(connection), path, job, run: 0, whereabouts: None, lock })
     }
 
     /// Makes the ledger of this job where there was none a moment ago.
@@ -107,43 +110,16 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// Notes that a run begins. Everything committed from here on belongs to it.
+    /// Notes that a run begins, and whose: until now the ledger says what it said before. Everything committed from here on
+    /// belongs to it.
     ///
     /// # Errors
     /// It could not be made durable.
     pub fn begin_run(&mut self, info: &RunInfo) -> Result<(), LedgerError> {
-        let insert = self.connection()?.execute(
-            "INSERT INTO run (started_at, version, user, host, pid, input, input_sha256, input_rows, rate,
-                              duplicates, planned, new_edits, seq_before, command, directory, identifier, job_sha256,
-                              proxy)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, (SELECT coalesce(max(seq), 0) FROM edit), ?13, ?14,
-                     ?15, ?16, ?17)",
-            params![
-                unix_ms(),
-                BUILD,
-                who::this_user(),
-                host(),
-                std::process::id(),
-                info.input,
-                info.input_sha256,
-                number(info.input_rows),
-                info.rate,
-                number(info.duplicates),
-                number(info.planned),
-                number(info.new_edits),
-                info.command,
-                info.directory,
-                info.identifier,
-                info.job_sha256,
-                info.proxy
-            ],
-        );
-        insert.map_err(|source| write_error(&self.path, source))?;
-        self.run = self.connection()?.last_insert_rowid();
-        if info.read_first {
-            self.set_reads_first(true)?;
-        }
-        self.copy_into_file()?;
+        let connection = self.connection.as_mut().ok_or(LedgerError::Latched)?;
+        let (run, before) = begin(connection, &self.job, info).map_err(|source| write_error(&self.path, source))?;
+        self.run = run;
+        self.copy_into_file(&before)?;
         let whereabouts =
             Whereabouts::note(&self.path, &self.lock).map_err(|source| system_error(&self.path, source))?;
         self.whereabouts = Some(Arc::new(whereabouts));
@@ -155,25 +131,25 @@ impl SqliteStore {
     /// # Errors
     /// It could not be made durable.
     pub fn has_read_all(&self) -> Result<(), LedgerError> {
-        self.set_reads_first(false)
+        set_reads_first(self.connection()?, false).map_err(|source| write_error(&self.path, source))
     }
 
-    fn set_reads_first(&self, reads_first: bool) -> Result<(), LedgerError> {
-        let update = self.connection()?.execute("UPDATE job SET reads_first = ?1", [reads_first]);
-        update.map(|_| ()).map_err(|source| write_error(&self.path, source))
-    }
-
-    /// The file itself must say that a run has begun, whatever becomes of the log beside it.
-    fn copy_into_file(&mut self) -> Result<(), LedgerError> {
-        let connection = self.connection()?;
-        let failed = |source| write_error(&self.path, source);
+    /// The file itself must say that a run has begun, whatever becomes of the log beside it. A run of which it cannot has not
+    /// begun, and the job is what it was `before`.
+    fn copy_into_file(&mut self, before: &JobBefore) -> Result<(), LedgerError> {
+        let (run, path) = (self.run, &self.path);
+        let failed = |source| write_error(path, source);
+        let connection = self.connection.as_mut().ok_or(LedgerError::Latched)?;
         // Whoever closes it without having ended the run leaves the log where it is, as a process that dies does.
         lost::keep_log_on_close(connection, true).map_err(failed)?;
         if lost::copy_into_file(connection).map_err(failed)? {
             return Ok(());
         }
-        connection.execute("DELETE FROM run WHERE run = ?1", [self.run]).map_err(failed)?;
-        Err(LedgerError::BeingRead { path: self.path.clone() })
+        let transaction = connection.transaction().map_err(failed)?;
+        transaction.execute("DELETE FROM run WHERE run = ?1", [run]).map_err(failed)?;
+        before.restore(&transaction).map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+        Err(LedgerError::BeingRead { path: path.clone() })
     }
 
     /// Notes how the run ended (`finished`, `interrupted`, `stopped`) and why, folds the log into the file and closes it.
@@ -211,6 +187,69 @@ impl SqliteStore {
     fn connection(&self) -> Result<&Connection, LedgerError> {
         self.connection.as_ref().ok_or(LedgerError::Latched)
     }
+}
+
+/// A run and its job, in one commit: the run's number, and what the ledger said of its job before.
+fn begin(connection: &mut Connection, job: &JobIdentity, info: &RunInfo) -> rusqlite::Result<(i64, JobBefore)> {
+    let transaction = connection.transaction()?;
+    let before = JobBefore::of(&transaction)?;
+    open::adopt(&transaction, job)?;
+    if info.read_first {
+        set_reads_first(&transaction, true)?;
+    }
+    transaction.execute(
+        "INSERT INTO run (started_at, version, user, host, pid, input, input_sha256, input_rows, rate,
+                          duplicates, planned, new_edits, seq_before, command, directory, identifier, job_sha256,
+                          proxy)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, (SELECT coalesce(max(seq), 0) FROM edit), ?13, ?14,
+                 ?15, ?16, ?17)",
+        params![
+            unix_ms(),
+            BUILD,
+            who::this_user(),
+            host(),
+            std::process::id(),
+            info.input,
+            info.input_sha256,
+            number(info.input_rows),
+            info.rate,
+            number(info.duplicates),
+            number(info.planned),
+            number(info.new_edits),
+            info.command,
+            info.directory,
+            info.identifier,
+            info.job_sha256,
+            info.proxy
+        ],
+    )?;
+    let run = transaction.last_insert_rowid();
+    transaction.commit()?;
+    Ok((run, before))
+}
+
+/// What the ledger says of its job before a run begins.
+struct JobBefore {
+    identity: Option<JobIdentity>,
+    reads_first: bool,
+}
+
+impl JobBefore {
+    fn of(connection: &Connection) -> rusqlite::Result<JobBefore> {
+        let reads_first = connection.query_row("SELECT reads_first FROM job", [], |row| row.get(0)).optional()?;
+        Ok(JobBefore { identity: open::find_job(connection)?, reads_first: reads_first.unwrap_or_default() })
+    }
+
+    fn restore(&self, connection: &Connection) -> rusqlite::Result<()> {
+        if let Some(identity) = &self.identity {
+            open::adopt(connection, identity)?;
+        }
+        set_reads_first(connection, self.reads_first)
+    }
+}
+
+fn set_reads_first(connection: &Connection, reads_first: bool) -> rusqlite::Result<()> {
+    connection.execute("UPDATE job SET reads_first = ?1", [reads_first]).map(|_| ())
 }
 
 impl Store for SqliteStore {

@@ -14,7 +14,7 @@ use crate::api::proxy::KEEPS_MAX;
 use crate::colour::{DONE, DOUBT, FAILED, REMARK, TITLE};
 use crate::excerpt::Excerpt;
 use crate::progress::time;
-use crate::run::{Plan, Problems, READ_BACK_RATE_MAX};
+use crate::run::{Plan, Problems};
 use crate::until::shown;
 
 /// Where the plan's edits go.
@@ -30,6 +30,8 @@ pub struct Target<'a> {
     pub proxy: Option<String>,
     /// Requests a second at most.
     pub rate: NonZeroU32,
+    /// And requests to read back.
+    pub read_back_rate: NonZeroU32,
     /// When the run is to stop, if it is.
     pub until: Option<&'a Zoned>,
     /// What it is now.
@@ -49,7 +51,7 @@ impl Target<'_> {
         match in_doubt {
             0 => others,
             _ if plan.this_run_reads() > 0 => {
-                others.max(self.quiet_after) + seconds(2 * in_doubt, rate.min(READ_BACK_RATE_MAX.get().into()))
+                others.max(self.quiet_after) + seconds(2 * in_doubt, self.read_back_rate.get().into())
             }
             _ => others.max(self.quiet_after) + seconds(in_doubt, rate),
         }
@@ -69,7 +71,7 @@ impl Target<'_> {
         let others = plan.this_run - in_doubt;
         let left_for_doubt = left.saturating_sub(Duration::from_secs(others.div_ceil(rate)).max(self.quiet_after));
         let doubt_rate =
-            if plan.this_run_reads() > 0 { rate.min(READ_BACK_RATE_MAX.get().into()).div_ceil(2) } else { rate };
+            if plan.this_run_reads() > 0 { u64::from(self.read_back_rate.get()).div_ceil(2) } else { rate };
         let sent = |left: Duration, rate: u64| left.as_secs().saturating_mul(rate);
         sent(left, rate).min(others) + sent(left_for_doubt, doubt_rate).min(in_doubt)
     }
@@ -251,6 +253,7 @@ mod tests {
             service: Some("adminapisgp.im.qcloud.com".to_owned()),
             proxy: Some("proxy.example.com:3128".to_owned()),
             rate: RATE,
+            read_back_rate: RATE,
             until: None,
             now: Timestamp::UNIX_EPOCH,
             quiet_after: Duration::ZERO,
@@ -274,6 +277,7 @@ mod tests {
             service: None,
             proxy: None,
             rate: RATE,
+            read_back_rate: RATE,
             until: Some(&until),
             now: until.timestamp() - Duration::from_hours(1),
             quiet_after: Duration::from_secs(10),

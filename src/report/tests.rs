@@ -31,7 +31,12 @@ impl Filled {
     fn new() -> Filled {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger.db");
-        let job = JobIdentity { sdkappid: 1_400_000_000, service: "adminapisgp.im.qcloud.com:443".into(), name: None };
+        let job = JobIdentity {
+            sdkappid: 1_400_000_000,
+            service: "adminapisgp.im.qcloud.com:443".into(),
+            other_host: None,
+            name: None,
+        };
         drop(SqliteStore::open(&path, &job).unwrap());
         Filled { connection: Connection::open(&path).unwrap(), path, _dir: dir }
     }

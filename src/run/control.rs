@@ -100,7 +100,7 @@ impl Control {
     }
 
     /// More is taken first, and sent once nothing counts any more of what others sent who had that room before. Less is sent
-    /// first, and then given back.
+    /// first, and given back once what had its permit at the old rate has gone out and does not count any more.
     async fn change_rate(&self, act: Act, rate: NonZeroU32, share: &Share) -> Result<(), Refused> {
         let no_room = |error| Refused::NoRoom(Arc::new(error));
         if rate > share.rate() {
@@ -109,6 +109,7 @@ impl Control {
             self.do_now(act).await
         } else {
             self.do_now(act).await?;
+            tokio::time::sleep(pace::WINDOW).await;
             share.set_rate(rate).map_err(no_room)
         }
     }

@@ -103,6 +103,7 @@ impl<S: Service> Desk<S> {
         let was = self.is_accepted();
         self.breaker.signature_refused();
         self.line.read_backs.signature_refused();
+        self.line.accepted.forget();
         if was {
             self.line.recall.notify_waiters();
         }
@@ -110,12 +111,7 @@ impl<S: Service> Desk<S> {
 
     /// The next edit whose time to be sent again has come.
     pub(super) fn due(&mut self, now: Instant) -> Option<Pending> {
-        let mut pending = self.waiting.due(now)?;
-        if !self.breaker.is_accepted() {
-            // What was accepted before says nothing of the signature in use.
-            pending.job_refusals = 0;
-        }
-        Some(pending)
+        self.waiting.due(now)
     }
 
     /// How far it is, with so many attempts under way.
@@ -246,7 +242,10 @@ impl<S: Service> Desk<S> {
             }
             Verdict::Stop { .. } => {
                 self.breaker.heard();
-                Cause::of(verdict).and_then(|cause| self.breaker.job_refused(JobRefusal::of(cause, recorded.pending())))
+                // It would have failed, had anything been accepted since.
+                let again = recorded.pending().job_refused_at.is_some();
+                let refusal = |cause| JobRefusal::of(cause, recorded.pending(), self.tally.done);
+                Cause::of(verdict).map(refusal).and_then(|refusal| self.breaker.job_refused(refusal, again))
             }
             Verdict::Done
             | Verdict::Retry { .. }
@@ -258,7 +257,10 @@ impl<S: Service> Desk<S> {
             Next::Settled => self.settled(&recorded),
             Next::SendAgain(delay) => {
                 let mut pending = recorded.into_pending();
-                pending.job_refusals += u32::from(matches!(verdict, Verdict::Stop { .. } | Verdict::SignAnew { .. }));
+                pending.signed_anew |= matches!(verdict, Verdict::SignAnew { .. });
+                if matches!(verdict, Verdict::Stop { .. }) {
+                    pending.job_refused_at.get_or_insert(now);
+                }
                 self.waiting.push(pending, now, delay);
                 self.nothing_to_send = false;
                 None
@@ -278,7 +280,7 @@ impl<S: Service> Desk<S> {
             Verdict::NotSent | Verdict::Stop { .. } => now,
             _ => now + retry::delay(pending.looks),
         };
-        let refusal = Cause::of(&verdict).map(|cause| JobRefusal::of(cause, &pending));
+        let refusal = Cause::of(&verdict).map(|cause| JobRefusal::of(cause, &pending, self.tally.done));
         self.put_back(pending, due);
         match (outcome, verdict) {
             (Outcome::NotSent { reason }, _) => self.out_of_reach(|breaker| breaker.unreachable(reason, now)),

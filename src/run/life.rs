@@ -9,6 +9,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::accepted::{Accepted, Held, before_sending_again};
+use super::breaker::is_acceptance;
 use super::read_back::ReadBacks;
 use super::tally::{Cause, Times};
 use super::todo::InDoubt;
@@ -21,10 +23,6 @@ use crate::retry::{self, Ease, Verdict};
 /// At high rates many more than this would not be sent any sooner.
 const AHEAD_MAX: usize = 1_024;
 
-/// A code that speaks of the job, given to one edit while the service accepts others, is that edit's fault once it came
-/// more often than this. Once may be a key that has just been revoked: then all others are refused too, until the run
-/// stops, and none of them shall have failed for it.
-const JOB_REFUSALS_MAX: u32 = 1;
 /// So long an edit waits that got such a code: enough for others to be accepted, or refused, in the meantime.
 const JOB_REFUSED_DELAY: Duration = Duration::from_secs(6);
 /// Shorter holds are not worth a warning.
@@ -36,6 +34,7 @@ pub struct Line<S> {
     pub(super) ledger: Ledger,
     pub(super) pace: Pace,
     pub(super) read_backs: ReadBacks,
+    pub(super) accepted: Accepted,
     pub(super) service: S,
     /// Places of requests that wait for their answers, or for these to be on disk.
     pub(super) in_flight: Arc<Semaphore>,
@@ -64,6 +63,8 @@ pub struct Line<S> {
 pub struct Terms {
     /// Requests a second at most; reading back has its own limit, which is the same or less.
     pub rate: NonZeroU32,
+    /// The cap that all jobs of the app on this machine share.
+    pub max_rate: NonZeroU32,
     /// Requests that wait for their answers at most, or for these to be on disk.
     pub in_flight_max: usize,
     /// Sendings of one edit at most.
@@ -121,8 +122,18 @@ pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, sl
     (landed, place)
 }
 
-async fn try_once<S: Service>(line: &Line<S>, pending: Pending, slot: Place, in_flight: &mut Option<Place>) -> Landed {
-    let number = pending.line;
+async fn try_once<S: Service>(
+    line: &Line<S>,
+    mut pending: Pending,
+    slot: Place,
+    in_flight: &mut Option<Place>,
+) -> Landed {
+    match before_sending_again(line, &mut pending).await {
+        Ok(()) => {}
+        Err(Held::Stopping) => return Landed::Withdrawn(pending),
+        Err(Held::NoPage(outcome)) => return Landed::NotSent { pending, outcome },
+    }
+    let (number, edit) = (pending.line, Arc::clone(&pending.edit));
     // Came into doubt in this run, and was to be sent again: if that fails it is in doubt all the same.
     let unsure = pending.state == Some(State::InDoubt) && pending.taken_up.is_none();
     let recalled = line.recall.notified();
@@ -162,13 +173,10 @@ async fn try_once<S: Service>(line: &Line<S>, pending: Pending, slot: Place, in_
     if !matches!(outcome, Outcome::NotSent { .. } | Outcome::NoSignature | Outcome::NoAnswer(_)) {
         line.pace.answered(receipt);
     }
-    let verdict = match retry::judge(&outcome) {
-        Verdict::Stop { code, note } if intent.job_refusals() >= JOB_REFUSALS_MAX => Verdict::Failed { code, note },
-        Verdict::SignAnew { code } if intent.job_refusals() > JOB_REFUSALS_MAX => {
-            Verdict::Failed { code: Some(code), note: None }
-        }
-        verdict => verdict,
-    };
+    let verdict = line.judge(&outcome, &intent);
+    if is_acceptance(&verdict) {
+        line.accepted.edit(permitted, &edit);
+    }
     let verdict = line.keep_pace(verdict, retry::ease(&outcome), &mut intent, receipt);
     tracing::debug!(line = number, ?outcome, ?verdict, "answered");
     let Some(settlement) = settlement(&verdict, intent.tries(), intent.doubt(), line.attempts_max) else {
@@ -215,7 +223,7 @@ fn ahead(rate: NonZeroU32, in_flight_max: usize) -> usize {
 impl<S: Service> Line<S> {
     /// Sets out to send what `ledger` makes durable to `service`.
     pub fn new(ledger: Ledger, service: S, terms: Terms) -> Line<S> {
-        let Terms { rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed } = terms;
+        let Terms { rate, max_rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed } = terms;
         // Whoever worked on this list before sent his last request before the ledger was locked, up to a full second's
         // worth of them. And what he sent may arrive late, and be worked on for a while.
         let now = Instant::now();
@@ -225,7 +233,8 @@ impl<S: Service> Line<S> {
         Line {
             ledger,
             pace: Pace::new(rate, begins),
-            read_backs: ReadBacks::new(rate, begins),
+            read_backs: ReadBacks::new(rate, max_rate, begins),
+            accepted: Accepted::default(),
             service,
             in_flight: Arc::new(Semaphore::new(in_flight_max)),
             in_flight_max,
@@ -248,11 +257,29 @@ impl<S: Service> Line<S> {
         Some((room, pace.permit().await?))
     }
 
+    /// A code that speaks of the job is the edit's fault where it had got one before, and the service has accepted something
+    /// since. The first one may be of a key that has just been revoked: then all others are refused too, until the run
+    /// stops, and none of them shall have failed for it. To sign anew more than once for one edit is no help.
+    fn judge(&self, outcome: &Outcome, intent: &Intent) -> Verdict {
+        let verdict = match retry::judge(outcome) {
+            Verdict::SignAnew { code } if intent.signed_anew() => Verdict::Stop { code: Some(code), note: None },
+            verdict => verdict,
+        };
+        match verdict {
+            Verdict::Stop { code, note } if intent.job_refused_at().is_some_and(|at| self.accepted.is_since(at)) => {
+                Verdict::Failed { code, note }
+            }
+            verdict => verdict,
+        }
+    }
+
     /// Tells the pace what was answered. "Too fast" holds everything, unless it was said to this edit before while others
     /// pass: then it is meant for this edit alone, which is tried again later, and fails when its attempts run out.
     fn keep_pace(&self, verdict: Verdict, ease: Ease, intent: &mut Intent, receipt: Receipt) -> Verdict {
         match ease {
-            Ease::SlowDown(retry_after) if intent.too_fast_again() && self.pace.lets_others_pass() => {
+            Ease::SlowDown(retry_after)
+                if intent.too_fast_again().is_some_and(|first| self.pace.lets_others_pass_since(first)) =>
+            {
                 self.hold(retry_after.unwrap_or_default());
                 // A 429 is no answer, and leaves the edit in doubt as it is.
                 return if let Verdict::SlowDown { code, note, .. } = verdict {

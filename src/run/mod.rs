@@ -10,6 +10,7 @@
 //! hold no place among the requests in flight. `breaker` says when it makes no sense to go on, `stopping` what is still
 //! done then, and `under_way` for how long what was sent is left alone.
 
+mod accepted;
 mod breaker;
 mod control;
 mod desk;
@@ -36,8 +37,8 @@ use self::desk::Desk;
 pub use self::life::{Line, Terms};
 use self::life::{Place, attempt};
 pub use self::plan::{Plan, PlanError, Problems, Warning, plan};
-pub use self::read_back::READ_BACK_RATE_MAX;
 use self::read_back::read_back;
+pub use self::read_back::{READ_BACK_RATE_MAX, read_back_rate};
 use self::stopping::Stopping;
 pub use self::tally::{Cause, Tally};
 pub use self::todo::{InDoubt, Policy, Todo};

@@ -27,6 +27,16 @@ use crate::retry::{self, Ease, Verdict};
 pub(super) const READ_BACK_AFTER: Duration = Duration::from_secs(5);
 /// The limit of this call; it is not the edits' limit. (It is no zero, or this would not compile.)
 pub const READ_BACK_RATE_MAX: NonZeroU32 = NonZeroU32::new(200).unwrap();
+
+/// At which rate a run that sends `rate` edits a second reads back at most. The jobs of an app on one machine share its cap,
+/// `max_rate`; where that is above the limit of read-backs, each has the same part of the one as of the other, so that all of
+/// them together keep both. (One a second is the least that a run can do.)
+pub fn read_back_rate(rate: NonZeroU32, max_rate: NonZeroU32) -> NonZeroU32 {
+    let limit = u64::from(READ_BACK_RATE_MAX.get());
+    let part = u64::from(rate.get()) * limit / u64::from(max_rate.get()).max(limit);
+    let part = part.clamp(1, limit.min(rate.get().into()));
+    u32::try_from(part).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+}
 /// For this long the service may answer "too fast" to every look: each of them holds the edits as well.
 const LOOKS_TOO_FAST_MAX: Duration = Duration::from_mins(5);
 /// For this long at most, where the service does not ask for more.
@@ -38,6 +48,8 @@ const PAGES_MAX: u32 = 50;
 #[derive(Debug)]
 pub(super) struct ReadBacks {
     pace: Pace,
+    /// The cap of all jobs of the app on this machine.
+    max_rate: NonZeroU32,
     /// The service takes the older names of the accounts only.
     older_names: AtomicBool,
     /// Why nothing can be read back: then the service is not asked again in this run.
@@ -61,14 +73,14 @@ struct TooFast {
 
 /// Why a look was refused, or all of them are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Unclear {
+pub(super) struct Unclear {
     note: Note,
     code: Option<i64>,
 }
 
 /// What reading back told. The later in this list, the more it counts when the two sides tell different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
+pub(super) enum Told {
     /// Nothing: the message is not there, or cannot be looked for.
     Nothing(Note),
     NotEdited,
@@ -108,7 +120,7 @@ pub(super) enum Read {
 }
 
 /// Why a read-back ended before it told anything.
-enum Broken {
+pub(super) enum Broken {
     /// It tells this already.
     Unasked(Told),
     /// The run stops or is paused.
@@ -118,9 +130,10 @@ enum Broken {
 }
 
 impl ReadBacks {
-    pub(super) fn new(rate: NonZeroU32, not_before: Instant) -> ReadBacks {
+    pub(super) fn new(rate: NonZeroU32, max_rate: NonZeroU32, not_before: Instant) -> ReadBacks {
         ReadBacks {
-            pace: Pace::new(rate.min(READ_BACK_RATE_MAX), not_before),
+            pace: Pace::new(read_back_rate(rate, max_rate), not_before),
+            max_rate,
             older_names: AtomicBool::new(false),
             refused: OnceLock::new(),
             accepted: AtomicBool::new(false),
@@ -145,12 +158,17 @@ impl ReadBacks {
     }
 
     pub(super) fn set_rate(&self, rate: NonZeroU32) {
-        self.pace.set_cap(rate.min(READ_BACK_RATE_MAX));
+        self.pace.set_cap(read_back_rate(rate, self.max_rate));
     }
 
     /// Whether the service accepts the signature in use, as far as looks have shown.
     pub(super) fn is_accepted(&self) -> bool {
         self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is known that the service gives no looks to this app.
+    pub(super) fn are_refused(&self) -> bool {
+        self.refused.get().is_some()
     }
 
     pub(super) fn signature_refused(&self) {
@@ -170,13 +188,14 @@ impl ReadBacks {
     /// A look was too fast. True: looks for other messages pass, or there are none, so this message has itself to blame.
     fn is_refused_alone(&self, pending: &mut Pending) -> bool {
         let now = Instant::now();
-        let again = std::mem::replace(&mut pending.look_too_fast, true);
+        let first = pending.look_too_fast_at;
+        pending.look_too_fast_at.get_or_insert(now);
         let mut too_fast = self.too_fast.lock().unwrap_or_else(PoisonError::into_inner);
         let TooFast { message, .. } = too_fast.get_or_insert(TooFast { since: now, message: Some(pending.message) });
         if *message != Some(pending.message) {
             *message = None;
         }
-        let is_alone = again && (message.is_some() || self.pace.lets_others_pass());
+        let is_alone = first.is_some_and(|first| message.is_some() || self.pace.lets_others_pass_since(first));
         if is_alone && message.is_some() {
             *too_fast = Some(TooFast { since: now, message: Some(pending.message) });
         }
@@ -331,7 +350,7 @@ async fn find<S: Service>(line: &Line<S>, id: &MessageId, mut question: Question
 }
 
 /// One page, with the names of the accounts that this service takes.
-async fn page<S: Service>(line: &Line<S>, question: &mut Question) -> Result<Page, Broken> {
+pub(super) async fn page<S: Service>(line: &Line<S>, question: &mut Question) -> Result<Page, Broken> {
     let older = &line.read_backs.older_names;
     question.names = if older.load(Ordering::Relaxed) { Names::Older } else { Names::Newer };
     match ask(line, question).await {
@@ -349,7 +368,7 @@ async fn page<S: Service>(line: &Line<S>, question: &mut Question) -> Result<Pag
 async fn ask<S: Service>(line: &Line<S>, question: &Question) -> Result<Page, Broken> {
     let pace = &line.read_backs.pace;
     let Some((_place, permit)) = line.permit(pace).await else { return Err(Broken::Stopping) };
-    let receipt = permit.receipt();
+    let (receipt, permitted) = (permit.receipt(), Instant::now());
     let answer = line.service.history(question, permit).await;
     if !matches!(answer, Err(Outcome::NotSent { .. } | Outcome::NoSignature)) {
         line.read_backs.requests.fetch_add(1, Ordering::Relaxed);
@@ -357,6 +376,7 @@ async fn ask<S: Service>(line: &Line<S>, question: &Question) -> Result<Page, Br
     if answer.is_ok() {
         pace.answered(receipt);
         line.read_backs.accepted.store(true, Ordering::Relaxed);
+        line.accepted.look(permitted);
     }
     if let Some(Ease::Hold(asked)) = answer.as_ref().err().map(retry::ease) {
         pace.hold(asked);
@@ -382,7 +402,12 @@ async fn ask<S: Service>(line: &Line<S>, question: &Question) -> Result<Page, Br
 /// A look that was too fast holds all looks. The edits are held for a second, or for as long as the service asks: they
 /// have a limit of their own. True: it is meant for this message alone, holds nothing, and is one of the looks that the
 /// edit has.
-fn slow_down<S: Service>(line: &Line<S>, outcome: &Outcome, pending: &mut Pending, receipt: Receipt) -> bool {
+pub(super) fn slow_down<S: Service>(
+    line: &Line<S>,
+    outcome: &Outcome,
+    pending: &mut Pending,
+    receipt: Receipt,
+) -> bool {
     let Ease::SlowDown(retry_after) = retry::ease(outcome) else { return false };
     if line.read_backs.is_refused_alone(pending) {
         let asked = retry_after.unwrap_or_default();
@@ -401,7 +426,7 @@ fn slow_down<S: Service>(line: &Line<S>, outcome: &Outcome, pending: &mut Pendin
 
 impl Question {
     /// The history around one second: the clocks of the service's machines may differ a little.
-    fn around(second: u32, operator: &str, peer: &str) -> Question {
+    pub(super) fn around(second: u32, operator: &str, peer: &str) -> Question {
         Question {
             operator: operator.to_owned(),
             peer: peer.to_owned(),
@@ -445,5 +470,25 @@ impl Told {
             Told::NotEdited | Told::Alike | Told::Nothing(_) | Told::Refused(_) => return self.settlement(),
         };
         Settlement { state, code: None, note: Some(note), counts: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looks(rate: u32, max_rate: u32) -> u32 {
+        read_back_rate(NonZeroU32::new(rate).unwrap(), NonZeroU32::new(max_rate).unwrap()).get()
+    }
+
+    #[test]
+    fn the_jobs_of_an_app_read_back_at_its_limit_together() {
+        assert_eq!([looks(200, 200), looks(50, 200), looks(1, 200), looks(10, 10), looks(1, 1)], [200, 50, 1, 10, 1]);
+        assert_eq!([looks(1_000, 1_000), looks(200, 1_000), looks(1, 1_000_000)], [200, 40, 1]);
+        for max_rate in [201, 333, 1_000, 5_000] {
+            for jobs in [1, 2, 3, 7, 20] {
+                assert!(jobs * looks(max_rate / jobs, max_rate) <= 200, "{jobs} jobs of {max_rate}");
+            }
+        }
     }
 }

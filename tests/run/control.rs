@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use runner::api::Outcome;
 use runner::ledger::{Act, Order, Remark, Sample, State};
+use runner::pace;
+use runner::register::{Entry, Register};
 use runner::run::{Control, Ended, Refused, StopReason, Tally};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -67,6 +69,33 @@ async fn the_rate_is_what_it_is_told_and_never_above_the_cap() {
     assert!(session.service.worst_second() <= 200, "{}", session.service.worst_second());
     let refused = control.tell(act(Order::Pause)).await;
     assert!(matches!(refused, Err(Refused::Over)), "{refused:?}");
+}
+
+/// What the run has of its app's cap follows its rate, and never lies below what may still count of what it sent.
+#[tokio::test(start_paused = true)]
+async fn room_is_given_back_once_what_was_sent_in_it_does_not_count_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let wanted = Entry {
+        service: "example.com:443".to_owned(),
+        sdkappid: 1_400_000_000,
+        rate: RATE,
+        max_rate: RATE,
+        ledger: "ledger.db".into(),
+        process: 4_711,
+    };
+    let share = Arc::new(Register::at(dir.path().to_owned()).unwrap().join(wanted).unwrap());
+    let (session, control, run) = start(1_000);
+    let control = control.sharing(Some(Arc::clone(&share)));
+    sleep(Duration::from_secs(2)).await;
+    let lower = tokio::spawn(async move { control.tell(act(rate(50))).await });
+    sleep(Duration::from_millis(500)).await;
+    let counts = session.service.arrivals.lock().unwrap().iter().filter(|at| at.elapsed() < pace::WINDOW).count();
+    assert!(counts > 50 && share.rate() == RATE, "{counts} requests still count");
+    lower.await.unwrap().unwrap();
+    assert_eq!(share.rate().get(), 50);
+    let counts = session.service.arrivals.lock().unwrap().iter().filter(|at| at.elapsed() < pace::WINDOW).count();
+    assert!(counts <= 50, "{counts} requests still count");
+    run.abort();
 }
 
 #[tokio::test(start_paused = true)]

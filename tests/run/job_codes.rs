@@ -9,7 +9,7 @@ use runner::ledger::{Note, State};
 use runner::run::{Ended, InDoubt, StopReason};
 use tokio::time::{Instant, sleep};
 
-use crate::scripted::{Session, refused, reply};
+use crate::scripted::{Script, Session, refused, reply};
 
 fn signed_anew(code: i64) -> Outcome {
     Outcome::Refused { code, info: String::new(), retry_after: None, signed_anew: true }
@@ -133,6 +133,7 @@ async fn a_code_of_the_job_given_to_one_row_fails_that_row() {
             }
             _ => |line, _, _| reply(40, if line == 3_001 { refused(90009) } else { Outcome::Confirmed }),
         };
+        session.service.history = Arc::new(|_, _| Ok(Page { complete: true, ..Page::default() }));
         let (tally, ended) = session.run().await;
         assert!(matches!(ended, Ended::Finished), "{code}: {ended:?}");
         let failed = session.memory.count(State::Failed) as u64;
@@ -148,6 +149,57 @@ async fn a_code_of_the_job_given_to_one_row_fails_that_row() {
         let edits = session.memory.edits.lock().unwrap();
         let failed = edits.values().filter(|known| known.state == State::Failed);
         assert!(failed.into_iter().all(|known| known.code == Some(code) && known.attempts == 2), "{code}");
+        // Only at the end of the list, where nothing else can tell that the signature still works.
+        let looks = session.service.questions.lock().unwrap().len();
+        assert_eq!(looks, usize::from(!matches!(code, 60004 | 70013)), "{code}");
+    }
+}
+
+/// The last few edits once failed for good when the key was revoked under them: too few to stop the run.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_revoked_near_the_end_stops_the_run_and_fails_no_edit() {
+    let scripts: [(u32, Script); 3] = [
+        (1, |line, _, _| reply(40, if line > 100 { refused(70003) } else { Outcome::Confirmed })),
+        (4, |line, _, _| reply(40, if line > 97 { refused(70003) } else { Outcome::Confirmed })),
+        (9, |line, _, _| reply(40, if line > 92 { refused(60004) } else { Outcome::Confirmed })),
+    ];
+    for (left, script) in scripts {
+        let mut session = Session::new(100, script);
+        session.service.history = Arc::new(|_, _| Err(refused(70003)));
+        let (tally, ended) = session.run().await;
+        let Ended::Stopped(StopReason::Refused(reason)) = ended else { panic!("{ended:?}") };
+        assert_eq!((tally.done, tally.failed), (u64::from(100 - left), 0));
+        assert_eq!((session.memory.count(State::Waiting), session.service.sendings()), (left as usize, 100));
+        assert_eq!(session.service.questions.lock().unwrap().len(), 1, "one look is enough for all");
+        let says = format!("The service accepted {} before it in this run", 100 - left);
+        assert!(
+            reason.to_string().contains("The edit that was answered so is line ") && reason.to_string().contains(&says)
+        );
+        // With a key that works, the same command goes on.
+        session.service.script = |_, _, _| reply(40, Outcome::Confirmed);
+        let (tally, ended) = session.run().await;
+        assert!(matches!(ended, Ended::Finished), "{ended:?}");
+        assert_eq!((tally.done, session.memory.count(State::Done)), (u64::from(left), 100));
+    }
+}
+
+/// Then nothing shows whose fault it is, so no edit fails for it. It is sent once more.
+#[tokio::test(start_paused = true)]
+async fn where_looks_tell_nothing_the_last_edit_with_such_a_code_stops_the_run() {
+    let script: Script = |line, _, _| reply(40, if line == 101 { refused(60004) } else { Outcome::Confirmed });
+    for (what, outcome) in [
+        ("nobody may look", refused(60020)),
+        ("no answer comes back", Outcome::NoAnswer(Note::TimedOut)),
+        ("it is busy", refused(91000)),
+    ] {
+        let mut session = Session::new(100, script);
+        session.service.history = Arc::new(move |_, _| Err(outcome.clone()));
+        let (tally, ended) = session.run().await;
+        let Ended::Stopped(StopReason::Refused(reason)) = ended else { panic!("{what}: {ended:?}") };
+        assert!(reason.to_string().contains("line 101: "), "{what}: {reason}");
+        assert_eq!((tally.done, tally.failed, session.memory.count(State::Waiting)), (99, 0, 1), "{what}");
+        assert_eq!(session.service.sendings(), 101, "{what}");
+        assert!(session.service.questions.lock().unwrap().len() <= 8, "{what}");
     }
 }
 

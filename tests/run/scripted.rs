@@ -263,7 +263,8 @@ impl Session {
         let todo = plan.todo(&input, &mapping, Some(Box::new(self.memory.clone())), policy).unwrap();
         let (ledger, writer) = Ledger::start(self.memory.clone());
         let Session { rate, attempts_max, in_doubt, under_way, locked_since, in_flight_max, failures, .. } = *self;
-        let terms = Terms { rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed: 1 };
+        let terms =
+            Terms { rate, max_rate: rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed: 1 };
         let line = Line::new(ledger, self.service.clone(), terms);
         let ended = run(line, failures, todo, orders, |_| {}).await;
         writer.await.unwrap();

@@ -152,6 +152,10 @@ impl DiskStore {
         events.check(change.to != Some(State::Failed) || is_not_sent || !self.service.was_made(&change.edit), || {
             format!("{key} is called failed, and the service has it")
         });
+        let is_of_the_job = matches!(change.code, Some(60_004 | 60_005 | 70_001 | 70_003));
+        events.check(change.to != Some(State::Failed) || !is_of_the_job || self.service.may_be_blamed(key), || {
+            format!("{key} is called failed with {:?}, and nothing was accepted since", change.code)
+        });
         let mut inner = self.disk.inner.lock().unwrap();
         match change.to {
             None => {

@@ -151,6 +151,8 @@ pub(crate) struct Weather {
     pub(crate) spares_looks: bool,
     /// Of a hundred messages, those that are always "too fast", and of a hundred conversations, those in which looks are.
     pub(crate) stubborn: u32,
+    /// Of a hundred messages, those whose edits always get a code that speaks of the job.
+    pub(crate) at_fault: u32,
     /// How long answers take, in milliseconds.
     pub(crate) takes: std::ops::Range<u64>,
     /// Of a thousand connections, those that take half a second to open.
@@ -165,6 +167,7 @@ impl Weather {
             spell: None,
             spares_looks: false,
             stubborn: 0,
+            at_fault: 0,
             takes: 1..20,
             slow_to_open: 0,
         }
@@ -204,6 +207,7 @@ impl Weather {
         }
         weather.spell = (random.u8(0..4) == 0).then(|| Spell::of(random));
         weather.stubborn = if random.u8(0..4) == 0 { random.u32(1..30) } else { 0 };
+        weather.at_fault = if random.u8(0..4) == 0 { random.u32(1..30) } else { 0 };
         weather.takes = match random.u8(0..6) {
             0 => 300..500,
             1 => 1..3_000,
@@ -219,6 +223,9 @@ impl Weather {
         let number = about.bytes().fold(7_u32, |number, byte| number.wrapping_mul(31).wrapping_add(u32::from(byte)));
         if number % 100 < self.stubborn {
             return Fault::SlowDown;
+        }
+        if call == Call::Edit && number / 100 % 100 < self.at_fault {
+            return Fault::Refused(60_004);
         }
         if let Some(spell) = self.spell
             && spell.of.is_none_or(|of| of == call)

@@ -327,7 +327,16 @@ impl World {
         let Climate { rate, attempts_max, in_flight_max, .. } = self.climate;
         let locked_since = Some(Instant::now());
         let under_way = UnderWay::DIRECT;
-        let terms = Terms { rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed: self.seed };
+        let terms = Terms {
+            rate,
+            max_rate: rate,
+            in_flight_max,
+            attempts_max,
+            in_doubt,
+            under_way,
+            locked_since,
+            seed: self.seed,
+        };
         let stop = CancellationToken::new();
         if let Some(after) = session.stop_after {
             let stop = stop.clone();

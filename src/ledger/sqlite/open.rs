@@ -51,6 +51,8 @@ pub struct JobIdentity {
     pub sdkappid: u64,
     /// The service's host and port, or `sandbox`.
     pub service: String,
+    /// Its other host and port, which a ledger may know it by.
+    pub other_host: Option<String>,
     /// The job file's name, where it gives one.
     pub name: Option<String>,
 }
@@ -61,6 +63,15 @@ impl JobIdentity {
     fn may_move_to(&self, other: &JobIdentity) -> bool {
         let is_elsewhere = self.service != other.service && self.service != SANDBOX && other.service != SANDBOX;
         is_elsewhere && self.sdkappid == other.sdkappid && self.name == other.name
+    }
+
+    /// The same one, which names the service as `ours` does where it knows it by its other host.
+    fn named_as(mut self, ours: &JobIdentity) -> JobIdentity {
+        if ours.other_host.as_ref() == Some(&self.service) {
+            self.service.clone_from(&ours.service);
+        }
+        self.other_host.clone_from(&ours.other_host);
+        self
     }
 
     fn describe(&self) -> String {
@@ -93,9 +104,7 @@ pub(super) fn open(path: &Path, job: &JobIdentity, gaps: Gaps) -> Result<(Connec
             lacks_commits = lost::check(path, &reading, gaps)?;
             check_after_crash(path, &reading)?;
             drop(reading);
-            let connection = open_to_write(path).map_err(|source| write_error(path, source))?;
-            adopt(&connection, job).map_err(|source| write_error(path, source))?;
-            connection
+            open_to_write(path).map_err(|source| write_error(path, source))?
         }
     };
     migrate(path, &mut connection, lacks_commits)?;
@@ -326,7 +335,12 @@ fn insert_job(connection: &Connection, job: &JobIdentity) -> rusqlite::Result<()
 pub(super) fn find_job(connection: &Connection) -> rusqlite::Result<Option<JobIdentity>> {
     connection
         .query_row("SELECT sdkappid, service, name FROM job", [], |row| {
-            Ok(JobIdentity { sdkappid: row.get::<_, i64>(0)?.unsigned_abs(), service: row.get(1)?, name: row.get(2)? })
+            Ok(JobIdentity {
+                sdkappid: row.get::<_, i64>(0)?.unsigned_abs(),
+                service: row.get(1)?,
+                other_host: None,
+                name: row.get(2)?,
+            })
         })
         .optional()
 }
@@ -348,6 +362,7 @@ pub(super) fn check_job(
 ) -> Result<(), LedgerError> {
     let failed = |source| read_error(path, source);
     let Some(theirs) = find_job(connection).map_err(failed)? else { return Ok(()) };
+    let theirs = theirs.named_as(ours);
     let may_move = theirs.may_move_to(ours);
     if theirs == *ours || (may_move && gaps == Gaps::ReadFirst) || nothing_happened(connection).map_err(failed)? {
         return Ok(());
@@ -378,9 +393,7 @@ pub(super) fn check_after_crash(path: &Path, connection: &Connection) -> Result<
     Err(LedgerError::Damaged { path: path.to_owned(), what })
 }
 
-fn adopt(connection: &Connection, ours: &JobIdentity) -> rusqlite::Result<()> {
-    if find_job(connection)?.as_ref() != Some(ours) {
-        insert_job(connection, ours)?;
-    }
-    Ok(())
+/// Makes the ledger this job's. Only when a run begins: until then nobody has agreed that it goes on elsewhere.
+pub(super) fn adopt(connection: &Connection, ours: &JobIdentity) -> rusqlite::Result<()> {
+    insert_job(connection, ours)
 }

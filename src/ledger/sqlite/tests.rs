@@ -13,7 +13,7 @@ use crate::edit::{Edit, IdDigest, MessageId};
 use crate::ledger::{Brief, Intent, Known, Ledger, Note, Pending, Records, Settlement, state};
 
 fn job() -> JobIdentity {
-    JobIdentity { sdkappid: 1_400_000_000, service: "sandbox".into(), name: None }
+    JobIdentity { sdkappid: 1_400_000_000, service: "sandbox".into(), other_host: None, name: None }
 }
 
 fn info() -> RunInfo {

@@ -10,7 +10,7 @@ fn code(code: i64) -> Verdict {
 fn refusal(code: i64) -> JobRefusal {
     let id = crate::edit::MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: "1_2_3".into() };
     let edit = Edit::new(id, None, Some("x".into())).unwrap();
-    JobRefusal { cause: Cause::Code(code), line: 17, edit: Arc::new(edit) }
+    JobRefusal { cause: Cause::Code(code), line: 17, edit: Arc::new(edit), done: 0 }
 }
 
 fn feed(breaker: &mut Breaker, verdict: Verdict, times: u64, from: Instant, apart: Duration) -> Option<StopReason> {
@@ -26,7 +26,7 @@ fn breaker() -> Breaker {
 
 #[test]
 fn a_code_that_holds_for_all_stops_at_once_where_nothing_was_accepted() {
-    let reason = breaker().job_refused(refusal(70_003)).unwrap().to_string();
+    let reason = breaker().job_refused(refusal(70_003), false).unwrap().to_string();
     assert!(reason.starts_with("the service refused the job: 70003, "), "{reason}");
     assert!(reason.contains("line 17: MsgKey \"1_2_3\" from \"a\" to \"b\""), "{reason}");
     let mut passing = breaker();
@@ -36,7 +36,7 @@ fn a_code_that_holds_for_all_stops_at_once_where_nothing_was_accepted() {
         passing.answered(&verdict, now);
         assert!(!passing.is_accepted(), "{verdict:?} may come before the service looks at the signature");
     }
-    assert!(passing.job_refused(refusal(60_004)).is_some());
+    assert!(passing.job_refused(refusal(60_004), false).is_some());
 }
 
 #[test]
@@ -46,15 +46,17 @@ fn where_others_are_accepted_it_takes_a_row_of_them() {
         for _ in 0..5 {
             breaker.answered(&accepted, now);
             for _ in 1..JOB_REFUSED_IN_A_ROW {
-                assert!(breaker.job_refused(refusal(60_004)).is_none());
+                assert!(breaker.job_refused(refusal(60_004), false).is_none());
             }
         }
-        assert!(breaker.job_refused(refusal(60_004)).is_some());
+        assert!(breaker.job_refused(refusal(60_004), false).is_some());
         breaker.answered(&accepted, now);
-        assert!(breaker.job_refused(refusal(70_050)).is_some(), "a lock-out is not called for once more");
+        assert!(breaker.job_refused(refusal(70_050), false).is_some(), "a lock-out is not called for once more");
+        breaker.answered(&accepted, now);
+        assert!(breaker.job_refused(refusal(60_004), true).is_some(), "and nothing was accepted since the first time");
         breaker.answered(&accepted, now);
         breaker.signature_refused();
-        assert!(breaker.job_refused(refusal(70_001)).is_some(), "another signature is in use now");
+        assert!(breaker.job_refused(refusal(70_001), false).is_some(), "another signature is in use now");
     }
 }
 
