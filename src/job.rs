@@ -291,9 +291,8 @@ fn mapping(path: Option<&Path>, file: &JobFile) -> Result<Mapping, JobError> {
 type Service = (Option<JobIdentity>, Option<ServiceChoice>);
 
 fn service(args: &JobArgs, environment: &impl Environment, file: &JobFile) -> Result<Service, JobError> {
-    let identity = |sdkappid, service, other_host| {
-        Some(JobIdentity { sdkappid, service, other_host, name: file.name.clone() })
-    };
+    let identity =
+        |sdkappid, service, other_host| Some(JobIdentity { sdkappid, service, other_host, name: file.name.clone() });
     if args.sandbox {
         let faults = args.faults.clone().unwrap_or_else(Faults::none);
         let identity = identity(sandbox::SDKAPPID, "sandbox".to_owned(), None);

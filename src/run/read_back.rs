@@ -190,8 +190,7 @@ impl ReadBacks {
         if *message != Some(pending.message) {
             *message = None;
         }
-        let is_alone =
-            first.is_some_and(|first| message.is_some() || self.pace.lets_others_pass_since(first));
+        let is_alone = first.is_some_and(|first| message.is_some() || self.pace.lets_others_pass_since(first));
         if is_alone && message.is_some() {
             *too_fast = Some(TooFast { since: now, message: Some(pending.message) });
         }
@@ -404,7 +403,12 @@ async fn ask<S: Service>(line: &Line<S>, question: &Question) -> Result<Page, Br
 /// A look that was too fast holds all looks. The edits are held for a second, or for as long as the service asks: they
 /// have a limit of their own. True: it is meant for this message alone, holds nothing, and is one of the looks that the
 /// edit has.
-pub(super) fn slow_down<S: Service>(line: &Line<S>, outcome: &Outcome, pending: &mut Pending, receipt: Receipt) -> bool {
+pub(super) fn slow_down<S: Service>(
+    line: &Line<S>,
+    outcome: &Outcome,
+    pending: &mut Pending,
+    receipt: Receipt,
+) -> bool {
     let Ease::SlowDown(retry_after) = retry::ease(outcome) else { return false };
     if line.read_backs.is_refused_alone(pending) {
         let asked = retry_after.unwrap_or_default();

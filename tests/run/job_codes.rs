@@ -172,7 +172,9 @@ async fn a_key_that_is_revoked_near_the_end_stops_the_run_and_fails_no_edit() {
         assert_eq!((session.memory.count(State::Waiting), session.service.sendings()), (left as usize, 100));
         assert_eq!(session.service.questions.lock().unwrap().len(), 1, "one look is enough for all");
         let says = format!("The service accepted {} before it in this run", 100 - left);
-        assert!(reason.to_string().contains("The edit that was answered so is line ") && reason.to_string().contains(&says));
+        assert!(
+            reason.to_string().contains("The edit that was answered so is line ") && reason.to_string().contains(&says)
+        );
         // With a key that works, the same command goes on.
         session.service.script = |_, _, _| reply(40, Outcome::Confirmed);
         let (tally, ended) = session.run().await;

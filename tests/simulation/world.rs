@@ -288,7 +288,8 @@ impl World {
         let (ledger, writer) = Ledger::start(self.disk.store(&self.service));
         let Climate { rate, attempts_max, in_flight_max, .. } = self.climate;
         let locked_since = Some(Instant::now());
-        let terms = Terms { rate, max_rate: rate, in_flight_max, attempts_max, in_doubt, locked_since, seed: self.seed };
+        let terms =
+            Terms { rate, max_rate: rate, in_flight_max, attempts_max, in_doubt, locked_since, seed: self.seed };
         let stop = CancellationToken::new();
         if let Some(after) = session.stop_after {
             let stop = stop.clone();
