@@ -68,7 +68,7 @@ pub enum Verdict {
 /// The one table.
 pub fn judge(outcome: &Outcome) -> Verdict {
     match *outcome {
-        Outcome::Confirmed => Verdict::Done,
+        Outcome::Confirmed | Outcome::ConfirmedAndAsks(_) => Verdict::Done,
         Outcome::Refused { code, retry_after, signed_anew, .. } => {
             let (known, note) = (Some(code), None);
             match error_code::lookup(code).map(|entry| entry.class) {
@@ -110,6 +110,7 @@ pub fn ease(outcome: &Outcome) -> Ease {
             (error_code::lookup(code).is_some_and(|entry| entry.class == Class::SlowDown), retry_after)
         }
         Outcome::Http { status, retry_after } => (status == 429, retry_after),
+        Outcome::ConfirmedAndAsks(asked) => (false, Some(asked)),
         Outcome::Confirmed | Outcome::NotSent { .. } | Outcome::NoSignature | Outcome::NoAnswer(_) => (false, None),
     };
     match retry_after {
@@ -164,6 +165,7 @@ mod tests {
         }
         for (outcome, verdict) in [
             (Outcome::Confirmed, Verdict::Done),
+            (Outcome::ConfirmedAndAsks(Duration::from_secs(3)), Verdict::Done),
             (refused(60008, false), Verdict::InDoubt { code: Some(60008), note: Note::LostInside }),
             (refused(60007, false), Verdict::SlowDown { code: Some(60007), note: None, retry_after: None }),
             (refused(70001, true), Verdict::SignAnew { code: 70001 }),
@@ -202,6 +204,8 @@ mod tests {
         check(refused(60007, false), Ease::SlowDown(None));
         check(asks(20004), Ease::Hold(seconds(3)));
         check(refused(20004, false), Ease::No);
+        check(Outcome::ConfirmedAndAsks(seconds(3)), Ease::Hold(seconds(3)));
+        check(Outcome::Confirmed, Ease::No);
     }
 
     #[test]
