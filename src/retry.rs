@@ -23,15 +23,11 @@ pub enum Verdict {
     Retry {
         /// The code, where it was one.
         code: Option<i64>,
-        /// The HTTP status, where it was one.
-        note: Option<Note>,
     },
     /// Refused because too much was asked: everything slows down, and this again.
     SlowDown {
         /// The code, where it was one.
         code: Option<i64>,
-        /// The HTTP status, where it was one.
-        note: Option<Note>,
         /// How long the service asks to wait.
         retry_after: Option<Duration>,
     },
@@ -44,8 +40,6 @@ pub enum Verdict {
     Failed {
         /// The code, where it was one.
         code: Option<i64>,
-        /// The HTTP status, where it was one.
-        note: Option<Note>,
     },
     /// It may or may not have taken place.
     InDoubt {
@@ -60,8 +54,6 @@ pub enum Verdict {
     Stop {
         /// The code, where it was one.
         code: Option<i64>,
-        /// The HTTP status, where it was one.
-        note: Option<Note>,
     },
 }
 
@@ -70,16 +62,14 @@ pub fn judge(outcome: &Outcome) -> Verdict {
     match *outcome {
         Outcome::Confirmed | Outcome::ConfirmedAndAsks(_) => Verdict::Done,
         Outcome::Refused { code, retry_after, signed_anew, .. } => {
-            let (known, note) = (Some(code), None);
+            let known = Some(code);
             match error_code::lookup(code).map(|entry| entry.class) {
-                Some(Class::Passing) => Verdict::Retry { code: known, note },
+                Some(Class::Passing) => Verdict::Retry { code: known },
                 Some(Class::InDoubt) => Verdict::InDoubt { code: known, note: Note::LostInside },
-                Some(Class::SlowDown) => Verdict::SlowDown { code: known, note, retry_after },
+                Some(Class::SlowDown) => Verdict::SlowDown { code: known, retry_after },
                 Some(Class::Signature | Class::StopAccess) if signed_anew => Verdict::SignAnew { code },
-                Some(Class::Signature | Class::StopAccess | Class::StopConfiguration) => {
-                    Verdict::Stop { code: known, note }
-                }
-                Some(Class::EditFails) | None => Verdict::Failed { code: known, note },
+                Some(Class::Signature | Class::StopAccess | Class::StopConfiguration) => Verdict::Stop { code: known },
+                Some(Class::EditFails) | None => Verdict::Failed { code: known },
             }
         }
         Outcome::Http { status, .. } => {
@@ -158,7 +148,7 @@ mod tests {
 
     #[test]
     fn every_outcome_has_its_verdict() {
-        let retry = |code| Verdict::Retry { code: Some(code), note: None };
+        let retry = |code| Verdict::Retry { code: Some(code) };
         let http = |status| Outcome::Http { status, retry_after: Some(Duration::from_secs(2)) };
         for code in [20004, 20005, 91000, 90992, 20028] {
             assert_eq!(judge(&refused(code, false)), retry(code));
@@ -167,13 +157,13 @@ mod tests {
             (Outcome::Confirmed, Verdict::Done),
             (Outcome::ConfirmedAndAsks(Duration::from_secs(3)), Verdict::Done),
             (refused(60008, false), Verdict::InDoubt { code: Some(60008), note: Note::LostInside }),
-            (refused(60007, false), Verdict::SlowDown { code: Some(60007), note: None, retry_after: None }),
+            (refused(60007, false), Verdict::SlowDown { code: Some(60007), retry_after: None }),
             (refused(70001, true), Verdict::SignAnew { code: 70001 }),
-            (refused(70001, false), Verdict::Stop { code: Some(70001), note: None }),
-            (refused(70003, false), Verdict::Stop { code: Some(70003), note: None }),
-            (refused(60006, false), Verdict::Stop { code: Some(60006), note: None }),
-            (refused(20026, false), Verdict::Failed { code: Some(20026), note: None }),
-            (refused(424_242, false), Verdict::Failed { code: Some(424_242), note: None }),
+            (refused(70001, false), Verdict::Stop { code: Some(70001) }),
+            (refused(70003, false), Verdict::Stop { code: Some(70003) }),
+            (refused(60006, false), Verdict::Stop { code: Some(60006) }),
+            (refused(20026, false), Verdict::Failed { code: Some(20026) }),
+            (refused(424_242, false), Verdict::Failed { code: Some(424_242) }),
             (http(502), Verdict::InDoubt { code: None, note: Note::Http(502) }),
             (http(200), Verdict::InDoubt { code: None, note: Note::NotTheService }),
             (Outcome::NotSent { reason: String::new() }, Verdict::NotSent),
