@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::Parser as _;
+use jiff::Zoned;
 use proptest::prelude::*;
 use runner::api::endpoint::{Endpoint, RegionHost};
 use runner::api::usersig;
@@ -52,6 +53,37 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Numbers and times of any size, and what looks like one.
+fn amounts() -> impl Strategy<Value = String> {
+    let units = &["", "%", "s", "ms", "h", "d", "y", " weeks", ":00", "e9", ".5"][..];
+    prop_oneof![
+        (any::<i128>(), prop::sample::select(units)).prop_map(|(number, unit)| format!("{number}{unit}")),
+        (any::<u32>(), prop::sample::select(units)).prop_map(|(number, unit)| format!("{number}{unit}")),
+        ("[0-9]{1,60}", prop::sample::select(units)).prop_map(|(number, unit)| number + unit),
+        any::<f64>().prop_map(|number| number.to_string()),
+        pieces(&[
+            "1",
+            "9",
+            "0",
+            "-",
+            "+",
+            ".",
+            "_",
+            "e",
+            "inf",
+            "nan",
+            "0x",
+            "%",
+            "s",
+            "h",
+            ":",
+            " ",
+            "99999999999999999999"
+        ]),
+        any::<String>(),
+    ]
+}
+
 struct Nothing;
 
 impl Environment for Nothing {
@@ -67,6 +99,14 @@ fn job(file: &[u8]) -> Result<Job, String> {
     std::fs::write(&path, file).unwrap();
     let words = ["runner", "--input", "e.csv", "--dry-run", "--job", path.to_str().unwrap()];
     Job::new(&Cli::try_parse_from(words).unwrap().job, &Nothing).map_err(|error| error.to_string())
+}
+
+/// What the parts of a run rely on: an hour can be added to any clock, and places can be counted.
+fn check_bounds(job: &Job) -> Result<(), TestCaseError> {
+    prop_assert!(job.timeout > Duration::ZERO && job.timeout <= Duration::from_hours(1), "{:?}", job.timeout);
+    prop_assert!(job.rate <= job.max_rate && job.max_rate.get() <= 1_000_000, "{} of {}", job.rate, job.max_rate);
+    prop_assert!((1..=65_535).contains(&job.in_flight_max), "{}", job.in_flight_max);
+    Ok(())
 }
 
 proptest! {
@@ -131,6 +171,47 @@ proptest! {
     fn any_bytes_are_a_job_file_or_are_refused(bytes: Vec<u8>) {
         // A comment is a job; hardly anything else is.
         let _ = job(&bytes);
+    }
+
+    /// A time-out of 292 years once made every attempt panic.
+    #[test]
+    fn any_amount_on_the_command_line_is_within_bounds_or_refused(
+        flag in prop::sample::select(&[
+            "--rate", "--max-rate", "--concurrency", "--max-rows", "--max-attempts", "--timeout", "--max-failures", "--until",
+            "--sdkappid", "--page",
+        ][..]),
+        amount in amounts(),
+    ) {
+        let word = format!("{flag}={amount}");
+        match Cli::try_parse_from(["runner", "--input", "e.csv", "--dry-run", &word]) {
+            Ok(cli) => {
+                if let Some(until) = &cli.job.until {
+                    let _ = until.moment(&Zoned::now());
+                }
+                if let Ok(job) = Job::new(&cli.job, &Nothing) {
+                    check_bounds(&job)?;
+                }
+            }
+            Err(error) => prop_assert!(error.use_stderr(), "{error}"),
+        }
+        for words in [["ctl", "ledger.db", "rate", &amount].as_slice(), &["sandbox", "--rate", &amount], &["sandbox", "--seed", &amount]] {
+            let _ = Cli::try_parse_from(["runner"].iter().chain(words));
+        }
+    }
+
+    #[test]
+    fn any_amount_in_a_job_file_is_within_bounds_or_refused(
+        key in prop::sample::select(&[
+            "service.sdkappid", "pace.rate", "pace.max_rate", "pace.concurrency", "retry.max_attempts", "retry.timeout",
+            "retry.max_failures",
+        ][..]),
+        amount in amounts(),
+        quoted: bool,
+    ) {
+        let value = if quoted { json!(amount).to_string() } else { amount };
+        if let Ok(job) = job(format!("{key} = {value}\n").as_bytes()) {
+            check_bounds(&job)?;
+        }
     }
 
     #[test]

@@ -202,12 +202,13 @@ type Reader<T> = fn(u16, Option<Duration>, &[u8]) -> Result<T, Outcome>;
 impl Service for HttpService {
     async fn modify(&self, intent: &Intent, permit: Permit) -> Outcome {
         let read = |status, retry_after, body: &[u8]| match answer::read(status, retry_after, body) {
-            Outcome::Confirmed => Ok(()),
+            Outcome::Confirmed => Ok(None),
+            Outcome::ConfirmedAndAsks(asked) => Ok(Some(asked)),
             outcome => Err(outcome),
         };
         let call = ApiCall { url: &self.modify_url, bytes_max: ANSWER_BYTES_MAX, read };
         let answer = self.call(&call, intent.edit().request_body(), permit).await;
-        answer.map_or_else(|outcome| outcome, |()| Outcome::Confirmed)
+        answer.map_or_else(|outcome| outcome, |asked| asked.map_or(Outcome::Confirmed, Outcome::ConfirmedAndAsks))
     }
 
     async fn history(&self, question: &Question, permit: Permit) -> Result<Page, Outcome> {

@@ -137,7 +137,8 @@ struct Message {
 /// Reads the whole of an answer: a page, or what kept the service from giving one.
 pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<Page, Outcome> {
     match answer::read(status, retry_after, body) {
-        Outcome::Confirmed => {}
+        // A page has no place for it. The service documents none, and of a look that is refused it is obeyed.
+        Outcome::Confirmed | Outcome::ConfirmedAndAsks(_) => {}
         outcome => return Err(outcome),
     }
     let members: Members = serde_json::from_slice(body).map_err(|_| Outcome::Http { status, retry_after })?;

@@ -31,7 +31,7 @@ pub trait Service: Send + Sync + 'static {
     fn modify(&self, intent: &Intent, permit: Permit) -> impl Future<Output = Outcome> + Send;
 
     /// Asks for one page of a history, which changes nothing. Without a page: what came instead, never
-    /// [`Outcome::Confirmed`].
+    /// a confirmation.
     fn history(&self, question: &Question, permit: Permit) -> impl Future<Output = Result<Page, Outcome>> + Send;
 }
 
@@ -40,6 +40,8 @@ pub trait Service: Send + Sync + 'static {
 pub enum Outcome {
     /// The service says that the edit took place.
     Confirmed,
+    /// The same, and it asks to be left alone for this long.
+    ConfirmedAndAsks(Duration),
     /// The service says that it did not, and why.
     Refused {
         /// Its `ErrorCode`, not zero.

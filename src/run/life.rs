@@ -204,10 +204,10 @@ fn settlement(verdict: &Verdict, tries: u32, doubt: Option<Note>, attempts_max: 
     };
     match *verdict {
         Verdict::Done => to(State::Done, Some(0), None, true),
-        Verdict::Retry { code, note } if tries + 1 < attempts_max.get() => to(State::Waiting, code, note, true),
-        Verdict::Retry { code, note } | Verdict::Failed { code, note } => to(State::Failed, code, note, true),
+        Verdict::Retry { code } if tries + 1 < attempts_max.get() => to(State::Waiting, code, None, true),
+        Verdict::Retry { code } | Verdict::Failed { code } => to(State::Failed, code, None, true),
         // Not the edit's fault: these tries do not count. (Where it is, the verdict is another.)
-        Verdict::SlowDown { code, note, .. } | Verdict::Stop { code, note } => to(State::Waiting, code, note, false),
+        Verdict::SlowDown { code, .. } | Verdict::Stop { code } => to(State::Waiting, code, None, false),
         Verdict::SignAnew { code } => to(State::Waiting, Some(code), None, false),
         Verdict::InDoubt { code, note } => to(State::InDoubt, code, Some(note), true),
         Verdict::NotSent => None,
@@ -262,12 +262,12 @@ impl<S: Service> Line<S> {
     /// stops, and none of them shall have failed for it. To sign anew more than once for one edit is no help.
     fn judge(&self, outcome: &Outcome, intent: &Intent) -> Verdict {
         let verdict = match retry::judge(outcome) {
-            Verdict::SignAnew { code } if intent.signed_anew() => Verdict::Stop { code: Some(code), note: None },
+            Verdict::SignAnew { code } if intent.signed_anew() => Verdict::Stop { code: Some(code) },
             verdict => verdict,
         };
         match verdict {
-            Verdict::Stop { code, note } if intent.job_refused_at().is_some_and(|at| self.accepted.is_since(at)) => {
-                Verdict::Failed { code, note }
+            Verdict::Stop { code } if intent.job_refused_at().is_some_and(|at| self.accepted.is_since(at)) => {
+                Verdict::Failed { code }
             }
             verdict => verdict,
         }
@@ -282,11 +282,7 @@ impl<S: Service> Line<S> {
             {
                 self.hold(retry_after.unwrap_or_default());
                 // A 429 is no answer, and leaves the edit in doubt as it is.
-                return if let Verdict::SlowDown { code, note, .. } = verdict {
-                    Verdict::Retry { code, note }
-                } else {
-                    verdict
-                };
+                return if let Verdict::SlowDown { code, .. } = verdict { Verdict::Retry { code } } else { verdict };
             }
             Ease::SlowDown(retry_after) => {
                 self.slow_down(verdict, receipt, retry_after);
@@ -386,11 +382,11 @@ mod tests {
     fn attempts_run_out_with_a_clear_refusal_and_only_those_that_count() {
         let max = NonZeroU32::new(3).unwrap();
         let state = |verdict, tries| settlement(&verdict, tries, None, max).map(|settlement| settlement.state);
-        let passing = Verdict::Retry { code: Some(20004), note: None };
+        let passing = Verdict::Retry { code: Some(20004) };
         assert_eq!(state(passing, 0), Some(State::Waiting));
         assert_eq!(state(passing, 1), Some(State::Waiting));
         assert_eq!(state(passing, 2), Some(State::Failed));
-        let slow = Verdict::SlowDown { code: Some(60007), note: None, retry_after: None };
+        let slow = Verdict::SlowDown { code: Some(60007), retry_after: None };
         assert_eq!(state(slow, 100), Some(State::Waiting));
         assert_eq!(state(Verdict::SignAnew { code: 70_001 }, 100), Some(State::Waiting));
         let counts = |verdict| settlement(&verdict, 0, None, max).is_some_and(|settlement| settlement.counts);
@@ -406,10 +402,10 @@ mod tests {
         let max = NonZeroU32::new(3).unwrap();
         let doubt = Some(Note::TimedOut);
         for verdict in [
-            Verdict::Retry { code: Some(20004), note: None },
-            Verdict::SlowDown { code: Some(60007), note: None, retry_after: None },
-            Verdict::Failed { code: Some(20026), note: None },
-            Verdict::Stop { code: Some(70003), note: None },
+            Verdict::Retry { code: Some(20004) },
+            Verdict::SlowDown { code: Some(60007), retry_after: None },
+            Verdict::Failed { code: Some(20026) },
+            Verdict::Stop { code: Some(70003) },
         ] {
             let settlement = settlement(&verdict, 2, doubt, max).unwrap();
             assert_eq!((settlement.state, settlement.note), (State::InDoubt, doubt), "{verdict:?}");

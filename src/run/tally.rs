@@ -159,10 +159,10 @@ impl Cause {
             Verdict::Done | Verdict::NotSent => None,
             Verdict::SignAnew { code } => Some(Cause::Code(code)),
             Verdict::InDoubt { code, note } => code.map(Cause::Code).or(Some(Cause::Note(note))),
-            Verdict::Retry { code, note }
-            | Verdict::SlowDown { code, note, .. }
-            | Verdict::Failed { code, note }
-            | Verdict::Stop { code, note } => code.map(Cause::Code).or(note.map(Cause::Note)),
+            Verdict::Retry { code }
+            | Verdict::SlowDown { code, .. }
+            | Verdict::Failed { code }
+            | Verdict::Stop { code } => code.map(Cause::Code),
         }
     }
 }

@@ -237,3 +237,17 @@ async fn a_503_that_asks_for_time_gets_it() {
     let held = arrivals.windows(2).map(|pair| pair[1] - pair[0]).max();
     assert!(held >= retry_after, "{held:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_success_that_asks_for_time_gets_it() {
+    let asked = Duration::from_secs(7);
+    let session = Session::new(1_000, |line, _, _| {
+        let asks = Outcome::ConfirmedAndAsks(Duration::from_secs(7));
+        reply(1, if line == 400 { asks } else { Outcome::Confirmed })
+    });
+    let (tally, _) = session.run().await;
+    assert_eq!((tally.done, session.service.sendings()), (1_000, 1_000));
+    let arrivals = session.service.arrivals.lock().unwrap();
+    let held = arrivals.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(held >= Some(asked), "{held:?}");
+}

@@ -2,8 +2,8 @@ use super::*;
 
 fn code(code: i64) -> Verdict {
     match error_code::lookup(code).map(|entry| entry.class) {
-        Some(Class::Passing) => Verdict::Retry { code: Some(code), note: None },
-        Some(_) | None => Verdict::Failed { code: Some(code), note: None },
+        Some(Class::Passing) => Verdict::Retry { code: Some(code) },
+        Some(_) | None => Verdict::Failed { code: Some(code) },
     }
 }
 
@@ -31,7 +31,7 @@ fn a_code_that_holds_for_all_stops_at_once_where_nothing_was_accepted() {
     assert!(reason.contains("line 17: MsgKey \"1_2_3\" from \"a\" to \"b\""), "{reason}");
     let mut passing = breaker();
     let now = Instant::now();
-    let slow_down = Verdict::SlowDown { code: Some(60_007), note: None, retry_after: None };
+    let slow_down = Verdict::SlowDown { code: Some(60_007), retry_after: None };
     for verdict in [code(20_004), slow_down, code(424_242), code(60_004)] {
         passing.answered(&verdict, now);
         assert!(!passing.is_accepted(), "{verdict:?} may come before the service looks at the signature");
@@ -79,7 +79,7 @@ fn nothing_but_90992_for_a_while_points_to_the_webhook_server() {
 #[test]
 fn a_service_that_finds_everything_too_fast_is_given_up_after_a_while() {
     let now = Instant::now();
-    let slow = Verdict::SlowDown { code: Some(60_007), note: None, retry_after: None };
+    let slow = Verdict::SlowDown { code: Some(60_007), retry_after: None };
     assert!(feed(&mut breaker(), slow, 14, now, Duration::from_mins(1)).is_none());
     assert!(feed(&mut breaker(), slow, 17, now, Duration::from_mins(1)).is_some());
 }
@@ -236,7 +236,7 @@ fn whoever_was_heard_of_in_any_way_is_waited_for() {
 fn a_pause_is_no_trouble() {
     let now = Instant::now();
     let late = now + Duration::from_mins(20);
-    let slow_down = Verdict::SlowDown { code: Some(60_007), note: None, retry_after: None };
+    let slow_down = Verdict::SlowDown { code: Some(60_007), retry_after: None };
     let mut breaker = breaker();
     assert!(breaker.answered(&slow_down, now).is_none());
     breaker.resumed(late);
