@@ -1,5 +1,5 @@
 //! Files that are written completely or not at all, and never over what somebody else has put there. All that the program
-//! writes whole goes through here. A leaf but for [`harmless`].
+//! writes whole goes through here. A leaf but for [`escape_control`].
 //!
 //! Whether what stands at a path is what the program wrote there last is known by its SHA-256: a manifest has it, or a
 //! file of its own beside it (`.NAME.sha256`, as `sha256sum -c` reads it). Everything else is put aside under a free name.
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::bounded;
-use crate::shown::harmless;
+use crate::shown::escape_control;
 
 /// Names that are tried for what is put aside: more than anybody lets come to that.
 const ASIDE_MAX: u32 = 1_000;
@@ -167,7 +167,7 @@ fn put_aside_unless(path: &Path, ours: Option<&str>) -> io::Result<()> {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
             Ok(()) => {
-                let [was, is] = [path, &aside].map(|path| harmless(&path.to_string_lossy()).into_owned());
+                let [was, is] = [path, &aside].map(|path| escape_control(&path.to_string_lossy()).into_owned());
                 tracing::warn!("{was} is not as this program has written it; it is kept as {is}");
                 return Ok(());
             }

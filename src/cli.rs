@@ -322,7 +322,7 @@ pub struct CtlArgs {
     pub ledger: PathBuf,
     /// What it is told.
     #[command(subcommand)]
-    pub what: Told,
+    pub what: CtlAction,
     /// Write the answer as JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -330,7 +330,7 @@ pub struct CtlArgs {
 
 /// What a run can be told from the shell.
 #[derive(Debug, Subcommand)]
-pub enum Told {
+pub enum CtlAction {
     /// How far it is
     Status,
     /// Send nothing more for now; what is in flight comes to its end, and nothing is left in doubt

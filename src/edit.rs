@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use foldhash::quality::FixedState;
 
-use self::digest::Spelled;
+use self::digest::CanonicalHasher;
 use self::json::Json;
 pub use self::likeness::Likeness;
 use crate::shown::{is_invisible, is_plain};
@@ -61,7 +61,7 @@ pub struct Wanted {
 impl IdDigest {
     /// Of a message's three parts, in the order of [`MessageId`].
     pub(crate) fn of(parts: [&str; 3]) -> IdDigest {
-        let mut spelled = Spelled::new();
+        let mut spelled = CanonicalHasher::new();
         for part in parts {
             spelled.text(part);
         }
@@ -293,7 +293,7 @@ impl Edit {
 
     /// Stands for the wanted content: two edits of one message are the same edit when these are equal.
     pub fn content_digest(&self) -> ContentDigest {
-        let mut spelled = Spelled::new();
+        let mut spelled = CanonicalHasher::new();
         match &self.msg_body {
             Some(body) => {
                 spelled.bytes(b"B");
@@ -389,7 +389,7 @@ fn write_member(out: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 fn digest_of(value: &Json<'_>) -> [u8; 32] {
-    let mut spelled = Spelled::new();
+    let mut spelled = CanonicalHasher::new();
     spelled.json(value);
     spelled.digest()
 }

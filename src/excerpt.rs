@@ -6,7 +6,7 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::colour::{FAILED, REMARK};
-use crate::shown::harmless;
+use crate::shown::escape_control;
 
 /// Columns of a terminal in which excerpts stay in line.
 pub const COLUMNS: usize = 80;
@@ -121,7 +121,7 @@ fn last(bytes: &[u8], room: usize) -> String {
 fn clean(c: char) -> String {
     match c {
         '\t' | '\n' | '\r' => " ".to_owned(),
-        c => harmless(c.encode_utf8(&mut [0; CHAR_BYTES])).into_owned(),
+        c => escape_control(c.encode_utf8(&mut [0; CHAR_BYTES])).into_owned(),
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-pub use self::file::Place;
+pub use self::file::JobFilePlace;
 use self::file::{Confirm, JobFile, ServiceSpec};
 use crate::api::credentials::{Credentials, CredentialsError, secret_of_variable};
 use crate::api::endpoint::{Endpoint, EndpointError, RegionHost};
@@ -101,7 +101,7 @@ pub enum JobError {
         /// The file.
         path: PathBuf,
         /// Where in it.
-        place: Option<Box<Place>>,
+        place: Option<Box<JobFilePlace>>,
         /// What is wrong, by the parser, or by key.
         what: String,
     },
@@ -111,7 +111,7 @@ pub enum JobError {
         /// The file, where there is one.
         path: Option<PathBuf>,
         /// Where in it.
-        place: Option<Box<Place>>,
+        place: Option<Box<JobFilePlace>>,
         /// Why.
         source: MappingError,
     },
@@ -158,7 +158,7 @@ pub enum JobError {
     Proxy(#[from] ProxyError),
 }
 
-fn whereabouts(path: Option<&Path>, place: Option<&Place>) -> String {
+fn whereabouts(path: Option<&Path>, place: Option<&JobFilePlace>) -> String {
     match (path, place) {
         (Some(path), Some(place)) => format!("the job file {}: {place}", path.display()),
         (Some(path), None) => format!("the job file {}", path.display()),

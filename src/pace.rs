@@ -3,12 +3,12 @@
 //! Two parts work together, because neither does it alone. `governor` shapes the flow: requests leave evenly, and what
 //! a busy machine held up is made up for. A window over the instants at which requests really went out proves the
 //! cap: a permit counts from the moment it is given until a second after its request has reached the service, so a
-//! connection that takes its time to open cannot bunch requests up. The invariant, kept by `State::next`: `counting +
+//! connection that takes its time to open cannot bunch requests up. The invariant, kept by `PaceState::next`: `counting +
 //! given but unspent <= cap`.
 //!
 //! When a request reached the service is not known; that it had before its answer came is. Where answers take about
 //! the same time, one that took longer may have been late on its way there, and counts for that much longer (see
-//! `Way`). Where they do not, a margin of a few milliseconds has to do.
+//! `TransitDelay`). Where they do not, a margin of a few milliseconds has to do.
 //!
 //! Permits are given in the order in which they were asked for, one at a time. All time is tokio's, so that tests run
 //! on a paused clock; nothing here reads the wall clock.
@@ -20,7 +20,7 @@
 //! A leaf: it knows nobody.
 
 mod answers;
-mod way;
+mod transit;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -35,7 +35,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use self::answers::Answers;
-use self::way::Way;
+use self::transit::TransitDelay;
 
 /// The service counts by the second.
 const SECOND: Duration = Duration::from_secs(1);
@@ -69,7 +69,7 @@ type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<s
 /// Gives permits, at most `cap` in any second.
 #[derive(Debug)]
 pub struct Pace {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     /// Held while waiting for a permit: whoever waits longest comes first, and only one sleeps on the clock.
     queue: tokio::sync::Mutex<()>,
 }
@@ -77,7 +77,7 @@ pub struct Pace {
 /// The right to send one request. Spent at the moment the bytes go out; given back when dropped unspent.
 #[derive(Debug)]
 pub struct Permit {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     receipt: Receipt,
     spent: bool,
 }
@@ -90,8 +90,8 @@ pub struct Receipt {
 }
 
 #[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
+struct SharedState {
+    state: Mutex<PaceState>,
     /// Signalled when a permit comes back unspent or is spent.
     freed: Notify,
     /// Signalled when somebody changes the pace. Besides these two, only time ends waiting.
@@ -99,15 +99,15 @@ struct Shared {
 }
 
 #[derive(Debug)]
-struct State {
+struct PaceState {
     cap: u32,
     /// [`WINDOW`], and what was learnt.
     window: Duration,
     /// The part of the margin that was learnt from slow-downs.
     learnt: Duration,
     /// The requests that count, in the order in which they went out.
-    spent: VecDeque<Spent>,
-    way: Way,
+    spent: VecDeque<SpentPermit>,
+    transit: TransitDelay,
     /// Permits that are given and neither spent nor returned.
     unspent: usize,
     limiter: Limiter,
@@ -135,7 +135,7 @@ struct State {
 
 /// How the pace is just now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Now {
+pub struct PaceNow {
     /// Requests a second at most.
     pub cap: u32,
     /// What requests leave at: the cap, or less after a slow-down.
@@ -146,14 +146,14 @@ pub struct Now {
 
 /// A request that went out.
 #[derive(Debug)]
-struct Spent {
+struct SpentPermit {
     number: u64,
     at: Instant,
     /// It counts until then.
     until: Instant,
 }
 
-enum Next {
+enum NextPermit {
     Go(Receipt),
     At(Instant),
     /// Everything the window holds is given out and unspent.
@@ -167,12 +167,12 @@ impl Pace {
     pub fn new(rate: NonZeroU32, not_before: Instant) -> Pace {
         let cap = rate.get();
         let now = Instant::now();
-        let state = State {
+        let state = PaceState {
             cap,
             window: WINDOW,
             learnt: Duration::ZERO,
             spent: VecDeque::new(),
-            way: Way::default(),
+            transit: TransitDelay::default(),
             unspent: 0,
             limiter: limiter(cap),
             rate: cap,
@@ -190,7 +190,7 @@ impl Pace {
             paused: false,
         };
         Pace {
-            shared: Arc::new(Shared { state: Mutex::new(state), freed: Notify::new(), changed: Notify::new() }),
+            shared: Arc::new(SharedState { state: Mutex::new(state), freed: Notify::new(), changed: Notify::new() }),
             queue: tokio::sync::Mutex::new(()),
         }
     }
@@ -202,15 +202,15 @@ impl Pace {
             let (freed, changed) = (self.shared.freed.notified(), self.shared.changed.notified());
             let next = self.shared.state().next(Instant::now());
             match next {
-                Next::Go(receipt) => {
+                NextPermit::Go(receipt) => {
                     return Some(Permit { shared: Arc::clone(&self.shared), receipt, spent: false });
                 }
-                Next::Paused => return None,
-                Next::At(instant) => tokio::select! {
+                NextPermit::Paused => return None,
+                NextPermit::At(instant) => tokio::select! {
                     () = tokio::time::sleep_until(instant) => {}
                     () = changed => {}
                 },
-                Next::WhenFreed => tokio::select! {
+                NextPermit::WhenFreed => tokio::select! {
                     () = freed => {}
                     () = changed => {}
                 },
@@ -250,14 +250,14 @@ impl Pace {
         state.held_until = state.held_until.max(Instant::now() + duration.min(HOLD_MAX));
     }
 
-    /// Gives no permit until [`Pace::go_on`]; who waits for one waits no longer.
+    /// Gives no permit until [`Pace::resume`]; who waits for one waits no longer.
     pub fn pause(&self) {
         self.shared.state().paused = true;
         self.shared.changed.notify_one();
     }
 
     /// Gives permits again; what the pause held up is not made up for.
-    pub fn go_on(&self) {
+    pub fn resume(&self) {
         let mut state = self.shared.state();
         state.held |= std::mem::take(&mut state.paused);
     }
@@ -275,9 +275,9 @@ impl Pace {
     }
 
     /// How it is just now.
-    pub fn now(&self) -> Now {
+    pub fn now(&self) -> PaceNow {
         let state = self.shared.state();
-        Now { cap: state.cap, rate: state.rate, held: state.held_until.saturating_duration_since(Instant::now()) }
+        PaceNow { cap: state.cap, rate: state.rate, held: state.held_until.saturating_duration_since(Instant::now()) }
     }
 
     /// How often the service has said "too fast" so far.
@@ -299,7 +299,7 @@ impl Permit {
         state.unspent -= 1;
         let at = Instant::now();
         let until = at + state.window;
-        state.spent.push_back(Spent { number: self.receipt.number, at, until });
+        state.spent.push_back(SpentPermit { number: self.receipt.number, at, until });
         drop(state);
         self.shared.freed.notify_one();
     }
@@ -314,21 +314,21 @@ impl Drop for Permit {
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl SharedState {
+    fn state(&self) -> MutexGuard<'_, PaceState> {
         // No code that holds the lock can panic half-way through a change; if it did, the counts would still be sound.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn next(&mut self, now: Instant) -> Next {
+impl PaceState {
+    fn next(&mut self, now: Instant) -> NextPermit {
         if self.paused {
-            return Next::Paused;
+            return NextPermit::Paused;
         }
         if now < self.held_until {
             self.held = true;
-            return Next::At(self.held_until);
+            return NextPermit::At(self.held_until);
         }
         if std::mem::take(&mut self.held) {
             // What a hold held up is not made up for.
@@ -339,15 +339,15 @@ impl State {
             self.spent.pop_front();
         }
         if self.spent.len() + self.unspent >= self.cap as usize {
-            return self.spent.front().map_or(Next::WhenFreed, |oldest| Next::At(oldest.until));
+            return self.spent.front().map_or(NextPermit::WhenFreed, |oldest| NextPermit::At(oldest.until));
         }
         match self.limiter.check() {
             Ok(()) => {
                 self.unspent += 1;
                 self.given += 1;
-                Next::Go(Receipt { number: self.given, era: self.era })
+                NextPermit::Go(Receipt { number: self.given, era: self.era })
             }
-            Err(not_until) => Next::At(now + not_until.wait_time_from(now.into_std()) + together(self.rate)),
+            Err(not_until) => NextPermit::At(now + not_until.wait_time_from(now.into_std()) + together(self.rate)),
         }
     }
 
@@ -355,11 +355,11 @@ impl State {
         // It went out not long ago, so it is near the end.
         let Some(spent) = self.spent.iter_mut().rev().find(|spent| spent.number == receipt.number) else { return };
         let took = now - spent.at;
-        if let Some(late) = self.way.late(took) {
+        if let Some(late) = self.transit.late(took) {
             // Never for less long: a way that gets quicker shows only later how late everything was before.
             spent.until = spent.until.max(spent.at + SECOND + MARGIN_KNOWN + late.min(LATE_MAX) + self.learnt);
         }
-        self.way.took(took);
+        self.transit.took(took);
     }
 
     fn climb(&mut self, now: Instant) {

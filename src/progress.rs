@@ -250,7 +250,7 @@ impl Progress {
 }
 
 /// One thing that is told of how far it is.
-struct Part {
+struct ProgressPart {
     text: String,
     style: Style,
     /// Where not everything fits, the one with the highest goes first; of 0 there is one, and it stays.
@@ -258,11 +258,11 @@ struct Part {
 }
 
 /// Everything there is to tell, in the order in which it is read.
-fn parts(snapshot: Snapshot, total: u64, rate: f64) -> Vec<Part> {
+fn parts(snapshot: Snapshot, total: u64, rate: f64) -> Vec<ProgressPart> {
     let Snapshot { failed, in_doubt, to_read_back, slow_downs, .. } = snapshot;
     let settled = snapshot.settled();
     let mut parts = Vec::new();
-    let mut part = |rank, style, text: String| parts.push(Part { text, style, rank });
+    let mut part = |rank, style, text: String| parts.push(ProgressPart { text, style, rank });
     part(0, Style::new(), format!("{} of {}", settled.separate_with_commas(), total.separate_with_commas()));
     for (count, rank, style, what) in
         [(failed, 1, FAILED, "failed"), (in_doubt, 2, DOUBT, "in doubt"), (to_read_back, 5, DOUBT, "to read back")]
@@ -292,13 +292,13 @@ fn parts(snapshot: Snapshot, total: u64, rate: f64) -> Vec<Part> {
 const ESSENTIAL: u8 = 3;
 const BETWEEN: &str = " · ";
 
-fn columns<'a>(parts: impl IntoIterator<Item = &'a Part>) -> usize {
+fn columns<'a>(parts: impl IntoIterator<Item = &'a ProgressPart>) -> usize {
     let each = parts.into_iter().map(|part| part.text.chars().count() + BETWEEN.chars().count());
     each.sum::<usize>().saturating_sub(BETWEEN.chars().count())
 }
 
-fn join(parts: &[Part]) -> String {
-    let each = parts.iter().map(|Part { text, style, .. }| format!("{style}{text}{style:#}"));
+fn join(parts: &[ProgressPart]) -> String {
+    let each = parts.iter().map(|ProgressPart { text, style, .. }| format!("{style}{text}{style:#}"));
     each.collect::<Vec<_>>().join(&format!("{REMARK}{BETWEEN}{REMARK:#}"))
 }
 

@@ -84,7 +84,7 @@ pub fn judge(outcome: &Outcome) -> Verdict {
 
 /// What an outcome asks of all requests, whatever it means for its own edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ease {
+pub enum Backpressure {
     /// Nothing.
     No,
     /// Hold all of them for this long.
@@ -94,7 +94,7 @@ pub enum Ease {
 }
 
 /// What an outcome asks of all requests.
-pub fn ease(outcome: &Outcome) -> Ease {
+pub fn backpressure(outcome: &Outcome) -> Backpressure {
     let (slow_down, retry_after) = match *outcome {
         Outcome::Refused { code, retry_after, .. } => {
             (error_code::lookup(code).is_some_and(|entry| entry.class == Class::SlowDown), retry_after)
@@ -104,9 +104,9 @@ pub fn ease(outcome: &Outcome) -> Ease {
         Outcome::Confirmed | Outcome::NotSent { .. } | Outcome::NoSignature | Outcome::NoAnswer(_) => (false, None),
     };
     match retry_after {
-        _ if slow_down => Ease::SlowDown(retry_after),
-        Some(asked) => Ease::Hold(asked),
-        None => Ease::No,
+        _ if slow_down => Backpressure::SlowDown(retry_after),
+        Some(asked) => Backpressure::Hold(asked),
+        None => Backpressure::No,
     }
 }
 
@@ -180,22 +180,22 @@ mod tests {
     #[test]
     fn whoever_asks_for_time_gets_it_with_any_status() {
         let seconds = Duration::from_secs;
-        let check = |outcome: Outcome, expected| assert_eq!(ease(&outcome), expected, "{outcome:?}");
+        let check = |outcome: Outcome, expected| assert_eq!(backpressure(&outcome), expected, "{outcome:?}");
         let http = |status, retry_after: Option<u64>| Outcome::Http { status, retry_after: retry_after.map(seconds) };
         let asks =
             |code| Outcome::Refused { code, info: String::new(), retry_after: Some(seconds(3)), signed_anew: false };
-        check(http(429, Some(2)), Ease::SlowDown(Some(seconds(2))));
-        check(http(429, None), Ease::SlowDown(None));
+        check(http(429, Some(2)), Backpressure::SlowDown(Some(seconds(2))));
+        check(http(429, None), Backpressure::SlowDown(None));
         for status in [200, 204, 302, 403, 408, 425, 500, 503] {
-            check(http(status, Some(2)), Ease::Hold(seconds(2)));
-            check(http(status, None), Ease::No);
+            check(http(status, Some(2)), Backpressure::Hold(seconds(2)));
+            check(http(status, None), Backpressure::No);
         }
-        check(asks(60007), Ease::SlowDown(Some(seconds(3))));
-        check(refused(60007, false), Ease::SlowDown(None));
-        check(asks(20004), Ease::Hold(seconds(3)));
-        check(refused(20004, false), Ease::No);
-        check(Outcome::ConfirmedAndAsks(seconds(3)), Ease::Hold(seconds(3)));
-        check(Outcome::Confirmed, Ease::No);
+        check(asks(60007), Backpressure::SlowDown(Some(seconds(3))));
+        check(refused(60007, false), Backpressure::SlowDown(None));
+        check(asks(20004), Backpressure::Hold(seconds(3)));
+        check(refused(20004, false), Backpressure::No);
+        check(Outcome::ConfirmedAndAsks(seconds(3)), Backpressure::Hold(seconds(3)));
+        check(Outcome::Confirmed, Backpressure::No);
     }
 
     #[test]

@@ -31,12 +31,12 @@ impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = self.0.char_indices().nth(NAME_CHARS_SHOWN).map_or(self.0.len(), |(at, _)| at);
         let (shown, rest) = self.0.split_at(end);
-        f.write_str(&harmless(&format!("{shown:?}{}", if rest.is_empty() { "" } else { "…" })))
+        f.write_str(&escape_control(&format!("{shown:?}{}", if rest.is_empty() { "" } else { "…" })))
     }
 }
 
 /// Whole lines, for people: control characters other than line ends and tabs, and invisible ones, are written out.
-pub fn harmless(text: &str) -> Cow<'_, str> {
+pub fn escape_control(text: &str) -> Cow<'_, str> {
     let harms = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || is_invisible(c);
     if !text.contains(harms) {
         return Cow::Borrowed(text);
@@ -91,14 +91,14 @@ mod tests {
 
     #[test]
     fn lines_stay_lines() {
-        assert_eq!(harmless("a\n\tb: 中\n"), "a\n\tb: 中\n");
-        assert_eq!(harmless("a\u{1b}[2J\r\u{9b}\u{202e}b"), r"a\u{1b}[2J\u{d}\u{9b}\u{202e}b");
+        assert_eq!(escape_control("a\n\tb: 中\n"), "a\n\tb: 中\n");
+        assert_eq!(escape_control("a\u{1b}[2J\r\u{9b}\u{202e}b"), r"a\u{1b}[2J\u{d}\u{9b}\u{202e}b");
     }
 
     proptest! {
         #[test]
         fn nothing_that_is_shown_steers_a_terminal(text in "(\\PC|\\pC|[\u{1b}\u{9b}\u{ad}\u{1160}\u{202e}\u{3164}\u{e0020}]){0,80}") {
-            let shown = format!("{}{}{}", Name(&text), Quoted(&text), harmless(&text));
+            let shown = format!("{}{}{}", Name(&text), Quoted(&text), escape_control(&text));
             prop_assert!(!shown.contains(|c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || is_invisible(c)), "{:?}", shown);
         }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use runner::input::{ContentSpec, Format, Input, InputError, InputSpec, Mapping, Note, ROW_BYTES_MAX, Row};
+use runner::input::{ContentSpec, Format, Input, InputError, InputSpec, Mapping, ROW_BYTES_MAX, Row, RowNote};
 use sha2::{Digest, Sha256};
 
 const BODY: &str = r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}]"#;
@@ -326,7 +326,7 @@ fn rows_may_be_read_on_another_thread() {
 fn annotate(list: &Input, mapping: &Mapping) -> String {
     let mut out = Vec::new();
     let note = |row: &Row| -> Result<_, Infallible> {
-        let note = Note { code: Some(20_022), meaning: "no such message, \"gone\"".into(), attempts: 2 };
+        let note = RowNote { code: Some(20_022), meaning: "no such message, \"gone\"".into(), attempts: 2 };
         Ok((row.number != 2).then_some(note))
     };
     list.annotate(mapping, &mut out, note).unwrap();

@@ -10,8 +10,8 @@ use flate2::write::GzEncoder;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use runner::edit::Edit;
-use runner::input::{ColumnNames, ContentSpec, Format, Input, InputSpec, Mapping, Note, Row};
-use runner::shown::harmless;
+use runner::input::{ColumnNames, ContentSpec, Format, Input, InputSpec, Mapping, Row, RowNote};
+use runner::shown::escape_control;
 use serde_json::{Value, json};
 
 /// From, to, key, custom data.
@@ -118,9 +118,9 @@ proptest! {
                 Err(error) => said.push(error.to_string()),
             }
             for what in said {
-                prop_assert_eq!(harmless(&what), what.as_str());
+                prop_assert_eq!(escape_control(&what), what.as_str());
             }
-            let note = |_: &Row| Ok::<_, Infallible>(Some(Note { code: None, meaning: String::new(), attempts: 0 }));
+            let note = |_: &Row| Ok::<_, Infallible>(Some(RowNote { code: None, meaning: String::new(), attempts: 0 }));
             // A list that cannot be read cannot be copied either; that is all that may go wrong.
             let _ = input.annotate(&mapping, std::io::sink(), note);
         }
@@ -218,7 +218,7 @@ proptest! {
         let mut copy = Vec::new();
         let is_noted = |row: &Row| noted[usize::try_from(row.number).unwrap() - 1];
         let note = |row: &Row| {
-            let note = Note { code: Some(1), meaning: "\"a\",\nb".into(), attempts: 1 };
+            let note = RowNote { code: Some(1), meaning: "\"a\",\nb".into(), attempts: 1 };
             Ok::<_, Infallible>(is_noted(row).then_some(note))
         };
         let written = input.annotate(&mapping, &mut copy, note).unwrap();

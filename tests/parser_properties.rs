@@ -16,12 +16,12 @@ use runner::job::{Environment, Job};
 use runner::run::FailureLimit;
 use runner::sandbox::Faults;
 use runner::sandbox::model::KeyParts;
-use runner::shown::harmless;
+use runner::shown::escape_control;
 use serde_json::{Value, json};
 
 /// What is said of a text in a person's own command line or file is shown with that text in it, escaped.
 fn can_be_shown(message: &str) -> Result<(), TestCaseError> {
-    prop_assert_eq!(harmless(message), message);
+    prop_assert_eq!(escape_control(message), message);
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use reqwest::{Client, Response, StatusCode};
-use runner::api::endpoint::{Call, Endpoint};
+use runner::api::endpoint::{ApiMethod, Endpoint};
 use runner::api::usersig::Signer;
 use runner::edit::MessageId;
 use runner::sandbox::{Faults, IDENTIFIER, Options, SDKAPPID, SECRET_KEY, Sandbox};
@@ -30,7 +30,7 @@ impl Rig {
         Rig { sandbox, client, usersig }
     }
 
-    fn url(&self, call: Call) -> reqwest::Url {
+    fn url(&self, call: ApiMethod) -> reqwest::Url {
         let mut url = Endpoint::parse(&self.sandbox.endpoint_url()).unwrap().url(call);
         url.query_pairs_mut()
             .append_pair("sdkappid", &SDKAPPID.to_string())
@@ -41,15 +41,15 @@ impl Rig {
         url
     }
 
-    async fn call(&self, call: Call, body: &Value) -> reqwest::Result<Response> {
+    async fn call(&self, call: ApiMethod, body: &Value) -> reqwest::Result<Response> {
         self.client.post(self.url(call)).body(body.to_string()).send().await
     }
 
     async fn modify(&self, key: &str) -> reqwest::Result<Response> {
-        self.call(Call::ModifyC2cMsg, &body_of(key)).await
+        self.call(ApiMethod::ModifyC2cMsg, &body_of(key)).await
     }
 
-    async fn code(&self, call: Call, body: &Value) -> i64 {
+    async fn code(&self, call: ApiMethod, body: &Value) -> i64 {
         code_of(self.call(call, body).await.unwrap()).await
     }
 
@@ -96,7 +96,7 @@ async fn an_edit_takes_place_and_is_read_back() {
         "Operator_Account": "b", "Peer_Account": "a",
         "MaxCnt": 100, "MinTime": 1_699_999_999, "MaxTime": 1_700_000_001,
     });
-    let page = json_of(rig.call(Call::AdminGetRoamMsg, &window).await.unwrap()).await;
+    let page = json_of(rig.call(ApiMethod::AdminGetRoamMsg, &window).await.unwrap()).await;
     assert_eq!((&page["Complete"], &page["MsgCnt"]), (&1.into(), &1.into()));
     assert_eq!(page["MsgList"][0]["MsgBody"], body_of("")["MsgBody"]);
     assert_eq!(page["MsgList"][0]["MsgTimeStamp"], 1_700_000_000);
@@ -105,19 +105,19 @@ async fn an_edit_takes_place_and_is_read_back() {
 #[tokio::test]
 async fn a_refusal_is_http_200_with_the_services_json() {
     let rig = Rig::start("none", 200).await;
-    let refusal = json_of(rig.call(Call::ModifyC2cMsg, &json!({ "From_Account": "a" })).await.unwrap()).await;
+    let refusal = json_of(rig.call(ApiMethod::ModifyC2cMsg, &json!({ "From_Account": "a" })).await.unwrap()).await;
     assert_eq!((&refusal["ActionStatus"], &refusal["ErrorCode"]), (&"FAIL".into(), &90003.into()));
     assert!(!refusal["ErrorInfo"].as_str().unwrap().is_empty());
 
     let huge = json!({ "From_Account": "x".repeat(200_000) });
-    assert_eq!(rig.code(Call::ModifyC2cMsg, &huge).await, 93000);
+    assert_eq!(rig.code(ApiMethod::ModifyC2cMsg, &huge).await, 93000);
 
     let elsewhere = format!("{}/v4/openim/sendmsg", rig.sandbox.endpoint_url());
     assert_eq!(code_of(rig.client.post(elsewhere).body("{}").send().await.unwrap()).await, 60009);
-    let got = rig.client.get(rig.url(Call::ModifyC2cMsg)).send().await.unwrap();
+    let got = rig.client.get(rig.url(ApiMethod::ModifyC2cMsg)).send().await.unwrap();
     assert_eq!(code_of(got).await, 60002);
 
-    let mut unsigned = rig.url(Call::ModifyC2cMsg);
+    let mut unsigned = rig.url(ApiMethod::ModifyC2cMsg);
     unsigned.set_query(Some(&unsigned.query().unwrap().replace("usersig=", "usersig=x")));
     assert_eq!(code_of(rig.client.post(unsigned).body("{}").send().await.unwrap()).await, 70003);
 }
@@ -131,7 +131,7 @@ async fn a_lost_answer_closes_the_connection_before_or_after_the_edit() {
         assert_eq!(rig.edits("1_1_1"), Some(edits), "{faults}");
         // The next request opens another connection, and the sandbox goes on.
         rig.sandbox.set_faults(Faults::none());
-        assert_eq!(rig.code(Call::ModifyC2cMsg, &body_of("1_1_1")).await, 0);
+        assert_eq!(rig.code(ApiMethod::ModifyC2cMsg, &body_of("1_1_1")).await, 0);
     }
 }
 
@@ -147,7 +147,7 @@ async fn a_late_edit_takes_place_after_its_client_is_gone() {
     // Each of them is sent again, before or after: either way it is edited twice by then.
     rig.sandbox.set_faults(Faults::none());
     for i in 0..20 {
-        assert_eq!(rig.code(Call::ModifyC2cMsg, &body_of(&format!("{i}_1_1"))).await, 0);
+        assert_eq!(rig.code(ApiMethod::ModifyC2cMsg, &body_of(&format!("{i}_1_1"))).await, 0);
     }
     let all = async {
         while rig.sandbox.stats().edits_to_come > 0 {
@@ -163,21 +163,21 @@ async fn a_late_edit_takes_place_after_its_client_is_gone() {
 #[tokio::test]
 async fn what_is_unknown_is_neither_edited_nor_read_back() {
     let rig = Rig::start("unknown=100%,history=older-names+one-sided", 200).await;
-    assert_eq!(rig.code(Call::ModifyC2cMsg, &body_of("1_2_1700000000")).await, 20026);
+    assert_eq!(rig.code(ApiMethod::ModifyC2cMsg, &body_of("1_2_1700000000")).await, 20026);
     let window = |names: [&str; 2], operator: &str, peer: &str| {
         let [first, second] = names;
         json!({ first: operator, second: peer, "MaxCnt": 100, "MinTime": 1_699_999_999, "MaxTime": 1_700_000_001 })
     };
     let (newer, older) = (["Operator_Account", "Peer_Account"], ["From_Account", "To_Account"]);
-    assert_eq!(rig.code(Call::AdminGetRoamMsg, &window(newer, "b", "a")).await, 90008);
+    assert_eq!(rig.code(ApiMethod::AdminGetRoamMsg, &window(newer, "b", "a")).await, 90008);
     let count = async |operator, peer| {
-        let page = json_of(rig.call(Call::AdminGetRoamMsg, &window(older, operator, peer)).await.unwrap()).await;
+        let page = json_of(rig.call(ApiMethod::AdminGetRoamMsg, &window(older, operator, peer)).await.unwrap()).await;
         page["MsgCnt"].as_u64().unwrap()
     };
     assert_eq!((count("a", "b").await, count("b", "a").await), (0, 0));
 
     rig.sandbox.set_faults("history=older-names+one-sided".parse().unwrap());
-    assert_eq!(rig.code(Call::ModifyC2cMsg, &body_of("1_2_1700000000")).await, 0);
+    assert_eq!(rig.code(ApiMethod::ModifyC2cMsg, &body_of("1_2_1700000000")).await, 0);
     assert_eq!((count("a", "b").await, count("b", "a").await), (0, 1));
 }
 
@@ -226,7 +226,7 @@ async fn http_faults_and_garbage_are_html() {
 async fn latency_delays_every_answer() {
     let rig = Rig::start("latency=60ms", 200).await;
     let before = std::time::Instant::now();
-    assert_eq!(rig.code(Call::ModifyC2cMsg, &body_of("1_1_1")).await, 0);
+    assert_eq!(rig.code(ApiMethod::ModifyC2cMsg, &body_of("1_1_1")).await, 0);
     assert!(before.elapsed() >= Duration::from_millis(60));
 }
 
@@ -239,7 +239,7 @@ async fn the_cap_lets_through_no_more_than_it_says() {
     let mut requests = tokio::task::JoinSet::new();
     for i in 0..RATE * 3 {
         let rig = std::sync::Arc::clone(&rig);
-        requests.spawn(async move { rig.code(Call::ModifyC2cMsg, &body_of(&format!("{i}_1_1"))).await });
+        requests.spawn(async move { rig.code(ApiMethod::ModifyC2cMsg, &body_of(&format!("{i}_1_1"))).await });
     }
     let codes = requests.join_all().await;
     let done = codes.iter().filter(|code| **code == 0).count() as u64;
@@ -258,11 +258,11 @@ async fn the_cap_lets_through_no_more_than_it_says() {
 async fn the_numbers_and_the_messages_can_be_asked_for() {
     let rig = Rig::start("none", 10_000).await;
     for _ in 0..2 {
-        assert_eq!(rig.code(Call::ModifyC2cMsg, &body_of("twice")).await, 0);
+        assert_eq!(rig.code(ApiMethod::ModifyC2cMsg, &body_of("twice")).await, 0);
     }
     // More than one part of the listing.
     for i in 0..1_200 {
-        assert_eq!(rig.code(Call::ModifyC2cMsg, &body_of(&format!("{i}_1_1"))).await, 0);
+        assert_eq!(rig.code(ApiMethod::ModifyC2cMsg, &body_of(&format!("{i}_1_1"))).await, 0);
     }
     let stats: Value = serde_json::from_str(&rig.get("/sandbox/stats").await).unwrap();
     assert_eq!(stats["messages_known"], 1_201);
@@ -287,7 +287,7 @@ async fn faults_can_be_changed_while_it_runs() {
     let url = format!("{}/sandbox/faults", rig.sandbox.endpoint_url());
     let changed = rig.client.post(&url).body("20004=100%").send().await.unwrap();
     assert_eq!(changed.status(), StatusCode::OK);
-    assert_eq!(rig.code(Call::ModifyC2cMsg, &body_of("1_1_1")).await, 20004);
+    assert_eq!(rig.code(ApiMethod::ModifyC2cMsg, &body_of("1_1_1")).await, 20004);
 
     let refused = rig.client.post(&url).body("oops=1%").send().await.unwrap();
     assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
@@ -305,8 +305,8 @@ async fn it_listens_on_this_machine_only_and_stops() {
     assert!(Sandbox::start(open).await.unwrap_err().to_string().contains("0.0.0.0"));
 
     let rig = Rig::start("none", 200).await;
-    assert_eq!(rig.code(Call::ModifyC2cMsg, &body_of("1_1_1")).await, 0);
-    let url = rig.url(Call::ModifyC2cMsg);
+    assert_eq!(rig.code(ApiMethod::ModifyC2cMsg, &body_of("1_1_1")).await, 0);
+    let url = rig.url(ApiMethod::ModifyC2cMsg);
     rig.sandbox.stop().await;
     assert!(rig.client.post(url).body("{}").send().await.is_err());
 }

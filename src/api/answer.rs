@@ -13,7 +13,7 @@ const INFO_CHARS_MAX: usize = 300;
 
 /// The fields come in any order, and more may be added.
 #[derive(Deserialize)]
-struct Answer {
+struct AnswerBody {
     #[serde(rename = "ActionStatus")]
     action_status: String,
     #[serde(rename = "ErrorCode")]
@@ -33,7 +33,7 @@ pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> O
     if status != OK {
         return no_answer;
     }
-    let Ok(answer) = serde_json::from_str::<Answer>(&String::from_utf8_lossy(body)) else { return no_answer };
+    let Ok(answer) = serde_json::from_str::<AnswerBody>(&String::from_utf8_lossy(body)) else { return no_answer };
     match (answer.action_status.as_str(), answer.error_code) {
         ("OK", 0) => retry_after.map_or(Outcome::Confirmed, Outcome::ConfirmedAndAsks),
         ("FAIL", code) if code != 0 => {

@@ -11,11 +11,11 @@ use secrecy::ExposeSecret;
 
 use super::answer::{self, ANSWER_BYTES_MAX};
 use super::credentials::{Credentials, Signature};
-use super::endpoint::{Call, Endpoint};
+use super::endpoint::{ApiMethod, Endpoint};
 use super::error_code::{self, Class};
-use super::history::{self, PAGE_BYTES_MAX, Page, Question};
+use super::history::{self, HistoryPage, HistoryQuery, PAGE_BYTES_MAX};
 use super::proxy::Proxy;
-use super::wire::Wire;
+use super::wire::SendGuard;
 use super::{Outcome, Service};
 use crate::bounded;
 use crate::ledger::{Intent, Note};
@@ -118,7 +118,7 @@ impl HttpService {
                 .append_pair("contenttype", "json");
             url
         };
-        let (modify_url, history_url) = (url(Call::ModifyC2cMsg), url(Call::AdminGetRoamMsg));
+        let (modify_url, history_url) = (url(ApiMethod::ModifyC2cMsg), url(ApiMethod::AdminGetRoamMsg));
         let client = builder.build().map_err(ClientError::Setup)?;
         let proxy = options.proxy.cloned();
         Ok(HttpService { client, modify_url, history_url, proxy, credentials, timeout: options.timeout })
@@ -146,7 +146,7 @@ impl HttpService {
 
     /// Sends one request. Whatever goes wrong, it is known whether its body went out.
     async fn exchange<T>(&self, call: &ApiCall<'_, T>, url: Url, body: Vec<u8>, permit: Permit) -> Result<T, Outcome> {
-        let wire = Wire::default();
+        let wire = SendGuard::default();
         let body = reqwest::Body::wrap(wire.carries(Bytes::from(body), permit));
         let exchange = async {
             let request = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
@@ -211,9 +211,9 @@ impl Service for HttpService {
         answer.map_or_else(|outcome| outcome, |asked| asked.map_or(Outcome::Confirmed, Outcome::ConfirmedAndAsks))
     }
 
-    async fn history(&self, question: &Question, permit: Permit) -> Result<Page, Outcome> {
+    async fn history(&self, query: &HistoryQuery, permit: Permit) -> Result<HistoryPage, Outcome> {
         let call = ApiCall { url: &self.history_url, bytes_max: PAGE_BYTES_MAX, read: history::read };
-        self.call(&call, question.request_body(), permit).await
+        self.call(&call, query.request_body(), permit).await
     }
 }
 

@@ -135,30 +135,30 @@ pub struct UnknownRegion(String);
 
 /// A call of the service's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Call {
+pub enum ApiMethod {
     /// Edits one message.
     ModifyC2cMsg,
     /// Reads the messages of a conversation.
     AdminGetRoamMsg,
 }
 
-impl Call {
+impl ApiMethod {
     /// Every call this program makes.
-    pub const ALL: [Call; 2] = [Call::ModifyC2cMsg, Call::AdminGetRoamMsg];
+    pub const ALL: [ApiMethod; 2] = [ApiMethod::ModifyC2cMsg, ApiMethod::AdminGetRoamMsg];
 
     /// The call's own name, the last part of its path.
     pub fn name(self) -> &'static str {
         match self {
-            Call::ModifyC2cMsg => "modify_c2c_msg",
-            Call::AdminGetRoamMsg => "admin_getroammsg",
+            ApiMethod::ModifyC2cMsg => "modify_c2c_msg",
+            ApiMethod::AdminGetRoamMsg => "admin_getroammsg",
         }
     }
 
     /// The path on the host, with the slash in front.
     pub fn path(self) -> &'static str {
         match self {
-            Call::ModifyC2cMsg => "/v4/openim/modify_c2c_msg",
-            Call::AdminGetRoamMsg => "/v4/openim/admin_getroammsg",
+            ApiMethod::ModifyC2cMsg => "/v4/openim/modify_c2c_msg",
+            ApiMethod::AdminGetRoamMsg => "/v4/openim/admin_getroammsg",
         }
     }
 }
@@ -277,7 +277,7 @@ impl Endpoint {
     }
 
     /// The URL of a call, still without its query.
-    pub fn url(&self, call: Call) -> Url {
+    pub fn url(&self, call: ApiMethod) -> Url {
         let mut url = self.base.clone();
         url.set_path(call.path());
         url
@@ -334,9 +334,9 @@ mod tests {
     fn a_call_has_its_documented_url() {
         let endpoint = Endpoint::of("sgp".parse().unwrap());
         let url = |call| endpoint.url(call).to_string();
-        assert_eq!(url(Call::ModifyC2cMsg), "https://adminapisgp.im.qcloud.com/v4/openim/modify_c2c_msg");
-        assert_eq!(url(Call::AdminGetRoamMsg), "https://adminapisgp.im.qcloud.com/v4/openim/admin_getroammsg");
-        for call in Call::ALL {
+        assert_eq!(url(ApiMethod::ModifyC2cMsg), "https://adminapisgp.im.qcloud.com/v4/openim/modify_c2c_msg");
+        assert_eq!(url(ApiMethod::AdminGetRoamMsg), "https://adminapisgp.im.qcloud.com/v4/openim/admin_getroammsg");
+        for call in ApiMethod::ALL {
             assert!(call.path().ends_with(call.name()));
         }
     }

@@ -20,7 +20,7 @@ mod wire;
 use std::future::Future;
 use std::time::Duration;
 
-use self::history::{Page, Question};
+use self::history::{HistoryPage, HistoryQuery};
 use crate::ledger::{Intent, Note};
 use crate::pace::Permit;
 
@@ -32,7 +32,11 @@ pub trait Service: Send + Sync + 'static {
 
     /// Asks for one page of a history, which changes nothing. Without a page: what came instead, never
     /// a confirmation.
-    fn history(&self, question: &Question, permit: Permit) -> impl Future<Output = Result<Page, Outcome>> + Send;
+    fn history(
+        &self,
+        query: &HistoryQuery,
+        permit: Permit,
+    ) -> impl Future<Output = Result<HistoryPage, Outcome>> + Send;
 }
 
 /// What came back of one request.

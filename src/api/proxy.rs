@@ -12,7 +12,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
-use super::endpoint::{Call, Endpoint};
+use super::endpoint::{ApiMethod, Endpoint};
 
 /// For this long a proxy may hold what it has taken and pass it on after all, although nobody waits for it any more.
 ///
@@ -67,7 +67,7 @@ impl Proxy {
             return Ok(None);
         };
         let exceptions = EXCEPTIONS.into_iter().find_map(text).map(|(_, value)| value).unwrap_or_default();
-        let Ok(service) = endpoint.url(Call::ModifyC2cMsg).as_str().parse::<Uri>() else { return Ok(None) };
+        let Ok(service) = endpoint.url(ApiMethod::ModifyC2cMsg).as_str().parse::<Uri>() else { return Ok(None) };
         let found = |proxy: &str| Matcher::builder().all(proxy).no(exceptions.as_str()).build().intercept(&service);
         // Whatever the proxy is called, it is not asked for a host that is excepted.
         if endpoint.is_loopback() || found("http://proxy").is_none() {

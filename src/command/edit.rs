@@ -12,7 +12,7 @@ use jiff::{Timestamp, Zoned};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::end::Ran;
+use self::end::RunResult;
 use self::service::service;
 use self::signals::Signals;
 use super::{Error, Exit, asked, files, print, tell};
@@ -24,14 +24,16 @@ use crate::excerpt;
 use crate::fit;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
-use crate::ledger::{Gaps, JobIdentity, Ledger, LedgerError, Records, RunInfo, SqliteReader, SqliteStore, unix_ms};
+use crate::ledger::{
+    JobIdentity, Ledger, LedgerError, LostCommits, Records, RunInfo, SqliteReader, SqliteStore, unix_ms,
+};
 use crate::live::page::{self, Page};
-use crate::live::{Facts, Live};
+use crate::live::{Live, LiveRun};
 use crate::progress::{Mode, Progress, Screen, Snapshot};
-use crate::register::{Entry, Register, Share};
+use crate::register::{Register, RegisterEntry, Share};
 use crate::report::summary::Totals;
-use crate::report::{self, plan::Target};
-use crate::run::{self, Control, Ended, Line, Plan, PlanError, StopReason, Tally, Terms, Todo, UnderWay};
+use crate::report::{self, plan::PlanTarget};
+use crate::run::{self, Control, Plan, PlanError, RunContext, RunEnd, RunTerms, StopReason, Tally, Todo, UnderWay};
 use crate::same_file::resolved;
 use crate::sandbox::Sandbox;
 use crate::until;
@@ -108,18 +110,18 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
         directory: std::env::current_dir().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
     })?;
     let failed_rows = files::failed_rows(ledger_path, input.format(), args.input.as_deref());
-    let session = Session { args, job, input, plan, under_way, until, ledger_path, failed_rows, screen };
+    let session = RunSession { args, job, input, plan, under_way, until, ledger_path, failed_rows, screen };
     let locked_since = if sandbox.is_some() { None } else { Some(alone_since) };
-    Ok(session.run(Parts { store, todo, signals, locked_since, share, service, sandbox, page }).await)
+    Ok(session.run(RunParts { store, todo, signals, locked_since, share, service, sandbox, page }).await)
 }
 
 /// A ledger that may have lost commits is used only where each message is read before it is sent.
-fn gaps(job: &Job) -> Gaps {
-    if job.policy.read_first { Gaps::ReadFirst } else { Gaps::Refused }
+fn gaps(job: &Job) -> LostCommits {
+    if job.policy.read_first { LostCommits::ReadFirst } else { LostCommits::Refused }
 }
 
 /// What a run is made of, and uses up.
-struct Parts {
+struct RunParts {
     store: SqliteStore,
     todo: Todo,
     signals: Signals,
@@ -133,7 +135,7 @@ struct Parts {
 }
 
 /// Everything that a run needs and that does not change any more.
-struct Session<'a> {
+struct RunSession<'a> {
     args: &'a JobArgs,
     job: Job,
     input: Input,
@@ -146,10 +148,10 @@ struct Session<'a> {
     screen: &'a Screen,
 }
 
-impl Session<'_> {
-    async fn run(self, parts: Parts) -> Exit {
-        let Parts { store, todo, signals, locked_since, share, service, sandbox, page } = parts;
-        let Session { args, plan, screen, .. } = &self;
+impl RunSession<'_> {
+    async fn run(self, parts: RunParts) -> Exit {
+        let RunParts { store, todo, signals, locked_since, share, service, sandbox, page } = parts;
+        let RunSession { args, plan, screen, .. } = &self;
         let stop = signals.stop.child_token();
         let (control, orders) = Control::new(self.job.rate, stop.clone());
         let control = control.sharing(share.clone());
@@ -157,7 +159,7 @@ impl Session<'_> {
         let (ledger, writer) = Ledger::start(store);
         signals.note_in(&ledger);
         let mut watched = self.watched(control, page, &stop, &ledger);
-        let terms = Terms {
+        let terms = RunTerms {
             rate: self.job.rate,
             max_rate: self.job.max_rate,
             in_flight_max: self.job.in_flight_max,
@@ -167,7 +169,7 @@ impl Session<'_> {
             locked_since,
             seed: fastrand::u64(..),
         };
-        let line = Line::new(ledger, service, terms);
+        let line = RunContext::new(ledger, service, terms);
         let mode = if args.no_progress || args.log.quiet { Mode::Off } else { Mode::of_stderr() };
         let mut progress =
             Progress::start(screen, mode, plan.this_run, super::ctl::command(self.ledger_path, "resume"));
@@ -185,14 +187,14 @@ impl Session<'_> {
         };
         let (tally, ended) = run::run(line, self.job.failures, todo, orders, show).await;
         let ended = match (ended, &self.until) {
-            (Ended::Interrupted, Some(until)) if time_is_up && !signals.stop.is_cancelled() => {
-                Ended::Stopped(StopReason::TimeIsUp(until::shown(until, &Zoned::now())))
+            (RunEnd::Interrupted, Some(until)) if time_is_up && !signals.stop.is_cancelled() => {
+                RunEnd::Stopped(StopReason::TimeIsUp(until::shown(until, &Zoned::now())))
             }
             (ended, _) => ended,
         };
-        let ran = Ran { tally, ended, took: started.elapsed() };
+        let result = RunResult { tally, ended, took: started.elapsed() };
         progress.finish();
-        watched.end(ran.summary(plan).how(), &ran.tally, ran.summary(plan).totals()).await;
+        watched.end(result.summary(plan).how(), &result.tally, result.summary(plan).totals()).await;
         // Nothing more is sent, and what --on-finish starts may need the room.
         if let Some(share) = share {
             share.release();
@@ -202,7 +204,7 @@ impl Session<'_> {
         if let Some(sandbox) = sandbox {
             sandbox.stop().await;
         }
-        self.end(&ran, store, &signals).await
+        self.end(&result, store, &signals).await
     }
 
     /// Opens what the run is watched and told by.
@@ -211,7 +213,7 @@ impl Session<'_> {
             tell(format_args!("Live page: {}", page.url()));
             page.warning().iter().for_each(|warning| tell(format_args!("warning: {warning}")));
         }
-        let facts = Facts {
+        let facts = LiveRun {
             ledger: self.ledger_path.to_owned(),
             input: self.input.name().to_owned(),
             planned: self.plan.this_run,
@@ -289,9 +291,9 @@ fn under_way(job: &Job, reader: Option<&SqliteReader>) -> Result<UnderWay, Error
     Ok(UnderWay::by_way_of(job.proxy.is_some(), before))
 }
 
-fn target<'a>(job: &'a Job, input: &'a Input, until: Option<&'a Zoned>, under_way: UnderWay) -> Target<'a> {
+fn target<'a>(job: &'a Job, input: &'a Input, until: Option<&'a Zoned>, under_way: UnderWay) -> PlanTarget<'a> {
     let identity = job.identity.as_ref();
-    Target {
+    PlanTarget {
         input: input.name(),
         sdkappid: identity.map(|identity| identity.sdkappid),
         // The host that is really called, where something is: the ledger knows both of a region by one name.
@@ -317,7 +319,7 @@ fn share(job: &Job, identity: &JobIdentity, ledger: &Path) -> Result<Option<Arc<
     match &job.service {
         Some(ServiceChoice::Sandbox(_)) | None => Ok(None),
         Some(ServiceChoice::At { .. }) => {
-            let wanted = Entry {
+            let wanted = RegisterEntry {
                 service: identity.service.clone(),
                 sdkappid: identity.sdkappid,
                 rate: job.rate,

@@ -67,7 +67,7 @@ fn fields_of(msg_type: &str) -> Option<&'static [(&'static str, Kind)]> {
 }
 
 /// The members of an object.
-type Members<'a> = [(&'a str, Json<'a>)];
+type JsonMembers<'a> = [(&'a str, Json<'a>)];
 
 /// Checks the elements of one message: what is odd on success, everything that is wrong on failure.
 pub(super) fn check(body: &Json<'_>) -> Result<Vec<Finding>, Vec<Finding>> {
@@ -121,7 +121,7 @@ impl Findings {
         }
     }
 
-    fn content(&mut self, place: Arguments<'_>, msg_type: &str, content: &Members<'_>) {
+    fn content(&mut self, place: Arguments<'_>, msg_type: &str, content: &JsonMembers<'_>) {
         let Some(fields) = fields_of(msg_type) else {
             self.warnings
                 .push(wrong(format!("{place} is of the unknown type {}, and is sent as it is", Quoted(msg_type))));
@@ -133,7 +133,7 @@ impl Findings {
         self.fields(format_args!("{place} ({msg_type})"), fields, content);
     }
 
-    fn fields(&mut self, place: Arguments<'_>, fields: &[(&str, Kind)], content: &Members<'_>) {
+    fn fields(&mut self, place: Arguments<'_>, fields: &[(&str, Kind)], content: &JsonMembers<'_>) {
         for (name, value) in content {
             let Some((_, kind)) = fields.iter().find(|(known, _)| known == name) else {
                 self.extra(place, name);

@@ -10,7 +10,7 @@ use super::jsonl::JsonlReader;
 use super::rows::CsvList;
 use super::text::Text;
 use super::{Format, Input, InputError, Mapping, Problem};
-use crate::edit::json::Members;
+use crate::edit::json::JsonMembers;
 use crate::excerpt::Excerpt;
 use crate::shown::NAME_CHARS_SHOWN;
 
@@ -120,7 +120,7 @@ fn cell(row: &[u8], column: usize) -> Option<Range<usize>> {
 
 /// Where the value of a member is. Of several with this name the last is what a problem is about.
 fn member(row: &[u8], is_it: impl Fn(&str) -> bool) -> Option<Range<usize>> {
-    let members: Members<'_> = serde_json::from_slice(row).ok()?;
+    let members: JsonMembers<'_> = serde_json::from_slice(row).ok()?;
     let (_, value) = members.0.iter().rev().find(|(name, _)| is_it(name))?;
     // It is borrowed from the row.
     let begin = value.get().as_ptr().addr().checked_sub(row.as_ptr().addr())?;

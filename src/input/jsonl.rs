@@ -12,7 +12,7 @@ use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, given_twice};
 use super::problem::Problem;
 use super::rows::{ListError, Read};
 use super::{COLUMNS_MAX, Format, ROW_BYTES_MAX};
-use crate::edit::json::{Json, Members, Text, fault};
+use crate::edit::json::{Json, JsonMembers, Text, fault};
 use crate::edit::{Edit, Field, IdDigest};
 
 /// Reads lines one after the other into the same buffer.
@@ -32,7 +32,7 @@ impl JsonlReader {
     }
 
     /// The members of the row just read, where it is an object.
-    pub(super) fn row(&self) -> Option<Members<'_>> {
+    pub(super) fn row(&self) -> Option<JsonMembers<'_>> {
         members(&self.row).ok()
     }
 
@@ -95,7 +95,7 @@ pub(super) fn message(line: u64, row: &[u8], mapping: &Mapping) -> Option<IdDige
     Some(fields(line, &members(row).ok()?, mapping).ok()?.message())
 }
 
-fn members(row: &[u8]) -> Result<Members<'_>, String> {
+fn members(row: &[u8]) -> Result<JsonMembers<'_>, String> {
     let row =
         simdutf8::basic::from_utf8(row).map_err(|_| "the line is not UTF-8; save the list as UTF-8".to_owned())?;
     let row = row.trim_ascii();
@@ -103,7 +103,7 @@ fn members(row: &[u8]) -> Result<Members<'_>, String> {
         let found = kind_of(row).unwrap_or("other text");
         return Err(format!("must be a JSON object, not {found}; JSON Lines has one whole object on each line"));
     }
-    let members: Members<'_> = serde_json::from_str(row).map_err(|error| {
+    let members: JsonMembers<'_> = serde_json::from_str(row).map_err(|error| {
         // The parser's own line counts from the beginning of the object.
         let advice = if row.contains('\r') {
             "the list's lines seem to end with carriage returns alone; save it with line feeds"
@@ -119,7 +119,7 @@ fn members(row: &[u8]) -> Result<Members<'_>, String> {
 }
 
 /// Sorts the members into the fields of an edit, or tells everything that is wrong with them.
-fn fields<'a>(line: u64, members: &'a Members<'a>, mapping: &'a Mapping) -> Result<Fields<'a>, Vec<Problem>> {
+fn fields<'a>(line: u64, members: &'a JsonMembers<'a>, mapping: &'a Mapping) -> Result<Fields<'a>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut problem = |name: &str, what: String| problems.push(Problem::of_column(line, name, what));
     let mut values: [Option<Cow<'a, str>>; 5] = Default::default();

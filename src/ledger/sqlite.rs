@@ -2,14 +2,14 @@
 //!
 //! Write-ahead log and `synchronous=FULL`: once a commit returns, it outlives a power cut.
 
+mod events;
 mod filesystem;
+mod ledger_files;
 mod lost;
 mod open;
 mod overview;
 mod read;
 mod record;
-mod remarks;
-mod whereabouts;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,13 +18,13 @@ use std::sync::Arc;
 use rusqlite::types::Null;
 use rusqlite::{Connection, OptionalExtension, Transaction, ffi, params};
 
-pub use self::lost::{Folded, Gaps};
+use self::ledger_files::LedgerFiles;
+pub use self::lost::{LostCommits, WalEnd};
 pub use self::open::JobIdentity;
 pub use self::overview::Overview;
 pub use self::read::SqliteReader;
-pub use self::record::{EditRecord, Outcomes, RunRecord, Totals, Worker};
-use self::whereabouts::Whereabouts;
-use super::{Change, LedgerError, Remark, State, Store, Transition, unix_ms};
+pub use self::record::{EditRecord, LedgerTotals, Outcomes, RunRecord, Worker};
+use super::{Change, LedgerError, RunEvent, State, Store, Transition, unix_ms};
 use crate::{BUILD, who};
 
 /// The writing side of a ledger file, which only one process has at a time.
@@ -37,7 +37,7 @@ pub struct SqliteStore {
     job: JobIdentity,
     run: i64,
     /// From when a run began.
-    whereabouts: Option<Arc<Whereabouts>>,
+    ledger_files: Option<Arc<LedgerFiles>>,
     /// Declared last, so closed last: it is the lock on the file.
     lock: File,
 }
@@ -81,18 +81,18 @@ impl SqliteStore {
     /// The file is no ledger, another job's, locked, may have lost its newest commits, or cannot be opened; it is as it
     /// was, byte for byte.
     pub fn open(path: &Path, job: &JobIdentity) -> Result<SqliteStore, LedgerError> {
-        SqliteStore::open_with(path, job, Gaps::Refused)
+        SqliteStore::open_with(path, job, LostCommits::Refused)
     }
 
     /// The same; `gaps` says what becomes of a ledger that may have lost its newest commits.
     ///
     /// # Errors
     /// As [`SqliteStore::open`].
-    pub fn open_with(path: &Path, job: &JobIdentity, gaps: Gaps) -> Result<SqliteStore, LedgerError> {
+    pub fn open_with(path: &Path, job: &JobIdentity, gaps: LostCommits) -> Result<SqliteStore, LedgerError> {
         let (mut connection, lock) = open::open(path, job, gaps)?;
         recover(&mut connection).map_err(|source| write_error(path, source))?;
         let (path, job) = (path.to_owned(), job.clone());
-        Ok(SqliteStore { connection: Some(connection), path, job, run: 0, whereabouts: None, lock })
+        Ok(SqliteStore { connection: Some(connection), path, job, run: 0, ledger_files: None, lock })
     }
 
     /// Makes the ledger of this job where there was none a moment ago.
@@ -120,9 +120,9 @@ impl SqliteStore {
         let (run, before) = begin(connection, &self.job, info).map_err(|source| write_error(&self.path, source))?;
         self.run = run;
         self.copy_into_file(&before)?;
-        let whereabouts =
-            Whereabouts::note(&self.path, &self.lock).map_err(|source| system_error(&self.path, source))?;
-        self.whereabouts = Some(Arc::new(whereabouts));
+        let ledger_files =
+            LedgerFiles::note(&self.path, &self.lock).map_err(|source| system_error(&self.path, source))?;
+        self.ledger_files = Some(Arc::new(ledger_files));
         self.check_whereabouts()
     }
 
@@ -156,7 +156,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// It could not be made durable. Every edit's own state is durable all the same.
-    pub fn end_run(mut self, ended: &str, reason: &str) -> Result<Folded, LedgerError> {
+    pub fn end_run(mut self, ended: &str, reason: &str) -> Result<WalEnd, LedgerError> {
         self.check_whereabouts()?;
         let connection = self.connection.take().ok_or(LedgerError::Latched)?;
         connection
@@ -170,18 +170,18 @@ impl SqliteStore {
             lost::keep_log_on_close(&connection, false).and_then(|()| lost::fold_in(&connection)).unwrap_or(false);
         connection.close().map_err(|(_, source)| write_error(&self.path, source))?;
         Ok(if is_folded || !lost::has_log(&self.path) {
-            Folded::Whole
+            WalEnd::Whole
         } else {
-            Folded::LogRemains(whereabouts::log(&self.path))
+            WalEnd::LogRemains(ledger_files::log(&self.path))
         })
     }
 
     /// Gives the ledger up if its files are not where they were.
     fn check_whereabouts(&mut self) -> Result<(), LedgerError> {
-        let Some(whereabouts) = &self.whereabouts else { return Ok(()) };
-        let Some(file) = whereabouts.changed() else { return Ok(()) };
+        let Some(ledger_files) = &self.ledger_files else { return Ok(()) };
+        let Some(file) = ledger_files.changed() else { return Ok(()) };
         let connection = self.connection.take().ok_or(LedgerError::Latched)?;
-        Err(whereabouts.give_up(connection, file))
+        Err(ledger_files.give_up(connection, file))
     }
 
     fn connection(&self) -> Result<&Connection, LedgerError> {
@@ -253,14 +253,14 @@ fn set_reads_first(connection: &Connection, reads_first: bool) -> rusqlite::Resu
 }
 
 impl Store for SqliteStore {
-    async fn commit(&mut self, changes: Vec<Change>, remarks: Vec<Remark>) -> Result<(), LedgerError> {
+    async fn commit(&mut self, changes: Vec<Change>, events: Vec<RunEvent>) -> Result<(), LedgerError> {
         let mut connection = self.connection.take().ok_or(LedgerError::Latched)?;
-        let (run, path, whereabouts) = (self.run, self.path.clone(), self.whereabouts.clone());
+        let (run, path, ledger_files) = (self.run, self.path.clone(), self.ledger_files.clone());
         let work = tokio::task::spawn_blocking(move || {
-            let result = commit(&mut connection, run, &changes, &remarks, &path);
+            let result = commit(&mut connection, run, &changes, &events, &path);
             // Nobody is told of this commit before this is known: in a file without a name nothing is durable.
-            match whereabouts.as_deref().and_then(|noted| Some((noted, noted.changed()?))) {
-                Some((whereabouts, file)) => (None, Err(whereabouts.give_up(connection, file))),
+            match ledger_files.as_deref().and_then(|noted| Some((noted, noted.changed()?))) {
+                Some((ledger_files, file)) => (None, Err(ledger_files.give_up(connection, file))),
                 None => (Some(connection), result),
             }
         });
@@ -275,7 +275,7 @@ fn commit(
     connection: &mut Connection,
     run: i64,
     changes: &[Change],
-    remarks: &[Remark],
+    events: &[RunEvent],
     path: &Path,
 ) -> Result<(), LedgerError> {
     let failed = |source| write_error(path, source);
@@ -287,8 +287,8 @@ fn commit(
             return Err(Transition { from: change.from, to: change.to }.into());
         }
     }
-    for remark in remarks {
-        remarks::write(&transaction, run, remark).map_err(failed)?;
+    for record_event in events {
+        events::write(&transaction, run, record_event).map_err(failed)?;
     }
     transaction.commit().map_err(failed)
 }

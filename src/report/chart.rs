@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use self::bins::thinned;
 pub use self::latency::{latency, told};
 pub use self::over_time::over_time;
-use crate::ledger::{Order, Sample};
+use crate::ledger::{ControlAction, Sample};
 
 /// The style sheet of the charts: the palette, light, dark and for print, and what each class looks like.
 pub const CHART_CSS: &str = include_str!("chart.css");
@@ -21,17 +21,17 @@ const POINTS_MAX: usize = 300;
 
 /// One run, to be drawn.
 #[derive(Clone, Debug, Default)]
-pub struct Stretch {
+pub struct RunSeries {
     /// How far it was, in the order of time; counts are from the run's beginning.
     pub samples: Vec<Sample>,
     /// What it was told, and when (milliseconds since 1970).
-    pub acts: Vec<(i64, Order)>,
+    pub acts: Vec<(i64, ControlAction)>,
 }
 
-impl Stretch {
+impl RunSeries {
     /// Takes what is drawn of a run: of many samples one in so many, and always the first and the last.
-    pub fn new(samples: Vec<Sample>, acts: Vec<(i64, Order)>) -> Stretch {
-        Stretch { samples: thinned(samples, POINTS_MAX), acts }
+    pub fn new(samples: Vec<Sample>, acts: Vec<(i64, ControlAction)>) -> RunSeries {
+        RunSeries { samples: thinned(samples, POINTS_MAX), acts }
     }
 }
 

@@ -1,5 +1,5 @@
 //! The report as a page of its own: no network, no other file, no script. What comes from the service, the list or the
-//! ledger is a stranger's text: maud escapes it, and [`harmless`] writes out what could not be seen.
+//! ledger is a stranger's text: maud escapes it, and [`escape_control`] writes out what could not be seen.
 
 mod about;
 mod tables;
@@ -11,10 +11,10 @@ use thousands::Separable;
 
 use super::chart::{CHART_CSS, latency, over_time};
 use super::facts::Report;
-use super::verdict::Verdict;
+use super::headline::Headline;
 use super::words::Words;
-use crate::ledger::Totals;
-use crate::shown::harmless;
+use crate::ledger::LedgerTotals;
+use crate::shown::escape_control;
 
 const PAGE_CSS: &str = include_str!("page.css");
 
@@ -37,7 +37,7 @@ pub fn page(report: &Report, words: &Words) -> Markup {
             body {
                 main {
                     (head(report, words))
-                    (verdict(report, words))
+                    (headline(report, words))
                     (totals(facts.totals, words))
                     section { h2 { (say.over_time) } p.note { (say.over_time_note) } (over_time(&stretches, words)) }
                     section { h2 { (say.latency) } (latency(&facts.latency, words)) }
@@ -66,12 +66,12 @@ fn head(report: &Report, words: &Words) -> Markup {
     }
 }
 
-fn verdict(report: &Report, words: &Words) -> Markup {
-    let verdict = Verdict::of(&report.facts, words);
+fn headline(report: &Report, words: &Words) -> Markup {
+    let headline = Headline::of(&report.facts, words);
     html! {
-        section.verdict.(verdict.tone.class()) {
-            p.headline { (shown(&verdict.headline)) }
-            @for sentence in &verdict.more { p { (shown(sentence)) } }
+        section.headline.(headline.tone.class()) {
+            p.headline { (shown(&headline.headline)) }
+            @for sentence in &headline.more { p { (shown(sentence)) } }
             @if let Some(command) = &report.resume {
                 p.label { (words.say.to_go_on) @if report.facts.needs_its_list_again() { " (" (words.say.same_list) ")" } }
                 pre { code { (shown(command)) } }
@@ -81,9 +81,9 @@ fn verdict(report: &Report, words: &Words) -> Markup {
 }
 
 /// The totals as the sum that they are, and as a bar.
-fn totals(totals: Totals, words: &Words) -> Markup {
+fn totals(totals: LedgerTotals, words: &Words) -> Markup {
     let say = words.say;
-    let Totals { messages, done, failed, in_doubt, in_flight, not_reached } = totals;
+    let LedgerTotals { messages, done, failed, in_doubt, in_flight, not_reached } = totals;
     let parts = [
         ("done", done, say.done),
         ("failed", failed, say.failed),
@@ -135,5 +135,5 @@ fn bar(parts: &[(&str, u64, &str)], messages: u64) -> Markup {
 
 /// A stranger's text, fit to be shown.
 fn shown(text: &str) -> Cow<'_, str> {
-    harmless(text)
+    escape_control(text)
 }

@@ -9,7 +9,7 @@ use jiff::{Timestamp, Zoned};
 use serde_json::json;
 use thousands::Separable;
 
-use super::{Line, counted, write_lines};
+use super::{CountLine, counted, write_lines};
 use crate::api::proxy::KEEPS_MAX;
 use crate::colour::{DONE, DOUBT, FAILED, REMARK, TITLE};
 use crate::excerpt::Excerpt;
@@ -19,7 +19,7 @@ use crate::until::shown;
 
 /// Where the plan's edits go.
 #[derive(Clone, Debug)]
-pub struct Target<'a> {
+pub struct PlanTarget<'a> {
     /// The list's name.
     pub input: &'a str,
     /// The app, where it is known.
@@ -40,7 +40,7 @@ pub struct Target<'a> {
     pub quiet_after: Duration,
 }
 
-impl Target<'_> {
+impl PlanTarget<'_> {
     /// The edits that are not in doubt are sent during that pause; behind it each of the others needs a request to send
     /// it again, or two to read it back, as each side has a history of its own.
     fn takes(&self, plan: &Plan) -> Duration {
@@ -108,7 +108,7 @@ pub fn question(plan: &Plan) -> String {
 ///
 /// # Errors
 /// It cannot be written.
-pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Result<()> {
+pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::Result<()> {
     write!(out, "{TITLE}Plan for {}{TITLE:#}", target.input)?;
     match (target.sdkappid, &target.service) {
         (Some(sdkappid), Some(service)) => writeln!(out, ": app {sdkappid} at {service}")?,
@@ -119,10 +119,12 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Resu
         writeln!(out, "  through the proxy {proxy}{REMARK}; what is in doubt waits {kept} min longer{REMARK:#}")?;
     }
     let conversations = counted(plan.conversations, "conversation", "conversations");
-    let mut lines =
-        vec![Line::new("rows", plan.rows, ""), Line::new("messages", plan.messages(), format!("in {conversations}"))];
+    let mut lines = vec![
+        CountLine::new("rows", plan.rows, ""),
+        CountLine::new("messages", plan.messages(), format!("in {conversations}")),
+    ];
     let usual = Style::new();
-    for (label, number, style, remark) in [
+    for (label, number, style, record_event) in [
         ("duplicates", plan.duplicates, usual, "rows that repeat another; each message is sent once"),
         ("done", plan.done, DONE, "by an earlier run; never sent again"),
         ("failed", plan.failed, FAILED, "in an earlier run; left alone without --retry-failed"),
@@ -132,15 +134,15 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Resu
         ("to read first", plan.to_read_first, DOUBT, "sent where the message still holds something else"),
     ] {
         if number > 0 {
-            lines.push(Line::new(label, number, remark).styled(style));
+            lines.push(CountLine::new(label, number, record_event).styled(style));
         }
     }
     let content = format!("{} bytes of new content", plan.bytes.separate_with_commas());
     if plan.to_send() > 0 || plan.to_read_first == 0 {
-        lines.push(Line::new("to send", plan.to_send(), content).styled(TITLE));
+        lines.push(CountLine::new("to send", plan.to_send(), content).styled(TITLE));
     }
     if plan.this_run < plan.to_do {
-        lines.push(Line::new("this run", plan.this_run, "as --max-rows says").styled(TITLE));
+        lines.push(CountLine::new("this run", plan.this_run, "as --max-rows says").styled(TITLE));
     }
     write_lines(out, &lines)?;
     if plan.this_run > 0 {
@@ -169,7 +171,7 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Resu
 ///
 /// # Errors
 /// It cannot be written.
-pub fn write_json(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Result<()> {
+pub fn write_json(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::Result<()> {
     let warnings: Vec<_> = plan
         .warnings
         .iter()
@@ -247,7 +249,7 @@ mod tests {
         }
         (plan.to_do, plan.in_doubt_again, plan.to_read_back, plan.this_run) =
             (8_000_000, 6_000_000, 3_000_000, 7_000_000);
-        let target = Target {
+        let target = PlanTarget {
             input: "edits.csv",
             sdkappid: Some(1_400_000_000),
             service: Some("adminapisgp.im.qcloud.com".to_owned()),
@@ -271,7 +273,7 @@ mod tests {
     /// What a plan of this many edits, some of them in doubt, says where it is to stop in an hour.
     fn check(this_run: u64, in_doubt: u64, to_read_back: u64, says: &str) {
         let until: Zoned = "2026-03-11T07:00[Asia/Shanghai]".parse().unwrap();
-        let target = Target {
+        let target = PlanTarget {
             input: "edits.csv",
             sdkappid: None,
             service: None,

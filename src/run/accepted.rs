@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::breaker::is_acceptance;
-use super::life::Line;
-use super::read_back::{Broken, page, slow_down};
+use super::life::RunContext;
+use super::read_back::{ReadBackCut, page, slow_down};
 use crate::api::error_code::{self, Class};
-use crate::api::history::Question;
+use crate::api::history::HistoryQuery;
 use crate::api::{Outcome, Service};
 use crate::edit::Edit;
 use crate::ledger::Pending;
@@ -82,7 +82,7 @@ impl Accepted {
 
 /// Waits with an edit that got a code that speaks of the job until it is known whose fault that is, as far as a look can
 /// tell: once the edit is sent again and refused again, it has failed, or the run stops.
-pub(super) async fn before_sending_again<S: Service>(line: &Line<S>, pending: &mut Pending) -> Result<(), Held> {
+pub(super) async fn before_sending_again<S: Service>(line: &RunContext<S>, pending: &mut Pending) -> Result<(), Held> {
     let Some(refused) = pending.job_refused_at else { return Ok(()) };
     let _turn = tokio::select! {
         biased;
@@ -95,12 +95,12 @@ pub(super) async fn before_sending_again<S: Service>(line: &Line<S>, pending: &m
     }
     let id = edit.id();
     // Whatever is in that second, or nothing: that there is an answer is all that matters.
-    let mut question = Question::around(id.second().unwrap_or_default(), &id.from_account, &id.to_account);
+    let mut question = HistoryQuery::around(id.second().unwrap_or_default(), &id.from_account, &id.to_account);
     let sent = Instant::now();
     let (outcome, receipt) = match line.stop.run_until_cancelled(page(line, &mut question)).await {
         Some(Ok(_)) => return Ok(()),
-        Some(Err(Broken::Stopping | Broken::Unasked(_))) | None => return Err(Held::Stopping),
-        Some(Err(Broken::NoPage(outcome, receipt))) => (outcome, receipt),
+        Some(Err(ReadBackCut::Stopping | ReadBackCut::Unasked(_))) | None => return Err(Held::Stopping),
+        Some(Err(ReadBackCut::NoPage(outcome, receipt))) => (outcome, receipt),
     };
     pending.looks += 1;
     slow_down(line, &outcome, pending, receipt);

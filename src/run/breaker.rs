@@ -126,7 +126,7 @@ pub enum StopReason {
     },
     /// Somebody told it to.
     #[error("{by} told it to stop")]
-    Told {
+    Operator {
         /// Who, and by which way.
         by: String,
     },

@@ -6,14 +6,14 @@
 //! ```
 //!
 //! `todo` decides which rows of the list still have to be sent, the same way for both. `read_back` settles what is in
-//! doubt. `desk` takes in what comes of both, and keeps the edits that wait to be sent again or to be read back; they
+//! doubt. `dispatcher` takes in what comes of both, and keeps the edits that wait to be sent again or to be read back; they
 //! hold no place among the requests in flight. `breaker` says when it makes no sense to go on, `stopping` what is still
 //! done then, and `under_way` for how long what was sent is left alone.
 
 mod accepted;
 mod breaker;
 mod control;
-mod desk;
+mod dispatcher;
 mod distinct;
 mod life;
 mod plan;
@@ -32,10 +32,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 pub use self::breaker::{FailureLimit, FailureLimitError, JobRefusal, StopReason};
-pub use self::control::{Control, Orders, Refused};
-use self::desk::Desk;
-pub use self::life::{Line, Terms};
-use self::life::{Place, attempt};
+pub use self::control::{Control, ControlError, ControlInbox};
+use self::dispatcher::Dispatcher;
+pub use self::life::{RunContext, RunTerms};
+use self::life::{Slot, attempt};
 pub use self::plan::{Plan, PlanError, Problems, Warning, plan};
 use self::read_back::read_back;
 pub use self::read_back::{READ_BACK_RATE_MAX, read_back_rate};
@@ -44,7 +44,7 @@ pub use self::tally::{Cause, Tally};
 pub use self::todo::{InDoubt, Policy, Todo};
 pub use self::under_way::UnderWay;
 use crate::api::Service;
-use crate::ledger::{Pending, Remark};
+use crate::ledger::{Pending, RunEvent};
 
 /// How often whoever watches is told how far it is, also while nothing happens.
 const TICK: Duration = Duration::from_millis(250);
@@ -55,7 +55,7 @@ const READ_BACKS_SHARE: usize = 4;
 
 /// How a run ended.
 #[derive(Debug)]
-pub enum Ended {
+pub enum RunEnd {
     /// Every row was taken up.
     Finished,
     /// Somebody asked it to stop.
@@ -69,87 +69,87 @@ pub enum Ended {
 /// is waited for, and what came into doubt is read back, for a while. `show` is told how far it is, several times a
 /// second, and the ledger every few seconds.
 pub async fn run<S: Service>(
-    line: Line<S>,
+    line: RunContext<S>,
     failures: FailureLimit,
     mut todo: Todo,
-    orders: impl Into<Orders>,
+    orders: impl Into<ControlInbox>,
     mut show: impl FnMut(&Tally),
-) -> (Tally, Ended) {
+) -> (Tally, RunEnd) {
     let ahead = Arc::new(Semaphore::new(line.ahead_max));
     let attempts_max = line.in_flight_max + line.ahead_max;
     let line = Arc::new(line);
-    let mut desk = Desk::new(&line, failures);
-    let Orders { stop, mut acts } = orders.into();
+    let mut dispatcher = Dispatcher::new(&line, failures);
+    let ControlInbox { stop, mut acts } = orders.into();
     let (mut tick, mut sample) = (every(TICK), every(SAMPLE_EVERY));
     let mut attempts = JoinSet::new();
     let mut read_backs = JoinSet::new();
-    let mut remarks = JoinSet::new();
+    let mut events = JoinSet::new();
     let mut stopping = Stopping::not_yet(&line);
 
     loop {
-        stopping.go_on(&mut desk, attempts.len());
-        if attempts.is_empty() && read_backs.is_empty() && (desk.is_clear() || stopping.is_over()) {
+        stopping.advance(&mut dispatcher, attempts.len());
+        if attempts.is_empty() && read_backs.is_empty() && (dispatcher.is_clear() || stopping.is_over()) {
             break;
         }
-        let has_room = attempts.len() + read_backs.len() < desk.at_once(attempts_max);
+        let has_room = attempts.len() + read_backs.len() < dispatcher.at_once(attempts_max);
         let may_read_back = has_room && read_backs.len() * READ_BACKS_SHARE < line.in_flight_max && !stopping.is_over();
         let may_intend = has_room && line.may_intend(line.ahead_max - ahead.available_permits());
-        let next_read_back = desk.in_doubt.next_due();
+        let next_read_back = dispatcher.in_doubt.next_due();
         let came = tokio::select! {
             biased;
             () = stop.cancelled(), if !stopping.has_begun() => {
-                stopping.begin(&mut desk, Ended::Interrupted);
+                stopping.begin(&mut dispatcher, RunEnd::Interrupted);
                 None
             }
             () = at(stopping.until()), if !stopping.is_over() => {
                 stopping.end();
                 None
             }
-            Some(landed) = attempts.join_next() => desk.landed(landed),
-            Some(told) = read_backs.join_next() => desk.read_back(told),
-            Some(noted) = remarks.join_next() => desk.noted(noted),
+            Some(attempted) = attempts.join_next() => dispatcher.attempted(attempted),
+            Some(told) = read_backs.join_next() => dispatcher.read_back(told),
+            Some(noted) = events.join_next() => dispatcher.noted(noted),
             Some(told) = acts.recv() => {
-                remarks.spawn(desk.told(told));
+                events.spawn(dispatcher.told(told));
                 None
             }
             _ = sample.tick() => {
-                remarks.spawn(desk.sample(attempts.len()));
+                events.spawn(dispatcher.sample(attempts.len()));
                 None
             }
             _ = tick.tick() => {
-                show(desk.tally(attempts.len()));
+                show(dispatcher.tally(attempts.len()));
                 None
             }
             () = at(next_read_back), if may_read_back => {
-                if let Some(pending) = desk.in_doubt.due(Instant::now()) {
+                if let Some(pending) = dispatcher.in_doubt.due(Instant::now()) {
                     read_backs.spawn(read_back(Arc::clone(&line), pending));
                 }
                 None
             }
-            next = next_edit(&ahead, &mut desk, &mut todo), if may_intend && desk.may_send() => match next {
+            next = next_edit(&ahead, &mut dispatcher, &mut todo), if may_intend && dispatcher.may_send() => match next {
                 Ok(Some((slot, pending))) => {
                     attempts.spawn(attempt(Arc::clone(&line), pending, slot));
                     None
                 }
                 Ok(None) => {
-                    desk.nothing_to_send = true;
+                    dispatcher.nothing_to_send = true;
                     None
                 }
                 Err(reason) => Some(reason),
             },
         };
         if let Some(reason) = came {
-            stopping.begin(&mut desk, Ended::Stopped(reason));
+            stopping.begin(&mut dispatcher, RunEnd::Stopped(reason));
         }
     }
 
     // Whoever told it something hears what came of it.
-    while let Some(noted) = remarks.join_next().await {
-        desk.noted(noted);
+    while let Some(noted) = events.join_next().await {
+        dispatcher.noted(noted);
     }
-    let tally = desk.close();
+    let tally = dispatcher.close();
     // The last one says where it ended. Every edit's own state is durable without it.
-    if let Err(error) = line.ledger.remark(Remark::Sample(Box::new(tally.sample()))).await {
+    if let Err(error) = line.ledger.record_event(RunEvent::Sample(Box::new(tally.sample()))).await {
         tracing::debug!(%error, "the last sample is missing");
     }
     show(&tally);
@@ -174,25 +174,25 @@ async fn at(time: Option<Instant>) {
 /// rows. `None`: nothing waits, and the list is at its end. Nothing is lost if it is dropped half-way.
 async fn next_edit<S: Service>(
     ahead: &Arc<Semaphore>,
-    desk: &mut Desk<S>,
+    dispatcher: &mut Dispatcher<S>,
     todo: &mut Todo,
-) -> Result<Option<(Place, Pending)>, StopReason> {
+) -> Result<Option<(Slot, Pending)>, StopReason> {
     let Ok(slot) = Arc::clone(ahead).acquire_owned().await else { return Ok(None) };
     loop {
-        if let Some(pending) = desk.due(Instant::now()) {
+        if let Some(pending) = dispatcher.due(Instant::now()) {
             return Ok(Some((slot, pending)));
         }
-        if desk.is_full() {
-            at(desk.waiting.next_due()).await;
+        if dispatcher.is_full() {
+            at(dispatcher.waiting.next_due()).await;
             continue;
         }
         match todo.next().await? {
             Some(pending) if pending.doubt.is_none() && !pending.read_first => return Ok(Some((slot, pending))),
             // What an earlier run left in doubt may still be under way, and what is to be read before it is sent may be
             // under way by a run that this ledger does not know of.
-            Some(pending) => desk.put_off(pending),
-            None if desk.waiting.is_empty() => return Ok(None),
-            None => at(desk.waiting.next_due()).await,
+            Some(pending) => dispatcher.put_off(pending),
+            None if dispatcher.waiting.is_empty() => return Ok(None),
+            None => at(dispatcher.waiting.next_due()).await,
         }
     }
 }

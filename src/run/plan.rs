@@ -267,7 +267,7 @@ impl<'a> Survey<'a> {
     }
 
     fn stand(&mut self, wanted: Wanted) -> Result<Standing, LedgerError> {
-        let brief = self.records.as_mut().map_or(Ok(None), |records| records.brief(wanted.message))?;
+        let brief = self.records.as_mut().map_or(Ok(None), |records| records.status(wanted.message))?;
         Ok(stand(wanted, brief, self.policy))
     }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Ended;
+use super::RunEnd;
 use super::breaker::StopReason;
-use super::desk::Desk;
-use super::life::Line;
+use super::dispatcher::Dispatcher;
+use super::life::RunContext;
 use super::read_back::READ_BACK_AFTER;
 use crate::api::Service;
 use crate::ledger::LedgerError;
@@ -22,33 +22,33 @@ const LOOKS_TAKE: Duration = Duration::from_secs(10);
 /// A run that stops, or does not yet.
 #[derive(Debug)]
 pub(super) struct Stopping<S> {
-    line: Arc<Line<S>>,
+    line: Arc<RunContext<S>>,
     /// How the run ends; `None` while it goes on.
-    ended: Option<Ended>,
+    ended: Option<RunEnd>,
     /// Until when what is in doubt is read back, once nothing is in flight any more.
     until: Option<Instant>,
 }
 
 impl<S: Service> Stopping<S> {
-    pub(super) fn not_yet(line: &Arc<Line<S>>) -> Stopping<S> {
+    pub(super) fn not_yet(line: &Arc<RunContext<S>>) -> Stopping<S> {
         Stopping { line: Arc::clone(line), ended: None, until: None }
     }
 
     /// From now on nothing is sent: who has no permit yet takes the intent back. What it stopped for first stands, unless
     /// the ledger fails in the meantime: whatever it was, that must be known, and its first error says why. Where it stops
     /// already, a second reason, or a second wish to stop, ends the reading back.
-    pub(super) fn begin(&mut self, desk: &mut Desk<S>, why: Ended) {
+    pub(super) fn begin(&mut self, dispatcher: &mut Dispatcher<S>, why: RunEnd) {
         // What a proxy may still pass on cannot be looked at for minutes, which is longer than anybody wants to wait.
         let is_late = self.line.under_way.of_this_run > READ_BACK_AFTER;
-        if self.ended.is_some() || !is_worth_a_look(&why) || desk.is_out_of_reach() || is_late {
+        if self.ended.is_some() || !is_worth_a_look(&why) || dispatcher.is_out_of_reach() || is_late {
             self.end();
         }
         self.line.stop.cancel();
-        desk.stop();
+        dispatcher.stop();
         let is_known = match &self.ended {
             None => false,
-            Some(Ended::Stopped(StopReason::Ledger(error))) => !matches!(error, LedgerError::Latched),
-            Some(_) => !matches!(why, Ended::Stopped(StopReason::Ledger(_))),
+            Some(RunEnd::Stopped(StopReason::Ledger(error))) => !matches!(error, LedgerError::Latched),
+            Some(_) => !matches!(why, RunEnd::Stopped(StopReason::Ledger(_))),
         };
         if !is_known {
             self.ended = Some(why);
@@ -56,17 +56,17 @@ impl<S: Service> Stopping<S> {
     }
 
     /// Looks after what is in doubt, with so many attempts in flight.
-    pub(super) fn go_on(&mut self, desk: &mut Desk<S>, in_flight: usize) {
+    pub(super) fn advance(&mut self, dispatcher: &mut Dispatcher<S>, in_flight: usize) {
         if !self.has_begun() || self.is_over() {
             return;
         }
         // Nothing goes out during a pause.
-        if desk.is_paused() {
+        if dispatcher.is_paused() {
             self.end();
         } else if in_flight == 0 && self.until.is_none() {
             let most = READ_BACK_AFTER + LOOKS_TAKE;
             self.until = Some(Instant::now() + most);
-            let count = desk.in_doubt.len();
+            let count = dispatcher.in_doubt.len();
             if count > 0 {
                 let edits = if count == 1 { "edit" } else { "edits" };
                 tracing::warn!(
@@ -97,18 +97,18 @@ impl<S: Service> Stopping<S> {
     }
 
     /// How the run has ended.
-    pub(super) fn ended(self) -> Ended {
-        self.ended.unwrap_or(Ended::Finished)
+    pub(super) fn ended(self) -> RunEnd {
+        self.ended.unwrap_or(RunEnd::Finished)
     }
 }
 
 /// Whether a run that ends so can still have messages read back. Where the service refuses it, does not answer it, or
 /// refuses too much of it, somebody has to see to that first.
-fn is_worth_a_look(ended: &Ended) -> bool {
+fn is_worth_a_look(ended: &RunEnd) -> bool {
     match ended {
-        Ended::Finished | Ended::Interrupted => true,
-        Ended::Stopped(reason) => match reason {
-            StopReason::Told { .. }
+        RunEnd::Finished | RunEnd::Interrupted => true,
+        RunEnd::Stopped(reason) => match reason {
+            StopReason::Operator { .. }
             | StopReason::TimeIsUp(_)
             | StopReason::Input(_)
             | StopReason::ListChanged { .. } => true,

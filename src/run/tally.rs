@@ -53,7 +53,7 @@ pub struct Tally {
     /// Edits whose intent is durable, or that wait for that, and whose outcome is not.
     pub under_way: usize,
     /// The pace of edits just now.
-    pub pace: pace::Now,
+    pub pace: pace::PaceNow,
     /// Somebody has told it to pause.
     pub paused: bool,
     /// Nothing more is sent.

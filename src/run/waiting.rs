@@ -11,14 +11,14 @@ use crate::retry;
 
 #[derive(Debug)]
 pub(super) struct Waiting {
-    heap: BinaryHeap<Reverse<Entry>>,
+    heap: BinaryHeap<Reverse<WaitingEdit>>,
     /// Who came first goes first where times are equal.
     came: u64,
     random: fastrand::Rng,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct WaitingEdit {
     due: Instant,
     came: u64,
     pending: Pending,
@@ -38,7 +38,7 @@ impl Waiting {
     /// Waits until then, and not shorter.
     pub(super) fn push_at(&mut self, pending: Pending, due: Instant) {
         self.came += 1;
-        self.heap.push(Reverse(Entry { due, came: self.came, pending }));
+        self.heap.push(Reverse(WaitingEdit { due, came: self.came, pending }));
     }
 
     /// One whose time has come.
@@ -73,21 +73,21 @@ impl Waiting {
     }
 }
 
-impl PartialEq for Entry {
+impl PartialEq for WaitingEdit {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Entry {}
+impl Eq for WaitingEdit {}
 
-impl PartialOrd for Entry {
+impl PartialOrd for WaitingEdit {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Entry {
+impl Ord for WaitingEdit {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.due, self.came).cmp(&(other.due, other.came))
     }

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 pub use self::text::FaultsError;
-use crate::api::endpoint::Call;
+use crate::api::endpoint::ApiMethod;
 
 /// Shares are kept as parts of a million, so that 0.0001 % is the finest and sums are exact.
 const WHOLE: u32 = 1_000_000;
@@ -87,28 +87,28 @@ impl fmt::Display for Fault {
 
 /// How often one fault happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Share {
+struct FaultShare {
     fault: Fault,
     /// The one call that meets it; `None` if both do.
-    call: Option<Call>,
+    call: Option<ApiMethod>,
     /// In millionths of the requests.
     millionths: u32,
 }
 
-impl Share {
-    fn is_met_by(self, call: Call) -> bool {
+impl FaultShare {
+    fn is_met_by(self, call: ApiMethod) -> bool {
         self.call.is_none_or(|only| only == call)
     }
 
     /// Whether there is a call that both are for.
-    fn meets(self, other: Share) -> bool {
+    fn meets(self, other: FaultShare) -> bool {
         self.call.is_none_or(|call| other.is_met_by(call))
     }
 }
 
 /// The names of the two accounts that a read-back is taken with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Names {
+pub enum NamesFault {
     /// Either.
     #[default]
     Both,
@@ -120,9 +120,9 @@ pub enum Names {
 
 /// How the history behaves that is read back. What is not documented of the service is both ways here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct History {
+pub struct HistoryFaults {
     /// The names that it takes; a request with others lacks its accounts.
-    pub names: Names,
+    pub names: NamesFault,
     /// Only who received a message has it in their history.
     pub is_one_sided: bool,
 }
@@ -150,21 +150,21 @@ pub struct History {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults {
     /// In the order in which they were given.
-    shares: Vec<Share>,
+    shares: Vec<FaultShare>,
     latency: Option<RangeInclusive<Duration>>,
     unknown: u32,
-    history: History,
+    history: HistoryFaults,
 }
 
 impl Faults {
     /// A service that always does as it is asked, at once.
     pub const fn none() -> Faults {
-        let history = History { names: Names::Both, is_one_sided: false };
+        let history = HistoryFaults { names: NamesFault::Both, is_one_sided: false };
         Faults { shares: Vec::new(), latency: None, unknown: 0, history }
     }
 
     /// Draws what happens to the next request of this call.
-    pub fn draw(&self, call: Call, rng: &mut fastrand::Rng) -> Option<Fault> {
+    pub fn draw(&self, call: ApiMethod, rng: &mut fastrand::Rng) -> Option<Fault> {
         let mut shares = self.shares.iter().filter(|share| share.is_met_by(call)).peekable();
         shares.peek()?;
         let mut rest = rng.u32(0..WHOLE);
@@ -183,7 +183,7 @@ impl Faults {
     }
 
     /// How the history behaves.
-    pub fn history(&self) -> History {
+    pub fn history(&self) -> HistoryFaults {
         self.history
     }
 

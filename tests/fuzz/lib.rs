@@ -4,12 +4,12 @@ use std::convert::Infallible;
 use std::sync::LazyLock;
 
 use runner::edit::Edit;
-use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping, Note, Row};
-use runner::shown::harmless;
+use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping, RowNote, Row};
+use runner::shown::escape_control;
 
 /// It can be shown on a terminal, and is not as long as the text that it is about.
 pub fn can_be_shown(what: &str) {
-    assert_eq!(harmless(what), what);
+    assert_eq!(escape_control(what), what);
     assert!(what.len() < 20_000, "{} bytes", what.len());
 }
 
@@ -79,7 +79,7 @@ pub fn read(bytes: &[u8], format: Format, mapping: &Mapping) -> Vec<Cells> {
     let edits = edits(&input, mapping);
     let mut copy = Vec::new();
     let note = |row: &Row| -> Result<_, Infallible> {
-        let note = Note { code: Some(1), meaning: "\"a\",\nb".into(), attempts: 1 };
+        let note = RowNote { code: Some(1), meaning: "\"a\",\nb".into(), attempts: 1 };
         Ok(row.edit.is_ok().then_some(note))
     };
     if input.annotate(mapping, &mut copy, note).is_ok() {

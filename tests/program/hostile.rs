@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use insta::{assert_snapshot, with_settings};
-use runner::shown::harmless;
+use runner::shown::escape_control;
 
 use crate::harness::{Call, FAST, Place, Ran, gzip, list, row, wait_for};
 use crate::service::Service;
@@ -30,7 +30,7 @@ fn is_sound(about: &str, ran: &Ran) {
     assert!(matches!(ran.code, Some(0 | 2)), "{about}: {ran:#?}");
     assert!(!ran.err.contains("panicked") && !ran.err.contains("overflow"), "{about}: {ran:#?}");
     for text in [&ran.out, &ran.err] {
-        assert_eq!(harmless(text), text.as_str(), "{about}");
+        assert_eq!(escape_control(text), text.as_str(), "{about}");
     }
 }
 
@@ -100,7 +100,7 @@ fn what_was_meant_arrives() {
             // They arrive in any order, as several are under way at once.
             lines.sort();
             for line in lines {
-                writeln!(all, "{}", harmless(&line)).unwrap();
+                writeln!(all, "{}", escape_control(&line)).unwrap();
             }
         }
     }

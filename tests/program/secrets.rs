@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use runner::api::usersig::Signer;
 use runner::sandbox::{IDENTIFIER, SDKAPPID, SECRET_KEY};
-use runner::shown::harmless;
+use runner::shown::escape_control;
 use secrecy::ExposeSecret as _;
 
 use crate::certificate::in_front_of;
@@ -322,7 +322,7 @@ fn what_the_service_says_cannot_steer_a_terminal() {
             let logged = std::fs::read_to_string(place.path("run.log")).unwrap_or_default();
             assert!(format!("{}{logged}", ran.err).contains(says), "{says:?} is not in {ran:#?}, {logged}");
             for text in [&ran.out, &ran.err, &logged] {
-                assert_eq!(harmless(text), text.as_str(), "{log}");
+                assert_eq!(escape_control(text), text.as_str(), "{log}");
             }
         }
     }

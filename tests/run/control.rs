@@ -5,36 +5,36 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runner::api::Outcome;
-use runner::ledger::{Act, Order, Remark, Sample, State};
+use runner::ledger::{ControlAction, ControlEvent, RunEvent, Sample, State};
 use runner::pace;
-use runner::register::{Entry, Register};
-use runner::run::{Control, Ended, Refused, StopReason, Tally};
+use runner::register::{Register, RegisterEntry};
+use runner::run::{Control, ControlError, RunEnd, StopReason, Tally};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::scripted::{RATE, Session, reply};
 
-fn start(rows: u64) -> (Arc<Session>, Control, JoinHandle<(Tally, Ended)>) {
+fn start(rows: u64) -> (Arc<Session>, Control, JoinHandle<(Tally, RunEnd)>) {
     let session = Arc::new(Session::new(rows, |_, _, _| reply(50, Outcome::Confirmed)));
     let (control, orders) = Control::new(RATE, CancellationToken::new());
     let run = Arc::clone(&session);
     (session, control, tokio::spawn(async move { run.run_with(orders).await }))
 }
 
-fn act(what: Order) -> Act {
-    Act { what, by: "the operator".to_owned() }
+fn act(what: ControlAction) -> ControlEvent {
+    ControlEvent { what, by: "the operator".to_owned() }
 }
 
-fn rate(rate: u32) -> Order {
-    Order::Rate(NonZeroU32::new(rate).unwrap())
+fn rate(rate: u32) -> ControlAction {
+    ControlAction::Rate(NonZeroU32::new(rate).unwrap())
 }
 
 #[tokio::test(start_paused = true)]
 async fn during_a_pause_nothing_is_sent_and_nothing_would_be_in_doubt() {
     let (session, control, run) = start(1_000);
     sleep(Duration::from_secs(2)).await;
-    control.tell(act(Order::Pause)).await.unwrap();
+    control.tell(act(ControlAction::Pause)).await.unwrap();
     // What is in flight comes to its end, and what was not sent yet is taken back.
     sleep(Duration::from_secs(1)).await;
     let sent = session.service.sendings();
@@ -42,9 +42,9 @@ async fn during_a_pause_nothing_is_sent_and_nothing_would_be_in_doubt() {
     assert_eq!(session.memory.count(State::Sending), 0);
     sleep(Duration::from_mins(10)).await;
     assert_eq!((session.service.sendings(), session.memory.count(State::Sending)), (sent, 0));
-    control.tell(act(Order::Resume)).await.unwrap();
+    control.tell(act(ControlAction::Resume)).await.unwrap();
     let (tally, ended) = run.await.unwrap();
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, session.service.sendings()), (1_000, 1_000));
     assert!(session.service.worst_second() <= 200, "{}", session.service.worst_second());
 }
@@ -62,20 +62,20 @@ async fn the_rate_is_what_it_is_told_and_never_above_the_cap() {
     // Of few that go out, few would be in doubt if the process died.
     assert!(session.memory.count(State::Sending) <= 6, "{}", session.memory.count(State::Sending));
     let refused = control.tell(act(rate(201))).await;
-    assert!(matches!(refused, Err(Refused::AboveCap { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(ControlError::AboveCap { .. })), "{refused:?}");
     control.tell(act(rate(200))).await.unwrap();
     let (tally, _) = run.await.unwrap();
     assert_eq!(tally.done, 1_000);
     assert!(session.service.worst_second() <= 200, "{}", session.service.worst_second());
-    let refused = control.tell(act(Order::Pause)).await;
-    assert!(matches!(refused, Err(Refused::Over)), "{refused:?}");
+    let refused = control.tell(act(ControlAction::Pause)).await;
+    assert!(matches!(refused, Err(ControlError::Over)), "{refused:?}");
 }
 
 /// What the run has of its app's cap follows its rate, and never lies below what may still count of what it sent.
 #[tokio::test(start_paused = true)]
 async fn room_is_given_back_once_what_was_sent_in_it_does_not_count_any_more() {
     let dir = tempfile::tempdir().unwrap();
-    let wanted = Entry {
+    let wanted = RegisterEntry {
         service: "example.com:443".to_owned(),
         sdkappid: 1_400_000_000,
         rate: RATE,
@@ -104,11 +104,11 @@ async fn told_to_stop_it_drains_also_in_the_middle_of_a_pause() {
         let (session, control, run) = start(1_000);
         sleep(Duration::from_secs(2)).await;
         if pause {
-            control.tell(act(Order::Pause)).await.unwrap();
+            control.tell(act(ControlAction::Pause)).await.unwrap();
         }
-        control.tell(act(Order::Stop)).await.unwrap();
+        control.tell(act(ControlAction::Stop)).await.unwrap();
         let (tally, ended) = run.await.unwrap();
-        assert!(matches!(&ended, Ended::Stopped(StopReason::Told { by }) if by == "the operator"), "{ended:?}");
+        assert!(matches!(&ended, RunEnd::Stopped(StopReason::Operator { by }) if by == "the operator"), "{ended:?}");
         assert_eq!(tally.done, u64::from(session.service.sendings()));
         assert_eq!(session.memory.count(State::Done), tally.done as usize);
         assert_eq!(session.memory.edits.lock().unwrap().len(), tally.done as usize, "the rest is not in the ledger");
@@ -120,24 +120,24 @@ async fn told_to_stop_it_drains_also_in_the_middle_of_a_pause() {
 async fn the_ledger_is_told_of_acts_and_how_far_the_run_is() {
     let (session, control, run) = start(4_000);
     sleep(Duration::from_secs(1)).await;
-    for order in [Order::Pause, Order::Resume, rate(150)] {
+    for order in [ControlAction::Pause, ControlAction::Resume, rate(150)] {
         control.tell(act(order)).await.unwrap();
     }
     run.await.unwrap();
     let remarks = session.memory.remarks.lock().unwrap();
-    let acts: Vec<Act> = remarks
+    let acts: Vec<ControlEvent> = remarks
         .iter()
-        .filter_map(|remark| match remark {
-            Remark::Act(act) => Some(act.clone()),
-            Remark::Sample(_) | Remark::StoppedAtOnce => None,
+        .filter_map(|record_event| match record_event {
+            RunEvent::ControlEvent(act) => Some(act.clone()),
+            RunEvent::Sample(_) | RunEvent::StoppedAtOnce => None,
         })
         .collect();
-    assert_eq!(acts, [Order::Pause, Order::Resume, rate(150)].map(act));
+    assert_eq!(acts, [ControlAction::Pause, ControlAction::Resume, rate(150)].map(act));
     let samples: Vec<&Sample> = remarks
         .iter()
-        .filter_map(|remark| match remark {
-            Remark::Act(_) | Remark::StoppedAtOnce => None,
-            Remark::Sample(sample) => Some(&**sample),
+        .filter_map(|record_event| match record_event {
+            RunEvent::ControlEvent(_) | RunEvent::StoppedAtOnce => None,
+            RunEvent::Sample(sample) => Some(&**sample),
         })
         .collect();
     assert_eq!((samples[0].done, samples[0].rate), (0, 200));

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runner::api::Outcome;
-use runner::api::history::Page;
+use runner::api::history::HistoryPage;
 use runner::ledger::{Note, State};
-use runner::run::{Ended, InDoubt, StopReason};
+use runner::run::{InDoubt, RunEnd, StopReason};
 use tokio::time::{Instant, sleep};
 
 use crate::scripted::{Script, Session, refused, reply};
@@ -28,7 +28,7 @@ async fn a_wrong_key_is_refused_once() {
         for _ in 0..2 {
             session.service.sendings.lock().unwrap().clear();
             let (tally, ended) = session.run().await;
-            let Ended::Stopped(StopReason::Refused(reason)) = ended else { panic!("{ended:?}") };
+            let RunEnd::Stopped(StopReason::Refused(reason)) = ended else { panic!("{ended:?}") };
             assert!(reason.to_string().contains("line 2: MsgKey \"0_1_1773188576\" from \"a\" to \"b\""), "{reason}");
             assert_eq!((session.service.sendings(), tally.settled()), (1, 0), "{takes} ms");
             assert_eq!(session.memory.count(State::Waiting), 1, "no other edit is even in the ledger");
@@ -60,7 +60,7 @@ async fn the_others_follow_the_first_answer() {
         }
     });
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.in_doubt, tally.failed), (998, 1, 1));
     watch.await.unwrap();
     assert!(session.service.in_flight.lock().unwrap().1 > 50, "and then as many as the pace allows");
@@ -75,7 +75,7 @@ async fn a_first_request_that_is_lost_only_delays() {
     });
     let start = Instant::now();
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.in_doubt), (999, 1));
     assert!(start.elapsed() < Duration::from_secs(17), "{:?}", start.elapsed());
 }
@@ -88,9 +88,9 @@ async fn a_page_of_a_history_is_a_first_answer_too() {
     session.in_doubt = InDoubt::Verify;
     session.service.script = |_, _, _| reply(400, Outcome::Confirmed);
     session.service.in_flight = Arc::default();
-    session.service.history = Arc::new(|_, _| Ok(Page { complete: true, ..Page::default() }));
+    session.service.history = Arc::new(|_, _| Ok(HistoryPage { complete: true, ..HistoryPage::default() }));
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!(tally.done + tally.in_doubt, 40, "{tally:?}");
     assert!(tally.done > 20, "{tally:?}");
 }
@@ -110,7 +110,7 @@ async fn a_new_signature_goes_ahead_alone() {
         (true, _) => reply(100, refused(70001)),
     };
     let (_, ended) = bad.run().await;
-    assert!(matches!(ended, Ended::Stopped(StopReason::Refused(_))), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Stopped(StopReason::Refused(_))), "{ended:?}");
     let late = bad.service.arrivals.lock().unwrap();
     let count = late.iter().filter(|at| **at - bad.service.start >= Duration::from_millis(2_250)).count();
     assert!(count <= 2, "{count} requests with a signature that is not accepted");
@@ -133,9 +133,9 @@ async fn a_code_of_the_job_given_to_one_row_fails_that_row() {
             }
             _ => |line, _, _| reply(40, if line == 3_001 { refused(90009) } else { Outcome::Confirmed }),
         };
-        session.service.history = Arc::new(|_, _| Ok(Page { complete: true, ..Page::default() }));
+        session.service.history = Arc::new(|_, _| Ok(HistoryPage { complete: true, ..HistoryPage::default() }));
         let (tally, ended) = session.run().await;
-        assert!(matches!(ended, Ended::Finished), "{code}: {ended:?}");
+        assert!(matches!(ended, RunEnd::Finished), "{code}: {ended:?}");
         let failed = session.memory.count(State::Failed) as u64;
         assert_eq!((tally.done + tally.failed, tally.failed), (3_000, failed), "{code}");
         let expected = match code {
@@ -167,7 +167,7 @@ async fn a_key_that_is_revoked_near_the_end_stops_the_run_and_fails_no_edit() {
         let mut session = Session::new(100, script);
         session.service.history = Arc::new(|_, _| Err(refused(70003)));
         let (tally, ended) = session.run().await;
-        let Ended::Stopped(StopReason::Refused(reason)) = ended else { panic!("{ended:?}") };
+        let RunEnd::Stopped(StopReason::Refused(reason)) = ended else { panic!("{ended:?}") };
         assert_eq!((tally.done, tally.failed), (u64::from(100 - left), 0));
         assert_eq!((session.memory.count(State::Waiting), session.service.sendings()), (left as usize, 100));
         assert_eq!(session.service.questions.lock().unwrap().len(), 1, "one look is enough for all");
@@ -178,7 +178,7 @@ async fn a_key_that_is_revoked_near_the_end_stops_the_run_and_fails_no_edit() {
         // With a key that works, the same command goes on.
         session.service.script = |_, _, _| reply(40, Outcome::Confirmed);
         let (tally, ended) = session.run().await;
-        assert!(matches!(ended, Ended::Finished), "{ended:?}");
+        assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
         assert_eq!((tally.done, session.memory.count(State::Done)), (u64::from(left), 100));
     }
 }
@@ -195,7 +195,7 @@ async fn where_looks_tell_nothing_the_last_edit_with_such_a_code_stops_the_run()
         let mut session = Session::new(100, script);
         session.service.history = Arc::new(move |_, _| Err(outcome.clone()));
         let (tally, ended) = session.run().await;
-        let Ended::Stopped(StopReason::Refused(reason)) = ended else { panic!("{what}: {ended:?}") };
+        let RunEnd::Stopped(StopReason::Refused(reason)) = ended else { panic!("{what}: {ended:?}") };
         assert!(reason.to_string().contains("line 101: "), "{what}: {reason}");
         assert_eq!((tally.done, tally.failed, session.memory.count(State::Waiting)), (99, 0, 1), "{what}");
         assert_eq!(session.service.sendings(), 101, "{what}");
@@ -209,7 +209,7 @@ async fn a_row_is_not_signed_anew_for_ever() {
     let session =
         Session::new(3_000, |line, _, _| reply(40, if line == 500 { signed_anew(70001) } else { Outcome::Confirmed }));
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.failed, session.service.sendings.lock().unwrap()[&500]), (2_999, 1, 3));
 }
 
@@ -219,7 +219,7 @@ async fn a_row_that_gets_such_a_code_before_anything_was_accepted_is_named() {
     let session =
         Session::new(100, |line, _, _| reply(40, if line == 2 { refused(60004) } else { Outcome::Confirmed }));
     let (tally, ended) = session.run().await;
-    let Ended::Stopped(reason) = ended else { panic!("{ended:?}") };
+    let RunEnd::Stopped(reason) = ended else { panic!("{ended:?}") };
     assert!(reason.to_string().contains("line 2: MsgKey \"0_1_1773188576\""), "{reason}");
     assert_eq!((tally.settled(), session.memory.count(State::Waiting)), (0, 1));
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use runner::api::Outcome;
 use runner::ledger::{Note, State};
-use runner::run::{Ended, InDoubt, StopReason};
+use runner::run::{InDoubt, RunEnd, StopReason};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +25,7 @@ use self::scripted::{Reply, Script, Session, refused, reply};
 async fn check_pace(script: Script) {
     let session = Session::new(4_000, script);
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!(tally.done, 4_000);
     assert!(session.service.worst_second() <= 200, "{}", session.service.worst_second());
     let mean = session.service.mean(4_000);
@@ -79,7 +79,7 @@ async fn a_restart_within_the_same_second_does_not_add_to_it() {
     session.locked_since = Some(Instant::now());
     session.stop = CancellationToken::new();
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert!(tally.done > 700 && tally.done < 1_000, "{tally:?}");
     assert_eq!(session.service.sendings(), 1_000, "each was sent once");
     assert!(session.service.worst_second() <= 200, "{}", session.service.worst_second());
@@ -113,7 +113,7 @@ async fn with_few_places_few_intents_are_made_ahead() {
 async fn attempts_run_out_and_the_edit_has_failed() {
     let session = Session::new(30, |line, _, _| reply(1, if line == 5 { refused(20005) } else { Outcome::Confirmed }));
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.failed), (29, 1));
     assert_eq!(session.service.sendings.lock().unwrap()[&5], 8);
     assert_eq!(session.memory.count(State::Failed), 1);
@@ -128,7 +128,7 @@ async fn a_stop_takes_back_what_was_not_sent_and_waits_for_what_was() {
         stop.cancel();
     });
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Interrupted), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Interrupted), "{ended:?}");
     let sent = session.service.sendings() as usize;
     assert_eq!(session.memory.count(State::Done), sent);
     assert_eq!(session.memory.edits.lock().unwrap().len(), sent, "nothing else is in the ledger");
@@ -160,7 +160,7 @@ async fn a_refusal_that_holds_for_all_stops_after_what_is_in_flight() {
     let session =
         Session::new(1_000, |line, _, _| reply(200, if line >= 100 { refused(70003) } else { Outcome::Confirmed }));
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Stopped(StopReason::Refused(_))), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Stopped(StopReason::Refused(_))), "{ended:?}");
     let refused = session.memory.count(State::Waiting);
     assert!((10..80).contains(&refused), "what was in flight, and can be sent again: {refused}");
     assert_eq!((session.memory.count(State::Failed), tally.failed), (0, 0), "none of them is at fault");
@@ -172,7 +172,7 @@ async fn a_refusal_that_holds_for_all_stops_after_what_is_in_flight() {
 async fn nothing_but_90992_stops_and_points_to_the_webhook_server() {
     let session = Session::new(4_000, |_, _, _| reply(5, refused(90992)));
     let (_, ended) = session.run().await;
-    let Ended::Stopped(reason) = ended else { panic!("{ended:?}") };
+    let RunEnd::Stopped(reason) = ended else { panic!("{ended:?}") };
     assert!(reason.to_string().contains("your own webhook server"), "{reason}");
 }
 
@@ -183,13 +183,13 @@ async fn a_service_out_of_reach_costs_no_attempts() {
         reply(0, if since < Duration::from_secs(5) { unreachable } else { Outcome::Confirmed })
     });
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.attempts), (100, 100));
     assert!(session.memory.edits.lock().unwrap().values().all(|known| known.attempts == 1));
 
     let gone = Session::new(100, |_, _, _| reply(0, Outcome::NotSent { reason: "connection refused".to_owned() }));
     let (tally, ended) = gone.run().await;
-    assert!(matches!(ended, Ended::Stopped(StopReason::Unreachable(_))), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Stopped(StopReason::Unreachable(_))), "{ended:?}");
     assert_eq!((tally.settled(), gone.memory.edits.lock().unwrap().len()), (0, 0));
 }
 
@@ -198,7 +198,7 @@ async fn once_the_ledger_failed_nothing_more_is_sent() {
     let mut session = Session::new(1_000, |_, _, _| reply(100, Outcome::Confirmed));
     session.memory.fails_at = Some(10);
     let (tally, ended) = session.run().await;
-    let Ended::Stopped(StopReason::Ledger(error)) = ended else { panic!("{ended:?}") };
+    let RunEnd::Stopped(StopReason::Ledger(error)) = ended else { panic!("{ended:?}") };
     assert!(error.to_string().contains("no space left on device"), "{error}");
     let sent = session.service.sendings() as usize;
     let (done, sending) = (session.memory.count(State::Done), session.memory.count(State::Sending));

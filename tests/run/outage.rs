@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use runner::api::history::{Held, Page};
-use runner::api::{Outcome, history::Question};
+use runner::api::history::{HistoryMessage, HistoryPage};
+use runner::api::{Outcome, history::HistoryQuery};
 use runner::ledger::Note;
-use runner::run::{Ended, FailureLimit, InDoubt, StopReason};
+use runner::run::{FailureLimit, InDoubt, RunEnd, StopReason};
 use tokio::time::Instant;
 
 use crate::scripted::{Reply, Session, refused, reply};
@@ -29,7 +29,7 @@ async fn an_outage_brings_few_edits_into_doubt() {
     let mut session = Session::new(4_000, out_for_a_minute);
     session.failures = FailureLimit::Percent(100);
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     // Twenty in a row, what goes out while the last of them are put on disk, and one try after each hold.
     assert!((20..48).contains(&tally.in_doubt), "{tally:?}");
     assert_eq!(tally.done + tally.in_doubt, 4_000);
@@ -39,10 +39,10 @@ async fn an_outage_brings_few_edits_into_doubt() {
 /// the list went out at full speed again, and all of it came into doubt.
 #[tokio::test(start_paused = true)]
 async fn looks_that_tell_nothing_do_not_end_an_outage() {
-    type Look = fn(usize, &Question) -> Result<Page, Outcome>;
+    type Look = fn(usize, &HistoryQuery) -> Result<HistoryPage, Outcome>;
     let looks: [(&str, Look, u32); 5] = [
         ("refused", |_, _| Err(refused(60010)), 8),
-        ("nothing there", |_, _| Ok(Page { complete: true, ..Page::default() }), 8),
+        ("nothing there", |_, _| Ok(HistoryPage { complete: true, ..HistoryPage::default() }), 8),
         ("lost", |_, _| Err(lost()), 8),
         ("lost, one attempt", |_, _| Err(lost()), 1),
         ("answered with a passing error", |_, _| Err(refused(20004)), 8),
@@ -55,7 +55,7 @@ async fn looks_that_tell_nothing_do_not_end_an_outage() {
         session.service.history = Arc::new(look);
         let start = Instant::now();
         let (tally, ended) = session.run().await;
-        assert!(matches!(ended, Ended::Stopped(StopReason::NoAnswers(_))), "{name}: {ended:?}");
+        assert!(matches!(ended, RunEnd::Stopped(StopReason::NoAnswers(_))), "{name}: {ended:?}");
         assert!((20..110).contains(&tally.in_doubt), "{name}: {tally:?}");
         assert!(start.elapsed() < Duration::from_mins(11), "{name}: {:?}", start.elapsed());
     }
@@ -70,12 +70,12 @@ async fn looks_that_tell_make_up_for_answers() {
         let held = |row: u64| {
             let [from_account, to_account] = ["a", "b"].map(str::to_owned);
             let id = runner::edit::MessageId { from_account, to_account, msg_key: format!("{row}_1_1773188576") };
-            Held { id, recalled: false, msg_body: None, cloud_custom_data: Some("x".to_owned()) }
+            HistoryMessage { id, recalled: false, msg_body: None, cloud_custom_data: Some("x".to_owned()) }
         };
-        Ok(Page { complete: true, messages: (0..2_000).map(held).collect(), ..Page::default() })
+        Ok(HistoryPage { complete: true, messages: (0..2_000).map(held).collect(), ..HistoryPage::default() })
     });
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.in_doubt, tally.attempts), (2_000, 0, 2_000));
     assert!(tally.found_edited > 1_000, "{tally:?}");
 }

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use runner::api::Outcome;
-use runner::api::history::{Held, Page, Question};
+use runner::api::history::{HistoryMessage, HistoryPage, HistoryQuery};
 use runner::edit::MessageId;
 use runner::ledger::{Note, State};
-use runner::run::{Ended, FailureLimit, InDoubt, UnderWay};
+use runner::run::{FailureLimit, InDoubt, RunEnd, UnderWay};
 use tokio::time::{Instant, sleep};
 
 use crate::scripted::{Reply, Session, refused, reply};
@@ -22,7 +22,7 @@ fn loses_one(line: u64, sending: u32, _: Duration) -> Reply {
 
 fn verifying(
     rows: u64,
-    history: impl Fn(usize, &Question) -> Result<Page, Outcome> + Send + Sync + 'static,
+    history: impl Fn(usize, &HistoryQuery) -> Result<HistoryPage, Outcome> + Send + Sync + 'static,
 ) -> Session {
     let mut session = Session::new(rows, loses_one);
     session.in_doubt = InDoubt::Verify;
@@ -31,14 +31,14 @@ fn verifying(
 }
 
 /// The message whose answer was lost, as a history shows it.
-fn held(data: &str) -> Held {
+fn held(data: &str) -> HistoryMessage {
     let [from_account, to_account, msg_key] = ["a", "b", "5_1_1773188576"].map(str::to_owned);
     let id = MessageId { from_account, to_account, msg_key };
-    Held { id, recalled: false, msg_body: None, cloud_custom_data: Some(data.to_owned()) }
+    HistoryMessage { id, recalled: false, msg_body: None, cloud_custom_data: Some(data.to_owned()) }
 }
 
-fn page(messages: Vec<Held>) -> Page {
-    Page { complete: true, messages, ..Page::default() }
+fn page(messages: Vec<HistoryMessage>) -> HistoryPage {
+    HistoryPage { complete: true, messages, ..HistoryPage::default() }
 }
 
 /// "Too fast", said to a read-back, holds it and the edits too.
@@ -52,7 +52,7 @@ async fn a_slow_down_of_reading_back_holds_everything() {
         Ok(page(vec![held("x")]))
     });
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.found_edited, tally.attempts), (2_000, 1, 2_000));
     let questions = session.service.questions.lock().unwrap();
     let [first, second] = questions[..] else { panic!("{questions:?}") };
@@ -70,7 +70,7 @@ async fn looks_that_are_always_too_fast_come_to_an_end() {
     let session = verifying(2_000, |_, _| Err(refused(60007)));
     let start = Instant::now();
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.in_doubt, tally.attempts), (1_999, 1, 2_000));
     assert!(start.elapsed() < Duration::from_mins(8), "{:?}", start.elapsed());
     let known = session.memory.only(State::InDoubt);
@@ -83,9 +83,10 @@ async fn one_look_that_is_too_fast_does_not_count_for_minutes() {
     let mut session = verifying(120_000, |nth, _| match nth {
         1 | 4 => Err(refused(60007)),
         2 | 3 => Err(refused(90_048)),
-        _ => {
-            Ok(page(vec![Held { id: MessageId { msg_key: "99998_1_1773188576".into(), ..held("x").id }, ..held("x") }]))
-        }
+        _ => Ok(page(vec![HistoryMessage {
+            id: MessageId { msg_key: "99998_1_1773188576".into(), ..held("x").id },
+            ..held("x")
+        }])),
     });
     session.service.script = |line, sending, _| {
         let lost = matches!(line, 7 | 100_000) && sending == 0;
@@ -102,7 +103,7 @@ async fn looks_with_a_signature_that_is_never_taken_come_to_an_end() {
         Err(Outcome::Refused { code: 70_001, info: String::new(), retry_after: None, signed_anew: true })
     });
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.in_doubt, tally.read_backs), (3_999, 1, 8));
 }
 
@@ -120,14 +121,14 @@ enum Side {
 }
 
 impl Side {
-    fn answer(self) -> Result<Page, Outcome> {
+    fn answer(self) -> Result<HistoryPage, Outcome> {
         match self {
             Side::Wanted => Ok(page(vec![held("x")])),
             Side::Another => Ok(page(vec![held("as it was")])),
-            Side::LeftOut => Ok(page(vec![Held { cloud_custom_data: None, ..held("") }])),
-            Side::Recalled => Ok(page(vec![Held { recalled: true, ..held("as it was") }])),
+            Side::LeftOut => Ok(page(vec![HistoryMessage { cloud_custom_data: None, ..held("") }])),
+            Side::Recalled => Ok(page(vec![HistoryMessage { recalled: true, ..held("as it was") }])),
             Side::Nothing => Ok(page(Vec::new())),
-            Side::CutShort => Ok(Page { complete: false, ..page(Vec::new()) }),
+            Side::CutShort => Ok(HistoryPage { complete: false, ..page(Vec::new()) }),
             Side::Refused => Err(refused(90_048)),
         }
     }
@@ -180,14 +181,14 @@ async fn a_history_is_read_page_by_page() {
         let another = MessageId { msg_key: format!("{nth}_9_1773188577"), ..held("").id };
         let goes_on = (question.max_time, question.last_msg_key.as_deref());
         let page = |last_msg_time, complete, held| {
-            let messages = vec![Held { id: another.clone(), ..held }];
-            Ok(Page { complete, last_msg_time, last_msg_key: another.msg_key.clone(), messages })
+            let messages = vec![HistoryMessage { id: another.clone(), ..held }];
+            Ok(HistoryPage { complete, last_msg_time, last_msg_key: another.msg_key.clone(), messages })
         };
         match (nth, goes_on) {
             (1, (1_773_188_577, None)) => page(1_773_188_577, false, held("y")),
             (2, (1_773_188_577, Some("1_9_1773188577"))) => page(1_773_188_576, false, held("y")),
             (3, (1_773_188_576, Some("2_9_1773188577"))) => {
-                Ok(Page { complete: true, ..Side::Wanted.answer().unwrap() })
+                Ok(HistoryPage { complete: true, ..Side::Wanted.answer().unwrap() })
             }
             (nth, goes_on) => panic!("question {nth} goes on at {goes_on:?}"),
         }
@@ -255,12 +256,12 @@ async fn what_waits_is_bounded() {
 #[tokio::test(start_paused = true)]
 async fn what_is_read_first_is_sent_only_where_it_holds_something_else() {
     // Keys end in the row's number: some hold what is wanted, some were recalled, some are not there.
-    let history = |_: usize, _: &Question| {
+    let history = |_: usize, _: &HistoryQuery| {
         let held = |row: u64| {
             let id =
                 MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: format!("{row}_1_1773188576") };
             let data = if row.is_multiple_of(4) { "x" } else { "old" };
-            Held { id, recalled: row % 4 == 1, msg_body: None, cloud_custom_data: Some(data.into()) }
+            HistoryMessage { id, recalled: row % 4 == 1, msg_body: None, cloud_custom_data: Some(data.into()) }
         };
         Ok(page((0..40).filter(|row| row % 4 != 2).map(held).collect()))
     };
@@ -271,7 +272,7 @@ async fn what_is_read_first_is_sent_only_where_it_holds_something_else() {
     let locked = Instant::now();
     session.locked_since = Some(locked);
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.failed, tally.in_doubt, tally.attempts), (20, 20, 0, 10), "{tally:?}");
     assert_eq!((tally.found_already, tally.found_missing, tally.found_edited + tally.found_not_edited), (10, 20, 0));
     let first = *session.service.questions.lock().unwrap().iter().min().unwrap();

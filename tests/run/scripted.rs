@@ -5,13 +5,15 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use runner::api::history::{Page, Question};
+use runner::api::history::{HistoryPage, HistoryQuery};
 use runner::api::{Outcome, Service};
 use runner::edit::{IdDigest, MessageId};
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
-use runner::ledger::{Brief, Change, Intent, Known, Ledger, LedgerError, Records, Remark, State, Store};
+use runner::ledger::{Change, EditRow, EditStatus, Intent, Ledger, LedgerError, Records, RunEvent, State, Store};
 use runner::pace::Permit;
-use runner::run::{Ended, FailureLimit, InDoubt, Line, Orders, Policy, Tally, Terms, UnderWay, plan, run};
+use runner::run::{
+    ControlInbox, FailureLimit, InDoubt, Policy, RunContext, RunEnd, RunTerms, Tally, UnderWay, plan, run,
+};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -20,14 +22,14 @@ pub(crate) const RATE: NonZeroU32 = NonZeroU32::new(200).unwrap();
 /// The ledger, in memory. It can be told to fail at its n-th commit.
 #[derive(Clone, Default)]
 pub(crate) struct Memory {
-    pub(crate) edits: Arc<Mutex<HashMap<IdDigest, Known>>>,
+    pub(crate) edits: Arc<Mutex<HashMap<IdDigest, EditRow>>>,
     pub(crate) commits: Arc<Mutex<u64>>,
-    pub(crate) remarks: Arc<Mutex<Vec<Remark>>>,
+    pub(crate) remarks: Arc<Mutex<Vec<RunEvent>>>,
     pub(crate) fails_at: Option<u64>,
 }
 
 impl Store for Memory {
-    async fn commit(&mut self, changes: Vec<Change>, remarks: Vec<Remark>) -> Result<(), LedgerError> {
+    async fn commit(&mut self, changes: Vec<Change>, remarks: Vec<RunEvent>) -> Result<(), LedgerError> {
         // As long as an fsync on a cloud disk takes.
         sleep(Duration::from_millis(5)).await;
         let mut commits = self.commits.lock().unwrap();
@@ -48,7 +50,7 @@ impl Store for Memory {
                 Some(state) => {
                     let content = change.edit.content_digest();
                     let (attempts, code, note) = (change.attempts, change.code, change.note);
-                    edits.insert(message, Known { state, content, attempts, code, note });
+                    edits.insert(message, EditRow { state, content, attempts, code, note });
                 }
             }
         }
@@ -57,12 +59,12 @@ impl Store for Memory {
 }
 
 impl Records for Memory {
-    fn brief(&mut self, message: IdDigest) -> Result<Option<Brief>, LedgerError> {
+    fn status(&mut self, message: IdDigest) -> Result<Option<EditStatus>, LedgerError> {
         let edits = self.edits.lock().unwrap();
-        Ok(edits.get(&message).map(|Known { state, content, .. }| Brief { state: *state, content: *content }))
+        Ok(edits.get(&message).map(|EditRow { state, content, .. }| EditStatus { state: *state, content: *content }))
     }
 
-    fn known(&mut self, message: IdDigest) -> Result<Known, LedgerError> {
+    fn row(&mut self, message: IdDigest) -> Result<EditRow, LedgerError> {
         Ok(self.edits.lock().unwrap()[&message])
     }
 
@@ -73,7 +75,7 @@ impl Records for Memory {
 
 impl Memory {
     /// The one edit that stands so.
-    pub(crate) fn only(&self, state: State) -> Known {
+    pub(crate) fn only(&self, state: State) -> EditRow {
         let edits = self.edits.lock().unwrap();
         let mut these = edits.values().filter(|known| known.state == state);
         let only = *these.next().unwrap();
@@ -82,7 +84,7 @@ impl Memory {
     }
 
     /// How the message with this key stands.
-    pub(crate) fn of(&self, msg_key: &str) -> Known {
+    pub(crate) fn of(&self, msg_key: &str) -> EditRow {
         let [from_account, to_account, msg_key] = ["a", "b", msg_key].map(str::to_owned);
         self.edits.lock().unwrap()[&MessageId { from_account, to_account, msg_key }.digest()]
     }
@@ -95,7 +97,7 @@ impl Memory {
 /// What the service does with the n-th sending of an edit (0, 1, …), this long after the start.
 pub(crate) type Script = fn(line: u64, sending: u32, since: Duration) -> Reply;
 
-type History = dyn Fn(usize, &Question) -> Result<Page, Outcome> + Send + Sync;
+type History = dyn Fn(usize, &HistoryQuery) -> Result<HistoryPage, Outcome> + Send + Sync;
 
 #[derive(Clone)]
 pub(crate) struct Reply {
@@ -202,7 +204,7 @@ impl Service for Scripted {
         reply.outcome
     }
 
-    async fn history(&self, question: &Question, permit: Permit) -> Result<Page, Outcome> {
+    async fn history(&self, question: &HistoryQuery, permit: Permit) -> Result<HistoryPage, Outcome> {
         permit.spend();
         let nth = {
             let mut questions = self.questions.lock().unwrap();
@@ -247,11 +249,11 @@ impl Session {
         }
     }
 
-    pub(crate) async fn run(&self) -> (Tally, Ended) {
+    pub(crate) async fn run(&self) -> (Tally, RunEnd) {
         self.run_with(self.stop.clone()).await
     }
 
-    pub(crate) async fn run_with(&self, orders: impl Into<Orders>) -> (Tally, Ended) {
+    pub(crate) async fn run_with(&self, orders: impl Into<ControlInbox>) -> (Tally, RunEnd) {
         let header = "from_account,to_account,msg_key,cloud_custom_data".to_owned();
         let rows = (0..self.rows).map(|row| format!("a,b,{row}_1_1773188576,x"));
         let list = std::iter::once(header).chain(rows).collect::<Vec<_>>().join("\n");
@@ -264,8 +266,8 @@ impl Session {
         let (ledger, writer) = Ledger::start(self.memory.clone());
         let Session { rate, attempts_max, in_doubt, under_way, locked_since, in_flight_max, failures, .. } = *self;
         let terms =
-            Terms { rate, max_rate: rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed: 1 };
-        let line = Line::new(ledger, self.service.clone(), terms);
+            RunTerms { rate, max_rate: rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed: 1 };
+        let line = RunContext::new(ledger, self.service.clone(), terms);
         let ended = run(line, failures, todo, orders, |_| {}).await;
         writer.await.unwrap();
         ended

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runner::api::Outcome;
-use runner::api::history::{Held, Page};
+use runner::api::history::{HistoryMessage, HistoryPage};
 use runner::edit::MessageId;
 use runner::ledger::{Note, State};
-use runner::run::{Ended, InDoubt, StopReason};
+use runner::run::{InDoubt, RunEnd, StopReason};
 use tokio::time::Instant;
 
 use crate::scripted::{Script, Session, refused, reply};
@@ -37,7 +37,7 @@ async fn a_message_that_is_always_too_fast_fails_and_the_others_do_not_wait_for_
         let session = Session::new(3_000, script);
         let start = Instant::now();
         let (tally, ended) = session.run().await;
-        assert!(matches!(ended, Ended::Finished), "{ended:?}");
+        assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
         assert_eq!((tally.done, tally.failed), (3_000 - stubborn, stubborn));
         // At first it may have been meant for all: that is known once others have passed a second later.
         let more = tally.attempts - (3_000 - stubborn + 8 * stubborn);
@@ -68,7 +68,7 @@ async fn the_last_edits_of_a_list_do_not_fail_for_what_others_send() {
     for script in scripts {
         let session = Session::new(3_000, script);
         let (tally, ended) = session.run().await;
-        assert!(matches!(ended, Ended::Finished), "{ended:?}");
+        assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
         assert_eq!((tally.done, tally.failed), (3_000, 0));
     }
 }
@@ -80,7 +80,7 @@ async fn a_message_that_is_always_too_fast_fails_at_a_low_rate_too() {
         Session::new(400, |line, _, _| reply(3, if line == 100 { refused(60_018) } else { Outcome::Confirmed }));
     session.rate = NonZeroU32::new(2).unwrap();
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.failed), (399, 1));
     assert!(tally.attempts <= 399 + 8 + 6, "{}", tally.attempts);
 }
@@ -96,7 +96,7 @@ async fn where_everything_is_too_fast_no_edit_fails_and_the_run_is_given_up_in_t
         let session = Session::new(3_000, script);
         let start = Instant::now();
         let (tally, ended) = session.run().await;
-        assert!(matches!(ended, Ended::Stopped(StopReason::TooFast)), "{ended:?}");
+        assert!(matches!(ended, RunEnd::Stopped(StopReason::TooFast)), "{ended:?}");
         assert_eq!((tally.failed, tally.done, session.memory.count(State::Waiting) > 0), (0, tally.done, true));
         let took = start.elapsed();
         assert!(took > Duration::from_mins(15) && took < Duration::from_mins(18), "{took:?}");
@@ -107,7 +107,7 @@ async fn where_everything_is_too_fast_no_edit_fails_and_the_run_is_given_up_in_t
         reply(3, if is_busy { refused(60_007) } else { Outcome::Confirmed })
     });
     let (tally, ended) = recovers.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.failed), (3_000, 0));
 }
 
@@ -126,11 +126,11 @@ async fn a_message_whose_looks_are_always_too_fast_stays_in_doubt_and_the_others
         }
         let [from_account, to_account, msg_key] = ["a", "b", "18998_1_1773188576"].map(str::to_owned);
         let id = MessageId { from_account, to_account, msg_key };
-        let held = Held { id, recalled: false, msg_body: None, cloud_custom_data: Some("x".to_owned()) };
-        Ok(Page { complete: true, messages: vec![held], ..Page::default() })
+        let held = HistoryMessage { id, recalled: false, msg_body: None, cloud_custom_data: Some("x".to_owned()) };
+        Ok(HistoryPage { complete: true, messages: vec![held], ..HistoryPage::default() })
     });
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.in_doubt, tally.found_edited, tally.read_backs), (19_999, 1, 1, 10), "{tally:?}");
     let known = session.memory.only(State::InDoubt);
     assert_eq!((known.note, known.code), (Some(Note::ReadBackFailed), Some(60_007)));

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runner::api::Outcome;
-use runner::api::history::{Held, Page};
+use runner::api::history::{HistoryMessage, HistoryPage};
 use runner::edit::MessageId;
-use runner::ledger::{Act, Note, Order, Remark, State};
-use runner::run::{Control, Ended, InDoubt, StopReason, Tally, UnderWay};
+use runner::ledger::{ControlAction, ControlEvent, Note, RunEvent, State};
+use runner::run::{Control, InDoubt, RunEnd, StopReason, Tally, UnderWay};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -34,25 +34,25 @@ fn session(script: Script, data: &'static str) -> Session {
     session.service.history = Arc::new(move |_, _| {
         let [from_account, to_account, msg_key] = ["a", "b", "5_1_1773188576"].map(str::to_owned);
         let id = MessageId { from_account, to_account, msg_key };
-        let held = Held { id, recalled: false, msg_body: None, cloud_custom_data: Some(data.to_owned()) };
-        Ok(Page { complete: true, messages: vec![held], ..Page::default() })
+        let held = HistoryMessage { id, recalled: false, msg_body: None, cloud_custom_data: Some(data.to_owned()) };
+        Ok(HistoryPage { complete: true, messages: vec![held], ..HistoryPage::default() })
     });
     session
 }
 
-fn start(session: Session) -> (Arc<Session>, Control, JoinHandle<(Tally, Ended)>) {
+fn start(session: Session) -> (Arc<Session>, Control, JoinHandle<(Tally, RunEnd)>) {
     let session = Arc::new(session);
     let (control, orders) = Control::new(RATE, CancellationToken::new());
     let run = Arc::clone(&session);
     (session, control, tokio::spawn(async move { run.run_with(orders).await }))
 }
 
-async fn tell(control: &Control, what: Order) {
-    control.tell(Act { what, by: "the operator".to_owned() }).await.unwrap();
+async fn tell(control: &Control, what: ControlAction) {
+    control.tell(ControlEvent { what, by: "the operator".to_owned() }).await.unwrap();
 }
 
 /// Interrupted after a second; how long it took from then on.
-async fn interrupt(session: &Session) -> (Tally, Ended, Duration) {
+async fn interrupt(session: &Session) -> (Tally, RunEnd, Duration) {
     let stop = session.stop.clone();
     let stopping = tokio::spawn(async move {
         sleep(Duration::from_secs(1)).await;
@@ -67,7 +67,7 @@ async fn interrupt(session: &Session) -> (Tally, Ended, Duration) {
 async fn what_came_into_doubt_is_settled_before_the_run_ends() {
     let session = session(loses_one, "x");
     let (tally, ended, took) = interrupt(&session).await;
-    assert!(matches!(ended, Ended::Interrupted), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Interrupted), "{ended:?}");
     assert_eq!((tally.in_doubt, tally.found_edited, session.memory.count(State::InDoubt)), (0, 1, 0));
     assert!(took < DUE, "{took:?}");
     let sent = session.service.sendings();
@@ -84,7 +84,7 @@ async fn what_was_not_edited_is_left_to_the_next_run() {
     assert_eq!(session.service.sendings.lock().unwrap()[&7], 1);
     session.stop = CancellationToken::new();
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Finished), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.in_doubt, session.memory.count(State::Done)), (0, 2_000));
     assert_eq!(session.service.sendings(), 2_001);
     assert_eq!(session.service.sendings.lock().unwrap()[&7], 2);
@@ -97,17 +97,17 @@ async fn looks_that_are_never_answered_hold_it_up_for_so_long_and_no_longer() {
     session.service.looks_take = Duration::from_hours(1);
     let (session, control, run) = start(session);
     sleep(Duration::from_secs(1)).await;
-    tell(&control, Order::Stop).await;
+    tell(&control, ControlAction::Stop).await;
     let stopped = Instant::now();
     sleep(NEARLY_MOST).await;
     assert!(!run.is_finished());
-    timeout(A_MOMENT, tell(&control, Order::Rate(RATE))).await.unwrap();
+    timeout(A_MOMENT, tell(&control, ControlAction::Rate(RATE))).await.unwrap();
     let (tally, ended) = run.await.unwrap();
-    assert!(matches!(ended, Ended::Stopped(StopReason::Told { .. })), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Stopped(StopReason::Operator { .. })), "{ended:?}");
     assert!((MOST..MOST + A_MOMENT).contains(&stopped.elapsed()), "{:?}", stopped.elapsed());
     assert_eq!((tally.in_doubt, session.memory.only(State::InDoubt).note), (1, Some(Note::ConnectionLost)));
     let remarks = session.memory.remarks.lock().unwrap();
-    let samples = remarks.iter().filter(|remark| matches!(remark, Remark::Sample(_))).count();
+    let samples = remarks.iter().filter(|record_event| matches!(record_event, RunEvent::Sample(_))).count();
     assert!(samples >= 4, "one every 5 s: {samples}");
 }
 
@@ -119,19 +119,19 @@ async fn told_to_stop_again_it_does_not_wait() {
         session.service.looks_take = Duration::from_hours(1);
         let (session, control, run) = start(session);
         sleep(Duration::from_secs(1)).await;
-        tell(&control, Order::Stop).await;
+        tell(&control, ControlAction::Stop).await;
         sleep(after).await;
         assert!(!run.is_finished());
-        tell(&control, Order::Stop).await;
+        tell(&control, ControlAction::Stop).await;
         let (tally, ended) = timeout(A_MOMENT, run).await.unwrap().unwrap();
-        assert!(matches!(ended, Ended::Stopped(StopReason::Told { .. })), "{ended:?}");
+        assert!(matches!(ended, RunEnd::Stopped(StopReason::Operator { .. })), "{ended:?}");
         assert_eq!((tally.in_doubt, session.memory.count(State::InDoubt)), (1, 1));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_is_paused_does_not_wait() {
-    for orders in [[Order::Pause, Order::Stop], [Order::Stop, Order::Pause]] {
+    for orders in [[ControlAction::Pause, ControlAction::Stop], [ControlAction::Stop, ControlAction::Pause]] {
         let (session, control, run) = start(session(loses_one, "x"));
         sleep(Duration::from_secs(1)).await;
         for order in orders {
@@ -151,7 +151,7 @@ async fn a_run_that_the_service_refuses_does_not_wait() {
     );
     let start = Instant::now();
     let (tally, ended) = session.run().await;
-    assert!(matches!(ended, Ended::Stopped(StopReason::Refused(_))), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Stopped(StopReason::Refused(_))), "{ended:?}");
     assert!(start.elapsed() < DUE, "{:?}", start.elapsed());
     assert_eq!((tally.in_doubt, session.service.questions.lock().unwrap().len()), (1, 0));
 }
@@ -170,7 +170,7 @@ async fn it_waits_for_nothing_that_it_did_not_send() {
         session.stop = CancellationToken::new();
         session.locked_since = Some(Instant::now());
         let (_, ended, took) = interrupt(&session).await;
-        assert!(matches!(ended, Ended::Interrupted), "{ended:?}");
+        assert!(matches!(ended, RunEnd::Interrupted), "{ended:?}");
         assert!(took < A_MOMENT, "{took:?}");
         assert_eq!((session.memory.count(State::InDoubt), session.service.questions.lock().unwrap().len()), (1, 0));
     }
@@ -188,7 +188,7 @@ async fn a_run_that_is_out_of_reach_does_not_wait() {
         "x",
     );
     let (tally, ended, took) = interrupt(&session).await;
-    assert!(matches!(ended, Ended::Interrupted), "{ended:?}");
+    assert!(matches!(ended, RunEnd::Interrupted), "{ended:?}");
     assert!(took < A_MOMENT, "{took:?}");
     assert_eq!((tally.in_doubt, session.service.questions.lock().unwrap().len()), (1, 0));
 }

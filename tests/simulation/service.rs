@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use runner::api::history::{Page, Question};
+use runner::api::history::{HistoryPage, HistoryQuery};
 use runner::api::{Outcome, Service};
 use runner::edit::{Edit, MessageId};
 use runner::ledger::{Intent, Note, State};
@@ -266,7 +266,7 @@ impl Service for Tencent {
         }
     }
 
-    async fn history(&self, question: &Question, permit: Permit) -> Result<Page, Outcome> {
+    async fn history(&self, question: &HistoryQuery, permit: Permit) -> Result<HistoryPage, Outcome> {
         let (fault, opens, way, takes) = self.draw(Call::Look, &question.peer);
         self.events.point("before a read-back").await;
         sleep(opens).await;

@@ -3,12 +3,14 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use runner::api::history::Names;
+use runner::api::history::AccountNames;
 use runner::edit::{Edit, MessageId, MsgBody};
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
-use runner::ledger::{Known, Ledger, Note, Order, State};
+use runner::ledger::{ControlAction, EditRow, Ledger, Note, State};
 use runner::report::summary::Totals;
-use runner::run::{Control, Ended, FailureLimit, InDoubt, Line, Policy, StopReason, Tally, Terms, UnderWay, plan, run};
+use runner::run::{
+    Control, FailureLimit, InDoubt, Policy, RunContext, RunEnd, RunTerms, StopReason, Tally, UnderWay, plan, run,
+};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -79,9 +81,9 @@ impl Climate {
         let names = random.u8(0..6);
         climate.make = Make {
             names: if names == 0 {
-                Some(Names::Older)
+                Some(AccountNames::Older)
             } else if names == 1 {
-                Some(Names::Newer)
+                Some(AccountNames::Newer)
             } else {
                 None
             },
@@ -158,7 +160,7 @@ impl Session {
         if random.bool() {
             session.stop_after = Some(after);
         } else {
-            session.orders = vec![(after, Order::Stop)];
+            session.orders = vec![(after, ControlAction::Stop)];
         }
         session
     }
@@ -265,7 +267,7 @@ impl World {
         self.events.raise();
         for edit in &self.messages {
             let (key, message) = (&edit.id().msg_key, edit.id().digest());
-            let is_in_doubt = |known: Option<Known>| known.is_some_and(|known| known.state == State::InDoubt);
+            let is_in_doubt = |known: Option<EditRow>| known.is_some_and(|known| known.state == State::InDoubt);
             let came_into_doubt = is_in_doubt(self.disk.held(message)) && !is_in_doubt(self.disk.held_before(message));
             let could_be_told = self.service.was_made(edit) && self.service.can_be_told(edit);
             assert!(!came_into_doubt || !could_be_told, "{key} was edited, and the stop has left it in doubt");
@@ -279,7 +281,7 @@ impl World {
         let last = Session { retry_failed: true, weather: Some(Weather::calm()), ..Session::default() };
         let (_, ended) = self.process(&last, BOUND_CALM).await;
         self.events.raise();
-        assert!(matches!(ended, Some((_, Ended::Finished))), "with nothing going wrong it must finish: {ended:?}");
+        assert!(matches!(ended, Some((_, RunEnd::Finished))), "with nothing going wrong it must finish: {ended:?}");
         self.messages.iter().for_each(|edit| self.check_end(edit));
         self.process(&last, BOUND_CALM).await;
         let left = self.disk.count(State::InDoubt) + self.disk.count(State::Failed);
@@ -311,7 +313,7 @@ impl World {
         }
     }
 
-    async fn process(&self, session: &Session, bound: Duration) -> (bool, Option<(Tally, Ended)>) {
+    async fn process(&self, session: &Session, bound: Duration) -> (bool, Option<(Tally, RunEnd)>) {
         let Session { in_doubt, failures, retry_failed, rows_max, .. } = *session;
         // Without it the program refuses such a ledger.
         let read_first = session.read_first || self.disk.has_lost_commits();
@@ -327,7 +329,7 @@ impl World {
         let Climate { rate, attempts_max, in_flight_max, .. } = self.climate;
         let locked_since = Some(Instant::now());
         let under_way = UnderWay::DIRECT;
-        let terms = Terms {
+        let terms = RunTerms {
             rate,
             max_rate: rate,
             in_flight_max,
@@ -349,7 +351,7 @@ impl World {
         let (told, script) = (self.service.told.clone(), session.orders.clone());
         told.begin(rate);
         let operator = tokio::spawn(orders::tell(control, script, told, self.disk.clone(), self.events.clone()));
-        let line = Line::new(ledger, self.service.clone(), terms);
+        let line = RunContext::new(ledger, self.service.clone(), terms);
         let whole = timeout(bound, run(line, failures, todo, acts, |_| {}));
         let ended = tokio::select! {
             biased;
@@ -365,7 +367,7 @@ impl World {
         };
         writer.await.unwrap();
         self.events.tell(format_args!("END {ended:?}"));
-        if !matches!(ended, Ended::Stopped(StopReason::Ledger(_))) {
+        if !matches!(ended, RunEnd::Stopped(StopReason::Ledger(_))) {
             let totals = Totals::new(&plan, &tally);
             let known = |state| self.disk.count(state);
             let of_ledger = (known(State::Done), known(State::Failed), known(State::InDoubt));
@@ -377,7 +379,7 @@ impl World {
             assert_eq!(known(State::Sending), 0, "nothing is left under way");
             let all = totals.done + totals.failed + totals.in_doubt + totals.duplicates + totals.not_reached;
             assert_eq!(totals.rows, all, "the totals do not add up: {totals:?}");
-            let is_through = matches!(ended, Ended::Finished) && rows_max.is_none();
+            let is_through = matches!(ended, RunEnd::Finished) && rows_max.is_none();
             assert!(!is_through || totals.not_reached == 0, "finished, and passed over rows: {totals:?}");
         }
         (false, Some((tally, ended)))

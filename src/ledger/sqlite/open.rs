@@ -10,8 +10,8 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::lost::{self, Gaps};
-use super::{filesystem, read_error, system_error, unix_ms, whereabouts, write_error};
+use super::lost::{self, LostCommits};
+use super::{filesystem, ledger_files, read_error, system_error, unix_ms, write_error};
 use crate::ledger::LedgerError;
 
 /// "RUNR": in the header of every ledger, so that no other database is taken for one.
@@ -81,24 +81,24 @@ impl JobIdentity {
 }
 
 /// What a path leads to.
-pub(super) enum Found {
+pub(super) enum PathContent {
     /// Nothing, or an empty file.
     Nothing,
     /// A ledger of a version that this program knows.
     Ledger,
 }
 
-pub(super) fn open(path: &Path, job: &JobIdentity, gaps: Gaps) -> Result<(Connection, File), LedgerError> {
+pub(super) fn open(path: &Path, job: &JobIdentity, gaps: LostCommits) -> Result<(Connection, File), LedgerError> {
     filesystem::check(path)?;
-    if matches!(inspect(path)?, Found::Ledger) {
+    if matches!(inspect(path)?, PathContent::Ledger) {
         check_job(path, &read_only(path)?, job, gaps)?;
     }
     let lock = lock(path)?;
     let mut lacks_commits = false;
     // Looked at again under the lock: another process may have made, or filled, it meanwhile.
     let mut connection = match inspect(path)? {
-        Found::Nothing => make(path, job).map_err(|source| write_error(path, source))?,
-        Found::Ledger => {
+        PathContent::Nothing => make(path, job).map_err(|source| write_error(path, source))?,
+        PathContent::Ledger => {
             let reading = read_only(path)?;
             check_job(path, &reading, job, gaps)?;
             lacks_commits = lost::check(path, &reading, gaps)?;
@@ -114,8 +114,8 @@ pub(super) fn open(path: &Path, job: &JobIdentity, gaps: Gaps) -> Result<(Connec
 }
 
 /// Reads the header alone: whether this is a ledger at all is known before SQLite touches the file.
-pub(super) fn inspect(path: &Path) -> Result<Found, LedgerError> {
-    whereabouts::put_back(path)?;
+pub(super) fn inspect(path: &Path) -> Result<PathContent, LedgerError> {
+    ledger_files::put_back(path)?;
     let not = |what: &str| LedgerError::NotALedger { path: path.to_owned(), what: what.to_owned() };
     let mut header = Vec::with_capacity(100);
     match File::open(path) {
@@ -134,9 +134,9 @@ pub(super) fn inspect(path: &Path) -> Result<Found, LedgerError> {
     }
     // It was being made when the process died, and its first page may not be written yet. SQLite takes that back from
     // its journal, and then it is empty; once it is made, it has a log instead.
-    let was_being_made = whereabouts::journal(path).metadata().is_ok_and(|journal| journal.len() > 0);
+    let was_being_made = ledger_files::journal(path).metadata().is_ok_and(|journal| journal.len() > 0);
     if was_being_made && header.iter().all(|byte| *byte == 0) {
-        return Ok(Found::Nothing);
+        return Ok(PathContent::Nothing);
     }
     if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
         return Err(not("it is not an SQLite database"));
@@ -146,20 +146,20 @@ pub(super) fn inspect(path: &Path) -> Result<Found, LedgerError> {
         return Err(not("it is another program's SQLite database"));
     }
     if was_being_made {
-        return Ok(Found::Nothing);
+        return Ok(PathContent::Nothing);
     }
     let version = number(60);
     refuse_newer(path, version)?;
     // The schema and its version are made in one transaction.
-    if version < 1 { Err(not("its header has no ledger's version")) } else { Ok(Found::Ledger) }
+    if version < 1 { Err(not("its header has no ledger's version")) } else { Ok(PathContent::Ledger) }
 }
 
 /// There is no ledger, and so no log either: to SQLite one that is left alone is litter, and the newest commits are in it.
-fn nothing(path: &Path) -> Result<Found, LedgerError> {
+fn nothing(path: &Path) -> Result<PathContent, LedgerError> {
     if lost::has_log(path) {
-        return Err(LedgerError::LogAlone { path: path.to_owned(), log: whereabouts::log(path) });
+        return Err(LedgerError::LogAlone { path: path.to_owned(), log: ledger_files::log(path) });
     }
-    Ok(Found::Nothing)
+    Ok(PathContent::Nothing)
 }
 
 fn newest_version() -> i64 {
@@ -184,7 +184,7 @@ pub(super) fn how_to_read(path: &Path) -> &'static str {
 /// As [`how_to_read`], and so that not even an index is left behind.
 pub(super) fn how_to_look(path: &Path) -> &'static str {
     match how_to_read(path) {
-        READ_BESIDE if !whereabouts::index(path).exists() => READ_COPY,
+        READ_BESIDE if !ledger_files::index(path).exists() => READ_COPY,
         how => how,
     }
 }
@@ -358,13 +358,16 @@ pub(super) fn check_job(
     path: &Path,
     connection: &Connection,
     ours: &JobIdentity,
-    gaps: Gaps,
+    gaps: LostCommits,
 ) -> Result<(), LedgerError> {
     let failed = |source| read_error(path, source);
     let Some(theirs) = find_job(connection).map_err(failed)? else { return Ok(()) };
     let theirs = theirs.named_as(ours);
     let may_move = theirs.may_move_to(ours);
-    if theirs == *ours || (may_move && gaps == Gaps::ReadFirst) || nothing_happened(connection).map_err(failed)? {
+    if theirs == *ours
+        || (may_move && gaps == LostCommits::ReadFirst)
+        || nothing_happened(connection).map_err(failed)?
+    {
         return Ok(());
     }
     Err(LedgerError::OtherJob {

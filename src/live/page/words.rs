@@ -4,7 +4,7 @@ use crate::report::words::{Lang, Words};
 
 /// What only the page says.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct PageWords {
     pub(super) running: &'static str,
     pub(super) running_told: &'static str,
     pub(super) held: &'static str,
@@ -62,8 +62,8 @@ pub(super) struct Said {
     pub(super) token_there: &'static str,
 }
 
-impl Said {
-    pub(super) fn of(words: &Words) -> &'static Said {
+impl PageWords {
+    pub(super) fn of(words: &Words) -> &'static PageWords {
         match words.lang {
             Lang::En => &ENGLISH,
             Lang::Zh => &CHINESE,
@@ -71,7 +71,7 @@ impl Said {
     }
 }
 
-static ENGLISH: Said = Said {
+static ENGLISH: PageWords = PageWords {
     running: "Running",
     running_told: "Edits are being sent.",
     held: "Held",
@@ -139,7 +139,7 @@ static ENGLISH: Said = Said {
     token_there: "I have opened the printed link already: go on",
 };
 
-static CHINESE: Said = Said {
+static CHINESE: PageWords = PageWords {
     running: "运行中",
     running_told: "正在发送编辑。",
     held: "等待中",

@@ -22,14 +22,14 @@ type FileId = Option<(u64, u64)>;
 
 /// The ledger's file and the two that SQLite keeps beside it, as they were when the run began.
 #[derive(Debug)]
-pub(super) struct Whereabouts {
+pub(super) struct LedgerFiles {
     path: PathBuf,
     files: [(PathBuf, FileId); 3],
 }
 
-impl Whereabouts {
+impl LedgerFiles {
     /// Notes where the files are now. The ledger's own is told by its open handle: nobody can replace that.
-    pub(super) fn note(path: &Path, ledger: &File) -> io::Result<Whereabouts> {
+    pub(super) fn note(path: &Path, ledger: &File) -> io::Result<LedgerFiles> {
         let held = (path.to_owned(), Some(id(&ledger.metadata()?)));
         let beside = ["-wal", "-shm"].map(|ending| {
             let file = beside(&followed(path), ending);
@@ -37,7 +37,7 @@ impl Whereabouts {
             (file, id)
         });
         let [log, index] = beside;
-        Ok(Whereabouts { path: path.to_owned(), files: [held, log, index] })
+        Ok(LedgerFiles { path: path.to_owned(), files: [held, log, index] })
     }
 
     /// The first file that is not the one it was. It is looked at by its name and never opened: closing any handle of

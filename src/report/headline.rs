@@ -1,12 +1,12 @@
 //! How it stands, in plain words: a sentence that says it all, and what there is to do.
 
-use super::facts::Facts;
+use super::facts::LedgerFacts;
 use super::words::Words;
-use crate::ledger::Totals;
+use crate::ledger::LedgerTotals;
 
 /// How it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Headline {
     /// What to feel about it.
     pub tone: Tone,
     /// One sentence.
@@ -40,10 +40,10 @@ impl Tone {
     }
 }
 
-impl Verdict {
+impl Headline {
     /// Says it.
-    pub fn of(facts: &Facts, words: &Words) -> Verdict {
-        let Totals { messages, done, failed, in_doubt, not_reached, .. } = facts.totals;
+    pub fn of(facts: &LedgerFacts, words: &Words) -> Headline {
+        let LedgerTotals { messages, done, failed, in_doubt, not_reached, .. } = facts.totals;
         let say = words.say;
         let (tone, headline) = if facts.is_paused() {
             (Tone::Busy, (say.run_paused)(done, messages))
@@ -64,12 +64,12 @@ impl Verdict {
         } else {
             (Tone::Open, (say.all_done_so_far)(messages))
         };
-        Verdict { tone, headline, more: more(facts, words) }
+        Headline { tone, headline, more: more(facts, words) }
     }
 }
 
-fn more(facts: &Facts, words: &Words) -> Vec<String> {
-    let Totals { failed, in_doubt, not_reached, .. } = facts.totals;
+fn more(facts: &LedgerFacts, words: &Words) -> Vec<String> {
+    let LedgerTotals { failed, in_doubt, not_reached, .. } = facts.totals;
     let say = words.say;
     let mut more = Vec::new();
     if facts.may_lack_commits {

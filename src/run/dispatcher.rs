@@ -7,29 +7,29 @@ use tokio::task::JoinError;
 use tokio::time::Instant;
 
 use super::breaker::{Breaker, FailureLimit, JobRefusal, StopReason};
-use super::control::Told;
-use super::life::{Landed, Line, Next, Place};
-use super::read_back::{Heard, Read};
+use super::control::ControlRequest;
+use super::life::{AttemptResult, NextStep, RunContext, Slot};
+use super::read_back::{ReadBackResult, ServiceSignal};
 use super::tally::{Cause, Tally};
 use super::todo::InDoubt;
 use super::waiting::Waiting;
 use crate::api::{Outcome, Service};
-use crate::ledger::{Act, LedgerError, Note, Order, Pending, Recorded, Remark, State};
+use crate::ledger::{ControlAction, ControlEvent, LedgerError, Note, Pending, Recorded, RunEvent, State};
 use crate::retry::{self, Verdict};
-use crate::shown::harmless;
+use crate::shown::escape_control;
 
 /// Edits that wait at most. While there are this many, no new row is taken up: a service that refuses everything for
 /// now must not draw the whole list into memory.
 const WAITING_MAX: usize = 10_000;
 
 /// A remark that is durable, or failed to become so, and the act it is on.
-pub(super) struct Noted {
-    told: Option<Told>,
+pub(super) struct EventRecorded {
+    told: Option<ControlRequest>,
     result: Result<(), LedgerError>,
 }
 
-pub(super) struct Desk<S> {
-    line: Arc<Line<S>>,
+pub(super) struct Dispatcher<S> {
+    line: Arc<RunContext<S>>,
     /// To be sent again.
     pub(super) waiting: Waiting,
     /// To be read: in doubt, or before they are sent.
@@ -40,9 +40,9 @@ pub(super) struct Desk<S> {
     tally: Tally,
 }
 
-impl<S: Service> Desk<S> {
-    pub(super) fn new(line: &Arc<Line<S>>, failures: FailureLimit) -> Desk<S> {
-        Desk {
+impl<S: Service> Dispatcher<S> {
+    pub(super) fn new(line: &Arc<RunContext<S>>, failures: FailureLimit) -> Dispatcher<S> {
+        Dispatcher {
             line: Arc::clone(line),
             waiting: Waiting::new(line.seed),
             in_doubt: Waiting::new(line.seed),
@@ -138,43 +138,46 @@ impl<S: Service> Desk<S> {
     }
 
     /// What came of an attempt; a reason where it makes no sense to go on.
-    pub(super) fn landed(&mut self, landed: Result<(Landed, Option<Place>), JoinError>) -> Option<StopReason> {
+    pub(super) fn attempted(
+        &mut self,
+        attempted: Result<(AttemptResult, Option<Slot>), JoinError>,
+    ) -> Option<StopReason> {
         let now = Instant::now();
-        let (landed, _place) = match landed {
-            Ok(landed) => landed,
+        let (attempted, _place) = match attempted {
+            Ok(attempted) => attempted,
             Err(error) => return Some(self.defect(&error)),
         };
-        match landed {
-            Landed::Recorded { recorded, verdict, times } => {
+        match attempted {
+            AttemptResult::Recorded { recorded, verdict, times } => {
                 self.tally.attempt(&recorded, &verdict, times);
                 self.recorded(recorded, &verdict, now)
             }
-            Landed::NotSent { pending, outcome } => self.no_answer(pending, outcome, now),
-            Landed::Withdrawn(pending) => {
+            AttemptResult::NotSent { pending, outcome } => self.no_answer(pending, outcome, now),
+            AttemptResult::Withdrawn(pending) => {
                 self.put_back(pending, now);
                 None
             }
-            Landed::NotRecorded { error, unsure, taken_up } => Some(self.not_recorded(error, unsure, taken_up)),
+            AttemptResult::NotRecorded { error, unsure, taken_up } => Some(self.not_recorded(error, unsure, taken_up)),
         }
     }
 
     /// Makes a remark on how far it is.
-    pub(super) fn sample(&mut self, under_way: usize) -> impl Future<Output = Noted> + Send + 'static {
+    pub(super) fn sample(&mut self, under_way: usize) -> impl Future<Output = EventRecorded> + Send + 'static {
         let sample = Box::new(self.tally(under_way).sample());
         let ledger = self.line.ledger.clone();
-        async move { Noted { told: None, result: ledger.remark(Remark::Sample(sample)).await } }
+        async move { EventRecorded { told: None, result: ledger.record_event(RunEvent::Sample(sample)).await } }
     }
 
     /// Makes a remark on what it was told; it is done once that is durable.
-    pub(super) fn told(&self, told: Told) -> impl Future<Output = Noted> + Send + 'static {
+    pub(super) fn told(&self, told: ControlRequest) -> impl Future<Output = EventRecorded> + Send + 'static {
         let ledger = self.line.ledger.clone();
         let act = told.act.clone();
-        async move { Noted { told: Some(told), result: ledger.remark(Remark::Act(act)).await } }
+        async move { EventRecorded { told: Some(told), result: ledger.record_event(RunEvent::ControlEvent(act)).await } }
     }
 
     /// A remark is durable, or the ledger failed.
-    pub(super) fn noted(&mut self, noted: Result<Noted, JoinError>) -> Option<StopReason> {
-        let Noted { told, result } = match noted {
+    pub(super) fn noted(&mut self, noted: Result<EventRecorded, JoinError>) -> Option<StopReason> {
+        let EventRecorded { told, result } = match noted {
             Ok(noted) => noted,
             Err(error) => return Some(StopReason::Defect(error.to_string())),
         };
@@ -190,45 +193,45 @@ impl<S: Service> Desk<S> {
         stop
     }
 
-    fn act(&mut self, act: &Act) -> Option<StopReason> {
-        tracing::warn!("{}, told by {}", act.what, harmless(&act.by));
+    fn act(&mut self, act: &ControlEvent) -> Option<StopReason> {
+        tracing::warn!("{}, told by {}", act.what, escape_control(&act.by));
         match act.what {
-            Order::Pause => {
+            ControlAction::Pause => {
                 self.tally.paused = true;
                 self.line.pause();
             }
-            Order::Resume => {
+            ControlAction::Resume => {
                 self.tally.paused = false;
                 self.breaker.resumed(Instant::now());
-                self.line.go_on();
+                self.line.resume();
             }
-            Order::Rate(rate) => self.line.set_rate(rate),
-            Order::Stop => return Some(StopReason::Told { by: act.by.clone() }),
+            ControlAction::Rate(rate) => self.line.set_rate(rate),
+            ControlAction::Stop => return Some(StopReason::Operator { by: act.by.clone() }),
         }
         None
     }
 
     /// What came of a read-back; a reason where it makes no sense to go on.
-    pub(super) fn read_back(&mut self, read: Result<Read, JoinError>) -> Option<StopReason> {
+    pub(super) fn read_back(&mut self, read: Result<ReadBackResult, JoinError>) -> Option<StopReason> {
         let now = Instant::now();
         match read {
-            Ok(Read::Settled { recorded, heard }) => {
+            Ok(ReadBackResult::Settled { recorded, heard }) => {
                 let stop = self.heard(heard, now);
                 self.tally.read_back(&recorded);
                 stop.or(self.settled(&recorded))
             }
-            Ok(Read::NotEdited(pending)) => {
+            Ok(ReadBackResult::NotEdited(pending)) => {
                 self.breaker.heard();
                 self.tally.found_not_edited += u64::from(pending.state == Some(State::InDoubt));
                 self.put_back(pending, now);
                 None
             }
-            Ok(Read::NoPage { pending, outcome }) => self.no_answer(pending, outcome, now),
-            Ok(Read::Stopped(pending)) => {
+            Ok(ReadBackResult::NoPage { pending, outcome }) => self.no_answer(pending, outcome, now),
+            Ok(ReadBackResult::Stopped(pending)) => {
                 self.put_back(pending, now);
                 None
             }
-            Ok(Read::NotRecorded { error, unsure }) => Some(self.not_recorded(error, unsure, None)),
+            Ok(ReadBackResult::NotRecorded { error, unsure }) => Some(self.not_recorded(error, unsure, None)),
             Err(error) => Some(self.defect(&error)),
         }
     }
@@ -254,8 +257,8 @@ impl<S: Service> Desk<S> {
             | Verdict::NotSent => self.breaker.answered(verdict, now),
         };
         let too_many = match self.line.after(&recorded, verdict) {
-            Next::Settled => self.settled(&recorded),
-            Next::SendAgain(delay) => {
+            NextStep::Settled => self.settled(&recorded),
+            NextStep::SendAgain(delay) => {
                 let mut pending = recorded.into_pending();
                 pending.signed_anew |= matches!(verdict, Verdict::SignAnew { .. });
                 if matches!(verdict, Verdict::Stop { .. }) {
@@ -265,7 +268,7 @@ impl<S: Service> Desk<S> {
                 self.nothing_to_send = false;
                 None
             }
-            Next::ReadBackAfter(delay) => {
+            NextStep::ReadBackAfter(delay) => {
                 self.in_doubt.push_at(recorded.into_pending(), now + delay);
                 None
             }
@@ -289,26 +292,26 @@ impl<S: Service> Desk<S> {
             (_, Verdict::Stop { .. }) => refusal.map(StopReason::Refused),
             (_, Verdict::SignAnew { .. }) => {
                 self.signature_refused();
-                self.heard(Heard::Answered, now)
+                self.heard(ServiceSignal::Inconclusive, now)
             }
-            (_, _) => self.heard(Heard::Answered, now),
+            (_, _) => self.heard(ServiceSignal::Inconclusive, now),
         }
     }
 
     /// What a read-back heard of the service. Only one that tells what became of its edit makes up for answers to edits
     /// that are lost: without it, the whole list would come into doubt.
-    fn heard(&mut self, heard: Heard, now: Instant) -> Option<StopReason> {
+    fn heard(&mut self, heard: ServiceSignal, now: Instant) -> Option<StopReason> {
         match heard {
-            Heard::Unasked => None,
-            Heard::Told => {
+            ServiceSignal::Unasked => None,
+            ServiceSignal::Conclusive => {
                 self.breaker.heard();
                 None
             }
-            Heard::Answered => {
+            ServiceSignal::Inconclusive => {
                 self.breaker.is_there();
                 None
             }
-            Heard::Lost(note) => self.lost(note, now),
+            ServiceSignal::Lost(note) => self.lost(note, now),
         }
     }
 

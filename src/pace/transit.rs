@@ -14,13 +14,13 @@ const WAY_ANSWERS_MIN: usize = 8;
 /// 1 ms and this one 30 ms, the request may have been up to 29 ms late; it may also be that the service took longer to
 /// answer. The first is believed where most answers take about the same time.
 #[derive(Debug, Default)]
-pub(super) struct Way {
+pub(super) struct TransitDelay {
     recent: VecDeque<Duration>,
     /// The same, in ascending order.
     sorted: Vec<Duration>,
 }
 
-impl Way {
+impl TransitDelay {
     pub(super) fn took(&mut self, took: Duration) {
         if self.recent.len() >= WAY_ANSWERS
             && let Some(oldest) = self.recent.pop_front()

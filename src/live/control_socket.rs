@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
 use super::socket;
-use crate::ledger::{LedgerError, Order};
+use crate::ledger::{ControlAction, LedgerError};
 use crate::progress::time;
 
 /// The longest line that either side reads.
@@ -24,7 +24,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// program's "stop, but only if" taken for "stop".)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Request {
+pub enum SocketRequest {
     /// How far it is.
     Status {},
     /// Send nothing more for now.
@@ -43,7 +43,7 @@ pub enum Request {
 /// What it answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answer {
+pub enum SocketAnswer {
     /// It is done, and in the ledger; how the run is now.
     Done(Status),
     /// It is not done, and why.
@@ -81,7 +81,7 @@ pub struct Status {
 
 /// Why a run was not told, or did not do it.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
+pub enum SocketError {
     /// There is no such ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -113,15 +113,15 @@ pub enum AskError {
     Refused(String),
 }
 
-impl Request {
+impl SocketRequest {
     /// What the run is told; `None`: it is only asked.
-    pub fn order(self) -> Option<Order> {
+    pub fn order(self) -> Option<ControlAction> {
         match self {
-            Request::Status {} => None,
-            Request::Pause {} => Some(Order::Pause),
-            Request::Resume {} => Some(Order::Resume),
-            Request::Rate { rate } => Some(Order::Rate(rate)),
-            Request::Stop {} => Some(Order::Stop),
+            SocketRequest::Status {} => None,
+            SocketRequest::Pause {} => Some(ControlAction::Pause),
+            SocketRequest::Resume {} => Some(ControlAction::Resume),
+            SocketRequest::Rate { rate } => Some(ControlAction::Rate(rate)),
+            SocketRequest::Stop {} => Some(ControlAction::Stop),
         }
     }
 }
@@ -130,32 +130,32 @@ impl Request {
 ///
 /// # Errors
 /// There is none, it could not be told, or it did not do it.
-pub async fn ask(ledger: &Path, request: Request) -> Result<Status, AskError> {
+pub async fn ask(ledger: &Path, request: SocketRequest) -> Result<Status, SocketError> {
     let owner = std::fs::metadata(ledger).map_err(|_| LedgerError::Missing { path: ledger.to_owned() })?;
     let path = socket::path(ledger);
     let failed = |source: std::io::Error| match source.kind() {
-        ErrorKind::NotFound | ErrorKind::ConnectionRefused => AskError::NoRun(ledger.to_owned()),
-        _ => AskError::Socket { path: path.clone(), source },
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => SocketError::NoRun(ledger.to_owned()),
+        _ => SocketError::Socket { path: path.clone(), source },
     };
     let (near, _directory) = socket::near(&path).map_err(failed)?;
     let stream = UnixStream::connect(&near).await.map_err(failed)?;
     let peer = stream.peer_cred().map_err(failed)?.uid();
     // In a directory that others can write to, one of them may play the run, and say that it stopped.
     if peer != 0 && peer != std::os::unix::fs::MetadataExt::uid(&owner) {
-        return Err(AskError::Stranger(path));
+        return Err(SocketError::Stranger(path));
     }
     match tokio::time::timeout(ANSWER_WITHIN, converse(stream, request)).await {
-        Ok(Ok(line)) if line.is_empty() => Err(AskError::Over),
-        Ok(Ok(line)) => match serde_json::from_str(&line).map_err(AskError::Unknown)? {
-            Answer::Done(status) => Ok(status),
-            Answer::Refused(why) => Err(AskError::Refused(why)),
+        Ok(Ok(line)) if line.is_empty() => Err(SocketError::Over),
+        Ok(Ok(line)) => match serde_json::from_str(&line).map_err(SocketError::Unknown)? {
+            SocketAnswer::Done(status) => Ok(status),
+            SocketAnswer::Refused(why) => Err(SocketError::Refused(why)),
         },
         Ok(Err(source)) => Err(failed(source)),
-        Err(_) => Err(AskError::Silent),
+        Err(_) => Err(SocketError::Silent),
     }
 }
 
-async fn converse(mut stream: UnixStream, request: Request) -> std::io::Result<String> {
+async fn converse(mut stream: UnixStream, request: SocketRequest) -> std::io::Result<String> {
     stream.write_all(format!("{}\n", serde_json::to_string(&request)?).as_bytes()).await?;
     let mut line = String::new();
     BufReader::new(stream.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
@@ -194,19 +194,19 @@ mod tests {
     fn requests_are_these_words_and_nothing_else() {
         let rate = NonZeroU32::new(50).unwrap();
         for (text, request) in [
-            (r#"{"do":"status"}"#, Request::Status {}),
-            (r#"{"do":"pause"}"#, Request::Pause {}),
-            (r#"{"do":"resume"}"#, Request::Resume {}),
-            (r#"{"do":"rate","rate":50}"#, Request::Rate { rate }),
-            (r#"{"do":"stop"}"#, Request::Stop {}),
+            (r#"{"do":"status"}"#, SocketRequest::Status {}),
+            (r#"{"do":"pause"}"#, SocketRequest::Pause {}),
+            (r#"{"do":"resume"}"#, SocketRequest::Resume {}),
+            (r#"{"do":"rate","rate":50}"#, SocketRequest::Rate { rate }),
+            (r#"{"do":"stop"}"#, SocketRequest::Stop {}),
         ] {
-            assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);
+            assert_eq!(serde_json::from_str::<SocketRequest>(text).unwrap(), request);
             assert_eq!(serde_json::to_string(&request).unwrap(), text);
         }
         for text in
             [r#"{"do":"rate","rate":0}"#, r#"{"do":"rate"}"#, r#"{"do":"drop"}"#, r#"{"do":"stop","now":1}"#, "1"]
         {
-            assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");
+            assert!(serde_json::from_str::<SocketRequest>(text).is_err(), "{text}");
         }
     }
 

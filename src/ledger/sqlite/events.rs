@@ -3,13 +3,13 @@
 use rusqlite::{Transaction, params};
 
 use super::number;
-use crate::ledger::{Act, Cause, Order, Remark, Sample, unix_ms};
+use crate::ledger::{Cause, ControlAction, ControlEvent, RunEvent, Sample, unix_ms};
 
-pub(super) fn write(transaction: &Transaction<'_>, run: i64, remark: &Remark) -> rusqlite::Result<()> {
-    match remark {
-        Remark::Sample(sample) => write_sample(transaction, run, sample),
-        Remark::Act(act) => write_act(transaction, run, act),
-        Remark::StoppedAtOnce => write_stop(transaction, run),
+pub(super) fn write(transaction: &Transaction<'_>, run: i64, record_event: &RunEvent) -> rusqlite::Result<()> {
+    match record_event {
+        RunEvent::Sample(sample) => write_sample(transaction, run, sample),
+        RunEvent::ControlEvent(act) => write_act(transaction, run, act),
+        RunEvent::StoppedAtOnce => write_stop(transaction, run),
     }
 }
 
@@ -56,10 +56,10 @@ fn write_stop(transaction: &Transaction<'_>, run: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn write_act(transaction: &Transaction<'_>, run: i64, act: &Act) -> rusqlite::Result<()> {
+fn write_act(transaction: &Transaction<'_>, run: i64, act: &ControlEvent) -> rusqlite::Result<()> {
     let rate = match act.what {
-        Order::Rate(rate) => Some(rate.get()),
-        Order::Pause | Order::Resume | Order::Stop => None,
+        ControlAction::Rate(rate) => Some(rate.get()),
+        ControlAction::Pause | ControlAction::Resume | ControlAction::Stop => None,
     };
     transaction.execute(
         "INSERT INTO act (run, at, what, rate, by) VALUES (?1, ?2, ?3, ?4, ?5)",

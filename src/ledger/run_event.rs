@@ -9,11 +9,11 @@ use super::Note;
 
 /// One remark on a run.
 #[derive(Clone, Debug)]
-pub enum Remark {
+pub enum RunEvent {
     /// How far it is.
     Sample(Box<Sample>),
     /// What somebody has told it.
-    Act(Act),
+    ControlEvent(ControlEvent),
     /// A second signal stops it at once: what is in flight is found by the next run.
     StoppedAtOnce,
 }
@@ -54,16 +54,16 @@ pub enum Cause {
 
 /// What somebody has told a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Act {
+pub struct ControlEvent {
     /// What is to be done.
-    pub what: Order,
+    pub what: ControlAction,
     /// Who said so, and by which way: `root by runner ctl`, `127.0.0.1 on the page`.
     pub by: String,
 }
 
 /// What a run can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum ControlAction {
     /// Send nothing more for now; what is in flight comes to its end.
     Pause,
     /// Go on.
@@ -74,23 +74,23 @@ pub enum Order {
     Stop,
 }
 
-impl Order {
+impl ControlAction {
     /// The word for it, in the ledger and on the command line.
     pub fn word(self) -> &'static str {
         match self {
-            Order::Pause => "pause",
-            Order::Resume => "resume",
-            Order::Rate(_) => "rate",
-            Order::Stop => "stop",
+            ControlAction::Pause => "pause",
+            ControlAction::Resume => "resume",
+            ControlAction::Rate(_) => "rate",
+            ControlAction::Stop => "stop",
         }
     }
 }
 
-impl fmt::Display for Order {
+impl fmt::Display for ControlAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Order::Rate(rate) => write!(f, "rate {rate}"),
-            Order::Pause | Order::Resume | Order::Stop => f.write_str(self.word()),
+            ControlAction::Rate(rate) => write!(f, "rate {rate}"),
+            ControlAction::Pause | ControlAction::Resume | ControlAction::Stop => f.write_str(self.word()),
         }
     }
 }
