@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use runner::edit::Edit;
 use runner::input::{ColumnNames, ContentSpec, Format, Input, InputSpec, Mapping, Row, RowNote};
-use runner::shown::escape_control;
+use runner::terminal::escape::escape_control;
 use serde_json::{Value, json};
 
 /// From, to, key, custom data.

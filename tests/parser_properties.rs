@@ -16,7 +16,7 @@ use runner::job::{Environment, Job};
 use runner::run::FailureLimit;
 use runner::sandbox::Faults;
 use runner::sandbox::model::KeyParts;
-use runner::shown::escape_control;
+use runner::terminal::escape::escape_control;
 use serde_json::{Value, json};
 
 /// What is said of a text in a person's own command line or file is shown with that text in it, escaped.

@@ -17,9 +17,9 @@ use super::history::{self, HistoryPage, HistoryQuery, PAGE_BYTES_MAX};
 use super::proxy::Proxy;
 use super::wire::SendGuard;
 use super::{Outcome, Service};
-use crate::bounded;
 use crate::ledger::{Intent, Note};
 use crate::pace::Permit;
+use crate::system::small_file;
 
 /// A connection that takes longer to open will not open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -255,7 +255,8 @@ fn causes(error: reqwest::Error) -> Vec<String> {
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
-    let pem = bounded::read(path).map_err(|source| ClientError::ReadCertificate { path: path.to_owned(), source })?;
+    let pem =
+        small_file::read(path).map_err(|source| ClientError::ReadCertificate { path: path.to_owned(), source })?;
     match Certificate::from_pem_bundle(&pem) {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         Ok(_) | Err(_) => Err(ClientError::NoCertificate { path: path.to_owned() }),

@@ -4,11 +4,11 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::atomic_file;
 use crate::cli::{Cli, Command, JobArgs, ReportArgs, SandboxArgs};
 use crate::input::Format;
 use crate::report::{directory, failed};
-use crate::same_file::{Identity, resolved};
+use crate::system::atomic_file;
+use crate::system::same_file::{Identity, resolved};
 
 /// What SQLite keeps beside a ledger, and the socket of a run.
 const BESIDE_LEDGER: [&str; 4] = ["-wal", "-shm", "-journal", "-ctl"];

@@ -19,11 +19,11 @@ use std::process::ExitCode;
 
 pub use self::files::{Conflict, check as check_files};
 use crate::cli::{Cli, Command};
-use crate::colour::{DOUBT, FAILED};
-use crate::fit;
 use crate::job::JobError;
-use crate::progress::Screen;
-use crate::shown::escape_control;
+use crate::terminal::colour::{DOUBT, FAILED};
+use crate::terminal::escape::escape_control;
+use crate::terminal::fit;
+use crate::terminal::progress::Screen;
 
 /// What the program's exit tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

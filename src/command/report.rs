@@ -7,7 +7,6 @@ use clap::Parser;
 
 use super::files::CommandFiles;
 use super::{Error, Exit, tell, with_causes};
-use crate::atomic_file;
 use crate::cli::{Cli, JobArgs, ReportArgs};
 use crate::input::{Format, Input, Mapping, Row};
 use crate::job;
@@ -17,6 +16,7 @@ use crate::report::lists::ListAndPlan;
 use crate::report::words::{Lang, Words};
 use crate::report::{counted, directory, machine, text};
 use crate::run::{self, InDoubt, Plan, Policy};
+use crate::system::atomic_file;
 
 pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
     let overview = Overview::open(&args.ledger)?;

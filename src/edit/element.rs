@@ -4,7 +4,7 @@ use std::fmt::Arguments;
 
 use super::json::Json;
 use super::{Field, Finding};
-use crate::shown::Quoted;
+use crate::terminal::escape::Quoted;
 
 /// A JSON type that a field of an element must have.
 #[derive(Clone, Copy)]

@@ -8,7 +8,7 @@ use bumpalo::collections::Vec as BumpVec;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::shown::Quoted;
+use crate::terminal::escape::Quoted;
 
 /// Names under which the parser keeps numbers and raw text. An object of the list with such a key would be taken for
 /// what it is not.

@@ -11,8 +11,8 @@ use super::rows::CsvList;
 use super::text::Text;
 use super::{Format, Input, InputError, Mapping, Problem};
 use crate::edit::json::JsonMembers;
-use crate::excerpt::Excerpt;
-use crate::shown::NAME_CHARS_SHOWN;
+use crate::terminal::escape::NAME_CHARS_SHOWN;
+use crate::terminal::excerpt::Excerpt;
 
 impl Input {
     /// What stands at the place of each of these problems, in their order, which is the list's; `None` where that cannot be

@@ -8,7 +8,7 @@ use super::problem::names;
 use super::template::ContentPart;
 use super::{COLUMNS_MAX, Format};
 use crate::edit::Field;
-use crate::shown::Name;
+use crate::terminal::escape::Name;
 
 /// Where everything is in a row: found once, used for each.
 #[derive(Debug)]

@@ -41,7 +41,7 @@ pub use problem::Problem;
 pub use rows::{Row, Rows};
 pub use template::{ContentPart, ContentSpec};
 
-use crate::shown::escape_control;
+use crate::terminal::escape::escape_control;
 use stored::Stored;
 
 /// Bytes of the longest row that is read: some eighty times what the service takes for one message. A quote left open

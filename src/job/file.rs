@@ -9,11 +9,11 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
 use super::JobError;
-use crate::atomic_file::sha256_of;
-use crate::bounded;
-use crate::excerpt::{Excerpt, line_of};
 use crate::input::{ContentSpec, InputSpec};
 use crate::run::InDoubt;
+use crate::system::atomic_file::sha256_of;
+use crate::system::small_file;
+use crate::terminal::excerpt::{Excerpt, line_of};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -68,7 +68,7 @@ impl JobFile {
     /// What the file says; nothing where there is none.
     pub(super) fn read(path: Option<&Path>) -> Result<(JobFile, JobFileText), JobError> {
         let Some(path) = path else { return Ok((JobFile::default(), JobFileText::default())) };
-        let text = bounded::read_text(path).map_err(|source| JobError::Read { path: path.to_owned(), source })?;
+        let text = small_file::read_text(path).map_err(|source| JobError::Read { path: path.to_owned(), source })?;
         let file = toml::from_str(&text).map_err(|error| {
             let place = error.span().map(|span| Box::new(JobFilePlace::new(&text, span, "")));
             JobError::File { path: path.to_owned(), place, what: error.message().to_owned() }

@@ -45,9 +45,9 @@ use self::page::Page;
 use self::socket::Socket;
 pub use self::view::{LiveRun, View, ViewState};
 use crate::ledger::{ControlAction, ControlEvent};
-use crate::progress::Speed;
 use crate::report::summary::Totals;
 use crate::run::{Control, ControlError, Tally};
+use crate::terminal::progress::Speed;
 
 /// How long the end of the run may be held up so that whoever watches sees it.
 const LAST_LOOK: Duration = Duration::from_secs(2);

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::LiveShared;
 use super::control_socket::{LINE_BYTES_MAX, SocketAnswer, SocketRequest};
-use crate::who;
+use crate::system;
 
 /// Conversations at once; one takes as long as a commit.
 const CONVERSATIONS_MAX: u32 = 16;
@@ -129,7 +129,7 @@ async fn converse(mut stream: UnixStream, shared: &LiveShared) -> io::Result<()>
 
 async fn answer(request: SocketRequest, peer: Uid, shared: &LiveShared) -> SocketAnswer {
     if let Some(order) = request.order()
-        && let Err(refused) = shared.tell(order, format!("{} by runner ctl", who::name(peer))).await
+        && let Err(refused) = shared.tell(order, format!("{} by runner ctl", system::user_name(peer))).await
     {
         return SocketAnswer::Refused(refused.to_string());
     }

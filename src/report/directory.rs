@@ -11,9 +11,9 @@ use super::lists::{self, CsvFileError, ListAndPlan};
 use super::machine;
 use super::page::page;
 use super::words::{Words, iso};
-use crate::atomic_file::{self, WriteError, Written};
-use crate::bounded;
 use crate::ledger::{LedgerError, Overview};
+use crate::system::atomic_file::{self, WriteError, Written};
+use crate::system::small_file;
 
 /// The page's name.
 pub const PAGE: &str = "report.html";
@@ -102,7 +102,7 @@ fn write_text(path: &Path, text: &str) -> Result<(), WriteError> {
 
 /// The SHA-256 of each file that an earlier report wrote, as its manifest has them.
 fn known(directory: &Path) -> BTreeMap<String, String> {
-    let manifest = bounded::read(&directory.join(MANIFEST)).ok();
+    let manifest = small_file::read(&directory.join(MANIFEST)).ok();
     let manifest: Value = manifest.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
     let files = manifest["files"].as_array().into_iter().flatten();
     files.filter_map(|file| Some((file["name"].as_str()?.to_owned(), file["sha256"].as_str()?.to_owned()))).collect()

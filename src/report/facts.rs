@@ -7,12 +7,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::chart::RunSeries;
-use crate::atomic_file::sha256;
 use crate::ledger::{
     Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerError, LedgerTotals, Note, Outcomes,
     Overview, RunRecord, Sample, State, Worker,
 };
-use crate::shown::escape_control;
+use crate::system::atomic_file::sha256;
+use crate::terminal::escape::escape_control;
 
 /// The rate is that of the last seconds: long enough to be calm, short enough to show a slow-down.
 const RATE_OVER_MS: i64 = 15_000;

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::api::error_code::meaning;
-use crate::atomic_file::{self, WriteError};
 use crate::input::{AnnotateError, Format, Input, Mapping, Row, RowNote};
 use crate::ledger::{EditRow, LedgerError, Records, State};
 use crate::run::Plan;
+use crate::system::atomic_file::{self, WriteError};
 
 /// Why the rows could not be written.
 #[derive(Debug, thiserror::Error)]

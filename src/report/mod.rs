@@ -19,7 +19,7 @@ use std::io::{self, Write};
 use anstyle::Style;
 use thousands::Separable;
 
-use crate::colour::REMARK;
+use crate::terminal::colour::REMARK;
 
 /// One line of a list of numbers.
 struct CountLine {

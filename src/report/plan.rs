@@ -11,11 +11,11 @@ use thousands::Separable;
 
 use super::{CountLine, counted, write_lines};
 use crate::api::proxy::KEEPS_MAX;
-use crate::colour::{DONE, DOUBT, FAILED, REMARK, TITLE};
-use crate::excerpt::Excerpt;
-use crate::progress::time;
+use crate::cli::until::shown;
 use crate::run::{Plan, Problems};
-use crate::until::shown;
+use crate::terminal::colour::{DONE, DOUBT, FAILED, REMARK, TITLE};
+use crate::terminal::excerpt::Excerpt;
+use crate::terminal::progress::time;
 
 /// Where the plan's edits go.
 #[derive(Clone, Debug)]

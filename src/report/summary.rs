@@ -10,11 +10,11 @@ use thousands::Separable;
 
 use super::{CountLine, counted, write_lines};
 use crate::api::error_code::meaning;
-use crate::colour::{COMMAND, DONE, DOUBT, FAILED, REMARK, TITLE};
-use crate::fit;
-use crate::progress::time;
 use crate::run::{Cause, Plan, RunEnd, StopReason, Tally};
-use crate::shown::escape_control;
+use crate::terminal::colour::{COMMAND, DONE, DOUBT, FAILED, REMARK, TITLE};
+use crate::terminal::escape::escape_control;
+use crate::terminal::fit;
+use crate::terminal::progress::time;
 
 /// What there is to say of a run.
 #[derive(Debug)]

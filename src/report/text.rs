@@ -11,9 +11,9 @@ use super::chart;
 use super::facts::{LedgerFacts, Report, RunFacts};
 use super::headline::{Headline, Tone};
 use super::words::Words;
-use crate::colour::{DONE, DOUBT, FAILED, IN_FLIGHT, REMARK, TITLE};
 use crate::ledger::{Cause, EditRecord, LedgerTotals, RunRecord, Worker};
-use crate::shown::escape_control;
+use crate::terminal::colour::{DONE, DOUBT, FAILED, IN_FLIGHT, REMARK, TITLE};
+use crate::terminal::escape::escape_control;
 
 const COLUMNS: usize = 80;
 /// Runs that are shown: a ledger that is worked on every hour has many.

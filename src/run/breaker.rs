@@ -13,7 +13,7 @@ use crate::edit::Edit;
 use crate::input::InputError;
 use crate::ledger::{LedgerError, Note, Pending, State};
 use crate::retry::Verdict;
-use crate::shown::Quoted;
+use crate::terminal::escape::Quoted;
 
 /// The code of a failing webhook server, if every request gets it.
 const WEBHOOK: i64 = 90_992;

@@ -16,7 +16,7 @@ use super::waiting::Waiting;
 use crate::api::{Outcome, Service};
 use crate::ledger::{ControlAction, ControlEvent, LedgerError, Note, Pending, Recorded, RunEvent, State};
 use crate::retry::{self, Verdict};
-use crate::shown::escape_control;
+use crate::terminal::escape::escape_control;
 
 /// Edits that wait at most. While there are this many, no new row is taken up: a service that refuses everything for
 /// now must not draw the whole list into memory.

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use runner::edit::Edit;
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping, RowNote, Row};
-use runner::shown::escape_control;
+use runner::terminal::escape::escape_control;
 
 /// It can be shown on a terminal, and is not as long as the text that it is about.
 pub fn can_be_shown(what: &str) {

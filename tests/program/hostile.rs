@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use insta::{assert_snapshot, with_settings};
-use runner::shown::escape_control;
+use runner::terminal::escape::escape_control;
 
 use crate::harness::{Call, FAST, Place, Ran, gzip, list, row, wait_for};
 use crate::service::Service;

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use runner::api::usersig::Signer;
 use runner::sandbox::{IDENTIFIER, SDKAPPID, SECRET_KEY};
-use runner::shown::escape_control;
+use runner::terminal::escape::escape_control;
 use secrecy::ExposeSecret as _;
 
 use crate::certificate::in_front_of;

@@ -8,7 +8,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::signals::Signals;
 use super::{RunSession, resume_command};
-use crate::atomic_file;
 use crate::command::{Error, Exit, hook, print, tell, with_causes};
 use crate::job::ServiceChoice;
 use crate::ledger::{LedgerError, SqliteReader, SqliteStore, WalEnd};
@@ -16,6 +15,7 @@ use crate::report::lists::ListAndPlan;
 use crate::report::summary::Summary;
 use crate::report::{self, directory};
 use crate::run::{Plan, RunEnd, StopReason, Tally};
+use crate::system::atomic_file;
 
 /// What a run has come to.
 pub(super) struct RunResult {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Fault, FaultShare, Faults, HistoryFaults, NamesFault, WHOLE};
 use crate::api::endpoint::ApiMethod;
-use crate::shown::Quoted;
+use crate::terminal::escape::Quoted;
 
 /// The longest latency: beyond it a client has long given up, and `silent-before` says so better.
 const LATENCY_MAX: Duration = Duration::from_mins(1);

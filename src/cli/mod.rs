@@ -1,5 +1,7 @@
 //! The words of the command line. No work is done here.
 
+pub mod until;
+
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
@@ -12,12 +14,12 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::api::endpoint::RegionHost;
-use crate::colour;
+use crate::cli::until::Until;
 use crate::input::Format;
 use crate::report::words::Lang;
 use crate::run::{FailureLimit, InDoubt};
 use crate::sandbox::Faults;
-use crate::until::Until;
+use crate::terminal::colour;
 use crate::{BUILD, VERSION};
 
 const ABOUT: &str = "Edits messages of Tencent Cloud IM from a list: each once, never faster than allowed, resumable";

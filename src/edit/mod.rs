@@ -18,7 +18,7 @@ use foldhash::quality::FixedState;
 use self::digest::CanonicalHasher;
 use self::json::Json;
 pub use self::likeness::Likeness;
-use crate::shown::{is_invisible, is_plain};
+use crate::terminal::escape::{is_invisible, is_plain};
 
 /// Bytes of new content above which a message is warned about: older pages of the service give 8 KB as the limit.
 pub const CONTENT_BYTES_WARN: usize = 8_000;

@@ -17,11 +17,11 @@ use crate::api::credentials::{Credentials, CredentialsError, secret_of_variable}
 use crate::api::endpoint::{Endpoint, EndpointError, RegionHost};
 use crate::api::proxy::{Proxy, ProxyError};
 use crate::cli::{self, JobArgs};
-use crate::excerpt::Excerpt;
 use crate::input::{Format, InputSpec, Mapping, MappingError};
 use crate::ledger::JobIdentity;
 use crate::run::{FailureLimit, FailureLimitError, InDoubt, Policy};
 use crate::sandbox::{self, Faults};
+use crate::terminal::excerpt::Excerpt;
 
 /// The service's limit for this call, and so the most that is sent unless somebody says otherwise. (What is unwrapped in a
 /// constant is checked by the compiler.)

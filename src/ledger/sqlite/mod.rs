@@ -25,7 +25,7 @@ pub use self::overview::Overview;
 pub use self::read::SqliteReader;
 pub use self::record::{EditRecord, LedgerTotals, Outcomes, RunRecord, Worker};
 use super::{Change, LedgerError, RunEvent, State, Store, Transition, unix_ms};
-use crate::{BUILD, who};
+use crate::{BUILD, system};
 
 /// The writing side of a ledger file, which only one process has at a time.
 #[derive(Debug)]
@@ -206,7 +206,7 @@ fn begin(connection: &mut Connection, job: &JobIdentity, info: &RunInfo) -> rusq
         params![
             unix_ms(),
             BUILD,
-            who::this_user(),
+            system::this_user(),
             host(),
             std::process::id(),
             info.input,

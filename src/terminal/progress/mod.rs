@@ -16,7 +16,7 @@ use thousands::Separable;
 use tracing_subscriber::fmt::MakeWriter;
 
 pub use self::speed::Speed;
-use crate::colour::{DONE, DOUBT, FAILED, REMARK};
+use crate::terminal::colour::{DONE, DOUBT, FAILED, REMARK};
 
 /// Between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);

@@ -19,9 +19,7 @@ use super::{Error, Exit, asked, files, print, tell};
 use crate::api::client::HttpService;
 use crate::api::proxy::Proxy;
 use crate::cli::JobArgs;
-use crate::colour::TITLE;
-use crate::excerpt;
-use crate::fit;
+use crate::cli::until;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
 use crate::ledger::{
@@ -29,14 +27,16 @@ use crate::ledger::{
 };
 use crate::live::page::{self, Page};
 use crate::live::{Live, LiveRun};
-use crate::progress::{Mode, Progress, Screen, Snapshot};
 use crate::register::{Register, RegisterEntry, Share};
 use crate::report::summary::Totals;
 use crate::report::{self, plan::PlanTarget};
 use crate::run::{self, Control, Plan, PlanError, RunContext, RunEnd, RunTerms, StopReason, Tally, Todo, UnderWay};
-use crate::same_file::resolved;
 use crate::sandbox::Sandbox;
-use crate::until;
+use crate::system::same_file::resolved;
+use crate::terminal::colour::TITLE;
+use crate::terminal::excerpt;
+use crate::terminal::fit;
+use crate::terminal::progress::{Mode, Progress, Screen, Snapshot};
 
 /// Problems of the list that are shown with what stands there.
 const EXCERPTS_MAX: usize = 10;

@@ -14,7 +14,7 @@ use super::facts::Report;
 use super::headline::Headline;
 use super::words::Words;
 use crate::ledger::LedgerTotals;
-use crate::shown::escape_control;
+use crate::terminal::escape::escape_control;
 
 const PAGE_CSS: &str = include_str!("page.css");
 

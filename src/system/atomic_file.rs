@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::bounded;
-use crate::shown::escape_control;
+use crate::system::small_file;
+use crate::terminal::escape::escape_control;
 
 /// Names that are tried for what is put aside: more than anybody lets come to that.
 const ASIDE_MAX: u32 = 1_000;
@@ -120,7 +120,7 @@ pub fn mark(path: &Path) -> PathBuf {
 
 /// The SHA-256 that stands there.
 fn marked(path: &Path) -> Option<String> {
-    let text = bounded::read(&mark(path)).ok()?;
+    let text = small_file::read(&mark(path)).ok()?;
     let sha256 = text.get(..64)?;
     let is_ours = sha256.iter().all(u8::is_ascii_hexdigit) && text.get(64..66) == Some(b"  ");
     String::from_utf8(sha256.to_vec()).ok().filter(|_| is_ours)

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use crate::colour::{FAILED, REMARK};
-use crate::shown::escape_control;
+use crate::terminal::colour::{FAILED, REMARK};
+use crate::terminal::escape::escape_control;
 
 /// Columns of a terminal in which excerpts stay in line.
 pub const COLUMNS: usize = 80;
@@ -137,7 +137,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::shown::is_invisible;
+    use crate::terminal::escape::is_invisible;
 
     fn shown(line: &str, place: Range<usize>, label: &str) -> String {
         strip_str(&Excerpt::new(7, line.as_bytes(), place, label).render()).to_string()

@@ -76,7 +76,7 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::*;
-    use crate::colour::{REMARK, TITLE};
+    use crate::terminal::colour::{REMARK, TITLE};
 
     #[test]
     fn what_is_too_long_goes_on_below_its_column() {
