@@ -253,7 +253,7 @@ impl RowTemplate {
         environment.remove_global("namespace");
         match part {
             ContentPart::Text | ContentPart::CloudCustomData => {
-                environment.set_auto_escape_callback(|_| AutoEscape::None)
+                environment.set_auto_escape_callback(|_| AutoEscape::None);
             }
             ContentPart::MsgBody => {
                 environment.set_auto_escape_callback(|_| AutoEscape::Custom("inside of a JSON string".into()));

@@ -9,8 +9,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use crate::harness::{Place, Summary};
-use crate::service::Service;
+use crate::support::harness::{Place, Summary};
+use crate::support::service::Service;
 
 /// A name of the service that only a proxy knows.
 pub(crate) const NAME: &str = "im.example.com";

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use insta::{assert_snapshot, with_settings};
 use runner::terminal::escape::escape_control;
 
-use crate::harness::{Call, FAST, Place, Ran, gzip, list, row, wait_for};
-use crate::service::Service;
+use crate::support::harness::{Call, FAST, Place, Ran, gzip, list, row, wait_for};
+use crate::support::service::Service;
 
 /// Address space of the program that reads a list. It needs two thirds of that, debug build and all; what hostile lists
 /// want to unfold to is several times as much.

@@ -3,8 +3,8 @@
 
 use rusqlite::Connection;
 
-use crate::harness::{FAST, Place, Ran, Summary, wait_for};
-use crate::service::Service;
+use crate::support::harness::{FAST, Place, Ran, Summary, wait_for};
+use crate::support::service::Service;
 
 const ROWS: u32 = 300;
 const JOB: &str = "--input edits.csv --resume ledger.db --json --max-failures 100%";

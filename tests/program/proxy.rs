@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use crate::certificate::{NAME, in_front_of};
-use crate::harness::{FAST, Place, Summary, printed, wait_for};
-use crate::service::Service;
+use crate::program::certificate::{NAME, in_front_of};
+use crate::support::harness::{FAST, Place, Summary, printed, wait_for};
+use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db";
 const PASSWORD: &str = "planted-password-4716";

@@ -1,7 +1,7 @@
 //! What ends before anything is sent: exit 2, and every file is as it was, byte for byte.
 
-use crate::harness::{PROGRAM, Place, sqlite};
-use crate::service::Service;
+use crate::support::harness::{PROGRAM, Place, sqlite};
+use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db";
 

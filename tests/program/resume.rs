@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::harness::{FAST, Place, Running, Summary, list, wait_for};
-use crate::service::Service;
+use crate::support::harness::{FAST, Place, Running, Summary, list, wait_for};
+use crate::support::service::Service;
 
 /// At the service's own pace, so that there is a middle to be cut off in.
 const ROWS: u32 = 400;

@@ -10,9 +10,9 @@ use runner::sandbox::{IDENTIFIER, SDKAPPID, SECRET_KEY};
 use runner::terminal::escape::escape_control;
 use secrecy::ExposeSecret as _;
 
-use crate::certificate::in_front_of;
-use crate::harness::{FAST, Place, Ran, Running, Summary, mode, printed, wait_for};
-use crate::service::Service;
+use crate::program::certificate::in_front_of;
+use crate::support::harness::{FAST, Place, Ran, Running, Summary, mode, printed, wait_for};
+use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db";
 

@@ -8,8 +8,8 @@ use runner::edit::IdDigest;
 use runner::ledger::{Change, EditRow, EditStatus, LedgerError, Note, Records, RunEvent, State, Store};
 use tokio::time::sleep;
 
-use crate::events::Events;
-use crate::service::Tencent;
+use crate::simulation::events::Events;
+use crate::simulation::service::Tencent;
 
 #[derive(Clone)]
 pub(crate) struct Disk {

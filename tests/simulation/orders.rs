@@ -8,8 +8,8 @@ use runner::ledger::{ControlAction, ControlEvent, State};
 use runner::run::Control;
 use tokio::time::{Instant, sleep};
 
-use crate::disk::Disk;
-use crate::events::Events;
+use crate::simulation::disk::Disk;
+use crate::simulation::events::Events;
 
 /// What was permitted before a pause goes out within this time: the slowest connection takes half a second to open.
 const OPENS: Duration = Duration::from_millis(500);

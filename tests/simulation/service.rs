@@ -13,11 +13,11 @@ use runner::pace::Permit;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
-use crate::disk::Disk;
-use crate::events::Events;
-use crate::messages::{Kind, Make, Messages};
-use crate::orders::Told;
-use crate::weather::{Call, Fault, Weather};
+use crate::simulation::disk::Disk;
+use crate::simulation::events::Events;
+use crate::simulation::messages::{Kind, Make, Messages};
+use crate::simulation::orders::Told;
+use crate::simulation::weather::{Call, Fault, Weather};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The client's time-out.

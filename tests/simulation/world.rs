@@ -15,12 +15,12 @@ use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::disk::Disk;
-use crate::events::Events;
-use crate::messages::{History, Kind, Make};
-use crate::orders::{self, Script};
-use crate::service::Tencent;
-use crate::weather::Weather;
+use crate::simulation::disk::Disk;
+use crate::simulation::events::Events;
+use crate::simulation::messages::{History, Kind, Make};
+use crate::simulation::orders::{self, Script};
+use crate::simulation::service::Tencent;
+use crate::simulation::weather::Weather;
 
 /// No run of a few dozen edits takes longer, whatever happens.
 const BOUND: Duration = Duration::from_hours(4);

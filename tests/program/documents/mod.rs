@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use self::markdown::{Command, Section, sections};
-use crate::harness::{Call, PROGRAM, Place, Ran, Running, has, list, wait_for};
-use crate::service::Service;
+use crate::support::harness::{Call, PROGRAM, Place, Ran, Running, has, list, wait_for};
+use crate::support::service::Service;
 
 /// The documents in English; the Chinese ones have the same commands, as `languages` checks.
 const DOCUMENTS: [&str; 2] = ["README.md", "jobs/README.md"];

@@ -9,7 +9,7 @@ use runner::ledger::{Note, State};
 use runner::run::{InDoubt, RunEnd, StopReason};
 use tokio::time::{Instant, sleep};
 
-use crate::scripted::{Script, Session, refused, reply};
+use super::scripted::{Script, Session, refused, reply};
 
 fn signed_anew(code: i64) -> Outcome {
     Outcome::Refused { code, info: String::new(), retry_after: None, signed_anew: true }

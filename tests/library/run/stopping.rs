@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::scripted::{RATE, Reply, Script, Session, refused, reply};
+use super::scripted::{RATE, Reply, Script, Session, refused, reply};
 
 /// A look finds out about an edit 5 s after its answer was lost at the earliest, and the run waits for 10 s more at most.
 const DUE: Duration = Duration::from_secs(5);

@@ -4,15 +4,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
-#[expect(dead_code, reason = "the other tests of the program need more of it")]
-#[path = "../program/harness.rs"]
-mod harness;
-#[expect(dead_code, reason = "the other tests of the program need more of it")]
-#[path = "../program/service.rs"]
-mod service;
+#[expect(dead_code, reason = "the tests of the program need more of it")]
+mod support;
 
-use crate::harness::Place;
-use crate::service::Service;
+use crate::support::harness::Place;
+use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --rate 200";
 /// The cap, and what a busy machine may push together on the way.

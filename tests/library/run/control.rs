@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::scripted::{RATE, Session, reply};
+use super::scripted::{RATE, Session, reply};
 
 fn start(rows: u64) -> (Arc<Session>, Control, JoinHandle<(Tally, RunEnd)>) {
     let session = Arc::new(Session::new(rows, |_, _, _| reply(50, Outcome::Confirmed)));

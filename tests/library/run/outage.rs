@@ -9,7 +9,7 @@ use runner::ledger::Note;
 use runner::run::{FailureLimit, InDoubt, RunEnd, StopReason};
 use tokio::time::Instant;
 
-use crate::scripted::{Reply, Session, refused, reply};
+use super::scripted::{Reply, Session, refused, reply};
 
 fn lost() -> Outcome {
     Outcome::NoAnswer(Note::ConnectionLost)

@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{PROGRAM, Place, wait_for};
+use crate::support::harness::{PROGRAM, Place, wait_for};
 
 /// `runner sandbox` in a process of its own, killed when it is dropped.
 pub(crate) struct Service {

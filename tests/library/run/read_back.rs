@@ -12,7 +12,7 @@ use runner::ledger::{Note, State};
 use runner::run::{FailureLimit, InDoubt, RunEnd, UnderWay};
 use tokio::time::{Instant, sleep};
 
-use crate::scripted::{Reply, Session, refused, reply};
+use super::scripted::{Reply, Session, refused, reply};
 
 /// The answer to the first sending of one edit is lost.
 fn loses_one(line: u64, sending: u32, _: Duration) -> Reply {

@@ -11,7 +11,7 @@ use runner::ledger::{Note, State};
 use runner::run::{InDoubt, RunEnd, StopReason};
 use tokio::time::Instant;
 
-use crate::scripted::{Script, Session, refused, reply};
+use super::scripted::{Script, Session, refused, reply};
 
 /// 13 of them once made this take more than four minutes.
 #[tokio::test(start_paused = true)]

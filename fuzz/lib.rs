@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::LazyLock;
 
 use runner::edit::Edit;
-use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping, RowNote, Row};
+use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping, Row, RowNote};
 use runner::terminal::escape::escape_control;
 
 /// It can be shown on a terminal, and is not as long as the text that it is about.

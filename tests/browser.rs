@@ -3,12 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
-mod browser;
-#[path = "../program/harness.rs"]
 #[expect(dead_code, reason = "the tests of the program need more of it")]
-mod harness;
-mod live;
-mod report;
-#[path = "../program/service.rs"]
-#[expect(dead_code, reason = "the tests of the program need more of it")]
-mod service;
+mod support;
+mod browser {
+    mod chromium;
+    mod live;
+    mod report;
+}

@@ -11,20 +11,22 @@
 //! `-- --nocapture`) replays one and tells its story.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on shall say so")]
 
-mod disk;
-mod events;
-mod messages;
-mod orders;
-mod service;
-mod weather;
-mod world;
+mod simulation {
+    pub(crate) mod disk;
+    pub(crate) mod events;
+    pub(crate) mod messages;
+    pub(crate) mod orders;
+    pub(crate) mod service;
+    pub(crate) mod weather;
+    pub(crate) mod world;
+}
 
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use self::weather::{Fault, Weather};
-use self::world::{Climate, Session, World};
+use self::simulation::weather::{Fault, Weather};
+use self::simulation::world::{Climate, Session, World};
 
 /// Seeds that are tried where nobody says how many.
 const SEEDS: u64 = 2_000;

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::wait_for;
+use crate::support::harness::wait_for;
 
 /// Nothing of it goes to the network, and nothing of it stays.
 const FLAGS: &[&str] = &[

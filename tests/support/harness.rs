@@ -12,7 +12,7 @@ use runner::sandbox::{IDENTIFIER, SDKAPPID, SECRET_KEY};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::service::Service;
+use crate::support::service::Service;
 
 /// Far longer than anything here takes, on however busy a machine.
 const PATIENCE: Duration = Duration::from_secs(90);
