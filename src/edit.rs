@@ -9,11 +9,10 @@ pub(crate) mod json;
 mod likeness;
 
 use std::fmt;
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use bumpalo::Bump;
-use foldhash::quality::FixedState;
 
 use self::digest::Spelled;
 use self::json::Json;
@@ -88,7 +87,7 @@ impl MessageId {
     /// counted, not to be kept.
     pub fn conversation(&self) -> u64 {
         let (a, b) = (&self.from_account, &self.to_account);
-        FixedState::default().hash_one((a.min(b), a.max(b)))
+        BuildHasherDefault::<DefaultHasher>::default().hash_one((a.min(b), a.max(b)))
     }
 }
 

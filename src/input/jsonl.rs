@@ -96,8 +96,7 @@ pub(super) fn message(line: u64, row: &[u8], mapping: &Mapping) -> Option<IdDige
 }
 
 fn members(row: &[u8]) -> Result<Members<'_>, String> {
-    let row =
-        simdutf8::basic::from_utf8(row).map_err(|_| "the line is not UTF-8; save the list as UTF-8".to_owned())?;
+    let row = str::from_utf8(row).map_err(|_| "the line is not UTF-8; save the list as UTF-8".to_owned())?;
     let row = row.trim_ascii();
     if !row.starts_with('{') {
         let found = kind_of(row).unwrap_or("other text");
