@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::io::{self, BufRead, Read as _};
 
-use bumpalo::Bump;
 use minijinja::Value;
 use serde_json::value::RawValue;
 
@@ -207,7 +206,7 @@ fn kind_of(json: &str) -> Option<&'static str> {
 /// A member as templates see it. `null` is as good as absent.
 fn template_value(json: &RawValue) -> Result<Option<Value>, String> {
     let not_json = |error: &serde_json::Error| format!("cannot be read into a template: {}", fault(error));
-    match Json::parse(json.get(), &Bump::new(), not_json)? {
+    match Json::parse(json.get(), not_json)? {
         Json::Null => Ok(None),
         value => to_template(value).map(Some),
     }
@@ -217,13 +216,13 @@ fn to_template(value: Json<'_>) -> Result<Value, String> {
     Ok(match value {
         Json::Null => Value::from(()),
         Json::Bool(value) => Value::from(value),
-        Json::Text(text) => Value::from(text),
-        Json::Number(number) => template_number(number)?,
-        Json::Array(items) => items.iter().map(|item| to_template(*item)).collect::<Result<Vec<_>, _>>()?.into(),
+        Json::Text(text) => Value::from(text.as_ref()),
+        Json::Number(number) => template_number(&number)?,
+        Json::Array(items) => items.into_iter().map(to_template).collect::<Result<Vec<_>, _>>()?.into(),
         Json::Object(members) => Value::from_pairs(
             members
-                .iter()
-                .map(|(name, value)| Ok((*name, to_template(*value)?)))
+                .into_iter()
+                .map(|(name, value)| Ok((name, to_template(value)?)))
                 .collect::<Result<Vec<_>, String>>()?,
         ),
     })
