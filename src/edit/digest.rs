@@ -60,14 +60,14 @@ impl CanonicalHasher {
             Json::Array(items) => {
                 self.bytes(b"a");
                 self.count(items.len());
-                for item in *items {
+                for item in items {
                     self.json(item);
                 }
             }
             Json::Object(members) => {
                 self.bytes(b"o");
                 self.count(members.len());
-                for (key, item) in *members {
+                for (key, item) in members {
                     self.text(key);
                     self.json(item);
                 }

@@ -1,5 +1,6 @@
 //! The rules for message elements (`MsgBody`): which fields each known type has, and of which JSON type.
 
+use std::borrow::Cow;
 use std::fmt::Arguments;
 
 use super::json::Json;
@@ -67,7 +68,7 @@ fn fields_of(msg_type: &str) -> Option<&'static [(&'static str, Kind)]> {
 }
 
 /// The members of an object.
-type JsonMembers<'a> = [(&'a str, Json<'a>)];
+type JsonMembers<'a> = [(Cow<'a, str>, Json<'a>)];
 
 /// Checks the elements of one message: what is odd on success, everything that is wrong on failure.
 pub(super) fn check(body: &Json<'_>) -> Result<Vec<Finding>, Vec<Finding>> {
@@ -107,7 +108,7 @@ impl Findings {
         }
         let msg_type = match Json::member(members, "MsgType") {
             Some(Json::Text(msg_type)) => msg_type,
-            Some(other) => return self.mistyped(place, "MsgType", "a string", &other),
+            Some(other) => return self.mistyped(place, "MsgType", "a string", other),
             None => return self.errors.push(wrong(format!("{place} has no MsgType"))),
         };
         self.custom += usize::from(msg_type == "TIMCustomElem");
@@ -116,7 +117,7 @@ impl Findings {
             Some(Json::Text(_)) => self.errors.push(wrong(format!(
                 "{place}: MsgContent is a string that holds JSON, as some exporters write it; it must be the object itself"
             ))),
-            Some(other) => self.mistyped(place, "MsgContent", "an object", &other),
+            Some(other) => self.mistyped(place, "MsgContent", "an object", other),
             None => self.errors.push(wrong(format!("{place} has no MsgContent"))),
         }
     }
@@ -215,13 +216,11 @@ fn kind_of(value: &Json<'_>) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use bumpalo::Bump;
-
     use super::*;
 
     fn check_text(body: &str) -> Result<Vec<String>, Vec<String>> {
         let texts = |findings: Vec<Finding>| findings.into_iter().map(|finding| finding.what).collect();
-        check(&Json::parse(body, &Bump::new(), |_| unreachable!()).unwrap()).map(texts).map_err(texts)
+        check(&Json::parse(body, |_| unreachable!()).unwrap()).map(texts).map_err(texts)
     }
 
     #[test]

@@ -9,11 +9,8 @@ pub(crate) mod json;
 mod likeness;
 
 use std::fmt;
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
-
-use bumpalo::Bump;
-use foldhash::quality::FixedState;
 
 use self::digest::CanonicalHasher;
 use self::json::Json;
@@ -88,7 +85,7 @@ impl MessageId {
     /// counted, not to be kept.
     pub fn conversation(&self) -> u64 {
         let (a, b) = (&self.from_account, &self.to_account);
-        FixedState::default().hash_one((a.min(b), a.max(b)))
+        BuildHasherDefault::<DefaultHasher>::default().hash_one((a.min(b), a.max(b)))
     }
 }
 
@@ -180,20 +177,20 @@ impl MsgBody {
                 error.column()
             )
         };
-        let room = Bump::new();
-        let value = Json::parse(text, &room, not_json).map_err(wrong)?;
+        let value = Json::parse(text, not_json).map_err(wrong)?;
         let warnings = element::check(&value)?;
         Ok(MsgBody { text: trimmed.into(), digest: digest_of(&value), warnings })
     }
 
     /// A body of one text element.
     pub fn of_text(text: &str) -> MsgBody {
-        let content = [("Text", Json::Text(text))];
-        let element = [("MsgContent", Json::Object(&content)), ("MsgType", Json::Text("TIMTextElem"))];
+        let content = Json::Object(vec![("Text".into(), Json::Text(text.into()))]);
+        let element =
+            Json::Object(vec![("MsgContent".into(), content), ("MsgType".into(), Json::Text("TIMTextElem".into()))]);
         let quoted = serde_json::Value::from(text);
         MsgBody {
             text: format!(r#"[{{"MsgContent":{{"Text":{quoted}}},"MsgType":"TIMTextElem"}}]"#).into(),
-            digest: digest_of(&Json::Array(&[Json::Object(&element)])),
+            digest: digest_of(&Json::Array(vec![element])),
             warnings: Vec::new(),
         }
     }

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::io::{self, BufRead, Read as _};
 
-use bumpalo::Bump;
 use minijinja::Value;
 use serde_json::value::RawValue;
 
@@ -96,8 +95,7 @@ pub(super) fn message(line: u64, row: &[u8], mapping: &Mapping) -> Option<IdDige
 }
 
 fn members(row: &[u8]) -> Result<JsonMembers<'_>, String> {
-    let row =
-        simdutf8::basic::from_utf8(row).map_err(|_| "the line is not UTF-8; save the list as UTF-8".to_owned())?;
+    let row = str::from_utf8(row).map_err(|_| "the line is not UTF-8; save the list as UTF-8".to_owned())?;
     let row = row.trim_ascii();
     if !row.starts_with('{') {
         let found = kind_of(row).unwrap_or("other text");
@@ -208,7 +206,7 @@ fn kind_of(json: &str) -> Option<&'static str> {
 /// A member as templates see it. `null` is as good as absent.
 fn template_value(json: &RawValue) -> Result<Option<Value>, String> {
     let not_json = |error: &serde_json::Error| format!("cannot be read into a template: {}", fault(error));
-    match Json::parse(json.get(), &Bump::new(), not_json)? {
+    match Json::parse(json.get(), not_json)? {
         Json::Null => Ok(None),
         value => to_template(value).map(Some),
     }
@@ -218,13 +216,13 @@ fn to_template(value: Json<'_>) -> Result<Value, String> {
     Ok(match value {
         Json::Null => Value::from(()),
         Json::Bool(value) => Value::from(value),
-        Json::Text(text) => Value::from(text),
-        Json::Number(number) => template_number(number)?,
-        Json::Array(items) => items.iter().map(|item| to_template(*item)).collect::<Result<Vec<_>, _>>()?.into(),
+        Json::Text(text) => Value::from(text.as_ref()),
+        Json::Number(number) => template_number(&number)?,
+        Json::Array(items) => items.into_iter().map(to_template).collect::<Result<Vec<_>, _>>()?.into(),
         Json::Object(members) => Value::from_pairs(
             members
-                .iter()
-                .map(|(name, value)| Ok((*name, to_template(*value)?)))
+                .into_iter()
+                .map(|(name, value)| Ok((name, to_template(value)?)))
                 .collect::<Result<Vec<_>, String>>()?,
         ),
     })

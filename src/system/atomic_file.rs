@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::system::small_file;
-use crate::terminal::escape::escape_control;
+use crate::terminal::escape::{escape_control, hex};
 
 /// Names that are tried for what is put aside: more than anybody lets come to that.
 const ASIDE_MAX: u32 = 1_000;
@@ -55,7 +55,7 @@ pub fn write<T, E: From<WriteError>>(
         let mut out = Hashing { out: BufWriter::new(temporary.as_file_mut()), hash: Sha256::new(), bytes: 0 };
         let filled = fill(&mut out)?;
         out.flush().map_err(failed)?;
-        (filled, Written { bytes: out.bytes, sha256: hex(out.hash) })
+        (filled, Written { bytes: out.bytes, sha256: hex(&out.hash.finalize()) })
     };
     temporary.as_file().sync_all().map_err(failed)?;
     put_aside_unless(path, ours).map_err(failed)?;
@@ -134,7 +134,7 @@ pub fn sha256(path: &Path) -> io::Result<String> {
     let (mut file, mut hash, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 16]);
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(hex(hash)),
+            0 => return Ok(hex(&hash.finalize())),
             read => hash.update(&buffer[..read]),
         }
     }
@@ -200,11 +200,7 @@ fn sync(directory: &Path) {
 
 /// SHA-256 of these bytes, in hexadecimal.
 pub fn sha256_of(bytes: &[u8]) -> String {
-    hex(Sha256::new_with_prefix(bytes))
-}
-
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+    hex(&Sha256::digest(bytes))
 }
 
 struct Hashing<W> {

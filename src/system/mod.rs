@@ -20,3 +20,8 @@ pub fn user_name(user: Uid) -> String {
         Ok(None) | Err(_) => format!("user {user}"),
     }
 }
+
+/// The name of this machine, as the kernel has it.
+pub(crate) fn host_name() -> Option<String> {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned())
+}

@@ -64,6 +64,11 @@ pub fn is_plain(text: &str) -> bool {
     eights.iter().all(|eight| all(eight)) && all(rest)
 }
 
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
