@@ -1,7 +1,7 @@
 //! The service: it outlives the process, works on what reached it even if nobody waits any more, misbehaves as the
 //! weather says, and checks what arrives.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ struct Inner {
     signed_anew: bool,
     /// When the first request of an edit was refused with a code that speaks of the job, in this session.
     job_refused: HashMap<String, Instant>,
+    /// The edits whose signature was refused, and made anew.
+    signed_anew_for: HashSet<String>,
     /// When the last request went out that was accepted.
     accepted: Option<Instant>,
 }
@@ -72,6 +74,7 @@ impl Tencent {
             requests: 0,
             signed_anew: false,
             job_refused: HashMap::new(),
+            signed_anew_for: HashSet::new(),
             accepted: None,
         };
         let told = Told::default();
@@ -93,6 +96,7 @@ impl Tencent {
         inner.requests = 0;
         inner.signed_anew = false;
         inner.job_refused.clear();
+        inner.signed_anew_for.clear();
         inner.accepted = None;
     }
 
@@ -106,7 +110,9 @@ impl Tencent {
     fn heard(&self, key: &str, sent: Instant, outcome: &Outcome) {
         let mut inner = self.inner.lock().unwrap();
         match outcome {
-            Outcome::Refused { code, signed_anew: false, .. } if is_of_the_job(*code) => {
+            // A new signature helps once; an edit that gets the code again with it is refused like any other.
+            Outcome::Refused { signed_anew: true, .. } if inner.signed_anew_for.insert(key.to_owned()) => {}
+            Outcome::Refused { code, signed_anew, .. } if *signed_anew || is_of_the_job(*code) => {
                 inner.job_refused.entry(key.to_owned()).or_insert_with(Instant::now);
             }
             Outcome::Confirmed | Outcome::Refused { code: 20_006 | 20_026, .. } => {
