@@ -27,30 +27,10 @@
 //! ```
 //!
 //! First [`run::plan`] reads and checks the whole list; then [`run::run`] takes row after row along that line. The
-//! modules, in the order in which to read them: [`edit`], [`input`], [`ledger`], [`pace`], [`api`], [`retry`],
-//! [`run`], [`report`], [`live`], [`sandbox`], [`cli`], [`job`], [`command`]. Imports run the other way; [`shown`],
-//! [`colour`], [`bounded`], [`same_file`], [`register`], [`who`], [`until`], [`log`] and `pace` know nobody, `edit` only `shown`, [`atomic_file`] only that and `bounded`, and [`progress`],
-//! [`fit`] and [`excerpt`] only how things are shown.
-
-pub mod shown;
-
-pub mod colour;
-
-pub mod fit;
-
-pub mod excerpt;
-
-pub mod bounded;
-
-pub mod atomic_file;
-
-pub mod same_file;
-
-pub mod register;
-
-pub mod who;
-
-pub mod until;
+//! modules stand here in the order in which to read them. Imports run the other way: the domain first ([`edit`], [`input`],
+//! [`ledger`], [`pace`], [`api`], [`retry`], [`run`]), then what people see of it ([`report`], [`live`], [`sandbox`]), then
+//! the program ([`cli`], [`job`], [`command`]). [`terminal`], [`system`], [`register`] and [`log`] serve them all and know
+//! none of them.
 
 pub mod edit;
 
@@ -60,15 +40,13 @@ pub mod ledger;
 
 pub mod pace;
 
+pub mod register;
+
 pub mod api;
 
 pub mod retry;
 
 pub mod run;
-
-pub mod progress;
-
-pub mod log;
 
 pub mod report;
 
@@ -81,6 +59,12 @@ pub mod cli;
 pub mod job;
 
 pub mod command;
+
+pub mod terminal;
+
+pub mod system;
+
+pub mod log;
 
 /// The version, as of the package.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

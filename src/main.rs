@@ -7,7 +7,7 @@ use clap::Parser;
 use runner::cli::{Cli, Command, LogArgs, LogFormat};
 use runner::command::{self, Exit};
 use runner::log::{LogFile, TimeOfDay};
-use runner::progress::Screen;
+use runner::terminal::progress::Screen;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;

@@ -39,7 +39,7 @@ const LOCK_AGAIN: Duration = Duration::from_millis(10);
 
 /// What a job takes of an app's cap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct RegisterEntry {
     /// The service, as ledgers know it.
     pub service: String,
     /// The app.
@@ -58,10 +58,10 @@ pub struct Entry {
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
     /// There is no home directory.
-    #[error("this user has no home directory to keep {IN_HOME} in; {}", Advice)]
+    #[error("this user has no home directory to keep {IN_HOME} in; {}", DirectoryAdvice)]
     NoHome,
     /// The directory cannot be used.
-    #[error("{} cannot be used: {source}; {}", path.display(), Advice)]
+    #[error("{} cannot be used: {source}; {}", path.display(), DirectoryAdvice)]
     Unusable {
         /// The directory, or what is in it.
         path: PathBuf,
@@ -74,9 +74,9 @@ pub enum RegisterError {
 }
 
 /// What to do about a directory that cannot be used.
-struct Advice;
+struct DirectoryAdvice;
 
-impl fmt::Display for Advice {
+impl fmt::Display for DirectoryAdvice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -89,8 +89,8 @@ impl fmt::Display for Advice {
 /// Who has the room that a job wants.
 #[derive(Debug)]
 pub struct NoRoom {
-    wanted: Entry,
-    others: Vec<Entry>,
+    wanted: RegisterEntry,
+    others: Vec<RegisterEntry>,
     max: u32,
     /// It runs already, and wants more than it has.
     is_running: bool,
@@ -107,7 +107,7 @@ pub struct Register {
 pub struct Share {
     register: Register,
     path: PathBuf,
-    held: Mutex<(File, Entry)>,
+    held: Mutex<(File, RegisterEntry)>,
 }
 
 impl Register {
@@ -146,7 +146,7 @@ impl Register {
     ///
     /// # Errors
     /// There is not that much room, or the register cannot be used.
-    pub fn join(&self, wanted: Entry) -> Result<Share, RegisterError> {
+    pub fn join(&self, wanted: RegisterEntry) -> Result<Share, RegisterError> {
         let _lock = self.lock()?;
         self.check(&wanted, None)?;
         let name = format!("{}-{:016x}.{ENDING}", wanted.process, fastrand::u64(..));
@@ -174,7 +174,7 @@ impl Register {
     }
 
     /// Whether there is room for this one beside all others; `own` is its entry, where it has one already.
-    fn check(&self, wanted: &Entry, own: Option<&Path>) -> Result<(), RegisterError> {
+    fn check(&self, wanted: &RegisterEntry, own: Option<&Path>) -> Result<(), RegisterError> {
         let mut others = Vec::new();
         for entry in fs::read_dir(&self.directory).map_err(|source| unusable(&self.directory, source))? {
             let path = entry.map_err(|source| unusable(&self.directory, source))?.path();
@@ -204,7 +204,7 @@ impl Share {
         let _lock = self.register.lock()?;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let (file, entry) = &mut *held;
-        let wanted = Entry { rate, ..entry.clone() };
+        let wanted = RegisterEntry { rate, ..entry.clone() };
         if rate > entry.rate {
             self.register.check(&wanted, Some(&self.path))?;
         }
@@ -244,7 +244,7 @@ fn unusable(path: &Path, source: io::Error) -> RegisterError {
 }
 
 /// A running job's entry; `None`: its process has ended, and it is taken away.
-fn look(path: &Path) -> io::Result<Option<Entry>> {
+fn look(path: &Path) -> io::Result<Option<RegisterEntry>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened?,
@@ -263,14 +263,14 @@ fn look(path: &Path) -> io::Result<Option<Entry>> {
     }
 }
 
-fn write(file: &mut File, entry: &Entry) -> io::Result<()> {
+fn write(file: &mut File, entry: &RegisterEntry) -> io::Result<()> {
     let text = serde_json::to_vec(entry)?;
     file.rewind()?;
     file.write_all(&text)?;
     file.set_len(text.len() as u64)
 }
 
-fn taken(entries: &[Entry]) -> u64 {
+fn taken(entries: &[RegisterEntry]) -> u64 {
     entries.iter().map(|entry| u64::from(entry.rate.get())).sum()
 }
 
@@ -286,7 +286,7 @@ impl fmt::Display for NoRoom {
         let NoRoom { wanted, others, max, is_running } = self;
         let jobs = if let [_] = others[..] { "another job" } else { "other jobs" };
         write!(f, "{jobs} of app {} at {} on this machine: ", wanted.sdkappid, wanted.service)?;
-        for (index, Entry { ledger, process, rate, .. }) in others.iter().enumerate() {
+        for (index, RegisterEntry { ledger, process, rate, .. }) in others.iter().enumerate() {
             let comma = if index > 0 { ", " } else { "" };
             write!(f, "{comma}{} (process {process}) at {rate} a second", ledger.display())?;
         }
@@ -299,7 +299,7 @@ impl fmt::Display for NoRoom {
             (0, false) => {
                 let others = if let [_] = others[..] { "it has" } else { "they have" };
                 write!(f, "wait until {others} ended, or run each at {each}: ")?;
-                for Entry { ledger, .. } in &self.others {
+                for RegisterEntry { ledger, .. } in &self.others {
                     let ledger = ledger.to_string_lossy();
                     write!(f, "runner ctl {} rate {each}, ", shlex::try_quote(&ledger).unwrap_or(ledger.clone()))?;
                 }
@@ -318,8 +318,8 @@ mod tests {
         NonZeroU32::new(rate).unwrap()
     }
 
-    fn entry(ledger: &str, wanted: u32) -> Entry {
-        Entry {
+    fn entry(ledger: &str, wanted: u32) -> RegisterEntry {
+        RegisterEntry {
             service: "example.com:443".to_owned(),
             sdkappid: 1_400_000_000,
             rate: rate(wanted),
@@ -346,8 +346,9 @@ mod tests {
              runner ctl /a.db rate 100, then --rate 100 here"
         );
         // Others' are others'.
-        let app = register.join(Entry { sdkappid: 1, ..entry("/app.db", 200) }).unwrap();
-        let service = register.join(Entry { service: "other".to_owned(), ..entry("/service.db", 200) }).unwrap();
+        let app = register.join(RegisterEntry { sdkappid: 1, ..entry("/app.db", 200) }).unwrap();
+        let service =
+            register.join(RegisterEntry { service: "other".to_owned(), ..entry("/service.db", 200) }).unwrap();
         first.set_rate(rate(100)).unwrap();
         let second = register.join(entry("/b c.db", 60)).unwrap();
         let refused = register.join(entry("/c.db", 41)).unwrap_err().to_string();
@@ -372,7 +373,7 @@ mod tests {
     fn jobs_that_were_told_different_caps_keep_the_lowest() {
         let dir = tempfile::tempdir().unwrap();
         let register = Register::at(dir.path().to_owned()).unwrap();
-        let high = |wanted| Entry { max_rate: rate(5_000), ..entry("/high.db", wanted) };
+        let high = |wanted| RegisterEntry { max_rate: rate(5_000), ..entry("/high.db", wanted) };
         let first = register.join(high(1_000)).unwrap();
         register.join(high(4_001)).unwrap_err();
         register.join(entry("/low.db", 1)).unwrap_err();

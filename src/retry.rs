@@ -23,15 +23,11 @@ pub enum Verdict {
     Retry {
         /// The code, where it was one.
         code: Option<i64>,
-        /// The HTTP status, where it was one.
-        note: Option<Note>,
     },
     /// Refused because too much was asked: everything slows down, and this again.
     SlowDown {
         /// The code, where it was one.
         code: Option<i64>,
-        /// The HTTP status, where it was one.
-        note: Option<Note>,
         /// How long the service asks to wait.
         retry_after: Option<Duration>,
     },
@@ -44,8 +40,6 @@ pub enum Verdict {
     Failed {
         /// The code, where it was one.
         code: Option<i64>,
-        /// The HTTP status, where it was one.
-        note: Option<Note>,
     },
     /// It may or may not have taken place.
     InDoubt {
@@ -60,26 +54,22 @@ pub enum Verdict {
     Stop {
         /// The code, where it was one.
         code: Option<i64>,
-        /// The HTTP status, where it was one.
-        note: Option<Note>,
     },
 }
 
 /// The one table.
 pub fn judge(outcome: &Outcome) -> Verdict {
     match *outcome {
-        Outcome::Confirmed => Verdict::Done,
+        Outcome::Confirmed | Outcome::ConfirmedAndAsks(_) => Verdict::Done,
         Outcome::Refused { code, retry_after, signed_anew, .. } => {
-            let (known, note) = (Some(code), None);
+            let known = Some(code);
             match error_code::lookup(code).map(|entry| entry.class) {
-                Some(Class::Passing) => Verdict::Retry { code: known, note },
+                Some(Class::Passing) => Verdict::Retry { code: known },
                 Some(Class::InDoubt) => Verdict::InDoubt { code: known, note: Note::LostInside },
-                Some(Class::SlowDown) => Verdict::SlowDown { code: known, note, retry_after },
+                Some(Class::SlowDown) => Verdict::SlowDown { code: known, retry_after },
                 Some(Class::Signature | Class::StopAccess) if signed_anew => Verdict::SignAnew { code },
-                Some(Class::Signature | Class::StopAccess | Class::StopConfiguration) => {
-                    Verdict::Stop { code: known, note }
-                }
-                Some(Class::EditFails) | None => Verdict::Failed { code: known, note },
+                Some(Class::Signature | Class::StopAccess | Class::StopConfiguration) => Verdict::Stop { code: known },
+                Some(Class::EditFails) | None => Verdict::Failed { code: known },
             }
         }
         Outcome::Http { status, .. } => {
@@ -94,7 +84,7 @@ pub fn judge(outcome: &Outcome) -> Verdict {
 
 /// What an outcome asks of all requests, whatever it means for its own edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ease {
+pub enum Backpressure {
     /// Nothing.
     No,
     /// Hold all of them for this long.
@@ -104,18 +94,19 @@ pub enum Ease {
 }
 
 /// What an outcome asks of all requests.
-pub fn ease(outcome: &Outcome) -> Ease {
+pub fn backpressure(outcome: &Outcome) -> Backpressure {
     let (slow_down, retry_after) = match *outcome {
         Outcome::Refused { code, retry_after, .. } => {
             (error_code::lookup(code).is_some_and(|entry| entry.class == Class::SlowDown), retry_after)
         }
         Outcome::Http { status, retry_after } => (status == 429, retry_after),
+        Outcome::ConfirmedAndAsks(asked) => (false, Some(asked)),
         Outcome::Confirmed | Outcome::NotSent { .. } | Outcome::NoSignature | Outcome::NoAnswer(_) => (false, None),
     };
     match retry_after {
-        _ if slow_down => Ease::SlowDown(retry_after),
-        Some(asked) => Ease::Hold(asked),
-        None => Ease::No,
+        _ if slow_down => Backpressure::SlowDown(retry_after),
+        Some(asked) => Backpressure::Hold(asked),
+        None => Backpressure::No,
     }
 }
 
@@ -157,21 +148,22 @@ mod tests {
 
     #[test]
     fn every_outcome_has_its_verdict() {
-        let retry = |code| Verdict::Retry { code: Some(code), note: None };
+        let retry = |code| Verdict::Retry { code: Some(code) };
         let http = |status| Outcome::Http { status, retry_after: Some(Duration::from_secs(2)) };
         for code in [20004, 20005, 91000, 90992, 20028] {
             assert_eq!(judge(&refused(code, false)), retry(code));
         }
         for (outcome, verdict) in [
             (Outcome::Confirmed, Verdict::Done),
+            (Outcome::ConfirmedAndAsks(Duration::from_secs(3)), Verdict::Done),
             (refused(60008, false), Verdict::InDoubt { code: Some(60008), note: Note::LostInside }),
-            (refused(60007, false), Verdict::SlowDown { code: Some(60007), note: None, retry_after: None }),
+            (refused(60007, false), Verdict::SlowDown { code: Some(60007), retry_after: None }),
             (refused(70001, true), Verdict::SignAnew { code: 70001 }),
-            (refused(70001, false), Verdict::Stop { code: Some(70001), note: None }),
-            (refused(70003, false), Verdict::Stop { code: Some(70003), note: None }),
-            (refused(60006, false), Verdict::Stop { code: Some(60006), note: None }),
-            (refused(20026, false), Verdict::Failed { code: Some(20026), note: None }),
-            (refused(424_242, false), Verdict::Failed { code: Some(424_242), note: None }),
+            (refused(70001, false), Verdict::Stop { code: Some(70001) }),
+            (refused(70003, false), Verdict::Stop { code: Some(70003) }),
+            (refused(60006, false), Verdict::Stop { code: Some(60006) }),
+            (refused(20026, false), Verdict::Failed { code: Some(20026) }),
+            (refused(424_242, false), Verdict::Failed { code: Some(424_242) }),
             (http(502), Verdict::InDoubt { code: None, note: Note::Http(502) }),
             (http(200), Verdict::InDoubt { code: None, note: Note::NotTheService }),
             (Outcome::NotSent { reason: String::new() }, Verdict::NotSent),
@@ -188,20 +180,22 @@ mod tests {
     #[test]
     fn whoever_asks_for_time_gets_it_with_any_status() {
         let seconds = Duration::from_secs;
-        let check = |outcome: Outcome, expected| assert_eq!(ease(&outcome), expected, "{outcome:?}");
+        let check = |outcome: Outcome, expected| assert_eq!(backpressure(&outcome), expected, "{outcome:?}");
         let http = |status, retry_after: Option<u64>| Outcome::Http { status, retry_after: retry_after.map(seconds) };
         let asks =
             |code| Outcome::Refused { code, info: String::new(), retry_after: Some(seconds(3)), signed_anew: false };
-        check(http(429, Some(2)), Ease::SlowDown(Some(seconds(2))));
-        check(http(429, None), Ease::SlowDown(None));
+        check(http(429, Some(2)), Backpressure::SlowDown(Some(seconds(2))));
+        check(http(429, None), Backpressure::SlowDown(None));
         for status in [200, 204, 302, 403, 408, 425, 500, 503] {
-            check(http(status, Some(2)), Ease::Hold(seconds(2)));
-            check(http(status, None), Ease::No);
+            check(http(status, Some(2)), Backpressure::Hold(seconds(2)));
+            check(http(status, None), Backpressure::No);
         }
-        check(asks(60007), Ease::SlowDown(Some(seconds(3))));
-        check(refused(60007, false), Ease::SlowDown(None));
-        check(asks(20004), Ease::Hold(seconds(3)));
-        check(refused(20004, false), Ease::No);
+        check(asks(60007), Backpressure::SlowDown(Some(seconds(3))));
+        check(refused(60007, false), Backpressure::SlowDown(None));
+        check(asks(20004), Backpressure::Hold(seconds(3)));
+        check(refused(20004, false), Backpressure::No);
+        check(Outcome::ConfirmedAndAsks(seconds(3)), Backpressure::Hold(seconds(3)));
+        check(Outcome::Confirmed, Backpressure::No);
     }
 
     #[test]

@@ -13,7 +13,7 @@ const INFO_CHARS_MAX: usize = 300;
 
 /// The fields come in any order, and more may be added.
 #[derive(Deserialize)]
-struct Answer {
+struct AnswerBody {
     #[serde(rename = "ActionStatus")]
     action_status: String,
     #[serde(rename = "ErrorCode")]
@@ -33,9 +33,9 @@ pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> O
     if status != OK {
         return no_answer;
     }
-    let Ok(answer) = serde_json::from_str::<Answer>(&String::from_utf8_lossy(body)) else { return no_answer };
+    let Ok(answer) = serde_json::from_str::<AnswerBody>(&String::from_utf8_lossy(body)) else { return no_answer };
     match (answer.action_status.as_str(), answer.error_code) {
-        ("OK", 0) => Outcome::Confirmed,
+        ("OK", 0) => retry_after.map_or(Outcome::Confirmed, Outcome::ConfirmedAndAsks),
         ("FAIL", code) if code != 0 => {
             let info = answer.error_info.as_str().unwrap_or_default().chars().take(INFO_CHARS_MAX).collect();
             Outcome::Refused { code, info, retry_after, signed_anew: false }
@@ -86,6 +86,12 @@ mod tests {
         ] {
             assert_eq!(read(status, None, body.as_bytes()), expected, "{status} {body}");
         }
+    }
+
+    #[test]
+    fn a_success_may_ask_for_time() {
+        let (ok, asked) = (br#"{"ActionStatus":"OK","ErrorCode":0}"#, Duration::from_secs(7));
+        assert_eq!(read(200, Some(asked), ok), Outcome::ConfirmedAndAsks(asked));
     }
 
     /// A gateway may answer in the service's own words, and for a request that it passed on.

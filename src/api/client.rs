@@ -11,14 +11,15 @@ use secrecy::ExposeSecret;
 
 use super::answer::{self, ANSWER_BYTES_MAX};
 use super::credentials::{Credentials, Signature};
-use super::endpoint::{Call, Endpoint};
+use super::endpoint::{ApiMethod, Endpoint};
 use super::error_code::{self, Class};
-use super::history::{self, PAGE_BYTES_MAX, Page, Question};
-use super::wire::Wire;
+use super::history::{self, HistoryPage, HistoryQuery, PAGE_BYTES_MAX};
+use super::proxy::Proxy;
+use super::wire::SendGuard;
 use super::{Outcome, Service};
-use crate::bounded;
 use crate::ledger::{Intent, Note};
 use crate::pace::Permit;
+use crate::system::small_file;
 
 /// A connection that takes longer to open will not open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,7 +28,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Turns that others get to take in what has come, before an answer is given up.
 const TURNS: u32 = 16;
 /// Bytes of which the other side has not told for this long that they arrived are given up by the kernel, also once this
-/// process is gone: an edit can reach the service this long after it went out, and not later.
+/// process is gone: an edit can reach the service this long after it went out, and not later. (Where a proxy has taken it:
+/// [`KEEPS_MAX`](super::proxy::KEEPS_MAX) later.)
 pub const UNDERWAY_MAX: Duration = Duration::from_secs(5);
 
 /// The service, over HTTP.
@@ -36,6 +38,7 @@ pub struct HttpService {
     client: Client,
     modify_url: Url,
     history_url: Url,
+    proxy: Option<Proxy>,
     credentials: Arc<Credentials>,
     timeout: Duration,
 }
@@ -45,6 +48,8 @@ pub struct HttpService {
 pub struct ClientOptions<'a> {
     /// Where it is.
     pub endpoint: &'a Endpoint,
+    /// The proxy on the way, if there is one.
+    pub proxy: Option<&'a Proxy>,
     /// For one answer, from the moment the request goes out. The service itself gives up after 3 s.
     pub timeout: Duration,
     /// One more authority to trust, in PEM.
@@ -90,14 +95,17 @@ impl HttpService {
             // HTTP/2 takes a body before there is room to send it, so its permit would be spent too early; and with one
             // connection lost, everything in flight would be in doubt.
             .http1_only()
+            // The one that is named, or none, whatever the environment says.
+            .no_proxy()
             // A redirect would carry the signature elsewhere.
             .redirect(redirect::Policy::none())
             // Whether to send again is decided above, after a look at the ledger, never in here.
             .retry(retry::never());
-        if options.endpoint.is_loopback() {
-            builder = builder.no_proxy();
-        } else {
+        if !options.endpoint.is_loopback() {
             builder = builder.https_only(true);
+        }
+        if let Some(proxy) = options.proxy {
+            builder = builder.proxy(proxy.for_client().map_err(ClientError::Setup)?);
         }
         if let Some(path) = options.ca_cert {
             builder = builder.tls_certs_merge(read_certificates(path)?);
@@ -110,9 +118,10 @@ impl HttpService {
                 .append_pair("contenttype", "json");
             url
         };
-        let (modify_url, history_url) = (url(Call::ModifyC2cMsg), url(Call::AdminGetRoamMsg));
+        let (modify_url, history_url) = (url(ApiMethod::ModifyC2cMsg), url(ApiMethod::AdminGetRoamMsg));
         let client = builder.build().map_err(ClientError::Setup)?;
-        Ok(HttpService { client, modify_url, history_url, credentials, timeout: options.timeout })
+        let proxy = options.proxy.cloned();
+        Ok(HttpService { client, modify_url, history_url, proxy, credentials, timeout: options.timeout })
     }
 
     /// Signs a request, sends it and reads its answer.
@@ -137,7 +146,7 @@ impl HttpService {
 
     /// Sends one request. Whatever goes wrong, it is known whether its body went out.
     async fn exchange<T>(&self, call: &ApiCall<'_, T>, url: Url, body: Vec<u8>, permit: Permit) -> Result<T, Outcome> {
-        let wire = Wire::default();
+        let wire = SendGuard::default();
         let body = reqwest::Body::wrap(wire.carries(Bytes::from(body), permit));
         let exchange = async {
             let request = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
@@ -157,14 +166,24 @@ impl HttpService {
             biased;
             answer = exchange => match answer {
                 Ok(answer) => answer,
-                Err(error) if wire.call_off() => Err(Outcome::NotSent { reason: reason(error) }),
+                Err(error) if wire.call_off() => Err(Outcome::NotSent { reason: self.blamed(&causes(error)) }),
                 Err(_) => Err(Outcome::NoAnswer(Note::ConnectionLost)),
             },
             () = too_late => Err(if wire.call_off() {
-                Outcome::NotSent { reason: "no connection in time".to_owned() }
+                Outcome::NotSent { reason: self.blamed(&["no connection in time".to_owned()]) }
             } else {
                 Outcome::NoAnswer(Note::TimedOut)
             }),
+        }
+    }
+
+    /// What could not be reached, and why: the innermost cause is the last one.
+    fn blamed(&self, causes: &[String]) -> String {
+        match &self.proxy {
+            Some(proxy) => proxy.blamed(causes),
+            None => {
+                format!("the service cannot be reached ({})", causes.last().map(String::as_str).unwrap_or_default())
+            }
         }
     }
 }
@@ -183,17 +202,18 @@ type Reader<T> = fn(u16, Option<Duration>, &[u8]) -> Result<T, Outcome>;
 impl Service for HttpService {
     async fn modify(&self, intent: &Intent, permit: Permit) -> Outcome {
         let read = |status, retry_after, body: &[u8]| match answer::read(status, retry_after, body) {
-            Outcome::Confirmed => Ok(()),
+            Outcome::Confirmed => Ok(None),
+            Outcome::ConfirmedAndAsks(asked) => Ok(Some(asked)),
             outcome => Err(outcome),
         };
         let call = ApiCall { url: &self.modify_url, bytes_max: ANSWER_BYTES_MAX, read };
         let answer = self.call(&call, intent.edit().request_body(), permit).await;
-        answer.map_or_else(|outcome| outcome, |()| Outcome::Confirmed)
+        answer.map_or_else(|outcome| outcome, |asked| asked.map_or(Outcome::Confirmed, Outcome::ConfirmedAndAsks))
     }
 
-    async fn history(&self, question: &Question, permit: Permit) -> Result<Page, Outcome> {
+    async fn history(&self, query: &HistoryQuery, permit: Permit) -> Result<HistoryPage, Outcome> {
         let call = ApiCall { url: &self.history_url, bytes_max: PAGE_BYTES_MAX, read: history::read };
-        self.call(&call, question.request_body(), permit).await
+        self.call(&call, query.request_body(), permit).await
     }
 }
 
@@ -226,18 +246,17 @@ async fn read<T>(mut response: Response, call: &ApiCall<'_, T>) -> Result<Result
     Ok((call.read)(status, retry_after, &body))
 }
 
-/// The innermost cause, without the URL: that holds the signature.
-fn reason(error: reqwest::Error) -> String {
+/// What went wrong and why, the innermost cause last, without the URL: that holds the signature.
+fn causes(error: reqwest::Error) -> Vec<String> {
     let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
+    std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())
+        .map(ToString::to_string)
+        .collect()
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
-    let pem = bounded::read(path).map_err(|source| ClientError::ReadCertificate { path: path.to_owned(), source })?;
+    let pem =
+        small_file::read(path).map_err(|source| ClientError::ReadCertificate { path: path.to_owned(), source })?;
     match Certificate::from_pem_bundle(&pem) {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         Ok(_) | Err(_) => Err(ClientError::NoCertificate { path: path.to_owned() }),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::bounded;
+use crate::system::small_file;
 
 use super::secret::{self, SecretFault};
 use super::usersig::{self, Claims, Signer, UserSig, UserSigError};
@@ -251,7 +251,7 @@ impl Credentials {
 }
 
 fn read_key(path: &Path) -> Result<SecretString, CredentialsError> {
-    let bytes = bounded::read(path).map_err(|source| CredentialsError::ReadKey { path: path.to_owned(), source })?;
+    let bytes = small_file::read(path).map_err(|source| CredentialsError::ReadKey { path: path.to_owned(), source })?;
     secret::read(&bytes)
         .map_err(|fault| CredentialsError::Secret { origin: format!("TIM_SECRET_KEY_FILE {}", path.display()), fault })
 }

@@ -135,30 +135,30 @@ pub struct UnknownRegion(String);
 
 /// A call of the service's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Call {
+pub enum ApiMethod {
     /// Edits one message.
     ModifyC2cMsg,
     /// Reads the messages of a conversation.
     AdminGetRoamMsg,
 }
 
-impl Call {
+impl ApiMethod {
     /// Every call this program makes.
-    pub const ALL: [Call; 2] = [Call::ModifyC2cMsg, Call::AdminGetRoamMsg];
+    pub const ALL: [ApiMethod; 2] = [ApiMethod::ModifyC2cMsg, ApiMethod::AdminGetRoamMsg];
 
     /// The call's own name, the last part of its path.
     pub fn name(self) -> &'static str {
         match self {
-            Call::ModifyC2cMsg => "modify_c2c_msg",
-            Call::AdminGetRoamMsg => "admin_getroammsg",
+            ApiMethod::ModifyC2cMsg => "modify_c2c_msg",
+            ApiMethod::AdminGetRoamMsg => "admin_getroammsg",
         }
     }
 
     /// The path on the host, with the slash in front.
     pub fn path(self) -> &'static str {
         match self {
-            Call::ModifyC2cMsg => "/v4/openim/modify_c2c_msg",
-            Call::AdminGetRoamMsg => "/v4/openim/admin_getroammsg",
+            ApiMethod::ModifyC2cMsg => "/v4/openim/modify_c2c_msg",
+            ApiMethod::AdminGetRoamMsg => "/v4/openim/admin_getroammsg",
         }
     }
 }
@@ -247,6 +247,13 @@ impl Endpoint {
         }
     }
 
+    /// What a ledger of an earlier version may know the same service by: the second host of the region, where this is one of
+    /// its hosts.
+    pub fn second_service(&self) -> Option<String> {
+        let known = RegionHost::all().find(|known| *self == Endpoint::of(*known))?;
+        known.region.backup_host().map(|host| format!("{host}:443"))
+    }
+
     /// The word for the region's other host; `None`: it is no region's host, or the region has no other.
     pub fn other_host(&self) -> Option<String> {
         let ours = RegionHost::all().find(|known| *self == Endpoint::of(*known))?;
@@ -270,7 +277,7 @@ impl Endpoint {
     }
 
     /// The URL of a call, still without its query.
-    pub fn url(&self, call: Call) -> Url {
+    pub fn url(&self, call: ApiMethod) -> Url {
         let mut url = self.base.clone();
         url.set_path(call.path());
         url
@@ -309,6 +316,11 @@ mod tests {
             assert_eq!(host.to_string().parse(), Ok(host));
         }
         assert_eq!(RegionHost::all().count(), 15);
+        let second = |text: &str| Endpoint::parse(text).unwrap().second_service();
+        for host in ["adminapisgp.im.qcloud.com", "adminapisgp.my-imcloud.com"] {
+            assert_eq!(second(&format!("https://{host}")).as_deref(), Some("adminapisgp.my-imcloud.com:443"));
+        }
+        assert_eq!((second("https://adminapijpn.im.qcloud.com"), second("https://example.com")), (None, None));
         let other = |word: &str| Endpoint::of(word.parse().unwrap()).other_host();
         assert_eq!(other("sgp").as_deref(), Some("sgp-backup"));
         assert_eq!((other("cn-backup").as_deref(), other("jpn")), (Some("cn"), None));
@@ -322,9 +334,9 @@ mod tests {
     fn a_call_has_its_documented_url() {
         let endpoint = Endpoint::of("sgp".parse().unwrap());
         let url = |call| endpoint.url(call).to_string();
-        assert_eq!(url(Call::ModifyC2cMsg), "https://adminapisgp.im.qcloud.com/v4/openim/modify_c2c_msg");
-        assert_eq!(url(Call::AdminGetRoamMsg), "https://adminapisgp.im.qcloud.com/v4/openim/admin_getroammsg");
-        for call in Call::ALL {
+        assert_eq!(url(ApiMethod::ModifyC2cMsg), "https://adminapisgp.im.qcloud.com/v4/openim/modify_c2c_msg");
+        assert_eq!(url(ApiMethod::AdminGetRoamMsg), "https://adminapisgp.im.qcloud.com/v4/openim/admin_getroammsg");
+        for call in ApiMethod::ALL {
             assert!(call.path().ends_with(call.name()));
         }
     }

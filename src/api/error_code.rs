@@ -76,7 +76,7 @@ impl Class {
 
 /// One line of the table: a code, or a range of codes that mean the same.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct CodeEntry {
     /// The codes it stands for; for most a single one.
     pub codes: RangeInclusive<i64>,
     /// What the code says: a lower-case fragment without a full stop.
@@ -88,7 +88,7 @@ pub struct Entry {
 }
 
 /// The entry of `code`; `None` where the table does not know it (0, which is success, is no entry either).
-pub fn lookup(code: i64) -> Option<&'static Entry> {
+pub fn lookup(code: i64) -> Option<&'static CodeEntry> {
     let after = TABLE.partition_point(|entry| *entry.codes.start() <= code);
     TABLE[..after].last().filter(|entry| entry.codes.contains(&code))
 }
@@ -99,21 +99,21 @@ pub fn meaning(code: i64) -> &'static str {
 }
 
 /// The whole table, ascending.
-pub fn all() -> &'static [Entry] {
+pub fn all() -> &'static [CodeEntry] {
     &TABLE
 }
 
-const fn entry(code: i64, class: Class, meaning: &'static str, advice: Option<&'static str>) -> Entry {
+const fn entry(code: i64, class: Class, meaning: &'static str, advice: Option<&'static str>) -> CodeEntry {
     span(code, code, class, meaning, advice)
 }
 
-const fn span(first: i64, last: i64, class: Class, meaning: &'static str, advice: Option<&'static str>) -> Entry {
+const fn span(first: i64, last: i64, class: Class, meaning: &'static str, advice: Option<&'static str>) -> CodeEntry {
     // `Option::unwrap_or_else` with a method is not const, and the class's advice is wanted in one place only.
     let advice = match advice {
         Some(advice) => advice,
         None => class.advice(),
     };
-    Entry { codes: first..=last, meaning, advice, class }
+    CodeEntry { codes: first..=last, meaning, advice, class }
 }
 
 const CHECK_REGION: &str = "Check --region or --endpoint: an app exists in one data centre only; then resume.";
@@ -132,7 +132,7 @@ const SEND_ONLY: &str = "It is known from other calls only: ask the service's su
 const RECALLED: &str = "A recalled message cannot be edited: leave the row out.";
 
 /// Ascending and without overlap: [`lookup`] searches it by halves.
-static TABLE: [Entry; 106] = {
+static TABLE: [CodeEntry; 106] = {
     use Class::{EditFails, InDoubt, Passing, Signature, SlowDown, StopAccess, StopConfiguration};
     [
         entry(20001, EditFails, "the request is not valid, or nothing in it can be changed", Some(CHECK_THE_ACCOUNT)),

@@ -17,7 +17,7 @@ const RECALLED: u64 = 8;
 
 /// What is asked of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct HistoryQuery {
     /// Whose history is asked for: each side has its own.
     pub operator: String,
     /// The other side.
@@ -29,32 +29,32 @@ pub struct Question {
     /// Goes on behind this message.
     pub last_msg_key: Option<String>,
     /// How the two accounts are called.
-    pub names: Names,
+    pub names: AccountNames,
 }
 
 /// The two generations of names that the service has for the accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Names {
+pub enum AccountNames {
     /// `Operator_Account`, `Peer_Account`
     Newer,
     /// `From_Account`, `To_Account`
     Older,
 }
 
-impl Names {
+impl AccountNames {
     /// The other generation.
     #[must_use]
-    pub fn other(self) -> Names {
+    pub fn other(self) -> AccountNames {
         match self {
-            Names::Newer => Names::Older,
-            Names::Older => Names::Newer,
+            AccountNames::Newer => AccountNames::Older,
+            AccountNames::Older => AccountNames::Newer,
         }
     }
 }
 
 /// A page of a conversation's history, from new to old.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Page {
+pub struct HistoryPage {
     /// There is nothing behind it.
     pub complete: bool,
     /// The second of its last message.
@@ -62,12 +62,12 @@ pub struct Page {
     /// The key of its last message.
     pub last_msg_key: String,
     /// Its messages.
-    pub messages: Vec<Held>,
+    pub messages: Vec<HistoryMessage>,
 }
 
 /// A message as the service holds it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Held {
+pub struct HistoryMessage {
     /// Which one.
     pub id: MessageId,
     /// It was taken back by its sender.
@@ -78,12 +78,12 @@ pub struct Held {
     pub cloud_custom_data: Option<String>,
 }
 
-impl Question {
+impl HistoryQuery {
     /// The body of the request.
     pub fn request_body(&self) -> Vec<u8> {
         let (operator, peer) = match self.names {
-            Names::Newer => ("Operator_Account", "Peer_Account"),
-            Names::Older => ("From_Account", "To_Account"),
+            AccountNames::Newer => ("Operator_Account", "Peer_Account"),
+            AccountNames::Older => ("From_Account", "To_Account"),
         };
         let mut body = json!({
             operator: self.operator,
@@ -100,7 +100,7 @@ impl Question {
 }
 
 #[derive(Deserialize)]
-struct Members {
+struct HistoryFields {
     #[serde(rename = "Complete")]
     complete: u64,
     #[serde(rename = "LastMsgTime", default)]
@@ -109,11 +109,11 @@ struct Members {
     last_msg_key: Option<String>,
     /// Left out where there is none.
     #[serde(rename = "MsgList", default)]
-    messages: Option<Vec<Message>>,
+    messages: Option<Vec<WireMessage>>,
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct WireMessage {
     #[serde(rename = "From_Account")]
     from_account: String,
     #[serde(rename = "To_Account")]
@@ -135,25 +135,26 @@ struct Message {
 }
 
 /// Reads the whole of an answer: a page, or what kept the service from giving one.
-pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<Page, Outcome> {
+pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<HistoryPage, Outcome> {
     match answer::read(status, retry_after, body) {
-        Outcome::Confirmed => {}
+        // A page has no place for it. The service documents none, and of a look that is refused it is obeyed.
+        Outcome::Confirmed | Outcome::ConfirmedAndAsks(_) => {}
         outcome => return Err(outcome),
     }
-    let members: Members = serde_json::from_slice(body).map_err(|_| Outcome::Http { status, retry_after })?;
-    Ok(Page {
+    let members: HistoryFields = serde_json::from_slice(body).map_err(|_| Outcome::Http { status, retry_after })?;
+    Ok(HistoryPage {
         complete: members.complete == 1,
         last_msg_time: members.last_msg_time.unwrap_or_default(),
         last_msg_key: members.last_msg_key.unwrap_or_default(),
-        messages: members.messages.unwrap_or_default().into_iter().map(Held::from).collect(),
+        messages: members.messages.unwrap_or_default().into_iter().map(HistoryMessage::from).collect(),
     })
 }
 
-impl From<Message> for Held {
-    fn from(message: Message) -> Held {
-        let Message { from_account, to_account, msg_key, seq, random, time, .. } = message;
+impl From<WireMessage> for HistoryMessage {
+    fn from(message: WireMessage) -> HistoryMessage {
+        let WireMessage { from_account, to_account, msg_key, seq, random, time, .. } = message;
         let msg_key = msg_key.unwrap_or_else(|| format!("{seq}_{random}_{time}"));
-        Held {
+        HistoryMessage {
             id: MessageId { from_account, to_account, msg_key },
             recalled: message.flags & RECALLED != 0,
             msg_body: message.msg_body,
@@ -168,24 +169,24 @@ mod tests {
 
     use super::*;
 
-    fn question(names: Names, last_msg_key: Option<String>) -> Value {
+    fn query(names: AccountNames, last_msg_key: Option<String>) -> Value {
         let (operator, peer) = ("a".to_owned(), "b\"".to_owned());
-        let question = Question { operator, peer, min_time: 9, max_time: 11, last_msg_key, names };
-        serde_json::from_slice(&question.request_body()).unwrap()
+        let query = HistoryQuery { operator, peer, min_time: 9, max_time: 11, last_msg_key, names };
+        serde_json::from_slice(&query.request_body()).unwrap()
     }
 
     #[test]
     fn a_question_is_asked_with_newer_or_older_names() {
         let newer =
             json!({ "Operator_Account": "a", "Peer_Account": "b\"", "MaxCnt": 100, "MinTime": 9, "MaxTime": 11 });
-        assert_eq!(question(Names::Newer, None), newer);
+        assert_eq!(query(AccountNames::Newer, None), newer);
         let older = json!({
             "From_Account": "a", "To_Account": "b\"", "MaxCnt": 100, "MinTime": 9, "MaxTime": 11, "LastMsgKey": "1_2_10"
         });
-        assert_eq!(question(Names::Older, Some("1_2_10".into())), older);
+        assert_eq!(query(AccountNames::Older, Some("1_2_10".into())), older);
     }
 
-    fn page(body: &str) -> Result<Page, Outcome> {
+    fn page(body: &str) -> Result<HistoryPage, Outcome> {
         read(200, None, body.as_bytes())
     }
 
@@ -210,7 +211,7 @@ mod tests {
     #[test]
     fn an_empty_page_is_a_page_and_anything_else_is_none() {
         let empty = page(r#"{"ActionStatus":"OK","ErrorCode":0,"Complete":1,"MsgCnt":0}"#).unwrap();
-        assert_eq!(empty, Page { complete: true, ..Page::default() });
+        assert_eq!(empty, HistoryPage { complete: true, ..HistoryPage::default() });
         let no_answer = Outcome::Http { status: 200, retry_after: None };
         for body in ["", "<html>", r#"{"ActionStatus":"OK","ErrorCode":0}"#, r#"{"Complete":1}"#] {
             assert_eq!(page(body), Err(no_answer.clone()), "{body}");

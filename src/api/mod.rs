@@ -1,6 +1,6 @@
 //! The service: where it is, who may call it, one request and what came back, and what its answers mean.
 //!
-//! A request goes to an [`endpoint`] and carries a [`usersig`], the signature of an admin account of the app, which
+//! A request goes to an [`endpoint`], maybe by way of a [`proxy`], and carries a [`usersig`], the signature of an admin account of the app, which
 //! [`credentials`] keep fresh. The [`client`] sends it and says what came of it: an [`Outcome`], which is data, never
 //! an error. Only a 200 whose body is the service's JSON is an answer, for a refusal as well; its `ErrorCode` tells, and
 //! [`error_code`] is the one table that says what each of them means for a run. [`history`] is what the service holds,
@@ -12,6 +12,7 @@ pub mod credentials;
 pub mod endpoint;
 pub mod error_code;
 pub mod history;
+pub mod proxy;
 pub mod secret;
 pub mod usersig;
 mod wire;
@@ -19,7 +20,7 @@ mod wire;
 use std::future::Future;
 use std::time::Duration;
 
-use self::history::{Page, Question};
+use self::history::{HistoryPage, HistoryQuery};
 use crate::ledger::{Intent, Note};
 use crate::pace::Permit;
 
@@ -30,8 +31,12 @@ pub trait Service: Send + Sync + 'static {
     fn modify(&self, intent: &Intent, permit: Permit) -> impl Future<Output = Outcome> + Send;
 
     /// Asks for one page of a history, which changes nothing. Without a page: what came instead, never
-    /// [`Outcome::Confirmed`].
-    fn history(&self, question: &Question, permit: Permit) -> impl Future<Output = Result<Page, Outcome>> + Send;
+    /// a confirmation.
+    fn history(
+        &self,
+        query: &HistoryQuery,
+        permit: Permit,
+    ) -> impl Future<Output = Result<HistoryPage, Outcome>> + Send;
 }
 
 /// What came back of one request.
@@ -39,6 +44,8 @@ pub trait Service: Send + Sync + 'static {
 pub enum Outcome {
     /// The service says that the edit took place.
     Confirmed,
+    /// The same, and it asks to be left alone for this long.
+    ConfirmedAndAsks(Duration),
     /// The service says that it did not, and why.
     Refused {
         /// Its `ErrorCode`, not zero.
@@ -60,7 +67,7 @@ pub enum Outcome {
     },
     /// Surely not one byte of the edit went out.
     NotSent {
-        /// Why, without the URL.
+        /// What was out of reach and why, without the URL: a sentence without a full stop.
         reason: String,
     },
     /// It did not go out: the ready-made signature has run out, and there is no key to make another with.

@@ -161,7 +161,7 @@ pub fn decode(usersig: &str) -> Result<Claims, UserSigError> {
         .take(JSON_BYTES_MAX)
         .read_to_end(&mut json)
         .map_err(|_| UserSigError::NotZlib)?;
-    let wire: Wire<'_> = serde_json::from_slice(&json).map_err(|_| UserSigError::NotClaims)?;
+    let wire: SignatureJson<'_> = serde_json::from_slice(&json).map_err(|_| UserSigError::NotClaims)?;
     if wire.version != "2.0" {
         return Err(UserSigError::NotClaims);
     }
@@ -182,7 +182,7 @@ pub fn verify(claims: &Claims, key: &SecretString) -> bool {
 
 /// The JSON inside a UserSig.
 #[derive(Serialize, Deserialize)]
-struct Wire<'a> {
+struct SignatureJson<'a> {
     #[serde(rename = "TLS.ver")]
     version: Cow<'a, str>,
     #[serde(rename = "TLS.identifier")]
@@ -199,7 +199,7 @@ struct Wire<'a> {
 
 #[expect(clippy::expect_used, reason = "writing text and numbers to memory cannot fail")]
 fn encode(claims: &Claims) -> String {
-    let wire = Wire {
+    let wire = SignatureJson {
         version: "2.0".into(),
         identifier: claims.identifier.as_str().into(),
         sdkappid: claims.sdkappid,

@@ -23,15 +23,15 @@ const CALLED_OFF: u8 = 2;
 /// The sender's end of a request: for as long as it is held, the request may go out. It is dropped together with a
 /// sender that gives up half-way, and what has not gone out by then is called off: a connection may hold it already.
 #[derive(Debug, Default)]
-pub(super) struct Wire(Arc<Shared>);
+pub(super) struct SendGuard(Arc<SharedPermit>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct SharedPermit {
     state: AtomicU8,
     went_out: OnceLock<Instant>,
 }
 
-impl Wire {
+impl SendGuard {
     /// The request's body.
     pub(super) fn carries(&self, bytes: Bytes, permit: Permit) -> Outgoing {
         Outgoing { shared: Arc::clone(&self.0), content: Some((bytes, permit)) }
@@ -61,13 +61,13 @@ impl Wire {
     }
 }
 
-impl Drop for Wire {
+impl Drop for SendGuard {
     fn drop(&mut self) {
         self.call_off();
     }
 }
 
-impl Shared {
+impl SharedPermit {
     fn leave(&self, to: u8) -> bool {
         self.state.compare_exchange(WAITING, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
@@ -76,23 +76,23 @@ impl Shared {
 /// A request's body that spends its permit when it goes out.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    shared: Arc<Shared>,
+    shared: Arc<SharedPermit>,
     content: Option<(Bytes, Permit)>,
 }
 
 /// The body was called off.
 #[derive(Debug, thiserror::Error)]
 #[error("called off before it went out")]
-pub(super) struct CalledOff;
+pub(super) struct BodyCancelled;
 
 impl Body for Outgoing {
     type Data = Bytes;
-    type Error = CalledOff;
+    type Error = BodyCancelled;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CalledOff>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCancelled>>> {
         let Some((bytes, permit)) = self.content.take() else { return Poll::Ready(None) };
         if !self.shared.leave(OUT) {
-            return Poll::Ready(Some(Err(CalledOff)));
+            return Poll::Ready(Some(Err(BodyCancelled)));
         }
         permit.spend();
         self.shared.went_out.get_or_init(Instant::now);
@@ -116,14 +116,14 @@ mod tests {
     use crate::pace::Pace;
     use http_body_util::BodyExt;
 
-    async fn outgoing(wire: &Wire) -> Outgoing {
+    async fn outgoing(wire: &SendGuard) -> Outgoing {
         let pace = Pace::new(NonZeroU32::MIN, Instant::now());
         wire.carries(Bytes::from_static(b"{}"), pace.permit().await.unwrap())
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_called_off_never_goes_out() {
-        let wire = Wire::default();
+        let wire = SendGuard::default();
         let mut body = outgoing(&wire).await;
         assert!(wire.call_off());
         assert!(body.frame().await.unwrap().is_err());
@@ -132,7 +132,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_went_out_cannot_be_called_off() {
-        let wire = Wire::default();
+        let wire = SendGuard::default();
         let mut body = outgoing(&wire).await;
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "{}");
         assert!(!wire.call_off());
@@ -144,7 +144,7 @@ mod tests {
         for (goes_out_after, overdue_after) in
             [(0, 1_000), (300, 1_300), (1_000, 2_000), (3_400, 4_400), (9_900, 10_900)]
         {
-            let wire = Wire::default();
+            let wire = SendGuard::default();
             let mut body = outgoing(&wire).await;
             let start = Instant::now();
             let goes_out = async {
@@ -155,7 +155,7 @@ mod tests {
             assert_eq!(start.elapsed(), Duration::from_millis(overdue_after));
             assert!(!wire.call_off());
         }
-        let wire = Wire::default();
+        let wire = SendGuard::default();
         let mut body = outgoing(&wire).await;
         let start = Instant::now();
         wire.overdue(10 * second, 2 * second + half).await;
@@ -165,7 +165,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_sender_that_is_dropped_calls_its_request_off() {
-        let wire = Wire::default();
+        let wire = SendGuard::default();
         let mut body = outgoing(&wire).await;
         drop(wire);
         assert!(body.frame().await.unwrap().is_err());

@@ -4,21 +4,21 @@ use std::io::{Write, stdout};
 use std::path::Path;
 
 use super::{Error, Exit, asked, tell};
-use crate::cli::{CtlArgs, Told};
-use crate::live::ask::{Request, ask};
+use crate::cli::{CtlAction, CtlArgs};
+use crate::live::control_socket::{SocketRequest, ask};
 
 pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, Error> {
     let request = match args.what {
-        Told::Status => Request::Status {},
-        Told::Pause => Request::Pause {},
-        Told::Resume => Request::Resume {},
-        Told::Rate { rate } => Request::Rate { rate },
-        Told::Stop { yes } => {
+        CtlAction::Status => SocketRequest::Status {},
+        CtlAction::Pause => SocketRequest::Pause {},
+        CtlAction::Resume => SocketRequest::Resume {},
+        CtlAction::Rate { rate } => SocketRequest::Rate { rate },
+        CtlAction::Stop { yes } => {
             if !yes && !consent(&args.ledger).await? {
                 tell("It goes on.");
                 return Ok(Exit::NothingSent);
             }
-            Request::Stop {}
+            SocketRequest::Stop {}
         }
     };
     let status = ask(&args.ledger, request).await?;
@@ -42,7 +42,7 @@ pub(super) fn command(ledger: &Path, what: &str) -> String {
 
 /// Whether it may be stopped. Without a terminal the command line is the consent.
 async fn consent(ledger: &Path) -> Result<bool, Error> {
-    let status = ask(ledger, Request::Status {}).await?;
+    let status = ask(ledger, SocketRequest::Status {}).await?;
     let question = format_args!("{status}\nStop it after what is in flight? The same command resumes it.");
     Ok(asked(question)?.unwrap_or(true))
 }

@@ -4,11 +4,11 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::atomic_file;
 use crate::cli::{Cli, Command, JobArgs, ReportArgs, SandboxArgs};
 use crate::input::Format;
 use crate::report::{directory, failed};
-use crate::same_file::{Identity, resolved};
+use crate::system::atomic_file;
+use crate::system::same_file::{Identity, resolved};
 
 /// What SQLite keeps beside a ledger, and the socket of a run.
 const BESIDE_LEDGER: [&str; 4] = ["-wal", "-shm", "-journal", "-ctl"];
@@ -44,9 +44,9 @@ enum Usage {
 
 /// All files of a command.
 #[derive(Debug, Default)]
-pub(super) struct Files(Vec<Named>);
+pub(super) struct CommandFiles(Vec<Named>);
 
-impl Files {
+impl CommandFiles {
     fn add(&mut self, usage: Usage, what: impl Into<String>, path: &Path) {
         self.0.push(Named { what: what.into(), path: path.to_owned(), identity: Identity::of(path), usage });
     }
@@ -114,8 +114,8 @@ impl Files {
         }
     }
 
-    fn of_job(args: &JobArgs) -> Files {
-        let mut files = Files::default();
+    fn of_job(args: &JobArgs) -> CommandFiles {
+        let mut files = CommandFiles::default();
         files.list(args.input.as_deref());
         files.job_file(args.job.as_deref());
         for name in READ_BY_NAME {
@@ -142,8 +142,8 @@ impl Files {
     }
 
     /// Of `runner report`.
-    pub(super) fn of_report(args: &ReportArgs) -> Files {
-        let mut files = Files::default();
+    pub(super) fn of_report(args: &ReportArgs) -> CommandFiles {
+        let mut files = CommandFiles::default();
         files.list(args.input.as_deref());
         files.job_file(args.job.as_deref());
         files.ledger(&args.ledger);
@@ -158,8 +158,8 @@ impl Files {
         files
     }
 
-    fn of_sandbox(args: &SandboxArgs) -> Files {
-        let mut files = Files::default();
+    fn of_sandbox(args: &SandboxArgs) -> CommandFiles {
+        let mut files = CommandFiles::default();
         files.list(args.input.as_deref());
         files.job_file(args.job.as_deref());
         files.streams(args.log.log_file.as_deref());
@@ -173,9 +173,9 @@ impl Files {
 /// They do not; nothing was opened for writing yet.
 pub fn check(cli: &Cli) -> Result<(), Conflict> {
     match &cli.command {
-        None => Files::of_job(&cli.job).check(),
-        Some(Command::Report(args)) => Files::of_report(args).check(),
-        Some(Command::Sandbox(args)) => Files::of_sandbox(args).check(),
+        None => CommandFiles::of_job(&cli.job).check(),
+        Some(Command::Report(args)) => CommandFiles::of_report(args).check(),
+        Some(Command::Sandbox(args)) => CommandFiles::of_sandbox(args).check(),
         Some(
             Command::Status(_) | Command::Ctl(_) | Command::Codes { .. } | Command::Completions { .. } | Command::Man,
         ) => Ok(()),

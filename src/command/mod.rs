@@ -19,11 +19,11 @@ use std::process::ExitCode;
 
 pub use self::files::{Conflict, check as check_files};
 use crate::cli::{Cli, Command};
-use crate::colour::{DOUBT, FAILED};
-use crate::fit;
 use crate::job::JobError;
-use crate::progress::Screen;
-use crate::shown::harmless;
+use crate::terminal::colour::{DOUBT, FAILED};
+use crate::terminal::escape::escape_control;
+use crate::terminal::fit;
+use crate::terminal::progress::Screen;
 
 /// What the program's exit tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
 /// not want to know. The word that says how bad it is has its colour.
 pub fn tell(line: impl Display) {
     let line = line.to_string();
-    let line = harmless(&line);
+    let line = escape_control(&line);
     let styled = [("error:", FAILED), ("warning:", DOUBT)].into_iter().find_map(|(word, style)| {
         let rest = line.strip_prefix(word)?;
         Some(format!("{style}{word}{style:#}{rest}"))

@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-use super::files::Files;
+use super::files::CommandFiles;
 use super::{Error, Exit, tell, with_causes};
-use crate::atomic_file;
 use crate::cli::{Cli, JobArgs, ReportArgs};
 use crate::input::{Format, Input, Mapping, Row};
 use crate::job;
-use crate::ledger::{Gaps, Overview, Records, RunRecord, SqliteReader, unix_ms};
+use crate::ledger::{LostCommits, Overview, Records, RunRecord, SqliteReader, unix_ms};
 use crate::report::facts::{NotReachedList, Report};
-use crate::report::lists::Wanted;
+use crate::report::lists::ListAndPlan;
 use crate::report::words::{Lang, Words};
 use crate::report::{counted, directory, machine, text};
 use crate::run::{self, InDoubt, Plan, Policy};
+use crate::system::atomic_file;
 
 pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
     let overview = Overview::open(&args.ledger)?;
@@ -28,13 +28,19 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
     } else if let Some(path) = &args.csv {
         let list = match &args.input {
             Some(list) => {
-                let list = List::open(list, None, args.job.as_deref())?;
+                let list = PlannedList::open(list, None, args.job.as_deref())?;
                 list.check_content(&args.ledger, &overview)?;
                 Ok(list)
             }
             None => last_list(&report).map_err(|error| with_causes(error.as_ref())),
         };
-        directory::write(path, &overview, &mut report, list.as_ref().map(List::wanted).map_err(Clone::clone), &words)?;
+        directory::write(
+            path,
+            &overview,
+            &mut report,
+            list.as_ref().map(PlannedList::wanted).map_err(Clone::clone),
+            &words,
+        )?;
         if let NotReachedList::LeftOut(why) = &report.not_reached {
             tell(format_args!(
                 "not_reached.csv is left out: {why}; give the list with --input, and its job file with --job"
@@ -49,7 +55,7 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
 }
 
 /// Writes the report of a run that has just ended.
-pub(super) fn write(path: &Path, ledger: &Path, lang: Lang, wanted: Wanted<'_>) -> Result<(), Error> {
+pub(super) fn write(path: &Path, ledger: &Path, lang: Lang, wanted: ListAndPlan<'_>) -> Result<(), Error> {
     let overview = Overview::open(ledger)?;
     let mut report = Report::read(&overview, unix_ms(), &here())?;
     directory::write(path, &overview, &mut report, Ok(wanted), &Words::new(lang))?;
@@ -71,32 +77,32 @@ pub(super) fn here() -> PathBuf {
 }
 
 /// A list, read and checked, to tell which of its edits were not reached.
-struct List {
+struct PlannedList {
     input: Input,
     mapping: Mapping,
     plan: Plan,
 }
 
-impl List {
-    fn open(path: &Path, format: Option<Format>, job: Option<&Path>) -> Result<List, Error> {
+impl PlannedList {
+    fn open(path: &Path, format: Option<Format>, job: Option<&Path>) -> Result<PlannedList, Error> {
         let (its_format, mapping) = job::reading(job)?;
         let input = Input::open(path, format.or(its_format))?;
         // Nothing is compared with the ledger here: which rows it has is looked up one by one.
         let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, read_first: false, rows_max: None };
         let plan = run::plan(&input, &mapping, None, &policy)?;
-        Ok(List { input, mapping, plan })
+        Ok(PlannedList { input, mapping, plan })
     }
 
     /// Says so where the list and its job file give messages another content than the ledger knows that they were sent.
     fn check_content(&self, ledger: &Path, overview: &Overview) -> Result<(), Error> {
-        let Some(mut records) = SqliteReader::open_with(ledger, &overview.job()?, Gaps::ReadFirst)? else {
+        let Some(mut records) = SqliteReader::open_with(ledger, &overview.job()?, LostCommits::ReadFirst)? else {
             return Ok(());
         };
         let (mut others, mut first) = (0_u64, 0);
         for row in self.input.rows(&self.mapping)? {
             let Row { line, edit: Ok(edit), .. } = row? else { continue };
             let wanted = edit.wanted();
-            let is_other = records.brief(wanted.message)?.is_some_and(|brief| brief.content != wanted.content);
+            let is_other = records.status(wanted.message)?.is_some_and(|brief| brief.content != wanted.content);
             if is_other {
                 first = if others == 0 { line } else { first };
                 others += 1;
@@ -112,14 +118,14 @@ impl List {
         Ok(())
     }
 
-    fn wanted(&self) -> Wanted<'_> {
-        Wanted { input: &self.input, mapping: &self.mapping, plan: &self.plan }
+    fn wanted(&self) -> ListAndPlan<'_> {
+        ListAndPlan { input: &self.input, mapping: &self.mapping, plan: &self.plan }
     }
 }
 
 /// The last run's list and job file may lie where the report is to be written.
 fn check_last_list(args: &ReportArgs, report: &Report) -> Result<(), Error> {
-    let mut files = Files::of_report(args);
+    let mut files = CommandFiles::of_report(args);
     if let Ok((last, directory)) = last_call(report)
         && args.input.is_none()
     {
@@ -141,7 +147,7 @@ fn last_call(report: &Report) -> Result<(JobArgs, &Path), Error> {
 }
 
 /// The last run's list, if it is where it was and what it was.
-fn last_list(report: &Report) -> Result<List, Error> {
+fn last_list(report: &Report) -> Result<PlannedList, Error> {
     let (args, directory) = last_call(report)?;
     let RunRecord { input, input_sha256, job_sha256, .. } =
         &report.facts.last_run().ok_or("no run has had a list yet")?.record;
@@ -155,7 +161,7 @@ fn last_list(report: &Report) -> Result<List, Error> {
     {
         return Err(format!("the job file {} is not what it was in the last run", job.display()).into());
     }
-    let list = List::open(&directory.join(path), args.input_format, job.as_deref())?;
+    let list = PlannedList::open(&directory.join(path), args.input_format, job.as_deref())?;
     if list.plan.sha256 != *input_sha256 {
         return Err(format!("{input} is not what it was in the last run").into());
     }

@@ -7,7 +7,7 @@ use super::report::{here, print};
 use super::{Error, Exit};
 use crate::cli::StatusArgs;
 use crate::ledger::{Overview, unix_ms};
-use crate::report::facts::Facts;
+use crate::report::facts::LedgerFacts;
 use crate::report::words::Words;
 use crate::report::{machine, text};
 
@@ -33,7 +33,7 @@ fn show(args: &StatusArgs, words: &Words) -> Result<Exit, Error> {
 /// Shows it again and again, until nobody works on it any more or Ctrl-C.
 async fn watch(args: &StatusArgs, words: &Words) -> Result<Exit, Error> {
     let is_screen = stdout().is_terminal() && !args.json;
-    let mut before: Option<Facts> = None;
+    let mut before: Option<LedgerFacts> = None;
     if is_screen {
         print(WHOLE_SCREEN)?;
     }
@@ -57,17 +57,17 @@ async fn watch(args: &StatusArgs, words: &Words) -> Result<Exit, Error> {
 }
 
 /// Opened anew for each look: a look is at one state of the file, and would keep the writer's log from being folded in.
-fn look(args: &StatusArgs) -> Result<Facts, Error> {
+fn look(args: &StatusArgs) -> Result<LedgerFacts, Error> {
     loop {
         let overview = Overview::open(&args.ledger)?;
-        let facts = Facts::read(&overview, unix_ms());
+        let facts = LedgerFacts::read(&overview, unix_ms());
         if !overview.has_begun_to_move() {
             return Ok(facts?);
         }
     }
 }
 
-fn block(args: &StatusArgs, facts: &Facts, words: &Words) -> String {
+fn block(args: &StatusArgs, facts: &LedgerFacts, words: &Words) -> String {
     let resume = facts.resume(&here());
     if args.json {
         // A line each, where there are many.

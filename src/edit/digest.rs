@@ -11,15 +11,15 @@ use super::json::Json;
 const USUAL_BYTES: usize = 512;
 
 /// What is to be digested, spelled out so that no two different things are spelled alike.
-pub(super) struct Spelled {
+pub(super) struct CanonicalHasher {
     piece: ArrayVec<u8, USUAL_BYTES>,
     /// What came before this piece, where it is not the only one.
     before: Option<Box<blake3::Hasher>>,
 }
 
-impl Spelled {
-    pub(super) fn new() -> Spelled {
-        Spelled { piece: ArrayVec::new(), before: None }
+impl CanonicalHasher {
+    pub(super) fn new() -> CanonicalHasher {
+        CanonicalHasher { piece: ArrayVec::new(), before: None }
     }
 
     /// Most are a byte, or eight: put in place, each of those is one step.
@@ -60,14 +60,14 @@ impl Spelled {
             Json::Array(items) => {
                 self.bytes(b"a");
                 self.count(items.len());
-                for item in *items {
+                for item in items {
                     self.json(item);
                 }
             }
             Json::Object(members) => {
                 self.bytes(b"o");
                 self.count(members.len());
-                for (key, item) in *members {
+                for (key, item) in members {
                     self.text(key);
                     self.json(item);
                 }

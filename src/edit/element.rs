@@ -1,10 +1,11 @@
 //! The rules for message elements (`MsgBody`): which fields each known type has, and of which JSON type.
 
+use std::borrow::Cow;
 use std::fmt::Arguments;
 
 use super::json::Json;
 use super::{Field, Finding};
-use crate::shown::Quoted;
+use crate::terminal::escape::Quoted;
 
 /// A JSON type that a field of an element must have.
 #[derive(Clone, Copy)]
@@ -67,7 +68,7 @@ fn fields_of(msg_type: &str) -> Option<&'static [(&'static str, Kind)]> {
 }
 
 /// The members of an object.
-type Members<'a> = [(&'a str, Json<'a>)];
+type JsonMembers<'a> = [(Cow<'a, str>, Json<'a>)];
 
 /// Checks the elements of one message: what is odd on success, everything that is wrong on failure.
 pub(super) fn check(body: &Json<'_>) -> Result<Vec<Finding>, Vec<Finding>> {
@@ -107,7 +108,7 @@ impl Findings {
         }
         let msg_type = match Json::member(members, "MsgType") {
             Some(Json::Text(msg_type)) => msg_type,
-            Some(other) => return self.mistyped(place, "MsgType", "a string", &other),
+            Some(other) => return self.mistyped(place, "MsgType", "a string", other),
             None => return self.errors.push(wrong(format!("{place} has no MsgType"))),
         };
         self.custom += usize::from(msg_type == "TIMCustomElem");
@@ -116,12 +117,12 @@ impl Findings {
             Some(Json::Text(_)) => self.errors.push(wrong(format!(
                 "{place}: MsgContent is a string that holds JSON, as some exporters write it; it must be the object itself"
             ))),
-            Some(other) => self.mistyped(place, "MsgContent", "an object", &other),
+            Some(other) => self.mistyped(place, "MsgContent", "an object", other),
             None => self.errors.push(wrong(format!("{place} has no MsgContent"))),
         }
     }
 
-    fn content(&mut self, place: Arguments<'_>, msg_type: &str, content: &Members<'_>) {
+    fn content(&mut self, place: Arguments<'_>, msg_type: &str, content: &JsonMembers<'_>) {
         let Some(fields) = fields_of(msg_type) else {
             self.warnings
                 .push(wrong(format!("{place} is of the unknown type {}, and is sent as it is", Quoted(msg_type))));
@@ -133,7 +134,7 @@ impl Findings {
         self.fields(format_args!("{place} ({msg_type})"), fields, content);
     }
 
-    fn fields(&mut self, place: Arguments<'_>, fields: &[(&str, Kind)], content: &Members<'_>) {
+    fn fields(&mut self, place: Arguments<'_>, fields: &[(&str, Kind)], content: &JsonMembers<'_>) {
         for (name, value) in content {
             let Some((_, kind)) = fields.iter().find(|(known, _)| known == name) else {
                 self.extra(place, name);
@@ -215,13 +216,11 @@ fn kind_of(value: &Json<'_>) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use bumpalo::Bump;
-
     use super::*;
 
     fn check_text(body: &str) -> Result<Vec<String>, Vec<String>> {
         let texts = |findings: Vec<Finding>| findings.into_iter().map(|finding| finding.what).collect();
-        check(&Json::parse(body, &Bump::new(), |_| unreachable!()).unwrap()).map(texts).map_err(texts)
+        check(&Json::parse(body, |_| unreachable!()).unwrap()).map(texts).map_err(texts)
     }
 
     #[test]

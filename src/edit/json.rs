@@ -3,37 +3,35 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use bumpalo::Bump;
-use bumpalo::collections::Vec as BumpVec;
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::shown::Quoted;
+use crate::terminal::escape::Quoted;
 
 /// Names under which the parser keeps numbers and raw text. An object of the list with such a key would be taken for
 /// what it is not.
 const PARSERS_OWN: &str = "$serde_json::private::";
 
 /// The members of an object, in order, each value as it was written.
-pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct JsonMembers<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for JsonMembers<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct InOrder;
 
         impl<'de> Visitor<'de> for InOrder {
-            type Value = Members<'de>;
+            type Value = JsonMembers<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonMembers<'de>, A::Error> {
                 let mut members = Vec::with_capacity(8);
                 while let Some((name, value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
                     members.push((name.0, value));
                 }
-                Ok(Members(members))
+                Ok(JsonMembers(members))
             }
         }
 
@@ -47,16 +45,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// A JSON value in which nothing is ambiguous: no key stands twice in one object, and numbers keep all
-/// their digits. Its parts lie in the room that it was given: one value has many, and each list is full of them.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// their digits.
+#[derive(Debug, PartialEq)]
 pub(crate) enum Json<'a> {
     Null,
     Bool(bool),
-    Number(&'a str),
-    Text(&'a str),
-    Array(&'a [Json<'a>]),
+    Number(String),
+    Text(Cow<'a, str>),
+    Array(Vec<Json<'a>>),
     /// In the order of the keys.
-    Object(&'a [(&'a str, Json<'a>)]),
+    Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
 impl<'a> Json<'a> {
@@ -67,12 +65,9 @@ impl<'a> Json<'a> {
     /// is checked here could be another thing than what the service makes of it.
     pub(crate) fn parse(
         text: &'a str,
-        room: &'a Bump,
         not_json: impl FnOnce(&serde_json::Error) -> String,
     ) -> Result<Json<'a>, String> {
-        let mut parser = serde_json::Deserializer::from_str(text);
-        let value = IntoRoom(room).deserialize(&mut parser).and_then(|value| parser.end().map(|()| value));
-        value.map_err(|error| {
+        serde_json::from_str(text).map_err(|error| {
             if !error.is_data() {
                 return not_json(&error);
             }
@@ -83,95 +78,85 @@ impl<'a> Json<'a> {
     }
 
     /// The value of `key` among the members of an object.
-    pub(crate) fn member(members: &[(&str, Json<'a>)], key: &str) -> Option<Json<'a>> {
-        members.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
+    pub(crate) fn member<'b>(members: &'b [(Cow<'a, str>, Json<'a>)], key: &str) -> Option<&'b Json<'a>> {
+        members.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
 }
 
-/// Reads a value, and puts its parts into this room.
-#[derive(Clone, Copy)]
-struct IntoRoom<'a>(&'a Bump);
-
-impl<'de: 'a, 'a> DeserializeSeed<'de> for IntoRoom<'a> {
-    type Value = Json<'a>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'a>, D::Error> {
-        deserializer.deserialize_any(self)
+impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Json<'a>, D::Error> {
+        deserializer.deserialize_any(AnyJson)
     }
 }
 
-impl<'de: 'a, 'a> Visitor<'de> for IntoRoom<'a> {
-    type Value = Json<'a>;
+/// Reads a value of any kind.
+struct AnyJson;
+
+impl<'de> Visitor<'de> for AnyJson {
+    type Value = Json<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Json<'a>, E> {
+    fn visit_unit<E: Error>(self) -> Result<Json<'de>, E> {
         Ok(Json::Null)
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Json<'a>, E> {
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Json<'de>, E> {
         Ok(Json::Bool(value))
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Json<'a>, E> {
-        Ok(Json::Number(self.0.alloc_str(&value.to_string())))
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(value.to_string()))
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Json<'a>, E> {
-        Ok(Json::Number(self.0.alloc_str(&value.to_string())))
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(value.to_string()))
     }
 
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Json<'a>, E> {
-        Ok(Json::Text(text))
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Json<'de>, E> {
+        Ok(Json::Text(Cow::Borrowed(text)))
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Json<'a>, E> {
-        Ok(Json::Text(self.0.alloc_str(text)))
+    fn visit_str<E: Error>(self, text: &str) -> Result<Json<'de>, E> {
+        Ok(Json::Text(Cow::Owned(text.to_owned())))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json<'a>, A::Error> {
-        let mut array = BumpVec::new_in(self.0);
-        while let Some(item) = items.next_element_seed(self)? {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json<'de>, A::Error> {
+        let mut array = Vec::new();
+        while let Some(item) = items.next_element()? {
             array.push(item);
         }
-        Ok(Json::Array(array.into_bump_slice()))
+        Ok(Json::Array(array))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'a>, A::Error> {
-        let mut members = BumpVec::new_in(self.0);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
+        let mut members = Vec::new();
         while let Some(Text(name)) = map.next_key()? {
             if name.starts_with(PARSERS_OWN) {
-                return self.number(&name, map);
+                return number(&name, map);
             }
-            let name = match name {
-                Cow::Borrowed(name) => name,
-                Cow::Owned(name) => self.0.alloc_str(&name),
-            };
-            members.push((name, map.next_value_seed(self)?));
+            members.push((name, map.next_value()?));
         }
-        members.sort_unstable_by_key(|(name, _)| *name);
+        members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         match members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            None => Ok(Json::Object(members.into_bump_slice())),
+            None => Ok(Json::Object(members)),
             Some(pair) => Err(A::Error::custom(format_args!(
                 "has the key {} twice in one object, and readers differ about which of the two counts; keep one",
-                Quoted(pair[0].0)
+                Quoted(&pair[0].0)
             ))),
         }
     }
 }
 
-impl<'a> IntoRoom<'a> {
-    /// A number that fits no machine word is handed on by the parser as an object of one member. An object of the list
-    /// that looks like one is refused.
-    fn number<'de, A: MapAccess<'de>>(self, name: &str, mut map: A) -> Result<Json<'a>, A::Error> {
-        let digits = map.next_value().map(|Digits(digits)| Json::Number(self.0.alloc_str(&digits)));
-        digits.map_err(|_| {
-            let name = Quoted(name);
-            A::Error::custom(format_args!("has the key {name}, which cannot be checked; give it another name"))
-        })
-    }
+/// A number that fits no machine word is handed on by the parser as an object of one member. An object of the list that looks
+/// like one is refused.
+fn number<'de, A: MapAccess<'de>>(name: &str, mut map: A) -> Result<Json<'de>, A::Error> {
+    map.next_value().map(|Digits(digits)| Json::Number(digits)).map_err(|_| {
+        let name = Quoted(name);
+        A::Error::custom(format_args!("has the key {name}, which cannot be checked; give it another name"))
+    })
 }
 
 /// The digits of a number. The parser gives them away; strings of the list it only lends.
@@ -224,7 +209,7 @@ mod tests {
     use super::*;
 
     fn told(text: &str) -> String {
-        Json::parse(text, &Bump::new(), fault).unwrap_err()
+        Json::parse(text, fault).unwrap_err()
     }
 
     #[test]
@@ -238,7 +223,7 @@ mod tests {
             assert!(told(text).starts_with("has the key \"a\" twice"), "{text}");
         }
         for text in [r#"{"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]}"#, "\"a\"", r#"{"a":1,"A":2}"#] {
-            assert!(Json::parse(text, &Bump::new(), fault).is_ok(), "{text}");
+            assert!(Json::parse(text, fault).is_ok(), "{text}");
         }
     }
 
@@ -252,8 +237,8 @@ mod tests {
                 assert!(told(&text).contains("cannot be checked"), "{text}");
             }
         }
-        assert!(Json::parse(r#"[{"Text":"$serde_json::private::Number"}]"#, &Bump::new(), fault).is_ok());
-        assert_eq!(Json::parse("1.50E2", &Bump::new(), fault), Ok(Json::Number("1.50e+2")));
+        assert!(Json::parse(r#"[{"Text":"$serde_json::private::Number"}]"#, fault).is_ok());
+        assert_eq!(Json::parse("1.50E2", fault), Ok(Json::Number("1.50e+2".to_owned())));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use serde_json::{Number, Value};
 
 use super::Edit;
-use crate::shown::is_invisible;
+use crate::terminal::escape::is_invisible;
 
 /// Digits that a double surely holds.
 const DOUBLE_DIGITS: usize = 15;

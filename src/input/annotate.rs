@@ -11,7 +11,7 @@ use super::{Input, InputError, Mapping, Row};
 
 /// What became of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct RowNote {
     /// The service's code, where it gave one (`_code`).
     pub code: Option<i64>,
     /// What that means and what to do (`_meaning`).
@@ -31,7 +31,7 @@ pub enum AnnotateError<E: std::error::Error + 'static> {
     Input(#[from] InputError),
     /// What became of a row cannot be told.
     #[error(transparent)]
-    Note(E),
+    RowNote(E),
     /// The copy cannot be written.
     #[error("cannot write the copy of the rows")]
     Write(#[source] io::Error),
@@ -49,14 +49,14 @@ impl Input {
         &self,
         mapping: &Mapping,
         out: impl Write,
-        mut note: impl FnMut(&Row) -> Result<Option<Note>, E>,
+        mut note: impl FnMut(&Row) -> Result<Option<RowNote>, E>,
     ) -> Result<u64, AnnotateError<E>> {
         let mut rows = self.rows(mapping)?;
         let mut copy = Copy::begin(&rows.source.list, out).map_err(AnnotateError::Write)?;
         let mut written = 0;
         while let Some(row) = rows.next() {
             let row = row?;
-            if let Some(note) = note(&row).map_err(AnnotateError::Note)? {
+            if let Some(note) = note(&row).map_err(AnnotateError::RowNote)? {
                 written += u64::from(copy.row(&rows.source.list, row.line, &note).map_err(AnnotateError::Write)?);
             }
         }
@@ -92,7 +92,7 @@ impl<W: Write> Copy<W> {
     }
 
     /// Whether the row just read could be written.
-    fn row(&mut self, list: &List, line: u64, note: &Note) -> io::Result<bool> {
+    fn row(&mut self, list: &List, line: u64, note: &RowNote) -> io::Result<bool> {
         match (self, list) {
             (Copy::Csv { out, own }, List::Csv(list)) => csv_row(out, own, list, line, note),
             (Copy::Jsonl { out }, List::Jsonl(list)) => jsonl_row(out, list, line, note),
@@ -113,7 +113,7 @@ fn csv_row<W: Write>(
     own: &[usize],
     list: &CsvList,
     line: u64,
-    note: &Note,
+    note: &RowNote,
 ) -> io::Result<bool> {
     let Some(row) = list.row() else { return Ok(false) };
     let code = note.code.map(|code| code.to_string()).unwrap_or_default();
@@ -123,7 +123,7 @@ fn csv_row<W: Write>(
     Ok(true)
 }
 
-fn jsonl_row(out: &mut impl Write, list: &JsonlReader, line: u64, note: &Note) -> io::Result<bool> {
+fn jsonl_row(out: &mut impl Write, list: &JsonlReader, line: u64, note: &RowNote) -> io::Result<bool> {
     let Some(row) = list.row() else { return Ok(false) };
     out.write_all(b"{")?;
     for (name, json) in row.0.iter().filter(|(name, _)| !is_own_remark(name)) {

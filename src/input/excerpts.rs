@@ -1,18 +1,15 @@
 //! Where in the list problems are: each one's line is looked up again, as it stands there.
 
-use std::io::{self, BufRead, Read};
 use std::ops::Range;
 
 use serde::de::IgnoredAny;
 
 use super::csv::LineCounter;
-use super::jsonl::JsonlReader;
-use super::rows::CsvList;
-use super::text::Text;
-use super::{Format, Input, InputError, Mapping, Problem};
-use crate::edit::json::Members;
-use crate::excerpt::Excerpt;
-use crate::shown::NAME_CHARS_SHOWN;
+use super::rows::{List, Source};
+use super::{Input, InputError, Mapping, Problem};
+use crate::edit::json::JsonMembers;
+use crate::terminal::escape::NAME_CHARS_SHOWN;
+use crate::terminal::excerpt::Excerpt;
 
 impl Input {
     /// What stands at the place of each of these problems, in their order, which is the list's; `None` where that cannot be
@@ -21,66 +18,37 @@ impl Input {
     /// # Errors
     /// The list cannot be read again as it was.
     pub fn excerpts(&self, mapping: &Mapping, problems: &[Problem]) -> Result<Vec<Option<Excerpt>>, InputError> {
-        self.stored.check_unchanged()?;
-        let text = Text::open(&self.stored)?;
+        let mut source = self.rows(mapping)?.source;
         let mut excerpts = Vec::with_capacity(problems.len());
-        let mut lines = match self.format {
-            Format::Csv => {
-                let mut text = Recorded { text, row: Vec::new() };
-                Lines::Csv(Box::new(CsvList::open(&mut text, &self.stored, mapping)?), text)
-            }
-            Format::Jsonl => Lines::Jsonl(JsonlReader::new(), text),
-        };
-        let mut line = lines.next();
+        let mut line = next_line(&mut source);
         for problem in problems {
             while line.is_some_and(|line| line < problem.line) {
-                line = lines.next();
+                line = next_line(&mut source);
             }
             let is_there = line == Some(problem.line);
-            excerpts.push(if is_there { lines.excerpt(problem) } else { None });
+            excerpts.push(if is_there { excerpt(&source.list, problem) } else { None });
         }
         Ok(excerpts)
     }
 }
 
-/// A list, row by row, with each row's bytes as they stand there.
-enum Lines {
-    Csv(Box<CsvList>, Recorded),
-    Jsonl(JsonlReader, Text),
+/// The line where the next row begins; `None` at the end, or where it cannot be read on.
+fn next_line(source: &mut Source) -> Option<u64> {
+    Some(source.read().ok()??.line)
 }
 
-impl Lines {
-    /// The line where the next row begins; `None` at the end, or where it cannot be read on.
-    fn next(&mut self) -> Option<u64> {
-        let read = match self {
-            Lines::Csv(list, text) => {
-                text.row.clear();
-                list.read(text)
-            }
-            Lines::Jsonl(list, text) => list.read(text),
-        };
-        Some(read.ok()??.line)
-    }
-
-    /// The place of a problem of the row just read.
-    fn excerpt(&self, problem: &Problem) -> Option<Excerpt> {
-        let label = problem.column.as_deref().unwrap_or_default();
-        let is_it = |name: &str| name.chars().take(NAME_CHARS_SHOWN + 1).eq(label.chars());
-        match self {
-            Lines::Csv(list, text) => {
-                let blank = text.row.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-                let row = &text.row[blank..];
-                let column = list.header.names.iter().position(|name| is_it(name.trim()));
-                let place = column.and_then(|column| cell(row, column)).unwrap_or(0..row.len());
-                Some(of_row(problem.line, row, place, label))
-            }
-            Lines::Jsonl(list, _) => {
-                let row = list.raw();
-                let place = member(row, is_it).or_else(|| fault(row)).unwrap_or(0..row.len());
-                (!row.is_empty()).then(|| of_row(problem.line, row, place, label))
-            }
+/// The place of a problem of the row just read.
+fn excerpt(list: &List, problem: &Problem) -> Option<Excerpt> {
+    let label = problem.column.as_deref().unwrap_or_default();
+    let is_it = |name: &str| name.chars().take(NAME_CHARS_SHOWN + 1).eq(label.chars());
+    let (row, place) = match list {
+        List::Csv(list) => {
+            let column = list.header.names.iter().position(|name| is_it(name.trim()));
+            (list.reader.written(), column.and_then(|column| list.reader.place(column)))
         }
-    }
+        List::Jsonl(list) => (list.raw(), member(list.raw(), is_it).or_else(|| fault(list.raw()))),
+    };
+    (!row.is_empty()).then(|| of_row(problem.line, row, place.unwrap_or(0..row.len()), label))
 }
 
 /// A place in a row, whose line may be a later one than that where the row begins.
@@ -94,33 +62,9 @@ fn of_row(line: u64, row: &[u8], place: Range<usize>, label: &str) -> Excerpt {
     Excerpt::new(line + before.line() - 1, &row[begin..end], place, label)
 }
 
-/// Where a cell is in a row, with its quotes.
-fn cell(row: &[u8], column: usize) -> Option<Range<usize>> {
-    let (mut begin, mut found) = (0, 0);
-    // A doubled quote closes the cell and opens it again.
-    let (mut is_quoted, mut is_open) = (false, false);
-    for (at, byte) in row.iter().enumerate() {
-        match byte {
-            b'"' if at == begin => (is_quoted, is_open) = (true, true),
-            b'"' if is_quoted => is_open = !is_open,
-            b',' | b'\r' | b'\n' if !is_open => {
-                if found == column {
-                    return Some(begin..at);
-                }
-                if *byte != b',' {
-                    return None;
-                }
-                (begin, found, is_quoted) = (at + 1, found + 1, false);
-            }
-            _ => {}
-        }
-    }
-    (found == column).then_some(begin..row.len())
-}
-
 /// Where the value of a member is. Of several with this name the last is what a problem is about.
 fn member(row: &[u8], is_it: impl Fn(&str) -> bool) -> Option<Range<usize>> {
-    let members: Members<'_> = serde_json::from_slice(row).ok()?;
+    let members: JsonMembers<'_> = serde_json::from_slice(row).ok()?;
     let (_, value) = members.0.iter().rev().find(|(name, _)| is_it(name))?;
     // It is borrowed from the row.
     let begin = value.get().as_ptr().addr().checked_sub(row.as_ptr().addr())?;
@@ -134,40 +78,13 @@ fn fault(row: &[u8]) -> Option<Range<usize>> {
     Some(at..(at + 1).min(row.len()))
 }
 
-/// A text of which is kept what was read since somebody last took it away.
-struct Recorded {
-    text: Text,
-    row: Vec<u8>,
-}
-
-impl Read for Recorded {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.text.read(buffer)?;
-        self.row.extend_from_slice(&buffer[..read]);
-        Ok(read)
-    }
-}
-
-impl BufRead for Recorded {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.text.fill_buf()
-    }
-
-    fn consume(&mut self, bytes: usize) {
-        if let Ok(read) = self.text.fill_buf() {
-            self.row.extend_from_slice(&read[..bytes.min(read.len())]);
-        }
-        self.text.consume(bytes);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use anstream::adapter::strip_str;
     use insta::assert_snapshot;
 
     use super::*;
-    use crate::input::{ContentSpec, InputSpec};
+    use crate::input::{ContentSpec, Format, InputSpec};
 
     /// Every problem of a list, and what stands there.
     fn check(format: Format, list: &[u8]) -> String {
@@ -295,20 +212,5 @@ mod tests {
         3 | a,"b,c
           | ^^^^^^
         "#);
-    }
-
-    #[test]
-    fn each_cell_of_a_row_has_its_place() {
-        for (row, cells) in [
-            ("a,b\n", vec!["a", "b"]),
-            (",,", vec!["", "", ""]),
-            ("\"a,\"\"b\"\"\",\"\"\r\n", vec!["\"a,\"\"b\"\"\"", "\"\""]),
-            ("a\"b,\"c\nd\"", vec!["a\"b", "\"c\nd\""]),
-        ] {
-            for (column, text) in cells.iter().enumerate() {
-                assert_eq!(cell(row.as_bytes(), column).map(|place| &row[place]), Some(*text), "{row:?}");
-            }
-            assert_eq!(cell(row.as_bytes(), cells.len()), None, "{row:?}");
-        }
     }
 }

@@ -5,10 +5,10 @@ use std::fmt;
 use super::csv::Record;
 use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, given_twice};
 use super::problem::names;
-use super::template::Part;
+use super::template::ContentPart;
 use super::{COLUMNS_MAX, Format};
 use crate::edit::Field;
-use crate::shown::Name;
+use crate::terminal::escape::Name;
 
 /// Where everything is in a row: found once, used for each.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ pub enum HeaderError {
     )]
     NoTemplateColumn {
         /// Whose template.
-        part: Part,
+        part: ContentPart,
         /// The column.
         column: String,
         /// The columns there are.
@@ -93,7 +93,7 @@ pub enum HeaderError {
         /// The list's column.
         column: String,
         /// The job's content.
-        part: Part,
+        part: ContentPart,
     },
     /// Neither the list nor the job gives content.
     #[error(

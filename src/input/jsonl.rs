@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::io::{self, BufRead, Read as _};
 
-use bumpalo::Bump;
 use minijinja::Value;
 use serde_json::value::RawValue;
 
@@ -12,7 +11,7 @@ use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, given_twice};
 use super::problem::Problem;
 use super::rows::{ListError, Read};
 use super::{COLUMNS_MAX, Format, ROW_BYTES_MAX};
-use crate::edit::json::{Json, Members, Text, fault};
+use crate::edit::json::{Json, JsonMembers, Text, fault};
 use crate::edit::{Edit, Field, IdDigest};
 
 /// Reads lines one after the other into the same buffer.
@@ -32,7 +31,7 @@ impl JsonlReader {
     }
 
     /// The members of the row just read, where it is an object.
-    pub(super) fn row(&self) -> Option<Members<'_>> {
+    pub(super) fn row(&self) -> Option<JsonMembers<'_>> {
         members(&self.row).ok()
     }
 
@@ -95,15 +94,14 @@ pub(super) fn message(line: u64, row: &[u8], mapping: &Mapping) -> Option<IdDige
     Some(fields(line, &members(row).ok()?, mapping).ok()?.message())
 }
 
-fn members(row: &[u8]) -> Result<Members<'_>, String> {
-    let row =
-        simdutf8::basic::from_utf8(row).map_err(|_| "the line is not UTF-8; save the list as UTF-8".to_owned())?;
+fn members(row: &[u8]) -> Result<JsonMembers<'_>, String> {
+    let row = str::from_utf8(row).map_err(|_| "the line is not UTF-8; save the list as UTF-8".to_owned())?;
     let row = row.trim_ascii();
     if !row.starts_with('{') {
         let found = kind_of(row).unwrap_or("other text");
         return Err(format!("must be a JSON object, not {found}; JSON Lines has one whole object on each line"));
     }
-    let members: Members<'_> = serde_json::from_str(row).map_err(|error| {
+    let members: JsonMembers<'_> = serde_json::from_str(row).map_err(|error| {
         // The parser's own line counts from the beginning of the object.
         let advice = if row.contains('\r') {
             "the list's lines seem to end with carriage returns alone; save it with line feeds"
@@ -119,7 +117,7 @@ fn members(row: &[u8]) -> Result<Members<'_>, String> {
 }
 
 /// Sorts the members into the fields of an edit, or tells everything that is wrong with them.
-fn fields<'a>(line: u64, members: &'a Members<'a>, mapping: &'a Mapping) -> Result<Fields<'a>, Vec<Problem>> {
+fn fields<'a>(line: u64, members: &'a JsonMembers<'a>, mapping: &'a Mapping) -> Result<Fields<'a>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut problem = |name: &str, what: String| problems.push(Problem::of_column(line, name, what));
     let mut values: [Option<Cow<'a, str>>; 5] = Default::default();
@@ -208,7 +206,7 @@ fn kind_of(json: &str) -> Option<&'static str> {
 /// A member as templates see it. `null` is as good as absent.
 fn template_value(json: &RawValue) -> Result<Option<Value>, String> {
     let not_json = |error: &serde_json::Error| format!("cannot be read into a template: {}", fault(error));
-    match Json::parse(json.get(), &Bump::new(), not_json)? {
+    match Json::parse(json.get(), not_json)? {
         Json::Null => Ok(None),
         value => to_template(value).map(Some),
     }
@@ -218,13 +216,13 @@ fn to_template(value: Json<'_>) -> Result<Value, String> {
     Ok(match value {
         Json::Null => Value::from(()),
         Json::Bool(value) => Value::from(value),
-        Json::Text(text) => Value::from(text),
-        Json::Number(number) => template_number(number)?,
-        Json::Array(items) => items.iter().map(|item| to_template(*item)).collect::<Result<Vec<_>, _>>()?.into(),
+        Json::Text(text) => Value::from(text.as_ref()),
+        Json::Number(number) => template_number(&number)?,
+        Json::Array(items) => items.into_iter().map(to_template).collect::<Result<Vec<_>, _>>()?.into(),
         Json::Object(members) => Value::from_pairs(
             members
-                .iter()
-                .map(|(name, value)| Ok((*name, to_template(*value)?)))
+                .into_iter()
+                .map(|(name, value)| Ok((name, to_template(value)?)))
                 .collect::<Result<Vec<_>, String>>()?,
         ),
     })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::mapping::Mapping;
 use super::problem::Problem;
-use super::template::{Lookup, Made, Part, Unfilled};
+use super::template::{ContentPart, Lookup, RenderedPart, Unfilled};
 use crate::edit::{Edit, Finding, IdDigest, MessageId, MsgBody};
 
 /// The fields that one row gives.
@@ -55,19 +55,20 @@ impl EditMaker {
         match Edit::new(id, body, data) {
             Ok(edit) if problems.is_empty() => return Ok(edit),
             Ok(_) => {}
-            Err(findings) => problems.extend(findings.into_iter().map(Fault::Finding)),
+            Err(findings) => problems.extend(findings.into_iter().map(RowFault::Finding)),
         }
         Err(problems.into_iter().map(|fault| self.problem(line, names, fault)).collect())
     }
 
-    fn body(&mut self, cell: Option<&str>, lookup: &Lookup<'_>, faults: &mut Vec<Fault>) -> Option<MsgBody> {
+    fn body(&mut self, cell: Option<&str>, lookup: &Lookup<'_>, faults: &mut Vec<RowFault>) -> Option<MsgBody> {
         let text = match (&self.mapping.content().body, cell) {
-            (Some(Made::Once(_, body)), _) => return Some(body.clone()),
-            (Some(Made::PerRow(template)), _) => {
-                let text = template.render(lookup).map_err(|unfilled| faults.push(Fault::Unfilled(unfilled))).ok()?;
+            (Some(RenderedPart::Once(_, body)), _) => return Some(body.clone()),
+            (Some(RenderedPart::PerRow(template)), _) => {
+                let text =
+                    template.render(lookup).map_err(|unfilled| faults.push(RowFault::Unfilled(unfilled))).ok()?;
                 match template.part() {
-                    Part::Text => return Some(MsgBody::of_text(&text)),
-                    Part::MsgBody | Part::CloudCustomData => Cow::Owned(text),
+                    ContentPart::Text => return Some(MsgBody::of_text(&text)),
+                    ContentPart::MsgBody | ContentPart::CloudCustomData => Cow::Owned(text),
                 }
             }
             (None, Some(cell)) => Cow::Borrowed(cell),
@@ -83,17 +84,17 @@ impl EditMaker {
                 Some(body)
             }
             Err(findings) => {
-                faults.extend(findings.into_iter().map(Fault::Finding));
+                faults.extend(findings.into_iter().map(RowFault::Finding));
                 None
             }
         }
     }
 
-    fn data(&mut self, cell: Option<&str>, lookup: &Lookup<'_>, faults: &mut Vec<Fault>) -> Option<Arc<str>> {
+    fn data(&mut self, cell: Option<&str>, lookup: &Lookup<'_>, faults: &mut Vec<RowFault>) -> Option<Arc<str>> {
         let text = match (&self.mapping.content().data, cell) {
-            (Some(Made::Once(_, data)), _) => return Some(Arc::clone(data)),
-            (Some(Made::PerRow(template)), _) => {
-                Cow::Owned(template.render(lookup).map_err(|unfilled| faults.push(Fault::Unfilled(unfilled))).ok()?)
+            (Some(RenderedPart::Once(_, data)), _) => return Some(Arc::clone(data)),
+            (Some(RenderedPart::PerRow(template)), _) => {
+                Cow::Owned(template.render(lookup).map_err(|unfilled| faults.push(RowFault::Unfilled(unfilled))).ok()?)
             }
             (None, Some(cell)) => Cow::Borrowed(cell),
             (None, None) => return None,
@@ -104,11 +105,11 @@ impl EditMaker {
         self.last_data.clone()
     }
 
-    fn problem(&self, line: u64, names: [&str; 5], fault: Fault) -> Problem {
+    fn problem(&self, line: u64, names: [&str; 5], fault: RowFault) -> Problem {
         match fault {
-            Fault::Unfilled(Unfilled { column: Some(column), what }) => Problem::of_column(line, &column, what),
-            Fault::Unfilled(Unfilled { column: None, what }) => Problem::of_row(line, what),
-            Fault::Finding(Finding { field, what }) => match self.mapping.content().part_for(field) {
+            RowFault::Unfilled(Unfilled { column: Some(column), what }) => Problem::of_column(line, &column, what),
+            RowFault::Unfilled(Unfilled { column: None, what }) => Problem::of_row(line, what),
+            RowFault::Finding(Finding { field, what }) => match self.mapping.content().part_for(field) {
                 Some(part) => Problem::of_row(line, format!("{part} {what}")),
                 None => Problem::of_column(line, names[field as usize], what),
             },
@@ -117,7 +118,7 @@ impl EditMaker {
 }
 
 /// What is wrong, before the list's own names are put to it.
-enum Fault {
+enum RowFault {
     Unfilled(Unfilled),
     Finding(Finding),
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::Format;
-use super::template::{Content, ContentSpec, Part};
+use super::template::{Content, ContentPart, ContentSpec};
 use crate::edit::Field;
 
 /// The job file's `[input]`.
@@ -61,7 +61,7 @@ pub enum MappingError {
     #[error("{part} is not a template that can be filled in")]
     Template {
         /// Which one.
-        part: Part,
+        part: ContentPart,
         /// What the template engine says.
         source: Box<minijinja::Error>,
     },
@@ -69,7 +69,7 @@ pub enum MappingError {
     #[error("{part} {what}")]
     Content {
         /// Which one.
-        part: Part,
+        part: ContentPart,
         /// What is wrong.
         what: String,
     },
@@ -100,7 +100,7 @@ impl MappingError {
     /// The job file's key that it is about.
     pub fn key(&self) -> &'static str {
         match self {
-            MappingError::TextAndMsgBody => Part::MsgBody.key(),
+            MappingError::TextAndMsgBody => ContentPart::MsgBody.key(),
             MappingError::Template { part, .. } | MappingError::Content { part, .. } => part.key(),
             MappingError::MappedTwice { .. } | MappingError::OwnRemark { .. } => "input.columns",
             MappingError::MappedAndIgnored { .. } => "input.ignore",
@@ -197,7 +197,7 @@ fn refuse_own_remark(name: &str) -> Result<(), MappingError> {
 }
 
 /// What to do about a column that both the list and the job have content in.
-pub(super) fn given_twice(part: Part) -> String {
+pub(super) fn given_twice(part: ContentPart) -> String {
     format!("holds new content, and so does {part}; take one away, or list the column in [input] ignore")
 }
 

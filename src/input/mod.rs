@@ -33,15 +33,15 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use serde::Deserialize;
 
-pub use annotate::{AnnotateError, Note};
+pub use annotate::{AnnotateError, RowNote};
 pub use error::InputError;
 pub use header::{HeaderError, MissingHint};
 pub use mapping::{ColumnNames, InputSpec, Mapping, MappingError};
 pub use problem::Problem;
 pub use rows::{Row, Rows};
-pub use template::{ContentSpec, Part};
+pub use template::{ContentPart, ContentSpec};
 
-use crate::shown::harmless;
+use crate::terminal::escape::escape_control;
 use stored::Stored;
 
 /// Bytes of the longest row that is read: some eighty times what the service takes for one message. A quote left open
@@ -123,7 +123,7 @@ impl Input {
         };
         let file = File::open(path).map_err(failed)?;
         let stored = Stored::new(name.clone(), file).map_err(failed)?;
-        Ok(Input { path: Some(path.to_owned()), shown_name: harmless(&name).into_owned(), format, stored })
+        Ok(Input { path: Some(path.to_owned()), shown_name: escape_control(&name).into_owned(), format, stored })
     }
 
     /// Copies a stream into a temporary file that has no name and that only this user can read, and opens that.
@@ -132,7 +132,7 @@ impl Input {
     /// When the stream cannot be read or is longer than [`SPOOL_BYTES_MAX`], or the disk is full.
     pub fn from_reader(name: &str, reader: impl Read, format: Format) -> Result<Input, InputError> {
         let stored = Stored::spool(name.to_owned(), reader, SPOOL_BYTES_MAX)?;
-        Ok(Input { path: None, shown_name: harmless(name).into_owned(), format, stored })
+        Ok(Input { path: None, shown_name: escape_control(name).into_owned(), format, stored })
     }
 
     /// The list's name, for people: fit to be shown.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::shown::{NAME_CHARS_SHOWN, Name};
+use crate::terminal::escape::{NAME_CHARS_SHOWN, Name};
 
 /// What is wrong with one row.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -254,7 +254,7 @@ fn edit(line: u64, record: Record<'_>, header: &Header, maker: &mut EditMaker) -
 
 /// A CSV list behind its header.
 pub(super) struct CsvList {
-    reader: CsvReader,
+    pub(super) reader: CsvReader,
     pub(super) header: Arc<Header>,
     /// The cells of the row just read can be told apart.
     has_cells: bool,
@@ -262,7 +262,7 @@ pub(super) struct CsvList {
 
 impl CsvList {
     pub(super) fn open(text: &mut impl BufRead, stored: &Stored, mapping: &Mapping) -> Result<CsvList, InputError> {
-        let mut reader = CsvReader::default();
+        let mut reader = CsvReader::new();
         let name = || stored.name().to_owned();
         let found = reader.read(text).map_err(|error| read_error(stored, reader.line(), error))?;
         let (line, header) = match found {

@@ -42,9 +42,9 @@ pub struct ContentSpec {
 impl fmt::Debug for ContentSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let given = [
-            (&self.text, Part::Text),
-            (&self.msg_body, Part::MsgBody),
-            (&self.cloud_custom_data, Part::CloudCustomData),
+            (&self.text, ContentPart::Text),
+            (&self.msg_body, ContentPart::MsgBody),
+            (&self.cloud_custom_data, ContentPart::CloudCustomData),
         ];
         f.debug_set().entries(given.into_iter().filter(|(text, _)| text.is_some()).map(|(_, part)| part)).finish()
     }
@@ -52,7 +52,7 @@ impl fmt::Debug for ContentSpec {
 
 /// One entry of the job file's `[content]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum ContentPart {
     /// `text`
     Text,
     /// `msg_body`
@@ -61,28 +61,28 @@ pub enum Part {
     CloudCustomData,
 }
 
-impl Part {
+impl ContentPart {
     fn name(self) -> &'static str {
         match self {
-            Part::Text => "text",
-            Part::MsgBody => "msg_body",
-            Part::CloudCustomData => "cloud_custom_data",
+            ContentPart::Text => "text",
+            ContentPart::MsgBody => "msg_body",
+            ContentPart::CloudCustomData => "cloud_custom_data",
         }
     }
 }
 
-impl Part {
+impl ContentPart {
     /// Its key in the job file.
     pub(super) fn key(self) -> &'static str {
         match self {
-            Part::Text => "content.text",
-            Part::MsgBody => "content.msg_body",
-            Part::CloudCustomData => "content.cloud_custom_data",
+            ContentPart::Text => "content.text",
+            ContentPart::MsgBody => "content.msg_body",
+            ContentPart::CloudCustomData => "content.cloud_custom_data",
         }
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for ContentPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the job's [content] {}", self.name())
     }
@@ -94,37 +94,37 @@ pub(super) type Lookup<'a> = dyn Fn(&str) -> Result<Option<Value>, String> + 'a;
 /// The job's content, compiled.
 #[derive(Debug, Default)]
 pub(super) struct Content {
-    pub(super) body: Option<Made<MsgBody>>,
-    pub(super) data: Option<Made<Arc<str>>>,
+    pub(super) body: Option<RenderedPart<MsgBody>>,
+    pub(super) data: Option<RenderedPart<Arc<str>>>,
 }
 
 /// One part of the content.
-pub(super) enum Made<T> {
+pub(super) enum RenderedPart<T> {
     /// The same for every row: made and checked once.
-    Once(Part, T),
+    Once(ContentPart, T),
     /// Made for each row.
     PerRow(Box<RowTemplate>),
 }
 
 /// Which part it is, and the columns that it needs; without the text.
-impl<T> fmt::Debug for Made<T> {
+impl<T> fmt::Debug for RenderedPart<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Made").field(&self.part()).field(&self.columns()).finish()
     }
 }
 
-impl<T> Made<T> {
-    pub(super) fn part(&self) -> Part {
+impl<T> RenderedPart<T> {
+    pub(super) fn part(&self) -> ContentPart {
         match self {
-            Made::Once(part, _) => *part,
-            Made::PerRow(template) => template.part,
+            RenderedPart::Once(part, _) => *part,
+            RenderedPart::PerRow(template) => template.part,
         }
     }
 
     fn columns(&self) -> &[String] {
         match self {
-            Made::Once(..) => &[],
-            Made::PerRow(template) => &template.columns,
+            RenderedPart::Once(..) => &[],
+            RenderedPart::PerRow(template) => &template.columns,
         }
     }
 }
@@ -133,8 +133,8 @@ impl Content {
     pub(super) fn new(spec: &ContentSpec) -> Result<Content, MappingError> {
         let body = match (&spec.text, &spec.msg_body) {
             (Some(_), Some(_)) => return Err(MappingError::TextAndMsgBody),
-            (Some(source), None) => Some(made(Part::Text, source, |text| Ok(MsgBody::of_text(text)))?),
-            (None, Some(source)) => Some(made(Part::MsgBody, source, |json| {
+            (Some(source), None) => Some(made(ContentPart::Text, source, |text| Ok(MsgBody::of_text(text)))?),
+            (None, Some(source)) => Some(made(ContentPart::MsgBody, source, |json| {
                 MsgBody::parse(json).map_err(|findings| {
                     findings.into_iter().map(|finding| finding.what).collect::<Vec<_>>().join("; and ")
                 })
@@ -142,7 +142,7 @@ impl Content {
             (None, None) => None,
         };
         let data = match &spec.cloud_custom_data {
-            Some(source) => Some(made(Part::CloudCustomData, source, |text| Ok(Arc::from(text)))?),
+            Some(source) => Some(made(ContentPart::CloudCustomData, source, |text| Ok(Arc::from(text)))?),
             None => None,
         };
         let content = Content { body, data };
@@ -153,12 +153,12 @@ impl Content {
     /// Content that is the same for every row and too long for each of them is told once.
     fn check_size(&self) -> Result<(), MappingError> {
         let body = match &self.body {
-            Some(Made::Once(part, body)) => Some((*part, body.text().len())),
-            Some(Made::PerRow(_)) | None => None,
+            Some(RenderedPart::Once(part, body)) => Some((*part, body.text().len())),
+            Some(RenderedPart::PerRow(_)) | None => None,
         };
         let data = match &self.data {
-            Some(Made::Once(part, data)) => Some((*part, data.len())),
-            Some(Made::PerRow(_)) | None => None,
+            Some(RenderedPart::Once(part, data)) => Some((*part, data.len())),
+            Some(RenderedPart::PerRow(_)) | None => None,
         };
         for (part, bytes) in [body, data].into_iter().flatten() {
             if bytes > CONTENT_BYTES_MAX {
@@ -170,23 +170,27 @@ impl Content {
     }
 
     /// The part that gives this field its content.
-    pub(super) fn part_for(&self, field: Field) -> Option<Part> {
+    pub(super) fn part_for(&self, field: Field) -> Option<ContentPart> {
         match field {
             Field::FromAccount | Field::ToAccount | Field::MsgKey => None,
-            Field::MsgBody => self.body.as_ref().map(Made::part),
-            Field::CloudCustomData => self.data.as_ref().map(Made::part),
+            Field::MsgBody => self.body.as_ref().map(RenderedPart::part),
+            Field::CloudCustomData => self.data.as_ref().map(RenderedPart::part),
         }
     }
 
     /// The columns that templates name, each with the part that names it.
-    pub(super) fn columns(&self) -> impl Iterator<Item = (Part, &str)> {
+    pub(super) fn columns(&self) -> impl Iterator<Item = (ContentPart, &str)> {
         let body = self.body.iter().flat_map(|made| made.columns().iter().map(|name| (made.part(), name.as_str())));
         let data = self.data.iter().flat_map(|made| made.columns().iter().map(|name| (made.part(), name.as_str())));
         body.chain(data)
     }
 }
 
-fn made<T>(part: Part, source: &str, check: impl FnOnce(&str) -> Result<T, String>) -> Result<Made<T>, MappingError> {
+fn made<T>(
+    part: ContentPart,
+    source: &str,
+    check: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<RenderedPart<T>, MappingError> {
     let wrong = |what| MappingError::Content { part, what };
     let failed = |source: minijinja::Error| match too_much(&source) {
         Some(what) => wrong(what),
@@ -197,10 +201,10 @@ fn made<T>(part: Part, source: &str, check: impl FnOnce(&str) -> Result<T, Strin
     }
     let template = RowTemplate::compile(part, source).map_err(failed)?;
     if !template.columns.is_empty() {
-        return Ok(Made::PerRow(Box::new(template)));
+        return Ok(RenderedPart::PerRow(Box::new(template)));
     }
     let text = template.render_with(Value::from_pairs::<_, &str, Value>([])).map_err(failed)?;
-    check(&text).map(|value| Made::Once(part, value)).map_err(wrong)
+    check(&text).map(|value| RenderedPart::Once(part, value)).map_err(wrong)
 }
 
 /// What to say of a template that came to one of its bounds; the engine's own words are about the engine.
@@ -214,7 +218,7 @@ fn too_much(error: &minijinja::Error) -> Option<String> {
 
 /// A template that is filled in for each row.
 pub(super) struct RowTemplate {
-    part: Part,
+    part: ContentPart,
     /// Holds this one template, under its part's name.
     environment: Environment<'static>,
     columns: Vec<String>,
@@ -229,7 +233,7 @@ pub(super) struct Unfilled {
 
 impl RowTemplate {
     /// On a stack of its own, which a hostile template cannot run out of.
-    fn compile(part: Part, source: &str) -> Result<RowTemplate, minijinja::Error> {
+    fn compile(part: ContentPart, source: &str) -> Result<RowTemplate, minijinja::Error> {
         let failed = |what: &'static str| minijinja::Error::new(ErrorKind::InvalidOperation, what);
         std::thread::scope(|scope| {
             let compile = || RowTemplate::compile_here(part, source);
@@ -239,7 +243,7 @@ impl RowTemplate {
         })
     }
 
-    fn compile_here(part: Part, source: &str) -> Result<RowTemplate, minijinja::Error> {
+    fn compile_here(part: ContentPart, source: &str) -> Result<RowTemplate, minijinja::Error> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         // It would keep the row's values, message text among them, in errors.
@@ -248,8 +252,10 @@ impl RowTemplate {
         // With it a loop can pack lists into lists until their release overflows the stack.
         environment.remove_global("namespace");
         match part {
-            Part::Text | Part::CloudCustomData => environment.set_auto_escape_callback(|_| AutoEscape::None),
-            Part::MsgBody => {
+            ContentPart::Text | ContentPart::CloudCustomData => {
+                environment.set_auto_escape_callback(|_| AutoEscape::None);
+            }
+            ContentPart::MsgBody => {
                 environment.set_auto_escape_callback(|_| AutoEscape::Custom("inside of a JSON string".into()));
                 environment.set_formatter(write_inside_json_string);
             }
@@ -263,7 +269,7 @@ impl RowTemplate {
         Ok(RowTemplate { part, environment, columns })
     }
 
-    pub(super) fn part(&self) -> Part {
+    pub(super) fn part(&self) -> ContentPart {
         self.part
     }
 

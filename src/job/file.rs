@@ -9,11 +9,11 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
 use super::JobError;
-use crate::atomic_file::sha256_of;
-use crate::bounded;
-use crate::excerpt::{Excerpt, line_of};
 use crate::input::{ContentSpec, InputSpec};
 use crate::run::InDoubt;
+use crate::system::atomic_file::sha256_of;
+use crate::system::small_file;
+use crate::terminal::excerpt::{Excerpt, line_of};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -62,22 +62,22 @@ pub(super) struct RetrySpec {
 
 /// A job file's own text, where there is one.
 #[derive(Debug, Default)]
-pub(super) struct Source(Option<(PathBuf, String)>);
+pub(super) struct JobFileText(Option<(PathBuf, String)>);
 
 impl JobFile {
     /// What the file says; nothing where there is none.
-    pub(super) fn read(path: Option<&Path>) -> Result<(JobFile, Source), JobError> {
-        let Some(path) = path else { return Ok((JobFile::default(), Source::default())) };
-        let text = bounded::read_text(path).map_err(|source| JobError::Read { path: path.to_owned(), source })?;
+    pub(super) fn read(path: Option<&Path>) -> Result<(JobFile, JobFileText), JobError> {
+        let Some(path) = path else { return Ok((JobFile::default(), JobFileText::default())) };
+        let text = small_file::read_text(path).map_err(|source| JobError::Read { path: path.to_owned(), source })?;
         let file = toml::from_str(&text).map_err(|error| {
-            let place = error.span().map(|span| Box::new(Place::new(&text, span, "")));
+            let place = error.span().map(|span| Box::new(JobFilePlace::new(&text, span, "")));
             JobError::File { path: path.to_owned(), place, what: error.message().to_owned() }
         })?;
-        Ok((file, Source(Some((path.to_owned(), text)))))
+        Ok((file, JobFileText(Some((path.to_owned(), text)))))
     }
 }
 
-impl Source {
+impl JobFileText {
     /// SHA-256 of the file, in hexadecimal.
     pub(super) fn sha256(&self) -> Option<String> {
         self.0.as_ref().map(|(_, text)| sha256_of(text.as_bytes()))
@@ -92,7 +92,7 @@ impl Source {
             _ => return error,
         };
         let Some(place) = find(text, key) else { return error };
-        let place = Place::new(text, place, key.rsplit('.').next().unwrap_or(key));
+        let place = JobFilePlace::new(text, place, key.rsplit('.').next().unwrap_or(key));
         let place = Some(Box::new(place));
         match error {
             JobError::Mapping { source, .. } => JobError::Mapping { path: Some(path.clone()), place, source },
@@ -118,23 +118,23 @@ fn find(text: &str, key: &str) -> Option<Range<usize>> {
 
 /// Where in a job file something is wrong.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct JobFilePlace {
     line: u64,
     column: usize,
     /// What stands there.
     pub excerpt: Excerpt,
 }
 
-impl Place {
-    fn new(text: &str, place: Range<usize>, label: &str) -> Place {
+impl JobFilePlace {
+    fn new(text: &str, place: Range<usize>, label: &str) -> JobFilePlace {
         let at = text.floor_char_boundary(place.start);
         let begin = text[..at].rfind('\n').map_or(0, |end| end + 1);
         let column = text[begin..at].chars().count() + 1;
-        Place { line: line_of(text, at), column, excerpt: Excerpt::within(text, place, label) }
+        JobFilePlace { line: line_of(text, at), column, excerpt: Excerpt::within(text, place, label) }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for JobFilePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}", self.line, self.column)
     }

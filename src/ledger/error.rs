@@ -40,7 +40,7 @@ pub enum LedgerError {
     },
     /// A ledger, but of something else.
     #[error(
-        "{} is the ledger of {theirs}, but this job is {ours}; {}", path.display(), Move { to: may_move.as_deref() }
+        "{} is the ledger of {theirs}, but this job is {ours}; {}", path.display(), MoveAdvice { to: may_move.as_deref() }
     )]
     OtherJob {
         /// The file.
@@ -119,7 +119,7 @@ pub enum LedgerError {
         holder: String,
     },
     /// It cannot be opened or read.
-    #[error("cannot read the ledger {}: {source}{}", path.display(), Advice { source, writing: false })]
+    #[error("cannot read the ledger {}: {source}{}", path.display(), ErrorAdvice { source, writing: false })]
     Read {
         /// The file.
         path: PathBuf,
@@ -127,7 +127,7 @@ pub enum LedgerError {
         source: Arc<dyn Error + Send + Sync>,
     },
     /// A change could not be made durable.
-    #[error("cannot write to the ledger {}: {source}{}", path.display(), Advice { source, writing: true })]
+    #[error("cannot write to the ledger {}: {source}{}", path.display(), ErrorAdvice { source, writing: true })]
     Write {
         /// The file.
         path: PathBuf,
@@ -160,7 +160,7 @@ pub enum LedgerError {
     #[error(
         "{} holds what {} held when that was removed or replaced: {}, then try again; or, if nobody needs it any more, \
          move it elsewhere",
-        rescued.display(), path.display(), PutBack { path, rescued }
+        rescued.display(), path.display(), RestoreSteps { path, rescued }
     )]
     NotPutBack {
         /// The ledger.
@@ -190,12 +190,12 @@ pub enum LedgerError {
 }
 
 /// What to do about an error of the database or the system, where that is known.
-struct Advice<'a> {
+struct ErrorAdvice<'a> {
     source: &'a Arc<dyn Error + Send + Sync>,
     writing: bool,
 }
 
-impl fmt::Display for Advice<'_> {
+impl fmt::Display for ErrorAdvice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = &**self.source;
         let code = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
@@ -227,11 +227,11 @@ impl fmt::Display for Advice<'_> {
 }
 
 /// What to do with a ledger of another job.
-struct Move<'a> {
+struct MoveAdvice<'a> {
     to: Option<&'a str>,
 }
 
-impl fmt::Display for Move<'_> {
+impl fmt::Display for MoveAdvice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.to {
             Some(to) => write!(
@@ -254,7 +254,7 @@ impl fmt::Display for Rescue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.rescued {
             Ok(rescued) => {
-                let put_back = PutBack { path: self.path, rescued };
+                let put_back = RestoreSteps { path: self.path, rescued };
                 write!(f, "what the ledger held is in {}: {put_back}, then resume", rescued.display())
             }
             Err(why) => write!(
@@ -267,12 +267,12 @@ impl fmt::Display for Rescue<'_> {
 }
 
 /// How a rescued ledger is put back. (A log that is left beside it would be taken for its own.)
-struct PutBack<'a> {
+struct RestoreSteps<'a> {
     path: &'a Path,
     rescued: &'a Path,
 }
 
-impl fmt::Display for PutBack<'_> {
+impl fmt::Display for RestoreSteps<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, rescued) = (self.path.display(), self.rescued.display());
         write!(f, "move {path}, {path}-wal and {path}-shm away if they are there, and rename {rescued} to {path}")

@@ -11,7 +11,7 @@
 
 mod error;
 mod note;
-mod remark;
+mod run_event;
 mod sqlite;
 mod state;
 
@@ -27,10 +27,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::error::LedgerError;
 pub use self::note::Note;
-pub use self::remark::{Act, Cause, Latency, Order, Remark, Sample};
+pub use self::run_event::{Cause, ControlAction, ControlEvent, Latency, RunEvent, Sample};
 pub use self::sqlite::{
-    EditRecord, Folded, Gaps, JobIdentity, Outcomes, Overview, RunInfo, RunRecord, SqliteReader, SqliteStore, Totals,
-    Worker,
+    EditRecord, JobIdentity, LedgerTotals, LostCommits, Outcomes, Overview, RunInfo, RunRecord, SqliteReader,
+    SqliteStore, WalEnd, Worker,
 };
 pub use self::state::{State, Transition};
 use crate::edit::{ContentDigest, Edit, IdDigest, Wanted};
@@ -46,12 +46,12 @@ const QUEUE_MAX: usize = 4_096;
 
 /// Where changes become durable.
 pub trait Store: Send + 'static {
-    /// Once this returns `Ok`, every one of `changes` and `remarks` is on disk and outlives a power cut; after an error that
+    /// Once this returns `Ok`, every one of `changes` and `events` is on disk and outlives a power cut; after an error that
     /// is not known of any of them.
     fn commit(
         &mut self,
         changes: Vec<Change>,
-        remarks: Vec<Remark>,
+        events: Vec<RunEvent>,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 }
 
@@ -59,11 +59,11 @@ pub trait Store: Send + 'static {
 pub trait Records: Send {
     /// Where the edit of this message stands; `None` if it was never sent. Made for whoever asks about all rows of a list,
     /// one behind the other: it may be what was there when a row before was asked for.
-    fn brief(&mut self, message: IdDigest) -> Result<Option<Brief>, LedgerError>;
+    fn status(&mut self, message: IdDigest) -> Result<Option<EditStatus>, LedgerError>;
 
     /// All that there is now of a message that `brief` has told of. That it is not there is an error: it would be sent once
     /// more, as if for the first time.
-    fn known(&mut self, message: IdDigest) -> Result<Known, LedgerError>;
+    fn row(&mut self, message: IdDigest) -> Result<EditRow, LedgerError>;
 
     /// The same once more, for another thread.
     fn again(&self) -> Result<Box<dyn Records>, LedgerError>;
@@ -71,7 +71,7 @@ pub trait Records: Send {
 
 /// What the ledger holds of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct EditRow {
     /// Where the edit stands.
     pub state: State,
     /// The content it was, or shall be, given.
@@ -86,7 +86,7 @@ pub struct Known {
 
 /// Where an edit stands in the ledger, and with which content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Brief {
+pub struct EditStatus {
     /// Where the edit stands.
     pub state: State,
     /// The content it was, or shall be, given.
@@ -121,12 +121,14 @@ pub struct Pending {
     pub tries: u32,
     /// How often it was tried in vain to read it back since its last sending.
     pub looks: u32,
-    /// How often in this run it was refused with a code that speaks of the job, while the service accepted others.
-    pub job_refusals: u32,
-    /// The service has answered "too fast" to it in this run.
-    pub too_fast: bool,
+    /// When it was first refused in this run with a code that speaks of the job, while the service accepted others.
+    pub job_refused_at: Option<Instant>,
+    /// Its signature was refused in this run, and made anew.
+    pub signed_anew: bool,
+    /// When the service first answered "too fast" to it in this run.
+    pub too_fast_at: Option<Instant>,
     /// The same, to reading it back.
-    pub look_too_fast: bool,
+    pub look_too_fast_at: Option<Instant>,
 }
 
 /// The durable intent to send one edit once more. Only [`Ledger::intend`] makes it, after the commit.
@@ -185,18 +187,18 @@ pub struct Change {
 }
 
 /// What the writer takes, and whom it tells that it is durable.
-type Entry = (Step, oneshot::Sender<Result<(), LedgerError>>);
+type QueuedStep = (Step, oneshot::Sender<Result<(), LedgerError>>);
 
 #[derive(Debug)]
 enum Step {
     Change(Change),
-    Remark(Remark),
+    RunEvent(RunEvent),
 }
 
 /// A handle on the one writer; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    queue: mpsc::Sender<Entry>,
+    queue: mpsc::Sender<QueuedStep>,
     latch: CancellationToken,
     commits: Arc<Mutex<Latency>>,
     /// Requests that may be in flight at most.
@@ -205,7 +207,7 @@ pub struct Ledger {
 
 /// A handle that does not keep the writer from ending.
 #[derive(Clone, Debug)]
-pub struct WeakLedger(mpsc::WeakSender<Entry>);
+pub struct WeakLedger(mpsc::WeakSender<QueuedStep>);
 
 impl WeakLedger {
     /// Notes that the run is stopped at once, if the writer is still there.
@@ -214,7 +216,7 @@ impl WeakLedger {
     /// It is not durable: the run will look as if its process had died.
     pub async fn stopped_at_once(&self) -> Result<(), LedgerError> {
         let queue = self.0.upgrade().ok_or(LedgerError::Latched)?;
-        write_through(&queue, Step::Remark(Remark::StoppedAtOnce)).await
+        write_through(&queue, Step::RunEvent(RunEvent::StoppedAtOnce)).await
     }
 }
 
@@ -316,8 +318,8 @@ impl Ledger {
     ///
     /// # Errors
     /// It is not, and nothing more will be.
-    pub async fn remark(&self, remark: Remark) -> Result<(), LedgerError> {
-        self.write(Step::Remark(remark)).await
+    pub async fn record_event(&self, record_event: RunEvent) -> Result<(), LedgerError> {
+        self.write(Step::RunEvent(record_event)).await
     }
 
     async fn commit(&self, change: Change) -> Result<(), LedgerError> {
@@ -330,7 +332,7 @@ impl Ledger {
     }
 }
 
-async fn write_through(queue: &mpsc::Sender<Entry>, step: Step) -> Result<(), LedgerError> {
+async fn write_through(queue: &mpsc::Sender<QueuedStep>, step: Step) -> Result<(), LedgerError> {
     let (reply, answer) = oneshot::channel();
     queue.send((step, reply)).await.map_err(|_| LedgerError::Latched)?;
     answer.await.map_err(|_| LedgerError::Latched)?
@@ -339,7 +341,7 @@ async fn write_through(queue: &mpsc::Sender<Entry>, step: Step) -> Result<(), Le
 /// The one writer: everything that waits goes into one transaction.
 async fn write<S: Store>(
     mut store: S,
-    mut queue: mpsc::Receiver<Entry>,
+    mut queue: mpsc::Receiver<QueuedStep>,
     latch: CancellationToken,
     commits: Arc<Mutex<Latency>>,
     places: Arc<AtomicUsize>,
@@ -347,7 +349,7 @@ async fn write<S: Store>(
     let mut waiting = Vec::with_capacity(BATCH_MAX);
     while queue.recv_many(&mut waiting, BATCH_MAX).await > 0 {
         // Remarks alone do not wait for company: they are few, and the end of a run waits for the last one.
-        let remarks_only = waiting.iter().all(|(step, _)| matches!(step, Step::Remark(_)));
+        let remarks_only = waiting.iter().all(|(step, _)| matches!(step, Step::RunEvent(_)));
         let (linger, enough) = company(places.load(Ordering::Relaxed));
         let until = Instant::now() + if remarks_only { Duration::ZERO } else { linger };
         while waiting.len() < enough {
@@ -357,16 +359,16 @@ async fn write<S: Store>(
                 Ok(0) | Err(_) => break,
             }
         }
-        let (mut changes, mut remarks, mut replies) = (Vec::with_capacity(waiting.len()), Vec::new(), Vec::new());
+        let (mut changes, mut events, mut replies) = (Vec::with_capacity(waiting.len()), Vec::new(), Vec::new());
         for (step, reply) in waiting.drain(..) {
             match step {
                 Step::Change(change) => changes.push(change),
-                Step::Remark(remark) => remarks.push(remark),
+                Step::RunEvent(record_event) => events.push(record_event),
             }
             replies.push(reply);
         }
         let begun = Instant::now();
-        let result = store.commit(changes, remarks).await;
+        let result = store.commit(changes, events).await;
         commits.lock().unwrap_or_else(PoisonError::into_inner).add(begun.elapsed());
         let failed = result.is_err();
         if failed {
@@ -393,7 +395,7 @@ fn company(places: usize) -> (Duration, usize) {
 
 impl Pending {
     /// An edit that is wanted in `line`; what the ledger has `known` of it so far.
-    pub fn new(edit: Edit, wanted: Wanted, line: u64, known: Option<Known>) -> Pending {
+    pub fn new(edit: Edit, wanted: Wanted, line: u64, known: Option<EditRow>) -> Pending {
         let Wanted { message, content } = wanted;
         let state = known.map(|known| known.state);
         Pending {
@@ -412,10 +414,16 @@ impl Pending {
             attempts: known.map_or(0, |known| known.attempts),
             tries: 0,
             looks: 0,
-            job_refusals: 0,
-            too_fast: false,
-            look_too_fast: false,
+            job_refused_at: None,
+            signed_anew: false,
+            too_fast_at: None,
+            look_too_fast_at: None,
         }
+    }
+
+    /// Its answer was lost in this run, and nothing has settled it since as far as the ledger says.
+    pub fn came_into_doubt(&self) -> bool {
+        self.state == Some(State::InDoubt) && self.taken_up.is_none()
     }
 }
 
@@ -448,9 +456,14 @@ impl Intent {
         self.pending.tries
     }
 
-    /// How often in this run it was refused with a code that speaks of the job, while the service accepted others.
-    pub fn job_refusals(&self) -> u32 {
-        self.pending.job_refusals
+    /// When it was first refused in this run with a code that speaks of the job, while the service accepted others.
+    pub fn job_refused_at(&self) -> Option<Instant> {
+        self.pending.job_refused_at
+    }
+
+    /// Whether its signature was refused in this run, and made anew.
+    pub fn signed_anew(&self) -> bool {
+        self.pending.signed_anew
     }
 
     /// Why the edit is in doubt already, if it is.
@@ -468,9 +481,11 @@ impl Intent {
         self.pending.line
     }
 
-    /// The service has answered "too fast" to it; true if it had before in this run.
-    pub fn too_fast_again(&mut self) -> bool {
-        std::mem::replace(&mut self.pending.too_fast, true)
+    /// The service has answered "too fast" to it; when it first did in this run, if it did before.
+    pub fn too_fast_again(&mut self) -> Option<Instant> {
+        let first = self.pending.too_fast_at;
+        self.pending.too_fast_at.get_or_insert_with(Instant::now);
+        first
     }
 }
 

@@ -12,7 +12,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{State, View};
+use super::{View, ViewState};
 use crate::ledger::{Cause, Latency};
 
 /// The format's name.
@@ -28,7 +28,7 @@ struct Numbers {
 }
 
 /// Tells them all.
-pub(super) fn text(shared: &super::Shared) -> Result<String, fmt::Error> {
+pub(super) fn text(shared: &super::LiveShared) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("runner");
     registry.register_collector(Box::new(Numbers {
         view: shared.view(),
@@ -100,7 +100,7 @@ impl Numbers {
             u64::from(pace.rate),
         )?;
         out.gauge("paused", "1 while somebody has told it to pause.", None, &[], u64::from(self.view.tally.paused))?;
-        let stopping = matches!(self.view.state, State::Stopping | State::Over(_));
+        let stopping = matches!(self.view.state, ViewState::Stopping | ViewState::Over(_));
         out.gauge("stopping", "1 once nothing new is sent any more.", None, &[], u64::from(stopping))?;
         let held = pace.held.as_secs_f64();
         out.gauge("held", "For how long everything is still held.", Some(&Unit::Seconds), &[], held)

@@ -28,7 +28,7 @@
 //!
 //! Whatever they do, nothing is sent above the cap, no edit twice, and nothing without its row in the ledger.
 
-pub mod ask;
+pub mod control_socket;
 mod metrics;
 pub mod page;
 mod socket;
@@ -43,11 +43,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::page::Page;
 use self::socket::Socket;
-pub use self::view::{Facts, State, View};
-use crate::ledger::{Act, Order};
-use crate::progress::Speed;
+pub use self::view::{LiveRun, View, ViewState};
+use crate::ledger::{ControlAction, ControlEvent};
 use crate::report::summary::Totals;
-use crate::run::{Control, Refused, Tally};
+use crate::run::{Control, ControlError, Tally};
+use crate::terminal::progress::Speed;
 
 /// How long the end of the run may be held up so that whoever watches sees it.
 const LAST_LOOK: Duration = Duration::from_secs(2);
@@ -55,7 +55,7 @@ const LAST_LOOK: Duration = Duration::from_secs(2);
 /// A run that is watched. The run's side: it shows how far it is.
 #[derive(Debug)]
 pub struct Live {
-    shared: Arc<Shared>,
+    shared: Arc<LiveShared>,
     speed: Speed,
     close: CancellationToken,
     thread: Option<JoinHandle<()>>,
@@ -63,8 +63,8 @@ pub struct Live {
 
 /// What all who watch share.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    facts: Facts,
+pub(crate) struct LiveShared {
+    facts: LiveRun,
     control: Control,
     views: watch::Sender<Arc<View>>,
     /// Cancelled when the run shall stop, whoever wants it.
@@ -79,15 +79,15 @@ impl Live {
     ///
     /// A run without a socket is better than none: where it cannot be opened, a warning says so.
     pub fn start(
-        facts: Facts,
+        facts: LiveRun,
         control: Control,
         page: Option<Page>,
         stop: &CancellationToken,
         latch: CancellationToken,
         totals: Totals,
     ) -> Live {
-        let view = View::new(State::Running, &Tally::default(), totals, 0.0);
-        let shared = Arc::new(Shared {
+        let view = View::new(ViewState::Running, &Tally::default(), totals, 0.0);
+        let shared = Arc::new(LiveShared {
             facts,
             control,
             views: watch::Sender::new(Arc::new(view)),
@@ -105,11 +105,11 @@ impl Live {
     pub fn show(&mut self, tally: &Tally, totals: Totals) {
         let speed = self.speed.of(std::time::Instant::now(), tally.settled());
         let state = if tally.paused {
-            State::Paused
+            ViewState::Paused
         } else if tally.pace.held.is_zero() {
-            State::Running
+            ViewState::Running
         } else {
-            State::Held(tally.pace.held)
+            ViewState::Held(tally.pace.held)
         };
         self.shared.views.send_replace(Arc::new(View::new(state, tally, totals, speed)));
     }
@@ -117,7 +117,7 @@ impl Live {
     /// Shows how it ended, and takes socket and page away. From then on nobody can tell it anything; the ledger must
     /// still be locked, as the next run has a socket of the same name.
     pub async fn end(mut self, how: &'static str, tally: &Tally, totals: Totals) {
-        self.shared.views.send_replace(Arc::new(View::new(State::Over(how), tally, totals, 0.0)));
+        self.shared.views.send_replace(Arc::new(View::new(ViewState::Over(how), tally, totals, 0.0)));
         self.close.cancel();
         if let Some(thread) = self.thread.take() {
             // It has nothing to return, and a panic in it was told when it happened.
@@ -133,20 +133,20 @@ impl Drop for Live {
     }
 }
 
-impl Shared {
+impl LiveShared {
     /// How the run is just now.
     fn view(&self) -> Arc<View> {
         let view = Arc::clone(&self.views.borrow());
-        if self.stopping.is_cancelled() && !matches!(view.state, State::Over(_)) {
-            return Arc::new(View { state: State::Stopping, ..View::clone(&view) });
+        if self.stopping.is_cancelled() && !matches!(view.state, ViewState::Over(_)) {
+            return Arc::new(View { state: ViewState::Stopping, ..View::clone(&view) });
         }
         view
     }
 
     /// Tells the run, and waits until it is done and can be seen.
-    async fn tell(&self, what: Order, by: String) -> Result<(), Refused> {
-        self.control.tell(Act { what, by }).await?;
-        if what == Order::Stop {
+    async fn tell(&self, what: ControlAction, by: String) -> Result<(), ControlError> {
+        self.control.tell(ControlEvent { what, by }).await?;
+        if what == ControlAction::Stop {
             self.stopping.cancel();
         } else {
             // What is shown now may be older than the act. It is shown again within a moment, or at the end.
@@ -157,7 +157,7 @@ impl Shared {
 }
 
 /// The thread of those who watch.
-fn serve(shared: &Arc<Shared>, page: Option<Page>, close: &CancellationToken) {
+fn serve(shared: &Arc<LiveShared>, page: Option<Page>, close: &CancellationToken) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return unwatched(&error),

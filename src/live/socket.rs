@@ -14,9 +14,9 @@ use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::Shared;
-use super::ask::{Answer, LINE_BYTES_MAX, Request};
-use crate::who;
+use super::LiveShared;
+use super::control_socket::{LINE_BYTES_MAX, SocketAnswer, SocketRequest};
+use crate::system;
 
 /// Conversations at once; one takes as long as a commit.
 const CONVERSATIONS_MAX: u32 = 16;
@@ -77,7 +77,7 @@ impl Socket {
     }
 
     /// Answers whoever connects; never ends by itself.
-    pub(super) async fn serve(&self, shared: Arc<Shared>) {
+    pub(super) async fn serve(&self, shared: Arc<LiveShared>) {
         let places = Arc::new(Semaphore::new(CONVERSATIONS_MAX as usize));
         loop {
             match self.listener.accept().await {
@@ -111,7 +111,7 @@ impl Drop for Socket {
     }
 }
 
-async fn converse(mut stream: UnixStream, shared: &Shared) -> io::Result<()> {
+async fn converse(mut stream: UnixStream, shared: &LiveShared) -> io::Result<()> {
     let peer = Uid::from_raw(stream.peer_cred()?.uid());
     // The file's mode says the same; this holds even where somebody has changed it.
     if !peer.is_root() && peer != Uid::effective() {
@@ -119,19 +119,19 @@ async fn converse(mut stream: UnixStream, shared: &Shared) -> io::Result<()> {
     }
     let mut line = String::new();
     timeout(PATIENCE, BufReader::new((&mut stream).take(LINE_BYTES_MAX)).read_line(&mut line)).await??;
-    let answer = match serde_json::from_str::<Request>(&line) {
+    let answer = match serde_json::from_str::<SocketRequest>(&line) {
         Ok(request) => answer(request, peer, shared).await,
-        Err(error) => Answer::Refused(format!("this is no request: {error}")),
+        Err(error) => SocketAnswer::Refused(format!("this is no request: {error}")),
     };
     let answer = format!("{}\n", serde_json::to_string(&answer)?);
     timeout(PATIENCE, stream.write_all(answer.as_bytes())).await?
 }
 
-async fn answer(request: Request, peer: Uid, shared: &Shared) -> Answer {
+async fn answer(request: SocketRequest, peer: Uid, shared: &LiveShared) -> SocketAnswer {
     if let Some(order) = request.order()
-        && let Err(refused) = shared.tell(order, format!("{} by runner ctl", who::name(peer))).await
+        && let Err(refused) = shared.tell(order, format!("{} by runner ctl", system::user_name(peer))).await
     {
-        return Answer::Refused(refused.to_string());
+        return SocketAnswer::Refused(refused.to_string());
     }
-    Answer::Done(shared.view().status(&shared.facts))
+    SocketAnswer::Done(shared.view().status(&shared.facts))
 }

@@ -4,14 +4,14 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::ask::Status;
+use super::control_socket::Status;
 use crate::ledger::unix_ms;
 use crate::report::summary::Totals;
 use crate::run::Tally;
 
 /// What is known of a run from its beginning.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct LiveRun {
     /// Its ledger.
     pub ledger: PathBuf,
     /// The list's name.
@@ -28,14 +28,14 @@ pub struct Facts {
 
 /// What a run is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ViewState {
     /// It sends.
     Running,
     /// Nothing goes out for so long: at the start, after a slow-down, or while the service is out of reach.
     Held(Duration),
     /// Somebody has told it to pause.
     Paused,
-    /// It was told to stop, and waits for what is in flight.
+    /// It was told to stop, waits for what is in flight, and reads back what is in doubt.
     Stopping,
     /// It has ended: `finished`, `interrupted`, `stopped`.
     Over(&'static str),
@@ -45,7 +45,7 @@ pub enum State {
 #[derive(Clone, Debug)]
 pub struct View {
     /// What it is about.
-    pub state: State,
+    pub state: ViewState,
     /// What it has done.
     pub tally: Tally,
     /// Where every row of the list is.
@@ -56,33 +56,33 @@ pub struct View {
     pub at: i64,
 }
 
-impl State {
+impl ViewState {
     /// One word for it.
     pub fn word(&self) -> &'static str {
         match self {
-            State::Running => "running",
-            State::Held(_) => "held",
-            State::Paused => "paused",
-            State::Stopping => "stopping",
-            State::Over(_) => "over",
+            ViewState::Running => "running",
+            ViewState::Held(_) => "held",
+            ViewState::Paused => "paused",
+            ViewState::Stopping => "stopping",
+            ViewState::Over(_) => "over",
         }
     }
 }
 
 impl View {
-    pub(super) fn new(state: State, tally: &Tally, totals: Totals, speed: f64) -> View {
+    pub(super) fn new(state: ViewState, tally: &Tally, totals: Totals, speed: f64) -> View {
         View { state, tally: tally.clone(), totals, speed, at: unix_ms() }
     }
 
     /// How long it takes yet, at the speed of late. `None`: nobody knows, as while it is paused.
-    pub fn left(&self, facts: &Facts) -> Option<Duration> {
+    pub fn left(&self, facts: &LiveRun) -> Option<Duration> {
         let left = facts.planned.saturating_sub(self.tally.settled());
-        let goes_on = matches!(self.state, State::Running | State::Held(_)) && self.speed > 0.0 && left > 0;
+        let goes_on = matches!(self.state, ViewState::Running | ViewState::Held(_)) && self.speed > 0.0 && left > 0;
         #[expect(clippy::cast_precision_loss, reason = "for people, and far below 2^52")]
         goes_on.then(|| Duration::from_secs_f64((left as f64 / self.speed).ceil().min(1e9)))
     }
 
-    pub(super) fn status(&self, facts: &Facts) -> Status {
+    pub(super) fn status(&self, facts: &LiveRun) -> Status {
         let Tally { done, failed, in_doubt, to_read_back, slow_downs, pace, .. } = self.tally;
         Status {
             state: self.state.word().to_owned(),

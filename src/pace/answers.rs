@@ -22,12 +22,17 @@ pub(super) struct Answers {
     /// When each came, and whether it was "too fast".
     recent: VecDeque<(Instant, bool)>,
     refused: usize,
+    /// When the last one came that was not "too fast".
+    passed_at: Option<Instant>,
 }
 
 impl Answers {
     pub(super) fn add(&mut self, now: Instant, refused: bool) {
         self.recent.push_back((now, refused));
         self.refused += usize::from(refused);
+        if !refused {
+            self.passed_at = Some(now);
+        }
         while self.recent.len() > ANSWERS
             && let Some(&(at, refused)) = self.recent.front()
             && at + SECOND <= now
@@ -56,8 +61,12 @@ impl Answers {
         self.refused * 2 > self.recent.len()
     }
 
-    pub(super) fn mostly_pass(&self) -> bool {
-        !self.recent.is_empty() && self.refused * OTHERS_PASS_ONE_IN <= self.recent.len()
+    /// Whether nearly all passed, also once a second was over after `refused`: the service counts by the second. What
+    /// passed before tells nothing of now. At the end of a list nothing new does, and whoever else calls the service may have
+    /// taken all that it allows.
+    pub(super) fn mostly_pass_since(&self, refused: Instant) -> bool {
+        let still_pass = self.passed_at.is_some_and(|passed| passed > refused + SECOND);
+        still_pass && self.refused * OTHERS_PASS_ONE_IN <= self.recent.len()
     }
 
     /// How many passed within the last second.

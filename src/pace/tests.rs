@@ -320,7 +320,7 @@ async fn nothing_goes_out_during_a_pause_nor_is_it_made_up_for() {
     send_for(&pace, Duration::from_secs(2)).await;
     pace.pause();
     assert!(send_for(&pace, Duration::from_mins(1)).await.is_empty());
-    pace.go_on();
+    pace.resume();
     let sent = send_for(&pace, Duration::from_secs(1)).await;
     assert!(sent.len() <= 200 && sent.len() > 190, "{}", sent.len());
 }
@@ -353,7 +353,7 @@ async fn a_lowered_cap_lowers_what_a_slow_down_left_and_a_raised_one_is_climbed_
     for _ in 0..4 {
         pace.slow_down(receipt, None);
     }
-    assert_eq!(pace.now(), Now { cap: 200, rate: 150, held: Duration::from_secs(1) });
+    assert_eq!(pace.now(), PaceNow { cap: 200, rate: 150, held: Duration::from_secs(1) });
     pace.set_cap(cap(100));
     assert_eq!((pace.now().cap, pace.now().rate), (100, 100));
     pace.set_cap(cap(150));

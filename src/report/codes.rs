@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::words::{Lang, Words};
-use crate::api::error_code::{self, Class, Entry};
+use crate::api::error_code::{self, Class, CodeEntry};
 use crate::ledger::Cause;
 
 /// Writes the whole table, a line a code: code, verdict, meaning. At most 100 columns wide.
@@ -16,9 +16,9 @@ pub fn write_table(out: &mut impl Write, lang: Lang) -> io::Result<()> {
     let verdict_width = Class::ALL.iter().map(|class| class.verdict_word().len()).max().unwrap_or(0);
     writeln!(out, "{:<code_width$}  {:<verdict_width$}  MEANING", "CODE", "VERDICT")?;
     for entry in error_code::all() {
-        let (codes, verdict) = (codes_text(entry), entry.class.verdict_word());
+        let (codes, headline) = (codes_text(entry), entry.class.verdict_word());
         let meaning = words.meaning(Cause::Code(*entry.codes.start()));
-        writeln!(out, "{codes:<code_width$}  {verdict:<verdict_width$}  {meaning}")?;
+        writeln!(out, "{codes:<code_width$}  {headline:<verdict_width$}  {meaning}")?;
     }
     Ok(())
 }
@@ -48,7 +48,7 @@ pub fn write_one(out: &mut impl Write, code: i64, lang: Lang) -> io::Result<()> 
     writeln!(out, "advice   {}", words.advice(Cause::Code(code)).unwrap_or(entry.advice))
 }
 
-fn codes_text(entry: &Entry) -> String {
+fn codes_text(entry: &CodeEntry) -> String {
     let (first, last) = (entry.codes.start(), entry.codes.end());
     if first == last { first.to_string() } else { format!("{first}-{last}") }
 }

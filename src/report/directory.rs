@@ -7,13 +7,13 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::facts::{NotReachedList, Report};
-use super::lists::{self, ListError, Wanted};
+use super::lists::{self, CsvFileError, ListAndPlan};
 use super::machine;
 use super::page::page;
 use super::words::{Words, iso};
-use crate::atomic_file::{self, WriteError, Written};
-use crate::bounded;
 use crate::ledger::{LedgerError, Overview};
+use crate::system::atomic_file::{self, WriteError, Written};
+use crate::system::small_file;
 
 /// The page's name.
 pub const PAGE: &str = "report.html";
@@ -34,11 +34,11 @@ pub enum ReportError {
     Ledger(#[from] LedgerError),
     /// A list cannot be made.
     #[error("cannot write {name}: {source}")]
-    List {
+    CsvFile {
         /// The file.
         name: &'static str,
         /// Why.
-        source: ListError,
+        source: CsvFileError,
     },
     /// A file cannot be written.
     #[error(transparent)]
@@ -54,11 +54,11 @@ pub fn write(
     directory: &Path,
     overview: &Overview,
     report: &mut Report,
-    wanted: Result<Wanted<'_>, String>,
+    wanted: Result<ListAndPlan<'_>, String>,
     words: &Words,
 ) -> Result<(), ReportError> {
-    let mut files = Files { directory, known: known(directory), written: Vec::new() };
-    let list = |name| move |source| ReportError::List { name, source };
+    let mut files = ReportFiles { directory, known: known(directory), written: Vec::new() };
+    let list = |name| move |source| ReportError::CsvFile { name, source };
     files.add(FAILED, |out| lists::failed(overview, words, out).map_err(list(FAILED)))?;
     files.add(IN_DOUBT, |out| lists::in_doubt(overview, words, out).map_err(list(IN_DOUBT)))?;
     report.not_reached = match wanted {
@@ -72,7 +72,7 @@ pub fn write(
             let written = files
                 .add(NOT_REACHED, |out| lists::not_reached(overview, wanted, words, out).map_err(list(NOT_REACHED)));
             match written {
-                Err(ReportError::List { source: ListError::Input(error), .. }) => {
+                Err(ReportError::CsvFile { source: CsvFileError::Input(error), .. }) => {
                     files.remove(NOT_REACHED)?;
                     NotReachedList::LeftOut(error.to_string())
                 }
@@ -102,7 +102,7 @@ fn write_text(path: &Path, text: &str) -> Result<(), WriteError> {
 
 /// The SHA-256 of each file that an earlier report wrote, as its manifest has them.
 fn known(directory: &Path) -> BTreeMap<String, String> {
-    let manifest = bounded::read(&directory.join(MANIFEST)).ok();
+    let manifest = small_file::read(&directory.join(MANIFEST)).ok();
     let manifest: Value = manifest.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
     let files = manifest["files"].as_array().into_iter().flatten();
     files.filter_map(|file| Some((file["name"].as_str()?.to_owned(), file["sha256"].as_str()?.to_owned()))).collect()
@@ -126,13 +126,13 @@ fn manifest(report: &Report, written: &[(&str, Written)]) -> Value {
     })
 }
 
-struct Files<'a> {
+struct ReportFiles<'a> {
     directory: &'a Path,
     known: BTreeMap<String, String>,
     written: Vec<(&'static str, Written)>,
 }
 
-impl Files<'_> {
+impl ReportFiles<'_> {
     fn add<T>(
         &mut self,
         name: &'static str,

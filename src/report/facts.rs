@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::chart::Stretch;
-use crate::atomic_file::sha256;
+use super::chart::RunSeries;
 use crate::ledger::{
-    Act, Cause, EditRecord, JobIdentity, Latency, LedgerError, Note, Order, Outcomes, Overview, RunRecord, Sample,
-    State, Totals, Worker,
+    Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerError, LedgerTotals, Note, Outcomes,
+    Overview, RunRecord, Sample, State, Worker,
 };
-use crate::shown::harmless;
+use crate::system::atomic_file::sha256;
+use crate::terminal::escape::escape_control;
 
 /// The rate is that of the last seconds: long enough to be calm, short enough to show a slow-down.
 const RATE_OVER_MS: i64 = 15_000;
@@ -23,7 +23,7 @@ pub const EDITS_SHOWN: u32 = 100;
 
 /// What a ledger tells of its edits and its runs.
 #[derive(Debug)]
-pub struct Facts {
+pub struct LedgerFacts {
     /// The ledger's name, fit to be shown.
     pub ledger: String,
     /// The job it belongs to.
@@ -31,7 +31,7 @@ pub struct Facts {
     /// Who works on it.
     pub worker: Option<Worker>,
     /// Where all messages are.
-    pub totals: Totals,
+    pub totals: LedgerTotals,
     /// How many edits stand where, and why.
     pub outcomes: Vec<Outcomes>,
     /// How often each answer other than success came.
@@ -41,7 +41,7 @@ pub struct Facts {
     /// Every run, the first one first.
     pub runs: Vec<RunFacts>,
     /// What each run was told, and when.
-    pub acts: Vec<(i64, i64, Act)>,
+    pub acts: Vec<(i64, i64, ControlEvent)>,
     /// Its newest commits may be missing: then it does not tell all that was done.
     pub may_lack_commits: bool,
     /// When it was looked at, in milliseconds since 1970.
@@ -54,9 +54,9 @@ pub struct RunFacts {
     /// What the ledger says of it.
     pub record: RunRecord,
     /// Where the edits are that it sent last.
-    pub edits: Totals,
+    pub edits: LedgerTotals,
     /// Its samples, to be drawn.
-    pub stretch: Stretch,
+    pub stretch: RunSeries,
     /// How far it was when it last said so.
     pub last: Option<Sample>,
     /// Edits that it settled a second, over its last seconds.
@@ -67,7 +67,7 @@ pub struct RunFacts {
 #[derive(Debug)]
 pub struct Report {
     /// What the ledger tells in numbers.
-    pub facts: Facts,
+    pub facts: LedgerFacts,
     /// The first edits that are not done.
     pub not_done: NotDone,
     /// SHA-256 of the ledger's file, in hexadecimal; `None` while it changes.
@@ -96,7 +96,7 @@ impl Report {
     /// # Errors
     /// The ledger cannot be read.
     pub fn read(overview: &Overview, at: i64, directory: &Path) -> Result<Report, LedgerError> {
-        let facts = Facts::read(overview, at)?;
+        let facts = LedgerFacts::read(overview, at)?;
         // SQLite reads a file at rest without locks, so none are lost when another handle of it is closed. And a report
         // without this number is better than none.
         let ledger_sha256 = if overview.is_at_rest() { sha256(overview.path()).ok() } else { None };
@@ -128,15 +128,15 @@ pub struct CauseLine {
     /// How often it came in all; not known of success.
     pub answers: u64,
     /// Edits that had it last.
-    pub edits: Totals,
+    pub edits: LedgerTotals,
 }
 
-impl Facts {
+impl LedgerFacts {
     /// Reads them; `at` is now.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn read(overview: &Overview, at: i64) -> Result<Facts, LedgerError> {
+    pub fn read(overview: &Overview, at: i64) -> Result<LedgerFacts, LedgerError> {
         let (outcomes, records, acts) = (overview.outcomes()?, overview.runs()?, overview.acts()?);
         let totals = overview.totals(&outcomes, &records)?;
         let runs: Vec<RunFacts> = records
@@ -146,15 +146,15 @@ impl Facts {
                 let told = acts.iter().filter(|(run, _, _)| *run == record.run);
                 let orders = told.map(|(_, at, act)| (*at, act.what)).collect();
                 let (last, rate) = (samples.last().cloned(), rate(&samples));
-                let mut edits = Totals::default();
+                let mut edits = LedgerTotals::default();
                 for Outcomes { state, edits: number, .. } in outcomes.iter().filter(|line| line.run == record.run) {
                     edits.messages += number;
                     *edits.of(*state, overview.worker().is_some()) += number;
                 }
-                Ok(RunFacts { record, edits, last, rate, stretch: Stretch::new(samples, orders) })
+                Ok(RunFacts { record, edits, last, rate, stretch: RunSeries::new(samples, orders) })
             })
             .collect::<Result<_, LedgerError>>()?;
-        Ok(Facts {
+        Ok(LedgerFacts {
             ledger: name(overview.path()),
             job: overview.job()?,
             worker: overview.worker().cloned(),
@@ -170,8 +170,8 @@ impl Facts {
     }
 
     /// Whether nothing has changed since, but the time.
-    pub fn tell_the_same(&self, before: &Facts) -> bool {
-        let told = |facts: &Facts| {
+    pub fn tell_the_same(&self, before: &LedgerFacts) -> bool {
+        let told = |facts: &LedgerFacts| {
             let last = facts.last_run().map(|run| (run.record.clone(), run.last.clone()));
             (facts.totals, facts.worker.clone(), facts.acts.clone(), last)
         };
@@ -192,8 +192,8 @@ impl Facts {
     pub fn is_paused(&self) -> bool {
         let run = self.last_run().map(|run| run.record.run);
         let mut orders = self.acts.iter().filter(|(of, _, _)| Some(*of) == run).map(|(_, _, act)| act.what);
-        let last = orders.rfind(|order| matches!(order, Order::Pause | Order::Resume));
-        self.goes_on() && last == Some(Order::Pause)
+        let last = orders.rfind(|order| matches!(order, ControlAction::Pause | ControlAction::Resume));
+        self.goes_on() && last == Some(ControlAction::Pause)
     }
 
     /// Whether the last run's process ended without a word.
@@ -209,7 +209,7 @@ impl Facts {
 
     /// Whether something is left that running the same command again would do.
     pub fn is_something_left(&self) -> bool {
-        let Totals { in_doubt, not_reached, .. } = self.totals;
+        let LedgerTotals { in_doubt, not_reached, .. } = self.totals;
         in_doubt + not_reached > 0 || self.may_lack_commits || self.was_cut_off() || !self.knows_what_is_left()
     }
 
@@ -265,7 +265,7 @@ impl Facts {
     /// How long what is left of the run will take, as fast as it is now.
     pub fn time_left(&self) -> Option<Duration> {
         let run = self.last_run().filter(|_| self.goes_on() && !self.is_paused())?;
-        let Totals { in_flight, not_reached, .. } = self.totals;
+        let LedgerTotals { in_flight, not_reached, .. } = self.totals;
         // With `--max-rows` it ends before the list does; and the last sample is some seconds old.
         let left = run.record.planned?.saturating_sub(run.settled()).min(in_flight + not_reached);
         let rate = run.rate.filter(|rate| *rate > 0.0)?;
@@ -300,7 +300,7 @@ impl NotDone {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn read(overview: &Overview, totals: Totals) -> Result<NotDone, LedgerError> {
+    pub fn read(overview: &Overview, totals: LedgerTotals) -> Result<NotDone, LedgerError> {
         let first = |state, count: u64| {
             let mut edits = Vec::new();
             if count > 0 {
@@ -339,5 +339,5 @@ fn rate(samples: &[Sample]) -> Option<f64> {
 
 /// A file's name without its directory, fit to be shown.
 pub(super) fn name(path: &Path) -> String {
-    harmless(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()).into_owned()
+    escape_control(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()).into_owned()
 }

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::api::error_code::meaning;
-use crate::atomic_file::{self, WriteError};
-use crate::input::{AnnotateError, Format, Input, Mapping, Note, Row};
-use crate::ledger::{Known, LedgerError, Records, State};
+use crate::input::{AnnotateError, Format, Input, Mapping, Row, RowNote};
+use crate::ledger::{EditRow, LedgerError, Records, State};
 use crate::run::Plan;
+use crate::system::atomic_file::{self, WriteError};
 
 /// Why the rows could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +53,8 @@ pub fn write(
                 return Ok(None);
             }
             let message = edit.id().digest();
-            Ok(match records.brief(message)?.map(|brief| brief.state) {
-                Some(State::Failed | State::InDoubt | State::Sending) => note(&records.known(message)?),
+            Ok(match records.status(message)?.map(|brief| brief.state) {
+                Some(State::Failed | State::InDoubt | State::Sending) => note(&records.row(message)?),
                 Some(State::Done | State::Waiting) | None => None,
             })
         };
@@ -63,8 +63,8 @@ pub fn write(
     })
 }
 
-fn note(known: &Known) -> Option<Note> {
-    let Known { state, attempts, code, note, .. } = *known;
+fn note(known: &EditRow) -> Option<RowNote> {
+    let EditRow { state, attempts, code, note, .. } = *known;
     let what = match state {
         State::Failed => code.map(|code| meaning(code).to_owned()).or_else(|| note.map(crate::ledger::Note::meaning)),
         State::InDoubt | State::Sending => {
@@ -73,5 +73,5 @@ fn note(known: &Known) -> Option<Note> {
         }
         State::Done | State::Waiting => return None,
     };
-    Some(Note { code, meaning: what.unwrap_or_default(), attempts })
+    Some(RowNote { code, meaning: what.unwrap_or_default(), attempts })
 }

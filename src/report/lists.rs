@@ -17,7 +17,7 @@ const HEADER: [&str; 9] =
 
 /// Why a list could not be written.
 #[derive(Debug, thiserror::Error)]
-pub enum ListError {
+pub enum CsvFileError {
     /// The ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -31,7 +31,7 @@ pub enum ListError {
 
 /// A list of wanted edits, and what its plan knows of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct ListAndPlan<'a> {
     /// The list.
     pub input: &'a Input,
     /// How it is read.
@@ -44,8 +44,8 @@ pub struct Wanted<'a> {
 ///
 /// # Errors
 /// The ledger cannot be read, or the file cannot be written.
-pub fn failed(overview: &Overview, words: &Words, out: &mut dyn Write) -> Result<u64, ListError> {
-    let mut list = List::begin(words, out)?;
+pub fn failed(overview: &Overview, words: &Words, out: &mut dyn Write) -> Result<u64, CsvFileError> {
+    let mut list = CsvFile::begin(words, out)?;
     overview.edits(State::Failed, None, |edit| list.edit("failed", &edit))?;
     list.end()
 }
@@ -54,8 +54,8 @@ pub fn failed(overview: &Overview, words: &Words, out: &mut dyn Write) -> Result
 ///
 /// # Errors
 /// The ledger cannot be read, or the file cannot be written.
-pub fn in_doubt(overview: &Overview, words: &Words, out: &mut dyn Write) -> Result<u64, ListError> {
-    let mut list = List::begin(words, out)?;
+pub fn in_doubt(overview: &Overview, words: &Words, out: &mut dyn Write) -> Result<u64, CsvFileError> {
+    let mut list = CsvFile::begin(words, out)?;
     overview.edits(State::InDoubt, None, |edit| list.edit("in_doubt", &edit))?;
     if overview.worker().is_none() {
         // What a process that died was sending is in doubt, and the next start will say so.
@@ -73,12 +73,12 @@ pub fn in_doubt(overview: &Overview, words: &Words, out: &mut dyn Write) -> Resu
 /// The ledger or the list cannot be read, or the file cannot be written.
 pub fn not_reached(
     overview: &Overview,
-    wanted: Option<Wanted<'_>>,
+    wanted: Option<ListAndPlan<'_>>,
     words: &Words,
     out: &mut dyn Write,
-) -> Result<u64, ListError> {
-    let mut list = List::begin(words, out)?;
-    if let Some(Wanted { input, mapping, plan }) = wanted {
+) -> Result<u64, CsvFileError> {
+    let mut list = CsvFile::begin(words, out)?;
+    if let Some(ListAndPlan { input, mapping, plan }) = wanted {
         for row in input.rows(mapping)? {
             let row = row?;
             let Ok(edit) = &row.edit else { continue };
@@ -95,20 +95,20 @@ pub fn not_reached(
     list.end()
 }
 
-struct List<'a> {
+struct CsvFile<'a> {
     out: csv::Writer<&'a mut dyn Write>,
     words: &'a Words,
     rows: u64,
 }
 
-impl<'a> List<'a> {
-    fn begin(words: &'a Words, out: &'a mut dyn Write) -> Result<List<'a>, ListError> {
+impl<'a> CsvFile<'a> {
+    fn begin(words: &'a Words, out: &'a mut dyn Write) -> Result<CsvFile<'a>, CsvFileError> {
         let mut out = csv::Writer::from_writer(out);
         out.write_record(HEADER)?;
-        Ok(List { out, words, rows: 0 })
+        Ok(CsvFile { out, words, rows: 0 })
     }
 
-    fn edit(&mut self, state: &str, edit: &EditRecord) -> Result<(), ListError> {
+    fn edit(&mut self, state: &str, edit: &EditRecord) -> Result<(), CsvFileError> {
         let EditRecord { from_account, to_account, msg_key, cause, attempts, line, sent_at, .. } = edit;
         let code = match cause {
             Some(Cause::Code(code)) => code.to_string(),
@@ -130,7 +130,7 @@ impl<'a> List<'a> {
         ])?)
     }
 
-    fn new_edit(&mut self, edit: &Edit, line: u64) -> Result<(), ListError> {
+    fn new_edit(&mut self, edit: &Edit, line: u64) -> Result<(), CsvFileError> {
         let id = edit.id();
         self.rows += 1;
         let line = line.to_string();
@@ -147,7 +147,7 @@ impl<'a> List<'a> {
         ])?)
     }
 
-    fn end(mut self) -> Result<u64, ListError> {
+    fn end(mut self) -> Result<u64, CsvFileError> {
         self.out.flush().map_err(csv::Error::from)?;
         Ok(self.rows)
     }

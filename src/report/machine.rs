@@ -2,20 +2,20 @@
 
 use serde_json::{Value, json};
 
-use super::facts::{CauseLine, Facts, NotReachedList, Report, RunFacts};
-use super::verdict::Verdict;
+use super::facts::{CauseLine, LedgerFacts, NotReachedList, Report, RunFacts};
+use super::headline::Headline;
 use super::words::{Words, iso};
-use crate::ledger::{Act, Cause, Order, Totals, Worker};
+use crate::ledger::{Cause, ControlAction, ControlEvent, LedgerTotals, Worker};
 
 /// How it stands, with the command that goes on.
-pub fn status(facts: &Facts, resume: Option<&str>, words: &Words) -> Value {
-    let Totals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
+pub fn status(facts: &LedgerFacts, resume: Option<&str>, words: &Words) -> Value {
+    let LedgerTotals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
     let current = facts.last_run().filter(|_| facts.goes_on());
     json!({
         "ledger": facts.ledger,
         "job": { "sdkappid": facts.job.sdkappid, "service": facts.job.service, "name": facts.job.name },
         "made_at": iso(facts.at),
-        "verdict": Verdict::of(facts, words).headline,
+        "verdict": Headline::of(facts, words).headline,
         "messages": messages,
         "done": done,
         "failed": failed,
@@ -102,6 +102,7 @@ fn run(run: &RunFacts) -> Value {
         "rate": record.rate,
         "identifier": record.identifier,
         "job_sha256": record.job_sha256,
+        "proxy": record.proxy,
         "command": record.command,
         "directory": record.directory,
         // Each edit is counted in the run that sent it last.
@@ -115,10 +116,10 @@ fn run(run: &RunFacts) -> Value {
     })
 }
 
-fn act((run, at, Act { what, by }): &(i64, i64, Act)) -> Value {
+fn act((run, at, ControlEvent { what, by }): &(i64, i64, ControlEvent)) -> Value {
     let rate = match what {
-        Order::Rate(rate) => Some(rate.get()),
-        Order::Pause | Order::Resume | Order::Stop => None,
+        ControlAction::Rate(rate) => Some(rate.get()),
+        ControlAction::Pause | ControlAction::Resume | ControlAction::Stop => None,
     };
     json!({ "run": run, "at": iso(*at), "what": what.word(), "rate": rate, "by": by })
 }

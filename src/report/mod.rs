@@ -5,13 +5,13 @@ pub mod codes;
 pub mod directory;
 pub mod facts;
 pub mod failed;
+pub mod headline;
 pub mod lists;
 pub mod machine;
 pub mod page;
 pub mod plan;
 pub mod summary;
 pub mod text;
-pub mod verdict;
 pub mod words;
 
 use std::io::{self, Write};
@@ -19,38 +19,38 @@ use std::io::{self, Write};
 use anstyle::Style;
 use thousands::Separable;
 
-use crate::colour::REMARK;
+use crate::terminal::colour::REMARK;
 
 /// One line of a list of numbers.
-struct Line {
+struct CountLine {
     label: &'static str,
     number: u64,
-    remark: String,
+    record_event: String,
     /// The number's, unless it is nothing.
     style: Style,
 }
 
-impl Line {
-    fn new(label: &'static str, number: u64, remark: impl Into<String>) -> Line {
-        Line { label, number, remark: remark.into(), style: Style::new() }
+impl CountLine {
+    fn new(label: &'static str, number: u64, record_event: impl Into<String>) -> CountLine {
+        CountLine { label, number, record_event: record_event.into(), style: Style::new() }
     }
 
-    fn styled(self, style: Style) -> Line {
-        Line { style, ..self }
+    fn styled(self, style: Style) -> CountLine {
+        CountLine { style, ..self }
     }
 }
 
 /// Writes numbers below each other, right-aligned.
-fn write_lines(out: &mut impl Write, lines: &[Line]) -> io::Result<()> {
+fn write_lines(out: &mut impl Write, lines: &[CountLine]) -> io::Result<()> {
     let labels = lines.iter().map(|line| line.label.len()).max().unwrap_or_default();
     let numbers = lines.iter().map(|line| line.number.separate_with_commas());
     let width = numbers.map(|number| number.len()).max().unwrap_or_default();
-    for Line { label, number, remark, style } in lines {
+    for CountLine { label, number, record_event, style } in lines {
         let style = if *number == 0 { REMARK } else { *style };
         let number = number.separate_with_commas();
         write!(out, "  {label:<labels$}  {style}{number:>width$}{style:#}")?;
-        if !remark.is_empty() {
-            write!(out, "   {REMARK}{remark}{REMARK:#}")?;
+        if !record_event.is_empty() {
+            write!(out, "   {REMARK}{record_event}{REMARK:#}")?;
         }
         writeln!(out)?;
     }

@@ -9,24 +9,29 @@ use jiff::{Timestamp, Zoned};
 use serde_json::json;
 use thousands::Separable;
 
-use super::{Line, counted, write_lines};
-use crate::colour::{DONE, DOUBT, FAILED, REMARK, TITLE};
-use crate::excerpt::Excerpt;
-use crate::progress::time;
-use crate::run::{Plan, Problems, READ_BACK_RATE_MAX};
-use crate::until::shown;
+use super::{CountLine, counted, write_lines};
+use crate::api::proxy::KEEPS_MAX;
+use crate::cli::until::shown;
+use crate::run::{Plan, Problems};
+use crate::terminal::colour::{DONE, DOUBT, FAILED, REMARK, TITLE};
+use crate::terminal::excerpt::Excerpt;
+use crate::terminal::progress::time;
 
 /// Where the plan's edits go.
 #[derive(Clone, Debug)]
-pub struct Target<'a> {
+pub struct PlanTarget<'a> {
     /// The list's name.
     pub input: &'a str,
     /// The app, where it is known.
     pub sdkappid: Option<u64>,
     /// The service, where it is known.
     pub service: Option<String>,
+    /// `host:port` of the proxy on the way, where there is one.
+    pub proxy: Option<String>,
     /// Requests a second at most.
     pub rate: NonZeroU32,
+    /// And requests to read back.
+    pub read_back_rate: NonZeroU32,
     /// When the run is to stop, if it is.
     pub until: Option<&'a Zoned>,
     /// What it is now.
@@ -35,7 +40,7 @@ pub struct Target<'a> {
     pub quiet_after: Duration,
 }
 
-impl Target<'_> {
+impl PlanTarget<'_> {
     /// The edits that are not in doubt are sent during that pause; behind it each of the others needs a request to send
     /// it again, or two to read it back, as each side has a history of its own.
     fn takes(&self, plan: &Plan) -> Duration {
@@ -46,7 +51,7 @@ impl Target<'_> {
         match in_doubt {
             0 => others,
             _ if plan.this_run_reads() > 0 => {
-                others.max(self.quiet_after) + seconds(2 * in_doubt, rate.min(READ_BACK_RATE_MAX.get().into()))
+                others.max(self.quiet_after) + seconds(2 * in_doubt, self.read_back_rate.get().into())
             }
             _ => others.max(self.quiet_after) + seconds(in_doubt, rate),
         }
@@ -66,7 +71,7 @@ impl Target<'_> {
         let others = plan.this_run - in_doubt;
         let left_for_doubt = left.saturating_sub(Duration::from_secs(others.div_ceil(rate)).max(self.quiet_after));
         let doubt_rate =
-            if plan.this_run_reads() > 0 { rate.min(READ_BACK_RATE_MAX.get().into()).div_ceil(2) } else { rate };
+            if plan.this_run_reads() > 0 { u64::from(self.read_back_rate.get()).div_ceil(2) } else { rate };
         let sent = |left: Duration, rate: u64| left.as_secs().saturating_mul(rate);
         sent(left, rate).min(others) + sent(left_for_doubt, doubt_rate).min(in_doubt)
     }
@@ -103,17 +108,23 @@ pub fn question(plan: &Plan) -> String {
 ///
 /// # Errors
 /// It cannot be written.
-pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Result<()> {
+pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::Result<()> {
     write!(out, "{TITLE}Plan for {}{TITLE:#}", target.input)?;
     match (target.sdkappid, &target.service) {
         (Some(sdkappid), Some(service)) => writeln!(out, ": app {sdkappid} at {service}")?,
         _ => writeln!(out)?,
     }
+    if let Some(proxy) = &target.proxy {
+        let kept = KEEPS_MAX.as_secs() / 60;
+        writeln!(out, "  through the proxy {proxy}{REMARK}; what is in doubt waits {kept} min longer{REMARK:#}")?;
+    }
     let conversations = counted(plan.conversations, "conversation", "conversations");
-    let mut lines =
-        vec![Line::new("rows", plan.rows, ""), Line::new("messages", plan.messages(), format!("in {conversations}"))];
+    let mut lines = vec![
+        CountLine::new("rows", plan.rows, ""),
+        CountLine::new("messages", plan.messages(), format!("in {conversations}")),
+    ];
     let usual = Style::new();
-    for (label, number, style, remark) in [
+    for (label, number, style, record_event) in [
         ("duplicates", plan.duplicates, usual, "rows that repeat another; each message is sent once"),
         ("done", plan.done, DONE, "by an earlier run; never sent again"),
         ("failed", plan.failed, FAILED, "in an earlier run; left alone without --retry-failed"),
@@ -123,15 +134,15 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Resu
         ("to read first", plan.to_read_first, DOUBT, "sent where the message still holds something else"),
     ] {
         if number > 0 {
-            lines.push(Line::new(label, number, remark).styled(style));
+            lines.push(CountLine::new(label, number, record_event).styled(style));
         }
     }
     let content = format!("{} bytes of new content", plan.bytes.separate_with_commas());
     if plan.to_send() > 0 || plan.to_read_first == 0 {
-        lines.push(Line::new("to send", plan.to_send(), content).styled(TITLE));
+        lines.push(CountLine::new("to send", plan.to_send(), content).styled(TITLE));
     }
     if plan.this_run < plan.to_do {
-        lines.push(Line::new("this run", plan.this_run, "as --max-rows says").styled(TITLE));
+        lines.push(CountLine::new("this run", plan.this_run, "as --max-rows says").styled(TITLE));
     }
     write_lines(out, &lines)?;
     if plan.this_run > 0 {
@@ -160,7 +171,7 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Resu
 ///
 /// # Errors
 /// It cannot be written.
-pub fn write_json(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io::Result<()> {
+pub fn write_json(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::Result<()> {
     let warnings: Vec<_> = plan
         .warnings
         .iter()
@@ -171,6 +182,7 @@ pub fn write_json(out: &mut impl Write, plan: &Plan, target: &Target<'_>) -> io:
         "input_sha256": plan.sha256,
         "sdkappid": target.sdkappid,
         "service": target.service,
+        "proxy": target.proxy,
         "rate": target.rate,
         "rows": plan.rows,
         "messages": plan.messages(),
@@ -237,11 +249,13 @@ mod tests {
         }
         (plan.to_do, plan.in_doubt_again, plan.to_read_back, plan.this_run) =
             (8_000_000, 6_000_000, 3_000_000, 7_000_000);
-        let target = Target {
+        let target = PlanTarget {
             input: "edits.csv",
             sdkappid: Some(1_400_000_000),
             service: Some("adminapisgp.im.qcloud.com".to_owned()),
+            proxy: Some("proxy.example.com:3128".to_owned()),
             rate: RATE,
+            read_back_rate: RATE,
             until: None,
             now: Timestamp::UNIX_EPOCH,
             quiet_after: Duration::ZERO,
@@ -259,11 +273,13 @@ mod tests {
     /// What a plan of this many edits, some of them in doubt, says where it is to stop in an hour.
     fn check(this_run: u64, in_doubt: u64, to_read_back: u64, says: &str) {
         let until: Zoned = "2026-03-11T07:00[Asia/Shanghai]".parse().unwrap();
-        let target = Target {
+        let target = PlanTarget {
             input: "edits.csv",
             sdkappid: None,
             service: None,
+            proxy: None,
             rate: RATE,
+            read_back_rate: RATE,
             until: Some(&until),
             now: until.timestamp() - Duration::from_hours(1),
             quiet_after: Duration::from_secs(10),

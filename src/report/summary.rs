@@ -8,13 +8,13 @@ use std::time::Duration;
 use serde_json::json;
 use thousands::Separable;
 
-use super::{Line, counted, write_lines};
+use super::{CountLine, counted, write_lines};
 use crate::api::error_code::meaning;
-use crate::colour::{COMMAND, DONE, DOUBT, FAILED, REMARK, TITLE};
-use crate::fit;
-use crate::progress::time;
-use crate::run::{Cause, Ended, Plan, StopReason, Tally};
-use crate::shown::harmless;
+use crate::run::{Cause, Plan, RunEnd, StopReason, Tally};
+use crate::terminal::colour::{COMMAND, DONE, DOUBT, FAILED, REMARK, TITLE};
+use crate::terminal::escape::escape_control;
+use crate::terminal::fit;
+use crate::terminal::progress::time;
 
 /// What there is to say of a run.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Summary<'a> {
     /// What it did.
     pub tally: &'a Tally,
     /// How it ended.
-    pub ended: &'a Ended,
+    pub ended: &'a RunEnd,
     /// How long it sent.
     pub took: Duration,
     /// Where the rows are that failed or are in doubt, if there are any.
@@ -83,17 +83,17 @@ impl Summary<'_> {
     /// How it ended, in the ledger's word.
     pub fn how(&self) -> &'static str {
         match self.ended {
-            Ended::Finished => "finished",
-            Ended::Interrupted => "interrupted",
-            Ended::Stopped(_) => "stopped",
+            RunEnd::Finished => "finished",
+            RunEnd::Interrupted => "interrupted",
+            RunEnd::Stopped(_) => "stopped",
         }
     }
 
     /// Why it was stopped, if it was.
     pub fn reason(&self) -> Option<String> {
         match self.ended {
-            Ended::Stopped(reason) => Some(reason.to_string()),
-            Ended::Finished | Ended::Interrupted => None,
+            RunEnd::Stopped(reason) => Some(reason.to_string()),
+            RunEnd::Finished | RunEnd::Interrupted => None,
         }
     }
 
@@ -108,12 +108,12 @@ impl Summary<'_> {
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let totals = self.totals();
         match self.ended {
-            Ended::Finished => {
+            RunEnd::Finished => {
                 let style = if totals.failed + totals.in_doubt == 0 { DONE } else { TITLE };
                 writeln!(out, "{style}Finished in {}{style:#}", self.time())?;
             }
-            Ended::Interrupted => writeln!(out, "{DOUBT}Interrupted after {}{DOUBT:#}", self.time())?,
-            Ended::Stopped(reason) => {
+            RunEnd::Interrupted => writeln!(out, "{DOUBT}Interrupted after {}{DOUBT:#}", self.time())?,
+            RunEnd::Stopped(reason) => {
                 let style = if matches!(reason, StopReason::TimeIsUp(_)) { DOUBT } else { FAILED };
                 writeln!(out, "{style}Stopped after {}:{style:#} {reason}", self.time())?;
             }
@@ -126,12 +126,13 @@ impl Summary<'_> {
         write_lines(
             out,
             &[
-                Line::new("rows", totals.rows, ""),
-                Line::new("done", totals.done, before(self.plan.done)).styled(DONE),
-                Line::new("failed", totals.failed, before(totals.failed - self.tally.failed)).styled(FAILED),
-                Line::new("in doubt", totals.in_doubt, before(totals.in_doubt - self.tally.in_doubt)).styled(DOUBT),
-                Line::new("duplicates", totals.duplicates, ""),
-                Line::new("not reached", totals.not_reached, not_reached).styled(TITLE),
+                CountLine::new("rows", totals.rows, ""),
+                CountLine::new("done", totals.done, before(self.plan.done)).styled(DONE),
+                CountLine::new("failed", totals.failed, before(totals.failed - self.tally.failed)).styled(FAILED),
+                CountLine::new("in doubt", totals.in_doubt, before(totals.in_doubt - self.tally.in_doubt))
+                    .styled(DOUBT),
+                CountLine::new("duplicates", totals.duplicates, ""),
+                CountLine::new("not reached", totals.not_reached, not_reached).styled(TITLE),
             ],
         )?;
         let slow_downs = match self.tally.slow_downs {
@@ -144,13 +145,13 @@ impl Summary<'_> {
         self.write_causes(out)?;
         if let Some(path) = &self.failed_rows {
             let path = path.to_string_lossy();
-            writeln!(out, "{TITLE}Rows that failed or are in doubt:{TITLE:#} {}", harmless(&path))?;
+            writeln!(out, "{TITLE}Rows that failed or are in doubt:{TITLE:#} {}", escape_control(&path))?;
         }
         if let Some(path) = &self.report {
-            writeln!(out, "Report: {}", harmless(&path.to_string_lossy()))?;
+            writeln!(out, "Report: {}", escape_control(&path.to_string_lossy()))?;
         }
         if let Some(command) = &self.resume {
-            writeln!(out, "{TITLE}{}{TITLE:#}{COMMAND}{}{COMMAND:#}", fit::COMMAND_LABEL, harmless(command))?;
+            writeln!(out, "{TITLE}{}{TITLE:#}{COMMAND}{}{COMMAND:#}", fit::COMMAND_LABEL, escape_control(command))?;
         }
         Ok(())
     }

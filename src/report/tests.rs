@@ -9,12 +9,12 @@ use proptest::prelude::*;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-use super::facts::{Facts, NotReachedList, Report};
+use super::facts::{LedgerFacts, NotReachedList, Report};
 use super::page::page;
 use super::words::{Lang, Words};
 use super::{lists, machine, text};
 use crate::edit::MessageId;
-use crate::ledger::{JobIdentity, Overview, SqliteStore, Totals};
+use crate::ledger::{JobIdentity, LedgerTotals, Overview, SqliteStore};
 
 /// 2025-11-25 14:00:01 UTC.
 const BEGIN: i64 = 1_764_079_201_000;
@@ -31,7 +31,12 @@ impl Filled {
     fn new() -> Filled {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger.db");
-        let job = JobIdentity { sdkappid: 1_400_000_000, service: "adminapisgp.im.qcloud.com:443".into(), name: None };
+        let job = JobIdentity {
+            sdkappid: 1_400_000_000,
+            service: "adminapisgp.im.qcloud.com:443".into(),
+            other_host: None,
+            name: None,
+        };
         drop(SqliteStore::open(&path, &job).unwrap());
         Filled { connection: Connection::open(&path).unwrap(), path, _dir: dir }
     }
@@ -219,12 +224,12 @@ fn texts_fit_eighty_columns() {
 
 #[test]
 fn the_verdict_says_what_matters_most() {
-    let check = |fill: &dyn Fn(&Filled), verdict: &str, goes_on: bool| {
+    let check = |fill: &dyn Fn(&Filled), headline: &str, goes_on: bool| {
         let ledger = Filled::new();
         fill(&ledger);
         let report = ledger.report();
-        assert_eq!(machine::summary(&report, &words(Lang::En))["verdict"], verdict);
-        assert_eq!(report.resume.is_some(), goes_on, "{verdict}");
+        assert_eq!(machine::summary(&report, &words(Lang::En))["verdict"], headline);
+        assert_eq!(report.resume.is_some(), goes_on, "{headline}");
     };
     let finished = Some(("finished", BEGIN + MINUTE));
     check(&|_| {}, "Nothing has been sent yet.", false);
@@ -281,8 +286,8 @@ fn what_a_stranger_wrote_is_harmless_on_the_page() {
         {
             let found = page.find(harm);
             // The one stranger's `src=` that there is stands within an escaped tag.
-            let harmless = |at: usize| page[..at].ends_with("&lt;img ");
-            assert!(found.is_none_or(harmless), "{harm:?} in {lang:?}: {:?}", &page[found.unwrap()..][..80]);
+            let escape_control = |at: usize| page[..at].ends_with("&lt;img ");
+            assert!(found.is_none_or(escape_control), "{harm:?} in {lang:?}: {:?}", &page[found.unwrap()..][..80]);
         }
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && page.contains("\\u{202e}evil"));
     }
@@ -332,8 +337,8 @@ fn a_summary_says_what_is_left_out() {
     assert_eq!(machine::summary(&report, &words)["left_out"][0]["why"], "it moved");
 }
 
-fn sum(edits: &[Totals]) -> Totals {
-    edits.iter().fold(Totals::default(), |sum, edits| Totals {
+fn sum(edits: &[LedgerTotals]) -> LedgerTotals {
+    edits.iter().fold(LedgerTotals::default(), |sum, edits| LedgerTotals {
         messages: sum.messages + edits.messages,
         done: sum.done + edits.done,
         failed: sum.failed + edits.failed,
@@ -363,13 +368,13 @@ proptest! {
             ledger.edit(*run, [&number.to_string(), "b", "c"], state, code, note);
         }
         ledger.sql("COMMIT");
-        let facts: Facts = ledger.report().facts;
-        let Totals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
+        let facts: LedgerFacts = ledger.report().facts;
+        let LedgerTotals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
         prop_assert_eq!(messages, edits.len() as u64 + left);
         prop_assert_eq!(messages, done + failed + in_doubt + in_flight + not_reached);
-        let by_cause: Vec<Totals> = facts.by_cause().iter().map(|line| line.edits).collect();
+        let by_cause: Vec<LedgerTotals> = facts.by_cause().iter().map(|line| line.edits).collect();
         prop_assert_eq!(sum(&by_cause), facts.totals);
-        let by_run: Vec<Totals> = facts.runs.iter().map(|run| run.edits).collect();
+        let by_run: Vec<LedgerTotals> = facts.runs.iter().map(|run| run.edits).collect();
         let by_run = sum(&by_run);
         prop_assert_eq!((by_run.done, by_run.failed, by_run.in_doubt), (done, failed, in_doubt));
     }

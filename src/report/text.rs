@@ -8,12 +8,12 @@ use thousands::Separable;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::chart;
-use super::facts::{Facts, Report, RunFacts};
-use super::verdict::{Tone, Verdict};
+use super::facts::{LedgerFacts, Report, RunFacts};
+use super::headline::{Headline, Tone};
 use super::words::Words;
-use crate::colour::{DONE, DOUBT, FAILED, IN_FLIGHT, REMARK, TITLE};
-use crate::ledger::{Cause, EditRecord, RunRecord, Totals, Worker};
-use crate::shown::harmless;
+use crate::ledger::{Cause, EditRecord, LedgerTotals, RunRecord, Worker};
+use crate::terminal::colour::{DONE, DOUBT, FAILED, IN_FLIGHT, REMARK, TITLE};
+use crate::terminal::escape::escape_control;
 
 const COLUMNS: usize = 80;
 /// Runs that are shown: a ledger that is worked on every hour has many.
@@ -24,8 +24,8 @@ const EDITS_SHOWN: usize = 10;
 const PLAIN: Style = Style::new();
 
 /// How it stands, in some twenty lines.
-pub fn status(facts: &Facts, resume: Option<&str>, words: &Words) -> String {
-    let mut text = Text { out: String::new(), words };
+pub fn status(facts: &LedgerFacts, resume: Option<&str>, words: &Words) -> String {
+    let mut text = TextReport { out: String::new(), words };
     text.head(facts);
     if facts.worker.is_none() {
         text.advice(facts);
@@ -42,7 +42,7 @@ pub fn status(facts: &Facts, resume: Option<&str>, words: &Words) -> String {
 /// A whole report.
 pub fn report(report: &Report, words: &Words) -> String {
     let (facts, say) = (&report.facts, words.say);
-    let mut text = Text { out: String::new(), words };
+    let mut text = TextReport { out: String::new(), words };
     text.head(facts);
     text.advice(facts);
     text.totals(facts);
@@ -61,12 +61,12 @@ pub fn report(report: &Report, words: &Words) -> String {
     text.out
 }
 
-struct Text<'a> {
+struct TextReport<'a> {
     out: String,
     words: &'a Words,
 }
 
-impl Text<'_> {
+impl TextReport<'_> {
     fn line(&mut self, line: &str) {
         self.out.push_str(line.trim_end());
         self.out.push('\n');
@@ -84,29 +84,29 @@ impl Text<'_> {
             .word_separator(textwrap::WordSeparator::Custom(words))
             .initial_indent(first)
             .subsequent_indent(others);
-        for line in textwrap::wrap(&harmless(paragraph), options) {
+        for line in textwrap::wrap(&escape_control(paragraph), options) {
             self.line(&line);
         }
     }
 
-    fn head(&mut self, facts: &Facts) {
+    fn head(&mut self, facts: &LedgerFacts) {
         let say = self.words.say;
-        let job = (say.app_at)(facts.job.sdkappid, &harmless(&facts.job.service));
+        let job = (say.app_at)(facts.job.sdkappid, &escape_control(&facts.job.service));
         self.line(&styled(REMARK, &format!("{}: {job}", facts.ledger)));
-        let Verdict { tone, headline, .. } = Verdict::of(facts, self.words);
-        self.line(&styled(tone_style(tone).bold(), &harmless(&headline)));
+        let Headline { tone, headline, .. } = Headline::of(facts, self.words);
+        self.line(&styled(tone_style(tone).bold(), &escape_control(&headline)));
     }
 
     /// What there is to know and to do.
-    fn advice(&mut self, facts: &Facts) {
-        for sentence in &Verdict::of(facts, self.words).more {
+    fn advice(&mut self, facts: &LedgerFacts) {
+        for sentence in &Headline::of(facts, self.words).more {
             self.wrapped(sentence, "", "");
         }
     }
 
-    fn totals(&mut self, facts: &Facts) {
+    fn totals(&mut self, facts: &LedgerFacts) {
         let say = self.words.say;
-        let Totals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
+        let LedgerTotals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
         let lines = [
             (say.messages, messages, PLAIN),
             (say.done, done, DONE),
@@ -127,7 +127,7 @@ impl Text<'_> {
     }
 
     /// How fast it goes, and how long it will take.
-    fn pace(&mut self, facts: &Facts) {
+    fn pace(&mut self, facts: &LedgerFacts) {
         let say = self.words.say;
         let Some(run) = facts.last_run().filter(|_| facts.goes_on()) else { return };
         let rate = run.rate.map_or_else(|| say.not_known_yet.to_owned(), |rate| format!("{rate:.1}"));
@@ -156,7 +156,7 @@ impl Text<'_> {
     }
 
     /// What the service said other than success, with advice where there is room for it.
-    fn answers(&mut self, facts: &Facts, with_advice: bool) {
+    fn answers(&mut self, facts: &LedgerFacts, with_advice: bool) {
         if facts.answers.is_empty() {
             return;
         }
@@ -199,7 +199,7 @@ impl Text<'_> {
         }
     }
 
-    fn runs(&mut self, facts: &Facts) {
+    fn runs(&mut self, facts: &LedgerFacts) {
         let say = self.words.say;
         if facts.runs.is_empty() {
             return;
@@ -226,7 +226,10 @@ impl Text<'_> {
         let started = words.moment(record.started_at);
         self.line(&format!("  {:>2}  {started}  {}  {ended}", record.run, padded(&took, 12)));
         let mut told = format!("{}@{}{} · {}", record.user, record.host, account(record), record.input);
-        let Totals { done, failed, in_doubt, .. } = run.edits;
+        if let Some(proxy) = &record.proxy {
+            let _ = write!(told, " · {}", (words.say.through_proxy)(proxy));
+        }
+        let LedgerTotals { done, failed, in_doubt, .. } = run.edits;
         let parts = [(done, words.say.done), (failed, words.say.failed), (in_doubt, words.say.in_doubt)];
         for (number, what) in parts.into_iter().filter(|(number, _)| *number > 0) {
             let _ = write!(told, " · {} {what}", number.separate_with_commas());
@@ -237,7 +240,7 @@ impl Text<'_> {
         }
     }
 
-    fn acts(&mut self, facts: &Facts) {
+    fn acts(&mut self, facts: &LedgerFacts) {
         if facts.acts.is_empty() {
             return;
         }
@@ -259,19 +262,19 @@ impl Text<'_> {
         self.line(&format!("    {sha256}"));
         if let Some(run) = facts.last_run() {
             self.wrapped(&format!("{} {}", say.list, run.record.input), "  ", "    ");
-            self.line(&format!("    SHA-256 {}", harmless(&run.record.input_sha256)));
+            self.line(&format!("    SHA-256 {}", escape_control(&run.record.input_sha256)));
         }
         let made = format!("{} {}, {}", say.made_at, self.words.moment(facts.at), self.words.place(facts.at));
         self.line(&format!("  {made}, runner {}", crate::VERSION));
     }
 
     /// The command stands on a line of its own and is not broken, so that it can be copied.
-    fn resume(&mut self, facts: &Facts, resume: Option<&str>) {
+    fn resume(&mut self, facts: &LedgerFacts, resume: Option<&str>) {
         let Some(command) = resume else { return };
         let say = self.words.say;
         let same = if facts.needs_its_list_again() { format!("  ({})", say.same_list) } else { String::new() };
         self.line("");
-        self.line(&format!("{}{}{}{same}", styled(TITLE, say.to_go_on), say.colon, harmless(command)));
+        self.line(&format!("{}{}{}{same}", styled(TITLE, say.to_go_on), say.colon, escape_control(command)));
     }
 }
 

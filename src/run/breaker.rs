@@ -13,7 +13,7 @@ use crate::edit::Edit;
 use crate::input::InputError;
 use crate::ledger::{LedgerError, Note, Pending, State};
 use crate::retry::Verdict;
-use crate::shown::Quoted;
+use crate::terminal::escape::Quoted;
 
 /// The code of a failing webhook server, if every request gets it.
 const WEBHOOK: i64 = 90_992;
@@ -88,7 +88,7 @@ pub enum StopReason {
         limit: FailureLimit,
     },
     /// There is no connection.
-    #[error("the service cannot be reached ({0}); check the network, the region or the endpoint, then resume")]
+    #[error("{0}; check the network, a proxy on the way, the region or the endpoint, then resume")]
     Unreachable(String),
     /// There is a connection, and has never been an answer.
     #[error(
@@ -126,7 +126,7 @@ pub enum StopReason {
     },
     /// Somebody told it to.
     #[error("{by} told it to stop")]
-    Told {
+    Operator {
         /// Who, and by which way.
         by: String,
     },
@@ -141,17 +141,19 @@ pub struct JobRefusal {
     cause: Cause,
     line: u64,
     edit: Arc<Edit>,
+    /// Edits that were done before in this run.
+    done: u64,
 }
 
 impl JobRefusal {
-    pub(super) fn of(cause: Cause, pending: &Pending) -> JobRefusal {
-        JobRefusal { cause, line: pending.line, edit: Arc::clone(&pending.edit) }
+    pub(super) fn of(cause: Cause, pending: &Pending, done: u64) -> JobRefusal {
+        JobRefusal { cause, line: pending.line, edit: Arc::clone(&pending.edit), done }
     }
 }
 
 impl std::fmt::Display for JobRefusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let JobRefusal { cause, line, edit } = self;
+        let JobRefusal { cause, line, edit, done } = self;
         let id = edit.id();
         let advice = match cause {
             Cause::Code(code) => {
@@ -160,7 +162,15 @@ impl std::fmt::Display for JobRefusal {
             Cause::Note(_) => "Check the region or the endpoint, then resume.",
         };
         let [from, to, key] = [&id.from_account, &id.to_account, &id.msg_key].map(|part| Quoted(part));
-        write!(f, "{cause}. {advice} The edit that was answered so is line {line}: MsgKey {key} from {from} to {to}")
+        write!(f, "{cause}. {advice} The edit that was answered so is line {line}: MsgKey {key} from {from} to {to}")?;
+        if *done > 0 {
+            write!(
+                f,
+                ". The service accepted {done} before it in this run: if the resumed run stops at this one again, take its \
+                 line out of the list"
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -297,9 +307,10 @@ impl Breaker {
     }
 
     /// An edit was refused with a code that speaks of the job. Where others were accepted, it may be about that edit alone.
-    pub(super) fn job_refused(&mut self, refusal: JobRefusal) -> Option<StopReason> {
+    pub(super) fn job_refused(&mut self, refusal: JobRefusal, again: bool) -> Option<StopReason> {
         self.job_refused += 1;
-        let is_about_all = !self.accepted || refusal.cause == LOCKED_OUT || self.job_refused >= JOB_REFUSED_IN_A_ROW;
+        let is_about_all =
+            !self.accepted || again || refusal.cause == LOCKED_OUT || self.job_refused >= JOB_REFUSED_IN_A_ROW;
         is_about_all.then_some(StopReason::Refused(refusal))
     }
 
@@ -344,7 +355,7 @@ impl Breaker {
     /// There was no connection once more: whether to give up, and for how long to hold everything until the next try.
     pub(super) fn unreachable(&mut self, reason: String, now: Instant) -> (Option<StopReason>, Duration) {
         if self.outage.is_none() {
-            tracing::warn!(%reason, "the service cannot be reached; trying again");
+            tracing::warn!("{reason}; trying again");
         }
         let (gives_up, hold) = self.out_of_reach(now);
         (gives_up.then_some(StopReason::Unreachable(reason)), hold)
@@ -400,7 +411,7 @@ impl Breaker {
 
 /// Whether a verdict shows that the service accepts the signature and the address: it speaks of the edit. Passing errors
 /// and "too fast" may come before it looks at either.
-fn is_acceptance(verdict: &Verdict) -> bool {
+pub(super) fn is_acceptance(verdict: &Verdict) -> bool {
     match *verdict {
         Verdict::Done => true,
         Verdict::Failed { code, .. } => {

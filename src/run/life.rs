@@ -9,22 +9,20 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::read_back::{READ_BACK_AFTER, ReadBacks};
+use super::accepted::{Accepted, Held, before_sending_again};
+use super::breaker::is_acceptance;
+use super::read_back::ReadBacks;
 use super::tally::{Cause, Times};
 use super::todo::InDoubt;
-use crate::api::client::UNDERWAY_MAX;
+use super::under_way::UnderWay;
 use crate::api::{Outcome, Service};
 use crate::ledger::{Intent, Ledger, LedgerError, Note, Pending, Recorded, Settlement, State};
 use crate::pace::{self, Pace, Permit, Receipt};
-use crate::retry::{self, Ease, Verdict};
+use crate::retry::{self, Backpressure, Verdict};
 
 /// At high rates many more than this would not be sent any sooner.
 const AHEAD_MAX: usize = 1_024;
 
-/// A code that speaks of the job, given to one edit while the service accepts others, is that edit's fault once it came
-/// more often than this. Once may be a key that has just been revoked: then all others are refused too, until the run
-/// stops, and none of them shall have failed for it.
-const JOB_REFUSALS_MAX: u32 = 1;
 /// So long an edit waits that got such a code: enough for others to be accepted, or refused, in the meantime.
 const JOB_REFUSED_DELAY: Duration = Duration::from_secs(6);
 /// Shorter holds are not worth a warning.
@@ -32,10 +30,11 @@ const HELD_TOLD: Duration = Duration::from_millis(250);
 
 /// What an edit passes on its way.
 #[derive(Debug)]
-pub struct Line<S> {
+pub struct RunContext<S> {
     pub(super) ledger: Ledger,
     pub(super) pace: Pace,
     pub(super) read_backs: ReadBacks,
+    pub(super) accepted: Accepted,
     pub(super) service: S,
     /// Places of requests that wait for their answers, or for these to be on disk.
     pub(super) in_flight: Arc<Semaphore>,
@@ -47,6 +46,7 @@ pub struct Line<S> {
     ahead_now: AtomicUsize,
     pub(super) attempts_max: NonZeroU32,
     pub(super) in_doubt: InDoubt,
+    pub(super) under_way: UnderWay,
     /// Nothing is sent before that.
     pub(super) begins: Instant,
     /// From then on nothing is under way any more of what an earlier run sent.
@@ -60,15 +60,19 @@ pub struct Line<S> {
 
 /// What a run is held to.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct RunTerms {
     /// Requests a second at most; reading back has its own limit, which is the same or less.
     pub rate: NonZeroU32,
+    /// The cap that all jobs of the app on this machine share.
+    pub max_rate: NonZeroU32,
     /// Requests that wait for their answers at most, or for these to be on disk.
     pub in_flight_max: usize,
     /// Sendings of one edit at most.
     pub attempts_max: NonZeroU32,
     /// What becomes of an edit in doubt.
     pub in_doubt: InDoubt,
+    /// How long what was sent may be under way.
+    pub under_way: UnderWay,
     /// Since when nobody else can have sent anything of this job, nor others of its app what this one may: since the ledger is
     /// locked and its share of the cap is held. `None`: nobody can have at
     /// any time, as the service knows nobody else.
@@ -78,11 +82,11 @@ pub struct Terms {
 }
 
 /// A place among so many.
-pub(super) type Place = OwnedSemaphorePermit;
+pub(super) type Slot = OwnedSemaphorePermit;
 
 /// Where one attempt came down.
 #[derive(Debug)]
-pub(super) enum Landed {
+pub(super) enum AttemptResult {
     /// It was sent, and what came of it is durable.
     Recorded { recorded: Recorded, verdict: Verdict, times: Times },
     /// It did not go out, and the ledger stands as before.
@@ -95,7 +99,7 @@ pub(super) enum Landed {
 
 /// What follows when an attempt is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum NextStep {
     /// Nothing more in this run.
     Settled,
     /// It is sent again, after about this long.
@@ -104,35 +108,49 @@ pub(super) enum Next {
     ReadBackAfter(Duration),
 }
 
-impl Landed {
-    fn not_recorded(error: LedgerError, intent: &Intent) -> Landed {
-        Landed::NotRecorded { error, unsure: true, taken_up: intent.taken_up() }
+impl AttemptResult {
+    fn not_recorded(error: LedgerError, intent: &Intent) -> AttemptResult {
+        AttemptResult::NotRecorded { error, unsure: true, taken_up: intent.taken_up() }
     }
 }
 
 /// One attempt at one edit. `slot` is its place among those that wait for a permit. Its place among those in flight is
 /// free again when what came of it was taken in: only then is it known whether another one may go.
-pub(super) async fn attempt<S: Service>(line: Arc<Line<S>>, pending: Pending, slot: Place) -> (Landed, Option<Place>) {
+pub(super) async fn attempt<S: Service>(
+    line: Arc<RunContext<S>>,
+    pending: Pending,
+    slot: Slot,
+) -> (AttemptResult, Option<Slot>) {
     let mut place = None;
-    let landed = try_once(&line, pending, slot, &mut place).await;
-    (landed, place)
+    let attempted = try_once(&line, pending, slot, &mut place).await;
+    (attempted, place)
 }
 
-async fn try_once<S: Service>(line: &Line<S>, pending: Pending, slot: Place, in_flight: &mut Option<Place>) -> Landed {
-    let number = pending.line;
+async fn try_once<S: Service>(
+    line: &RunContext<S>,
+    mut pending: Pending,
+    slot: Slot,
+    in_flight: &mut Option<Slot>,
+) -> AttemptResult {
+    match before_sending_again(line, &mut pending).await {
+        Ok(()) => {}
+        Err(Held::Stopping) => return AttemptResult::Withdrawn(pending),
+        Err(Held::NoPage(outcome)) => return AttemptResult::NotSent { pending, outcome },
+    }
+    let (number, edit) = (pending.line, Arc::clone(&pending.edit));
     // Came into doubt in this run, and was to be sent again: if that fails it is in doubt all the same.
     let unsure = pending.state == Some(State::InDoubt) && pending.taken_up.is_none();
     let recalled = line.recall.notified();
     let mut intent = match line.ledger.intend(pending).await {
         Ok(intent) => intent,
-        Err(error) => return Landed::NotRecorded { error, unsure, taken_up: None },
+        Err(error) => return AttemptResult::NotRecorded { error, unsure, taken_up: None },
     };
     let taken_up = intent.taken_up();
     let mut times = Times::default();
     let intended = Instant::now();
     let permit = tokio::select! {
         biased;
-        () = line.ledger.latched() => return Landed::not_recorded(LedgerError::Latched, &intent),
+        () = line.ledger.latched() => return AttemptResult::not_recorded(LedgerError::Latched, &intent),
         () = line.stop.cancelled() => None,
         () = recalled => None,
         permit = line.permit(&line.pace) => permit,
@@ -140,8 +158,8 @@ async fn try_once<S: Service>(line: &Line<S>, pending: Pending, slot: Place, in_
     drop(slot);
     let Some((place, permit)) = permit else {
         return match line.ledger.withdraw(intent).await {
-            Ok(pending) => Landed::Withdrawn(pending),
-            Err(error) => Landed::NotRecorded { error, unsure: true, taken_up },
+            Ok(pending) => AttemptResult::Withdrawn(pending),
+            Err(error) => AttemptResult::NotRecorded { error, unsure: true, taken_up },
         };
     };
     *in_flight = Some(place);
@@ -151,7 +169,7 @@ async fn try_once<S: Service>(line: &Line<S>, pending: Pending, slot: Place, in_
     let outcome = tokio::select! {
         biased;
         // What has not gone out by then never will; what has could not be recorded any more.
-        () = line.ledger.latched() => return Landed::not_recorded(LedgerError::Latched, &intent),
+        () = line.ledger.latched() => return AttemptResult::not_recorded(LedgerError::Latched, &intent),
         // Most of what an attempt takes up, so it is made only now, and an attempt is moved about without it.
         outcome = Box::pin(line.service.modify(&intent, permit)) => outcome,
     };
@@ -159,24 +177,21 @@ async fn try_once<S: Service>(line: &Line<S>, pending: Pending, slot: Place, in_
     if !matches!(outcome, Outcome::NotSent { .. } | Outcome::NoSignature | Outcome::NoAnswer(_)) {
         line.pace.answered(receipt);
     }
-    let verdict = match retry::judge(&outcome) {
-        Verdict::Stop { code, note } if intent.job_refusals() >= JOB_REFUSALS_MAX => Verdict::Failed { code, note },
-        Verdict::SignAnew { code } if intent.job_refusals() > JOB_REFUSALS_MAX => {
-            Verdict::Failed { code: Some(code), note: None }
-        }
-        verdict => verdict,
-    };
-    let verdict = line.keep_pace(verdict, retry::ease(&outcome), &mut intent, receipt);
+    let verdict = line.judge(&outcome, &intent);
+    if is_acceptance(&verdict) {
+        line.accepted.edit(permitted, &edit);
+    }
+    let verdict = line.keep_pace(verdict, retry::backpressure(&outcome), &mut intent, receipt);
     tracing::debug!(line = number, ?outcome, ?verdict, "answered");
     let Some(settlement) = settlement(&verdict, intent.tries(), intent.doubt(), line.attempts_max) else {
         return match line.ledger.withdraw(intent).await {
-            Ok(pending) => Landed::NotSent { pending, outcome },
-            Err(error) => Landed::NotRecorded { error, unsure: true, taken_up },
+            Ok(pending) => AttemptResult::NotSent { pending, outcome },
+            Err(error) => AttemptResult::NotRecorded { error, unsure: true, taken_up },
         };
     };
     match line.ledger.record(intent, settlement).await {
-        Ok(recorded) => Landed::Recorded { recorded, verdict, times },
-        Err(error) => Landed::NotRecorded { error, unsure: true, taken_up },
+        Ok(recorded) => AttemptResult::Recorded { recorded, verdict, times },
+        Err(error) => AttemptResult::NotRecorded { error, unsure: true, taken_up },
     }
 }
 
@@ -193,10 +208,10 @@ fn settlement(verdict: &Verdict, tries: u32, doubt: Option<Note>, attempts_max: 
     };
     match *verdict {
         Verdict::Done => to(State::Done, Some(0), None, true),
-        Verdict::Retry { code, note } if tries + 1 < attempts_max.get() => to(State::Waiting, code, note, true),
-        Verdict::Retry { code, note } | Verdict::Failed { code, note } => to(State::Failed, code, note, true),
+        Verdict::Retry { code } if tries + 1 < attempts_max.get() => to(State::Waiting, code, None, true),
+        Verdict::Retry { code } | Verdict::Failed { code } => to(State::Failed, code, None, true),
         // Not the edit's fault: these tries do not count. (Where it is, the verdict is another.)
-        Verdict::SlowDown { code, note, .. } | Verdict::Stop { code, note } => to(State::Waiting, code, note, false),
+        Verdict::SlowDown { code, .. } | Verdict::Stop { code } => to(State::Waiting, code, None, false),
         Verdict::SignAnew { code } => to(State::Waiting, Some(code), None, false),
         Verdict::InDoubt { code, note } => to(State::InDoubt, code, Some(note), true),
         Verdict::NotSent => None,
@@ -209,20 +224,21 @@ fn ahead(rate: NonZeroU32, in_flight_max: usize) -> usize {
     (rate.get() as usize / 4).clamp(4, AHEAD_MAX).min(in_flight_max.saturating_mul(2))
 }
 
-impl<S: Service> Line<S> {
+impl<S: Service> RunContext<S> {
     /// Sets out to send what `ledger` makes durable to `service`.
-    pub fn new(ledger: Ledger, service: S, terms: Terms) -> Line<S> {
-        let Terms { rate, in_flight_max, attempts_max, in_doubt, locked_since, seed } = terms;
+    pub fn new(ledger: Ledger, service: S, terms: RunTerms) -> RunContext<S> {
+        let RunTerms { rate, max_rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed } = terms;
         // Whoever worked on this list before sent his last request before the ledger was locked, up to a full second's
         // worth of them. And what he sent may arrive late, and be worked on for a while.
         let now = Instant::now();
         let begins = locked_since.map_or(now, |since| now.max(since + pace::WINDOW));
-        let quiet_from = locked_since.map_or(now, |since| since + UNDERWAY_MAX + READ_BACK_AFTER);
+        let quiet_from = locked_since.map_or(now, |since| since + under_way.of_earlier_runs);
         ledger.expect(in_flight_max);
-        Line {
+        RunContext {
             ledger,
             pace: Pace::new(rate, begins),
-            read_backs: ReadBacks::new(rate, begins),
+            read_backs: ReadBacks::new(rate, max_rate, begins),
+            accepted: Accepted::default(),
             service,
             in_flight: Arc::new(Semaphore::new(in_flight_max)),
             in_flight_max,
@@ -230,6 +246,7 @@ impl<S: Service> Line<S> {
             ahead_now: AtomicUsize::new(ahead(rate, in_flight_max)),
             attempts_max,
             in_doubt,
+            under_way,
             begins,
             quiet_from,
             recall: Notify::new(),
@@ -239,30 +256,50 @@ impl<S: Service> Line<S> {
     }
 
     /// Waits for a place among the requests in flight, and then for the right to send one. `None`: the run is paused.
-    pub(super) async fn permit(&self, pace: &Pace) -> Option<(Place, Permit)> {
+    pub(super) async fn permit(&self, pace: &Pace) -> Option<(Slot, Permit)> {
         let room = Arc::clone(&self.in_flight).acquire_owned().await.ok()?;
         Some((room, pace.permit().await?))
     }
 
+    /// A code that speaks of the job is the edit's fault where it had got one before, and the service has accepted something
+    /// since. The first one may be of a key that has just been revoked: then all others are refused too, until the run
+    /// stops, and none of them shall have failed for it. To sign anew more than once for one edit is no help.
+    fn judge(&self, outcome: &Outcome, intent: &Intent) -> Verdict {
+        let verdict = match retry::judge(outcome) {
+            Verdict::SignAnew { code } if intent.signed_anew() => Verdict::Stop { code: Some(code) },
+            verdict => verdict,
+        };
+        match verdict {
+            Verdict::Stop { code } if intent.job_refused_at().is_some_and(|at| self.accepted.is_since(at)) => {
+                Verdict::Failed { code }
+            }
+            verdict => verdict,
+        }
+    }
+
     /// Tells the pace what was answered. "Too fast" holds everything, unless it was said to this edit before while others
     /// pass: then it is meant for this edit alone, which is tried again later, and fails when its attempts run out.
-    fn keep_pace(&self, verdict: Verdict, ease: Ease, intent: &mut Intent, receipt: Receipt) -> Verdict {
-        match ease {
-            Ease::SlowDown(retry_after) if intent.too_fast_again() && self.pace.lets_others_pass() => {
+    fn keep_pace(
+        &self,
+        verdict: Verdict,
+        backpressure: Backpressure,
+        intent: &mut Intent,
+        receipt: Receipt,
+    ) -> Verdict {
+        match backpressure {
+            Backpressure::SlowDown(retry_after)
+                if intent.too_fast_again().is_some_and(|first| self.pace.lets_others_pass_since(first)) =>
+            {
                 self.hold(retry_after.unwrap_or_default());
                 // A 429 is no answer, and leaves the edit in doubt as it is.
-                return if let Verdict::SlowDown { code, note, .. } = verdict {
-                    Verdict::Retry { code, note }
-                } else {
-                    verdict
-                };
+                return if let Verdict::SlowDown { code, .. } = verdict { Verdict::Retry { code } } else { verdict };
             }
-            Ease::SlowDown(retry_after) => {
+            Backpressure::SlowDown(retry_after) => {
                 self.slow_down(verdict, receipt, retry_after);
                 return verdict;
             }
-            Ease::Hold(asked) => self.hold(asked),
-            Ease::No => {}
+            Backpressure::Hold(asked) => self.hold(asked),
+            Backpressure::No => {}
         }
         match verdict {
             Verdict::Done
@@ -300,9 +337,9 @@ impl<S: Service> Line<S> {
         self.read_backs.pause();
     }
 
-    pub(super) fn go_on(&self) {
-        self.pace.go_on();
-        self.read_backs.go_on();
+    pub(super) fn resume(&self) {
+        self.pace.resume();
+        self.read_backs.resume();
     }
 
     /// At a lower rate what waits for a permit would wait for longer: it is called back, and fewer come in its place.
@@ -327,22 +364,22 @@ impl<S: Service> Line<S> {
     }
 
     /// What follows when an attempt is recorded.
-    pub(super) fn after(&self, recorded: &Recorded, verdict: &Verdict) -> Next {
+    pub(super) fn after(&self, recorded: &Recorded, verdict: &Verdict) -> NextStep {
         let delay = retry::delay(recorded.tries());
         match (recorded.state(), verdict) {
-            (State::Waiting, Verdict::Stop { .. }) => Next::SendAgain(JOB_REFUSED_DELAY),
-            (State::Waiting, _) => Next::SendAgain(delay),
+            (State::Waiting, Verdict::Stop { .. }) => NextStep::SendAgain(JOB_REFUSED_DELAY),
+            (State::Waiting, _) => NextStep::SendAgain(delay),
             (State::InDoubt, verdict) => match self.in_doubt {
-                InDoubt::Verify => Next::ReadBackAfter(READ_BACK_AFTER),
+                InDoubt::Verify => NextStep::ReadBackAfter(self.under_way.of_this_run),
                 // Refused for good, once it was sent again: a third time tells nothing more.
-                InDoubt::Retry if matches!(verdict, Verdict::Failed { .. }) => Next::Settled,
-                // Doubled, so that the jitter cannot make it shorter than the service takes.
+                InDoubt::Retry if matches!(verdict, Verdict::Failed { .. }) => NextStep::Settled,
+                // Doubled, so that the jitter cannot make it shorter.
                 InDoubt::Retry if recorded.tries() < self.attempts_max.get() => {
-                    Next::SendAgain(delay.max(2 * READ_BACK_AFTER))
+                    NextStep::SendAgain(delay.max(2 * self.under_way.of_this_run))
                 }
-                InDoubt::Retry | InDoubt::Hold => Next::Settled,
+                InDoubt::Retry | InDoubt::Hold => NextStep::Settled,
             },
-            (State::Sending | State::Done | State::Failed, _) => Next::Settled,
+            (State::Sending | State::Done | State::Failed, _) => NextStep::Settled,
         }
     }
 }
@@ -355,11 +392,11 @@ mod tests {
     fn attempts_run_out_with_a_clear_refusal_and_only_those_that_count() {
         let max = NonZeroU32::new(3).unwrap();
         let state = |verdict, tries| settlement(&verdict, tries, None, max).map(|settlement| settlement.state);
-        let passing = Verdict::Retry { code: Some(20004), note: None };
+        let passing = Verdict::Retry { code: Some(20004) };
         assert_eq!(state(passing, 0), Some(State::Waiting));
         assert_eq!(state(passing, 1), Some(State::Waiting));
         assert_eq!(state(passing, 2), Some(State::Failed));
-        let slow = Verdict::SlowDown { code: Some(60007), note: None, retry_after: None };
+        let slow = Verdict::SlowDown { code: Some(60007), retry_after: None };
         assert_eq!(state(slow, 100), Some(State::Waiting));
         assert_eq!(state(Verdict::SignAnew { code: 70_001 }, 100), Some(State::Waiting));
         let counts = |verdict| settlement(&verdict, 0, None, max).is_some_and(|settlement| settlement.counts);
@@ -375,10 +412,10 @@ mod tests {
         let max = NonZeroU32::new(3).unwrap();
         let doubt = Some(Note::TimedOut);
         for verdict in [
-            Verdict::Retry { code: Some(20004), note: None },
-            Verdict::SlowDown { code: Some(60007), note: None, retry_after: None },
-            Verdict::Failed { code: Some(20026), note: None },
-            Verdict::Stop { code: Some(70003), note: None },
+            Verdict::Retry { code: Some(20004) },
+            Verdict::SlowDown { code: Some(60007), retry_after: None },
+            Verdict::Failed { code: Some(20026) },
+            Verdict::Stop { code: Some(70003) },
         ] {
             let settlement = settlement(&verdict, 2, doubt, max).unwrap();
             assert_eq!((settlement.state, settlement.note), (State::InDoubt, doubt), "{verdict:?}");

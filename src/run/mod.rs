@@ -6,18 +6,22 @@
 //! ```
 //!
 //! `todo` decides which rows of the list still have to be sent, the same way for both. `read_back` settles what is in
-//! doubt. `desk` takes in what comes of both, and keeps the edits that wait to be sent again or to be read back; they
-//! hold no place among the requests in flight. `breaker` says when it makes no sense to go on.
+//! doubt. `dispatcher` takes in what comes of both, and keeps the edits that wait to be sent again or to be read back; they
+//! hold no place among the requests in flight. `breaker` says when it makes no sense to go on, `stopping` what is still
+//! done then, and `under_way` for how long what was sent is left alone.
 
+mod accepted;
 mod breaker;
 mod control;
-mod desk;
+mod dispatcher;
 mod distinct;
 mod life;
 mod plan;
 mod read_back;
+mod stopping;
 mod tally;
 mod todo;
+mod under_way;
 mod waiting;
 
 use std::sync::Arc;
@@ -28,17 +32,19 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 pub use self::breaker::{FailureLimit, FailureLimitError, JobRefusal, StopReason};
-pub use self::control::{Control, Orders, Refused};
-use self::desk::Desk;
-use self::life::{Landed, Place, attempt};
-pub use self::life::{Line, Terms};
+pub use self::control::{Control, ControlError, ControlInbox};
+use self::dispatcher::Dispatcher;
+pub use self::life::{RunContext, RunTerms};
+use self::life::{Slot, attempt};
 pub use self::plan::{Plan, PlanError, Problems, Warning, plan};
-pub use self::read_back::{READ_BACK_AFTER, READ_BACK_RATE_MAX};
-use self::read_back::{Read, read_back};
+use self::read_back::read_back;
+pub use self::read_back::{READ_BACK_RATE_MAX, read_back_rate};
+use self::stopping::Stopping;
 pub use self::tally::{Cause, Tally};
 pub use self::todo::{InDoubt, Policy, Todo};
+pub use self::under_way::UnderWay;
 use crate::api::Service;
-use crate::ledger::{LedgerError, Pending, Remark};
+use crate::ledger::{Pending, RunEvent};
 
 /// How often whoever watches is told how far it is, also while nothing happens.
 const TICK: Duration = Duration::from_millis(250);
@@ -49,7 +55,7 @@ const READ_BACKS_SHARE: usize = 4;
 
 /// How a run ended.
 #[derive(Debug)]
-pub enum Ended {
+pub enum RunEnd {
     /// Every row was taken up.
     Finished,
     /// Somebody asked it to stop.
@@ -59,111 +65,95 @@ pub enum Ended {
 }
 
 /// The run: every edit of `todo` through its life, until none is left, `stop` is cancelled, or it makes no sense to go
-/// on, as `failures` says; `orders` may hold it up, slow it down or stop it. Then what is in flight is waited for. `show` is
-/// told how far it is, several times a second, and the ledger every few seconds.
+/// on, as `failures` says; `orders` may hold it up, slow it down or stop it. Then nothing more is sent: what is in flight
+/// is waited for, and what came into doubt is read back, for a while. `show` is told how far it is, several times a
+/// second, and the ledger every few seconds.
 pub async fn run<S: Service>(
-    line: Line<S>,
+    line: RunContext<S>,
     failures: FailureLimit,
     mut todo: Todo,
-    orders: impl Into<Orders>,
+    orders: impl Into<ControlInbox>,
     mut show: impl FnMut(&Tally),
-) -> (Tally, Ended) {
+) -> (Tally, RunEnd) {
     let ahead = Arc::new(Semaphore::new(line.ahead_max));
     let attempts_max = line.in_flight_max + line.ahead_max;
     let line = Arc::new(line);
-    let mut desk = Desk::new(&line, failures);
-    let Orders { stop, mut acts } = orders.into();
+    let mut dispatcher = Dispatcher::new(&line, failures);
+    let ControlInbox { stop, mut acts } = orders.into();
     let (mut tick, mut sample) = (every(TICK), every(SAMPLE_EVERY));
     let mut attempts = JoinSet::new();
     let mut read_backs = JoinSet::new();
-    let mut remarks = JoinSet::new();
+    let mut events = JoinSet::new();
+    let mut stopping = Stopping::not_yet(&line);
 
-    let ended = loop {
-        if desk.is_clear() && attempts.is_empty() && read_backs.is_empty() {
-            break Ended::Finished;
+    loop {
+        stopping.advance(&mut dispatcher, attempts.len());
+        if attempts.is_empty() && read_backs.is_empty() && (dispatcher.is_clear() || stopping.is_over()) {
+            break;
         }
-        let has_room = attempts.len() + read_backs.len() < desk.at_once(attempts_max);
-        let may_read_back = has_room && read_backs.len() * READ_BACKS_SHARE < line.in_flight_max;
+        let has_room = attempts.len() + read_backs.len() < dispatcher.at_once(attempts_max);
+        let may_read_back = has_room && read_backs.len() * READ_BACKS_SHARE < line.in_flight_max && !stopping.is_over();
         let may_intend = has_room && line.may_intend(line.ahead_max - ahead.available_permits());
-        let next_read_back = desk.in_doubt.next_due();
+        let next_read_back = dispatcher.in_doubt.next_due();
         let came = tokio::select! {
             biased;
-            () = stop.cancelled() => break Ended::Interrupted,
-            Some(landed) = attempts.join_next() => desk.landed(landed),
-            Some(told) = read_backs.join_next() => desk.read_back(told),
-            Some(noted) = remarks.join_next() => desk.noted(noted),
+            () = stop.cancelled(), if !stopping.has_begun() => {
+                stopping.begin(&mut dispatcher, RunEnd::Interrupted);
+                None
+            }
+            () = at(stopping.until()), if !stopping.is_over() => {
+                stopping.end();
+                None
+            }
+            Some(attempted) = attempts.join_next() => dispatcher.attempted(attempted),
+            Some(told) = read_backs.join_next() => dispatcher.read_back(told),
+            Some(noted) = events.join_next() => dispatcher.noted(noted),
             Some(told) = acts.recv() => {
-                remarks.spawn(desk.told(told));
+                events.spawn(dispatcher.told(told));
                 None
             }
             _ = sample.tick() => {
-                remarks.spawn(desk.sample(attempts.len()));
+                events.spawn(dispatcher.sample(attempts.len()));
                 None
             }
             _ = tick.tick() => {
-                show(desk.tally(attempts.len()));
+                show(dispatcher.tally(attempts.len()));
                 None
             }
             () = at(next_read_back), if may_read_back => {
-                if let Some(pending) = desk.in_doubt.due(Instant::now()) {
+                if let Some(pending) = dispatcher.in_doubt.due(Instant::now()) {
                     read_backs.spawn(read_back(Arc::clone(&line), pending));
                 }
                 None
             }
-            next = next_edit(&ahead, &mut desk, &mut todo), if may_intend && !desk.nothing_to_send => match next {
+            next = next_edit(&ahead, &mut dispatcher, &mut todo), if may_intend && dispatcher.may_send() => match next {
                 Ok(Some((slot, pending))) => {
                     attempts.spawn(attempt(Arc::clone(&line), pending, slot));
                     None
                 }
                 Ok(None) => {
-                    desk.nothing_to_send = true;
+                    dispatcher.nothing_to_send = true;
                     None
                 }
                 Err(reason) => Some(reason),
             },
         };
         if let Some(reason) = came {
-            break Ended::Stopped(reason);
+            stopping.begin(&mut dispatcher, RunEnd::Stopped(reason));
         }
-    };
-
-    // Who has no permit yet takes the intent back; whose request is under way waits for its answer.
-    line.stop.cancel();
-    let ended = drain(&mut desk, attempts, read_backs, ended).await;
-    // Whoever told it something hears what came of it.
-    while let Some(noted) = remarks.join_next().await {
-        desk.noted(noted);
     }
-    let tally = desk.close();
+
+    // Whoever told it something hears what came of it.
+    while let Some(noted) = events.join_next().await {
+        dispatcher.noted(noted);
+    }
+    let tally = dispatcher.close();
     // The last one says where it ended. Every edit's own state is durable without it.
-    if let Err(error) = line.ledger.remark(Remark::Sample(Box::new(tally.sample()))).await {
+    if let Err(error) = line.ledger.record_event(RunEvent::Sample(Box::new(tally.sample()))).await {
         tracing::debug!(%error, "the last sample is missing");
     }
     show(&tally);
-    (tally, ended)
-}
-
-/// Waits for what is in flight. How it ended stands, unless the ledger fails in the meantime.
-async fn drain<S: Service>(
-    desk: &mut Desk<S>,
-    mut attempts: JoinSet<(Landed, Option<Place>)>,
-    mut read_backs: JoinSet<Read>,
-    mut ended: Ended,
-) -> Ended {
-    loop {
-        let came = tokio::select! {
-            biased;
-            Some(landed) = attempts.join_next() => desk.landed(landed),
-            Some(told) = read_backs.join_next() => desk.read_back(told),
-            else => return ended,
-        };
-        // Whatever it was stopped for: that the ledger failed is what must be known, and its first error says why.
-        if let Some(reason @ StopReason::Ledger(_)) = came
-            && !matches!(ended, Ended::Stopped(StopReason::Ledger(ref error)) if !matches!(error, LedgerError::Latched))
-        {
-            ended = Ended::Stopped(reason);
-        }
-    }
+    (tally, stopping.ended())
 }
 
 /// Now, and again each time so long has passed; what a machine that was held up for a while has missed is not made up for.
@@ -184,25 +174,25 @@ async fn at(time: Option<Instant>) {
 /// rows. `None`: nothing waits, and the list is at its end. Nothing is lost if it is dropped half-way.
 async fn next_edit<S: Service>(
     ahead: &Arc<Semaphore>,
-    desk: &mut Desk<S>,
+    dispatcher: &mut Dispatcher<S>,
     todo: &mut Todo,
-) -> Result<Option<(Place, Pending)>, StopReason> {
+) -> Result<Option<(Slot, Pending)>, StopReason> {
     let Ok(slot) = Arc::clone(ahead).acquire_owned().await else { return Ok(None) };
     loop {
-        if let Some(pending) = desk.due(Instant::now()) {
+        if let Some(pending) = dispatcher.due(Instant::now()) {
             return Ok(Some((slot, pending)));
         }
-        if desk.is_full() {
-            at(desk.waiting.next_due()).await;
+        if dispatcher.is_full() {
+            at(dispatcher.waiting.next_due()).await;
             continue;
         }
         match todo.next().await? {
             Some(pending) if pending.doubt.is_none() && !pending.read_first => return Ok(Some((slot, pending))),
             // What an earlier run left in doubt may still be under way, and what is to be read before it is sent may be
             // under way by a run that this ledger does not know of.
-            Some(pending) => desk.put_off(pending),
-            None if desk.waiting.is_empty() => return Ok(None),
-            None => at(desk.waiting.next_due()).await,
+            Some(pending) => dispatcher.put_off(pending),
+            None if dispatcher.waiting.is_empty() => return Ok(None),
+            None => at(dispatcher.waiting.next_due()).await,
         }
     }
 }

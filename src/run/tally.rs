@@ -27,7 +27,8 @@ pub struct Tally {
     pub to_read_back: u64,
     /// Edits in doubt that had taken place, as reading back told.
     pub found_edited: u64,
-    /// Edits in doubt that had not: they were sent again, or have failed if they had no attempt left.
+    /// Edits in doubt that had not: they were sent again, or have failed if they had no attempt left. While a run stops, they
+    /// stay in doubt.
     pub found_not_edited: u64,
     /// Edits that were read before sending, and whose messages held what is wanted already.
     pub found_already: u64,
@@ -52,9 +53,11 @@ pub struct Tally {
     /// Edits whose intent is durable, or that wait for that, and whose outcome is not.
     pub under_way: usize,
     /// The pace of edits just now.
-    pub pace: pace::Now,
+    pub pace: pace::PaceNow,
     /// Somebody has told it to pause.
     pub paused: bool,
+    /// Nothing more is sent.
+    pub stopping: bool,
 }
 
 /// How long the parts of one attempt took.
@@ -156,10 +159,10 @@ impl Cause {
             Verdict::Done | Verdict::NotSent => None,
             Verdict::SignAnew { code } => Some(Cause::Code(code)),
             Verdict::InDoubt { code, note } => code.map(Cause::Code).or(Some(Cause::Note(note))),
-            Verdict::Retry { code, note }
-            | Verdict::SlowDown { code, note, .. }
-            | Verdict::Failed { code, note }
-            | Verdict::Stop { code, note } => code.map(Cause::Code).or(note.map(Cause::Note)),
+            Verdict::Retry { code }
+            | Verdict::SlowDown { code, .. }
+            | Verdict::Failed { code }
+            | Verdict::Stop { code } => code.map(Cause::Code),
         }
     }
 }

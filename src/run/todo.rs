@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::StopReason;
 use crate::edit::{IdDigest, Wanted};
 use crate::input::Rows;
-use crate::ledger::{Brief, Pending, Records, State};
+use crate::ledger::{EditStatus, Pending, Records, State};
 
 /// Rows that are passed over at a stretch before others get their turn: about a millisecond's work.
 const STRETCH: u64 = 256;
@@ -62,8 +62,8 @@ pub(super) fn is_duplicate(repeated: &Repeated, message: IdDigest, line: u64) ->
 }
 
 /// How a row stands whose edit the ledger tells of in `brief`.
-pub(super) fn stand(wanted: Wanted, brief: Option<Brief>, policy: &Policy) -> Standing {
-    let Some(Brief { state, content }) = brief else { return Standing::ToDo(None) };
+pub(super) fn stand(wanted: Wanted, brief: Option<EditStatus>, policy: &Policy) -> Standing {
+    let Some(EditStatus { state, content }) = brief else { return Standing::ToDo(None) };
     let to_do = Standing::ToDo(Some(state));
     // A failed edit never took place, so taking it up again may mend its content.
     let mended = state == State::Failed && policy.retry_failed;
@@ -121,12 +121,12 @@ impl Todo {
                     continue;
                 }
                 let mut records = self.records.as_deref_mut();
-                let brief = records.as_mut().map_or(Ok(None), |records| records.brief(wanted.message));
+                let brief = records.as_mut().map_or(Ok(None), |records| records.status(wanted.message));
                 match stand(wanted, brief.map_err(StopReason::Ledger)?, &self.policy) {
                     Standing::ToDo(state) => {
                         // The row was read from a list that is still as it was when it was checked.
                         self.rows.check_unchanged().map_err(|error| StopReason::Input(Arc::new(error)))?;
-                        let known = state.and(records).map(|records| records.known(wanted.message)).transpose();
+                        let known = state.and(records).map(|records| records.row(wanted.message)).transpose();
                         let known = known.map_err(StopReason::Ledger)?;
                         self.left -= 1;
                         let mut pending = Pending::new(edit, wanted, row.line, known);

@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::ledger::{Pending, State};
+use crate::ledger::Pending;
 use crate::retry;
 
 #[derive(Debug)]
 pub(super) struct Waiting {
-    heap: BinaryHeap<Reverse<Entry>>,
+    heap: BinaryHeap<Reverse<WaitingEdit>>,
     /// Who came first goes first where times are equal.
     came: u64,
     random: fastrand::Rng,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct WaitingEdit {
     due: Instant,
     came: u64,
     pending: Pending,
@@ -38,7 +38,7 @@ impl Waiting {
     /// Waits until then, and not shorter.
     pub(super) fn push_at(&mut self, pending: Pending, due: Instant) {
         self.came += 1;
-        self.heap.push(Reverse(Entry { due, came: self.came, pending }));
+        self.heap.push(Reverse(WaitingEdit { due, came: self.came, pending }));
     }
 
     /// One whose time has come.
@@ -64,26 +64,30 @@ impl Waiting {
 
     /// How many of them came into doubt in this run, or were sent again in it and still are.
     pub(super) fn in_doubt(&self) -> u64 {
-        let in_doubt = |pending: &Pending| pending.state == Some(State::InDoubt) && pending.taken_up.is_none();
-        self.heap.iter().filter(|Reverse(entry)| in_doubt(&entry.pending)).count() as u64
+        self.heap.iter().filter(|Reverse(entry)| entry.pending.came_into_doubt()).count() as u64
+    }
+
+    /// Drops all others: nothing more is done about them, and they stand as the ledger says.
+    pub(super) fn keep_in_doubt(&mut self) {
+        self.heap.retain(|Reverse(entry)| entry.pending.came_into_doubt());
     }
 }
 
-impl PartialEq for Entry {
+impl PartialEq for WaitingEdit {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Entry {}
+impl Eq for WaitingEdit {}
 
-impl PartialOrd for Entry {
+impl PartialOrd for WaitingEdit {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Entry {
+impl Ord for WaitingEdit {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.due, self.came).cmp(&(other.due, other.came))
     }

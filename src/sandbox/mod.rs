@@ -24,8 +24,8 @@ use tokio::task::JoinHandle;
 
 use self::access::Access;
 pub use self::faults::Faults;
-use self::server::Shared;
-use self::state::State;
+use self::server::SharedSandbox;
+use self::state::SandboxState;
 pub use self::state::Stats;
 use crate::edit::MessageId;
 
@@ -74,7 +74,7 @@ impl Options {
 
 /// A message as the sandbox holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct MessageView {
     /// The elements: the JSON array, as it was received.
     pub msg_body: String,
     /// The custom data; `None` where there never was any.
@@ -90,7 +90,7 @@ pub struct Sandbox {
     sdkappid: u64,
     identifier: String,
     is_well_known: bool,
-    shared: Arc<Shared>,
+    shared: Arc<SharedSandbox>,
     task: JoinHandle<()>,
 }
 
@@ -106,7 +106,7 @@ impl Sandbox {
         let address = listener.local_addr()?;
         let is_well_known = key.expose_secret() == SECRET_KEY;
         let access = Access::new(sdkappid, identifier.clone(), key);
-        let shared = Arc::new(Shared::new(access, State::new(rate, faults, seed)));
+        let shared = Arc::new(SharedSandbox::new(access, SandboxState::new(rate, faults, seed)));
         let task = tokio::spawn(server::serve(listener, Arc::clone(&shared)));
         Ok(Sandbox { address, sdkappid, identifier, is_well_known, shared, task })
     }
@@ -132,10 +132,10 @@ impl Sandbox {
     }
 
     /// A message as it stands now; `None` where nobody asked for it yet.
-    pub fn message(&self, id: &MessageId) -> Option<Held> {
+    pub fn message(&self, id: &MessageId) -> Option<MessageView> {
         let state = self.shared.lock();
         let message = state.messages.get(state.messages.find(id.digest())?)?;
-        Some(Held {
+        Some(MessageView {
             msg_body: message.msg_body().as_ref().to_owned(),
             cloud_custom_data: message.cloud_custom_data().map(str::to_owned),
             edits: message.edits(),

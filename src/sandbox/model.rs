@@ -17,7 +17,7 @@ const SHELF_TEXTS_MAX: usize = 10_000;
 
 /// One message, as it stands now.
 #[derive(Clone, Debug)]
-pub struct Message {
+pub struct StoredMessage {
     pub(super) from_account: Arc<str>,
     pub(super) to_account: Arc<str>,
     pub(super) msg_key: Box<str>,
@@ -27,7 +27,7 @@ pub struct Message {
     edits: u32,
 }
 
-impl Message {
+impl StoredMessage {
     /// The elements: the JSON array, as it was received.
     pub fn msg_body(&self) -> Arc<str> {
         match &self.msg_body {
@@ -64,11 +64,11 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub struct Messages {
     slots: HashMap<IdDigest, u32>,
-    all: Vec<Message>,
+    all: Vec<StoredMessage>,
     /// Conversation, second of the message, slot: a conversation's history is a range of it.
     pub(super) by_time: BTreeSet<(u64, u32, u32)>,
-    accounts: Shelf,
-    contents: Shelf,
+    accounts: TextPool,
+    contents: TextPool,
     counts: Counts,
 }
 
@@ -81,7 +81,7 @@ impl Messages {
     /// Makes a message that [`Messages::find`] did not find. `None` when four billion are there; memory ends before.
     pub fn make(&mut self, id: &MessageId, digest: IdDigest) -> Option<u32> {
         let slot = u32::try_from(self.all.len()).ok()?;
-        self.all.push(Message {
+        self.all.push(StoredMessage {
             from_account: self.accounts.share(&id.from_account),
             to_account: self.accounts.share(&id.to_account),
             msg_key: id.msg_key.as_str().into(),
@@ -114,7 +114,7 @@ impl Messages {
     }
 
     /// The message in a slot.
-    pub fn get(&self, slot: u32) -> Option<&Message> {
+    pub fn get(&self, slot: u32) -> Option<&StoredMessage> {
         self.all.get(slot as usize)
     }
 
@@ -170,11 +170,11 @@ impl KeyParts {
 
 /// Texts of which many are the same, each kept once while somebody holds it.
 #[derive(Debug, Default)]
-struct Shelf {
+struct TextPool {
     texts: HashSet<Arc<str>>,
 }
 
-impl Shelf {
+impl TextPool {
     fn share(&mut self, text: &str) -> Arc<str> {
         if let Some(known) = self.texts.get(text) {
             return Arc::clone(known);
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn the_shelf_does_not_grow_with_texts_that_differ() {
-        let mut shelf = Shelf::default();
+        let mut shelf = TextPool::default();
         for i in 0..SHELF_TEXTS_MAX * 3 {
             shelf.share(&i.to_string());
         }

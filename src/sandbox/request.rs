@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::faults::Names;
+use super::faults::NamesFault;
 use super::history::Window;
 use crate::edit::{CONTENT_BYTES_MAX, IdDigest, MessageId};
 
@@ -26,7 +26,7 @@ pub struct Modify {
 
 /// A body's members, each unread: a wrong type must lead to the code of that member.
 #[derive(Deserialize)]
-struct Members<'a> {
+struct BodyFields<'a> {
     #[serde(rename = "From_Account", borrow, default, deserialize_with = "present")]
     from_account: Option<&'a RawValue>,
     #[serde(rename = "To_Account", borrow, default, deserialize_with = "present")]
@@ -78,7 +78,7 @@ impl Modify {
     /// # Errors
     /// The `ErrorCode` that the service would answer with.
     pub fn parse(body: &[u8]) -> Result<Modify, i64> {
-        let members: Members<'_> = members(body)?;
+        let members: BodyFields<'_> = members(body)?;
         let id = MessageId {
             from_account: account(members.from_account).ok_or(90008)?,
             to_account: account(members.to_account).ok_or(90003)?,
@@ -102,14 +102,14 @@ impl Window {
     ///
     /// # Errors
     /// The `ErrorCode` that the service would answer with.
-    pub fn parse(body: &[u8], names: Names) -> Result<Window, i64> {
-        let members: Members<'_> = members(body)?;
+    pub fn parse(body: &[u8], names: NamesFault) -> Result<Window, i64> {
+        let members: BodyFields<'_> = members(body)?;
         let (operator, peer) = match names {
-            Names::Both => {
+            NamesFault::Both => {
                 (members.operator_account.or(members.from_account), members.peer_account.or(members.to_account))
             }
-            Names::Older => (members.from_account, members.to_account),
-            Names::Newer => (members.operator_account, members.peer_account),
+            NamesFault::Older => (members.from_account, members.to_account),
+            NamesFault::Newer => (members.operator_account, members.peer_account),
         };
         let conversation = MessageId {
             from_account: account(operator).ok_or(90008)?,
@@ -133,7 +133,7 @@ impl Window {
     }
 }
 
-fn members(body: &[u8]) -> Result<Members<'_>, i64> {
+fn members(body: &[u8]) -> Result<BodyFields<'_>, i64> {
     // A struct can be read from an array as well, which the service does not do.
     let starts_an_object = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
     if starts_an_object { serde_json::from_slice(body).map_err(|_| 90001) } else { Err(90001) }
@@ -240,28 +240,32 @@ mod tests {
 
     #[test]
     fn a_window_is_read_with_newer_and_older_names() {
-        let window = |taken: Names, names: [&str; 2], rest: &str| {
+        let window = |taken: NamesFault, names: [&str; 2], rest: &str| {
             let [operator, peer] = names;
             Window::parse(format!(r#"{{"{operator}":"b","{peer}":"a"{rest}}}"#).as_bytes(), taken)
         };
         let (newer, older) = (["Operator_Account", "Peer_Account"], ["From_Account", "To_Account"]);
         let rest = r#","MaxCnt":100,"MinTime":1,"MaxTime":2"#;
         let conversation = MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: String::new() };
-        for (taken, names) in [(Names::Both, newer), (Names::Both, older), (Names::Newer, newer), (Names::Older, older)]
-        {
+        for (taken, names) in [
+            (NamesFault::Both, newer),
+            (NamesFault::Both, older),
+            (NamesFault::Newer, newer),
+            (NamesFault::Older, older),
+        ] {
             let window = window(taken, names, rest).unwrap();
             assert_eq!((window.conversation, window.operator.as_str()), (conversation.conversation(), "b"));
             assert_eq!((window.max_count, window.min_time, window.max_time), (100, 1, 2));
             assert_eq!(window.last_msg_key, None);
         }
-        assert_eq!(window(Names::Older, newer, rest).unwrap_err(), 90008);
-        assert_eq!(window(Names::Newer, older, rest).unwrap_err(), 90008);
-        assert_eq!(window(Names::Older, ["From_Account", "Peer_Account"], rest).unwrap_err(), 90003);
-        let next = window(Names::Both, newer, &format!(r#"{rest},"LastMsgKey":"1_2_3""#)).unwrap();
+        assert_eq!(window(NamesFault::Older, newer, rest).unwrap_err(), 90008);
+        assert_eq!(window(NamesFault::Newer, older, rest).unwrap_err(), 90008);
+        assert_eq!(window(NamesFault::Older, ["From_Account", "Peer_Account"], rest).unwrap_err(), 90003);
+        let next = window(NamesFault::Both, newer, &format!(r#"{rest},"LastMsgKey":"1_2_3""#)).unwrap();
         assert_eq!(next.last_msg_key.as_deref(), Some("1_2_3"));
-        assert_eq!(window(Names::Both, newer, "").unwrap_err(), 90010);
-        assert_eq!(window(Names::Both, newer, r#","MaxCnt":0,"MinTime":1,"MaxTime":2"#).unwrap_err(), 90010);
-        assert_eq!(window(Names::Both, ["Operator_Account", "X"], rest).unwrap_err(), 90003);
-        assert_eq!(window(Names::Both, ["X", "Peer_Account"], rest).unwrap_err(), 90008);
+        assert_eq!(window(NamesFault::Both, newer, "").unwrap_err(), 90010);
+        assert_eq!(window(NamesFault::Both, newer, r#","MaxCnt":0,"MinTime":1,"MaxTime":2"#).unwrap_err(), 90010);
+        assert_eq!(window(NamesFault::Both, ["Operator_Account", "X"], rest).unwrap_err(), 90003);
+        assert_eq!(window(NamesFault::Both, ["X", "Peer_Account"], rest).unwrap_err(), 90008);
     }
 }

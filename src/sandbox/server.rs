@@ -1,4 +1,4 @@
-//! The sandbox on a socket: HTTP/1.1 in, [`State`] asked, the answer out, or no answer at all.
+//! The sandbox on a socket: HTTP/1.1 in, [`SandboxState`] asked, the answer out, or no answer at all.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -23,8 +23,8 @@ use super::access::Access;
 use super::faults::Faults;
 use super::history::Window;
 use super::request::Modify;
-use super::state::{Answer, Late, Reply, State, refusal};
-use crate::api::endpoint::Call;
+use super::state::{LateEdit, Reply, SandboxAnswer, SandboxState, refusal};
+use crate::api::endpoint::ApiMethod;
 
 /// The longest body that is read. The largest sound request is an eighth of it; the rest is refused as too long.
 const BODY_BYTES_MAX: usize = 128 * 1024;
@@ -37,10 +37,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What all connections share.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct SharedSandbox {
     access: Access,
     started: Instant,
-    state: Mutex<State>,
+    state: Mutex<SandboxState>,
     stop: CancellationToken,
     /// The edits that take place later.
     late: TaskTracker,
@@ -57,11 +57,11 @@ enum Closed {
     ByClient,
 }
 
-impl Shared {
+impl SharedSandbox {
     /// Starts the clock that arrivals are measured by.
-    pub(super) fn new(access: Access, state: State) -> Shared {
+    pub(super) fn new(access: Access, state: SandboxState) -> SharedSandbox {
         let (stop, late) = (CancellationToken::new(), TaskTracker::new());
-        Shared { access, started: Instant::now(), state: Mutex::new(state), stop, late }
+        SharedSandbox { access, started: Instant::now(), state: Mutex::new(state), stop, late }
     }
 
     /// Tells [`serve`] to come to its end. An edit that is still late does not take place any more.
@@ -70,13 +70,13 @@ impl Shared {
     }
 
     /// The state, for as short a time as possible.
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, SandboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Serves every connection until it is told to stop; when it returns, no request takes effect any more.
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+pub(super) async fn serve(listener: TcpListener, shared: Arc<SharedSandbox>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -98,7 +98,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     shared.late.wait().await;
 }
 
-async fn converse(stream: TcpStream, shared: Arc<Shared>) {
+async fn converse(stream: TcpStream, shared: Arc<SharedSandbox>) {
     // Without it an answer may wait for the acknowledgement of the one before.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(?error, "no TCP_NODELAY");
@@ -110,8 +110,8 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Closed> {
-    let call = Call::ALL.into_iter().find(|call| call.path() == request.uri().path());
+async fn respond(shared: &Arc<SharedSandbox>, request: Request<Incoming>) -> Result<Response<Body>, Closed> {
+    let call = ApiMethod::ALL.into_iter().find(|call| call.path() == request.uri().path());
     match (request.method(), request.uri().path(), call) {
         (&Method::POST, _, Some(call)) => answer_call(shared, call, request).await,
         // The service's own way of saying that the HTTP request, or what it asks for, is none of its own.
@@ -135,18 +135,22 @@ async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Res
     }
 }
 
-async fn answer_call(shared: &Arc<Shared>, call: Call, request: Request<Incoming>) -> Result<Response<Body>, Closed> {
+async fn answer_call(
+    shared: &Arc<SharedSandbox>,
+    call: ApiMethod,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Closed> {
     let (head, body) = request.into_parts();
     let body = read(body).await?;
     let at = shared.started.elapsed();
     let access = shared.access.check(head.uri.query().unwrap_or_default(), SystemTime::now());
     let body = access.and_then(|()| body.ok_or(93000));
     let Reply { answer, delay, late } = match call {
-        Call::ModifyC2cMsg => {
+        ApiMethod::ModifyC2cMsg => {
             let asked = body.and_then(|body| Modify::parse(&body));
             shared.lock().modify(at, asked)
         }
-        Call::AdminGetRoamMsg => {
+        ApiMethod::AdminGetRoamMsg => {
             let names = shared.lock().faults.history().names;
             let asked = body.and_then(|body| Window::parse(&body, names));
             shared.lock().read(at, asked)
@@ -159,16 +163,16 @@ async fn answer_call(shared: &Arc<Shared>, call: Call, request: Request<Incoming
         tokio::time::sleep(delay).await;
     }
     match answer {
-        Answer::Json(body) => Ok(json(body)),
-        Answer::Html(status) => Ok(html(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY))),
-        Answer::Closed => Err(Closed::OnPurpose),
+        SandboxAnswer::Json(body) => Ok(json(body)),
+        SandboxAnswer::Html(status) => Ok(html(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY))),
+        SandboxAnswer::Closed => Err(Closed::OnPurpose),
         // hyper drops this future when the client closes the connection.
-        Answer::Silence => std::future::pending().await,
+        SandboxAnswer::Silence => std::future::pending().await,
     }
 }
 
 /// Lets a late edit take place when its time has come, unless the sandbox is stopped before.
-async fn catch_up(shared: Arc<Shared>, late: Late) {
+async fn catch_up(shared: Arc<SharedSandbox>, late: LateEdit) {
     tokio::select! {
         biased;
         () = shared.stop.cancelled() => {}
@@ -176,7 +180,7 @@ async fn catch_up(shared: Arc<Shared>, late: Late) {
     }
 }
 
-async fn change_faults(shared: &Shared, request: Request<Incoming>) -> Result<Response<Body>, Closed> {
+async fn change_faults(shared: &SharedSandbox, request: Request<Incoming>) -> Result<Response<Body>, Closed> {
     let body = read(request.into_body()).await?.unwrap_or_default();
     match String::from_utf8_lossy(&body).parse::<Faults>() {
         Ok(faults) => {
@@ -229,7 +233,7 @@ fn with_type(mut response: Response<Body>, content_type: &'static str) -> Respon
 
 /// All messages as lines of JSON, written while they are sent: a listing of millions is never held whole.
 struct Listing {
-    shared: Arc<Shared>,
+    shared: Arc<SharedSandbox>,
     next: usize,
 }
 
@@ -266,8 +270,8 @@ mod tests {
 
     /// How many edits took place when the sandbox was stopped so long after one that is late had arrived.
     async fn check(stopped_after: Duration, edits: u64) {
-        let state = State::new(200, "lost-late=100%".parse().unwrap(), 1);
-        let shared = Arc::new(Shared::new(Access::new(1, "a".into(), "key".into()), state));
+        let state = SandboxState::new(200, "lost-late=100%".parse().unwrap(), 1);
+        let shared = Arc::new(SharedSandbox::new(Access::new(1, "a".into(), "key".into()), state));
         let id = MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: "1_2_3".into() };
         let edit = Modify { digest: id.digest(), id, msg_body: None, cloud_custom_data: Some("x".into()) };
         let late = shared.lock().modify(Duration::ZERO, Ok(edit)).late.unwrap();

@@ -13,7 +13,7 @@ use super::history::Window;
 use super::model::{Counts, Messages};
 use super::request::Modify;
 use super::traffic::{Answered, ApiStats, Traffic};
-use crate::api::endpoint::Call;
+use crate::api::endpoint::ApiMethod;
 use crate::api::error_code;
 use crate::edit::{IdDigest, MessageId};
 
@@ -21,7 +21,7 @@ const DONE: &str = r#"{"ActionStatus":"OK","ErrorInfo":"succeed","ErrorCode":0}"
 
 /// What the client gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum SandboxAnswer {
     /// HTTP 200 with the service's JSON.
     Json(Bytes),
     /// A page of HTML with this HTTP status, which may be 200.
@@ -36,16 +36,16 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// What the client gets.
-    pub answer: Answer,
+    pub answer: SandboxAnswer,
     /// How long after the request took effect.
     pub delay: Duration,
     /// The edit that takes place later, whatever the client was told.
-    pub late: Option<Late>,
+    pub late: Option<LateEdit>,
 }
 
-/// An edit that takes place some time after its request: [`State::catch_up`] when that time has passed.
+/// An edit that takes place some time after its request: [`SandboxState::catch_up`] when that time has passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Late {
+pub struct LateEdit {
     /// How long after its request.
     pub after: Duration,
     slot: u32,
@@ -70,7 +70,7 @@ pub struct Stats {
 
 /// See the module.
 #[derive(Debug)]
-pub struct State {
+pub struct SandboxState {
     /// How it misbehaves from the next request on.
     pub faults: Faults,
     /// The messages.
@@ -82,10 +82,10 @@ pub struct State {
     edits_to_come: u64,
 }
 
-impl State {
+impl SandboxState {
     /// Nothing has arrived yet; `rate` requests a second are let through to each API.
-    pub fn new(rate: u32, faults: Faults, seed: u64) -> State {
-        State {
+    pub fn new(rate: u32, faults: Faults, seed: u64) -> SandboxState {
+        SandboxState {
             faults,
             messages: Messages::default(),
             seed,
@@ -109,32 +109,32 @@ impl State {
             Ok(done) => done,
             Err(code) => return self.reply_to_modify(None, refusal(code)),
         };
-        let fault = self.faults.draw(Call::ModifyC2cMsg, &mut self.rng);
+        let fault = self.faults.draw(ApiMethod::ModifyC2cMsg, &mut self.rng);
         if fault.is_none_or(Fault::takes_effect) {
             self.messages.edit(slot, edit.msg_body.as_deref(), edit.cloud_custom_data.as_deref());
         }
         let mut reply = self.reply_to_modify(fault, (0, Bytes::from_static(DONE.as_bytes())));
         if fault == Some(Fault::LostLate) {
             self.edits_to_come += 1;
-            reply.late = Some(Late { after: Faults::draw_late(&mut self.rng), slot, edit });
+            reply.late = Some(LateEdit { after: Faults::draw_late(&mut self.rng), slot, edit });
         }
         reply
     }
 
     /// Lets an edit that was late take place.
-    pub fn catch_up(&mut self, late: &Late) {
-        let Late { slot, edit, .. } = late;
+    pub fn catch_up(&mut self, late: &LateEdit) {
+        let LateEdit { slot, edit, .. } = late;
         self.messages.edit(*slot, edit.msg_body.as_deref(), edit.cloud_custom_data.as_deref());
         self.edits_to_come -= 1;
     }
 
-    /// A request to read back, as [`State::modify`].
+    /// A request to read back, as [`SandboxState::modify`].
     pub fn read(&mut self, at: Duration, request: Result<Window, i64>) -> Reply {
         let (fault, answer) = if self.read.arrive(at) {
             match request {
                 Ok(window) => {
                     let page = self.messages.page(&window, self.faults.history().is_one_sided);
-                    (self.faults.draw(Call::AdminGetRoamMsg, &mut self.rng), (0, page.into()))
+                    (self.faults.draw(ApiMethod::AdminGetRoamMsg, &mut self.rng), (0, page.into()))
                 }
                 Err(code) => (None, refusal(code)),
             }
@@ -186,19 +186,19 @@ fn reply(
     (code, json): (i64, Bytes),
 ) -> Reply {
     let (answered, answer) = match fault {
-        None => (Answered::Code(code), Answer::Json(json)),
-        Some(Fault::Code(code)) => (Answered::Code(code), Answer::Json(refusal(code).1)),
-        Some(fault @ (Fault::LostBefore | Fault::LostAfter)) => (Answered::Fault(fault), Answer::Closed),
+        None => (Answered::Code(code), SandboxAnswer::Json(json)),
+        Some(Fault::Code(code)) => (Answered::Code(code), SandboxAnswer::Json(refusal(code).1)),
+        Some(fault @ (Fault::LostBefore | Fault::LostAfter)) => (Answered::Fault(fault), SandboxAnswer::Closed),
         // At once: its client must be gone before the edit takes place.
         Some(fault @ Fault::LostLate) => {
             traffic.answered(Answered::Fault(fault));
-            return Reply { answer: Answer::Closed, delay: Duration::ZERO, late: None };
+            return Reply { answer: SandboxAnswer::Closed, delay: Duration::ZERO, late: None };
         }
-        Some(fault @ (Fault::SilentBefore | Fault::SilentAfter)) => (Answered::Fault(fault), Answer::Silence),
+        Some(fault @ (Fault::SilentBefore | Fault::SilentAfter)) => (Answered::Fault(fault), SandboxAnswer::Silence),
         Some(fault @ (Fault::Http(status) | Fault::HttpAfter(status))) => {
-            (Answered::Fault(fault), Answer::Html(status))
+            (Answered::Fault(fault), SandboxAnswer::Html(status))
         }
-        Some(fault @ Fault::Garbage) => (Answered::Fault(fault), Answer::Html(200)),
+        Some(fault @ Fault::Garbage) => (Answered::Fault(fault), SandboxAnswer::Html(200)),
     };
     traffic.answered(answered);
     Reply { answer, delay: faults.draw_latency(rng), late: None }
@@ -224,12 +224,12 @@ mod tests {
         Modify { digest: id.digest(), id, msg_body: Some("[1]".into()), cloud_custom_data: None }
     }
 
-    fn state(faults: &str) -> State {
-        State::new(200, faults.parse().unwrap(), 1)
+    fn state(faults: &str) -> SandboxState {
+        SandboxState::new(200, faults.parse().unwrap(), 1)
     }
 
     fn code_of(reply: &Reply) -> i64 {
-        let Answer::Json(json) = &reply.answer else { panic!("{reply:?}") };
+        let SandboxAnswer::Json(json) = &reply.answer else { panic!("{reply:?}") };
         serde_json::from_slice::<serde_json::Value>(json).unwrap()["ErrorCode"].as_i64().unwrap()
     }
 
@@ -239,9 +239,9 @@ mod tests {
     }
 
     /// What this account finds when it reads back.
-    fn keys(state: &mut State, operator: &str) -> Vec<String> {
+    fn keys(state: &mut SandboxState, operator: &str) -> Vec<String> {
         let window = Window { operator: operator.into(), ..window() };
-        let Answer::Json(page) = state.read(Duration::ZERO, Ok(window)).answer else { panic!() };
+        let SandboxAnswer::Json(page) = state.read(Duration::ZERO, Ok(window)).answer else { panic!() };
         let page: serde_json::Value = serde_json::from_slice(&page).unwrap();
         let list = page["MsgList"].as_array().unwrap();
         assert_eq!(page["MsgCnt"], list.len());
@@ -249,7 +249,7 @@ mod tests {
     }
 
     /// What the client gets under a fault that always happens, and how many edits took place.
-    fn check(fault: &str, answer: &Answer, edits: u64) {
+    fn check(fault: &str, answer: &SandboxAnswer, edits: u64) {
         let mut state = state(&format!("{fault}=100%"));
         let reply = state.modify(Duration::ZERO, Ok(edit("1_2_3")));
         assert_eq!(&reply.answer, answer, "{fault}");
@@ -260,22 +260,22 @@ mod tests {
 
     #[test]
     fn each_fault_does_what_it_says_and_the_message_is_known_in_any_case() {
-        check("20004", &Answer::Json(refusal(20004).1), 0);
-        check("lost-before", &Answer::Closed, 0);
-        check("lost-after", &Answer::Closed, 1);
-        check("lost-late", &Answer::Closed, 0);
-        check("silent-before", &Answer::Silence, 0);
-        check("silent-after", &Answer::Silence, 1);
-        check("http-502", &Answer::Html(502), 0);
-        check("http-408-after", &Answer::Html(408), 1);
-        check("garbage", &Answer::Html(200), 1);
+        check("20004", &SandboxAnswer::Json(refusal(20004).1), 0);
+        check("lost-before", &SandboxAnswer::Closed, 0);
+        check("lost-after", &SandboxAnswer::Closed, 1);
+        check("lost-late", &SandboxAnswer::Closed, 0);
+        check("silent-before", &SandboxAnswer::Silence, 0);
+        check("silent-after", &SandboxAnswer::Silence, 1);
+        check("http-502", &SandboxAnswer::Html(502), 0);
+        check("http-408-after", &SandboxAnswer::Html(408), 1);
+        check("garbage", &SandboxAnswer::Html(200), 1);
     }
 
     #[test]
     fn a_late_edit_takes_place_when_its_time_has_come_and_counts_like_any_other() {
         let mut state = state("edit.lost-late=100%,latency=1s");
         let reply = state.modify(Duration::ZERO, Ok(edit("1_2_3")));
-        assert_eq!((&reply.answer, reply.delay), (&Answer::Closed, Duration::ZERO));
+        assert_eq!((&reply.answer, reply.delay), (&SandboxAnswer::Closed, Duration::ZERO));
         assert_eq!((state.stats().messages.edits, state.stats().edits_to_come), (0, 1));
         // Sent again meanwhile, and both take place.
         state.faults = Faults::none();
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn over_the_cap_nothing_takes_effect_and_each_api_has_its_own() {
-        let mut state = State::new(2, Faults::none(), 1);
+        let mut state = SandboxState::new(2, Faults::none(), 1);
         let codes: Vec<i64> =
             ["1_1_1", "2_2_2", "3_3_3"].map(|key| code_of(&state.modify(Duration::ZERO, Ok(edit(key))))).into();
         assert_eq!(codes, [0, 0, 60007]);
@@ -330,12 +330,12 @@ mod tests {
     fn faults_meet_reading_back_as_well() {
         let mut state = state("http-429=100%,latency=5ms");
         let reply = state.read(Duration::ZERO, Ok(window()));
-        assert_eq!(reply, Reply { answer: Answer::Html(429), delay: Duration::from_millis(5), late: None });
+        assert_eq!(reply, Reply { answer: SandboxAnswer::Html(429), delay: Duration::from_millis(5), late: None });
         state.faults = "edit.http-429=100%".parse().unwrap();
         assert_eq!(code_of(&state.read(Duration::ZERO, Ok(window()))), 0);
         for lost in ["lost-late=100%", "read.lost-before=100%"] {
             state.faults = lost.parse().unwrap();
-            assert_eq!(state.read(Duration::ZERO, Ok(window())).answer, Answer::Closed);
+            assert_eq!(state.read(Duration::ZERO, Ok(window())).answer, SandboxAnswer::Closed);
         }
         assert_eq!(state.stats().edits_to_come, 0);
     }

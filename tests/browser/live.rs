@@ -5,9 +5,9 @@ use std::net::TcpListener;
 
 use rusqlite::Connection;
 
-use crate::browser::Browser;
-use crate::harness::{Place, Ran, Running, wait_for};
-use crate::service::Service;
+use super::chromium::Browser;
+use crate::support::harness::{Place, Ran, Running, wait_for};
+use crate::support::service::Service;
 
 const RUN: &str = "--input edits.csv --resume ledger.db --yes --no-progress --json --page 127.0.0.1:0 --rate 100";
 

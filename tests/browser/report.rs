@@ -1,8 +1,8 @@
 //! A report's page, in a browser: on a desk, on a phone, by day and by night, in both languages, with much and with nothing.
 
-use crate::browser::Browser;
-use crate::harness::{FAST, Place, list};
-use crate::service::Service;
+use super::chromium::Browser;
+use crate::support::harness::{FAST, Place, list};
+use crate::support::service::Service;
 
 /// The number of the headline's sum that has this class.
 const NUMBER: &str =

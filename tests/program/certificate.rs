@@ -9,17 +9,20 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use crate::harness::{Place, Summary};
-use crate::service::Service;
+use crate::support::harness::{Place, Summary};
+use crate::support::service::Service;
 
-/// Takes TLS off in front of the sandbox, with a certificate for `localhost` by an authority of its own. Returns the URL,
+/// A name of the service that only a proxy knows.
+pub(crate) const NAME: &str = "im.example.com";
+
+/// Takes TLS off in front of the sandbox, with a certificate for `localhost` and [`NAME`] by an authority of its own. Returns the URL,
 /// and the authority's certificate.
 pub(crate) fn in_front_of(service: &Service) -> (String, String) {
     let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned(), NAME.to_owned()]).unwrap();
     let certificate = params.signed_by(&key, &authority).unwrap();
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let config =

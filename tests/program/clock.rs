@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::harness::{Place, Summary};
-use crate::service::Service;
-use crate::shim::Shim;
+use crate::program::shim::Shim;
+use crate::support::harness::{Place, Summary};
+use crate::support::service::Service;
 
 const ROWS: u32 = 600;
 const JOB: &str = "--input edits.csv --resume ledger.db --rate 200 --json";

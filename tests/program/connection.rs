@@ -3,9 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
-use crate::harness::{FAST, Place, Summary};
-use crate::service::Service;
-use crate::shim::Shim;
+use crate::program::shim::Shim;
+use crate::support::harness::{FAST, Place, Summary};
+use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --json";
 

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use crate::harness::{Place, Running, mode, wait_for};
-use crate::service::Service;
+use crate::support::harness::{Place, Running, mode, wait_for};
+use crate::support::service::Service;
 
 const RUN: &str = "--input edits.csv --resume ledger.db --yes --no-progress --json";
 
 /// A run at 100 requests a second, which has sent a few.
-fn start<'a>(place: &'a Place, service: &Service) -> (Running, impl Fn(&str) -> crate::harness::Call<'a>) {
+fn start<'a>(place: &'a Place, service: &Service) -> (Running, impl Fn(&str) -> crate::support::harness::Call<'a>) {
     let run = place.runner(RUN).arg("--rate").arg("100").at(service).start();
     service.wait_for_requests(5);
     (run, |words: &str| place.runner(&format!("ctl ledger.db {words}")))

@@ -3,9 +3,9 @@
 
 use std::fs;
 
-use crate::harness::{FAST, Place, Ran, Running, Summary, list, sqlite};
-use crate::service::Service;
-use crate::shim::Shim;
+use crate::program::shim::Shim;
+use crate::support::harness::{FAST, Place, Ran, Running, Summary, list, sqlite};
+use crate::support::service::Service;
 
 /// At the service's own pace, so that there is a middle for things to happen in.
 const ROWS: u32 = 600;

@@ -1,7 +1,7 @@
 //! Nothing that the program reads is written over by anything that it writes, and what it did not write itself is kept.
 
-use crate::harness::{FAST, Place, list};
-use crate::service::Service;
+use crate::support::harness::{FAST, Place, list};
+use crate::support::service::Service;
 
 /// Every file below a directory.
 fn tree(place: &Place) -> Vec<(String, Vec<u8>)> {
@@ -12,7 +12,7 @@ fn tree(place: &Place) -> Vec<(String, Vec<u8>)> {
 /// This line of the shell is refused, names both uses of the file, and leaves every file as it is.
 fn refuses(place: &Place, service: &Service, line: &str, uses: [&str; 2]) {
     let (files, requests) = (tree(place), service.stats().requests());
-    let line = line.replace("runner ", &format!("'{}' ", crate::harness::PROGRAM));
+    let line = line.replace("runner ", &format!("'{}' ", crate::support::harness::PROGRAM));
     let call = place.shell(&line).credentials().env("TIM_ENDPOINT", &service.url);
     let ran = call.env("TIM_SECRET_KEY", "").env("TIM_SECRET_KEY_FILE", "key.txt").exits(2);
     let says = format!("error: {} and {} would be one file", uses[0], uses[1]);

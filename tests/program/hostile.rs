@@ -7,10 +7,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use insta::{assert_snapshot, with_settings};
-use runner::shown::harmless;
+use runner::terminal::escape::escape_control;
 
-use crate::harness::{Call, FAST, Place, Ran, gzip, list, row, wait_for};
-use crate::service::Service;
+use crate::support::harness::{Call, FAST, Place, Ran, gzip, list, row, wait_for};
+use crate::support::service::Service;
 
 /// Address space of the program that reads a list. It needs two thirds of that, debug build and all; what hostile lists
 /// want to unfold to is several times as much.
@@ -30,7 +30,7 @@ fn is_sound(about: &str, ran: &Ran) {
     assert!(matches!(ran.code, Some(0 | 2)), "{about}: {ran:#?}");
     assert!(!ran.err.contains("panicked") && !ran.err.contains("overflow"), "{about}: {ran:#?}");
     for text in [&ran.out, &ran.err] {
-        assert_eq!(harmless(text), text.as_str(), "{about}");
+        assert_eq!(escape_control(text), text.as_str(), "{about}");
     }
 }
 
@@ -100,7 +100,7 @@ fn what_was_meant_arrives() {
             // They arrive in any order, as several are under way at once.
             lines.sort();
             for line in lines {
-                writeln!(all, "{}", harmless(&line)).unwrap();
+                writeln!(all, "{}", escape_control(&line)).unwrap();
             }
         }
     }

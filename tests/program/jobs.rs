@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::harness::{FAST, Place, Ran, Summary};
-use crate::service::Service;
+use crate::support::harness::{FAST, Place, Ran, Summary};
+use crate::support::service::Service;
 
 /// Every job file with the list beside it.
 fn jobs() -> Vec<(String, PathBuf, PathBuf)> {

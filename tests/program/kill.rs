@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Place, Running, Summary, wait_for};
-use crate::service::Service;
+use crate::support::harness::{Place, Running, Summary, wait_for};
+use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --json --rate 1000 --max-rate 1000";
 const ROWS: u32 = 8_000;

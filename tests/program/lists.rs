@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::harness::{FAST, Place, Summary, gzip, has};
-use crate::service::Service;
+use crate::support::harness::{FAST, Place, Summary, gzip, has};
+use crate::support::service::Service;
 
 const JOBS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/jobs");
 

@@ -4,8 +4,8 @@ use std::os::unix::fs::MetadataExt;
 
 use rusqlite::Connection;
 
-use crate::harness::Place;
-use crate::service::Service;
+use crate::support::harness::Place;
+use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --rate 200 --max-failures 100%";
 

@@ -3,8 +3,8 @@
 
 use rusqlite::Connection;
 
-use crate::harness::{FAST, Place, Ran, Summary, wait_for};
-use crate::service::Service;
+use crate::support::harness::{FAST, Place, Ran, Summary, wait_for};
+use crate::support::service::Service;
 
 const ROWS: u32 = 300;
 const JOB: &str = "--input edits.csv --resume ledger.db --json --max-failures 100%";
@@ -132,6 +132,22 @@ fn a_run_that_reads_first_and_ends_early_is_resumed_in_the_same_way() {
     place.runner(&format!("{JOB} {FAST} --read-first")).at(&service).exits(0);
     place.runner(JOB).at(&service).exits(0);
     assert_eq!(service.stats().edited_once(), 30);
+}
+
+/// Who looks whether a job could go on at another address, and then says no, can go on where it was.
+#[test]
+fn a_ledger_does_not_move_before_somebody_says_yes() {
+    let place = Place::with_list(3);
+    let (here, there) = (Service::with_messages("none", &place), Service::with_messages("none", &place));
+    place.runner(&format!("{JOB} {FAST} --max-rows 2")).at(&here).exits(0);
+    let before = place.files();
+    let job = format!("--input edits.csv --resume ledger.db --read-first --endpoint {}", there.url);
+    place.runner(&format!("{job} --dry-run")).credentials().exits(0);
+    let said_no = place.terminal(&job).credentials().input("n\n").exits(2);
+    assert!(said_no.out.contains("Nothing was sent."), "{said_no:#?}");
+    assert!(place.files() == before, "the files are not as they were");
+    place.runner(&format!("{JOB} {FAST}")).at(&here).exits(0);
+    assert_eq!((here.stats().edited_once(), there.stats().requests()), (3, 0));
 }
 
 /// The careful operator's use: messages that are not there are listed, and nothing is sent for them, also not later.

@@ -1,7 +1,7 @@
 //! What runs the program without a person: the unit and the table for cron in `jobs/operations`.
 
-use crate::harness::{PROGRAM, Place, Ran, Summary, has};
-use crate::service::Service;
+use crate::support::harness::{PROGRAM, Place, Ran, Summary, has};
+use crate::support::service::Service;
 
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/jobs/operations");
 

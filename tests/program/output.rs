@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::harness::{FAST, Place, Summary, gzip, list, mode, row};
-use crate::service::Service;
+use crate::support::harness::{FAST, Place, Summary, gzip, list, mode, row};
+use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db";
 

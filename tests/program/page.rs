@@ -7,8 +7,8 @@ use std::process::Command;
 use reqwest::Method;
 use rusqlite::Connection;
 
-use crate::harness::{Call, Place, Running, printed, wait_for};
-use crate::service::Service;
+use crate::support::harness::{Call, Place, Running, printed, wait_for};
+use crate::support::service::Service;
 
 const RUN: &str = "--input edits.csv --resume ledger.db --yes --no-progress --json --page 127.0.0.1:0 --rate 100";
 const TOKEN: &str = "an operator's own token";
@@ -89,7 +89,7 @@ fn acts(place: &Place) -> i64 {
     ledger.query_row("SELECT count(*) FROM act", [], |row| row.get(0)).unwrap()
 }
 
-fn stop(place: &Place, watched: Watched) -> crate::harness::Ran {
+fn stop(place: &Place, watched: Watched) -> crate::support::harness::Ran {
     place.runner("ctl ledger.db stop").exits(0);
     watched.run.exits(3)
 }

@@ -3,8 +3,8 @@
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::harness::{FAST, Place, Summary, list, row};
-use crate::service::Service;
+use crate::support::harness::{FAST, Place, Summary, list, row};
+use crate::support::service::Service;
 
 /// A list with two messages of one conversation, one row twice, and an element of a kind that is not known.
 fn mixed() -> String {

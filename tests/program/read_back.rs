@@ -1,7 +1,7 @@
 //! Edits whose answer was lost, settled by reading their messages back.
 
-use crate::harness::{FAST, Place, Summary};
-use crate::service::Service;
+use crate::support::harness::{FAST, Place, Summary};
+use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --json --max-failures 100%";
 

@@ -1,7 +1,7 @@
 //! What ends before anything is sent: exit 2, and every file is as it was, byte for byte.
 
-use crate::harness::{PROGRAM, Place, sqlite};
-use crate::service::Service;
+use crate::support::harness::{PROGRAM, Place, sqlite};
+use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db";
 
@@ -34,7 +34,7 @@ fn a_ledger_of_something_else_is_left_alone() {
     check(&format!("{JOB} --job job.toml"), &[], "but this job is the job \"another\" of app 1400000000 at");
 
     sqlite(&place.path("ledger.db"), "PRAGMA user_version = 99");
-    check(JOB, &[], "ledger.db was written by a newer runner (ledger version 99, this one knows 4); use that one");
+    check(JOB, &[], "ledger.db was written by a newer runner (ledger version 99, this one knows 5); use that one");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::harness::{FAST, Place, Ran, list, mode, row, wait_for};
-use crate::service::Service;
+use crate::support::harness::{FAST, Place, Ran, list, mode, row, wait_for};
+use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --json";
 const FILES: [&str; 6] =

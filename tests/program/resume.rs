@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::harness::{FAST, Place, Running, Summary, list, wait_for};
-use crate::service::Service;
+use crate::support::harness::{FAST, Place, Running, Summary, list, wait_for};
+use crate::support::service::Service;
 
 /// At the service's own pace, so that there is a middle to be cut off in.
 const ROWS: u32 = 400;
@@ -147,6 +147,51 @@ fn a_ledger_that_cannot_be_written_stops_the_run() {
     assert_eq!(resumed.summary(), Summary { rows: rows.into(), done: rows.into(), ..Summary::default() });
     assert!(resumed.json()["this_run"]["read_backs"].as_u64().unwrap() > 0, "{resumed:#?}");
     assert_eq!(service.stats().edited_once(), u64::from(rows));
+}
+
+/// A run that is stopped while answers are lost, so that some edits are in doubt.
+fn in_doubt(faults: &str) -> (Place, Service, Running) {
+    let (place, service) = (Place::with_list(2_000), Service::start("none"));
+    let run = place.runner(JOB).at(&service).start();
+    service.wait_for_requests(50);
+    service.set_faults(faults);
+    service.wait_for_requests(150);
+    (place, service, run)
+}
+
+#[test]
+fn what_ctrl_c_finds_in_doubt_is_read_back_before_the_run_ends() {
+    let (place, service, run) = in_doubt("edit.lost-after=20%");
+    run.signal("INT");
+    let ran = run.exits(130);
+    let sent = service.stats().edited_once();
+    assert!(sent < 2_000, "it was too fast to be interrupted");
+    assert!(ran.out.contains("  in doubt         0\n") && !ran.out.contains("  0 had been edited"), "{ran:#?}");
+    assert!(ran.err.contains(" in doubt, which takes 15 s at most; a second Ctrl-C stops at once"), "{ran:#?}");
+    assert_eq!(service.stats().requests(), sent, "the edits whose answers were lost are not sent again");
+    service.set_faults("none");
+    let resumed = place.shell(&format!("{} --json", ran.resume_command())).credentials().exits(0);
+    assert_eq!(resumed.summary(), Summary { rows: 2_000, done: 2_000, ..Summary::default() });
+    let this_run = &resumed.json()["this_run"];
+    assert_eq!((&this_run["requests"], &this_run["read_backs"]), (&(2_000 - sent).into(), &0.into()));
+    assert_eq!(service.stats().edited_once(), 2_000);
+}
+
+/// The service answers no look, so the run waits for as long as it waits at most.
+#[test]
+fn while_it_reads_back_it_can_be_asked_and_told_to_stop_at_once() {
+    let (place, _service, run) = in_doubt("edit.lost-after=20%,read.silent-before=100%");
+    let ctl = |words: &str| place.runner(&format!("ctl ledger.db {words}")).exits(0);
+    ctl("stop");
+    wait_for("the looks", || run.err().contains("a second Ctrl-C stops at once").then_some(()));
+    let status = ctl("status --json").json();
+    assert!(status["state"] == "stopping" && status["to_read_back"].as_u64().unwrap() > 0, "{status:#}");
+    run.signal("INT");
+    wait_for("the first signal to be taken in", || run.err().contains("once more stops at once").then_some(()));
+    run.signal("INT");
+    let ran = run.exits(130);
+    assert!(ran.err.contains("Stopped at once."), "{ran:#?}");
+    assert!(place.runner("status ledger.db --json").exits(0).json()["in_doubt"].as_u64().unwrap() > 0);
 }
 
 #[test]

@@ -7,12 +7,12 @@ use std::time::SystemTime;
 
 use runner::api::usersig::Signer;
 use runner::sandbox::{IDENTIFIER, SDKAPPID, SECRET_KEY};
-use runner::shown::harmless;
+use runner::terminal::escape::escape_control;
 use secrecy::ExposeSecret as _;
 
-use crate::certificate::in_front_of;
-use crate::harness::{FAST, Place, Ran, Running, Summary, mode, printed, wait_for};
-use crate::service::Service;
+use crate::program::certificate::in_front_of;
+use crate::support::harness::{FAST, Place, Ran, Running, Summary, mode, printed, wait_for};
+use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db";
 
@@ -129,7 +129,7 @@ fn nothing_comes_out_where_everything_fails() {
 
 #[test]
 fn nothing_comes_out_where_the_service_is_out_of_reach() {
-    let trying = Some("cannot be reached; trying again");
+    let trying = Some("; trying again");
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     check_all(&format!("http://{nobody}"), trying);
     check_all("https://nowhere.invalid", trying);
@@ -322,7 +322,7 @@ fn what_the_service_says_cannot_steer_a_terminal() {
             let logged = std::fs::read_to_string(place.path("run.log")).unwrap_or_default();
             assert!(format!("{}{logged}", ran.err).contains(says), "{says:?} is not in {ran:#?}, {logged}");
             for text in [&ran.out, &ran.err, &logged] {
-                assert_eq!(harmless(text), text.as_str(), "{log}");
+                assert_eq!(escape_control(text), text.as_str(), "{log}");
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Jobs of one app on one machine share its cap, as the service sees it.
 
-use crate::harness::{Call, Place, Ran, Running, list, wait_for};
-use crate::service::Service;
+use crate::support::harness::{Call, Place, Ran, Running, list, wait_for};
+use crate::support::service::Service;
 
 const RATE: u32 = 200;
 

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
-use crate::harness::Call;
+use crate::support::harness::Call;
 
 /// The compiled library. Each process of tests makes it once, under the one name, and none ever sees half of it.
 static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {

@@ -2,8 +2,8 @@
 
 use rusqlite::Connection;
 
-use crate::harness::{Place, Summary, gzip, list, row, wait_for};
-use crate::service::Service;
+use crate::support::harness::{Place, Summary, gzip, list, row, wait_for};
+use crate::support::service::Service;
 
 /// Answers the question with this line: how the program exits, and how many edits are done.
 fn check(flags: &str, answer: &str, code: i32, edits: u64) -> String {

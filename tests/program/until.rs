@@ -1,8 +1,8 @@
 //! `--until`: it stops in time, by the wall clock, and the same command resumes.
 
-use crate::harness::{Place, Summary, wait_for};
-use crate::service::Service;
-use crate::shim::Shim;
+use crate::program::shim::Shim;
+use crate::support::harness::{Place, Summary, wait_for};
+use crate::support::service::Service;
 
 /// Hours ahead that are never over while a test runs.
 fn in_hours(hours: i64) -> String {

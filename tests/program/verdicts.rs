@@ -7,8 +7,8 @@ use runner::sandbox::{IDENTIFIER, SDKAPPID, SECRET_KEY};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
-use crate::harness::{FAST, Place, Summary, list, wait_for};
-use crate::service::Service;
+use crate::support::harness::{FAST, Place, Summary, list, wait_for};
+use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --json";
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{PROGRAM, Place};
+use crate::support::harness::{PROGRAM, Place};
 
 const SUBCOMMANDS: [&str; 7] = ["status", "report", "ctl", "codes", "sandbox", "completions", "man"];
 

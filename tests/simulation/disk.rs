@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use runner::edit::IdDigest;
-use runner::ledger::{Brief, Change, Known, LedgerError, Note, Records, Remark, State, Store};
+use runner::ledger::{Change, EditRow, EditStatus, LedgerError, Note, Records, RunEvent, State, Store};
 use tokio::time::sleep;
 
-use crate::events::Events;
-use crate::service::Tencent;
+use crate::simulation::events::Events;
+use crate::simulation::service::Tencent;
 
 #[derive(Clone)]
 pub(crate) struct Disk {
@@ -19,9 +19,9 @@ pub(crate) struct Disk {
 
 #[derive(Default)]
 struct Inner {
-    rows: BTreeMap<[u8; 16], Known>,
+    rows: BTreeMap<[u8; 16], EditRow>,
     /// As they were when this session began: what the file alone holds if its log is lost.
-    rows_before: BTreeMap<[u8; 16], Known>,
+    rows_before: BTreeMap<[u8; 16], EditRow>,
     /// Commits were lost: from then on every message is read before it is sent.
     has_lost_commits: bool,
     /// Of this session.
@@ -59,8 +59,13 @@ impl Disk {
         self.inner.lock().unwrap().has_lost_commits
     }
 
-    pub(crate) fn held(&self, message: IdDigest) -> Option<Known> {
+    pub(crate) fn held(&self, message: IdDigest) -> Option<EditRow> {
         self.inner.lock().unwrap().rows.get(&message.0).copied()
+    }
+
+    /// The same when this session began.
+    pub(crate) fn held_before(&self, message: IdDigest) -> Option<EditRow> {
+        self.inner.lock().unwrap().rows_before.get(&message.0).copied()
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -78,11 +83,11 @@ impl Disk {
 }
 
 impl Records for Disk {
-    fn brief(&mut self, message: IdDigest) -> Result<Option<Brief>, LedgerError> {
-        Ok(self.held(message).map(|Known { state, content, .. }| Brief { state, content }))
+    fn status(&mut self, message: IdDigest) -> Result<Option<EditStatus>, LedgerError> {
+        Ok(self.held(message).map(|EditRow { state, content, .. }| EditStatus { state, content }))
     }
 
-    fn known(&mut self, message: IdDigest) -> Result<Known, LedgerError> {
+    fn row(&mut self, message: IdDigest) -> Result<EditRow, LedgerError> {
         Ok(self.held(message).unwrap())
     }
 
@@ -97,7 +102,7 @@ pub(crate) struct DiskStore {
 }
 
 impl Store for DiskStore {
-    async fn commit(&mut self, changes: Vec<Change>, _: Vec<Remark>) -> Result<(), LedgerError> {
+    async fn commit(&mut self, changes: Vec<Change>, _: Vec<RunEvent>) -> Result<(), LedgerError> {
         let events = self.disk.events.clone();
         // As long as an fsync on a cloud disk takes.
         sleep(Duration::from_millis(5)).await;
@@ -147,6 +152,10 @@ impl DiskStore {
         events.check(change.to != Some(State::Failed) || is_not_sent || !self.service.was_made(&change.edit), || {
             format!("{key} is called failed, and the service has it")
         });
+        let is_of_the_job = matches!(change.code, Some(60_004 | 60_005 | 70_001 | 70_003));
+        events.check(change.to != Some(State::Failed) || !is_of_the_job || self.service.may_be_blamed(key), || {
+            format!("{key} is called failed with {:?}, and nothing was accepted since", change.code)
+        });
         let mut inner = self.disk.inner.lock().unwrap();
         match change.to {
             None => {
@@ -154,7 +163,7 @@ impl DiskStore {
             }
             Some(state) => {
                 let (content, attempts, code, note) = (change.content, change.attempts, change.code, change.note);
-                inner.rows.insert(message.0, Known { state, content, attempts, code, note });
+                inner.rows.insert(message.0, EditRow { state, content, attempts, code, note });
             }
         }
     }

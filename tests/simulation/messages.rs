@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use runner::api::Outcome;
-use runner::api::history::{Held, Names, Page, Question};
+use runner::api::history::{AccountNames, HistoryMessage, HistoryPage, HistoryQuery};
 use runner::edit::{Edit, MessageId, MsgBody};
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Make {
     /// The names of the accounts that it takes; `None`: both.
-    pub(crate) names: Option<Names>,
+    pub(crate) names: Option<AccountNames>,
     pub(crate) page: usize,
     pub(crate) history: History,
 }
@@ -207,7 +207,7 @@ impl Messages {
     }
 
     /// A page of a history, from new to old.
-    pub(crate) fn page(&self, question: &Question) -> Result<Page, Outcome> {
+    pub(crate) fn page(&self, question: &HistoryQuery) -> Result<HistoryPage, Outcome> {
         let refused = |code| Outcome::Refused { code, info: String::new(), retry_after: None, signed_anew: false };
         let operator = &question.operator;
         let sends = self.messages.keys().any(|id| id.from_account == *operator);
@@ -245,10 +245,10 @@ impl Messages {
         let last_msg_key = if is_cut_short { String::new() } else { last_msg_key };
         let messages =
             found.iter().map(|(_, id, message)| self.held(id, message, id.from_account == *operator)).collect();
-        Ok(Page { complete, last_msg_time, last_msg_key, messages })
+        Ok(HistoryPage { complete, last_msg_time, last_msg_key, messages })
     }
 
-    fn held(&self, id: &MessageId, message: &Message, is_sender: bool) -> Held {
+    fn held(&self, id: &MessageId, message: &Message, is_sender: bool) -> HistoryMessage {
         let history = self.make.history;
         let sees_old = matches!(history, History::SenderSeesOld | History::SenderSeesOldAlone) && is_sender;
         let is_old = sees_old || message.kind == Kind::Recalled;
@@ -261,7 +261,7 @@ impl Messages {
             History::NoEmptyCustomData => custom_data.as_deref() == Some(""),
             _ => false,
         };
-        Held {
+        HistoryMessage {
             id: id.clone(),
             recalled: message.kind == Kind::Recalled,
             msg_body: Some(body),

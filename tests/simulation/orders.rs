@@ -4,12 +4,12 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use runner::ledger::{Act, Order, State};
+use runner::ledger::{ControlAction, ControlEvent, State};
 use runner::run::Control;
 use tokio::time::{Instant, sleep};
 
-use crate::disk::Disk;
-use crate::events::Events;
+use crate::simulation::disk::Disk;
+use crate::simulation::events::Events;
 
 /// What was permitted before a pause goes out within this time: the slowest connection takes half a second to open.
 const OPENS: Duration = Duration::from_millis(500);
@@ -19,7 +19,7 @@ const ENDS: Duration = Duration::from_secs(15);
 const WINDOW: Duration = Duration::from_millis(1_010);
 
 /// Orders, each so long after the one before.
-pub(crate) type Script = Vec<(Duration, Order)>;
+pub(crate) type Script = Vec<(Duration, ControlAction)>;
 
 /// Up to five orders within some seconds of each other, or minutes. At the end nothing is paused.
 pub(crate) fn script(random: &mut fastrand::Rng, cap: NonZeroU32) -> Script {
@@ -27,16 +27,16 @@ pub(crate) fn script(random: &mut fastrand::Rng, cap: NonZeroU32) -> Script {
     for _ in 0..random.u8(1..6) {
         let most = [300, 2_000, 60_000][random.usize(..3)];
         let order = match random.u8(0..9) {
-            0..3 => Order::Pause,
-            3..5 => Order::Resume,
-            5..8 => Order::Rate(NonZeroU32::new(random.u32(1..=cap.get())).unwrap()),
-            _ => Order::Stop,
+            0..3 => ControlAction::Pause,
+            3..5 => ControlAction::Resume,
+            5..8 => ControlAction::Rate(NonZeroU32::new(random.u32(1..=cap.get())).unwrap()),
+            _ => ControlAction::Stop,
         };
         script.push((Duration::from_millis(random.u64(0..most)), order));
     }
-    script.push((Duration::from_millis(random.u64(0..60_000)), Order::Resume));
+    script.push((Duration::from_millis(random.u64(0..60_000)), ControlAction::Resume));
     // A run of one request a second would take longer than anybody watches.
-    script.push((Duration::from_millis(random.u64(0..5_000)), Order::Rate(cap)));
+    script.push((Duration::from_millis(random.u64(0..5_000)), ControlAction::Rate(cap)));
     script
 }
 
@@ -88,20 +88,20 @@ pub(crate) async fn tell(control: Control, script: Script, told: Told, disk: Dis
         });
         // What is more from now on counts before it is told, what is less once it is done.
         match order {
-            Order::Resume => told.0.lock().unwrap().paused = None,
-            Order::Rate(rate) if rate.get() > told.0.lock().unwrap().cap => told.set_cap(rate.get()),
-            Order::Rate(_) | Order::Pause | Order::Stop => {}
+            ControlAction::Resume => told.0.lock().unwrap().paused = None,
+            ControlAction::Rate(rate) if rate.get() > told.0.lock().unwrap().cap => told.set_cap(rate.get()),
+            ControlAction::Rate(_) | ControlAction::Pause | ControlAction::Stop => {}
         }
         events.tell(format_args!("TOLD {order}"));
-        if control.tell(Act { what: order, by: "somebody".to_owned() }).await.is_err() {
+        if control.tell(ControlEvent { what: order, by: "somebody".to_owned() }).await.is_err() {
             return;
         }
         match order {
-            Order::Pause => {
+            ControlAction::Pause => {
                 told.0.lock().unwrap().paused.get_or_insert_with(Instant::now);
             }
-            Order::Rate(rate) => told.set_cap(rate.get()),
-            Order::Resume | Order::Stop => {}
+            ControlAction::Rate(rate) => told.set_cap(rate.get()),
+            ControlAction::Resume | ControlAction::Stop => {}
         }
     }
 }

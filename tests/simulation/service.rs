@@ -1,11 +1,11 @@
 //! The service: it outlives the process, works on what reached it even if nobody waits any more, misbehaves as the
 //! weather says, and checks what arrives.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use runner::api::history::{Page, Question};
+use runner::api::history::{HistoryPage, HistoryQuery};
 use runner::api::{Outcome, Service};
 use runner::edit::{Edit, MessageId};
 use runner::ledger::{Intent, Note, State};
@@ -13,11 +13,11 @@ use runner::pace::Permit;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
-use crate::disk::Disk;
-use crate::events::Events;
-use crate::messages::{Kind, Make, Messages};
-use crate::orders::Told;
-use crate::weather::{Call, Fault, Weather};
+use crate::simulation::disk::Disk;
+use crate::simulation::events::Events;
+use crate::simulation::messages::{Kind, Make, Messages};
+use crate::simulation::orders::Told;
+use crate::simulation::weather::{Call, Fault, Weather};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The client's time-out.
@@ -48,6 +48,10 @@ struct Inner {
     requests: u64,
     /// The signature in use was made because the one before was refused, and has not been accepted yet.
     signed_anew: bool,
+    /// When the first request of an edit was refused with a code that speaks of the job, in this session.
+    job_refused: HashMap<String, Instant>,
+    /// When the last request went out that was accepted.
+    accepted: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -67,6 +71,8 @@ impl Tencent {
             history: Traffic::default(),
             requests: 0,
             signed_anew: false,
+            job_refused: HashMap::new(),
+            accepted: None,
         };
         let told = Told::default();
         Tencent { events: events.clone(), disk: disk.clone(), told, inner: Arc::new(Mutex::new(inner)) }
@@ -86,6 +92,28 @@ impl Tencent {
         inner.since = Instant::now();
         inner.requests = 0;
         inner.signed_anew = false;
+        inner.job_refused.clear();
+        inner.accepted = None;
+    }
+
+    /// Whether the service was seen to accept the signature after it first refused the job to this edit.
+    pub(crate) fn may_be_blamed(&self, key: &str) -> bool {
+        let inner = self.inner.lock().unwrap();
+        inner.job_refused.get(key).is_none_or(|refused| inner.accepted.is_some_and(|accepted| accepted > *refused))
+    }
+
+    /// What is heard of a request that went out at `sent`.
+    fn heard(&self, key: &str, sent: Instant, outcome: &Outcome) {
+        let mut inner = self.inner.lock().unwrap();
+        match outcome {
+            Outcome::Refused { code, signed_anew: false, .. } if is_of_the_job(*code) => {
+                inner.job_refused.entry(key.to_owned()).or_insert_with(Instant::now);
+            }
+            Outcome::Confirmed | Outcome::Refused { code: 20_006 | 20_026, .. } => {
+                inner.accepted = inner.accepted.max(Some(sent));
+            }
+            _ => {}
+        }
     }
 
     /// Requests in this session.
@@ -223,18 +251,22 @@ impl Service for Tencent {
         self.events.check(self.told.may_send(), || format!("{key} is sent in the middle of a pause"));
         self.events.check(others == 0, || format!("{key} is sent while the service may still be at work on it"));
         permit.spend();
+        let sent = Instant::now();
         let (answer, outcome) = oneshot::channel();
         tokio::spawn(self.clone().work(intent.edit().clone(), fault, way, takes, answer));
         self.events.point("under way").await;
         let outcome = tokio::time::timeout(TIMEOUT, outcome).await;
         self.events.point("answered").await;
         match outcome {
-            Ok(Ok(outcome)) => outcome,
+            Ok(Ok(outcome)) => {
+                self.heard(&key, sent, &outcome);
+                outcome
+            }
             Ok(Err(_)) | Err(_) => Outcome::NoAnswer(Note::TimedOut),
         }
     }
 
-    async fn history(&self, question: &Question, permit: Permit) -> Result<Page, Outcome> {
+    async fn history(&self, question: &HistoryQuery, permit: Permit) -> Result<HistoryPage, Outcome> {
         let (fault, opens, way, takes) = self.draw(Call::Look, &question.peer);
         self.events.point("before a read-back").await;
         sleep(opens).await;
@@ -245,18 +277,31 @@ impl Service for Tencent {
         self.events.tell(format_args!("read back {} and {}: {fault:?}", question.operator, question.peer));
         self.events.check(self.told.may_send(), || "a message is read back in the middle of a pause".to_owned());
         permit.spend();
+        let sent = Instant::now();
         sleep(way).await;
         self.arrived("read back", |inner| &mut inner.history);
         let page = self.inner.lock().unwrap().messages.page(question);
         sleep(takes).await;
         self.events.point("read back").await;
         match fault.outcome().1 {
-            Outcome::Confirmed => page,
+            Outcome::Confirmed => {
+                self.heard("", sent, &Outcome::Confirmed);
+                page
+            }
             Outcome::NoAnswer(Note::TimedOut) => {
                 sleep(TIMEOUT).await;
                 Err(Outcome::NoAnswer(Note::TimedOut))
             }
-            outcome => Err(outcome),
+            outcome => {
+                if !matches!(outcome, Outcome::Refused { code, .. } if is_of_the_job(code)) {
+                    self.heard("", sent, &outcome);
+                }
+                Err(outcome)
+            }
         }
     }
+}
+
+fn is_of_the_job(code: i64) -> bool {
+    matches!(code, 60_004 | 60_005 | 70_001 | 70_003)
 }

@@ -147,8 +147,12 @@ pub(crate) struct Weather {
     /// The fates of the first requests, before chance has its way.
     pub(crate) script: VecDeque<Fault>,
     pub(crate) spell: Option<Spell>,
+    /// Read-backs meet none of the faults that chance has for edits.
+    pub(crate) spares_looks: bool,
     /// Of a hundred messages, those that are always "too fast", and of a hundred conversations, those in which looks are.
     pub(crate) stubborn: u32,
+    /// Of a hundred messages, those whose edits always get a code that speaks of the job.
+    pub(crate) at_fault: u32,
     /// How long answers take, in milliseconds.
     pub(crate) takes: std::ops::Range<u64>,
     /// Of a thousand connections, those that take half a second to open.
@@ -157,12 +161,38 @@ pub(crate) struct Weather {
 
 impl Weather {
     pub(crate) fn calm() -> Weather {
-        Weather { faults: Vec::new(), script: VecDeque::new(), spell: None, stubborn: 0, takes: 1..20, slow_to_open: 0 }
+        Weather {
+            faults: Vec::new(),
+            script: VecDeque::new(),
+            spell: None,
+            spares_looks: false,
+            stubborn: 0,
+            at_fault: 0,
+            takes: 1..20,
+            slow_to_open: 0,
+        }
     }
 
     pub(crate) fn scripted(fates: &[Fault]) -> Weather {
         // Read-backs take their turn in the same script, so each fate comes several times.
         Weather { script: fates.iter().copied().cycle().take(60).collect(), ..Weather::calm() }
+    }
+
+    /// Answers to edits are lost, but not the first one, and nothing else goes wrong: the service is never out of reach.
+    pub(crate) fn gentle(random: &mut fastrand::Rng) -> Weather {
+        let lost = [
+            Fault::LostBefore,
+            Fault::LostAfter,
+            Fault::LostLate,
+            Fault::TimedOutBefore,
+            Fault::TimedOutAfter,
+            Fault::Garbage,
+            Fault::InsideAfter,
+            Fault::HttpAfter(502, 0),
+        ];
+        let faults = (0..4).map(|_| (lost[random.usize(..lost.len())], random.u32(1..60))).collect();
+        let (script, takes) = (VecDeque::from([Fault::None]), 1..random.u64(2..200));
+        Weather { faults, script, spares_looks: true, takes, ..Weather::calm() }
     }
 
     /// How the service misbehaves from now on, as chance has it.
@@ -177,6 +207,7 @@ impl Weather {
         }
         weather.spell = (random.u8(0..4) == 0).then(|| Spell::of(random));
         weather.stubborn = if random.u8(0..4) == 0 { random.u32(1..30) } else { 0 };
+        weather.at_fault = if random.u8(0..4) == 0 { random.u32(1..30) } else { 0 };
         weather.takes = match random.u8(0..6) {
             0 => 300..500,
             1 => 1..3_000,
@@ -193,6 +224,9 @@ impl Weather {
         if number % 100 < self.stubborn {
             return Fault::SlowDown;
         }
+        if call == Call::Edit && number / 100 % 100 < self.at_fault {
+            return Fault::Refused(60_004);
+        }
         if let Some(spell) = self.spell
             && spell.of.is_none_or(|of| of == call)
             && (spell.from..spell.to).contains(&since)
@@ -201,6 +235,9 @@ impl Weather {
         }
         if let Some(fate) = self.script.pop_front() {
             return fate;
+        }
+        if call == Call::Look && self.spares_looks {
+            return Fault::None;
         }
         let mut rest = random.u32(0..1_000);
         for (fault, share) in &self.faults {

@@ -3,22 +3,24 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use runner::api::history::Names;
+use runner::api::history::AccountNames;
 use runner::edit::{Edit, MessageId, MsgBody};
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
-use runner::ledger::{Ledger, Note, State};
+use runner::ledger::{ControlAction, EditRow, Ledger, Note, State};
 use runner::report::summary::Totals;
-use runner::run::{Control, Ended, FailureLimit, InDoubt, Line, Policy, StopReason, Terms, plan, run};
+use runner::run::{
+    Control, FailureLimit, InDoubt, Policy, RunContext, RunEnd, RunTerms, StopReason, Tally, UnderWay, plan, run,
+};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::disk::Disk;
-use crate::events::Events;
-use crate::messages::{History, Kind, Make};
-use crate::orders::{self, Script};
-use crate::service::Tencent;
-use crate::weather::Weather;
+use crate::simulation::disk::Disk;
+use crate::simulation::events::Events;
+use crate::simulation::messages::{History, Kind, Make};
+use crate::simulation::orders::{self, Script};
+use crate::simulation::service::Tencent;
+use crate::simulation::weather::Weather;
 
 /// No run of a few dozen edits takes longer, whatever happens.
 const BOUND: Duration = Duration::from_hours(4);
@@ -79,9 +81,9 @@ impl Climate {
         let names = random.u8(0..6);
         climate.make = Make {
             names: if names == 0 {
-                Some(Names::Older)
+                Some(AccountNames::Older)
             } else if names == 1 {
-                Some(Names::Newer)
+                Some(AccountNames::Newer)
             } else {
                 None
             },
@@ -89,6 +91,16 @@ impl Climate {
             history: if random.bool() { History::Whole } else { History::ALL[random.usize(..History::ALL.len())] },
         };
         climate.weather = Weather::of(random);
+        climate
+    }
+
+    /// Of all that can go wrong only that answers to edits are lost, and no read-back takes long.
+    pub(crate) fn gentle(random: &mut fastrand::Rng) -> Climate {
+        let mut climate = Climate::of(random);
+        climate.rate = NonZeroU32::new(random.u32(20..300)).unwrap();
+        climate.in_flight_max = random.usize(20..100);
+        climate.make.page = 100;
+        climate.weather = Weather::gentle(random);
         climate
     }
 }
@@ -139,6 +151,18 @@ impl Default for Session {
 impl Session {
     pub(crate) fn cut_off_at(point: u64) -> Session {
         Session { crash_at: Some(point), ..Session::default() }
+    }
+
+    /// Stopped by a signal or by an order, before anything can have been read back.
+    pub(crate) fn stopped(random: &mut fastrand::Rng) -> Session {
+        let after = Duration::from_millis(random.u64(0..4_900));
+        let mut session = Session { weather: Some(Weather::gentle(random)), ..Session::default() };
+        if random.bool() {
+            session.stop_after = Some(after);
+        } else {
+            session.orders = vec![(after, ControlAction::Stop)];
+        }
+        session
     }
 
     pub(crate) fn of(random: &mut fastrand::Rng, world: &World) -> Session {
@@ -235,13 +259,29 @@ impl World {
         cut_off
     }
 
+    /// One process, stopped where nothing goes wrong but that answers to edits are lost: nothing that it edited is left in
+    /// doubt. Returns how many edits it found by reading back.
+    pub(crate) async fn stop_gently(&self, session: Session) -> u64 {
+        self.events.tell(format_args!("START {session:?}"));
+        let (_, ended) = self.process(&session, BOUND).await;
+        self.events.raise();
+        for edit in &self.messages {
+            let (key, message) = (&edit.id().msg_key, edit.id().digest());
+            let is_in_doubt = |known: Option<EditRow>| known.is_some_and(|known| known.state == State::InDoubt);
+            let came_into_doubt = is_in_doubt(self.disk.held(message)) && !is_in_doubt(self.disk.held_before(message));
+            let could_be_told = self.service.was_made(edit) && self.service.can_be_told(edit);
+            assert!(!came_into_doubt || !could_be_told, "{key} was edited, and the stop has left it in doubt");
+        }
+        ended.map_or(0, |(tally, _)| tally.found_edited)
+    }
+
     /// With all faults gone, the job is finished within a bound, and once more there is nothing left to do.
     pub(crate) async fn finish(&self) {
         self.events.tell("START the last run");
         let last = Session { retry_failed: true, weather: Some(Weather::calm()), ..Session::default() };
         let (_, ended) = self.process(&last, BOUND_CALM).await;
         self.events.raise();
-        assert!(matches!(ended, Some(Ended::Finished)), "with nothing going wrong it must finish: {ended:?}");
+        assert!(matches!(ended, Some((_, RunEnd::Finished))), "with nothing going wrong it must finish: {ended:?}");
         self.messages.iter().for_each(|edit| self.check_end(edit));
         self.process(&last, BOUND_CALM).await;
         let left = self.disk.count(State::InDoubt) + self.disk.count(State::Failed);
@@ -273,7 +313,7 @@ impl World {
         }
     }
 
-    async fn process(&self, session: &Session, bound: Duration) -> (bool, Option<Ended>) {
+    async fn process(&self, session: &Session, bound: Duration) -> (bool, Option<(Tally, RunEnd)>) {
         let Session { in_doubt, failures, retry_failed, rows_max, .. } = *session;
         // Without it the program refuses such a ledger.
         let read_first = session.read_first || self.disk.has_lost_commits();
@@ -288,7 +328,17 @@ impl World {
         let (ledger, writer) = Ledger::start(self.disk.store(&self.service));
         let Climate { rate, attempts_max, in_flight_max, .. } = self.climate;
         let locked_since = Some(Instant::now());
-        let terms = Terms { rate, in_flight_max, attempts_max, in_doubt, locked_since, seed: self.seed };
+        let under_way = UnderWay::DIRECT;
+        let terms = RunTerms {
+            rate,
+            max_rate: rate,
+            in_flight_max,
+            attempts_max,
+            in_doubt,
+            under_way,
+            locked_since,
+            seed: self.seed,
+        };
         let stop = CancellationToken::new();
         if let Some(after) = session.stop_after {
             let stop = stop.clone();
@@ -301,7 +351,7 @@ impl World {
         let (told, script) = (self.service.told.clone(), session.orders.clone());
         told.begin(rate);
         let operator = tokio::spawn(orders::tell(control, script, told, self.disk.clone(), self.events.clone()));
-        let line = Line::new(ledger, self.service.clone(), terms);
+        let line = RunContext::new(ledger, self.service.clone(), terms);
         let whole = timeout(bound, run(line, failures, todo, acts, |_| {}));
         let ended = tokio::select! {
             biased;
@@ -317,7 +367,7 @@ impl World {
         };
         writer.await.unwrap();
         self.events.tell(format_args!("END {ended:?}"));
-        if !matches!(ended, Ended::Stopped(StopReason::Ledger(_))) {
+        if !matches!(ended, RunEnd::Stopped(StopReason::Ledger(_))) {
             let totals = Totals::new(&plan, &tally);
             let known = |state| self.disk.count(state);
             let of_ledger = (known(State::Done), known(State::Failed), known(State::InDoubt));
@@ -329,10 +379,10 @@ impl World {
             assert_eq!(known(State::Sending), 0, "nothing is left under way");
             let all = totals.done + totals.failed + totals.in_doubt + totals.duplicates + totals.not_reached;
             assert_eq!(totals.rows, all, "the totals do not add up: {totals:?}");
-            let is_through = matches!(ended, Ended::Finished) && rows_max.is_none();
+            let is_through = matches!(ended, RunEnd::Finished) && rows_max.is_none();
             assert!(!is_through || totals.not_reached == 0, "finished, and passed over rows: {totals:?}");
         }
-        (false, Some(ended))
+        (false, Some((tally, ended)))
     }
 }
 

@@ -7,38 +7,43 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::signals::Signals;
-use super::{Session, resume_command};
-use crate::atomic_file;
+use super::{RunSession, resume_command};
 use crate::command::{Error, Exit, hook, print, tell, with_causes};
 use crate::job::ServiceChoice;
-use crate::ledger::{Folded, LedgerError, SqliteReader, SqliteStore};
-use crate::report::lists::Wanted;
+use crate::ledger::{LedgerError, SqliteReader, SqliteStore, WalEnd};
+use crate::report::lists::ListAndPlan;
 use crate::report::summary::Summary;
 use crate::report::{self, directory};
-use crate::run::{Ended, Plan, StopReason, Tally};
+use crate::run::{Plan, RunEnd, StopReason, Tally};
+use crate::system::atomic_file;
 
 /// What a run has come to.
-pub(super) struct Ran {
+pub(super) struct RunResult {
     pub(super) tally: Tally,
-    pub(super) ended: Ended,
+    pub(super) ended: RunEnd,
     /// How long it sent.
     pub(super) took: Duration,
 }
 
-impl Ran {
+impl RunResult {
     pub(super) fn summary<'a>(&'a self, plan: &'a Plan) -> Summary<'a> {
-        let Ran { tally, ended, took } = self;
+        let RunResult { tally, ended, took } = self;
         Summary { plan, tally, ended, took: *took, failed_rows: None, report: None, resume: None }
     }
 }
 
-impl Session<'_> {
+impl RunSession<'_> {
     /// Closes the ledger, and tells what the run did: the rows that failed, the report, the summary, and whoever is to
     /// hear of it.
-    pub(super) async fn end(&self, ran: &Ran, store: Result<SqliteStore, LedgerError>, signals: &Signals) -> Exit {
-        let mut summary = ran.summary(&self.plan);
+    pub(super) async fn end(
+        &self,
+        result: &RunResult,
+        store: Result<SqliteStore, LedgerError>,
+        signals: &Signals,
+    ) -> Exit {
+        let mut summary = result.summary(&self.plan);
         summary.failed_rows = self.failed_rows(&summary);
-        let has_read_all = matches!(ran.ended, Ended::Finished) && summary.totals().not_reached == 0;
+        let has_read_all = matches!(result.ended, RunEnd::Finished) && summary.totals().not_reached == 0;
         let closed = store.and_then(|store| {
             if has_read_all {
                 store.has_read_all()?;
@@ -48,24 +53,24 @@ impl Session<'_> {
         let closed = closed.and_then(|store| store.end_run(summary.how(), &summary.reason().unwrap_or_default()));
         let exit = exit(&summary, &closed, signals.are_to_terminate());
         let left = summary.totals().not_reached > 0 && exit != Exit::Done;
-        if left || !matches!(ran.ended, Ended::Finished) {
+        if left || !matches!(result.ended, RunEnd::Finished) {
             summary.resume = Some(resume_command(&self.input));
         }
         // That it was latched is told already, with the reason.
         match closed {
-            Err(error) if !matches!(ran.ended, Ended::Stopped(StopReason::Ledger(_))) => {
+            Err(error) if !matches!(result.ended, RunEnd::Stopped(StopReason::Ledger(_))) => {
                 tell(format_args!("error: {error}"));
             }
-            Ok(Folded::LogRemains(log)) => tell(format_args!(
+            Ok(WalEnd::LogRemains(log)) => tell(format_args!(
                 "warning: another program is reading the ledger, so its newest commits are still in {}: keep that file \
                  beside {} and copy or move them only together; the next run folds it in, or sqlite3 does when it closes \
                  the ledger",
                 log.display(),
                 self.ledger_path.display()
             )),
-            Ok(Folded::Whole) | Err(_) => {}
+            Ok(WalEnd::Whole) | Err(_) => {}
         }
-        if let Some(other) = self.other_host(&ran.ended) {
+        if let Some(other) = self.other_host(&result.ended) {
             tell(format_args!(
                 "The region has a second host, which may be in reach: --region {other}. The same ledger goes on there."
             ));
@@ -77,10 +82,10 @@ impl Session<'_> {
     }
 
     /// The word for the region's other host, where the one that was called did not answer.
-    fn other_host(&self, ended: &Ended) -> Option<String> {
+    fn other_host(&self, ended: &RunEnd) -> Option<String> {
         let is_silent = matches!(
             ended,
-            Ended::Stopped(StopReason::Unreachable(_) | StopReason::NoAnswers(_) | StopReason::NeverAnswered { .. })
+            RunEnd::Stopped(StopReason::Unreachable(_) | StopReason::NoAnswers(_) | StopReason::NeverAnswered { .. })
         );
         match &self.job.service {
             Some(ServiceChoice::At { endpoint, .. }) if is_silent => endpoint.other_host(),
@@ -135,8 +140,8 @@ impl Session<'_> {
     /// The ledger that can be asked: one that is gone cannot be, what was rescued of it can.
     fn readable<'a>(&'a self, summary: &'a Summary<'_>) -> Option<&'a Path> {
         match summary.ended {
-            Ended::Stopped(StopReason::Ledger(LedgerError::Removed { rescued, .. })) => rescued.as_deref().ok(),
-            Ended::Finished | Ended::Interrupted | Ended::Stopped(_) => Some(self.ledger_path),
+            RunEnd::Stopped(StopReason::Ledger(LedgerError::Removed { rescued, .. })) => rescued.as_deref().ok(),
+            RunEnd::Finished | RunEnd::Interrupted | RunEnd::Stopped(_) => Some(self.ledger_path),
         }
     }
 
@@ -144,7 +149,7 @@ impl Session<'_> {
     /// wrong with it is told, and changes nothing of what was done.
     fn report(&self, summary: &Summary<'_>) -> Option<PathBuf> {
         let directory = self.args.report.as_deref()?;
-        let wanted = Wanted { input: &self.input, mapping: &self.job.mapping, plan: &self.plan };
+        let wanted = ListAndPlan { input: &self.input, mapping: &self.job.mapping, plan: &self.plan };
         let ledger = self.readable(summary)?;
         match crate::command::report::write(directory, ledger, self.args.lang.unwrap_or_default(), wanted) {
             Ok(()) => Some(directory.join(directory::PAGE)),
@@ -157,19 +162,19 @@ impl Session<'_> {
     }
 }
 
-fn exit(summary: &Summary<'_>, closed: &Result<Folded, LedgerError>, terminated: bool) -> Exit {
+fn exit(summary: &Summary<'_>, closed: &Result<WalEnd, LedgerError>, terminated: bool) -> Exit {
     let totals = summary.totals();
     match summary.ended {
-        Ended::Interrupted if terminated => Exit::Terminated,
-        Ended::Interrupted => Exit::Interrupted,
-        Ended::Stopped(StopReason::Ledger(_)) if summary.tally.attempts + summary.tally.in_doubt == 0 => {
+        RunEnd::Interrupted if terminated => Exit::Terminated,
+        RunEnd::Interrupted => Exit::Interrupted,
+        RunEnd::Stopped(StopReason::Ledger(_)) if summary.tally.attempts + summary.tally.in_doubt == 0 => {
             Exit::NothingSent
         }
-        Ended::Stopped(_) => Exit::Stopped,
-        Ended::Finished if closed.is_err() => Exit::Stopped,
+        RunEnd::Stopped(_) => Exit::Stopped,
+        RunEnd::Finished if closed.is_err() => Exit::Stopped,
         // Rows that were passed over: a defect, but exit 0 would say that all is done.
-        Ended::Finished if totals.not_reached > summary.plan.to_do - summary.plan.this_run => Exit::Stopped,
-        Ended::Finished if totals.failed + totals.in_doubt > 0 => Exit::SomeNotDone,
-        Ended::Finished => Exit::Done,
+        RunEnd::Finished if totals.not_reached > summary.plan.to_do - summary.plan.this_run => Exit::Stopped,
+        RunEnd::Finished if totals.failed + totals.in_doubt > 0 => Exit::SomeNotDone,
+        RunEnd::Finished => Exit::Done,
     }
 }

@@ -31,6 +31,7 @@ pub(super) async fn service(job: &Job) -> Result<(HttpService, Option<Sandbox>),
     check_file_handles(job.in_flight_max, if sandbox.is_some() { 2 } else { 1 })?;
     let options = ClientOptions {
         endpoint: &endpoint,
+        proxy: job.proxy.as_ref(),
         timeout: job.timeout,
         ca_cert: ca_cert.as_deref(),
         concurrency: job.in_flight_max,

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::command::{Error, Exit, tell};
-use crate::fit;
 use crate::ledger::{Ledger, WeakLedger};
+use crate::terminal::fit;
 
 /// The signals that end a run.
 pub(super) struct Signals {

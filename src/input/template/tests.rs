@@ -1,6 +1,6 @@
 use super::*;
 
-fn render(part: Part, source: &str, columns: &[(&str, &str)]) -> Result<String, String> {
+fn render(part: ContentPart, source: &str, columns: &[(&str, &str)]) -> Result<String, String> {
     let template = RowTemplate::compile(part, source).unwrap();
     let columns: Vec<_> = columns.iter().map(|(k, v)| ((*k).to_owned(), Value::from(*v))).collect();
     template
@@ -11,7 +11,8 @@ fn render(part: Part, source: &str, columns: &[(&str, &str)]) -> Result<String, 
 #[test]
 fn what_is_inserted_into_json_cannot_break_out_of_its_string() {
     let hostile = "\"}}],\n\\u0041 中文 🙂 <&>\u{7}";
-    let json = render(Part::MsgBody, r#"{"a": "x {{ v }} y", "b": {{ v | tojson }}}"#, &[("v", hostile)]).unwrap();
+    let json =
+        render(ContentPart::MsgBody, r#"{"a": "x {{ v }} y", "b": {{ v | tojson }}}"#, &[("v", hostile)]).unwrap();
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(value["a"], format!("x {hostile} y"));
     assert_eq!(value["b"], hostile);
@@ -19,27 +20,27 @@ fn what_is_inserted_into_json_cannot_break_out_of_its_string() {
 
 #[test]
 fn text_is_inserted_as_it_is() {
-    assert_eq!(render(Part::Text, "<{{ v }}>", &[("v", "a\"b&c\n")]), Ok("<a\"b&c\n>".to_owned()));
+    assert_eq!(render(ContentPart::Text, "<{{ v }}>", &[("v", "a\"b&c\n")]), Ok("<a\"b&c\n>".to_owned()));
 }
 
 #[test]
 fn columns_may_have_chinese_names() {
-    assert_eq!(render(Part::Text, "案件 {{ 案件号 }}", &[("案件号", "七")]), Ok("案件 七".to_owned()));
+    assert_eq!(render(ContentPart::Text, "案件 {{ 案件号 }}", &[("案件号", "七")]), Ok("案件 七".to_owned()));
 }
 
 #[test]
 fn an_absent_column_is_told_by_name_and_can_be_given_a_default() {
     insta::assert_snapshot!(
-        render(Part::Text, "{{ case_no }}", &[]).unwrap_err(),
+        render(ContentPart::Text, "{{ case_no }}", &[]).unwrap_err(),
         @r#"Some("case_no") is absent or empty in this row, and the job's [content] text needs it"#
     );
-    assert_eq!(render(Part::Text, "{{ case_no | default('none') }}", &[]), Ok("none".to_owned()));
-    assert_eq!(render(Part::Text, "{% if a is defined %}{{ a }}{% endif %}", &[]), Ok(String::new()));
+    assert_eq!(render(ContentPart::Text, "{{ case_no | default('none') }}", &[]), Ok("none".to_owned()));
+    assert_eq!(render(ContentPart::Text, "{% if a is defined %}{{ a }}{% endif %}", &[]), Ok(String::new()));
 }
 
 #[test]
 fn errors_do_not_quote_values() {
-    let error = render(Part::Text, "\n{{ v | round }}", &[("v", "secret")]).unwrap_err();
+    let error = render(ContentPart::Text, "\n{{ v | round }}", &[("v", "secret")]).unwrap_err();
     insta::assert_snapshot!(error, @"None the job's [content] text cannot be filled in: invalid operation (on line 2 of the template)");
 }
 
@@ -62,7 +63,7 @@ fn no_template_goes_on_for_ever_or_fills_the_memory() {
         ("{% for i in range(100000) %}{{ v * 20 }}{% endfor %}", size),
     ] {
         assert_eq!(
-            render(Part::Text, source, &[("v", "0123456789")]).as_ref().map_err(String::as_str),
+            render(ContentPart::Text, source, &[("v", "0123456789")]).as_ref().map_err(String::as_str),
             Err(says),
             "{source}"
         );
@@ -85,7 +86,7 @@ fn no_template_overflows_the_stack() {
     ] {
         let steps = (TEMPLATE_BYTES_MAX - begin.len() - end.len()) / step.len();
         let source = format!("{begin}{}{end}", step.repeat(steps));
-        if let Ok(template) = RowTemplate::compile(Part::Text, &source) {
+        if let Ok(template) = RowTemplate::compile(ContentPart::Text, &source) {
             // That it comes back is what counts.
             let _ = template.render(&|_| Ok(Some(Value::from("x"))));
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{FUSE_SUPER_MAGIC, FsType, NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, statfs};
 
-use super::whereabouts;
+use super::ledger_files;
 use crate::ledger::LedgerError;
 
 /// File systems in user space whose files are elsewhere. Others keep them on this machine: containers' overlays, encryption.
@@ -32,7 +32,7 @@ pub(super) fn check(path: &Path) -> Result<(), LedgerError> {
 
 /// The folder in which the ledger's files are, by way of symbolic links.
 fn folder_of(path: &Path) -> PathBuf {
-    let file = whereabouts::followed(path);
+    let file = ledger_files::followed(path);
     match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         Some(_) | None => PathBuf::from("."),

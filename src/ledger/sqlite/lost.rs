@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params};
 
-use super::{open, read_error, unix_ms, whereabouts};
+use super::{ledger_files, open, read_error, unix_ms};
 use crate::ledger::LedgerError;
 
 /// The header of a log that holds no commit.
@@ -28,7 +28,7 @@ const KNOWS_WHO_READS_FIRST: i64 = 4;
 
 /// What to do with a ledger that may have lost its newest commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gaps {
+pub enum LostCommits {
     /// It is refused.
     Refused,
     /// It is used: every message that it does not call done is read before it is sent.
@@ -37,7 +37,7 @@ pub enum Gaps {
 
 /// How the end of a run has left the ledger's files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Folded {
+pub enum WalEnd {
     /// The file alone holds everything.
     Whole,
     /// Another program was reading, so the newest commits are still in the log beside the file.
@@ -47,7 +47,7 @@ pub enum Folded {
 /// Whether a log with commits in it lies beside the file. One that is empty is what somebody leaves who has only looked.
 pub(super) fn has_log(path: &Path) -> bool {
     let mut header = [0; LOG_HEADER_BYTES];
-    let log = whereabouts::log(path);
+    let log = ledger_files::log(path);
     let is_longer = log.metadata().is_ok_and(|log| log.len() > LOG_HEADER_BYTES as u64);
     is_longer
         && File::open(log).and_then(|mut log| log.read_exact(&mut header)).is_ok()
@@ -79,18 +79,18 @@ fn reads_first(connection: &Connection) -> rusqlite::Result<bool> {
 ///
 /// # Errors
 /// It is refused, or cannot be read.
-pub(super) fn check(path: &Path, connection: &Connection, gaps: Gaps) -> Result<bool, LedgerError> {
+pub(super) fn check(path: &Path, connection: &Connection, gaps: LostCommits) -> Result<bool, LedgerError> {
     let lacks = may_lack_commits(path, connection).map_err(|source| read_error(path, source))?;
     match gaps {
-        Gaps::Refused if lacks => {
+        LostCommits::Refused if lacks => {
             // A damaged file is of no use to --read-first either.
             open::check_after_crash(path, connection)?;
-            Err(LedgerError::CommitsLost { path: path.to_owned(), log: whereabouts::log(path) })
+            Err(LedgerError::CommitsLost { path: path.to_owned(), log: ledger_files::log(path) })
         }
-        Gaps::Refused if reads_first(connection).map_err(|source| read_error(path, source))? => {
+        LostCommits::Refused if reads_first(connection).map_err(|source| read_error(path, source))? => {
             Err(LedgerError::ReadsFirst { path: path.to_owned() })
         }
-        Gaps::Refused | Gaps::ReadFirst => Ok(lacks),
+        LostCommits::Refused | LostCommits::ReadFirst => Ok(lacks),
     }
 }
 

@@ -7,11 +7,12 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::lost::{self, Gaps};
-use super::{filesystem, read_error, system_error, unix_ms, whereabouts, write_error};
+use super::lost::{self, LostCommits};
+use super::{filesystem, ledger_files, read_error, system_error, unix_ms, write_error};
 use crate::ledger::LedgerError;
 
 /// "RUNR": in the header of every ledger, so that no other database is taken for one.
@@ -22,7 +23,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0002_watched.sql"),
     include_str!("0003_read_first.sql"),
     include_str!("0004_operator.sql"),
+    include_str!("0005_proxy.sql"),
 ];
+
+/// The first version that keeps what is in `0005_proxy.sql`.
+pub(super) const NAMES_PROXY: i64 = 5;
 
 /// Reads the file and the log beside it.
 pub(super) const READ_BESIDE: &str = "mode=ro";
@@ -47,6 +52,8 @@ pub struct JobIdentity {
     pub sdkappid: u64,
     /// The service's host and port, or `sandbox`.
     pub service: String,
+    /// Its other host and port, which a ledger may know it by.
+    pub other_host: Option<String>,
     /// The job file's name, where it gives one.
     pub name: Option<String>,
 }
@@ -59,6 +66,15 @@ impl JobIdentity {
         is_elsewhere && self.sdkappid == other.sdkappid && self.name == other.name
     }
 
+    /// The same one, which names the service as `ours` does where it knows it by its other host.
+    fn named_as(mut self, ours: &JobIdentity) -> JobIdentity {
+        if ours.other_host.as_ref() == Some(&self.service) {
+            self.service.clone_from(&ours.service);
+        }
+        self.other_host.clone_from(&ours.other_host);
+        self
+    }
+
     fn describe(&self) -> String {
         let name = self.name.as_ref().map(|name| format!("the job {name:?} of ")).unwrap_or_default();
         format!("{name}app {} at {}", self.sdkappid, self.service)
@@ -66,32 +82,30 @@ impl JobIdentity {
 }
 
 /// What a path leads to.
-pub(super) enum Found {
+pub(super) enum PathContent {
     /// Nothing, or an empty file.
     Nothing,
     /// A ledger of a version that this program knows.
     Ledger,
 }
 
-pub(super) fn open(path: &Path, job: &JobIdentity, gaps: Gaps) -> Result<(Connection, File), LedgerError> {
+pub(super) fn open(path: &Path, job: &JobIdentity, gaps: LostCommits) -> Result<(Connection, File), LedgerError> {
     filesystem::check(path)?;
-    if matches!(inspect(path)?, Found::Ledger) {
+    if matches!(inspect(path)?, PathContent::Ledger) {
         check_job(path, &read_only(path)?, job, gaps)?;
     }
     let lock = lock(path)?;
     let mut lacks_commits = false;
     // Looked at again under the lock: another process may have made, or filled, it meanwhile.
     let mut connection = match inspect(path)? {
-        Found::Nothing => make(path, job).map_err(|source| write_error(path, source))?,
-        Found::Ledger => {
+        PathContent::Nothing => make(path, job).map_err(|source| write_error(path, source))?,
+        PathContent::Ledger => {
             let reading = read_only(path)?;
             check_job(path, &reading, job, gaps)?;
             lacks_commits = lost::check(path, &reading, gaps)?;
             check_after_crash(path, &reading)?;
             drop(reading);
-            let connection = open_to_write(path).map_err(|source| write_error(path, source))?;
-            adopt(&connection, job).map_err(|source| write_error(path, source))?;
-            connection
+            open_to_write(path).map_err(|source| write_error(path, source))?
         }
     };
     migrate(path, &mut connection, lacks_commits)?;
@@ -101,8 +115,8 @@ pub(super) fn open(path: &Path, job: &JobIdentity, gaps: Gaps) -> Result<(Connec
 }
 
 /// Reads the header alone: whether this is a ledger at all is known before SQLite touches the file.
-pub(super) fn inspect(path: &Path) -> Result<Found, LedgerError> {
-    whereabouts::put_back(path)?;
+pub(super) fn inspect(path: &Path) -> Result<PathContent, LedgerError> {
+    ledger_files::put_back(path)?;
     let not = |what: &str| LedgerError::NotALedger { path: path.to_owned(), what: what.to_owned() };
     let mut header = Vec::with_capacity(100);
     match File::open(path) {
@@ -121,9 +135,9 @@ pub(super) fn inspect(path: &Path) -> Result<Found, LedgerError> {
     }
     // It was being made when the process died, and its first page may not be written yet. SQLite takes that back from
     // its journal, and then it is empty; once it is made, it has a log instead.
-    let was_being_made = whereabouts::journal(path).metadata().is_ok_and(|journal| journal.len() > 0);
+    let was_being_made = ledger_files::journal(path).metadata().is_ok_and(|journal| journal.len() > 0);
     if was_being_made && header.iter().all(|byte| *byte == 0) {
-        return Ok(Found::Nothing);
+        return Ok(PathContent::Nothing);
     }
     if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
         return Err(not("it is not an SQLite database"));
@@ -133,20 +147,20 @@ pub(super) fn inspect(path: &Path) -> Result<Found, LedgerError> {
         return Err(not("it is another program's SQLite database"));
     }
     if was_being_made {
-        return Ok(Found::Nothing);
+        return Ok(PathContent::Nothing);
     }
     let version = number(60);
     refuse_newer(path, version)?;
     // The schema and its version are made in one transaction.
-    if version < 1 { Err(not("its header has no ledger's version")) } else { Ok(Found::Ledger) }
+    if version < 1 { Err(not("its header has no ledger's version")) } else { Ok(PathContent::Ledger) }
 }
 
 /// There is no ledger, and so no log either: to SQLite one that is left alone is litter, and the newest commits are in it.
-fn nothing(path: &Path) -> Result<Found, LedgerError> {
+fn nothing(path: &Path) -> Result<PathContent, LedgerError> {
     if lost::has_log(path) {
-        return Err(LedgerError::LogAlone { path: path.to_owned(), log: whereabouts::log(path) });
+        return Err(LedgerError::LogAlone { path: path.to_owned(), log: ledger_files::log(path) });
     }
-    Ok(Found::Nothing)
+    Ok(PathContent::Nothing)
 }
 
 fn newest_version() -> i64 {
@@ -171,14 +185,14 @@ pub(super) fn how_to_read(path: &Path) -> &'static str {
 /// As [`how_to_read`], and so that not even an index is left behind.
 pub(super) fn how_to_look(path: &Path) -> &'static str {
     match how_to_read(path) {
-        READ_BESIDE if !whereabouts::index(path).exists() => READ_COPY,
+        READ_BESIDE if !ledger_files::index(path).exists() => READ_COPY,
         how => how,
     }
 }
 
 pub(super) fn read_only_with(path: &Path, how: &str) -> Result<Connection, LedgerError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let uri = format!("file:{}?{how}", percent_encoded(&plain(path)));
+    let uri = format!("file:{}?{how}", percent_encode(plain(path).as_os_str().as_encoded_bytes(), IN_URI));
     let connection = Connection::open_with_flags(uri, flags).map_err(|source| read_error(path, source))?;
     connection.busy_timeout(Duration::from_secs(5)).map_err(|source| read_error(path, source))?;
     if how == READ_COPY {
@@ -192,24 +206,12 @@ pub(super) fn read_only_with(path: &Path, how: &str) -> Result<Connection, Ledge
     Ok(connection)
 }
 
+/// What is escaped in the path of a URI.
+const IN_URI: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
+
 /// The same file, by a name that means nothing else to SQLite, as `:memory:` and `file:…` do.
 fn plain(path: &Path) -> PathBuf {
     Path::new(".").join(path)
-}
-
-fn percent_encoded(path: &Path) -> String {
-    let mut encoded = String::new();
-    for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => encoded.push(char::from(*byte)),
-            _ => encoded.extend(['%', hex(byte >> 4), hex(byte & 15)]),
-        }
-    }
-    encoded
-}
-
-fn hex(nibble: u8) -> char {
-    char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase()
 }
 
 /// The lock is on the file itself, so nothing is left lying about, and the kernel lets go of it however a process
@@ -322,7 +324,12 @@ fn insert_job(connection: &Connection, job: &JobIdentity) -> rusqlite::Result<()
 pub(super) fn find_job(connection: &Connection) -> rusqlite::Result<Option<JobIdentity>> {
     connection
         .query_row("SELECT sdkappid, service, name FROM job", [], |row| {
-            Ok(JobIdentity { sdkappid: row.get::<_, i64>(0)?.unsigned_abs(), service: row.get(1)?, name: row.get(2)? })
+            Ok(JobIdentity {
+                sdkappid: row.get::<_, i64>(0)?.unsigned_abs(),
+                service: row.get(1)?,
+                other_host: None,
+                name: row.get(2)?,
+            })
         })
         .optional()
 }
@@ -340,12 +347,16 @@ pub(super) fn check_job(
     path: &Path,
     connection: &Connection,
     ours: &JobIdentity,
-    gaps: Gaps,
+    gaps: LostCommits,
 ) -> Result<(), LedgerError> {
     let failed = |source| read_error(path, source);
     let Some(theirs) = find_job(connection).map_err(failed)? else { return Ok(()) };
+    let theirs = theirs.named_as(ours);
     let may_move = theirs.may_move_to(ours);
-    if theirs == *ours || (may_move && gaps == Gaps::ReadFirst) || nothing_happened(connection).map_err(failed)? {
+    if theirs == *ours
+        || (may_move && gaps == LostCommits::ReadFirst)
+        || nothing_happened(connection).map_err(failed)?
+    {
         return Ok(());
     }
     Err(LedgerError::OtherJob {
@@ -374,9 +385,7 @@ pub(super) fn check_after_crash(path: &Path, connection: &Connection) -> Result<
     Err(LedgerError::Damaged { path: path.to_owned(), what })
 }
 
-fn adopt(connection: &Connection, ours: &JobIdentity) -> rusqlite::Result<()> {
-    if find_job(connection)?.as_ref() != Some(ours) {
-        insert_job(connection, ours)?;
-    }
-    Ok(())
+/// Makes the ledger this job's. Only when a run begins: until then nobody has agreed that it goes on elsewhere.
+pub(super) fn adopt(connection: &Connection, ours: &JobIdentity) -> rusqlite::Result<()> {
+    insert_job(connection, ours)
 }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::open::{self, Found, JobIdentity};
-use super::record::{EditRecord, Outcomes, RunRecord, Totals, Worker};
+use super::open::{self, JobIdentity, PathContent};
+use super::record::{EditRecord, LedgerTotals, Outcomes, RunRecord, Worker};
 use super::{lost, read_error};
 use crate::edit::IdDigest;
-use crate::ledger::{Act, Cause, Latency, LedgerError, Note, Order, Sample, State};
+use crate::ledger::{Cause, ControlAction, ControlEvent, Latency, LedgerError, Note, Sample, State};
 
 /// The first version of the schema that keeps what is in `0002_watched.sql`.
 const WATCHED: i64 = 2;
@@ -37,7 +37,7 @@ impl Overview {
     /// # Errors
     /// There is none, or it cannot be read.
     pub fn open(path: &Path) -> Result<Overview, LedgerError> {
-        if matches!(open::inspect(path)?, Found::Nothing) {
+        if matches!(open::inspect(path)?, PathContent::Nothing) {
             return Err(LedgerError::Missing { path: path.to_owned() });
         }
         // By a handle of its own, which is closed again before SQLite opens the file (see `open::lock`).
@@ -126,8 +126,8 @@ impl Overview {
     ///
     /// # Errors
     /// They cannot be read.
-    pub fn totals(&self, outcomes: &[Outcomes], runs: &[RunRecord]) -> Result<Totals, LedgerError> {
-        let mut totals = Totals::default();
+    pub fn totals(&self, outcomes: &[Outcomes], runs: &[RunRecord]) -> Result<LedgerTotals, LedgerError> {
+        let mut totals = LedgerTotals::default();
         for Outcomes { state, edits, .. } in outcomes {
             *totals.of(*state, self.worker.is_some()) += edits;
         }
@@ -136,7 +136,7 @@ impl Overview {
             let reached = self.all(query, [seq_before], |row| count(row, 0))?.first().copied().unwrap_or_default();
             totals.not_reached += new_edits.saturating_sub(reached);
         }
-        let Totals { done, failed, in_doubt, in_flight, not_reached, .. } = totals;
+        let LedgerTotals { done, failed, in_doubt, in_flight, not_reached, .. } = totals;
         totals.messages = done + failed + in_doubt + in_flight + not_reached;
         Ok(totals)
     }
@@ -152,9 +152,10 @@ impl Overview {
             "NULL, NULL, NULL, NULL, NULL, NULL"
         };
         let operator = if self.version >= NAMES_OPERATOR { "identifier, job_sha256" } else { "NULL, NULL" };
+        let proxy = if self.version >= open::NAMES_PROXY { "proxy" } else { "NULL" };
         let query = format!(
             "SELECT run, started_at, ended_at, ended, reason, version, user, host, pid, input, input_sha256, input_rows, \
-             rate, {watched}, {operator} FROM run ORDER BY run"
+             rate, {watched}, {operator}, {proxy} FROM run ORDER BY run"
         );
         self.all(&query, [], |row| {
             let new_edits: (Option<i64>, Option<i64>) = (row.get(17)?, row.get(18)?);
@@ -178,6 +179,7 @@ impl Overview {
                 directory: row.get(16)?,
                 identifier: row.get(19)?,
                 job_sha256: row.get(20)?,
+                proxy: row.get(21)?,
                 new_edits: new_edits.0.map(i64::unsigned_abs).zip(new_edits.1),
             })
         })
@@ -247,18 +249,18 @@ impl Overview {
     ///
     /// # Errors
     /// They cannot be read.
-    pub fn acts(&self) -> Result<Vec<(i64, i64, Act)>, LedgerError> {
+    pub fn acts(&self) -> Result<Vec<(i64, i64, ControlEvent)>, LedgerError> {
         if !self.is_watched() {
             return Ok(Vec::new());
         }
         self.all("SELECT run, at, what, rate, by FROM act ORDER BY rowid", [], |row| {
             let what = match row.get_ref(2)?.as_str()? {
-                "pause" => Order::Pause,
-                "resume" => Order::Resume,
-                "stop" => Order::Stop,
-                _ => Order::Rate(row.get(3)?),
+                "pause" => ControlAction::Pause,
+                "resume" => ControlAction::Resume,
+                "stop" => ControlAction::Stop,
+                _ => ControlAction::Rate(row.get(3)?),
             };
-            Ok((row.get(0)?, row.get(1)?, Act { what, by: row.get(4)? }))
+            Ok((row.get(0)?, row.get(1)?, ControlEvent { what, by: row.get(4)? }))
         })
     }
 

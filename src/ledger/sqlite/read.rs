@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::lost::{self, Gaps};
-use super::open::{self, Found, JobIdentity};
+use super::lost::{self, LostCommits};
+use super::open::{self, JobIdentity, PathContent};
 use super::read_error;
 use crate::edit::{ContentDigest, IdDigest};
-use crate::ledger::{Brief, Known, LedgerError, Note, Records, State};
+use crate::ledger::{EditRow, EditStatus, LedgerError, Note, Records, State};
 
 /// Rows fetched at a time while walking. Each read is short, so it never keeps the writer's log from being folded in; and
 /// little is fetched in vain by a thread that looks at every other part of a list, and leaps from one to the next.
@@ -35,7 +35,7 @@ pub struct SqliteReader {
     /// It reads one state of the ledger.
     is_held: bool,
     /// Rows behind the last one found, in the ledger's order.
-    ahead: VecDeque<(IdDigest, Brief)>,
+    ahead: VecDeque<(IdDigest, EditStatus)>,
     /// Up to which row they were fetched; where there are none, the last one that was found.
     last: i64,
     /// How many were found just behind the one before.
@@ -49,17 +49,17 @@ impl SqliteReader {
     /// # Errors
     /// The file is no ledger, another job's, may have lost its newest commits, or cannot be read.
     pub fn open(path: &Path, job: &JobIdentity) -> Result<Option<SqliteReader>, LedgerError> {
-        SqliteReader::open_with(path, job, Gaps::Refused)
+        SqliteReader::open_with(path, job, LostCommits::Refused)
     }
 
     /// The same; `gaps` says what becomes of a ledger that may have lost its newest commits.
     ///
     /// # Errors
     /// As [`SqliteReader::open`].
-    pub fn open_with(path: &Path, job: &JobIdentity, gaps: Gaps) -> Result<Option<SqliteReader>, LedgerError> {
+    pub fn open_with(path: &Path, job: &JobIdentity, gaps: LostCommits) -> Result<Option<SqliteReader>, LedgerError> {
         match open::inspect(path)? {
-            Found::Nothing => Ok(None),
-            Found::Ledger => {
+            PathContent::Nothing => Ok(None),
+            PathContent::Ledger => {
                 let reader = SqliteReader::new(path, open::how_to_read(path))?;
                 open::check_job(path, &reader.connection, job, gaps)?;
                 lost::check(path, &reader.connection, gaps)?;
@@ -90,6 +90,19 @@ impl SqliteReader {
         Ok(self)
     }
 
+    /// Whether a run sent by way of a proxy, which may pass on late what it has taken.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn went_through_proxy(&self) -> Result<bool, LedgerError> {
+        let ask = || {
+            let version: i64 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            let query = "SELECT EXISTS (SELECT 1 FROM run WHERE proxy IS NOT NULL)";
+            if version < open::NAMES_PROXY { Ok(false) } else { self.connection.query_row(query, [], |row| row.get(0)) }
+        };
+        ask().map_err(|source| read_error(&self.path, source))
+    }
+
     fn new(path: &Path, how: &'static str) -> Result<SqliteReader, LedgerError> {
         let connection = open::read_only_with(path, how)?;
         let empty = connection
@@ -108,14 +121,14 @@ impl SqliteReader {
     }
 
     /// The next row of the ledger, or one soon behind it, if it is this message's.
-    fn walk(&mut self, message: IdDigest) -> rusqlite::Result<Option<Brief>> {
+    fn walk(&mut self, message: IdDigest) -> rusqlite::Result<Option<EditStatus>> {
         if self.ahead.is_empty() && self.in_order >= IN_ORDER {
             let query = format!("SELECT {COLUMNS} FROM edit WHERE seq > ?1 AND seq <= ?2 ORDER BY seq");
             let mut statement = self.connection.prepare_cached(&query)?;
             let end = self.last.saturating_add(AHEAD);
             let mut rows = statement.query([self.last, end])?;
             while let Some(row) = rows.next()? {
-                self.ahead.push_back((IdDigest(row.get(0)?), brief(row)?));
+                self.ahead.push_back((IdDigest(row.get(0)?), status(row)?));
             }
             self.last = end;
             if self.ahead.is_empty() {
@@ -130,11 +143,11 @@ impl SqliteReader {
         Ok(self.ahead.pop_front().map(|(_, brief)| brief))
     }
 
-    fn look_up(&mut self, message: IdDigest) -> rusqlite::Result<Option<Brief>> {
+    fn look_up(&mut self, message: IdDigest) -> rusqlite::Result<Option<EditStatus>> {
         let found = self
             .connection
             .prepare_cached(&format!("SELECT {COLUMNS}, seq FROM edit WHERE message = ?1"))?
-            .query_row([message.0], |row| Ok((brief(row)?, row.get(3)?)))
+            .query_row([message.0], |row| Ok((status(row)?, row.get(3)?)))
             .optional()?;
         // A message that is not in the ledger says nothing about where the next one is.
         let Some((brief, seq)) = found else { return Ok(None) };
@@ -146,7 +159,7 @@ impl SqliteReader {
 }
 
 impl Records for SqliteReader {
-    fn brief(&mut self, message: IdDigest) -> Result<Option<Brief>, LedgerError> {
+    fn status(&mut self, message: IdDigest) -> Result<Option<EditStatus>, LedgerError> {
         if self.empty {
             return Ok(None);
         }
@@ -157,10 +170,10 @@ impl Records for SqliteReader {
         found.map_err(|source| read_error(&self.path, source))
     }
 
-    fn known(&mut self, message: IdDigest) -> Result<Known, LedgerError> {
+    fn row(&mut self, message: IdDigest) -> Result<EditRow, LedgerError> {
         let find = || {
             let query = "SELECT state, content, attempts, code, note FROM edit WHERE message = ?1";
-            self.connection.prepare_cached(query)?.query_row([message.0], known).optional()
+            self.connection.prepare_cached(query)?.query_row([message.0], row).optional()
         };
         // The walk finds an edit without its index.
         let missing = || {
@@ -176,12 +189,12 @@ impl Records for SqliteReader {
     }
 }
 
-fn brief(row: &Row<'_>) -> rusqlite::Result<Brief> {
-    Ok(Brief { content: ContentDigest(row.get(1)?), state: state(row, 2)? })
+fn status(row: &Row<'_>) -> rusqlite::Result<EditStatus> {
+    Ok(EditStatus { content: ContentDigest(row.get(1)?), state: state(row, 2)? })
 }
 
-fn known(row: &Row<'_>) -> rusqlite::Result<Known> {
-    Ok(Known {
+fn row(row: &Row<'_>) -> rusqlite::Result<EditRow> {
+    Ok(EditRow {
         state: state(row, 0)?,
         content: ContentDigest(row.get(1)?),
         attempts: row.get(2)?,

@@ -56,6 +56,8 @@ pub struct RunRecord {
     pub identifier: Option<String>,
     /// SHA-256 of the job file, in hexadecimal; `None` also where there was none.
     pub job_sha256: Option<String>,
+    /// `host:port` of the proxy on the way; `None` also of runs of earlier versions.
+    pub proxy: Option<String>,
     /// How it was called.
     pub command: Option<String>,
     /// And where.
@@ -89,7 +91,7 @@ pub struct EditRecord {
 
 /// Where all messages of a ledger, and of the last run's list, are: `messages` is the sum of the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct LedgerTotals {
     /// All of them.
     pub messages: u64,
     /// The service confirmed the edit.
@@ -104,7 +106,7 @@ pub struct Totals {
     pub not_reached: u64,
 }
 
-impl Totals {
+impl LedgerTotals {
     /// Where edits in this state are counted, while somebody works on the ledger or while nobody does.
     pub fn of(&mut self, state: State, is_worked_on: bool) -> &mut u64 {
         match state {

@@ -10,10 +10,10 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::edit::{Edit, IdDigest, MessageId};
-use crate::ledger::{Brief, Intent, Known, Ledger, Note, Pending, Records, Settlement, state};
+use crate::ledger::{EditRow, EditStatus, Intent, Ledger, Note, Pending, Records, Settlement, state};
 
 fn job() -> JobIdentity {
-    JobIdentity { sdkappid: 1_400_000_000, service: "sandbox".into(), name: None }
+    JobIdentity { sdkappid: 1_400_000_000, service: "sandbox".into(), other_host: None, name: None }
 }
 
 fn info() -> RunInfo {
@@ -28,6 +28,7 @@ fn info() -> RunInfo {
         read_first: false,
         identifier: "administrator".into(),
         job_sha256: None,
+        proxy: None,
         command: "runner --input edits.csv --resume ledger.db".into(),
         directory: "/home/tester".into(),
     }
@@ -54,11 +55,11 @@ fn open(dir: &TempDir) -> SqliteStore {
     store
 }
 
-fn find(dir: &TempDir, key: &str) -> Option<Known> {
+fn find(dir: &TempDir, key: &str) -> Option<EditRow> {
     let mut reader = SqliteReader::open(&dir.path().join("ledger.db"), &job()).unwrap().unwrap();
-    let brief = reader.brief(digest(key)).unwrap()?;
-    let known = reader.known(digest(key)).unwrap();
-    assert_eq!(brief, Brief { state: known.state, content: known.content });
+    let brief = reader.status(digest(key)).unwrap()?;
+    let known = reader.row(digest(key)).unwrap();
+    assert_eq!(brief, EditStatus { state: known.state, content: known.content });
     Some(known)
 }
 
@@ -208,7 +209,7 @@ async fn lists_in_any_order_find_what_the_ledger_holds() {
         let mut reader = SqliteReader::open(&dir.path().join("ledger.db"), &job()).unwrap().unwrap();
         for index in list {
             let message = digest(&index.to_string());
-            assert_eq!(reader.brief(message).unwrap().is_some(), held.contains(&message.0), "{index}");
+            assert_eq!(reader.status(message).unwrap().is_some(), held.contains(&message.0), "{index}");
         }
     }
 }
@@ -225,7 +226,7 @@ async fn what_is_added_behind_the_last_edit_is_found() {
         }
         let beside = || SqliteReader::beside_writer(&dir.path().join("ledger.db")).unwrap();
         let reader = reader.get_or_insert_with(beside);
-        let mut is_held = |index: u32| reader.brief(digest(&index.to_string())).unwrap().is_some();
+        let mut is_held = |index: u32| reader.status(digest(&index.to_string())).unwrap().is_some();
         assert!(edits.clone().all(&mut is_held) && !is_held(edits.end), "{edits:?}");
     }
     drop(ledger);
@@ -255,8 +256,8 @@ async fn an_edit_that_is_missing_from_its_index_is_damage() {
     std::fs::write(&path, bytes).unwrap();
     let mut reader = SqliteReader::open(&path, &job()).unwrap().unwrap();
     let found = ["1", "2"].map(|key| {
-        let _ = reader.brief(digest(key)).unwrap().unwrap();
-        reader.known(digest(key)).map_err(|error| error.to_string())
+        let _ = reader.status(digest(key)).unwrap().unwrap();
+        reader.row(digest(key)).map_err(|error| error.to_string())
     });
     let missing = found.iter().filter_map(|found| found.as_ref().err());
     assert_eq!(missing.filter(|error| error.contains("is damaged: an edit is missing from its index")).count(), 1);
@@ -346,7 +347,7 @@ fn only_its_owner_can_read_it() {
 async fn after_one_failed_commit_nothing_more_is_taken() {
     struct Full;
     impl Store for Full {
-        async fn commit(&mut self, _: Vec<Change>, _: Vec<Remark>) -> Result<(), LedgerError> {
+        async fn commit(&mut self, _: Vec<Change>, _: Vec<RunEvent>) -> Result<(), LedgerError> {
             Err(write_error(Path::new("ledger.db"), rusqlite::Error::QueryReturnedNoRows))
         }
     }

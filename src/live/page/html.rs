@@ -7,11 +7,11 @@ use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use thousands::Separable;
 
-use super::words::Said;
+use super::words::PageWords;
 use super::{Button, Context};
 use crate::ledger::{Cause, Sample};
-use crate::live::{State, View};
-use crate::report::chart::{Stretch, latency, over_time};
+use crate::live::{View, ViewState};
+use crate::report::chart::{RunSeries, latency, over_time};
 use crate::report::words::Words;
 
 /// Who has no script loads the page again after so many seconds.
@@ -22,7 +22,7 @@ const ALOUD_PERCENT: u64 = 10;
 /// The whole page.
 pub(super) fn page(page: &Context, words: &Words) -> Html<String> {
     let (view, facts) = (page.shared.view(), &page.shared.facts);
-    let (said, say) = (Said::of(words), words.say);
+    let (said, say) = (PageWords::of(words), words.say);
     let places = places(page, &view, words);
     let place = |name: &str| places.iter().find(|(of, _)| *of == name).map(|(_, markup)| markup.clone());
     let section = |title: &str, name: &'static str, note: Option<&str>| {
@@ -70,12 +70,12 @@ pub(super) fn page(page: &Context, words: &Words) -> Html<String> {
 
 /// What changes while the run goes on, by where it is on the page.
 pub(super) fn places(page: &Context, view: &View, words: &Words) -> Vec<(&'static str, Markup)> {
-    let said = Said::of(words);
+    let said = PageWords::of(words);
     let facts = &page.shared.facts;
     let settled = view.tally.settled();
     let percent = (settled * 100).checked_div(facts.planned).unwrap_or(100);
     let (state, _) = named(view, words);
-    let known = page.past.known();
+    let known = page.ledger_cache.known();
     let acts = html! {
         @if known.acts.is_empty() { p.note { (words.say.no_acts) } }
         @else {
@@ -99,7 +99,7 @@ pub(super) fn places(page: &Context, view: &View, words: &Words) -> Vec<(&'stati
         ("pace", pace(page, view, words)),
         (
             "over-time",
-            over_time(&runs.into_iter().map(|run| Stretch::new(run.samples, run.acts)).collect::<Vec<_>>(), words),
+            over_time(&runs.into_iter().map(|run| RunSeries::new(run.samples, run.acts)).collect::<Vec<_>>(), words),
         ),
         ("latency", latency(&view.tally.latency, words)),
         ("answers", answers(view, words)),
@@ -109,21 +109,21 @@ pub(super) fn places(page: &Context, view: &View, words: &Words) -> Vec<(&'stati
 
 /// The state's name, and what it means.
 fn named(view: &View, words: &Words) -> (&'static str, String) {
-    let said = Said::of(words);
+    let said = PageWords::of(words);
     match view.state {
-        State::Running => (said.running, said.running_told.to_owned()),
-        State::Held(time) => (said.held, (said.held_told)(&words.length(time.max(Duration::from_millis(100))))),
-        State::Paused => (said.paused, said.paused_told.to_owned()),
-        State::Stopping => (said.stopping, said.stopping_told.to_owned()),
-        State::Over("finished") => (said.over, said.over_finished.to_owned()),
-        State::Over(_) => (said.over, said.over_left.to_owned()),
+        ViewState::Running => (said.running, said.running_told.to_owned()),
+        ViewState::Held(time) => (said.held, (said.held_told)(&words.length(time.max(Duration::from_millis(100))))),
+        ViewState::Paused => (said.paused, said.paused_told.to_owned()),
+        ViewState::Stopping => (said.stopping, said.stopping_told.to_owned()),
+        ViewState::Over("finished") => (said.over, said.over_finished.to_owned()),
+        ViewState::Over(_) => (said.over, said.over_left.to_owned()),
     }
 }
 
 fn state(page: &Context, view: &View, words: &Words, percent: u64) -> Markup {
     let facts = &page.shared.facts;
     let (name, told) = named(view, words);
-    let told = if matches!(view.state, State::Held(_)) && view.tally.settled() == 0 { String::new() } else { told };
+    let told = if matches!(view.state, ViewState::Held(_)) && view.tally.settled() == 0 { String::new() } else { told };
     html! {
         p.state.(view.state.word()) {
             strong { (name) }
@@ -134,13 +134,13 @@ fn state(page: &Context, view: &View, words: &Words, percent: u64) -> Markup {
 }
 
 /// Links to pages that ask; with the script they open a dialog here.
-fn buttons(view: &View, said: &Said) -> Markup {
+fn buttons(view: &View, said: &PageWords) -> Markup {
     let button = |button: Button, name: &str| {
         let word = button.word();
         html! { a.button.(word) role="button" href={ "/confirm/" (word) } data-opens={ "confirm-" (word) } { (name) } }
     };
     html! {
-        @if !matches!(view.state, State::Stopping | State::Over(_)) {
+        @if !matches!(view.state, ViewState::Stopping | ViewState::Over(_)) {
             @if view.tally.paused { (button(Button::Resume, said.resume)) } @else { (button(Button::Pause, said.pause)) }
             (button(Button::Rate, said.change_rate))
             (button(Button::Stop, said.stop))
@@ -150,7 +150,7 @@ fn buttons(view: &View, said: &Said) -> Markup {
 
 /// Where every row of the list is: the parts add up to the whole.
 fn totals(view: &View, words: &Words) -> Markup {
-    let (totals, say, said) = (view.totals, words.say, Said::of(words));
+    let (totals, say, said) = (view.totals, words.say, PageWords::of(words));
     let parts = [
         ("done", say.done, totals.done),
         ("failed", say.failed, totals.failed),
@@ -185,7 +185,7 @@ fn bar(parts: &[(&str, &str, u64)], rows: u64) -> Markup {
 }
 
 fn pace(page: &Context, view: &View, words: &Words) -> Markup {
-    let (facts, said, say) = (&page.shared.facts, Said::of(words), words.say);
+    let (facts, said, say) = (&page.shared.facts, PageWords::of(words), words.say);
     let tally = &view.tally;
     let now = tally.pace;
     let left = view.left(facts).map(|left| {
@@ -216,7 +216,7 @@ fn answers(view: &View, words: &Words) -> Markup {
     rows.sort_by_key(|(_, answers)| std::cmp::Reverse(*answers));
     rows.insert(0, (Cause::Code(0), tally.attempts.saturating_sub(others)));
     html! {
-        @if tally.attempts == 0 { p.note { (Said::of(words).no_answers) } }
+        @if tally.attempts == 0 { p.note { (PageWords::of(words).no_answers) } }
         @else {
             table {
                 thead { tr { th scope="col" { (say.answers) } th scope="col" { (say.code) } th scope="col" { (say.meaning) } } }
@@ -260,7 +260,7 @@ pub(super) fn confirmation(page: &Context, words: &Words, button: Button) -> Htm
 }
 
 fn form(page: &Context, words: &Words, button: Button, is_dialog: bool) -> Markup {
-    let said = Said::of(words);
+    let said = PageWords::of(words);
     let cap = page.shared.facts.cap.get();
     let now = page.shared.view().tally.pace.cap;
     let (question, name) = match button {
@@ -292,7 +292,7 @@ fn form(page: &Context, words: &Words, button: Button, is_dialog: bool) -> Marku
 
 /// What was asked for was not done.
 pub(super) fn refusal(status: StatusCode, words: &Words, why: &str) -> Response {
-    let said = Said::of(words);
+    let said = PageWords::of(words);
     let body = html! {
         main.asks {
             h1 { (said.not_done) }
@@ -305,7 +305,7 @@ pub(super) fn refusal(status: StatusCode, words: &Words, why: &str) -> Response 
 
 /// Who has no token is asked for it.
 pub(super) fn ask_for_token(words: &Words, is_wrong: bool) -> Response {
-    let said = Said::of(words);
+    let said = PageWords::of(words);
     let body = html! {
         main.asks {
             h1 { (said.token_title) }

@@ -6,7 +6,7 @@
 
 mod guard;
 mod html;
-mod past;
+mod ledger_cache;
 mod peer;
 mod server;
 mod stream;
@@ -28,13 +28,13 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use self::guard::{Gate, Key, Peer};
-use self::past::Past;
-use self::words::Said;
-use super::{Shared, metrics};
-use crate::ledger::Order;
+use self::ledger_cache::LedgerCache;
+use self::words::PageWords;
+use super::{LiveShared, metrics};
+use crate::ledger::ControlAction;
 use crate::report::chart::CHART_CSS;
 use crate::report::words::{Lang, Words};
-use crate::run::Refused;
+use crate::run::ControlError;
 
 /// The longest form: a word, a number and a key.
 const FORM_BYTES_MAX: usize = 1_024;
@@ -84,14 +84,14 @@ pub(super) struct Context(Arc<Inside>);
 
 #[derive(Debug)]
 pub(super) struct Inside {
-    shared: Arc<Shared>,
+    shared: Arc<LiveShared>,
     address: SocketAddr,
     gate: Gate,
     form_key: Key,
     lang: Option<Lang>,
     /// This machine's name.
     host: String,
-    past: Past,
+    ledger_cache: LedgerCache,
     /// Cancelled when the run is over.
     close: CancellationToken,
     streams: Arc<tokio::sync::Semaphore>,
@@ -152,22 +152,23 @@ impl Page {
             format!(
                 "the page's token goes over the wire unencrypted; safer is --page 127.0.0.1:{port} and, where you sit, \
                  ssh -L {port}:127.0.0.1:{port} {}",
-                own_name()
+                crate::system::host_name().unwrap_or_default()
             )
         })
     }
 
     /// Answers whoever connects, until `close` is cancelled; those who watch are told the end of it.
-    pub(super) async fn serve(self, shared: Arc<Shared>, close: CancellationToken) {
+    pub(super) async fn serve(self, shared: Arc<LiveShared>, close: CancellationToken) {
         let Page { listener, address, gate, form_key, lang } = self;
         let listener = match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => return tracing::warn!("the run goes on without its page: {error}"),
         };
-        let past = Past::new(&shared.facts.ledger);
+        let ledger_cache = LedgerCache::new(&shared.facts.ledger);
         let streams = Arc::new(tokio::sync::Semaphore::new(stream::STREAMS_MAX));
-        let host = own_name();
-        let inside = Inside { shared, address, gate, form_key, lang, host, past, close: close.clone(), streams };
+        let host = crate::system::host_name().unwrap_or_default();
+        let inside =
+            Inside { shared, address, gate, form_key, lang, host, ledger_cache, close: close.clone(), streams };
         server::serve(listener, address, router(Context(Arc::new(inside))), close).await;
     }
 }
@@ -193,10 +194,6 @@ fn preferred(headers: &HeaderMap) -> Lang {
         _ => None,
     });
     known.unwrap_or_default()
-}
-
-fn own_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).unwrap_or_default()
 }
 
 fn router(context: Context) -> Router {
@@ -279,7 +276,7 @@ async fn confirm(
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Told {
+struct ButtonPress {
     what: Button,
     /// The field is there in every form, and filled in only for a rate.
     #[serde(default)]
@@ -291,10 +288,10 @@ async fn tell(
     State(page): State<Context>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
-    told: Result<Form<Told>, extract::rejection::FormRejection>,
+    told: Result<Form<ButtonPress>, extract::rejection::FormRejection>,
 ) -> Response {
     let words = page.words(&headers);
-    let said = Said::of(&words);
+    let said = PageWords::of(&words);
     let Ok(Form(told)) = told else {
         return html::refusal(StatusCode::BAD_REQUEST, &words, said.not_understood);
     };
@@ -302,23 +299,25 @@ async fn tell(
         return html::refusal(StatusCode::FORBIDDEN, &words, said.old_form);
     }
     let order = match (told.what, told.rate) {
-        (Button::Pause, _) => Order::Pause,
-        (Button::Resume, _) => Order::Resume,
-        (Button::Stop, _) => Order::Stop,
-        (Button::Rate, Some(rate)) => Order::Rate(rate),
+        (Button::Pause, _) => ControlAction::Pause,
+        (Button::Resume, _) => ControlAction::Resume,
+        (Button::Stop, _) => ControlAction::Stop,
+        (Button::Rate, Some(rate)) => ControlAction::Rate(rate),
         (Button::Rate, None) => return html::refusal(StatusCode::BAD_REQUEST, &words, said.not_understood),
     };
     match page.shared.tell(order, format!("{} on the page", peer.address)).await {
         Ok(()) => {
-            page.past.is_stale();
+            page.ledger_cache.is_stale();
             Redirect::to("/").into_response()
         }
-        Err(Refused::AboveCap { wanted, cap }) => {
+        Err(ControlError::AboveCap { wanted, cap }) => {
             html::refusal(StatusCode::CONFLICT, &words, &(said.above_cap)(wanted.get(), cap.get()))
         }
-        Err(Refused::NoRoom(why)) => html::refusal(StatusCode::CONFLICT, &words, &(said.no_room)(&why.to_string())),
-        Err(Refused::Over) => html::refusal(StatusCode::CONFLICT, &words, said.at_its_end),
-        Err(Refused::Ledger(error)) => {
+        Err(ControlError::NoRoom(why)) => {
+            html::refusal(StatusCode::CONFLICT, &words, &(said.no_room)(&why.to_string()))
+        }
+        Err(ControlError::Over) => html::refusal(StatusCode::CONFLICT, &words, said.at_its_end),
+        Err(ControlError::Ledger(error)) => {
             html::refusal(StatusCode::SERVICE_UNAVAILABLE, &words, &(said.ledger_failed)(&error.to_string()))
         }
     }

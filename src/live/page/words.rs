@@ -4,7 +4,7 @@ use crate::report::words::{Lang, Words};
 
 /// What only the page says.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct PageWords {
     pub(super) running: &'static str,
     pub(super) running_told: &'static str,
     pub(super) held: &'static str,
@@ -62,8 +62,8 @@ pub(super) struct Said {
     pub(super) token_there: &'static str,
 }
 
-impl Said {
-    pub(super) fn of(words: &Words) -> &'static Said {
+impl PageWords {
+    pub(super) fn of(words: &Words) -> &'static PageWords {
         match words.lang {
             Lang::En => &ENGLISH,
             Lang::Zh => &CHINESE,
@@ -71,7 +71,7 @@ impl Said {
     }
 }
 
-static ENGLISH: Said = Said {
+static ENGLISH: PageWords = PageWords {
     running: "Running",
     running_told: "Edits are being sent.",
     held: "Held",
@@ -83,7 +83,7 @@ static ENGLISH: Said = Said {
     paused: "Paused",
     paused_told: "Nothing is sent until somebody resumes it. Nothing is in doubt because of that.",
     stopping: "Stopping",
-    stopping_told: "Nothing new is sent; what is in flight comes to its end.",
+    stopping_told: "Nothing new is sent; what is in flight comes to its end, and edits in doubt are read back.",
     over: "Over",
     over_finished: "The run has ended: every edit was taken up.",
     over_left: "The run has ended before its list did. The command below goes on where it stopped.",
@@ -139,7 +139,7 @@ static ENGLISH: Said = Said {
     token_there: "I have opened the printed link already: go on",
 };
 
-static CHINESE: Said = Said {
+static CHINESE: PageWords = PageWords {
     running: "运行中",
     running_told: "正在发送编辑。",
     held: "等待中",
@@ -147,7 +147,7 @@ static CHINESE: Said = Said {
     paused: "已暂停",
     paused_told: "在有人点“继续”之前不再发送；不会因此产生待核实的编辑。",
     stopping: "正在停止",
-    stopping_told: "不再发送新的编辑，等待已发出的请求得到应答。",
+    stopping_told: "不再发送新的编辑，等待已发出的请求得到应答，并回读待核实的编辑。",
     over: "已结束",
     over_finished: "运行已结束：清单已全部处理。",
     over_left: "运行已结束，清单尚未处理完。用下面的命令即可续跑。",

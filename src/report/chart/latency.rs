@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::axis::{round_numbers, width};
 use super::{Size, at};
 use crate::ledger::Latency;
-use crate::report::words::{LatencyTold, Words};
+use crate::report::words::{LatencyCaption, Words};
 
 const WIDE: Size = Size { class: "wide", width: 960.0, height: 200.0 };
 const NARROW: Size = Size { class: "narrow", width: 380.0, height: 200.0 };
@@ -37,7 +37,7 @@ pub fn latency(latency: &Latency, words: &Words) -> Markup {
 
 /// A bar: its bounds in milliseconds, and its share of all.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Slot {
+struct LatencyBucket {
     from: u32,
     /// `None`: longer than all bounds.
     to: Option<u32>,
@@ -45,26 +45,26 @@ struct Slot {
 }
 
 /// From the first slot that has something in it to the last one.
-fn slots(latency: &Latency) -> Vec<Slot> {
+fn slots(latency: &Latency) -> Vec<LatencyBucket> {
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let share = |count: u64| count as f64 / latency.count().max(1) as f64;
     let mut from = 0;
-    let all: Vec<Slot> = latency
+    let all: Vec<LatencyBucket> = latency
         .slots()
         .map(|(to, count)| {
-            let slot = Slot { from, to, share: share(count) };
+            let slot = LatencyBucket { from, to, share: share(count) };
             from = to.unwrap_or(from);
             slot
         })
         .collect();
-    let is_used = |slot: &Slot| slot.share > 0.0;
+    let is_used = |slot: &LatencyBucket| slot.share > 0.0;
     match (all.iter().position(is_used), all.iter().rposition(is_used)) {
         (Some(first), Some(last)) => all[first..=last].to_vec(),
         (_, _) => Vec::new(),
     }
 }
 
-fn draw(slots: &[Slot], size: Size, told: &str, words: &Words) -> Markup {
+fn draw(slots: &[LatencyBucket], size: Size, told: &str, words: &Words) -> Markup {
     let Size { class, width: wide, height } = size;
     let floor = height - BOTTOM;
     let most = slots.iter().map(|slot| slot.share * 100.0).fold(0.0, f64::max);
@@ -102,10 +102,10 @@ fn draw(slots: &[Slot], size: Size, told: &str, words: &Words) -> Markup {
 }
 
 /// The bounds below the bars' edges, as many as there is room for.
-fn edges(slots: &[Slot], bar: f64, first: f64, words: &Words) -> Vec<(f64, String)> {
+fn edges(slots: &[LatencyBucket], bar: f64, first: f64, words: &Words) -> Vec<(f64, String)> {
     let bound = |ms: Option<u32>| match ms {
         Some(0) => "0".to_owned(),
-        Some(ms) => LatencyTold::bound(ms),
+        Some(ms) => LatencyCaption::bound(ms),
         None => words.say.longer.to_owned(),
     };
     let begin = slots.first().map(|slot| bound(Some(slot.from)));
@@ -127,10 +127,10 @@ fn edges(slots: &[Slot], bar: f64, first: f64, words: &Words) -> Vec<(f64, Strin
         .collect()
 }
 
-fn bounds(slot: &Slot) -> String {
+fn bounds(slot: &LatencyBucket) -> String {
     match slot.to {
-        Some(to) => format!("{}–{}", LatencyTold::bound(slot.from), LatencyTold::bound(to)),
-        None => format!("> {}", LatencyTold::bound(slot.from)),
+        Some(to) => format!("{}–{}", LatencyCaption::bound(slot.from), LatencyCaption::bound(to)),
+        None => format!("> {}", LatencyCaption::bound(slot.from)),
     }
 }
 
@@ -144,7 +144,7 @@ fn percent(share: f64) -> String {
 
 /// The same in words.
 pub fn told(latency: &Latency, words: &Words) -> String {
-    (words.say.latency_told)(&LatencyTold {
+    (words.say.latency_told)(&LatencyCaption {
         answers: latency.count(),
         half_ms: latency.quantile_ms(0.5),
         most_ms: latency.quantile_ms(0.95),
@@ -175,8 +175,8 @@ mod tests {
     fn bars_go_from_the_first_to_the_last_that_is_used() {
         let found = slots(&of(&[(30, 3), (150, 1)]));
         let wanted = [(20, Some(50), 0.75), (50, Some(100), 0.0), (100, Some(200), 0.25)];
-        assert_eq!(found, wanted.map(|(from, to, share)| Slot { from, to, share }));
-        assert_eq!(slots(&of(&[(20_000, 1)])), [Slot { from: 10_000, to: None, share: 1.0 }]);
+        assert_eq!(found, wanted.map(|(from, to, share)| LatencyBucket { from, to, share }));
+        assert_eq!(slots(&of(&[(20_000, 1)])), [LatencyBucket { from: 10_000, to: None, share: 1.0 }]);
         assert_eq!(slots(&Latency::default()), []);
     }
 

@@ -8,9 +8,9 @@ use thousands::Separable;
 
 use super::axis::{Label, Labels, round_numbers, round_times, time_step};
 use super::bins::{Bin, bins};
-use super::{Size, Stretch, at, legend};
-use crate::ledger::Order;
-use crate::report::words::{OverTimeTold, Words};
+use super::{RunSeries, Size, at, legend};
+use crate::ledger::ControlAction;
+use crate::report::words::{OverTimeCaption, Words};
 
 const WIDE: Size = Size { class: "wide", width: 960.0, height: 290.0 };
 const NARROW: Size = Size { class: "narrow", width: 380.0, height: 270.0 };
@@ -37,8 +37,9 @@ const TICK_APART: f64 = 76.0;
 const MARK_APART: f64 = 7.0;
 
 /// Draws how fast edits were settled: a stretch for each run, in the order of time.
-pub fn over_time(runs: &[Stretch], words: &Words) -> Markup {
-    let drawn: Vec<Drawn<'_>> = [WIDE, NARROW].into_iter().filter_map(|size| Drawn::new(runs, words, size)).collect();
+pub fn over_time(runs: &[RunSeries], words: &Words) -> Markup {
+    let drawn: Vec<DrawnRun<'_>> =
+        [WIDE, NARROW].into_iter().filter_map(|size| DrawnRun::new(runs, words, size)).collect();
     let Some(first) = drawn.first() else {
         return html! { figure.chart { p.empty { (words.say.no_samples) } } };
     };
@@ -51,15 +52,15 @@ pub fn over_time(runs: &[Stretch], words: &Words) -> Markup {
 }
 
 /// A run's part of the width.
-struct Part {
+struct RunSpan {
     bins: Vec<Bin>,
-    acts: Vec<(i64, Order)>,
+    acts: Vec<(i64, ControlAction)>,
     from: i64,
     to: i64,
     x: (f64, f64),
 }
 
-impl Part {
+impl RunSpan {
     fn x(&self, at: i64) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         let (since, whole) = ((at.clamp(self.from, self.to) - self.from) as f64, (self.to - self.from).max(1) as f64);
@@ -72,9 +73,9 @@ impl Part {
         let mut since = None;
         for (at, order) in &self.acts {
             match order {
-                Order::Pause => since = since.or(Some(*at)),
-                Order::Resume | Order::Stop => pauses.extend(since.take().map(|since| (since, *at))),
-                Order::Rate(_) => {}
+                ControlAction::Pause => since = since.or(Some(*at)),
+                ControlAction::Resume | ControlAction::Stop => pauses.extend(since.take().map(|since| (since, *at))),
+                ControlAction::Rate(_) => {}
             }
         }
         pauses.extend(since.map(|since| (since, self.to)));
@@ -82,14 +83,14 @@ impl Part {
     }
 
     fn rate_changes(&self) -> impl Iterator<Item = i64> {
-        self.acts.iter().filter(|(_, order)| matches!(order, Order::Rate(_))).map(|(at, _)| *at)
+        self.acts.iter().filter(|(_, order)| matches!(order, ControlAction::Rate(_))).map(|(at, _)| *at)
     }
 }
 
-struct Drawn<'a> {
+struct DrawnRun<'a> {
     words: &'a Words,
     size: Size,
-    parts: Vec<Part>,
+    parts: Vec<RunSpan>,
     ticks: Vec<f64>,
     /// The speed at the upper edge.
     top: f64,
@@ -97,9 +98,9 @@ struct Drawn<'a> {
     not_done_max: u64,
 }
 
-impl<'a> Drawn<'a> {
+impl<'a> DrawnRun<'a> {
     /// `None`: there is nothing to draw.
-    fn new(runs: &[Stretch], words: &'a Words, size: Size) -> Option<Drawn<'a>> {
+    fn new(runs: &[RunSeries], words: &'a Words, size: Size) -> Option<DrawnRun<'a>> {
         let parts = parts(runs, size);
         let all = || parts.iter().flat_map(|part| &part.bins);
         let fastest = all().map(|bin| bin.a_second(bin.settled).max(bin.a_second(bin.requests)));
@@ -107,7 +108,7 @@ impl<'a> Drawn<'a> {
         let not_done_max = all().map(|bin| bin.failed + bin.in_doubt).max()?;
         let top = most * 1.06;
         let ticks = round_numbers(most).into_iter().filter(|tick| *tick <= top).collect();
-        Some(Drawn { words, size, parts, ticks, top, not_done_max })
+        Some(DrawnRun { words, size, parts, ticks, top, not_done_max })
     }
 
     fn draw(&self) -> Markup {
@@ -166,7 +167,7 @@ impl<'a> Drawn<'a> {
     }
 
     /// Speeds as steps: between two samples only their mean is known.
-    fn line(&self, part: &Part, speed: impl Fn(&Bin) -> f64) -> String {
+    fn line(&self, part: &RunSpan, speed: impl Fn(&Bin) -> f64) -> String {
         let mut path = String::new();
         for (index, bin) in part.bins.iter().enumerate() {
             let y = at(self.y(speed(bin)));
@@ -176,7 +177,7 @@ impl<'a> Drawn<'a> {
         path
     }
 
-    fn area(&self, part: &Part) -> String {
+    fn area(&self, part: &RunSpan) -> String {
         let line = self.line(part, |bin| bin.a_second(bin.settled));
         let floor = at(self.floor());
         format!("{line}V{floor}H{}Z", at(part.x.0))
@@ -294,7 +295,7 @@ impl<'a> Drawn<'a> {
     fn told(&self) -> String {
         let (Some(first), Some(last)) = (self.parts.first(), self.parts.last()) else { return String::new() };
         let bins = || self.parts.iter().flat_map(|part| &part.bins);
-        (self.words.say.over_time_told)(&OverTimeTold {
+        (self.words.say.over_time_told)(&OverTimeCaption {
             from: &self.words.moment(first.from),
             to: &self.words.moment(last.to),
             runs: self.parts.len(),
@@ -308,8 +309,8 @@ impl<'a> Drawn<'a> {
 }
 
 /// Shares the width among the runs that have something to show.
-fn parts(runs: &[Stretch], size: Size) -> Vec<Part> {
-    let shown: Vec<(&Stretch, i64, i64)> = runs
+fn parts(runs: &[RunSeries], size: Size) -> Vec<RunSpan> {
+    let shown: Vec<(&RunSeries, i64, i64)> = runs
         .iter()
         .filter_map(|run| {
             let (first, last) = (run.samples.first()?.at, run.samples.last()?.at);
@@ -333,7 +334,7 @@ fn parts(runs: &[Stretch], size: Size) -> Vec<Part> {
             reason = "a width is small and not negative"
         )]
         let most = (wide / BIN_MIN).ceil() as usize;
-        parts.push(Part { bins: bins(&run.samples, most), acts: run.acts.clone(), from, to, x: (x, x + wide) });
+        parts.push(RunSpan { bins: bins(&run.samples, most), acts: run.acts.clone(), from, to, x: (x, x + wide) });
         x += wide + gap;
     }
     parts

@@ -4,21 +4,21 @@ use maud::{Markup, html};
 use thousands::Separable;
 
 use super::shown;
-use crate::ledger::{Act, Cause, EditRecord, State, Totals};
-use crate::report::facts::{CauseLine, Facts, Report, RunFacts};
+use crate::ledger::{Cause, ControlEvent, EditRecord, LedgerTotals, State};
+use crate::report::facts::{CauseLine, LedgerFacts, Report, RunFacts};
 use crate::report::text::account;
 use crate::report::words::Words;
 
 /// Runs that are shown; a ledger that is worked on every hour has many.
 const RUNS_SHOWN: usize = 50;
 
-pub(super) fn outcomes(facts: &Facts, words: &Words) -> Markup {
+pub(super) fn outcomes(facts: &LedgerFacts, words: &Words) -> Markup {
     let say = words.say;
     let lines = facts.by_cause();
     if lines.is_empty() {
         return html! { p.empty { (say.no_outcomes) } };
     }
-    let Totals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
+    let LedgerTotals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
     let columns = [say.done, say.failed, say.in_doubt, say.in_flight, say.not_reached];
     // In flight is something only while a run goes on.
     let is_used = [true, true, true, in_flight > 0, true];
@@ -81,7 +81,7 @@ fn count(number: u64) -> Markup {
 
 pub(super) fn not_done(report: &Report, words: &Words) -> Markup {
     let (say, totals) = (words.say, report.facts.totals);
-    let Totals { failed, in_doubt, not_reached, .. } = totals;
+    let LedgerTotals { failed, in_doubt, not_reached, .. } = totals;
     html! {
         @if failed + in_doubt + not_reached == 0 { p.empty { (say.nothing_not_done) } }
         @if failed > 0 { (edits(&report.not_done.failed, failed, say.failed_first, "failed.csv", words)) }
@@ -120,7 +120,7 @@ fn reason(edit: &EditRecord, words: &Words) -> Markup {
     }
 }
 
-pub(super) fn runs(facts: &Facts, words: &Words) -> Markup {
+pub(super) fn runs(facts: &LedgerFacts, words: &Words) -> Markup {
     let say = words.say;
     let earlier = facts.runs.len().saturating_sub(RUNS_SHOWN);
     if facts.runs.is_empty() {
@@ -163,6 +163,7 @@ fn one_run(run: &RunFacts, goes_on: bool, now: i64, words: &Words) -> Markup {
                     (say.list) " " b { (shown(&record.input)) } (say.comma)
                     ((say.rows_told)(record.input_rows, record.duplicates))
                     " · " (say.cap) " " (record.rate) "/s · runner " (shown(&record.version))
+                    @if let Some(proxy) = &record.proxy { " · " ((say.through_proxy)(&shown(proxy))) }
                     br; "SHA-256 " code { (shown(&record.input_sha256)) }
                 }
                 @if let Some(command) = &record.command {
@@ -175,7 +176,7 @@ fn one_run(run: &RunFacts, goes_on: bool, now: i64, words: &Words) -> Markup {
     }
 }
 
-pub(super) fn acts(facts: &Facts, words: &Words) -> Markup {
+pub(super) fn acts(facts: &LedgerFacts, words: &Words) -> Markup {
     let say = words.say;
     if facts.acts.is_empty() {
         return html! { p.empty { (say.no_acts) } };
@@ -187,7 +188,7 @@ pub(super) fn acts(facts: &Facts, words: &Words) -> Markup {
                 th scope="col" { (say.when) } th.number scope="col" { (say.run) } th scope="col" { (say.what) }
                 th scope="col" { (say.by) }
             } }
-            tbody { @for (run, at, Act { what, by }) in &facts.acts { tr {
+            tbody { @for (run, at, ControlEvent { what, by }) in &facts.acts { tr {
                 td.when { (words.moment(*at)) } td.number { (run) } td { (words.order(*what)) } td { (shown(by)) }
             } } }
         } }

@@ -3,7 +3,7 @@
 
 use thousands::Separable;
 
-use super::phrases::{LatencyTold, OverTimeTold, Phrases};
+use super::phrases::{LatencyCaption, OverTimeCaption, Phrases};
 
 pub(super) static CHINESE: Phrases = Phrases {
     html_lang: "zh-CN",
@@ -77,7 +77,7 @@ pub(super) static CHINESE: Phrases = Phrases {
     no_run: "无运行",
     no_samples: "没有可绘制的数据：运行时间过短，或账本由早期版本写成。",
     over_time_told: |told| {
-        let OverTimeTold { from, to, runs, settled, fastest, cap, not_done, slow_downs } = *told;
+        let OverTimeCaption { from, to, runs, settled, fastest, cap, not_done, slow_downs } = *told;
         format!(
             "{from} 至 {to}，共运行 {runs} 次：结清 {} 条编辑，最快每秒 {fastest:.0} 条，限速 {cap}；其中 {} 条失败或待核实；降速 {} 次。",
             settled.separate_with_commas(),
@@ -88,9 +88,9 @@ pub(super) static CHINESE: Phrases = Phrases {
     latency: "应答耗时",
     latency_axis: "编辑请求应答耗时的占比分布",
     latency_told: |told| {
-        let LatencyTold { answers, half_ms, most_ms, nearly_all_ms } = *told;
+        let LatencyCaption { answers, half_ms, most_ms, nearly_all_ms } = *told;
         let bound = |ms: Option<u32>| match ms {
-            Some(ms) => format!("不超过 {}", LatencyTold::bound(ms)),
+            Some(ms) => format!("不超过 {}", LatencyCaption::bound(ms)),
             None => "超过 10 s".to_owned(),
         };
         format!(
@@ -132,6 +132,7 @@ pub(super) static CHINESE: Phrases = Phrases {
         }
     },
     in_directory: |directory| format!("目录 {directory}"),
+    through_proxy: |proxy| format!("经由代理 {proxy}"),
     acts: "人工干预",
     no_acts: "无人暂停、调速或下令停止。",
     when: "时间",

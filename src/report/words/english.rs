@@ -2,7 +2,7 @@
 
 use thousands::Separable;
 
-use super::phrases::{LatencyTold, OverTimeTold, Phrases};
+use super::phrases::{LatencyCaption, OverTimeCaption, Phrases};
 
 pub(super) static ENGLISH: Phrases = Phrases {
     html_lang: "en",
@@ -77,7 +77,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     no_run: "no run",
     no_samples: "There is nothing to draw: no run was long enough, or the ledger is of a first version.",
     over_time_told: |told| {
-        let OverTimeTold { from, to, runs, settled, fastest, cap, not_done, slow_downs } = *told;
+        let OverTimeCaption { from, to, runs, settled, fastest, cap, not_done, slow_downs } = *told;
         let runs = if runs == 1 { "one run".to_owned() } else { format!("{runs} runs") };
         format!(
             "From {from} to {to}, {runs}: {} settled, at most {fastest:.0} a second under a cap of {cap}; {} of them \
@@ -90,9 +90,9 @@ pub(super) static ENGLISH: Phrases = Phrases {
     latency: "How long answers took",
     latency_axis: "share of the answers to edits, by how long they took",
     latency_told: |told| {
-        let LatencyTold { answers, half_ms, most_ms, nearly_all_ms } = *told;
+        let LatencyCaption { answers, half_ms, most_ms, nearly_all_ms } = *told;
         let bound = |ms: Option<u32>| match ms {
-            Some(ms) => format!("within {}", LatencyTold::bound(ms)),
+            Some(ms) => format!("within {}", LatencyCaption::bound(ms)),
             None => "longer than 10 s".to_owned(),
         };
         format!(
@@ -140,6 +140,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
         }
     },
     in_directory: |directory| format!("in {directory}"),
+    through_proxy: |proxy| format!("through the proxy {proxy}"),
     acts: "What the runs were told",
     no_acts: "Nobody paused a run, changed its rate or stopped it by word.",
     when: "when",

@@ -14,9 +14,9 @@ use jiff::tz::TimeZone;
 
 use self::chinese::CHINESE;
 use self::english::ENGLISH;
-pub use self::phrases::{LatencyTold, OverTimeTold, Phrases};
+pub use self::phrases::{LatencyCaption, OverTimeCaption, Phrases};
 use crate::api::error_code;
-use crate::ledger::{Cause, Order, State};
+use crate::ledger::{Cause, ControlAction, State};
 
 /// A language of reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -98,12 +98,12 @@ impl Words {
     }
 
     /// What a run was told.
-    pub fn order(&self, order: Order) -> String {
+    pub fn order(&self, order: ControlAction) -> String {
         match order {
-            Order::Pause => self.say.order_pause.to_owned(),
-            Order::Resume => self.say.order_resume.to_owned(),
-            Order::Stop => self.say.order_stop.to_owned(),
-            Order::Rate(rate) => (self.say.order_rate)(rate.get()),
+            ControlAction::Pause => self.say.order_pause.to_owned(),
+            ControlAction::Resume => self.say.order_resume.to_owned(),
+            ControlAction::Stop => self.say.order_stop.to_owned(),
+            ControlAction::Rate(rate) => (self.say.order_rate)(rate.get()),
         }
     }
 

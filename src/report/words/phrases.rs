@@ -69,10 +69,10 @@ pub struct Phrases {
     pub rate_changed: &'static str,
     pub no_run: &'static str,
     pub no_samples: &'static str,
-    pub over_time_told: fn(&OverTimeTold<'_>) -> String,
+    pub over_time_told: fn(&OverTimeCaption<'_>) -> String,
     pub latency: &'static str,
     pub latency_axis: &'static str,
-    pub latency_told: fn(&LatencyTold) -> String,
+    pub latency_told: fn(&LatencyCaption) -> String,
     pub no_answers: &'static str,
     pub longer: &'static str,
 
@@ -100,6 +100,7 @@ pub struct Phrases {
     pub list: &'static str,
     pub rows_told: fn(u64, Option<u64>) -> String,
     pub in_directory: fn(&str) -> String,
+    pub through_proxy: fn(&str) -> String,
     pub acts: &'static str,
     pub no_acts: &'static str,
     pub when: &'static str,
@@ -144,7 +145,7 @@ pub struct Phrases {
 /// What the picture of the time shows, for who cannot see it.
 #[expect(missing_docs, reason = "each says what it is")]
 #[derive(Clone, Copy, Debug)]
-pub struct OverTimeTold<'a> {
+pub struct OverTimeCaption<'a> {
     pub from: &'a str,
     pub to: &'a str,
     pub runs: usize,
@@ -158,14 +159,14 @@ pub struct OverTimeTold<'a> {
 /// How long answers took: of how many half, 95 % and 99 % took up to so long; `None`: longer than all bounds.
 #[expect(missing_docs, reason = "each says what it is")]
 #[derive(Clone, Copy, Debug)]
-pub struct LatencyTold {
+pub struct LatencyCaption {
     pub answers: u64,
     pub half_ms: Option<u32>,
     pub most_ms: Option<u32>,
     pub nearly_all_ms: Option<u32>,
 }
 
-impl LatencyTold {
+impl LatencyCaption {
     /// `50 ms`, `3 s`.
     pub fn bound(ms: u32) -> String {
         if ms < 1_000 { format!("{ms} ms") } else { format!("{} s", ms / 1_000) }

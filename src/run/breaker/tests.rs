@@ -2,15 +2,15 @@ use super::*;
 
 fn code(code: i64) -> Verdict {
     match error_code::lookup(code).map(|entry| entry.class) {
-        Some(Class::Passing) => Verdict::Retry { code: Some(code), note: None },
-        Some(_) | None => Verdict::Failed { code: Some(code), note: None },
+        Some(Class::Passing) => Verdict::Retry { code: Some(code) },
+        Some(_) | None => Verdict::Failed { code: Some(code) },
     }
 }
 
 fn refusal(code: i64) -> JobRefusal {
     let id = crate::edit::MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: "1_2_3".into() };
     let edit = Edit::new(id, None, Some("x".into())).unwrap();
-    JobRefusal { cause: Cause::Code(code), line: 17, edit: Arc::new(edit) }
+    JobRefusal { cause: Cause::Code(code), line: 17, edit: Arc::new(edit), done: 0 }
 }
 
 fn feed(breaker: &mut Breaker, verdict: Verdict, times: u64, from: Instant, apart: Duration) -> Option<StopReason> {
@@ -26,17 +26,17 @@ fn breaker() -> Breaker {
 
 #[test]
 fn a_code_that_holds_for_all_stops_at_once_where_nothing_was_accepted() {
-    let reason = breaker().job_refused(refusal(70_003)).unwrap().to_string();
+    let reason = breaker().job_refused(refusal(70_003), false).unwrap().to_string();
     assert!(reason.starts_with("the service refused the job: 70003, "), "{reason}");
     assert!(reason.contains("line 17: MsgKey \"1_2_3\" from \"a\" to \"b\""), "{reason}");
     let mut passing = breaker();
     let now = Instant::now();
-    let slow_down = Verdict::SlowDown { code: Some(60_007), note: None, retry_after: None };
+    let slow_down = Verdict::SlowDown { code: Some(60_007), retry_after: None };
     for verdict in [code(20_004), slow_down, code(424_242), code(60_004)] {
         passing.answered(&verdict, now);
         assert!(!passing.is_accepted(), "{verdict:?} may come before the service looks at the signature");
     }
-    assert!(passing.job_refused(refusal(60_004)).is_some());
+    assert!(passing.job_refused(refusal(60_004), false).is_some());
 }
 
 #[test]
@@ -46,15 +46,17 @@ fn where_others_are_accepted_it_takes_a_row_of_them() {
         for _ in 0..5 {
             breaker.answered(&accepted, now);
             for _ in 1..JOB_REFUSED_IN_A_ROW {
-                assert!(breaker.job_refused(refusal(60_004)).is_none());
+                assert!(breaker.job_refused(refusal(60_004), false).is_none());
             }
         }
-        assert!(breaker.job_refused(refusal(60_004)).is_some());
+        assert!(breaker.job_refused(refusal(60_004), false).is_some());
         breaker.answered(&accepted, now);
-        assert!(breaker.job_refused(refusal(70_050)).is_some(), "a lock-out is not called for once more");
+        assert!(breaker.job_refused(refusal(70_050), false).is_some(), "a lock-out is not called for once more");
+        breaker.answered(&accepted, now);
+        assert!(breaker.job_refused(refusal(60_004), true).is_some(), "and nothing was accepted since the first time");
         breaker.answered(&accepted, now);
         breaker.signature_refused();
-        assert!(breaker.job_refused(refusal(70_001)).is_some(), "another signature is in use now");
+        assert!(breaker.job_refused(refusal(70_001), false).is_some(), "another signature is in use now");
     }
 }
 
@@ -77,7 +79,7 @@ fn nothing_but_90992_for_a_while_points_to_the_webhook_server() {
 #[test]
 fn a_service_that_finds_everything_too_fast_is_given_up_after_a_while() {
     let now = Instant::now();
-    let slow = Verdict::SlowDown { code: Some(60_007), note: None, retry_after: None };
+    let slow = Verdict::SlowDown { code: Some(60_007), retry_after: None };
     assert!(feed(&mut breaker(), slow, 14, now, Duration::from_mins(1)).is_none());
     assert!(feed(&mut breaker(), slow, 17, now, Duration::from_mins(1)).is_some());
 }
@@ -234,7 +236,7 @@ fn whoever_was_heard_of_in_any_way_is_waited_for() {
 fn a_pause_is_no_trouble() {
     let now = Instant::now();
     let late = now + Duration::from_mins(20);
-    let slow_down = Verdict::SlowDown { code: Some(60_007), note: None, retry_after: None };
+    let slow_down = Verdict::SlowDown { code: Some(60_007), retry_after: None };
     let mut breaker = breaker();
     assert!(breaker.answered(&slow_down, now).is_none());
     breaker.resumed(late);

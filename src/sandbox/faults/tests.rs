@@ -79,7 +79,7 @@ fn faults_come_in_their_shares_and_the_seed_decides_which() {
     let faults: Faults = "20004=10%,lost-after=30%".parse().unwrap();
     let draws = |seed| {
         let mut rng = fastrand::Rng::with_seed(seed);
-        (0..10_000).map(|_| faults.draw(Call::ModifyC2cMsg, &mut rng)).collect::<Vec<_>>()
+        (0..10_000).map(|_| faults.draw(ApiMethod::ModifyC2cMsg, &mut rng)).collect::<Vec<_>>()
     };
     let of = |wanted| draws(1).iter().filter(|drawn| **drawn == wanted).count();
     assert!((850..1150).contains(&of(Some(Fault::Code(20004)))));
@@ -87,7 +87,9 @@ fn faults_come_in_their_shares_and_the_seed_decides_which() {
     assert_eq!(draws(1), draws(1));
     assert_ne!(draws(1), draws(2));
     let always: Faults = "garbage=100%".parse().unwrap();
-    assert!((0..1000).all(|_| always.draw(Call::AdminGetRoamMsg, &mut fastrand::Rng::new()) == Some(Fault::Garbage)));
+    assert!(
+        (0..1000).all(|_| always.draw(ApiMethod::AdminGetRoamMsg, &mut fastrand::Rng::new()) == Some(Fault::Garbage))
+    );
 }
 
 #[test]
@@ -95,11 +97,11 @@ fn a_fault_for_one_call_is_not_met_by_the_other() {
     let faults: Faults = "edit.lost-after=100%,read.20004=50%,read.garbage=50%".parse().unwrap();
     let mut rng = fastrand::Rng::with_seed(1);
     for _ in 0..100 {
-        assert_eq!(faults.draw(Call::ModifyC2cMsg, &mut rng), Some(Fault::LostAfter));
-        assert!(matches!(faults.draw(Call::AdminGetRoamMsg, &mut rng), Some(Fault::Code(20004) | Fault::Garbage)));
+        assert_eq!(faults.draw(ApiMethod::ModifyC2cMsg, &mut rng), Some(Fault::LostAfter));
+        assert!(matches!(faults.draw(ApiMethod::AdminGetRoamMsg, &mut rng), Some(Fault::Code(20004) | Fault::Garbage)));
     }
     let faults: Faults = "read.60010=100%".parse().unwrap();
-    assert_eq!(faults.draw(Call::ModifyC2cMsg, &mut rng), None);
+    assert_eq!(faults.draw(ApiMethod::ModifyC2cMsg, &mut rng), None);
 }
 
 #[test]

@@ -5,15 +5,15 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Fault, Faults, History, Names, Share, WHOLE};
-use crate::api::endpoint::Call;
-use crate::shown::Quoted;
+use super::{Fault, FaultShare, Faults, HistoryFaults, NamesFault, WHOLE};
+use crate::api::endpoint::ApiMethod;
+use crate::terminal::escape::Quoted;
 
 /// The longest latency: beyond it a client has long given up, and `silent-before` says so better.
 const LATENCY_MAX: Duration = Duration::from_mins(1);
 
 /// What stands before the name of a fault that only one call meets, and a dot between them.
-const CALLS: [(&str, Call); 2] = [("edit", Call::ModifyC2cMsg), ("read", Call::AdminGetRoamMsg)];
+const CALLS: [(&str, ApiMethod); 2] = [("edit", ApiMethod::ModifyC2cMsg), ("read", ApiMethod::AdminGetRoamMsg)];
 
 /// A text that says no [`Faults`]: which part, and what is allowed there.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +35,7 @@ pub enum FaultsError {
         "{}: the share must be a percentage from 0% to 100% with at most four decimals, such as 0.5%",
         Quoted(part)
     )]
-    Share {
+    FaultShare {
         /// The part as it was given.
         part: String,
     },
@@ -51,7 +51,7 @@ pub enum FaultsError {
          such as history=older-names+one-sided",
         Quoted(part)
     )]
-    History {
+    HistoryFaults {
         /// The part as it was given.
         part: String,
     },
@@ -90,17 +90,17 @@ impl FromStr for Faults {
                     faults.latency.replace(latency).is_some()
                 }
                 "unknown" => {
-                    let share = parse_share(value).ok_or_else(|| FaultsError::Share { part: owned() })?;
+                    let share = parse_share(value).ok_or_else(|| FaultsError::FaultShare { part: owned() })?;
                     unknown.replace(share).is_some()
                 }
                 "history" => {
-                    let behaviour = parse_history(value).ok_or_else(|| FaultsError::History { part: owned() })?;
+                    let behaviour = parse_history(value).ok_or_else(|| FaultsError::HistoryFaults { part: owned() })?;
                     history.replace(behaviour).is_some()
                 }
                 name => {
                     let (fault, call) = parse_name(name).ok_or_else(|| FaultsError::Part { part: owned() })?;
-                    let millionths = parse_share(value).ok_or_else(|| FaultsError::Share { part: owned() })?;
-                    let share = Share { fault, call, millionths };
+                    let millionths = parse_share(value).ok_or_else(|| FaultsError::FaultShare { part: owned() })?;
+                    let share = FaultShare { fault, call, millionths };
                     let is_twice = faults.shares.iter().any(|other| other.fault == fault && other.meets(share));
                     faults.shares.push(share);
                     is_twice
@@ -125,7 +125,7 @@ impl FromStr for Faults {
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts: Vec<String> = self.shares.iter().map(Share::to_string).collect();
+        let mut parts: Vec<String> = self.shares.iter().map(FaultShare::to_string).collect();
         if let Some(range) = &self.latency {
             parts.push(if range.start() == range.end() {
                 format!("latency={:?}", range.start())
@@ -145,7 +145,7 @@ impl fmt::Display for Faults {
     }
 }
 
-impl fmt::Display for Share {
+impl fmt::Display for FaultShare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((name, _)) = CALLS.iter().find(|(_, call)| Some(*call) == self.call) {
             write!(f, "{name}.")?;
@@ -155,7 +155,7 @@ impl fmt::Display for Share {
 }
 
 /// A fault's name, and the call that it is for: `edit.lost-after`.
-fn parse_name(name: &str) -> Option<(Fault, Option<Call>)> {
+fn parse_name(name: &str) -> Option<(Fault, Option<ApiMethod>)> {
     let only = CALLS.iter().find_map(|(call_name, call)| {
         let rest = name.strip_prefix(call_name)?.strip_prefix('.')?;
         Some((rest, *call))
@@ -166,24 +166,24 @@ fn parse_name(name: &str) -> Option<(Fault, Option<Call>)> {
     }
 }
 
-fn parse_history(text: &str) -> Option<History> {
-    let mut history = History::default();
+fn parse_history(text: &str) -> Option<HistoryFaults> {
+    let mut history = HistoryFaults::default();
     for word in text.split('+').map(str::trim) {
         match (word, history) {
-            ("older-names", History { names: Names::Both, .. }) => history.names = Names::Older,
-            ("newer-names", History { names: Names::Both, .. }) => history.names = Names::Newer,
-            ("one-sided", History { is_one_sided: false, .. }) => history.is_one_sided = true,
+            ("older-names", HistoryFaults { names: NamesFault::Both, .. }) => history.names = NamesFault::Older,
+            ("newer-names", HistoryFaults { names: NamesFault::Both, .. }) => history.names = NamesFault::Newer,
+            ("one-sided", HistoryFaults { is_one_sided: false, .. }) => history.is_one_sided = true,
             _ => return None,
         }
     }
     Some(history)
 }
 
-fn history_words(history: History) -> Vec<&'static str> {
+fn history_words(history: HistoryFaults) -> Vec<&'static str> {
     let names = match history.names {
-        Names::Both => None,
-        Names::Older => Some("older-names"),
-        Names::Newer => Some("newer-names"),
+        NamesFault::Both => None,
+        NamesFault::Older => Some("older-names"),
+        NamesFault::Newer => Some("newer-names"),
     };
     names.into_iter().chain(history.is_one_sided.then_some("one-sided")).collect()
 }

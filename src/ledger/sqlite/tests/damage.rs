@@ -46,8 +46,8 @@ fn damage(bytes: &mut Vec<u8>, random: &mut fastrand::Rng) {
 fn go_through(path: &Path) -> Result<(), LedgerError> {
     let look = |mut reader: SqliteReader| -> Result<(), LedgerError> {
         (0..EDITS + 5).map(|index| digest(&index.to_string())).try_for_each(|message| {
-            let is_held = reader.brief(message)?.is_some();
-            if is_held { reader.known(message).map(drop) } else { Ok(()) }
+            let is_held = reader.status(message)?.is_some();
+            if is_held { reader.row(message).map(drop) } else { Ok(()) }
         })
     };
     SqliteReader::open(path, &job())?.map_or(Ok(()), look)?;
@@ -106,7 +106,7 @@ async fn after_a_crash_all_of_it_is_checked_and_after_a_good_end_nothing() {
         }
         let bytes = std::fs::read(&path).unwrap();
         // Without a log beside it, a run that never ended is a loss as well.
-        let opened = SqliteStore::open_with(&path, &job(), Gaps::ReadFirst).map(drop);
+        let opened = SqliteStore::open_with(&path, &job(), LostCommits::ReadFirst).map(drop);
         if has_ended {
             opened.unwrap();
             continue;

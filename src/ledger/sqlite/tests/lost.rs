@@ -12,8 +12,8 @@ async fn interrupted(dir: &TempDir) -> PathBuf {
 }
 
 fn lose_log(path: &Path, how: impl FnOnce(&Path)) {
-    how(&whereabouts::log(path));
-    let _ = std::fs::remove_file(whereabouts::index(path));
+    how(&ledger_files::log(path));
+    let _ = std::fs::remove_file(ledger_files::index(path));
 }
 
 fn check_refused(path: &Path) {
@@ -23,7 +23,7 @@ fn check_refused(path: &Path) {
         SqliteReader::open(path, &job()).map(drop).unwrap_err(),
     ] {
         let LedgerError::CommitsLost { path: named, log } = &error else { panic!("{error}") };
-        assert_eq!((named.as_path(), log), (path, &whereabouts::log(path)));
+        assert_eq!((named.as_path(), log), (path, &ledger_files::log(path)));
     }
     assert!(Overview::open(path).unwrap().may_lack_commits());
     assert_eq!(std::fs::read(path).unwrap(), before);
@@ -52,9 +52,9 @@ async fn a_loss_is_remembered_for_good() {
     let path = interrupted(&dir).await;
     lose_log(&path, |log| std::fs::remove_file(log).unwrap());
     for _ in 0..2 {
-        let mut store = SqliteStore::open_with(&path, &job(), Gaps::ReadFirst).unwrap();
+        let mut store = SqliteStore::open_with(&path, &job(), LostCommits::ReadFirst).unwrap();
         store.begin_run(&info()).unwrap();
-        assert_eq!(store.end_run("finished", "").unwrap(), Folded::Whole);
+        assert_eq!(store.end_run("finished", "").unwrap(), WalEnd::Whole);
         check_refused(&path);
     }
 }
@@ -63,7 +63,7 @@ async fn a_loss_is_remembered_for_good() {
 async fn the_log_put_back_makes_it_whole_again() {
     let dir = TempDir::new().unwrap();
     let path = interrupted(&dir).await;
-    let (log, kept) = (whereabouts::log(&path), dir.path().join("kept"));
+    let (log, kept) = (ledger_files::log(&path), dir.path().join("kept"));
     std::fs::rename(&log, &kept).unwrap();
     check_refused(&path);
     std::fs::rename(&kept, &log).unwrap();
@@ -84,7 +84,7 @@ fn a_ledger_of_an_earlier_version_that_names_no_run_may_have_lost_it() {
         .unwrap();
     drop(connection);
     check_refused(&path);
-    drop(SqliteStore::open_with(&path, &job(), Gaps::ReadFirst).unwrap());
+    drop(SqliteStore::open_with(&path, &job(), LostCommits::ReadFirst).unwrap());
     check_refused(&path);
 }
 
@@ -94,7 +94,7 @@ fn an_empty_log_behind_a_run_that_has_ended_is_no_log() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("ledger.db");
     open(&dir).end_run("finished", "").unwrap();
-    for name in [whereabouts::log(&path), whereabouts::index(&path)] {
+    for name in [ledger_files::log(&path), ledger_files::index(&path)] {
         drop(File::create(name).unwrap());
     }
     let overview = Overview::open(&path).unwrap();
@@ -110,24 +110,29 @@ fn a_log_that_cannot_be_folded_in_is_named() {
     let store = open(&dir);
     let reader = Connection::open(&path).unwrap();
     reader.execute_batch("BEGIN; SELECT * FROM run").unwrap();
-    assert_eq!(store.end_run("finished", "").unwrap(), Folded::LogRemains(whereabouts::log(&path)));
+    assert_eq!(store.end_run("finished", "").unwrap(), WalEnd::LogRemains(ledger_files::log(&path)));
     let copy = dir.path().join("copy.db");
     std::fs::copy(&path, &copy).unwrap();
     check_refused(&copy);
 }
 
-/// A run begins only once the file itself says so.
+/// A run begins only once the file itself says so; otherwise the ledger goes on saying what it said.
 #[test]
 fn no_run_begins_while_somebody_reads_an_older_state() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("ledger.db");
-    let mut store = SqliteStore::open(&path, &job()).unwrap();
+    drop(SqliteStore::open(&path, &job()).unwrap());
+    let moved = JobIdentity { service: "there:443".into(), ..job() };
+    let mut store = SqliteStore::open(&path, &moved).unwrap();
     let reader = Connection::open(&path).unwrap();
     reader.execute_batch("BEGIN; SELECT * FROM run").unwrap();
-    let error = store.begin_run(&info()).unwrap_err();
+    let error = store.begin_run(&RunInfo { read_first: true, ..info() }).unwrap_err();
     assert!(matches!(error, LedgerError::BeingRead { .. }), "{error}");
-    drop(reader);
-    assert_eq!(Overview::open(&path).unwrap().runs().unwrap(), [], "the run that did not begin is not named");
+    drop((reader, store));
+    let overview = Overview::open(&path).unwrap();
+    assert_eq!(overview.runs().unwrap(), [], "the run that did not begin is not named");
+    assert_eq!(overview.job().unwrap(), job());
+    drop(SqliteStore::open(&path, &job()).expect("nor must the next one read first for it"));
 }
 
 #[test]
@@ -140,13 +145,47 @@ fn another_address_of_the_service_is_taken_where_messages_are_read_first() {
     store.begin_run(&info()).unwrap();
     let done =
         "INSERT INTO edit (from_account, to_account, msg_key, message, content, line, run, state, attempts, sent_at)
-                VALUES ('a', 'b', 'c', zeroblob(16), zeroblob(16), 1, 1, 'sending', 1, 0)";
-    store.connection().unwrap().execute(done, []).unwrap();
+                VALUES ('a', 'b', 'c', zeroblob(16), zeroblob(16), 1, 1, 'sending', 1, 0);
+         UPDATE edit SET state = 'done', code = 0";
+    store.connection().unwrap().execute_batch(done).unwrap();
     store.end_run("interrupted", "").unwrap();
     let refusal = SqliteStore::open(&path, &there).unwrap_err().to_string();
     assert!(refusal.contains("add --read-first"), "{refusal}");
-    let sandbox = SqliteStore::open_with(&path, &at("sandbox"), Gaps::ReadFirst).unwrap_err().to_string();
+    let sandbox = SqliteStore::open_with(&path, &at("sandbox"), LostCommits::ReadFirst).unwrap_err().to_string();
     assert!(!sandbox.contains("--read-first"), "the sandbox has none of these messages: {sandbox}");
-    drop(SqliteStore::open_with(&path, &there, Gaps::ReadFirst).unwrap());
+    // To open it is to ask whether it can be done: nobody has agreed to it yet.
+    let before = std::fs::read(&path).unwrap();
+    drop(SqliteStore::open_with(&path, &there, LostCommits::ReadFirst).unwrap());
+    assert!(std::fs::read(&path).unwrap() == before, "opened, it is another one");
+    drop(SqliteStore::open(&path, &here).unwrap());
+    let mut store = SqliteStore::open_with(&path, &there, LostCommits::ReadFirst).unwrap();
+    store.begin_run(&RunInfo { read_first: true, ..info() }).unwrap();
+    store.has_read_all().unwrap();
+    store.end_run("finished", "").unwrap();
     drop(SqliteStore::open(&path, &there).unwrap());
+    SqliteStore::open(&path, &here).unwrap_err();
+}
+
+/// The second host of a region is the same service: an earlier version, which was told it by its address, noted that.
+#[test]
+fn a_ledger_of_a_regions_second_host_goes_on_without_reading_first() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("ledger.db");
+    let second = JobIdentity { service: "second:443".into(), ..job() };
+    let ours = JobIdentity { service: "first:443".into(), other_host: Some("second:443".into()), ..job() };
+    let mut store = SqliteStore::open(&path, &second).unwrap();
+    store.begin_run(&info()).unwrap();
+    let done =
+        "INSERT INTO edit (from_account, to_account, msg_key, message, content, line, run, state, attempts, sent_at)
+                VALUES ('a', 'b', 'c', zeroblob(16), zeroblob(16), 1, 1, 'sending', 1, 0);
+         UPDATE edit SET state = 'done', code = 0";
+    store.connection().unwrap().execute_batch(done).unwrap();
+    store.end_run("finished", "").unwrap();
+    SqliteStore::open(&path, &JobIdentity { other_host: None, ..ours.clone() }).unwrap_err();
+    assert!(SqliteReader::open(&path, &ours).unwrap().is_some());
+    let mut store = SqliteStore::open(&path, &ours).unwrap();
+    store.begin_run(&info()).unwrap();
+    store.end_run("finished", "").unwrap();
+    assert_eq!(Overview::open(&path).unwrap().job().unwrap().service, "first:443");
+    drop(SqliteStore::open(&path, &ours).unwrap());
 }

@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::*;
-use crate::ledger::{Act, Cause, Latency, Order, Sample};
+use crate::ledger::{Cause, ControlAction, ControlEvent, Latency, Sample};
 
-fn totals(overview: &Overview) -> Totals {
+fn totals(overview: &Overview) -> LedgerTotals {
     overview.totals(&overview.outcomes().unwrap(), &overview.runs().unwrap()).unwrap()
 }
 
@@ -27,7 +27,7 @@ async fn totals_add_up_while_it_is_worked_on_and_after_a_death() {
     ledger.withdraw(withdrawn).await.unwrap();
     let _under_way = intend(&ledger, "5").await;
 
-    let expected = Totals { messages: 10, done: 1, failed: 1, in_doubt: 0, in_flight: 1, not_reached: 7 };
+    let expected = LedgerTotals { messages: 10, done: 1, failed: 1, in_doubt: 0, in_flight: 1, not_reached: 7 };
     let overview = Overview::open(&path).unwrap();
     assert_eq!(overview.worker().unwrap().name(), format!("process {}", std::process::id()));
     assert_eq!(totals(&overview), expected);
@@ -38,7 +38,7 @@ async fn totals_add_up_while_it_is_worked_on_and_after_a_death() {
     // Nobody works on it, and nobody has resumed it yet.
     let overview = Overview::open(&path).unwrap();
     assert_eq!(overview.worker(), None);
-    assert_eq!(totals(&overview), Totals { in_doubt: 1, in_flight: 0, ..expected });
+    assert_eq!(totals(&overview), LedgerTotals { in_doubt: 1, in_flight: 0, ..expected });
     let run = &overview.runs().unwrap()[0];
     assert_eq!((run.run, run.ended.as_deref(), run.duplicates, run.planned), (1, None, Some(0), Some(3)));
     assert_eq!(run.command.as_deref(), Some("runner --input edits.csv --resume ledger.db"));
@@ -64,12 +64,17 @@ async fn remarks_are_read_as_they_were_written() {
     let second =
         Sample { at: 6_000, rate: 150, done: 900, slow_downs: 1, answers: answers.clone(), latency, ..first.clone() };
     for sample in [&first, &second] {
-        ledger.remark(Remark::Sample(Box::new(sample.clone()))).await.unwrap();
+        ledger.record_event(RunEvent::Sample(Box::new(sample.clone()))).await.unwrap();
     }
-    let acts = [Order::Pause, Order::Resume, Order::Rate(NonZeroU32::new(5).unwrap()), Order::Stop]
-        .map(|what| Act { what, by: "root by runner ctl".to_owned() });
+    let acts = [
+        ControlAction::Pause,
+        ControlAction::Resume,
+        ControlAction::Rate(NonZeroU32::new(5).unwrap()),
+        ControlAction::Stop,
+    ]
+    .map(|what| ControlEvent { what, by: "root by runner ctl".to_owned() });
     for act in &acts {
-        ledger.remark(Remark::Act(act.clone())).await.unwrap();
+        ledger.record_event(RunEvent::ControlEvent(act.clone())).await.unwrap();
     }
     assert!(ledger.commits().count() >= 6);
     drop(ledger);
@@ -108,14 +113,15 @@ async fn a_ledger_of_the_first_version_is_looked_at_and_brought_up() {
         (run.ended.as_deref(), run.reason.as_ref(), run.planned, run.command.as_ref()),
         (Some("finished"), None, None, None)
     );
-    assert_eq!(totals(&overview), Totals::default());
+    assert_eq!(totals(&overview), LedgerTotals::default());
     assert_eq!((overview.samples(1).unwrap(), overview.acts().unwrap()), (vec![], vec![]));
     assert_eq!((overview.answers(None).unwrap(), overview.latency(None).unwrap().count()), (vec![], 0));
     drop(overview);
+    assert!(!SqliteReader::open(&path, &job()).unwrap().unwrap().went_through_proxy().unwrap());
     assert!(before == std::fs::read(&path).unwrap(), "it was changed");
 
     let (ledger, writer) = Ledger::start(open(&dir));
-    ledger.remark(Remark::Sample(Box::default())).await.unwrap();
+    ledger.record_event(RunEvent::Sample(Box::default())).await.unwrap();
     drop(ledger);
     writer.await.unwrap();
     let overview = Overview::open(&path).unwrap();
@@ -130,4 +136,20 @@ fn what_is_no_ledger_is_not_looked_at() {
     assert!(matches!(Overview::open(&path), Err(LedgerError::Missing { .. })));
     std::fs::write(&path, "edits").unwrap();
     assert!(matches!(Overview::open(&path), Err(LedgerError::NotALedger { .. })));
+}
+
+/// That a run went by way of a proxy is known for good: a later one waits for what that one may have kept.
+#[test]
+fn a_run_by_way_of_a_proxy_is_remembered() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("ledger.db");
+    let proxy = Some("proxy.example.com:3128".to_owned());
+    for (of_this_run, ever) in [(None, false), (proxy.clone(), true), (None, true)] {
+        let mut store = SqliteStore::open(&path, &job()).unwrap();
+        store.begin_run(&RunInfo { proxy: of_this_run, ..info() }).unwrap();
+        store.end_run("finished", "").unwrap();
+        assert_eq!(SqliteReader::open(&path, &job()).unwrap().unwrap().went_through_proxy().unwrap(), ever);
+    }
+    let runs = Overview::open(&path).unwrap().runs().unwrap();
+    assert_eq!(runs.into_iter().map(|run| run.proxy).collect::<Vec<_>>(), [None, proxy, None]);
 }

@@ -41,7 +41,7 @@ impl InUse {
 
 fn state(path: &Path, key: &str) -> Option<State> {
     let mut reader = SqliteReader::open(path, &job()).unwrap().unwrap();
-    reader.brief(digest(key)).unwrap().map(|brief| brief.state)
+    reader.status(digest(key)).unwrap().map(|brief| brief.state)
 }
 
 /// Every file that is left, but for the rescued one.

@@ -7,7 +7,7 @@ use crate::report::words::Lang;
 const BEGIN: i64 = 1_764_079_201_000;
 
 /// A run of so many seconds at 198 a second, with a sample every five.
-fn run(begin: i64, seconds: i64) -> Stretch {
+fn run(begin: i64, seconds: i64) -> RunSeries {
     let sample = |second: i64| Sample {
         at: begin + second * 1_000,
         rate: 200,
@@ -16,12 +16,12 @@ fn run(begin: i64, seconds: i64) -> Stretch {
         requests: second.unsigned_abs() * 199,
         ..Sample::default()
     };
-    Stretch::new((0..seconds).step_by(5).chain([seconds]).map(sample).collect(), Vec::new())
+    RunSeries::new((0..seconds).step_by(5).chain([seconds]).map(sample).collect(), Vec::new())
 }
 
-fn check(runs: &[Stretch], times: &[&str], days: &[&str]) {
+fn check(runs: &[RunSeries], times: &[&str], days: &[&str]) {
     let words = Words::at(Lang::En, TimeZone::UTC);
-    let labels = Drawn::new(runs, &words, WIDE).unwrap().labels();
+    let labels = DrawnRun::new(runs, &words, WIDE).unwrap().labels();
     let found: Vec<_> = labels.iter().map(|label| label.time.as_str()).collect();
     assert_eq!(found, times);
     assert_eq!(labels.iter().filter_map(|label| label.day.as_deref()).collect::<Vec<_>>(), days);
@@ -41,7 +41,7 @@ fn the_axis_fits_the_length() {
 fn a_night_between_two_runs_takes_a_gap() {
     let runs = [run(BEGIN, 600), run(BEGIN + 50_000_000, 600)];
     let parts = parts(&runs, WIDE);
-    let wide = |part: &Part| part.x.1 - part.x.0;
+    let wide = |part: &RunSpan| part.x.1 - part.x.0;
     assert!((wide(&parts[0]) - wide(&parts[1])).abs() < 0.1);
     assert!((parts[1].x.0 - parts[0].x.1 - GAP).abs() < 0.1);
     assert!((parts[1].x.1 - (WIDE.width - RIGHT)).abs() < 0.1);
@@ -62,11 +62,11 @@ fn a_pause_lasts_until_it_is_ended() {
     let mut stretch = run(BEGIN, 600);
     let minute = |number: i64| BEGIN + number * 60_000;
     stretch.acts = vec![
-        (minute(1), Order::Pause),
-        (minute(2), Order::Pause),
-        (minute(3), Order::Resume),
-        (minute(4), Order::Resume),
-        (minute(5), Order::Pause),
+        (minute(1), ControlAction::Pause),
+        (minute(2), ControlAction::Pause),
+        (minute(3), ControlAction::Resume),
+        (minute(4), ControlAction::Resume),
+        (minute(5), ControlAction::Pause),
     ];
     assert_eq!(parts(&[stretch], WIDE)[0].pauses(), [(minute(1), minute(3)), (minute(5), minute(10))]);
 }
@@ -74,7 +74,7 @@ fn a_pause_lasts_until_it_is_ended() {
 #[test]
 fn without_data_it_says_so() {
     let words = Words::at(Lang::En, TimeZone::UTC);
-    for runs in [vec![], vec![Stretch::default()], vec![Stretch::new(vec![Sample::default(); 2], Vec::new())]] {
+    for runs in [vec![], vec![RunSeries::default()], vec![RunSeries::new(vec![Sample::default(); 2], Vec::new())]] {
         let chart = over_time(&runs, &words).into_string();
         assert!(chart.contains(words.say.no_samples) && !chart.contains("<svg"), "{chart}");
     }

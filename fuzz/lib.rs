@@ -1,0 +1,90 @@
+//! What the targets share: how lists are read, and what must hold of everything that is said of a text from outside.
+
+use std::convert::Infallible;
+use std::sync::LazyLock;
+
+use runner::edit::Edit;
+use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping, Row, RowNote};
+use runner::terminal::escape::escape_control;
+
+/// It can be shown on a terminal, and is not as long as the text that it is about.
+pub fn can_be_shown(what: &str) {
+    assert_eq!(escape_control(what), what);
+    assert!(what.len() < 20_000, "{} bytes", what.len());
+}
+
+/// Nothing but what the list says.
+pub fn plain() -> &'static Mapping {
+    static MAPPING: LazyLock<Mapping> = LazyLock::new(|| mapping(None));
+    &MAPPING
+}
+
+/// New text for every row, out of its column `a`.
+pub fn with_text() -> &'static Mapping {
+    static MAPPING: LazyLock<Mapping> = LazyLock::new(|| mapping(Some("{{ a }} {{ a | tojson }}")));
+    &MAPPING
+}
+
+fn mapping(text: Option<&str>) -> Mapping {
+    let content = ContentSpec { text: text.map(str::to_owned), ..ContentSpec::default() };
+    Mapping::new(&InputSpec { ignore: vec!["a".into()], ..InputSpec::default() }, &content).unwrap()
+}
+
+/// From, to, key, elements, custom data.
+type Cells = [String; 5];
+
+fn cells(edit: &Edit) -> Cells {
+    let id = edit.id();
+    let body = edit.msg_body().map_or("-", |body| body.text());
+    let data = edit.cloud_custom_data().map_or("-".to_owned(), |data| format!("+{data}"));
+    [id.from_account.clone(), id.to_account.clone(), id.msg_key.clone(), body.to_owned(), data]
+}
+
+/// Every edit of the list, as far as it can be read; everything that is said of it can be shown.
+pub fn edits(input: &Input, mapping: &Mapping) -> Vec<Cells> {
+    let mut edits = Vec::new();
+    let rows = match input.rows(mapping) {
+        Ok(rows) => rows,
+        Err(error) => {
+            can_be_shown(&error.to_string());
+            return edits;
+        }
+    };
+    let mut line = 0;
+    for row in rows {
+        match row {
+            Ok(row) => {
+                assert!(row.line > line, "line {} after line {line}", row.line);
+                line = row.line;
+                match row.edit {
+                    Ok(edit) => {
+                        edit.warnings().iter().for_each(|warning| can_be_shown(&warning.what));
+                        edits.push(cells(&edit));
+                    }
+                    Err(problems) => {
+                        assert!(!problems.is_empty());
+                        problems.iter().for_each(|problem| can_be_shown(&problem.to_string()));
+                    }
+                }
+            }
+            Err(error) => can_be_shown(&error.to_string()),
+        }
+    }
+    edits
+}
+
+/// Reads a list, and the copy that is made of its good rows: both want the same.
+pub fn read(bytes: &[u8], format: Format, mapping: &Mapping) -> Vec<Cells> {
+    let input = Input::from_reader("list", bytes, format).unwrap_or_else(|error| panic!("{error}"));
+    let edits = edits(&input, mapping);
+    let mut copy = Vec::new();
+    let note = |row: &Row| -> Result<_, Infallible> {
+        let note = RowNote { code: Some(1), meaning: "\"a\",\nb".into(), attempts: 1 };
+        Ok(row.edit.is_ok().then_some(note))
+    };
+    if input.annotate(mapping, &mut copy, note).is_ok() {
+        let copy = Input::from_reader("copy", copy.as_slice(), format).unwrap();
+        assert_eq!(self::edits(&copy, mapping), edits, "the copy of the rows wants something else");
+    }
+    edits
+}

@@ -1,0 +1,199 @@
+//! The proxy on the way to the service, where the environment names one.
+//!
+//! It is found here, once, and handed to the client, so that what is used is what the plan, the ledger and the reports
+//! name. A user name and a password in its URL are for the proxy alone: they are never shown, logged or recorded.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::time::Duration;
+
+use hyper::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::Url;
+use reqwest::header::HeaderValue;
+
+use super::endpoint::{ApiMethod, Endpoint};
+
+/// For this long a proxy may hold what it has taken and pass it on after all, although nobody waits for it any more.
+///
+/// To the kernel those bytes have arrived, so its word that they did not says nothing. A proxy closes its connection to
+/// the service when ours is gone; what it has written by then its own kernel goes on sending for 102 s (Linux, with
+/// `tcp_orphan_retries` as it is). One that looks into the connection may first wait for its own connection to the
+/// service, most often for a minute at most. The rest is for the way.
+pub const KEEPS_MAX: Duration = Duration::from_mins(2);
+
+/// Variables that name a proxy, the first one first: the first that is set counts.
+const VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+/// Variables that name hosts for which there is none.
+const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
+/// An HTTP proxy.
+#[derive(Clone)]
+pub struct Proxy {
+    /// Without user name and password.
+    url: Url,
+    authorization: Option<HeaderValue>,
+}
+
+/// Why a variable names no proxy that can be used. Its value is not repeated: a password may be in it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProxyError {
+    /// It is not the URL of one.
+    #[error(
+        "{0}: it is not the URL of an HTTP proxy; write it like http://proxy.example.com:3128, with USER:PASSWORD@ before the \
+         host where the proxy wants them (and %40 for an @ in the password), or leave it empty for none"
+    )]
+    NotAUrl(&'static str),
+    /// It is of a kind that is not spoken here.
+    #[error("{0}: a SOCKS proxy cannot be used; name an HTTP proxy, or leave it empty for none")]
+    Socks(&'static str),
+}
+
+impl Proxy {
+    /// The proxy for this endpoint; `None`: the service is called directly. `given`: the value of a variable, where it is set.
+    ///
+    /// This very machine is never called through a proxy: plain `http` would show the signature to it, and to the proxy
+    /// "this machine" is another one.
+    ///
+    /// # Errors
+    /// A proxy is named that cannot be used.
+    pub fn find(
+        endpoint: &Endpoint,
+        given: impl Fn(&'static str) -> Option<OsString>,
+    ) -> Result<Option<Proxy>, ProxyError> {
+        let text = |name| Some((name, given(name)?.to_string_lossy().into_owned()));
+        let Some((variable, value)) = VARIABLES.into_iter().find_map(text).filter(|(_, value)| !value.is_empty())
+        else {
+            return Ok(None);
+        };
+        let exceptions = EXCEPTIONS.into_iter().find_map(text).map(|(_, value)| value).unwrap_or_default();
+        let Ok(service) = endpoint.url(ApiMethod::ModifyC2cMsg).as_str().parse::<Uri>() else { return Ok(None) };
+        let found = |proxy: &str| Matcher::builder().all(proxy).no(exceptions.as_str()).build().intercept(&service);
+        // Whatever the proxy is called, it is not asked for a host that is excepted.
+        if endpoint.is_loopback() || found("http://proxy").is_none() {
+            return Ok(None);
+        }
+        let found = found(&value).ok_or(ProxyError::NotAUrl(variable))?;
+        let url = Url::parse(&found.uri().to_string()).map_err(|_| ProxyError::NotAUrl(variable))?;
+        match url.scheme() {
+            "http" | "https" if url.username().is_empty() && url.password().is_none() => {}
+            "http" | "https" => return Err(ProxyError::NotAUrl(variable)),
+            _ => return Err(ProxyError::Socks(variable)),
+        }
+        Ok(Some(Proxy { url, authorization: found.basic_auth().cloned() }))
+    }
+
+    /// `host:port`, all that is ever shown of it.
+    pub fn address(&self) -> String {
+        let port = self.url.port_or_known_default().unwrap_or_default();
+        format!("{}:{port}", self.url.host_str().unwrap_or_default())
+    }
+
+    /// For the client.
+    ///
+    /// # Errors
+    /// The client cannot use it.
+    pub(super) fn for_client(&self) -> reqwest::Result<reqwest::Proxy> {
+        let proxy = reqwest::Proxy::all(self.url.clone())?;
+        Ok(match &self.authorization {
+            Some(authorization) => proxy.custom_http_auth(authorization.clone()),
+            None => proxy,
+        })
+    }
+
+    /// Why nothing was sent through it, told by what went wrong, the outermost cause first.
+    pub(super) fn blamed(&self, causes: &[String]) -> String {
+        let proxy = self.address();
+        let cause = causes.last().map(String::as_str).unwrap_or_default();
+        // The client has no type for it that could be asked.
+        match causes.iter().find_map(|cause| cause.strip_prefix("tunnel error: ")) {
+            Some("proxy authorization required") => format!(
+                "the proxy {proxy} refuses to connect to the service: it wants a user name and a password that it knows \
+                 (HTTP 407)"
+            ),
+            Some("unsuccessful") => format!("the proxy {proxy} refuses to connect to the service"),
+            Some("failed to create underlying connection") => format!("the proxy {proxy} cannot be reached ({cause})"),
+            Some(_) => format!("the proxy {proxy} broke off before there was a connection to the service ({cause})"),
+            None => format!("the service cannot be reached through the proxy {proxy} ({cause})"),
+        }
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Proxy").field(&self.address()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The proxy for this endpoint in this environment, or what is wrong.
+    fn found(endpoint: &str, environment: &[(&str, &str)]) -> Result<Option<String>, ProxyError> {
+        let value = |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+        let proxy = Proxy::find(&Endpoint::parse(endpoint).unwrap(), value)?;
+        Ok(proxy.map(|proxy| proxy.address()))
+    }
+
+    const SERVICE: &str = "https://adminapisgp.im.qcloud.com";
+
+    #[test]
+    fn the_first_variable_that_is_set_names_the_proxy() {
+        let check = |environment: &[(&str, &str)], expected: Option<&str>| {
+            assert_eq!(found(SERVICE, environment), Ok(expected.map(str::to_owned)), "{environment:?}");
+        };
+        check(&[], None);
+        check(&[("HTTP_PROXY", "http://a:1"), ("http_proxy", "http://a:1")], None);
+        check(&[("HTTPS_PROXY", "http://a:1"), ("https_proxy", "http://b:2")], Some("a:1"));
+        check(&[("https_proxy", "http://b:2"), ("ALL_PROXY", "http://c:3")], Some("b:2"));
+        check(&[("ALL_PROXY", "http://c:3"), ("all_proxy", "http://d:4")], Some("c:3"));
+        check(&[("all_proxy", "d:4")], Some("d:4"));
+        check(&[("HTTPS_PROXY", ""), ("https_proxy", "http://b:2"), ("ALL_PROXY", "http://c:3")], None);
+        check(&[("HTTPS_PROXY", "http://a")], Some("a:80"));
+        check(&[("HTTPS_PROXY", "https://a/path")], Some("a:443"));
+        check(&[("HTTPS_PROXY", "http://[::1]:3128")], Some("[::1]:3128"));
+        check(&[("HTTPS_PROXY", "http://user:word@a:1")], Some("a:1"));
+    }
+
+    #[test]
+    fn hosts_that_are_excepted_and_this_machine_have_no_proxy() {
+        let check = |endpoint: &str, no: &str, expected: Option<&str>| {
+            let environment = [("HTTPS_PROXY", "http://a:1"), ("ALL_PROXY", "http://a:1"), ("NO_PROXY", no)];
+            assert_eq!(found(endpoint, &environment), Ok(expected.map(str::to_owned)), "{endpoint} {no}");
+        };
+        check(SERVICE, "", Some("a:1"));
+        check(SERVICE, "qq.com, cloud.com", Some("a:1"));
+        for no in ["*", "qcloud.com", ".qcloud.com", "localhost, adminapisgp.im.qcloud.com"] {
+            check(SERVICE, no, None);
+        }
+        check("https://192.0.2.7", "192.0.2.0/24", None);
+        for endpoint in ["http://127.0.0.1:8200", "https://localhost:8443", "http://[::1]:8200"] {
+            check(endpoint, "", None);
+        }
+        // What cannot be used does not matter where it is not used.
+        assert_eq!(found(SERVICE, &[("HTTPS_PROXY", "socks5://a:1"), ("no_proxy", "*")]), Ok(None));
+    }
+
+    #[test]
+    fn what_is_no_proxy_is_named_and_not_repeated() {
+        for value in ["http://", "not a url", "ftp://a:1", "/path", "http://a:99999", "http://user:word@5@a:1"] {
+            let error = found(SERVICE, &[("https_proxy", value)]).unwrap_err();
+            assert_eq!(error, ProxyError::NotAUrl("https_proxy"), "{value}");
+            assert!(!error.to_string().contains("word@5"), "{error}");
+        }
+        for value in ["socks5://user:word@a:1", "socks5h://a:1", "socks4://a:1"] {
+            assert_eq!(found(SERVICE, &[("ALL_PROXY", value)]), Err(ProxyError::Socks("ALL_PROXY")), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let value = |name: &str| (name == "HTTPS_PROXY").then(|| "http://clerk:secret%40word@a:1".into());
+        let proxy = Proxy::find(&Endpoint::parse(SERVICE).unwrap(), value).unwrap().unwrap();
+        // `clerk:secret@word`
+        assert_eq!(proxy.authorization.as_ref().unwrap(), "Basic Y2xlcms6c2VjcmV0QHdvcmQ=");
+        let shown = format!("{proxy:?} {:?} {:?}", proxy.for_client().unwrap(), proxy.authorization);
+        assert!(!["clerk", "secret", "Y2xlcms"].iter().any(|part| shown.contains(part)), "{shown}");
+    }
+}

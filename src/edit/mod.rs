@@ -1,0 +1,395 @@
+//! One message's wanted change: which message, and what it shall hold.
+//!
+//! A leaf: it knows the service's words for a message and nothing of files, ledgers or networks. Whatever it
+//! lets through is fit to be sent; what it refuses, it names by field, with a sentence that says what to do.
+
+mod digest;
+mod element;
+pub(crate) mod json;
+mod likeness;
+
+use std::fmt;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+
+use self::digest::CanonicalHasher;
+use self::json::Json;
+pub use self::likeness::Likeness;
+use crate::terminal::escape::{is_invisible, is_plain};
+
+/// Bytes of new content above which a message is warned about: older pages of the service give 8 KB as the limit.
+pub const CONTENT_BYTES_WARN: usize = 8_000;
+/// Bytes of new content above which a message is refused: the largest limit any page of the service gives (12 KB).
+pub const CONTENT_BYTES_MAX: usize = 12_288;
+/// Bytes of an account or a key above which it is refused: several times what the service gives out, so this is some other
+/// text in the wrong column.
+pub const ID_BYTES_MAX: usize = 256;
+
+/// The message to edit. The service knows a message by all three parts together: a batch send gives one `MsgKey`
+/// to many recipients.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId {
+    /// UserID of the sender (`From_Account`).
+    pub from_account: String,
+    /// UserID of the recipient (`To_Account`).
+    pub to_account: String,
+    /// The service's key of the message within that conversation (`MsgKey`).
+    pub msg_key: String,
+}
+
+/// 128 bits of BLAKE3 over a [`MessageId`]: what the ledger and the plan look messages up by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdDigest(pub [u8; 16]);
+
+/// 128 bits of BLAKE3 over an edit's wanted content, by JSON value: white space, the order of keys and the way a
+/// character is escaped do not change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ContentDigest(pub [u8; 16]);
+
+/// What an edit wants, as the ledger and the plan know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Of which message.
+    pub message: IdDigest,
+    /// Which content.
+    pub content: ContentDigest,
+}
+
+impl IdDigest {
+    /// Of a message's three parts, in the order of [`MessageId`].
+    pub(crate) fn of(parts: [&str; 3]) -> IdDigest {
+        let mut spelled = CanonicalHasher::new();
+        for part in parts {
+            spelled.text(part);
+        }
+        IdDigest(spelled.digest_16())
+    }
+}
+
+impl MessageId {
+    /// The digest that stands for this message in the ledger.
+    pub fn digest(&self) -> IdDigest {
+        IdDigest::of([&self.from_account, &self.to_account, &self.msg_key])
+    }
+
+    /// The Unix second of the message, where its key has the form that tells it:
+    /// `{MsgSeq}_{MsgRandom}_{MsgTimeStamp}`.
+    pub fn second(&self) -> Option<u32> {
+        let mut parts = self.msg_key.split('_');
+        let [seq, random] = [parts.next()?, parts.next()?].map(|part| part.parse::<u64>().ok());
+        let second = parts.next()?.parse().ok();
+        if parts.next().is_some() { None } else { seq.and(random).and(second) }
+    }
+
+    /// A number that is the same for both directions between the same two accounts. Only within one execution: it is to be
+    /// counted, not to be kept.
+    pub fn conversation(&self) -> u64 {
+        let (a, b) = (&self.from_account, &self.to_account);
+        BuildHasherDefault::<DefaultHasher>::default().hash_one((a.min(b), a.max(b)))
+    }
+}
+
+/// A field of an edit, by the name the service gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Field {
+    /// `From_Account`
+    FromAccount,
+    /// `To_Account`
+    ToAccount,
+    /// `MsgKey`
+    MsgKey,
+    /// `MsgBody`
+    MsgBody,
+    /// `CloudCustomData`
+    CloudCustomData,
+}
+
+impl Field {
+    /// Every field, in the order of the service's documentation.
+    pub const ALL: [Field; 5] =
+        [Field::FromAccount, Field::ToAccount, Field::MsgKey, Field::MsgBody, Field::CloudCustomData];
+
+    /// The service's own name.
+    pub fn service_name(self) -> &'static str {
+        match self {
+            Field::FromAccount => "From_Account",
+            Field::ToAccount => "To_Account",
+            Field::MsgKey => "MsgKey",
+            Field::MsgBody => "MsgBody",
+            Field::CloudCustomData => "CloudCustomData",
+        }
+    }
+
+    /// The short name of the column in a CSV list.
+    pub fn column_name(self) -> &'static str {
+        match self {
+            Field::FromAccount => "from_account",
+            Field::ToAccount => "to_account",
+            Field::MsgKey => "msg_key",
+            Field::MsgBody => "msg_body",
+            Field::CloudCustomData => "cloud_custom_data",
+        }
+    }
+}
+
+/// What is wrong, or odd, with one field: a sentence that says what it is and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The field it is about.
+    pub field: Field,
+    /// One sentence for the person who wrote the list. It holds no message text.
+    pub what: String,
+}
+
+impl Finding {
+    fn new(field: Field, what: impl Into<String>) -> Self {
+        Finding { field, what: what.into() }
+    }
+}
+
+/// A message's new elements: JSON text as the caller wrote it, known to be an array that the service's rules allow, and to
+/// mean the same to every reader. Cheap to clone where nothing is odd about it.
+#[derive(Clone)]
+pub struct MsgBody {
+    text: Arc<str>,
+    digest: [u8; 32],
+    warnings: Vec<Finding>,
+}
+
+impl MsgBody {
+    /// Checks `text` against the rules for message elements. The text itself is kept as it came.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it: more than the service takes, JSON that does not parse or has a key twice in one
+    /// object, that is no array of elements, a known element with a field of the wrong JSON type.
+    pub fn parse(text: &str) -> Result<MsgBody, Vec<Finding>> {
+        let wrong = |what: String| vec![Finding::new(Field::MsgBody, what)];
+        // Before it is taken apart: a megabyte of brackets makes a hundred of findings.
+        let trimmed = text.trim();
+        if trimmed.len() > CONTENT_BYTES_MAX {
+            return Err(wrong(too_long(trimmed.len())));
+        }
+        let not_json = |error: &serde_json::Error| {
+            format!(
+                "is not JSON: {} (at line {} column {} of its text); it must be the JSON array of message elements",
+                json::fault(error),
+                error.line(),
+                error.column()
+            )
+        };
+        let value = Json::parse(text, not_json).map_err(wrong)?;
+        let warnings = element::check(&value)?;
+        Ok(MsgBody { text: trimmed.into(), digest: digest_of(&value), warnings })
+    }
+
+    /// A body of one text element.
+    pub fn of_text(text: &str) -> MsgBody {
+        let content = Json::Object(vec![("Text".into(), Json::Text(text.into()))]);
+        let element =
+            Json::Object(vec![("MsgContent".into(), content), ("MsgType".into(), Json::Text("TIMTextElem".into()))]);
+        let quoted = serde_json::Value::from(text);
+        MsgBody {
+            text: format!(r#"[{{"MsgContent":{{"Text":{quoted}}},"MsgType":"TIMTextElem"}}]"#).into(),
+            digest: digest_of(&Json::Array(vec![element])),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The JSON text, as the caller wrote it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Without the text: what a message holds must not come into a log by way of `{:?}`.
+impl fmt::Debug for MsgBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MsgBody").field("bytes", &self.text.len()).finish_non_exhaustive()
+    }
+}
+
+/// One message's wanted change, checked and fit to be sent.
+#[derive(Clone)]
+pub struct Edit {
+    id: MessageId,
+    msg_body: Option<MsgBody>,
+    cloud_custom_data: Option<Arc<str>>,
+}
+
+/// Which message, and how much content; without the content itself.
+impl fmt::Debug for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edit")
+            .field("id", &self.id)
+            .field("content_bytes", &self.content_bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Edit {
+    /// Puts an edit together, or says everything that is wrong with it. Parts that many edits share (a fixed
+    /// sentence) are handed in shared, so they are checked and kept once.
+    ///
+    /// # Errors
+    /// One finding for each thing that is wrong; the edit must not be sent.
+    pub fn new(
+        id: MessageId,
+        msg_body: Option<MsgBody>,
+        cloud_custom_data: Option<Arc<str>>,
+    ) -> Result<Edit, Vec<Finding>> {
+        let mut findings = Vec::new();
+        for (field, value) in
+            [(Field::FromAccount, &id.from_account), (Field::ToAccount, &id.to_account), (Field::MsgKey, &id.msg_key)]
+        {
+            if value.is_empty() {
+                findings.push(Finding::new(field, "is empty; every edit must name its message"));
+            } else if !is_plain(value) && value.chars().any(char::is_control) {
+                findings.push(Finding::new(
+                    field,
+                    "holds a control character; the list was probably damaged when it was exported",
+                ));
+            } else if value.len() > ID_BYTES_MAX {
+                findings.push(Finding::new(
+                    field,
+                    format!(
+                        "is {} bytes long, far longer than any that the service knows; is it in the right column?",
+                        value.len()
+                    ),
+                ));
+            }
+        }
+        let edit = Edit { id, msg_body, cloud_custom_data };
+        if edit.msg_body.is_none() && edit.cloud_custom_data.is_none() {
+            findings.push(Finding::new(
+                Field::MsgBody,
+                "is absent, and so is CloudCustomData: there is nothing to change; give one of them in the list, or new \
+                 content for every row in a job file",
+            ));
+        }
+        let bytes = edit.content_bytes();
+        if bytes > CONTENT_BYTES_MAX {
+            findings.push(Finding::new(edit.larger_part(), too_long(bytes)));
+        }
+        if findings.is_empty() { Ok(edit) } else { Err(findings) }
+    }
+
+    /// The message that is to be edited.
+    pub fn id(&self) -> &MessageId {
+        &self.id
+    }
+
+    /// The new elements, where the edit changes them.
+    pub fn msg_body(&self) -> Option<&MsgBody> {
+        self.msg_body.as_ref()
+    }
+
+    /// The new custom data, where the edit changes it. Empty text clears the field.
+    pub fn cloud_custom_data(&self) -> Option<&str> {
+        self.cloud_custom_data.as_deref()
+    }
+
+    /// Stands for the wanted content: two edits of one message are the same edit when these are equal.
+    pub fn content_digest(&self) -> ContentDigest {
+        let mut spelled = CanonicalHasher::new();
+        match &self.msg_body {
+            Some(body) => {
+                spelled.bytes(b"B");
+                spelled.bytes(&body.digest);
+            }
+            None => spelled.bytes(b"-"),
+        }
+        match &self.cloud_custom_data {
+            Some(data) => {
+                spelled.bytes(b"C");
+                spelled.text(data);
+            }
+            None => spelled.bytes(b"-"),
+        }
+        ContentDigest(spelled.digest_16())
+    }
+
+    /// Both digests of it.
+    pub fn wanted(&self) -> Wanted {
+        Wanted { message: self.id.digest(), content: self.content_digest() }
+    }
+
+    /// Bytes of new content: the elements' JSON text and the custom data.
+    pub fn content_bytes(&self) -> usize {
+        self.msg_body.as_ref().map_or(0, |body| body.text.len())
+            + self.cloud_custom_data.as_ref().map_or(0, |data| data.len())
+    }
+
+    /// What is odd about it, but will be sent as it is.
+    pub fn warnings(&self) -> Vec<Finding> {
+        let mut warnings = self.msg_body.as_ref().map_or_else(Vec::new, |body| body.warnings.clone());
+        for (field, value) in [
+            (Field::FromAccount, &self.id.from_account),
+            (Field::ToAccount, &self.id.to_account),
+            (Field::MsgKey, &self.id.msg_key),
+        ] {
+            if value.trim() != value {
+                warnings.push(Finding::new(field, "begins or ends with white space, and is sent with it"));
+            }
+            if !is_plain(value) && value.contains(is_invisible) {
+                warnings.push(Finding::new(
+                    field,
+                    "holds invisible or direction-changing characters, as pasted text does, and is sent with them",
+                ));
+            }
+        }
+        if self.content_bytes() > CONTENT_BYTES_WARN {
+            warnings.push(Finding::new(
+                self.larger_part(),
+                format!("makes more than {CONTENT_BYTES_WARN} bytes of new content, the limit that older pages give"),
+            ));
+        }
+        warnings
+    }
+
+    /// The body of the request that asks the service for this edit.
+    pub fn request_body(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(self.content_bytes() + 160);
+        body.push(b'{');
+        write_member(&mut body, "From_Account", &self.id.from_account);
+        body.push(b',');
+        write_member(&mut body, "To_Account", &self.id.to_account);
+        body.push(b',');
+        write_member(&mut body, "MsgKey", &self.id.msg_key);
+        if let Some(elements) = &self.msg_body {
+            body.extend_from_slice(b",\"MsgBody\":");
+            body.extend_from_slice(elements.text.as_bytes());
+        }
+        if let Some(data) = &self.cloud_custom_data {
+            body.push(b',');
+            write_member(&mut body, "CloudCustomData", data);
+        }
+        body.push(b'}');
+        body
+    }
+
+    fn larger_part(&self) -> Field {
+        let body = self.msg_body.as_ref().map_or(0, |body| body.text.len());
+        if body * 2 >= self.content_bytes() { Field::MsgBody } else { Field::CloudCustomData }
+    }
+}
+
+fn too_long(bytes: usize) -> String {
+    format!("makes {bytes} bytes of new content; the service takes {CONTENT_BYTES_MAX} at most")
+}
+
+fn write_member(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.push(b'"');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+    // Text is always JSON, and memory can always be written to.
+    let _ = serde_json::to_writer(out, value);
+}
+
+fn digest_of(value: &Json<'_>) -> [u8; 32] {
+    let mut spelled = CanonicalHasher::new();
+    spelled.json(value);
+    spelled.digest()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! Whether the ledger's files are still where the run found them, and what to do once they are not.
+//!
+//! SQLite goes on writing into a file that was removed or replaced, and says nothing. Whoever then opens the ledger by
+//! its name finds another, or none, and would send everything again.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+use crate::ledger::{LedgerError, unix_ms};
+
+/// So many rescued ledgers may lie beside one: more than anybody lets come to that.
+const RESCUED_MAX: u32 = 9;
+
+/// Which file a name leads to; `None`: to none.
+type FileId = Option<(u64, u64)>;
+
+/// The ledger's file and the two that SQLite keeps beside it, as they were when the run began.
+#[derive(Debug)]
+pub(super) struct LedgerFiles {
+    path: PathBuf,
+    files: [(PathBuf, FileId); 3],
+}
+
+impl LedgerFiles {
+    /// Notes where the files are now. The ledger's own is told by its open handle: nobody can replace that.
+    pub(super) fn note(path: &Path, ledger: &File) -> io::Result<LedgerFiles> {
+        let held = (path.to_owned(), Some(id(&ledger.metadata()?)));
+        let beside = ["-wal", "-shm"].map(|ending| {
+            let file = beside(&followed(path), ending);
+            let id = look(&file);
+            (file, id)
+        });
+        let [log, index] = beside;
+        Ok(LedgerFiles { path: path.to_owned(), files: [held, log, index] })
+    }
+
+    /// The first file that is not the one it was. It is looked at by its name and never opened: closing any handle of
+    /// a file takes away the locks that SQLite has on it.
+    pub(super) fn changed(&self) -> Option<&Path> {
+        self.files.iter().find(|(file, id)| look(file) != *id).map(|(file, _)| file.as_path())
+    }
+
+    /// Saves what the ledger holds into a new file, and lets go of the old ones without touching whatever now has
+    /// their names.
+    pub(super) fn give_up(&self, connection: Connection, file: &Path) -> LedgerError {
+        // This is all that the run has done. Without this word the file would pass for one whose log is lost; where it cannot be
+        // written, messages are read first, which is slower and no less safe.
+        let _ = connection.execute("UPDATE run SET ended = 'died', ended_at = ?1 WHERE ended IS NULL", [unix_ms()]);
+        let rescued = rescue(&connection, &self.path);
+        // Whoever moved the ledger and moves it back has it whole; and a log that is left behind is empty, so that it
+        // cannot be taken for that of another file. Where this fails, nothing is lost that was not lost before.
+        let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        // Otherwise closing removes the two files beside it by their names, whosever they are now.
+        if connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).is_err() {
+            std::mem::forget(connection);
+        }
+        LedgerError::Removed { path: self.path.clone(), file: file.to_owned(), rescued: rescued.map_err(Arc::from) }
+    }
+}
+
+/// Whether a run has lost this ledger, and it was not put back since.
+///
+/// # Errors
+/// That is so: a run that began now would not know what was sent.
+pub(super) fn put_back(path: &Path) -> Result<(), LedgerError> {
+    let found = rescued_names(path).find_map(|rescued| Some((rescued.symlink_metadata().ok()?.len(), rescued)));
+    match found {
+        None => Ok(()),
+        Some((0, mark)) => Err(LedgerError::Lost { path: path.to_owned(), mark }),
+        Some((_, rescued)) => Err(LedgerError::NotPutBack { path: path.to_owned(), rescued }),
+    }
+}
+
+/// The file that SQLite keeps its log in.
+pub(super) fn log(path: &Path) -> PathBuf {
+    beside(&followed(path), "-wal")
+}
+
+/// The index of the log, which SQLite shares among all who have the ledger open.
+pub(super) fn index(path: &Path) -> PathBuf {
+    beside(&followed(path), "-shm")
+}
+
+/// The journal that SQLite keeps beside a ledger while it makes it.
+pub(super) fn journal(path: &Path) -> PathBuf {
+    beside(&followed(path), "-journal")
+}
+
+fn rescue(connection: &Connection, path: &Path) -> Result<PathBuf, String> {
+    // Made here, so that nobody else can read it; SQLite takes a file that is empty.
+    let make = |name: &PathBuf| OpenOptions::new().write(true).create_new(true).mode(0o600).open(name);
+    let free = rescued_names(path).find_map(|name| match make(&name) {
+        Ok(_) => Some(Ok(name)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
+        Err(error) => Some(Err(error.to_string())),
+    });
+    let rescued = free.unwrap_or_else(|| Err("too many rescued ledgers lie beside it".to_owned()))?;
+    let written = std::path::absolute(&rescued).map_err(|error| error.to_string()).and_then(|whole| {
+        let name = whole.to_str().ok_or("its name is not UTF-8")?;
+        connection.execute("VACUUM INTO ?1", [name]).map_err(|error| error.to_string())?;
+        // The file is on disk by now; this makes its name so. Where that cannot be asked for, it comes by itself.
+        let _ = whole.parent().map(File::open).map(|folder| folder.and_then(|folder| folder.sync_all()));
+        Ok(())
+    });
+    match written {
+        Ok(()) => Ok(rescued),
+        Err(why) => {
+            // Half of a ledger is worse than none. The empty file stays: it keeps the next run from starting anew.
+            let _ = File::create(&rescued);
+            Err(why)
+        }
+    }
+}
+
+fn rescued_names(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let first = std::iter::once(beside(path, ".rescued"));
+    first.chain((2..=RESCUED_MAX).map(|number| beside(path, &format!(".rescued-{number}"))))
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Where a name leads by way of symbolic links, as SQLite follows them: its own files are there.
+pub(super) fn followed(path: &Path) -> PathBuf {
+    /// As many as the kernel follows.
+    const LINKS_MAX: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let Ok(link) = path.read_link() else { break };
+        path = path.parent().unwrap_or(Path::new("")).join(link);
+    }
+    path
+}
+
+fn look(file: &Path) -> FileId {
+    file.metadata().ok().map(|metadata| id(&metadata))
+}
+
+fn id(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}

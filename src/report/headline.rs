@@ -1,0 +1,97 @@
+//! How it stands, in plain words: a sentence that says it all, and what there is to do.
+
+use super::facts::LedgerFacts;
+use super::words::Words;
+use crate::ledger::LedgerTotals;
+
+/// How it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Headline {
+    /// What to feel about it.
+    pub tone: Tone,
+    /// One sentence.
+    pub headline: String,
+    /// What there is to know and to do.
+    pub more: Vec<String>,
+}
+
+/// What to feel about how it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// All is done.
+    Good,
+    /// A run is at work.
+    Busy,
+    /// Something is left to do.
+    Open,
+    /// Something was refused.
+    Bad,
+}
+
+impl Tone {
+    /// The word for it in the page's style sheet.
+    pub(super) fn class(self) -> &'static str {
+        match self {
+            Tone::Good => "good",
+            Tone::Busy => "busy",
+            Tone::Open => "open",
+            Tone::Bad => "bad",
+        }
+    }
+}
+
+impl Headline {
+    /// Says it.
+    pub fn of(facts: &LedgerFacts, words: &Words) -> Headline {
+        let LedgerTotals { messages, done, failed, in_doubt, not_reached, .. } = facts.totals;
+        let say = words.say;
+        let (tone, headline) = if facts.is_paused() {
+            (Tone::Busy, (say.run_paused)(done, messages))
+        } else if facts.goes_on() {
+            (Tone::Busy, (say.run_goes_on)(done, messages))
+        } else if facts.may_lack_commits {
+            (Tone::Bad, say.may_lack_commits.to_owned())
+        } else if in_doubt > 0 {
+            (Tone::Open, (say.some_in_doubt)(in_doubt))
+        } else if not_reached > 0 {
+            (Tone::Open, (say.some_not_reached)(not_reached, messages))
+        } else if failed > 0 {
+            (Tone::Bad, (say.some_failed)(failed, messages))
+        } else if messages == 0 {
+            (Tone::Open, say.nothing_sent.to_owned())
+        } else if facts.knows_what_is_left() {
+            (Tone::Good, (say.all_done)(messages))
+        } else {
+            (Tone::Open, (say.all_done_so_far)(messages))
+        };
+        Headline { tone, headline, more: more(facts, words) }
+    }
+}
+
+fn more(facts: &LedgerFacts, words: &Words) -> Vec<String> {
+    let LedgerTotals { failed, in_doubt, not_reached, .. } = facts.totals;
+    let say = words.say;
+    let mut more = Vec::new();
+    if facts.may_lack_commits {
+        more.push(say.what_commits_lost.to_owned());
+    } else if facts.was_cut_off() {
+        more.push(say.what_died.to_owned());
+    }
+    let last = facts.last_run().map(|run| &run.record);
+    if let Some(reason) = last.and_then(|run| run.reason.as_deref()) {
+        more.push((say.what_stopped)(reason));
+    }
+    if in_doubt > 0 {
+        more.push(say.what_in_doubt.to_owned());
+    }
+    if not_reached > 0 && !facts.goes_on() && !facts.may_lack_commits {
+        more.push(say.what_not_reached.to_owned());
+    }
+    if failed > 0 {
+        more.push(say.what_failed.to_owned());
+    }
+    if !facts.knows_what_is_left() {
+        more.push(say.left_unknown.to_owned());
+    }
+    more
+}

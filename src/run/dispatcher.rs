@@ -1,0 +1,376 @@
+//! Takes in what comes of each attempt and each read-back, and keeps what is still to be done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinError;
+use tokio::time::Instant;
+
+use super::breaker::{Breaker, FailureLimit, JobRefusal, StopReason};
+use super::control::ControlRequest;
+use super::life::{AttemptResult, NextStep, RunContext, Slot};
+use super::read_back::{ReadBackResult, ServiceSignal};
+use super::tally::{Cause, Tally};
+use super::todo::InDoubt;
+use super::waiting::Waiting;
+use crate::api::{Outcome, Service};
+use crate::ledger::{ControlAction, ControlEvent, LedgerError, Note, Pending, Recorded, RunEvent, State};
+use crate::retry::{self, Verdict};
+use crate::terminal::escape::escape_control;
+
+/// Edits that wait at most. While there are this many, no new row is taken up: a service that refuses everything for
+/// now must not draw the whole list into memory.
+const WAITING_MAX: usize = 10_000;
+
+/// A remark that is durable, or failed to become so, and the act it is on.
+pub(super) struct EventRecorded {
+    told: Option<ControlRequest>,
+    result: Result<(), LedgerError>,
+}
+
+pub(super) struct Dispatcher<S> {
+    line: Arc<RunContext<S>>,
+    /// To be sent again.
+    pub(super) waiting: Waiting,
+    /// To be read: in doubt, or before they are sent.
+    pub(super) in_doubt: Waiting,
+    /// The list is at its end, and nothing waits to be sent again.
+    pub(super) nothing_to_send: bool,
+    breaker: Breaker,
+    tally: Tally,
+}
+
+impl<S: Service> Dispatcher<S> {
+    pub(super) fn new(line: &Arc<RunContext<S>>, failures: FailureLimit) -> Dispatcher<S> {
+        Dispatcher {
+            line: Arc::clone(line),
+            waiting: Waiting::new(line.seed),
+            in_doubt: Waiting::new(line.seed),
+            nothing_to_send: false,
+            breaker: Breaker::new(failures),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Nothing is left to be done.
+    pub(super) fn is_clear(&self) -> bool {
+        (self.nothing_to_send || self.tally.stopping) && self.in_doubt.is_empty()
+    }
+
+    /// Whether there may be something to send.
+    pub(super) fn may_send(&self) -> bool {
+        !self.nothing_to_send && !self.tally.stopping
+    }
+
+    /// From now on nothing is sent, and only what came into doubt in this run is read back.
+    pub(super) fn stop(&mut self) {
+        self.tally.stopping = true;
+        self.in_doubt.keep_in_doubt();
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.tally.paused
+    }
+
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        self.breaker.is_out_of_reach()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.len() + self.in_doubt.len() >= WAITING_MAX
+    }
+
+    /// Edits under way at most: while the service is out of reach, one at a time tries it. And one goes first, alone, until
+    /// the service has accepted its signature: a wrong key shall be refused once, as it locks out who repeats it.
+    pub(super) fn at_once(&self, otherwise: usize) -> usize {
+        if self.tally.paused {
+            0
+        } else if self.breaker.is_out_of_reach() || !self.is_accepted() {
+            1
+        } else {
+            otherwise
+        }
+    }
+
+    /// Whether the service accepts requests with the signature in use.
+    fn is_accepted(&self) -> bool {
+        self.breaker.is_accepted() || self.line.read_backs.is_accepted()
+    }
+
+    /// A signature was refused, and there is a new one: that has to be accepted first. Who waits for a permit already is
+    /// called back.
+    fn signature_refused(&mut self) {
+        let was = self.is_accepted();
+        self.breaker.signature_refused();
+        self.line.read_backs.signature_refused();
+        self.line.accepted.forget();
+        if was {
+            self.line.recall.notify_waiters();
+        }
+    }
+
+    /// The next edit whose time to be sent again has come.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Pending> {
+        self.waiting.due(now)
+    }
+
+    /// How far it is, with so many attempts under way.
+    pub(super) fn tally(&mut self, under_way: usize) -> &Tally {
+        self.tally.under_way = under_way;
+        self.tally.pace = self.line.pace.now();
+        self.tally.commits = self.line.ledger.commits();
+        self.tally.slow_downs = self.line.pace.slow_downs();
+        self.tally.read_backs = self.line.read_backs.requests();
+        self.tally.to_read_back = self.in_doubt.len() as u64;
+        &self.tally
+    }
+
+    /// What was done, once nothing more will be.
+    pub(super) fn close(mut self) -> Tally {
+        self.tally.in_doubt += self.waiting.in_doubt() + self.in_doubt.in_doubt();
+        self.tally(0).clone()
+    }
+
+    /// An edit that may be under way since an earlier run waits until it cannot be any more.
+    pub(super) fn put_off(&mut self, pending: Pending) {
+        let quiet_from = self.line.quiet_from;
+        self.queue_of(&pending).push_at(pending, quiet_from);
+    }
+
+    /// What came of an attempt; a reason where it makes no sense to go on.
+    pub(super) fn attempted(
+        &mut self,
+        attempted: Result<(AttemptResult, Option<Slot>), JoinError>,
+    ) -> Option<StopReason> {
+        let now = Instant::now();
+        let (attempted, _place) = match attempted {
+            Ok(attempted) => attempted,
+            Err(error) => return Some(self.defect(&error)),
+        };
+        match attempted {
+            AttemptResult::Recorded { recorded, verdict, times } => {
+                self.tally.attempt(&recorded, &verdict, times);
+                self.recorded(recorded, &verdict, now)
+            }
+            AttemptResult::NotSent { pending, outcome } => self.no_answer(pending, outcome, now),
+            AttemptResult::Withdrawn(pending) => {
+                self.put_back(pending, now);
+                None
+            }
+            AttemptResult::NotRecorded { error, unsure, taken_up } => Some(self.not_recorded(error, unsure, taken_up)),
+        }
+    }
+
+    /// Makes a remark on how far it is.
+    pub(super) fn sample(&mut self, under_way: usize) -> impl Future<Output = EventRecorded> + Send + 'static {
+        let sample = Box::new(self.tally(under_way).sample());
+        let ledger = self.line.ledger.clone();
+        async move { EventRecorded { told: None, result: ledger.record_event(RunEvent::Sample(sample)).await } }
+    }
+
+    /// Makes a remark on what it was told; it is done once that is durable.
+    pub(super) fn told(&self, told: ControlRequest) -> impl Future<Output = EventRecorded> + Send + 'static {
+        let ledger = self.line.ledger.clone();
+        let act = told.act.clone();
+        async move { EventRecorded { told: Some(told), result: ledger.record_event(RunEvent::ControlEvent(act)).await } }
+    }
+
+    /// A remark is durable, or the ledger failed.
+    pub(super) fn noted(&mut self, noted: Result<EventRecorded, JoinError>) -> Option<StopReason> {
+        let EventRecorded { told, result } = match noted {
+            Ok(noted) => noted,
+            Err(error) => return Some(StopReason::Defect(error.to_string())),
+        };
+        let stop = match (&result, &told) {
+            (Err(error), _) => Some(StopReason::Ledger(error.clone())),
+            (Ok(()), Some(told)) => self.act(&told.act),
+            (Ok(()), None) => None,
+        };
+        if let Some(told) = told {
+            // Whoever said so may have gone meanwhile.
+            let _ = told.done.send(result);
+        }
+        stop
+    }
+
+    fn act(&mut self, act: &ControlEvent) -> Option<StopReason> {
+        tracing::warn!("{}, told by {}", act.what, escape_control(&act.by));
+        match act.what {
+            ControlAction::Pause => {
+                self.tally.paused = true;
+                self.line.pause();
+            }
+            ControlAction::Resume => {
+                self.tally.paused = false;
+                self.breaker.resumed(Instant::now());
+                self.line.resume();
+            }
+            ControlAction::Rate(rate) => self.line.set_rate(rate),
+            ControlAction::Stop => return Some(StopReason::Operator { by: act.by.clone() }),
+        }
+        None
+    }
+
+    /// What came of a read-back; a reason where it makes no sense to go on.
+    pub(super) fn read_back(&mut self, read: Result<ReadBackResult, JoinError>) -> Option<StopReason> {
+        let now = Instant::now();
+        match read {
+            Ok(ReadBackResult::Settled { recorded, heard }) => {
+                let stop = self.heard(heard, now);
+                self.tally.read_back(&recorded);
+                stop.or(self.settled(&recorded))
+            }
+            Ok(ReadBackResult::NotEdited(pending)) => {
+                self.breaker.heard();
+                self.tally.found_not_edited += u64::from(pending.state == Some(State::InDoubt));
+                self.put_back(pending, now);
+                None
+            }
+            Ok(ReadBackResult::NoPage { pending, outcome }) => self.no_answer(pending, outcome, now),
+            Ok(ReadBackResult::Stopped(pending)) => {
+                self.put_back(pending, now);
+                None
+            }
+            Ok(ReadBackResult::NotRecorded { error, unsure }) => Some(self.not_recorded(error, unsure, None)),
+            Err(error) => Some(self.defect(&error)),
+        }
+    }
+
+    fn recorded(&mut self, recorded: Recorded, verdict: &Verdict, now: Instant) -> Option<StopReason> {
+        let stop = match *verdict {
+            Verdict::InDoubt { note, .. } => self.lost(note, now),
+            Verdict::SignAnew { .. } => {
+                self.signature_refused();
+                self.breaker.answered(verdict, now)
+            }
+            Verdict::Stop { .. } => {
+                self.breaker.heard();
+                // It would have failed, had anything been accepted since.
+                let again = recorded.pending().job_refused_at.is_some();
+                let refusal = |cause| JobRefusal::of(cause, recorded.pending(), self.tally.done);
+                Cause::of(verdict).map(refusal).and_then(|refusal| self.breaker.job_refused(refusal, again))
+            }
+            Verdict::Done
+            | Verdict::Retry { .. }
+            | Verdict::SlowDown { .. }
+            | Verdict::Failed { .. }
+            | Verdict::NotSent => self.breaker.answered(verdict, now),
+        };
+        let too_many = match self.line.after(&recorded, verdict) {
+            NextStep::Settled => self.settled(&recorded),
+            NextStep::SendAgain(delay) => {
+                let mut pending = recorded.into_pending();
+                pending.signed_anew |= matches!(verdict, Verdict::SignAnew { .. });
+                if matches!(verdict, Verdict::Stop { .. }) {
+                    pending.job_refused_at.get_or_insert(now);
+                }
+                self.waiting.push(pending, now, delay);
+                self.nothing_to_send = false;
+                None
+            }
+            NextStep::ReadBackAfter(delay) => {
+                self.in_doubt.push_at(recorded.into_pending(), now + delay);
+                None
+            }
+        };
+        stop.or(too_many)
+    }
+
+    /// Nothing came back that says anything of the edit, which stands as before.
+    fn no_answer(&mut self, pending: Pending, outcome: Outcome, now: Instant) -> Option<StopReason> {
+        let verdict = retry::judge(&outcome);
+        let due = match verdict {
+            Verdict::NotSent | Verdict::Stop { .. } => now,
+            _ => now + retry::delay(pending.looks),
+        };
+        let refusal = Cause::of(&verdict).map(|cause| JobRefusal::of(cause, &pending, self.tally.done));
+        self.put_back(pending, due);
+        match (outcome, verdict) {
+            (Outcome::NotSent { reason }, _) => self.out_of_reach(|breaker| breaker.unreachable(reason, now)),
+            (Outcome::NoSignature, _) => Some(StopReason::NoSignature),
+            (_, Verdict::InDoubt { note, .. }) => self.lost(note, now),
+            (_, Verdict::Stop { .. }) => refusal.map(StopReason::Refused),
+            (_, Verdict::SignAnew { .. }) => {
+                self.signature_refused();
+                self.heard(ServiceSignal::Inconclusive, now)
+            }
+            (_, _) => self.heard(ServiceSignal::Inconclusive, now),
+        }
+    }
+
+    /// What a read-back heard of the service. Only one that tells what became of its edit makes up for answers to edits
+    /// that are lost: without it, the whole list would come into doubt.
+    fn heard(&mut self, heard: ServiceSignal, now: Instant) -> Option<StopReason> {
+        match heard {
+            ServiceSignal::Unasked => None,
+            ServiceSignal::Conclusive => {
+                self.breaker.heard();
+                None
+            }
+            ServiceSignal::Inconclusive => {
+                self.breaker.is_there();
+                None
+            }
+            ServiceSignal::Lost(note) => self.lost(note, now),
+        }
+    }
+
+    fn lost(&mut self, note: Note, now: Instant) -> Option<StopReason> {
+        self.out_of_reach(|breaker| breaker.lost(note, now))
+    }
+
+    /// Holds everything for as long as the breaker says. Who waits for a permit already is called back when that begins:
+    /// only one request at a time tries the service, as each whose answer is lost leaves an edit in doubt.
+    fn out_of_reach(
+        &mut self,
+        failed: impl FnOnce(&mut Breaker) -> (Option<StopReason>, Duration),
+    ) -> Option<StopReason> {
+        let was = self.breaker.is_out_of_reach();
+        let (stop, hold) = failed(&mut self.breaker);
+        if !hold.is_zero() {
+            self.line.pace.hold(hold);
+            self.line.read_backs.hold(hold);
+        }
+        if !was && self.breaker.is_out_of_reach() {
+            self.line.recall.notify_waiters();
+        }
+        stop
+    }
+
+    fn settled(&mut self, recorded: &Recorded) -> Option<StopReason> {
+        self.tally.settle(recorded);
+        self.breaker.settled(recorded.state(), &self.tally)
+    }
+
+    fn not_recorded(&mut self, error: LedgerError, unsure: bool, taken_up: Option<State>) -> StopReason {
+        if unsure {
+            self.tally.unsure(taken_up);
+        }
+        StopReason::Ledger(error)
+    }
+
+    /// An attempt that panicked is a defect of ours. Its edit may be `sending` in the ledger, so it is in doubt.
+    fn defect(&mut self, error: &JoinError) -> StopReason {
+        self.tally.unsure(None);
+        StopReason::Defect(error.to_string())
+    }
+
+    /// (What a look has found not edited while the run stops goes on standing in doubt in the ledger: the only way from there
+    /// to be sent leads through an intent, and there is to be none any more. The next run reads it once more, and sends it.)
+    fn put_back(&mut self, pending: Pending, due: Instant) {
+        if self.tally.stopping && !pending.came_into_doubt() {
+            return;
+        }
+        self.queue_of(&pending).push_at(pending, due);
+        self.nothing_to_send &= self.waiting.is_empty();
+    }
+
+    /// Where an edit waits that was taken up before.
+    fn queue_of(&mut self, pending: &Pending) -> &mut Waiting {
+        match (self.line.in_doubt, pending.doubt) {
+            _ if pending.read_first => &mut self.in_doubt,
+            (InDoubt::Verify, Some(_)) => &mut self.in_doubt,
+            (InDoubt::Verify | InDoubt::Retry | InDoubt::Hold, _) => &mut self.waiting,
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! How the sandbox misbehaves: read from text such as `20004=2%,latency=20ms..80ms,lost-after=1%`.
+
+mod text;
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+pub use self::text::FaultsError;
+use crate::api::endpoint::ApiMethod;
+
+/// Shares are kept as parts of a million, so that 0.0001 % is the finest and sums are exact.
+const WHOLE: u32 = 1_000_000;
+
+/// How long the service works on a request at most, also when its client is gone.
+const LATE_MAX: Duration = Duration::from_secs(3);
+
+/// What can go wrong with one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// Answered with this `ErrorCode`; nothing is changed.
+    Code(i64),
+    /// The connection is closed without an answer, before the edit takes place.
+    LostBefore,
+    /// The connection is closed without an answer, after the edit took place.
+    LostAfter,
+    /// The connection is closed at once without an answer, and the edit takes place within the next three seconds.
+    LostLate,
+    /// Never answered, and the edit does not take place.
+    SilentBefore,
+    /// Never answered, although the edit took place.
+    SilentAfter,
+    /// Answered with this HTTP status and a page of HTML; nothing is changed.
+    Http(u16),
+    /// The same, after the edit took place.
+    HttpAfter(u16),
+    /// Answered with HTTP 200 and a page of HTML, after the edit took place.
+    Garbage,
+}
+
+impl Fault {
+    /// Whether a request that meets it is carried out all the same, and at once.
+    pub fn takes_effect(self) -> bool {
+        match self {
+            Fault::LostAfter | Fault::SilentAfter | Fault::HttpAfter(_) | Fault::Garbage => true,
+            Fault::Code(_) | Fault::LostBefore | Fault::LostLate | Fault::SilentBefore | Fault::Http(_) => false,
+        }
+    }
+
+    fn parse(name: &str) -> Option<Fault> {
+        match name {
+            "lost-before" => Some(Fault::LostBefore),
+            "lost-after" => Some(Fault::LostAfter),
+            "lost-late" => Some(Fault::LostLate),
+            "silent-before" => Some(Fault::SilentBefore),
+            "silent-after" => Some(Fault::SilentAfter),
+            "garbage" => Some(Fault::Garbage),
+            other => match other.strip_prefix("http-") {
+                Some(rest) => {
+                    let (status, fault): (_, fn(u16) -> Fault) = match rest.strip_suffix("-after") {
+                        Some(status) => (status, Fault::HttpAfter),
+                        None => (rest, Fault::Http),
+                    };
+                    status.parse().ok().filter(|status| (300..600).contains(status)).map(fault)
+                }
+                None => other.parse().ok().filter(|code| *code > 0).map(Fault::Code),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Code(code) => write!(f, "{code}"),
+            Fault::LostBefore => f.write_str("lost-before"),
+            Fault::LostAfter => f.write_str("lost-after"),
+            Fault::LostLate => f.write_str("lost-late"),
+            Fault::SilentBefore => f.write_str("silent-before"),
+            Fault::SilentAfter => f.write_str("silent-after"),
+            Fault::Http(status) => write!(f, "http-{status}"),
+            Fault::HttpAfter(status) => write!(f, "http-{status}-after"),
+            Fault::Garbage => f.write_str("garbage"),
+        }
+    }
+}
+
+/// How often one fault happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FaultShare {
+    fault: Fault,
+    /// The one call that meets it; `None` if both do.
+    call: Option<ApiMethod>,
+    /// In millionths of the requests.
+    millionths: u32,
+}
+
+impl FaultShare {
+    fn is_met_by(self, call: ApiMethod) -> bool {
+        self.call.is_none_or(|only| only == call)
+    }
+
+    /// Whether there is a call that both are for.
+    fn meets(self, other: FaultShare) -> bool {
+        self.call.is_none_or(|call| other.is_met_by(call))
+    }
+}
+
+/// The names of the two accounts that a read-back is taken with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NamesFault {
+    /// Either.
+    #[default]
+    Both,
+    /// `From_Account` and `To_Account` only.
+    Older,
+    /// `Operator_Account` and `Peer_Account` only.
+    Newer,
+}
+
+/// How the history behaves that is read back. What is not documented of the service is both ways here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HistoryFaults {
+    /// The names that it takes; a request with others lacks its accounts.
+    pub names: NamesFault,
+    /// Only who received a message has it in their history.
+    pub is_one_sided: bool,
+}
+
+/// How often which fault happens, how long answers take, how many messages are unknown, and how the history behaves.
+///
+/// As text: parts with commas between them.
+///
+/// | part | |
+/// |---|---|
+/// | `20004=2%` | answered with this `ErrorCode` |
+/// | `lost-before=1%` | the connection is closed, the edit does not take place |
+/// | `lost-after=1%` | the connection is closed after the edit took place |
+/// | `lost-late=1%` | the connection is closed at once, the edit takes place up to 3 s later |
+/// | `silent-before=1%`, `silent-after=1%` | no answer, and the edit does not take place, or does |
+/// | `http-502=1%`, `http-502-after=1%` | 300 to 599, with a page of HTML, and the edit does not take place, or did |
+/// | `garbage=1%` | HTTP 200 with a page of HTML, after the edit took place |
+/// | `unknown=1%` | no such message, neither to edit nor to read back; for each message decided once and for all |
+/// | `latency=40ms`, `latency=20ms..80ms` | how long answers take |
+/// | `history=older-names` | read-backs with the newer names of the accounts are refused; `newer-names`: the older |
+/// | `history=one-sided` | only who received a message sees it; `history=older-names+one-sided`: both |
+///
+/// The shares, but for `unknown`, are of the requests of both calls; with `edit.` or `read.` before the name, of that
+/// call's alone. For each call they add up to 100 % at most. `none` is no misbehaviour at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faults {
+    /// In the order in which they were given.
+    shares: Vec<FaultShare>,
+    latency: Option<RangeInclusive<Duration>>,
+    unknown: u32,
+    history: HistoryFaults,
+}
+
+impl Faults {
+    /// A service that always does as it is asked, at once.
+    pub const fn none() -> Faults {
+        let history = HistoryFaults { names: NamesFault::Both, is_one_sided: false };
+        Faults { shares: Vec::new(), latency: None, unknown: 0, history }
+    }
+
+    /// Draws what happens to the next request of this call.
+    pub fn draw(&self, call: ApiMethod, rng: &mut fastrand::Rng) -> Option<Fault> {
+        let mut shares = self.shares.iter().filter(|share| share.is_met_by(call)).peekable();
+        shares.peek()?;
+        let mut rest = rng.u32(0..WHOLE);
+        for share in shares {
+            if rest < share.millionths {
+                return Some(share.fault);
+            }
+            rest -= share.millionths;
+        }
+        None
+    }
+
+    /// Draws how long after its request an edit takes place that is late.
+    pub fn draw_late(rng: &mut fastrand::Rng) -> Duration {
+        LATE_MAX.mul_f64(rng.f64())
+    }
+
+    /// How the history behaves.
+    pub fn history(&self) -> HistoryFaults {
+        self.history
+    }
+
+    /// Draws how long the next answer takes.
+    pub fn draw_latency(&self, rng: &mut fastrand::Rng) -> Duration {
+        match &self.latency {
+            None => Duration::ZERO,
+            Some(range) => range.start().saturating_add(range.end().saturating_sub(*range.start()).mul_f64(rng.f64())),
+        }
+    }
+
+    /// Whether the message with this hash is one that the service does not know. The same seed and hash always give
+    /// the same, whatever was asked for before.
+    pub fn is_unknown(&self, seed: u64, hash: u64) -> bool {
+        self.unknown > 0 && fastrand::Rng::with_seed(seed ^ hash).u32(0..WHOLE) < self.unknown
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,297 @@
+//! Files that are written completely or not at all, and never over what somebody else has put there. All that the program
+//! writes whole goes through here. A leaf but for [`escape_control`].
+//!
+//! Whether what stands at a path is what the program wrote there last is known by its SHA-256: a manifest has it, or a
+//! file of its own beside it (`.NAME.sha256`, as `sha256sum -c` reads it). Everything else is put aside under a free name.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+use crate::system::small_file;
+use crate::terminal::escape::{escape_control, hex};
+
+/// Names that are tried for what is put aside: more than anybody lets come to that.
+const ASIDE_MAX: u32 = 1_000;
+
+/// A file could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}: {source}", path.display())]
+pub struct WriteError {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// What a manifest says of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// How long it is.
+    pub bytes: u64,
+    /// SHA-256 of what is in it, in hexadecimal.
+    pub sha256: String,
+}
+
+/// Writes a file, readable by its owner only: what `fill` writes, all of it and durably, or nothing. What stands there is
+/// replaced if its SHA-256 is `ours`, and put aside otherwise.
+///
+/// # Errors
+/// It cannot be written, what stands there cannot be put aside, or `fill` failed.
+pub fn write<T, E: From<WriteError>>(
+    path: &Path,
+    ours: Option<&str>,
+    fill: impl FnOnce(&mut dyn Write) -> Result<T, E>,
+) -> Result<(T, Written), E> {
+    let failed = |source| WriteError { path: path.to_owned(), source };
+    let directory = directory(path);
+    fs::create_dir_all(directory).map_err(failed)?;
+    let mut temporary = NamedTempFile::new_in(directory).map_err(failed)?;
+    let (filled, written) = {
+        let mut out = Hashing { out: BufWriter::new(temporary.as_file_mut()), hash: Sha256::new(), bytes: 0 };
+        let filled = fill(&mut out)?;
+        out.flush().map_err(failed)?;
+        (filled, Written { bytes: out.bytes, sha256: hex(&out.hash.finalize()) })
+    };
+    temporary.as_file().sync_all().map_err(failed)?;
+    put_aside_unless(path, ours).map_err(failed)?;
+    temporary.persist(path).map_err(|error| failed(error.error))?;
+    sync(directory);
+    Ok((filled, written))
+}
+
+/// As [`write()`], with the file's SHA-256 in a file of its own beside it.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_marked<T, E: From<WriteError>>(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> Result<T, E>,
+) -> Result<T, E> {
+    let (filled, written) = write(path, marked(path).as_deref(), fill)?;
+    let beside = mark(path);
+    let failed = |source| WriteError { path: beside.clone(), source };
+    // One that cannot be read is somebody else's.
+    let ours = marked(path).and_then(|_| sha256(&beside).ok());
+    write(&beside, ours.as_deref(), |out| {
+        let name = path.file_name().unwrap_or_default();
+        out.write_all(written.sha256.as_bytes()).map_err(failed)?;
+        out.write_all(b"  ").map_err(failed)?;
+        out.write_all(name.as_encoded_bytes()).map_err(failed)?;
+        out.write_all(b"\n").map_err(failed)
+    })?;
+    Ok(filled)
+}
+
+/// Takes a file away. If its SHA-256 is not `ours`, it is put aside.
+///
+/// # Errors
+/// It cannot be taken away.
+pub fn remove(path: &Path, ours: Option<&str>) -> Result<(), WriteError> {
+    let failed = |source| WriteError { path: path.to_owned(), source };
+    put_aside_unless(path, ours).map_err(failed)?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// As [`remove`], of a file that [`write_marked`] wrote.
+///
+/// # Errors
+/// It cannot be taken away.
+pub fn remove_marked(path: &Path) -> Result<(), WriteError> {
+    let ours = marked(path);
+    remove(path, ours.as_deref())?;
+    if ours.is_some() { remove(&mark(path), sha256(&mark(path)).ok().as_deref()) } else { Ok(()) }
+}
+
+/// Where the SHA-256 of a file is that [`write_marked`] wrote.
+pub fn mark(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".sha256");
+    path.with_file_name(name)
+}
+
+/// The SHA-256 that stands there.
+fn marked(path: &Path) -> Option<String> {
+    let text = small_file::read(&mark(path)).ok()?;
+    let sha256 = text.get(..64)?;
+    let is_ours = sha256.iter().all(u8::is_ascii_hexdigit) && text.get(64..66) == Some(b"  ");
+    String::from_utf8(sha256.to_vec()).ok().filter(|_| is_ours)
+}
+
+/// SHA-256 of what is in a file, in hexadecimal.
+///
+/// # Errors
+/// It cannot be read.
+pub fn sha256(path: &Path) -> io::Result<String> {
+    let (mut file, mut hash, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex(&hash.finalize())),
+            read => hash.update(&buffer[..read]),
+        }
+    }
+}
+
+/// Gives what stands at a path another name as well, unless it is nothing or ours; whoever writes there then takes this
+/// one from it.
+fn put_aside_unless(path: &Path, ours: Option<&str>) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(_) => {}
+    }
+    // A directory has no content to keep, and replacing a device would take it from everybody. (A link that leads nowhere is
+    // put aside like a file.)
+    if path.metadata().is_ok_and(|metadata: Metadata| !metadata.is_file()) {
+        return Err(io::Error::new(ErrorKind::AlreadyExists, "something stands there that is not a file"));
+    }
+    if ours.is_some_and(|ours| sha256(path).is_ok_and(|sha256| sha256 == ours)) {
+        return Ok(());
+    }
+    let name = |number: String| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!("~{number}"));
+        PathBuf::from(name)
+    };
+    let numbers = std::iter::once(String::new()).chain((2..ASIDE_MAX).map(|number| number.to_string()));
+    for aside in numbers.map(name) {
+        match link_or_rename(path, &aside) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+            Ok(()) => {
+                let [was, is] = [path, &aside].map(|path| escape_control(&path.to_string_lossy()).into_owned());
+                tracing::warn!("{was} is not as this program has written it; it is kept as {is}");
+                return Ok(());
+            }
+        }
+    }
+    Err(io::Error::new(ErrorKind::AlreadyExists, "too many files of this name were put aside; move them away"))
+}
+
+/// A link never replaces what has its name. Some file systems have none.
+fn link_or_rename(path: &Path, aside: &Path) -> io::Result<()> {
+    match fs::hard_link(path, aside) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            if aside.symlink_metadata().is_ok() {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(path, aside)
+        }
+        linked => linked,
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+/// Makes a name durable. Where that cannot be asked for, it comes by itself.
+fn sync(directory: &Path) {
+    let _ = File::open(directory).and_then(|directory| directory.sync_all());
+}
+
+/// SHA-256 of these bytes, in hexadecimal.
+pub fn sha256_of(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+struct Hashing<W> {
+    out: W,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(buffer)?;
+        self.hash.update(&buffer[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn fill(text: &str) -> impl FnOnce(&mut dyn Write) -> Result<(), WriteError> {
+        move |out| out.write_all(text.as_bytes()).map_err(|source| WriteError { path: PathBuf::new(), source })
+    }
+
+    fn files(directory: &Path) -> BTreeMap<String, String> {
+        let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+        entries
+            .map(|entry| (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path()).unwrap()))
+            .filter(|(name, _)| !name.ends_with(".sha256"))
+            .collect()
+    }
+
+    #[test]
+    fn a_file_is_there_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/file.txt");
+        let ((), written) = write(&path, None, fill("abc")).unwrap();
+        assert_eq!(written.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!((written.bytes, sha256(&path).unwrap()), (3, written.sha256));
+        let broken = |out: &mut dyn Write| {
+            out.write_all(b"half").unwrap();
+            Err::<(), _>(WriteError { path: path.clone(), source: io::Error::other("it broke") })
+        };
+        write(&path, None, broken).unwrap_err();
+        assert_eq!(fs::read(&path).unwrap(), b"abc");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_is_put_aside_and_what_we_wrote_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.csv");
+        let is = |wanted: &[(&str, &str)]| {
+            let wanted = wanted.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+            assert_eq!(files(dir.path()), wanted);
+        };
+        fs::write(&path, "theirs").unwrap();
+        write_marked(&path, fill("one")).unwrap();
+        is(&[("rows.csv", "one"), ("rows.csv~", "theirs")]);
+        write_marked(&path, fill("two")).unwrap();
+        is(&[("rows.csv", "two"), ("rows.csv~", "theirs")]);
+        fs::write(&path, "mended").unwrap();
+        write_marked(&path, fill("two")).unwrap();
+        is(&[("rows.csv", "two"), ("rows.csv~", "theirs"), ("rows.csv~2", "mended")]);
+        remove_marked(&path).unwrap();
+        is(&[("rows.csv~", "theirs"), ("rows.csv~2", "mended")]);
+        assert!(!mark(&path).exists());
+        // Without a mark nothing is ours, and nothing is lost.
+        fs::write(&path, "two").unwrap();
+        remove_marked(&path).unwrap();
+        is(&[("rows.csv~", "theirs"), ("rows.csv~2", "mended"), ("rows.csv~3", "two")]);
+        remove_marked(&path).unwrap();
+    }
+
+    #[test]
+    fn links_are_put_aside_and_what_is_no_file_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let [path, target] = ["page.html", "target"].map(|name| dir.path().join(name));
+        std::os::unix::fs::symlink("target", &path).unwrap();
+        write_marked(&path, fill("one")).unwrap();
+        assert!(!target.exists() && path.symlink_metadata().unwrap().is_file());
+        assert_eq!(dir.path().join("page.html~").read_link().unwrap(), Path::new("target"));
+        fs::create_dir(&target).unwrap();
+        assert!(write_marked(&target, fill("one")).unwrap_err().to_string().contains("not a file"));
+        assert!(target.is_dir());
+    }
+}

@@ -1,0 +1,10 @@
+//! The library from outside: its parsers, the sandbox, the run on a paused clock, and what the documents claim.
+
+mod library {
+    mod input;
+    mod input_properties;
+    mod parser_properties;
+    mod readme;
+    mod run;
+    mod sandbox;
+}

@@ -1,0 +1,398 @@
+//! Lists from the outside: what is read, what is refused and in which words, and that nothing in a file can do harm.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::convert::Infallible;
+use std::io::Write;
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use runner::input::{ContentSpec, Format, Input, InputError, InputSpec, Mapping, ROW_BYTES_MAX, Row, RowNote};
+use sha2::{Digest, Sha256};
+
+const BODY: &str = r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}]"#;
+
+fn job(toml: &str) -> Mapping {
+    #[derive(serde::Deserialize)]
+    struct Job {
+        #[serde(default)]
+        input: InputSpec,
+        #[serde(default)]
+        content: ContentSpec,
+    }
+    let job: Job = toml::from_str(toml).unwrap();
+    Mapping::new(&job.input, &job.content).unwrap()
+}
+
+fn bad_job(toml: &str) -> String {
+    let job: toml::Table = toml.parse().unwrap();
+    let table = |name: &str| job.get(name).cloned().unwrap_or_else(|| toml::Table::new().into());
+    let error = Mapping::new(&table("input").try_into().unwrap(), &table("content").try_into().unwrap()).unwrap_err();
+    match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+fn input(text: impl AsRef<[u8]>, format: Format) -> Input {
+    Input::from_reader("edits", text.as_ref(), format).unwrap()
+}
+
+fn read(text: impl AsRef<[u8]>, format: Format, mapping: &Mapping) -> Result<Vec<Row>, InputError> {
+    input(text, format).rows(mapping)?.collect()
+}
+
+/// Each row in a word: the line, the three names and the content, or its problems.
+fn told(rows: &[Row]) -> String {
+    let tell = |row: &Row| match &row.edit {
+        Ok(edit) => {
+            let id = edit.id();
+            let body = edit.msg_body().map_or("-", |body| body.text());
+            let data = edit.cloud_custom_data().map_or("-".to_owned(), |data| format!("{data:?}"));
+            format!("line {}: {} {} {} {body} {data}", row.line, id.from_account, id.to_account, id.msg_key)
+        }
+        Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+    };
+    rows.iter().map(tell).collect::<Vec<_>>().join("\n")
+}
+
+fn csv(text: &str, toml: &str) -> String {
+    match read(text, Format::Csv, &job(toml)) {
+        Ok(rows) => told(&rows),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn jsonl(text: &str, toml: &str) -> String {
+    match read(text, Format::Jsonl, &job(toml)) {
+        Ok(rows) => told(&rows),
+        Err(error) => error.to_string(),
+    }
+}
+
+const FIXED: &str = "[content]\ntext = 'gone'";
+
+#[test]
+fn columns_come_in_any_order_by_either_name_or_the_lists_own() {
+    insta::assert_snapshot!(
+        csv("\u{feff}MsgKey,to_account, From_Account ,cloud_custom_data,_code\r\n1_2_3,b,a,c,9\r\n\r\n4_5_6,b,\"a\r\na\",,", ""),
+        @r#"
+    line 2: a b 1_2_3 - "c"
+    line 4, column From_Account: holds a control character; the list was probably damaged when it was exported
+    line 4, column msg_body: is absent, and so is CloudCustomData: there is nothing to change; give one of them in the list, or new content for every row in a job file
+    "#
+    );
+    insta::assert_snapshot!(
+        csv("key,note,sender,recipient\nk,n,a,b\n", &format!("
+            input.ignore = ['note']
+            input.columns = {{ from_account = 'sender', to_account = 'recipient', msg_key = 'key' }}
+            {FIXED}")),
+        @r#"line 2: a b k [{"MsgContent":{"Text":"gone"},"MsgType":"TIMTextElem"}] -"#
+    );
+}
+
+#[test]
+fn a_header_that_does_not_do_is_told_with_what_to_do() {
+    insta::assert_snapshot!(csv("", FIXED), @r#""edits", line 1: the list is empty; its first line must name the columns (from_account,to_account,msg_key, …)"#);
+    insta::assert_snapshot!(csv("sender,recipient,msg_key\n", FIXED), @r#""edits", line 1: there is no column from_account, to_account; the header has: sender, recipient, msg_key. Rename the columns, or map the list's own names in the job file ([input.columns])"#);
+    insta::assert_snapshot!(csv("user_1,user_2,1_2_3\nuser_1,user_2,1_2_4", FIXED), @r#""edits", line 1: there is no column from_account, to_account, msg_key; this line looks like data, and the first line must name the columns (from_account,to_account,msg_key, …)"#);
+    insta::assert_snapshot!(csv("from_account;to_account;msg_key\n", FIXED), @r#""edits", line 1: there is no column from_account, to_account, msg_key; the columns seem to be separated by ';'; save the list with commas"#);
+    insta::assert_snapshot!(csv("from_account,to_account,msg_key,note,a b\u{1b}[31m\n", FIXED), @r#""edits", line 1: nothing is known of the column note, "a b\u{1b}[31m"; in the job file list it in [input] ignore or map it in [input.columns], or begin its name with "_""#);
+    insta::assert_snapshot!(csv("from_account,to_account,msg_key,msg_key\n", FIXED), @r#""edits", line 1: two columns are named msg_key; rename one or take it away"#);
+    insta::assert_snapshot!(csv("from_account,to_account,msg_key,MsgKey\n", FIXED), @r#""edits", line 1: the columns msg_key and MsgKey both give msg_key; list one of them in [input] ignore"#);
+    insta::assert_snapshot!(csv("from_account,to_account,msg_key\n", ""), @r#""edits", line 1: there is nothing to change: the list has neither a msg_body nor a cloud_custom_data column; add one, or give new content for every row in a job file ([content])"#);
+    insta::assert_snapshot!(csv("from_account,to_account,msg_key,msg_body\n", FIXED), @r#""edits", line 1: the column msg_body holds new content, and so does the job's [content] text; take one away, or list the column in [input] ignore"#);
+    insta::assert_snapshot!(csv("from_account,to_account,msg_key\n", "content.text = '{{ case_no }}'"), @r#""edits", line 1: the job's [content] text needs the column case_no, and the header has: from_account, to_account, msg_key"#);
+    insta::assert_snapshot!(csv("from_account,to_account,\"msg_key\n", FIXED), @r#""edits", line 1: a quote was left open in the header"#);
+}
+
+#[test]
+fn an_ignored_content_column_gives_way_to_the_job() {
+    let text = "from_account,to_account,msg_key,msg_body\na,b,k,old\n";
+    insta::assert_snapshot!(csv(text, "input.ignore = ['msg_body']\ncontent.text = 'was {{ msg_body }}'"), @r#"line 2: a b k [{"MsgContent":{"Text":"was old"},"MsgType":"TIMTextElem"}] -"#);
+}
+
+#[test]
+fn bad_rows_are_told_and_reading_goes_on() {
+    let text = format!(
+        "from_account,to_account,msg_key,msg_body\na,b\n,b,k,\"{0}\"\na,b,k,\na,b,k,[]\na,b,k,\"[{{\"MsgType\":\"T\"}}]\"\na,b,k,\"{0}\"\na,b,k,\"[\n",
+        BODY.replace('"', "\"\"")
+    );
+    insta::assert_snapshot!(csv(&text, ""), @r#"
+    line 2: the row has 2 cells and the header 4; a cell that holds commas or quotes must stand in quotes, with every quote in it doubled
+    line 3, column from_account: is empty; every edit must name its message
+    line 4, column msg_body: is absent, and so is CloudCustomData: there is nothing to change; give one of them in the list, or new content for every row in a job file
+    line 5, column msg_body: is an empty array; a message has at least one element
+    line 6: a quoted cell goes on behind its closing quote; every quote within a quoted cell must be doubled
+    line 7: a b k [{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}] -
+    line 8: the list ends inside a quoted cell; a quote was left open, or the file is cut off
+    "#);
+}
+
+#[test]
+fn a_broken_encoding_is_told_where_it_is() {
+    let rows = read(b"from_account,to_account,msg_key\na,\xe4\xb8,\xad\na,\xd6\xd0,k\na,b,k", Format::Csv, &job(FIXED));
+    insta::assert_snapshot!(told(&rows.unwrap()), @r#"
+    line 2: the row is not UTF-8; save the list as UTF-8 (in Excel: "CSV UTF-8")
+    line 3: the row is not UTF-8; save the list as UTF-8 (in Excel: "CSV UTF-8")
+    line 4: a b k [{"MsgContent":{"Text":"gone"},"MsgType":"TIMTextElem"}] -
+    "#);
+    let utf16: Vec<u8> = "from_account,".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for text in [utf16.clone(), [vec![0xff, 0xfe], utf16].concat()] {
+        let error = read(text, Format::Csv, &job(FIXED)).unwrap_err();
+        insta::allow_duplicates! { insta::assert_snapshot!(error, @r#""edits" is UTF-16 text; save it as UTF-8 (in Excel: "CSV UTF-8")"#); }
+    }
+    insta::assert_snapshot!(read(b"from_account,\xd6\xd0\n", Format::Csv, &job(FIXED)).unwrap_err(), @r#""edits", line 1: the header is not UTF-8; save the list as UTF-8 (in Excel: "CSV UTF-8")"#);
+    insta::assert_snapshot!(read(b"PK\x03\x04 ...", Format::Csv, &job(FIXED)).unwrap_err(), @r#""edits" is an Excel workbook or a ZIP archive; save the sheet as "CSV UTF-8", or unpack the archive"#);
+}
+
+#[test]
+fn a_quote_left_open_does_not_draw_the_file_into_memory() {
+    let text = format!("from_account,to_account,msg_key\na,b,k\na,b,\"{}", "k\n".repeat(ROW_BYTES_MAX));
+    insta::assert_snapshot!(csv(&text, FIXED), @r#""edits": the row that begins on line 3 is longer than 1048576 bytes; a quote was probably left open there"#);
+    let many = format!("from_account,to_account,msg_key{}\n", ",_".repeat(2_000));
+    insta::assert_snapshot!(csv(&many, FIXED), @r#""edits", line 1: the header has 2003 columns; 1024 are read at most"#);
+}
+
+#[test]
+fn a_line_is_the_services_request_body() {
+    let text = r#"{"From_Account":"a","To_Account":"b","MsgKey":"1_2_3","MsgBody":[ {"MsgContent":{"Text":"\u4e2d 1"}, "MsgType":"TIMTextElem"} ]}
+
+{"msg_key":"k","to_account":"\u0062","from_account":"a","cloud_custom_data":"","_code":1}"#;
+    insta::assert_snapshot!(jsonl(text, ""), @r#"
+    line 1: a b 1_2_3 [ {"MsgContent":{"Text":"\u4e2d 1"}, "MsgType":"TIMTextElem"} ] -
+    line 3: a b k - ""
+    "#);
+}
+
+#[test]
+fn bad_lines_are_told_and_reading_goes_on() {
+    let id = r#""From_Account":"a","To_Account":"b","MsgKey":"k""#;
+    let text = [
+        format!("[{{{id}}}]"),
+        "\"a secret\"".to_owned(),
+        format!("{{{id},"),
+        format!("{{{id}}}"),
+        format!(r#"{{{id},"MsgKey":"other","Extra":1,"MsgBody":null}}"#),
+        format!(r#"{{{id},"MsgBody":"[]"}}"#),
+        format!(r#"{{{id},"CloudCustomData":{{"a":1}}}}"#),
+        r#"{"From_Account":7,"MsgKey":"k","CloudCustomData":"x"}"#.to_owned(),
+        format!(r#"{{{id},"CloudCustomData":"\ud800"}}"#),
+        format!(r#"{{{id},"CloudCustomData":"{}"}}"#, "x".repeat(ROW_BYTES_MAX)),
+        format!(r#"{{{id},"CloudCustomData":"ok"}}"#),
+    ]
+    .join("\n");
+    insta::assert_snapshot!(jsonl(&text, ""), @r#"
+    line 1: must be a JSON object, not an array; JSON Lines has one whole object on each line
+    line 2: must be a JSON object, not a string; JSON Lines has one whole object on each line
+    line 3: is not JSON: it ends within a value (at byte 50 of the object); JSON Lines has one whole object on each line
+    line 4, column MsgBody: is absent, and so is CloudCustomData: there is nothing to change; give one of them in the list, or new content for every row in a job file
+    line 5, column MsgKey: stands twice in this object; each may stand once
+    line 5, column Extra: is not a field of an edit; in the job file list it in [input] ignore or map it in [input.columns], or begin its name with "_"
+    line 5, column MsgBody: is null; to leave it as it is leave the member out, and "" clears CloudCustomData
+    line 6, column MsgBody: is a string that holds JSON, as some exporters write it; it must be the JSON array itself
+    line 7, column CloudCustomData: must be a string, not an object; custom data that is JSON goes in as a string that holds it
+    line 8, column From_Account: must be a string, not a number
+    line 8, column To_Account: is missing; every edit must name its message
+    line 9, column CloudCustomData: is a string that cannot be read: a \u escape is one half of a pair (\ud800 to \udfff) without the other, which stands for no character
+    line 10: the line is longer than 1048576 bytes, many times what a message can hold
+    line 11: a b k - "ok"
+    "#);
+}
+
+#[test]
+fn templates_see_json_as_it_is() {
+    let text = r#"{"From_Account":"a","To_Account":"b","MsgKey":"k","n":7,"s":"q\"\n","o":{"b":[1,2.50,null]},"z":null}
+{"From_Account":"a","To_Account":"b","MsgKey":"k","n":12345678901234567890,"s":"","o":1}
+{"From_Account":"a","To_Account":"b","MsgKey":"k","n":1.000000000000000000001,"s":"","o":1}
+{"From_Account":"a","To_Account":"b","MsgKey":"k","n":1,"s":"","o":1,"MsgBody":[]}"#;
+    let toml = r#"
+        [input]
+        ignore = ["z"]
+        [content]
+        msg_body = '[{"MsgType":"TIMCustomElem","MsgContent":{"Data":"n {{ n }} {{ s }}","X":{{ o | tojson }}}}]'
+        "#;
+    insta::assert_snapshot!(jsonl(text, toml), @r#"
+    line 1: a b k [{"MsgType":"TIMCustomElem","MsgContent":{"Data":"n 7 q\"\n","X":{"b": [1, 2.5, null]}}}] -
+    line 2: a b k [{"MsgType":"TIMCustomElem","MsgContent":{"Data":"n 12345678901234567890 ","X":1}}] -
+    line 3, column n: is a number with more digits than a template keeps; write it as a string
+    line 4, column MsgBody: holds new content, and so does the job's [content] msg_body; take one away, or list the column in [input] ignore
+    "#);
+}
+
+#[test]
+fn a_job_that_contradicts_itself_is_refused() {
+    insta::assert_snapshot!(bad_job("content.text = 'a'\ncontent.msg_body = '[]'"), @"[content] gives both text and msg_body, and each is the whole message; keep one of them");
+    insta::assert_snapshot!(bad_job("content.text = '{{ a'"), @"the job's [content] text is not a template that can be filled in: syntax error: unexpected end of input, expected end of variable block (in text:1)");
+    insta::assert_snapshot!(bad_job("content.msg_body = '[]'"), @"the job's [content] msg_body is an empty array; a message has at least one element");
+    insta::assert_snapshot!(bad_job("content.text = '{{ _code }}'"), @r#"the column "_code" begins with "_"; such columns are runner's own remarks and are never read, so give it another name"#);
+    insta::assert_snapshot!(bad_job("input.ignore = ['a']\ninput.columns.msg_key = 'a'"), @r#"the column "a" is mapped in [input.columns] and listed in ignore; take one away"#);
+    insta::assert_snapshot!(bad_job("input.columns = { msg_key = 'a', to_account = 'a' }"), @r#"[input.columns] gives the column "a" to two fields; each needs a column of its own"#);
+    insta::assert_snapshot!(bad_job(&format!("content.text = '{}'", "x".repeat(20_000))), @"the job's [content] text makes 20052 bytes of new content; the service takes 12288 at most");
+    assert!(toml::from_str::<ContentSpec>("txt = 'a'").is_err());
+    assert!(toml::from_str::<InputSpec>("columns = { sender = 'a' }").is_err());
+}
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn gzip_is_told_by_its_bytes_and_damage_by_its_line() {
+    let text = format!("from_account,to_account,msg_key\n{}", "a,b,k\n".repeat(1_000));
+    let members = [gz(&text.as_bytes()[..100]), gz(&text.as_bytes()[100..])].concat();
+    let list = input(&members, Format::Csv);
+    let mut rows = list.rows(&job(FIXED)).unwrap();
+    assert_eq!(rows.by_ref().map(Result::unwrap).count(), 1_000);
+    assert_eq!(rows.sha256(), Some(Sha256::digest(&members).into()));
+    assert_eq!(rows.bytes(), members.len() as u64);
+
+    let cut = &members[..members.len() - 9];
+    let result = read(cut, Format::Csv, &job(FIXED));
+    insta::assert_snapshot!(result.unwrap_err(), @r#""edits" is damaged after line 997: its gzip data is broken or cut off; fetch the file again"#);
+}
+
+#[test]
+fn a_list_is_opened_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "from_account,to_account,msg_key\na,b,k\n";
+    for (name, bytes, format) in [
+        ("a.csv", text.as_bytes().to_vec(), Format::Csv),
+        ("A.CSV.GZ", gz(text.as_bytes()), Format::Csv),
+        ("plain.csv.gz", text.as_bytes().to_vec(), Format::Csv),
+        ("a.ndjson", Vec::new(), Format::Jsonl),
+        ("a.jsonl.gz", gz(b""), Format::Jsonl),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let list = Input::open(&path, None).unwrap();
+        assert_eq!((list.format(), list.path()), (format, Some(path.as_path())), "{name}");
+        assert_eq!(list.rows(&job(FIXED)).unwrap().count(), usize::from(format == Format::Csv), "{name}");
+    }
+    let told =
+        |path: &Path| Input::open(path, None).unwrap_err().to_string().replace(&*folder.path().to_string_lossy(), "");
+    std::fs::write(folder.path().join("list.txt"), text).unwrap();
+    insta::assert_snapshot!(told(&folder.path().join("list.txt")), @r#"cannot tell how "/list.txt" is written; name it .csv or .jsonl (or either with .gz), or give --input-format csv or jsonl"#);
+    insta::assert_snapshot!(told(folder.path()), @r#""" is a directory; give the list's own file"#);
+    insta::assert_snapshot!(told(Path::new("-")), @r#"cannot tell how "-" is written; name it .csv or .jsonl (or either with .gz), or give --input-format csv or jsonl"#);
+    insta::assert_snapshot!(told(&folder.path().join("none.csv")), @r#"cannot open the list "/none.csv""#);
+    insta::assert_snapshot!(told(Path::new("/dev/zero")), @r#""/dev/zero" is not a regular file, so it cannot be read twice; hand it over with --input - and "<""#);
+}
+
+#[test]
+fn a_list_that_changes_is_not_read_on() {
+    let file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+    let text = format!("from_account,to_account,msg_key\n{}", "a,b,k\n".repeat(2_500));
+    std::fs::write(file.path(), &text).unwrap();
+    let list = Input::open(file.path(), None).unwrap();
+    let mut rows = list.rows(&job(FIXED)).unwrap();
+    assert!(rows.next().unwrap().is_ok());
+    std::fs::OpenOptions::new().append(true).open(file.path()).unwrap().write_all(b"a,b,k\n").unwrap();
+    let rest: Vec<_> = rows.by_ref().collect();
+    assert_eq!(rest.len(), 1_000, "the change is seen at the next look");
+    assert!(matches!(rest.last(), Some(Err(InputError::Changed { .. }))));
+    assert_eq!(rows.sha256(), None);
+    assert!(matches!(list.rows(&job(FIXED)), Err(InputError::Changed { .. })));
+}
+
+#[test]
+fn a_list_that_is_replaced_is_read_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    std::fs::write(&path, "from_account,to_account,msg_key\na,b,k\n").unwrap();
+    let list = Input::open(&path, None).unwrap();
+    std::fs::write(folder.path().join("new"), "other").unwrap();
+    std::fs::rename(folder.path().join("new"), &path).unwrap();
+    assert_eq!(list.rows(&job(FIXED)).unwrap().map(Result::unwrap).count(), 1);
+}
+
+#[test]
+fn two_readers_do_not_disturb_each_other() {
+    let text = format!("from_account,to_account,msg_key\n{}", "a,b,k\n".repeat(50_000));
+    let list = input(text, Format::Csv);
+    let mapping = job(FIXED);
+    let (one, two) = (list.rows(&mapping).unwrap(), list.rows(&mapping).unwrap());
+    assert!(one.zip(two).all(|(one, two)| one.unwrap().line == two.unwrap().line));
+}
+
+#[test]
+fn rows_may_be_read_on_another_thread() {
+    let rows = input("from_account,to_account,msg_key\na,b,k\n", Format::Csv).rows(&job(FIXED)).unwrap();
+    assert_eq!(std::thread::spawn(move || rows.count()).join().unwrap(), 1);
+}
+
+fn annotate(list: &Input, mapping: &Mapping) -> String {
+    let mut out = Vec::new();
+    let note = |row: &Row| -> Result<_, Infallible> {
+        let note = RowNote { code: Some(20_022), meaning: "no such message, \"gone\"".into(), attempts: 2 };
+        Ok((row.number != 2).then_some(note))
+    };
+    list.annotate(mapping, &mut out, note).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn failed_rows_are_a_list_again() {
+    let mapping = job("input.ignore = ['Note']\ncontent.text = 'x'");
+    let list = input(
+        "_code,from_account, Note,to_account,msg_key,_mine\r\n1,a,\"x,\n\"\"y\"\"\",b,k,z\n1,a,n,b,k2,z\nshort\n1,,n,b,k3,z",
+        Format::Csv,
+    );
+    let copy = annotate(&list, &mapping);
+    insta::assert_snapshot!(copy, @r#"
+    from_account, Note,to_account,msg_key,_code,_meaning,_attempts,_line
+    a,"x,
+    ""y""",b,k,20022,"no such message, ""gone""",2,2
+    ,n,b,k3,20022,"no such message, ""gone""",2,6
+    "#);
+    assert_eq!(annotate(&input(&copy, Format::Csv), &mapping).lines().next(), copy.lines().next());
+
+    let list = input(
+        "{\"_code\":1, \"n\\u006fte\": [1.50, {}],\"From_Account\":\"a\",\"To_Account\":\"b\",\"MsgKey\":\"k\"}\n{}\nbroken\n{\"_x\":1}",
+        Format::Jsonl,
+    );
+    let mapping = job("input.ignore = ['note']\ncontent.text = 'x'");
+    let copy = annotate(&list, &mapping);
+    insta::assert_snapshot!(copy, @r#"
+    {"note":[1.50, {}],"From_Account":"a","To_Account":"b","MsgKey":"k","_code":20022,"_meaning":"no such message, \"gone\"","_attempts":2,"_line":1}
+    {"_code":20022,"_meaning":"no such message, \"gone\"","_attempts":2,"_line":4}
+    "#);
+    let again = read(&copy, Format::Jsonl, &mapping).unwrap();
+    assert!(again[0].edit.is_ok(), "{}", told(&again));
+}
+
+#[test]
+fn every_sample_list_is_read_without_a_problem() {
+    #[derive(serde::Deserialize)]
+    struct Job {
+        #[serde(default)]
+        input: InputSpec,
+        #[serde(default)]
+        content: ContentSpec,
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs");
+    let mut jobs = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let job: Job = toml::from_str(&text).unwrap();
+        let mapping = Mapping::new(&job.input, &job.content).unwrap();
+        let list = ["csv", "jsonl"].map(|ending| path.with_extension(ending)).into_iter().find(|list| list.exists());
+        let list = Input::open(&list.unwrap(), None).unwrap();
+        let rows: Vec<Row> = list.rows(&mapping).unwrap().map(Result::unwrap).collect();
+        assert!((10..=40).contains(&rows.len()), "{path:?}: {} rows", rows.len());
+        let mut ids = std::collections::HashSet::new();
+        for row in &rows {
+            let edit = row.edit.as_ref().unwrap_or_else(|problems| panic!("{path:?}: {problems:?}"));
+            assert_eq!(edit.warnings(), [], "{path:?}, line {}", row.line);
+            assert!(ids.insert(edit.id().digest()), "{path:?}, line {}: the message stands twice", row.line);
+        }
+        jobs += 1;
+    }
+    assert_eq!(jobs, 4);
+}

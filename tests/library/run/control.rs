@@ -1,0 +1,150 @@
+//! A run that is told things while it goes on.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runner::api::Outcome;
+use runner::ledger::{ControlAction, ControlEvent, RunEvent, Sample, State};
+use runner::pace;
+use runner::register::{Register, RegisterEntry};
+use runner::run::{Control, ControlError, RunEnd, StopReason, Tally};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::scripted::{RATE, Session, reply};
+
+fn start(rows: u64) -> (Arc<Session>, Control, JoinHandle<(Tally, RunEnd)>) {
+    let session = Arc::new(Session::new(rows, |_, _, _| reply(50, Outcome::Confirmed)));
+    let (control, orders) = Control::new(RATE, CancellationToken::new());
+    let run = Arc::clone(&session);
+    (session, control, tokio::spawn(async move { run.run_with(orders).await }))
+}
+
+fn act(what: ControlAction) -> ControlEvent {
+    ControlEvent { what, by: "the operator".to_owned() }
+}
+
+fn rate(rate: u32) -> ControlAction {
+    ControlAction::Rate(NonZeroU32::new(rate).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn during_a_pause_nothing_is_sent_and_nothing_would_be_in_doubt() {
+    let (session, control, run) = start(1_000);
+    sleep(Duration::from_secs(2)).await;
+    control.tell(act(ControlAction::Pause)).await.unwrap();
+    // What is in flight comes to its end, and what was not sent yet is taken back.
+    sleep(Duration::from_secs(1)).await;
+    let sent = session.service.sendings();
+    assert!(sent > 300 && sent < 450, "{sent}");
+    assert_eq!(session.memory.count(State::Sending), 0);
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!((session.service.sendings(), session.memory.count(State::Sending)), (sent, 0));
+    control.tell(act(ControlAction::Resume)).await.unwrap();
+    let (tally, ended) = run.await.unwrap();
+    assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
+    assert_eq!((tally.done, session.service.sendings()), (1_000, 1_000));
+    assert!(session.service.worst_second() <= 200, "{}", session.service.worst_second());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rate_is_what_it_is_told_and_never_above_the_cap() {
+    let (session, control, run) = start(1_000);
+    sleep(Duration::from_secs(2)).await;
+    control.tell(act(rate(10))).await.unwrap();
+    let sent = session.service.sendings();
+    sleep(Duration::from_secs(10)).await;
+    // Nothing leaves until less than the new cap went out within a second.
+    let slow = session.service.sendings() - sent;
+    assert!((85..=100).contains(&slow), "{slow}");
+    // Of few that go out, few would be in doubt if the process died.
+    assert!(session.memory.count(State::Sending) <= 6, "{}", session.memory.count(State::Sending));
+    let refused = control.tell(act(rate(201))).await;
+    assert!(matches!(refused, Err(ControlError::AboveCap { .. })), "{refused:?}");
+    control.tell(act(rate(200))).await.unwrap();
+    let (tally, _) = run.await.unwrap();
+    assert_eq!(tally.done, 1_000);
+    assert!(session.service.worst_second() <= 200, "{}", session.service.worst_second());
+    let refused = control.tell(act(ControlAction::Pause)).await;
+    assert!(matches!(refused, Err(ControlError::Over)), "{refused:?}");
+}
+
+/// What the run has of its app's cap follows its rate, and never lies below what may still count of what it sent.
+#[tokio::test(start_paused = true)]
+async fn room_is_given_back_once_what_was_sent_in_it_does_not_count_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let wanted = RegisterEntry {
+        service: "example.com:443".to_owned(),
+        sdkappid: 1_400_000_000,
+        rate: RATE,
+        max_rate: RATE,
+        ledger: "ledger.db".into(),
+        process: 4_711,
+    };
+    let share = Arc::new(Register::at(dir.path().to_owned()).unwrap().join(wanted).unwrap());
+    let (session, control, run) = start(1_000);
+    let control = control.sharing(Some(Arc::clone(&share)));
+    sleep(Duration::from_secs(2)).await;
+    let lower = tokio::spawn(async move { control.tell(act(rate(50))).await });
+    sleep(Duration::from_millis(500)).await;
+    let counts = session.service.arrivals.lock().unwrap().iter().filter(|at| at.elapsed() < pace::WINDOW).count();
+    assert!(counts > 50 && share.rate() == RATE, "{counts} requests still count");
+    lower.await.unwrap().unwrap();
+    assert_eq!(share.rate().get(), 50);
+    let counts = session.service.arrivals.lock().unwrap().iter().filter(|at| at.elapsed() < pace::WINDOW).count();
+    assert!(counts <= 50, "{counts} requests still count");
+    run.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn told_to_stop_it_drains_also_in_the_middle_of_a_pause() {
+    for pause in [false, true] {
+        let (session, control, run) = start(1_000);
+        sleep(Duration::from_secs(2)).await;
+        if pause {
+            control.tell(act(ControlAction::Pause)).await.unwrap();
+        }
+        control.tell(act(ControlAction::Stop)).await.unwrap();
+        let (tally, ended) = run.await.unwrap();
+        assert!(matches!(&ended, RunEnd::Stopped(StopReason::Operator { by }) if by == "the operator"), "{ended:?}");
+        assert_eq!(tally.done, u64::from(session.service.sendings()));
+        assert_eq!(session.memory.count(State::Done), tally.done as usize);
+        assert_eq!(session.memory.edits.lock().unwrap().len(), tally.done as usize, "the rest is not in the ledger");
+    }
+}
+
+/// Every act is in the ledger, and samples that tell how far the run was.
+#[tokio::test(start_paused = true)]
+async fn the_ledger_is_told_of_acts_and_how_far_the_run_is() {
+    let (session, control, run) = start(4_000);
+    sleep(Duration::from_secs(1)).await;
+    for order in [ControlAction::Pause, ControlAction::Resume, rate(150)] {
+        control.tell(act(order)).await.unwrap();
+    }
+    run.await.unwrap();
+    let remarks = session.memory.remarks.lock().unwrap();
+    let acts: Vec<ControlEvent> = remarks
+        .iter()
+        .filter_map(|record_event| match record_event {
+            RunEvent::ControlEvent(act) => Some(act.clone()),
+            RunEvent::Sample(_) | RunEvent::StoppedAtOnce => None,
+        })
+        .collect();
+    assert_eq!(acts, [ControlAction::Pause, ControlAction::Resume, rate(150)].map(act));
+    let samples: Vec<&Sample> = remarks
+        .iter()
+        .filter_map(|record_event| match record_event {
+            RunEvent::ControlEvent(_) | RunEvent::StoppedAtOnce => None,
+            RunEvent::Sample(sample) => Some(&**sample),
+        })
+        .collect();
+    assert_eq!((samples[0].done, samples[0].rate), (0, 200));
+    assert_eq!(samples[2].rate, 150);
+    let last = samples[samples.len() - 1];
+    assert_eq!((last.done, last.requests, last.latency.count()), (4_000, 4_000, 4_000));
+    assert_eq!(last.latency.quantile_ms(0.5), Some(50));
+    assert!((6..=8).contains(&samples.len()), "one every 5 s, and the last: {}", samples.len());
+    assert!(samples.windows(2).all(|pair| pair[0].done <= pair[1].done));
+}

@@ -1,0 +1,275 @@
+//! A list, a ledger in memory, a service that does as it is told, and a run between them.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use runner::api::history::{HistoryPage, HistoryQuery};
+use runner::api::{Outcome, Service};
+use runner::edit::{IdDigest, MessageId};
+use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
+use runner::ledger::{Change, EditRow, EditStatus, Intent, Ledger, LedgerError, Records, RunEvent, State, Store};
+use runner::pace::Permit;
+use runner::run::{
+    ControlInbox, FailureLimit, InDoubt, Policy, RunContext, RunEnd, RunTerms, Tally, UnderWay, plan, run,
+};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const RATE: NonZeroU32 = NonZeroU32::new(200).unwrap();
+
+/// The ledger, in memory. It can be told to fail at its n-th commit.
+#[derive(Clone, Default)]
+pub(crate) struct Memory {
+    pub(crate) edits: Arc<Mutex<HashMap<IdDigest, EditRow>>>,
+    pub(crate) commits: Arc<Mutex<u64>>,
+    pub(crate) remarks: Arc<Mutex<Vec<RunEvent>>>,
+    pub(crate) fails_at: Option<u64>,
+}
+
+impl Store for Memory {
+    async fn commit(&mut self, changes: Vec<Change>, remarks: Vec<RunEvent>) -> Result<(), LedgerError> {
+        // As long as an fsync on a cloud disk takes.
+        sleep(Duration::from_millis(5)).await;
+        let mut commits = self.commits.lock().unwrap();
+        *commits += 1;
+        if self.fails_at.is_some_and(|at| *commits >= at) {
+            let source = Arc::new(std::io::Error::other("no space left on device"));
+            return Err(LedgerError::Write { path: "ledger.db".into(), source });
+        }
+        self.remarks.lock().unwrap().extend(remarks);
+        let mut edits = self.edits.lock().unwrap();
+        for change in changes {
+            let message = change.edit.id().digest();
+            assert_eq!(edits.get(&message).map(|known| known.state), change.from, "the run believes another state");
+            match change.to {
+                None => {
+                    edits.remove(&message);
+                }
+                Some(state) => {
+                    let content = change.edit.content_digest();
+                    let (attempts, code, note) = (change.attempts, change.code, change.note);
+                    edits.insert(message, EditRow { state, content, attempts, code, note });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Records for Memory {
+    fn status(&mut self, message: IdDigest) -> Result<Option<EditStatus>, LedgerError> {
+        let edits = self.edits.lock().unwrap();
+        Ok(edits.get(&message).map(|EditRow { state, content, .. }| EditStatus { state: *state, content: *content }))
+    }
+
+    fn row(&mut self, message: IdDigest) -> Result<EditRow, LedgerError> {
+        Ok(self.edits.lock().unwrap()[&message])
+    }
+
+    fn again(&self) -> Result<Box<dyn Records>, LedgerError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Memory {
+    /// The one edit that stands so.
+    pub(crate) fn only(&self, state: State) -> EditRow {
+        let edits = self.edits.lock().unwrap();
+        let mut these = edits.values().filter(|known| known.state == state);
+        let only = *these.next().unwrap();
+        assert!(these.next().is_none());
+        only
+    }
+
+    /// How the message with this key stands.
+    pub(crate) fn of(&self, msg_key: &str) -> EditRow {
+        let [from_account, to_account, msg_key] = ["a", "b", msg_key].map(str::to_owned);
+        self.edits.lock().unwrap()[&MessageId { from_account, to_account, msg_key }.digest()]
+    }
+
+    pub(crate) fn count(&self, state: State) -> usize {
+        self.edits.lock().unwrap().values().filter(|known| known.state == state).count()
+    }
+}
+
+/// What the service does with the n-th sending of an edit (0, 1, …), this long after the start.
+pub(crate) type Script = fn(line: u64, sending: u32, since: Duration) -> Reply;
+
+type History = dyn Fn(usize, &HistoryQuery) -> Result<HistoryPage, Outcome> + Send + Sync;
+
+#[derive(Clone)]
+pub(crate) struct Reply {
+    /// From the permit to the bytes: a connection that has to be opened.
+    pub(crate) opens: Duration,
+    /// From the bytes to the answer.
+    pub(crate) takes: Duration,
+    pub(crate) outcome: Outcome,
+}
+
+pub(crate) fn reply(takes: u64, outcome: Outcome) -> Reply {
+    Reply { opens: Duration::ZERO, takes: Duration::from_millis(takes), outcome }
+}
+
+pub(crate) fn refused(code: i64) -> Outcome {
+    Outcome::Refused { code, info: String::new(), retry_after: None, signed_anew: false }
+}
+
+/// The service, as the script says. It sees when requests arrive.
+#[derive(Clone)]
+pub(crate) struct Scripted {
+    pub(crate) script: Script,
+    pub(crate) start: Instant,
+    pub(crate) arrivals: Arc<Mutex<Vec<Instant>>>,
+    pub(crate) sendings: Arc<Mutex<HashMap<u64, u32>>>,
+    pub(crate) in_flight: Arc<Mutex<(usize, usize)>>,
+    /// What comes back of the n-th question (1, 2, …) for a history.
+    pub(crate) history: Arc<History>,
+    pub(crate) questions: Arc<Mutex<Vec<Instant>>>,
+    /// How long that takes.
+    pub(crate) looks_take: Duration,
+}
+
+impl Scripted {
+    pub(crate) fn new(script: Script) -> Scripted {
+        Scripted {
+            script,
+            start: Instant::now(),
+            arrivals: Arc::default(),
+            sendings: Arc::default(),
+            in_flight: Arc::default(),
+            // Nobody is allowed to look.
+            history: Arc::new(|_, _| Err(refused(60010))),
+            questions: Arc::default(),
+            looks_take: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn sendings(&self) -> u32 {
+        self.sendings.lock().unwrap().values().sum()
+    }
+
+    pub(crate) fn worst_second(&self) -> usize {
+        worst_second(&self.arrivals.lock().unwrap())
+    }
+
+    pub(crate) fn worst_second_of_questions(&self) -> usize {
+        worst_second(&self.questions.lock().unwrap())
+    }
+
+    /// Of the first `count` requests, but for the one that goes ahead: at the end of a list, the last retries leave the cap
+    /// unused.
+    #[expect(clippy::cast_precision_loss, reason = "thousands")]
+    pub(crate) fn mean(&self, count: usize) -> f64 {
+        let arrivals = self.arrivals.lock().unwrap();
+        (count - 2) as f64 / (arrivals[count - 1] - arrivals[1]).as_secs_f64()
+    }
+}
+
+fn worst_second(arrivals: &[Instant]) -> usize {
+    let (mut worst, mut first) = (0, 0);
+    for last in 0..arrivals.len() {
+        while arrivals[last] - arrivals[first] >= Duration::from_secs(1) {
+            first += 1;
+        }
+        worst = worst.max(last - first + 1);
+    }
+    worst
+}
+
+impl Service for Scripted {
+    async fn modify(&self, intent: &Intent, permit: Permit) -> Outcome {
+        let sending = {
+            let mut sendings = self.sendings.lock().unwrap();
+            let count = sendings.entry(intent.line()).or_default();
+            *count += 1;
+            *count - 1
+        };
+        let reply = (self.script)(intent.line(), sending, self.start.elapsed());
+        {
+            let mut in_flight = self.in_flight.lock().unwrap();
+            in_flight.0 += 1;
+            in_flight.1 = in_flight.1.max(in_flight.0);
+        }
+        sleep(reply.opens).await;
+        if matches!(reply.outcome, Outcome::NotSent { .. }) {
+            drop(permit);
+        } else {
+            permit.spend();
+            self.arrivals.lock().unwrap().push(Instant::now());
+        }
+        sleep(reply.takes).await;
+        self.in_flight.lock().unwrap().0 -= 1;
+        reply.outcome
+    }
+
+    async fn history(&self, question: &HistoryQuery, permit: Permit) -> Result<HistoryPage, Outcome> {
+        permit.spend();
+        let nth = {
+            let mut questions = self.questions.lock().unwrap();
+            questions.push(Instant::now());
+            questions.len()
+        };
+        sleep(self.looks_take).await;
+        (self.history)(nth, question)
+    }
+}
+
+pub(crate) struct Session {
+    pub(crate) rows: u64,
+    pub(crate) memory: Memory,
+    pub(crate) service: Scripted,
+    pub(crate) in_doubt: InDoubt,
+    pub(crate) read_first: bool,
+    pub(crate) rate: NonZeroU32,
+    pub(crate) failures: FailureLimit,
+    pub(crate) attempts_max: NonZeroU32,
+    pub(crate) in_flight_max: usize,
+    pub(crate) under_way: UnderWay,
+    pub(crate) locked_since: Option<Instant>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Session {
+    pub(crate) fn new(rows: u64, script: Script) -> Session {
+        Session {
+            rows,
+            memory: Memory::default(),
+            service: Scripted::new(script),
+            in_doubt: InDoubt::Hold,
+            read_first: false,
+            rate: RATE,
+            failures: FailureLimit::Percent(20),
+            attempts_max: NonZeroU32::new(8).unwrap(),
+            in_flight_max: 600,
+            under_way: UnderWay::DIRECT,
+            locked_since: None,
+            stop: CancellationToken::new(),
+        }
+    }
+
+    pub(crate) async fn run(&self) -> (Tally, RunEnd) {
+        self.run_with(self.stop.clone()).await
+    }
+
+    pub(crate) async fn run_with(&self, orders: impl Into<ControlInbox>) -> (Tally, RunEnd) {
+        let header = "from_account,to_account,msg_key,cloud_custom_data".to_owned();
+        let rows = (0..self.rows).map(|row| format!("a,b,{row}_1_1773188576,x"));
+        let list = std::iter::once(header).chain(rows).collect::<Vec<_>>().join("\n");
+        let input = Input::from_reader("edits.csv", list.as_bytes(), Format::Csv).unwrap();
+        let mapping = Mapping::new(&InputSpec::default(), &ContentSpec::default()).unwrap();
+        let policy =
+            Policy { in_doubt: self.in_doubt, retry_failed: false, read_first: self.read_first, rows_max: None };
+        let plan = plan(&input, &mapping, Some(&self.memory), &policy).unwrap();
+        let todo = plan.todo(&input, &mapping, Some(Box::new(self.memory.clone())), policy).unwrap();
+        let (ledger, writer) = Ledger::start(self.memory.clone());
+        let Session { rate, attempts_max, in_doubt, under_way, locked_since, in_flight_max, failures, .. } = *self;
+        let terms =
+            RunTerms { rate, max_rate: rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed: 1 };
+        let line = RunContext::new(ledger, self.service.clone(), terms);
+        let ended = run(line, failures, todo, orders, |_| {}).await;
+        writer.await.unwrap();
+        ended
+    }
+}

@@ -1,0 +1,37 @@
+//! The program as whoever starts it meets it: its real binary, with arguments, files, signals and exit codes, against
+//! the sandbox. A file a topic; `harness` and `service` hold what they share.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
+mod support;
+mod program {
+    pub(crate) mod certificate;
+    mod clock;
+    mod connection;
+    mod ctl;
+    mod disk;
+    mod documents;
+    mod files;
+    mod hostile;
+    mod jobs;
+    mod kill;
+    mod lists;
+    mod looks;
+    mod lost;
+    mod operations;
+    mod output;
+    mod page;
+    mod plan;
+    mod proxy;
+    mod read_back;
+    mod refusals;
+    mod report;
+    mod resume;
+    mod secrets;
+    mod shared_cap;
+    pub(crate) mod shim;
+    mod terminal;
+    mod until;
+    mod verdicts;
+    mod words;
+}
