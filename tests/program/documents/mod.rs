@@ -37,9 +37,9 @@ const NOT_RUN: [(&str, &str); 14] = [
     ("apt-get ", "it changes the machine"),
 ];
 
-/// Edits that are done before something happens in the middle of a run: as many as the shown summary has, so that its faults
-/// come up here too.
-const MIDDLE: u64 = 1_500;
+/// Edits that are done before something happens in the middle of a run: nearly as many as the shown summary has, so that its
+/// faults come up here too.
+const MIDDLE: u64 = 1_300;
 /// The same of a run behind an `&`: far enough for it to know its speed.
 const UNDER_WAY: u64 = 300;
 
@@ -152,7 +152,7 @@ impl Stage {
         }
         if let Some(line) = lines.strip_suffix(" &") {
             self.behind.push(self.shell(&format!("exec {line}")).start());
-            self.wait_for_edits(line, UNDER_WAY);
+            self.wait_for_edits(line, UNDER_WAY, 0);
             return;
         }
         let ran = if lines.lines().any(asks) { self.typed(&lines, shown) } else { self.shell(&lines).run() };
@@ -160,12 +160,14 @@ impl Stage {
         self.last = Some(ran);
     }
 
-    /// Waits until the run of this command has done so many edits.
-    fn wait_for_edits(&self, line: &str, count: u64) {
+    /// Waits until the run of this command has done so many edits, and so many are to be read back.
+    fn wait_for_edits(&self, line: &str, count: u64, to_read_back: u64) {
         let ledger = line.split("--resume ").nth(1).unwrap().split(' ').next().unwrap();
         wait_for("edits", || {
             let ran = self.shell(&format!("runner ctl {ledger} status --json")).run();
-            (ran.code == Some(0) && ran.json()["done"].as_u64()? >= count).then_some(())
+            let status = (ran.code == Some(0)).then(|| ran.json())?;
+            let reached = |member: &str, wanted: u64| status[member].as_u64().is_some_and(|number| number >= wanted);
+            (reached("done", count) && reached("to_read_back", to_read_back)).then_some(())
         });
     }
 
@@ -202,7 +204,8 @@ impl Stage {
             run.types("y\n");
         }
         if shown.iter().any(|line| line == "^C") {
-            self.wait_for_edits(line, MIDDLE);
+            let reads_back = shown.iter().any(|line| line.contains("WARN reading back"));
+            self.wait_for_edits(line, MIDDLE, u64::from(reads_back));
             run.types("\x03");
         }
         run.wait()
