@@ -113,8 +113,9 @@ fn at_rate(bench: &Bench, rate: u32, rows: u32) -> Table {
         table.row(case.name, [mean, worst, first].map(Into::into));
     }
     table.note(
-        "A request counts from when its last byte has arrived. The mean is that of the requests after the first, until as \
-         many have arrived as there are edits: errors are tried again later, and the last ones alone. Around a restart \
+        "A request counts from when its last byte has arrived. The mean is that from the second second on, as one \
+         request goes first and alone, until as many have arrived as there are edits: errors are tried again later, and \
+         the last ones alone. Around a restart \
          it is the lower one of the two parts; the worst second is that of the whole.",
     );
     table
@@ -143,9 +144,9 @@ fn watch(case: &Case, input: &Path, ledger: &Path, rate: u32, rows: usize) -> Se
         Some(signal) => restart(&mut command, signal, &stand_in, rows),
     };
     let mean = if case.ended_by.is_some() {
-        traffic.around_the_pause().iter().map(Traffic::mean).fold(f64::INFINITY, f64::min)
+        traffic.around_the_pause().iter().map(Traffic::steady_mean).fold(f64::INFINITY, f64::min)
     } else {
-        traffic.up_to(rows).mean()
+        traffic.up_to(rows).steady_mean()
     };
     let count = |requests: usize| f64::from(u32::try_from(requests).unwrap());
     Seen { mean, worst_second: count(traffic.worst_second()), first_second: count(traffic.first_second()) }

@@ -23,8 +23,8 @@ const TURNS: usize = 3;
 const SENT_MOST: u32 = 1_000_000;
 /// Rows from which on the start of the process does not count for much.
 const MANY: u32 = 100_000;
-/// A million rows a second.
-const PLAN_US_MOST: f64 = 1.0;
+/// Two thirds of a million rows a second.
+const PLAN_US_MOST: f64 = 1.5;
 /// However the list has changed.
 const RESUME_US_MOST: f64 = 4.0;
 const LEDGER_BYTES_MOST: f64 = 150.0;

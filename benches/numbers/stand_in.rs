@@ -205,6 +205,12 @@ impl Traffic {
         [Traffic(before.to_vec()), Traffic(after.to_vec())]
     }
 
+    /// Requests a second from its second second on: one goes first, alone, and what its answer takes is made up for in the
+    /// second after it.
+    pub(crate) fn steady_mean(&self) -> f64 {
+        self.since(self.0.first().map(|first| *first + SECOND)).mean()
+    }
+
     /// Requests a second: those after the first, over the time from the first to the last.
     pub(crate) fn mean(&self) -> f64 {
         let (Some(first), Some(last)) = (self.0.first(), self.0.last()) else { return 0.0 };

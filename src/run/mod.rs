@@ -91,7 +91,10 @@ pub async fn run<S: Service>(
         if attempts.is_empty() && read_backs.is_empty() && (dispatcher.is_clear() || stopping.is_over()) {
             break;
         }
-        let has_room = attempts.len() + read_backs.len() < dispatcher.at_once(attempts_max);
+        let at_once = dispatcher.at_once(attempts_max);
+        // Where one goes alone, its commit waits for nobody.
+        line.ledger.expect(at_once.min(line.in_flight_max));
+        let has_room = attempts.len() + read_backs.len() < at_once;
         let may_read_back = has_room && read_backs.len() * READ_BACKS_SHARE < line.in_flight_max && !stopping.is_over();
         let may_intend = has_room && line.may_intend(line.ahead_max - ahead.available_permits());
         let next_read_back = dispatcher.in_doubt.next_due();
