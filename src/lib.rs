@@ -69,6 +69,6 @@ pub mod log;
 /// The version, as of the package.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The version and what it was built from and for: `0.1.0 (commit abc1234, target x86_64-unknown-linux-gnu)`.
+/// The version and what it was built from and for: `0.2.0 (commit abc1234, target x86_64-unknown-linux-gnu)`.
 pub const BUILD: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (", env!("RUNNER_COMMIT"), ", target ", env!("RUNNER_TARGET"), ")");

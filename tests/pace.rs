@@ -1,5 +1,5 @@
 //! The pace as the service sees it, coarsely: the machine that runs tests is shared and noisy. That the cap holds
-//! exactly, and that hardly any of it is wasted, is shown on a paused clock (`tests/run`, `tests/simulation`) and in
+//! exactly, and that hardly any of it is wasted, is shown on a paused clock (`tests/library/run`, `tests/simulation`) and in
 //! the benchmarks. A program of its own, so that the other tests are over when these run.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]

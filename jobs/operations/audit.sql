@@ -4,12 +4,12 @@
 -- How many edits stand where, and why?
 SELECT state, code, note, count(*) AS edits FROM edit GROUP BY state, code, note;
 
--- What happened to one message, and when?
-SELECT msg_key, state, code, note, attempts, datetime(sent_at / 1000, 'unixepoch') AS sent FROM edit
-WHERE from_account = 'user_10122' AND to_account = 'user_10328' AND msg_key = '2158288731_4085985277_1789497120';
+-- Which of them are not done, or were not sent exactly once? (A hundred at most; attempts counts how often each was sent.)
+SELECT from_account, to_account, msg_key, state, code, note, attempts, datetime(sent_at / 1000, 'unixepoch') AS sent FROM edit
+WHERE state <> 'done' OR attempts <> 1 ORDER BY state = 'done', sent_at LIMIT 100;
 
 -- Who ran this, with which list, and how did it end?
-SELECT run, datetime(started_at / 1000, 'unixepoch') AS started, user, host, version, input, input_sha256, input_rows, ended, reason
+SELECT run, datetime(started_at / 1000, 'unixepoch') AS started, user, host, identifier, version, input, input_sha256, input_rows, ended, reason
 FROM run ORDER BY run;
 
 -- Who told a run what, while it went on?

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::markdown::{Section, sections};
-use super::{DOCUMENTS, text};
+use super::{all_documents, documents, is_how_to, text};
+
+/// Those that users read, beside the how-tos. Those for whoever works on the program are in English only.
+const FOR_USERS: [&str; 4] = ["README.md", "docs/guarantees.md", "docs/ledger.md", "docs/sandbox.md"];
 
 /// Where a link of either language leads, without the language.
 fn target(link: &str) -> String {
@@ -13,6 +16,19 @@ fn target(link: &str) -> String {
 
 fn chinese(document: &str) -> String {
     document.replace(".md", ".zh-CN.md")
+}
+
+fn in_both_languages() -> Vec<String> {
+    documents().into_iter().filter(|document| is_how_to(document) || FOR_USERS.contains(&document.as_str())).collect()
+}
+
+#[test]
+fn what_users_read_is_in_both_languages_and_the_rest_in_english() {
+    let both = in_both_languages();
+    assert!(FOR_USERS.iter().all(|document| both.iter().any(|both| both == document)), "{both:?}");
+    let wanted: BTreeSet<String> =
+        documents().into_iter().chain(both.iter().map(|document| chinese(document))).collect();
+    assert_eq!(all_documents(), wanted);
 }
 
 fn same(document: &str, english: &Section, chinese: &Section) {
@@ -40,13 +56,13 @@ fn on_one_line(code: &str) -> String {
 
 #[test]
 fn the_chinese_documents_have_what_the_english_ones_have() {
-    for document in DOCUMENTS {
-        let [english, chinese] = [document.to_owned(), chinese(document)].map(|name| sections(&text(&name)));
+    for document in in_both_languages() {
+        let [english, chinese] = [document.clone(), chinese(&document)].map(|name| sections(&text(&name)));
         let headings =
             |sections: &[Section]| sections.iter().map(|section| section.heading.clone()).collect::<Vec<_>>();
         assert_eq!(english.len(), chinese.len(), "{:#?}\n{:#?}", headings(&english), headings(&chinese));
         for (english, chinese) in english.iter().zip(&chinese) {
-            same(document, english, chinese);
+            same(&document, english, chinese);
         }
     }
 }
@@ -54,8 +70,8 @@ fn the_chinese_documents_have_what_the_english_ones_have() {
 /// A translation, not a copy: most paragraphs have Han characters.
 #[test]
 fn the_chinese_documents_are_in_chinese() {
-    for document in DOCUMENTS {
-        for section in sections(&text(&chinese(document))).iter().filter(|section| !section.prose.trim().is_empty()) {
+    for document in in_both_languages() {
+        for section in sections(&text(&chinese(&document))).iter().filter(|section| !section.prose.trim().is_empty()) {
             let han = section.prose.chars().filter(|c| ('\u{4e00}'..='\u{9fff}').contains(c)).count();
             assert!(han > 10, "{document}: {:?} is not in Chinese", section.heading);
         }
@@ -65,7 +81,7 @@ fn the_chinese_documents_are_in_chinese() {
 #[test]
 fn what_the_documents_link_to_is_there() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    for document in DOCUMENTS.into_iter().flat_map(|document| [document.to_owned(), chinese(document)]) {
+    for document in all_documents() {
         let directory = root.join(&document).parent().unwrap().to_owned();
         for section in sections(&text(&document)) {
             for link in section.links().filter(|link| !link.starts_with("https://")) {
