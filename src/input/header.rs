@@ -5,7 +5,7 @@ use std::fmt;
 use super::csv::Record;
 use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, given_twice};
 use super::problem::names;
-use super::template::ContentPart;
+use super::spec::ContentPart;
 use super::{COLUMNS_MAX, Format};
 use crate::edit::Field;
 use crate::terminal::escape::Name;

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::maker::{EditMaker, Fields};
 use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, given_twice};
 use super::problem::Problem;
-use super::rows::{ListError, Read};
+use super::raw_row::{ListError, Read};
 use super::{COLUMNS_MAX, Format, ROW_BYTES_MAX};
 use crate::edit::json::{Json, JsonMembers, Text, fault};
 use crate::edit::{Edit, Field, IdDigest};

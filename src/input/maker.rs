@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::mapping::Mapping;
 use super::problem::Problem;
-use super::template::{ContentPart, Lookup, RenderedPart, Unfilled};
+use super::spec::ContentPart;
+use super::template::{Lookup, RenderedPart, Unfilled};
 use crate::edit::{Edit, Finding, IdDigest, MessageId, MsgBody};
 
 /// The fields that one row gives.

@@ -3,110 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use super::Format;
-use super::template::{Content, ContentPart, ContentSpec};
+use super::mapping_error::MappingError;
+use super::spec::{ColumnNames, ContentPart, ContentSpec, InputSpec};
+use super::template::Content;
 use crate::edit::Field;
-
-/// The job file's `[input]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InputSpec {
-    /// How the list is written, where its name does not say.
-    pub format: Option<Format>,
-    /// The list's own names of the columns.
-    #[serde(default)]
-    pub columns: ColumnNames,
-    /// Columns that are there and not needed.
-    #[serde(default)]
-    pub ignore: Vec<String>,
-}
-
-/// The job file's `[input.columns]`: what the list calls each field, where it has a name of its own for it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ColumnNames {
-    /// The sender.
-    pub from_account: Option<String>,
-    /// The recipient.
-    pub to_account: Option<String>,
-    /// The message's key.
-    pub msg_key: Option<String>,
-    /// The new elements.
-    pub msg_body: Option<String>,
-    /// The new custom data.
-    pub cloud_custom_data: Option<String>,
-}
-
-impl ColumnNames {
-    fn of(&self, field: Field) -> Option<&str> {
-        match field {
-            Field::FromAccount => self.from_account.as_deref(),
-            Field::ToAccount => self.to_account.as_deref(),
-            Field::MsgKey => self.msg_key.as_deref(),
-            Field::MsgBody => self.msg_body.as_deref(),
-            Field::CloudCustomData => self.cloud_custom_data.as_deref(),
-        }
-    }
-}
-
-/// The job's `[input]` or `[content]` contradicts itself or cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum MappingError {
-    /// Both give the message's elements.
-    #[error("[content] gives both text and msg_body, and each is the whole message; keep one of them")]
-    TextAndMsgBody,
-    /// The template does not compile, or fails without any row.
-    #[error("{part} is not a template that can be filled in")]
-    Template {
-        /// Which one.
-        part: ContentPart,
-        /// What the template engine says.
-        source: Box<minijinja::Error>,
-    },
-    /// Content that is the same for every row is wrong.
-    #[error("{part} {what}")]
-    Content {
-        /// Which one.
-        part: ContentPart,
-        /// What is wrong.
-        what: String,
-    },
-    /// One column cannot be two fields.
-    #[error("[input.columns] gives the column {name:?} to two fields; each needs a column of its own")]
-    MappedTwice {
-        /// The column.
-        name: String,
-    },
-    /// A column is needed and to be ignored.
-    #[error("the column {name:?} is mapped in [input.columns] and listed in ignore; take one away")]
-    MappedAndIgnored {
-        /// The column.
-        name: String,
-    },
-    /// Such columns are this program's own remarks.
-    #[error(
-        "the column {name:?} begins with \"_\"; such columns are runner's own remarks and are never read, so give \
-         it another name"
-    )]
-    OwnRemark {
-        /// The column.
-        name: String,
-    },
-}
-
-impl MappingError {
-    /// The job file's key that it is about.
-    pub fn key(&self) -> &'static str {
-        match self {
-            MappingError::TextAndMsgBody => ContentPart::MsgBody.key(),
-            MappingError::Template { part, .. } | MappingError::Content { part, .. } => part.key(),
-            MappingError::MappedTwice { .. } | MappingError::OwnRemark { .. } => "input.columns",
-            MappingError::MappedAndIgnored { .. } => "input.ignore",
-        }
-    }
-}
 
 /// Which column is which, and what the job gives: checked, compiled, cheap to clone.
 #[derive(Clone, Debug)]

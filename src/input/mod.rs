@@ -14,12 +14,16 @@ mod annotate;
 mod csv;
 mod error;
 mod excerpts;
+mod format;
 mod header;
 mod jsonl;
 mod maker;
 mod mapping;
+mod mapping_error;
 mod problem;
+mod raw_row;
 mod rows;
+mod spec;
 mod stored;
 mod survey;
 mod template;
@@ -28,18 +32,16 @@ mod text;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
-use clap::ValueEnum;
-use serde::Deserialize;
 
 pub use annotate::{AnnotateError, RowNote};
 pub use error::InputError;
+pub use format::{Format, UnknownFormat};
 pub use header::{HeaderError, MissingHint};
-pub use mapping::{ColumnNames, InputSpec, Mapping, MappingError};
+pub use mapping::Mapping;
+pub use mapping_error::MappingError;
 pub use problem::Problem;
 pub use rows::{Row, Rows};
-pub use template::{ContentPart, ContentSpec};
+pub use spec::{ColumnNames, ContentPart, ContentSpec, InputSpec};
 
 use crate::terminal::escape::escape_control;
 use stored::Stored;
@@ -53,40 +55,6 @@ pub const COLUMNS_MAX: usize = 1024;
 /// Bytes that are taken from standard input at most: about forty million rows. It bounds the disk that a
 /// stream without an end can fill.
 pub const SPOOL_BYTES_MAX: u64 = 16 << 30;
-
-/// How a list is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Comma-separated values with a header.
-    Csv,
-    /// JSON Lines: one object on each line.
-    #[serde(alias = "ndjson")]
-    #[value(alias = "ndjson")]
-    Jsonl,
-}
-
-impl Format {
-    /// By the file's name: `.csv`, `.jsonl` or `.ndjson`, each also with `.gz` behind it.
-    fn of_name(name: &str) -> Option<Format> {
-        let name = name.to_ascii_lowercase();
-        let (_, ending) = name.strip_suffix(".gz").unwrap_or(&name).rsplit_once('.')?;
-        ending.parse().ok()
-    }
-}
-
-/// The word is not one of the formats.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a format of lists; use csv or jsonl")]
-pub struct UnknownFormat(String);
-
-impl FromStr for Format {
-    type Err = UnknownFormat;
-
-    fn from_str(word: &str) -> Result<Format, UnknownFormat> {
-        <Format as ValueEnum>::from_str(word, true).map_err(|_| UnknownFormat(word.to_owned()))
-    }
-}
 
 /// An opened list, which can be read from the top again and again. Readers do not disturb each other.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Row by row, from the top: what each row wants, or what is wrong with it.
 
 use std::borrow::Cow;
-use std::io::{self, BufRead};
+use std::io::BufRead;
 use std::sync::Arc;
 
 use minijinja::Value;
@@ -12,6 +12,7 @@ use super::jsonl::{self, JsonlReader};
 use super::maker::{EditMaker, Fields};
 use super::mapping::Mapping;
 use super::problem::Problem;
+use super::raw_row::{ListError, Raw, Read};
 use super::stored::Stored;
 use super::text::{Text, read_error};
 use super::{COLUMNS_MAX, Format, InputError};
@@ -114,35 +115,6 @@ pub(super) struct Source {
 pub(super) enum List {
     Csv(Box<CsvList>),
     Jsonl(JsonlReader),
-}
-
-/// A row as it stands in the list.
-pub(super) struct Raw<'a> {
-    pub(super) number: u64,
-    pub(super) line: u64,
-    /// Why it cannot be looked at, if it cannot.
-    pub(super) fault: Option<String>,
-    pub(super) bytes: &'a [u8],
-    /// Where its cells end, in a CSV list.
-    pub(super) ends: &'a [usize],
-}
-
-/// What was read of one row: the line where it begins, and why it cannot be looked at, if it cannot.
-pub(super) struct Read {
-    pub(super) line: u64,
-    pub(super) fault: Option<String>,
-}
-
-/// Why a list cannot be read on, before its name is put to it.
-pub(super) enum ListError {
-    Io(io::Error),
-    RowTooLong { line: u64 },
-}
-
-impl From<io::Error> for ListError {
-    fn from(error: io::Error) -> ListError {
-        ListError::Io(error)
-    }
 }
 
 impl Source {

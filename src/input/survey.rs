@@ -10,7 +10,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use super::rows::{Raw, RowMaker, Rows, Source};
+use super::raw_row::Raw;
+use super::rows::{RowMaker, Rows, Source};
 use super::{Input, InputError, Mapping, Row};
 
 /// Threads at most: then reading, which only one does at a time, is what takes the time.

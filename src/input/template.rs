@@ -7,9 +7,9 @@ use std::io;
 use std::sync::Arc;
 
 use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value};
-use serde::Deserialize;
 
-use super::mapping::MappingError;
+use super::mapping_error::MappingError;
+use super::spec::{ContentPart, ContentSpec};
 use crate::edit::{CONTENT_BYTES_MAX, Field, MsgBody};
 
 /// Bytes of rendered text at most: five times the content that the service takes, so that white space in a template of
@@ -24,69 +24,6 @@ const FUEL: u64 = 50_000;
 /// The engine goes down as deep as a template is nested or chained (`a|e|e|e`), and each step down takes up to 3 KB
 /// of stack where nothing is optimized; a template of [`TEMPLATE_BYTES_MAX`] has some twelve thousand steps.
 const STACK_BYTES: usize = 64 << 20;
-
-/// The job file's `[content]`: new content for every row, as templates over the row's columns.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ContentSpec {
-    /// Plain text: the message becomes one text element.
-    pub text: Option<String>,
-    /// The JSON array of message elements. What is inserted is escaped for the inside of a JSON string; `| tojson`
-    /// inserts whole JSON.
-    pub msg_body: Option<String>,
-    /// Custom data, as plain text. Empty text clears the field.
-    pub cloud_custom_data: Option<String>,
-}
-
-/// What is given; without the text, which must not come into a log by way of `{:?}`.
-impl fmt::Debug for ContentSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let given = [
-            (&self.text, ContentPart::Text),
-            (&self.msg_body, ContentPart::MsgBody),
-            (&self.cloud_custom_data, ContentPart::CloudCustomData),
-        ];
-        f.debug_set().entries(given.into_iter().filter(|(text, _)| text.is_some()).map(|(_, part)| part)).finish()
-    }
-}
-
-/// One entry of the job file's `[content]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContentPart {
-    /// `text`
-    Text,
-    /// `msg_body`
-    MsgBody,
-    /// `cloud_custom_data`
-    CloudCustomData,
-}
-
-impl ContentPart {
-    fn name(self) -> &'static str {
-        match self {
-            ContentPart::Text => "text",
-            ContentPart::MsgBody => "msg_body",
-            ContentPart::CloudCustomData => "cloud_custom_data",
-        }
-    }
-}
-
-impl ContentPart {
-    /// Its key in the job file.
-    pub(super) fn key(self) -> &'static str {
-        match self {
-            ContentPart::Text => "content.text",
-            ContentPart::MsgBody => "content.msg_body",
-            ContentPart::CloudCustomData => "content.cloud_custom_data",
-        }
-    }
-}
-
-impl fmt::Display for ContentPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the job's [content] {}", self.name())
-    }
-}
 
 /// Looks a column of the row up: its value, `None` where it is absent, or why it cannot be used.
 pub(super) type Lookup<'a> = dyn Fn(&str) -> Result<Option<Value>, String> + 'a;
