@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use serde_json::value::RawValue;
 
+use super::csv::CsvList;
 use super::jsonl::JsonlReader;
+use super::list_reader::List;
 use super::mapping::is_own_remark;
-use super::rows::{CsvList, List};
 use super::{Input, InputError, Mapping, Row};
 
 /// What became of a row.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::de::IgnoredAny;
 
 use super::csv::LineCounter;
-use super::rows::{List, Source};
+use super::list_reader::{List, Source};
 use super::{Input, InputError, Mapping, Problem};
 use crate::edit::json::JsonMembers;
 use crate::terminal::escape::NAME_CHARS_SHOWN;

@@ -1,25 +1,17 @@
 //! Row by row, from the top: what each row wants, or what is wrong with it.
 
-use std::borrow::Cow;
-use std::io::BufRead;
 use std::sync::Arc;
 
-use minijinja::Value;
-
-use super::csv::{CsvReader, Found, Record, Shape};
-use super::header::{Header, HeaderError};
-use super::jsonl::{self, JsonlReader};
-use super::maker::{EditMaker, Fields};
+use super::csv::{self, Header};
+use super::jsonl;
+use super::list_reader::{List, Source};
+use super::maker::EditMaker;
 use super::mapping::Mapping;
 use super::problem::Problem;
-use super::raw_row::{ListError, Raw, Read};
+use super::raw_row::Raw;
 use super::stored::Stored;
-use super::text::{Text, read_error};
-use super::{COLUMNS_MAX, Format, InputError};
+use super::{Format, InputError};
 use crate::edit::{Edit, IdDigest};
-
-/// Rows between two looks at whether the file was written to: often enough to stop soon, rarely enough to cost nothing.
-const ROWS_BETWEEN_CHECKS: u64 = 1_000;
 
 /// One row of the list.
 #[derive(Debug)]
@@ -40,18 +32,9 @@ pub struct Rows {
 
 impl Rows {
     pub(super) fn new(stored: &Stored, format: Format, mapping: &Mapping) -> Result<Rows, InputError> {
-        stored.check_unchanged()?;
-        let mut text = Text::open(stored)?;
-        let (list, header) = match format {
-            Format::Csv => {
-                let list = CsvList::open(&mut text, stored, mapping)?;
-                let header = Some(Arc::clone(&list.header));
-                (List::Csv(Box::new(list)), header)
-            }
-            Format::Jsonl => (List::Jsonl(JsonlReader::new()), None),
-        };
-        let source = Source { stored: stored.clone(), text, list, number: 0, ended: false };
-        Ok(Rows { source, maker: RowMaker { header, maker: EditMaker::new(mapping) } })
+        let source = Source::open(stored, format, mapping)?;
+        let maker = RowMaker { layout: RowLayout::of(&source.list), maker: EditMaker::new(mapping) };
+        Ok(Rows { source, maker })
     }
 
     /// Passes over so many rows without a look at them.
@@ -77,7 +60,7 @@ impl Rows {
 
     /// Bytes of the file read so far, as stored. Reading is a little ahead of the rows.
     pub fn bytes(&self) -> u64 {
-        self.source.text.stored_bytes()
+        self.source.stored_bytes()
     }
 
     /// SHA-256 of the file's bytes as stored, once every row was read.
@@ -90,7 +73,7 @@ impl Rows {
     /// # Errors
     /// It was written to.
     pub fn check_unchanged(&self) -> Result<(), InputError> {
-        self.source.stored.check_unchanged()
+        self.source.check_unchanged()
     }
 }
 
@@ -102,202 +85,50 @@ impl Iterator for Rows {
     }
 }
 
-/// Where rows come from, one behind the other, not looked at yet.
-pub(super) struct Source {
-    stored: Stored,
-    text: Text,
-    pub(super) list: List,
-    number: u64,
-    ended: bool,
-}
-
-/// A list in one of the formats.
-pub(super) enum List {
-    Csv(Box<CsvList>),
-    Jsonl(JsonlReader),
-}
-
-impl Source {
-    /// The next row; `None` at the end, and behind an error.
-    pub(super) fn read(&mut self) -> Result<Option<Raw<'_>>, InputError> {
-        if self.ended {
-            return Ok(None);
-        }
-        self.ended = true;
-        if self.number.is_multiple_of(ROWS_BETWEEN_CHECKS) {
-            self.stored.check_unchanged()?;
-        }
-        let read = match &mut self.list {
-            List::Csv(list) => list.read(&mut self.text),
-            List::Jsonl(list) => list.read(&mut self.text),
-        };
-        match read {
-            Ok(Some(Read { line, fault })) => {
-                self.number += 1;
-                self.ended = false;
-                let (bytes, ends) = match &self.list {
-                    List::Csv(list) => list.raw(),
-                    List::Jsonl(list) => (list.raw(), [].as_slice()),
-                };
-                Ok(Some(Raw { number: self.number, line, fault, bytes, ends }))
-            }
-            Ok(None) => {
-                self.stored.check_unchanged()?;
-                Ok(None)
-            }
-            Err(ListError::Io(error)) => Err(read_error(&self.stored, self.line(), error)),
-            Err(ListError::RowTooLong { line }) => {
-                self.stored.check_unchanged()?;
-                Err(InputError::RowTooLong { name: self.stored.name().to_owned(), line })
-            }
-        }
-    }
-
-    /// Nobody wants any more of it.
-    pub(super) fn end(&mut self) {
-        self.ended = true;
-    }
-
-    /// SHA-256 of the file's bytes as stored, once every row was read.
-    pub(super) fn sha256(&self) -> Option<[u8; 32]> {
-        self.text.sha256()
-    }
-
-    fn line(&self) -> u64 {
-        match &self.list {
-            List::Csv(list) => list.reader.line(),
-            List::Jsonl(list) => list.line(),
-        }
-    }
-}
-
 /// Makes of rows what they want. Each thread has one of its own.
 #[derive(Clone)]
 pub(super) struct RowMaker {
-    /// Of a CSV list; the rows of others name their fields themselves.
-    header: Option<Arc<Header>>,
+    layout: RowLayout,
     maker: EditMaker,
+}
+
+/// Where a row has its fields.
+#[derive(Clone)]
+enum RowLayout {
+    /// In the columns that the header names.
+    Csv(Arc<Header>),
+    /// Under their own names.
+    Jsonl,
+}
+
+impl RowLayout {
+    fn of(list: &List) -> RowLayout {
+        match list {
+            List::Csv(list) => RowLayout::Csv(Arc::clone(&list.header)),
+            List::Jsonl(_) => RowLayout::Jsonl,
+        }
+    }
 }
 
 impl RowMaker {
     pub(super) fn make(&mut self, raw: Raw<'_>) -> Row {
         let Raw { number, line, fault, bytes, ends } = raw;
-        let edit = match (fault, &self.header) {
+        let edit = match (fault, &self.layout) {
             (Some(fault), _) => Err(vec![Problem::of_row(line, fault)]),
-            (None, Some(header)) => match Record::new(bytes, ends) {
-                Some(record) => edit(line, record, header, &mut self.maker),
-                None => Err(vec![Problem::of_row(
-                    line,
-                    "the row is not UTF-8; save the list as UTF-8 (in Excel: \"CSV UTF-8\")",
-                )]),
-            },
-            (None, None) => jsonl::edit(line, bytes, &mut self.maker),
+            (None, RowLayout::Csv(header)) => csv::edit(line, bytes, ends, header, &mut self.maker),
+            (None, RowLayout::Jsonl) => jsonl::edit(line, bytes, &mut self.maker),
         };
         Row { number, line, edit }
     }
 
     /// Which message a row is about, as far as that can be told.
     fn message(&self, raw: &Raw<'_>) -> Option<IdDigest> {
-        match &self.header {
+        match &self.layout {
             _ if raw.fault.is_some() => None,
-            Some(header) => Some(fields(raw.line, Record::new(raw.bytes, raw.ends)?, header).message()),
-            None => jsonl::message(raw.line, raw.bytes, self.maker.mapping()),
+            RowLayout::Csv(header) => csv::message(raw.line, raw.bytes, raw.ends, header),
+            RowLayout::Jsonl => jsonl::message(raw.line, raw.bytes, self.maker.mapping()),
         }
     }
-}
-
-/// What a record has in the columns of an edit's fields.
-fn fields<'a>(line: u64, record: Record<'a>, header: &'a Header) -> Fields<'a> {
-    Fields {
-        line,
-        values: header.fields.map(|index| record.filled(index?).map(Cow::Borrowed)),
-        names: header.field_names.each_ref().map(String::as_str),
-    }
-}
-
-/// What a record wants.
-fn edit(line: u64, record: Record<'_>, header: &Header, maker: &mut EditMaker) -> Result<Edit, Vec<Problem>> {
-    let lookup = |name: &str| {
-        let column = header.template_columns.iter().find(|(column, _)| column == name);
-        Ok(column.and_then(|(_, index)| record.filled(*index)).map(Value::from))
-    };
-    maker.make(fields(line, record, header), &lookup)
-}
-
-/// A CSV list behind its header.
-pub(super) struct CsvList {
-    pub(super) reader: CsvReader,
-    pub(super) header: Arc<Header>,
-    /// The cells of the row just read can be told apart.
-    has_cells: bool,
-}
-
-impl CsvList {
-    pub(super) fn open(text: &mut impl BufRead, stored: &Stored, mapping: &Mapping) -> Result<CsvList, InputError> {
-        let mut reader = CsvReader::new();
-        let name = || stored.name().to_owned();
-        let found = reader.read(text).map_err(|error| read_error(stored, reader.line(), error))?;
-        let (line, header) = match found {
-            Found::Record(shape) => (shape.line, header_of(&reader, shape, mapping)),
-            Found::QuoteLeftOpen { line } => (line, Err(HeaderError::QuoteLeftOpen)),
-            Found::TooLong { line } => return Err(InputError::RowTooLong { name: name(), line }),
-            Found::End => (1, Err(HeaderError::Empty)),
-        };
-        let header = header.map_err(|what| InputError::Header { name: name(), line, what })?;
-        Ok(CsvList { reader, header: Arc::new(header), has_cells: false })
-    }
-
-    /// The row just read, where its cells can be told apart.
-    pub(super) fn row(&self) -> Option<Record<'_>> {
-        self.has_cells.then(|| self.reader.record())?
-    }
-
-    /// The bytes of the row just read, and where its cells end.
-    fn raw(&self) -> (&[u8], &[usize]) {
-        self.has_cells.then(|| self.reader.raw()).flatten().unwrap_or_default()
-    }
-
-    pub(super) fn read(&mut self, text: &mut impl BufRead) -> Result<Option<Read>, ListError> {
-        self.has_cells = false;
-        let (line, fault) = match self.reader.read(text)? {
-            Found::Record(shape) => {
-                let fault = self.fault(shape);
-                self.has_cells = fault.is_none();
-                (shape.line, fault)
-            }
-            Found::QuoteLeftOpen { line } => {
-                let what = "the list ends inside a quoted cell; a quote was left open, or the file is cut off";
-                (line, Some(what.to_owned()))
-            }
-            Found::TooLong { line } => return Err(ListError::RowTooLong { line }),
-            Found::End => return Ok(None),
-        };
-        Ok(Some(Read { line, fault }))
-    }
-
-    /// What is wrong with the form of a row.
-    fn fault(&self, shape: Shape) -> Option<String> {
-        let columns = self.header.names.len();
-        if shape.cells != columns {
-            return Some(format!(
-                "the row has {} cell{} and the header {columns}; a cell that holds commas or quotes must stand in quotes, \
-                 with every quote in it doubled",
-                shape.cells,
-                if shape.cells == 1 { "" } else { "s" }
-            ));
-        }
-        shape.stray_quote.then(|| {
-            "a quoted cell goes on behind its closing quote; every quote within a quoted cell must be doubled"
-                .to_owned()
-        })
-    }
-}
-
-fn header_of(reader: &CsvReader, shape: Shape, mapping: &Mapping) -> Result<Header, HeaderError> {
-    if shape.cells > COLUMNS_MAX {
-        return Err(HeaderError::TooManyColumns { found: shape.cells });
-    }
-    Header::new(reader.record().ok_or(HeaderError::NotUtf8)?, mapping)
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use super::list_reader::Source;
 use super::raw_row::Raw;
-use super::rows::{RowMaker, Rows, Source};
+use super::rows::{RowMaker, Rows};
 use super::{Input, InputError, Mapping, Row};
 
 /// Threads at most: then reading, which only one does at a time, is what takes the time.

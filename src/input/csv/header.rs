@@ -2,25 +2,25 @@
 
 use std::fmt;
 
-use super::csv::Record;
-use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, given_twice};
-use super::problem::names;
-use super::spec::ContentPart;
-use super::{COLUMNS_MAX, Format};
+use super::reader::Record;
 use crate::edit::Field;
+use crate::input::mapping::{Mapping, Role, UNKNOWN_ADVICE, given_twice};
+use crate::input::problem::names;
+use crate::input::spec::ContentPart;
+use crate::input::{COLUMNS_MAX, Format};
 use crate::terminal::escape::Name;
 
 /// Where everything is in a row: found once, used for each.
 #[derive(Debug)]
-pub(super) struct Header {
+pub(in crate::input) struct Header {
     /// The names as the list writes them.
-    pub(super) names: Vec<String>,
+    pub(in crate::input) names: Vec<String>,
     /// The column of each field, in the order of [`Field::ALL`].
-    pub(super) fields: [Option<usize>; 5],
+    pub(in crate::input) fields: [Option<usize>; 5],
     /// What the list calls each field, or should.
-    pub(super) field_names: [String; 5],
+    pub(in crate::input) field_names: [String; 5],
     /// The columns that templates name.
-    pub(super) template_columns: Vec<(String, usize)>,
+    pub(in crate::input) template_columns: Vec<(String, usize)>,
 }
 
 /// What is wrong with a header.
@@ -133,7 +133,7 @@ impl fmt::Display for MissingHint {
 }
 
 impl Header {
-    pub(super) fn new(record: Record<'_>, mapping: &Mapping) -> Result<Header, HeaderError> {
+    pub(in crate::input) fn new(record: Record<'_>, mapping: &Mapping) -> Result<Header, HeaderError> {
         let names: Vec<String> = record.cells().map(str::to_owned).collect();
         let columns: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
         let fields = place_fields(&columns, mapping)?;

@@ -8,10 +8,10 @@ use std::ops::Range;
 use csv_core::{ReadFieldResult, Reader};
 use memchr::{memchr, memchr_iter};
 
-use super::{COLUMNS_MAX, ROW_BYTES_MAX};
+use crate::input::{COLUMNS_MAX, ROW_BYTES_MAX};
 
 /// Reads records one after the other into the same buffers.
-pub(super) struct CsvReader {
+pub(in crate::input) struct CsvReader {
     parser: Reader,
     /// The record as it stands in the list, and where each cell ends in it.
     written: Vec<u8>,
@@ -27,7 +27,7 @@ pub(super) struct CsvReader {
 }
 
 /// What was found where a record should be.
-pub(super) enum Found {
+pub(in crate::input) enum Found {
     /// A record; look at it with [`CsvReader::record`].
     Record(Shape),
     /// The list ended inside a quoted cell. There is nothing to read any more.
@@ -40,24 +40,24 @@ pub(super) enum Found {
 
 /// How a record lies in the buffers.
 #[derive(Clone, Copy)]
-pub(super) struct Shape {
+pub(in crate::input) struct Shape {
     /// The line where the record begins.
-    pub(super) line: u64,
+    pub(in crate::input) line: u64,
     /// Number of cells, however many there were.
-    pub(super) cells: usize,
+    pub(in crate::input) cells: usize,
     /// A quoted cell goes on behind the quote that closes it, as in `"he said "hi", I think"`.
-    pub(super) stray_quote: bool,
+    pub(in crate::input) stray_quote: bool,
 }
 
 /// One record's cells.
 #[derive(Clone, Copy)]
-pub(super) struct Record<'a> {
+pub(in crate::input) struct Record<'a> {
     text: &'a str,
     ends: &'a [usize],
 }
 
 impl CsvReader {
-    pub(super) fn new() -> CsvReader {
+    pub(in crate::input) fn new() -> CsvReader {
         CsvReader {
             parser: Reader::new(),
             written: Vec::new(),
@@ -72,12 +72,12 @@ impl CsvReader {
     }
 
     /// The line that reading has come to.
-    pub(super) fn line(&self) -> u64 {
+    pub(in crate::input) fn line(&self) -> u64 {
         self.lines.line()
     }
 
     /// Reads the next record.
-    pub(super) fn read(&mut self, source: &mut impl BufRead) -> io::Result<Found> {
+    pub(in crate::input) fn read(&mut self, source: &mut impl BufRead) -> io::Result<Found> {
         if !self.skip_line_ends(source)? {
             return Ok(Found::End);
         }
@@ -145,23 +145,23 @@ impl CsvReader {
     }
 
     /// The cells of the record just read; `None` if it is not UTF-8 or has more than [`COLUMNS_MAX`] cells.
-    pub(super) fn record(&self) -> Option<Record<'_>> {
+    pub(in crate::input) fn record(&self) -> Option<Record<'_>> {
         let (bytes, ends) = self.raw()?;
         Record::new(bytes, ends)
     }
 
     /// The record just read, as its bytes and the ends of its cells; `None` if it has more than [`COLUMNS_MAX`] cells.
-    pub(super) fn raw(&self) -> Option<(&[u8], &[usize])> {
+    pub(in crate::input) fn raw(&self) -> Option<(&[u8], &[usize])> {
         (self.cells <= COLUMNS_MAX).then_some((&self.output[..self.filled], self.ends.as_slice()))
     }
 
     /// The record just read as it stands in the list.
-    pub(super) fn written(&self) -> &[u8] {
+    pub(in crate::input) fn written(&self) -> &[u8] {
         &self.written
     }
 
     /// Where a cell stands in that, with its quotes.
-    pub(super) fn place(&self, column: usize) -> Option<Range<usize>> {
+    pub(in crate::input) fn place(&self, column: usize) -> Option<Range<usize>> {
         let begin = column.checked_sub(1).map_or(Some(0), |before| Some(self.written_ends.get(before)? + 1))?;
         Some(begin..*self.written_ends.get(column)?)
     }
@@ -186,14 +186,14 @@ impl CsvReader {
 
 impl<'a> Record<'a> {
     /// `None` if a cell is not UTF-8.
-    pub(super) fn new(bytes: &'a [u8], ends: &'a [usize]) -> Option<Record<'a>> {
+    pub(in crate::input) fn new(bytes: &'a [u8], ends: &'a [usize]) -> Option<Record<'a>> {
         let text = str::from_utf8(bytes).ok()?;
         // Two broken cells side by side can make one whole character.
         ends.iter().all(|&end| text.is_char_boundary(end)).then_some(Record { text, ends })
     }
 
     /// The cell at `index`; empty text where the record has none.
-    pub(super) fn cell(self, index: usize) -> &'a str {
+    pub(in crate::input) fn cell(self, index: usize) -> &'a str {
         let start = match index.checked_sub(1) {
             Some(before) => self.ends.get(before),
             None => Some(&0),
@@ -202,28 +202,28 @@ impl<'a> Record<'a> {
     }
 
     /// The cell at `index`, if there is something in it.
-    pub(super) fn filled(self, index: usize) -> Option<&'a str> {
+    pub(in crate::input) fn filled(self, index: usize) -> Option<&'a str> {
         Some(self.cell(index)).filter(|cell| !cell.is_empty())
     }
 
-    pub(super) fn cells(self) -> impl Iterator<Item = &'a str> {
+    pub(in crate::input) fn cells(self) -> impl Iterator<Item = &'a str> {
         (0..self.ends.len()).map(move |index| self.cell(index))
     }
 }
 
 /// Counts line ends as an editor does: `\n`, `\r\n` and a lone `\r` are one each.
 #[derive(Default)]
-pub(super) struct LineCounter {
+pub(in crate::input) struct LineCounter {
     ended: u64,
     after_cr: bool,
 }
 
 impl LineCounter {
-    pub(super) fn line(&self) -> u64 {
+    pub(in crate::input) fn line(&self) -> u64 {
         self.ended + 1
     }
 
-    pub(super) fn pass(&mut self, bytes: &[u8]) {
+    pub(in crate::input) fn pass(&mut self, bytes: &[u8]) {
         // Most lists have `\n` alone: counted many bytes at a time.
         if !self.after_cr && memchr(b'\r', bytes).is_none() {
             self.ended += memchr_iter(b'\n', bytes).count() as u64;

@@ -1,0 +1,138 @@
+//! CSV: records under a header that names their columns.
+
+mod header;
+mod reader;
+
+use std::borrow::Cow;
+use std::io::BufRead;
+use std::sync::Arc;
+
+use minijinja::Value;
+
+pub(super) use header::Header;
+pub use header::{HeaderError, MissingHint};
+pub(super) use reader::{CsvReader, LineCounter, Record};
+
+use super::maker::{EditMaker, Fields};
+use super::mapping::Mapping;
+use super::problem::Problem;
+use super::raw_row::{ListError, Read};
+use super::stored::Stored;
+use super::text::read_error;
+use super::{COLUMNS_MAX, InputError};
+use crate::edit::{Edit, IdDigest};
+use reader::{Found, Shape};
+
+/// A CSV list behind its header.
+pub(super) struct CsvList {
+    pub(super) reader: CsvReader,
+    pub(super) header: Arc<Header>,
+    /// The cells of the row just read can be told apart.
+    has_cells: bool,
+}
+
+impl CsvList {
+    pub(super) fn open(text: &mut impl BufRead, stored: &Stored, mapping: &Mapping) -> Result<CsvList, InputError> {
+        let mut reader = CsvReader::new();
+        let name = || stored.name().to_owned();
+        let found = reader.read(text).map_err(|error| read_error(stored, reader.line(), error))?;
+        let (line, header) = match found {
+            Found::Record(shape) => (shape.line, header_of(&reader, shape, mapping)),
+            Found::QuoteLeftOpen { line } => (line, Err(HeaderError::QuoteLeftOpen)),
+            Found::TooLong { line } => return Err(InputError::RowTooLong { name: name(), line }),
+            Found::End => (1, Err(HeaderError::Empty)),
+        };
+        let header = header.map_err(|what| InputError::Header { name: name(), line, what })?;
+        Ok(CsvList { reader, header: Arc::new(header), has_cells: false })
+    }
+
+    /// The row just read, where its cells can be told apart.
+    pub(super) fn row(&self) -> Option<Record<'_>> {
+        self.has_cells.then(|| self.reader.record())?
+    }
+
+    /// The line that reading has come to.
+    pub(super) fn line(&self) -> u64 {
+        self.reader.line()
+    }
+
+    /// The bytes of the row just read, and where its cells end.
+    pub(super) fn raw(&self) -> (&[u8], &[usize]) {
+        self.has_cells.then(|| self.reader.raw()).flatten().unwrap_or_default()
+    }
+
+    pub(super) fn read(&mut self, text: &mut impl BufRead) -> Result<Option<Read>, ListError> {
+        self.has_cells = false;
+        let (line, fault) = match self.reader.read(text)? {
+            Found::Record(shape) => {
+                let fault = self.fault(shape);
+                self.has_cells = fault.is_none();
+                (shape.line, fault)
+            }
+            Found::QuoteLeftOpen { line } => {
+                let what = "the list ends inside a quoted cell; a quote was left open, or the file is cut off";
+                (line, Some(what.to_owned()))
+            }
+            Found::TooLong { line } => return Err(ListError::RowTooLong { line }),
+            Found::End => return Ok(None),
+        };
+        Ok(Some(Read { line, fault }))
+    }
+
+    /// What is wrong with the form of a row.
+    fn fault(&self, shape: Shape) -> Option<String> {
+        let columns = self.header.names.len();
+        if shape.cells != columns {
+            return Some(format!(
+                "the row has {} cell{} and the header {columns}; a cell that holds commas or quotes must stand in quotes, \
+                 with every quote in it doubled",
+                shape.cells,
+                if shape.cells == 1 { "" } else { "s" }
+            ));
+        }
+        shape.stray_quote.then(|| {
+            "a quoted cell goes on behind its closing quote; every quote within a quoted cell must be doubled"
+                .to_owned()
+        })
+    }
+}
+
+fn header_of(reader: &CsvReader, shape: Shape, mapping: &Mapping) -> Result<Header, HeaderError> {
+    if shape.cells > COLUMNS_MAX {
+        return Err(HeaderError::TooManyColumns { found: shape.cells });
+    }
+    Header::new(reader.record().ok_or(HeaderError::NotUtf8)?, mapping)
+}
+
+/// What a record wants.
+pub(super) fn edit(
+    line: u64,
+    cells: &[u8],
+    ends: &[usize],
+    header: &Header,
+    maker: &mut EditMaker,
+) -> Result<Edit, Vec<Problem>> {
+    let Some(record) = Record::new(cells, ends) else {
+        let what = "the row is not UTF-8; save the list as UTF-8 (in Excel: \"CSV UTF-8\")";
+        return Err(vec![Problem::of_row(line, what)]);
+    };
+    let lookup = |name: &str| {
+        let column = header.template_columns.iter().find(|(column, _)| column == name);
+        Ok(column.and_then(|(_, index)| record.filled(*index)).map(Value::from))
+    };
+    maker.make(fields(line, record, header), &lookup)
+}
+
+/// Which message a record is about, as far as that can be told.
+pub(super) fn message(line: u64, cells: &[u8], ends: &[usize], header: &Header) -> Option<IdDigest> {
+    Some(fields(line, Record::new(cells, ends)?, header).message())
+}
+
+/// What a record has in the columns of an edit's fields.
+fn fields<'a>(line: u64, record: Record<'a>, header: &'a Header) -> Fields<'a> {
+    Fields {
+        line,
+        values: header.fields.map(|index| record.filled(index?).map(Cow::Borrowed)),
+        names: header.field_names.each_ref().map(String::as_str),
+    }
+}
