@@ -6,23 +6,23 @@ use std::io::{self, BufRead, Read as _};
 use minijinja::Value;
 use serde_json::value::RawValue;
 
-use super::maker::{EditMaker, Fields};
-use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, given_twice};
+use super::edit_builder::{EditBuilder, RowFields};
+use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, content_conflict};
 use super::problem::Problem;
-use super::raw_row::{ListError, Read};
+use super::raw_row::{RowInfo, RowReadError};
 use super::{COLUMNS_MAX, Format, ROW_BYTES_MAX};
 use crate::edit::json::{Json, JsonMembers, Text, fault};
 use crate::edit::{Edit, Field, IdDigest};
 
 /// Reads lines one after the other into the same buffer.
-pub(super) struct JsonlReader {
+pub(super) struct JsonlRowReader {
     row: Vec<u8>,
     line: u64,
 }
 
-impl JsonlReader {
-    pub(super) fn new() -> JsonlReader {
-        JsonlReader { row: Vec::new(), line: 0 }
+impl JsonlRowReader {
+    pub(super) fn new() -> JsonlRowReader {
+        JsonlRowReader { row: Vec::new(), line: 0 }
     }
 
     /// The line that reading has come to.
@@ -40,53 +40,53 @@ impl JsonlReader {
         &self.row
     }
 
-    pub(super) fn read(&mut self, text: &mut impl BufRead) -> Result<Option<Read>, ListError> {
+    pub(super) fn read(&mut self, text: &mut impl BufRead) -> Result<Option<RowInfo>, RowReadError> {
         loop {
-            let fault = match self.read_line(text)? {
-                Line::End => return Ok(None),
-                Line::Whole if self.row.trim_ascii().is_empty() => continue,
-                Line::Whole => None,
-                Line::TooLong => {
+            let malformed = match self.read_line(text)? {
+                LineRead::End => return Ok(None),
+                LineRead::Complete if self.row.trim_ascii().is_empty() => continue,
+                LineRead::Complete => None,
+                LineRead::TooLong => {
                     Some(format!("the line is longer than {ROW_BYTES_MAX} bytes, many times what a message can hold"))
                 }
             };
-            return Ok(Some(Read { line: self.line, fault }));
+            return Ok(Some(RowInfo { line: self.line, malformed }));
         }
     }
 
     /// Of a line that is too long nothing is kept; the next one is found all the same.
-    fn read_line(&mut self, text: &mut impl BufRead) -> io::Result<Line> {
+    fn read_line(&mut self, text: &mut impl BufRead) -> io::Result<LineRead> {
         self.row.clear();
         let read = text.take(ROW_BYTES_MAX as u64 + 1).read_until(b'\n', &mut self.row)?;
         if read == 0 {
-            return Ok(Line::End);
+            return Ok(LineRead::End);
         }
         self.line += 1;
         if read <= ROW_BYTES_MAX || self.row.ends_with(b"\n") {
-            return Ok(Line::Whole);
+            return Ok(LineRead::Complete);
         }
         self.row.clear();
         text.skip_until(b'\n')?;
-        Ok(Line::TooLong)
+        Ok(LineRead::TooLong)
     }
 }
 
-enum Line {
-    Whole,
+enum LineRead {
+    Complete,
     TooLong,
     End,
 }
 
 /// What a line wants.
-pub(super) fn edit(line: u64, row: &[u8], maker: &mut EditMaker) -> Result<Edit, Vec<Problem>> {
+pub(super) fn edit(line: u64, row: &[u8], builder: &mut EditBuilder) -> Result<Edit, Vec<Problem>> {
     let members = members(row).map_err(|what| vec![Problem::of_row(line, what)])?;
-    let mapping = maker.mapping().clone();
+    let mapping = builder.mapping().clone();
     let fields = fields(line, &members, &mapping)?;
     let lookup = |name: &str| match members.0.iter().find(|(member, _)| member == name) {
         Some((_, json)) => template_value(json),
         None => Ok(None),
     };
-    maker.make(fields, &lookup)
+    builder.build(fields, &lookup)
 }
 
 /// Which message a line is about, as far as that can be told.
@@ -117,7 +117,7 @@ fn members(row: &[u8]) -> Result<JsonMembers<'_>, String> {
 }
 
 /// Sorts the members into the fields of an edit, or tells everything that is wrong with them.
-fn fields<'a>(line: u64, members: &'a JsonMembers<'a>, mapping: &'a Mapping) -> Result<Fields<'a>, Vec<Problem>> {
+fn fields<'a>(line: u64, members: &'a JsonMembers<'a>, mapping: &'a Mapping) -> Result<RowFields<'a>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut problem = |name: &str, what: String| problems.push(Problem::of_column(line, name, what));
     let mut values: [Option<Cow<'a, str>>; 5] = Default::default();
@@ -139,7 +139,7 @@ fn fields<'a>(line: u64, members: &'a JsonMembers<'a>, mapping: &'a Mapping) -> 
         if let Some(first) = names[field as usize].replace(name) {
             problem(name, format!("gives {} a second time, after {first:?}", field.service_name()));
         } else if let Some(part) = mapping.content().part_for(field) {
-            problem(name, given_twice(part));
+            problem(name, content_conflict(part));
         } else {
             match field_text(field, json) {
                 Ok(text) => values[field as usize] = Some(text),
@@ -160,7 +160,7 @@ fn fields<'a>(line: u64, members: &'a JsonMembers<'a>, mapping: &'a Mapping) -> 
     }
     let names =
         Field::ALL.map(|field| names[field as usize].unwrap_or_else(|| mapping.expected_name(field, Format::Jsonl)));
-    Ok(Fields { line, values, names })
+    Ok(RowFields { line, values, names })
 }
 
 /// The text of a string field, or the elements' JSON text as it stands.

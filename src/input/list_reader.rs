@@ -1,35 +1,35 @@
 //! Raw rows, one after the other, whatever the format.
 
-use super::csv::CsvList;
-use super::jsonl::JsonlReader;
+use super::csv::CsvRowReader;
+use super::jsonl::JsonlRowReader;
 use super::mapping::Mapping;
-use super::raw_row::{ListError, Raw, Read};
+use super::raw_row::{RawRow, RowInfo, RowReadError};
 use super::stored::Stored;
-use super::text::{Text, read_error};
+use super::text::{DecodedText, read_error};
 use super::{Format, InputError};
 
 /// Rows between two looks at whether the file was written to: often enough to stop soon, rarely enough to cost nothing.
 const ROWS_BETWEEN_CHECKS: u64 = 1_000;
 
 /// Where rows come from, one behind the other, not looked at yet.
-pub(super) struct Source {
+pub(super) struct ListReader {
     stored: Stored,
-    text: Text,
-    pub(super) list: List,
+    text: DecodedText,
+    pub(super) rows: RowReader,
     number: u64,
     ended: bool,
 }
 
-impl Source {
-    pub(super) fn open(stored: &Stored, format: Format, mapping: &Mapping) -> Result<Source, InputError> {
+impl ListReader {
+    pub(super) fn open(stored: &Stored, format: Format, mapping: &Mapping) -> Result<ListReader, InputError> {
         stored.check_unchanged()?;
-        let mut text = Text::open(stored)?;
-        let list = List::open(&mut text, stored, format, mapping)?;
-        Ok(Source { stored: stored.clone(), text, list, number: 0, ended: false })
+        let mut text = DecodedText::open(stored)?;
+        let rows = RowReader::open(&mut text, stored, format, mapping)?;
+        Ok(ListReader { stored: stored.clone(), text, rows, number: 0, ended: false })
     }
 
     /// The next row; `None` at the end, and behind an error.
-    pub(super) fn read(&mut self) -> Result<Option<Raw<'_>>, InputError> {
+    pub(super) fn read(&mut self) -> Result<Option<RawRow<'_>>, InputError> {
         if self.ended {
             return Ok(None);
         }
@@ -37,19 +37,19 @@ impl Source {
         if self.number.is_multiple_of(ROWS_BETWEEN_CHECKS) {
             self.stored.check_unchanged()?;
         }
-        match self.list.read(&mut self.text) {
-            Ok(Some(Read { line, fault })) => {
+        match self.rows.read(&mut self.text) {
+            Ok(Some(RowInfo { line, malformed })) => {
                 self.number += 1;
                 self.ended = false;
-                let (bytes, ends) = self.list.raw();
-                Ok(Some(Raw { number: self.number, line, fault, bytes, ends }))
+                let (bytes, ends) = self.rows.raw();
+                Ok(Some(RawRow { number: self.number, line, malformed, bytes, ends }))
             }
             Ok(None) => {
                 self.stored.check_unchanged()?;
                 Ok(None)
             }
-            Err(ListError::Io(error)) => Err(read_error(&self.stored, self.list.line(), error)),
-            Err(ListError::RowTooLong { line }) => {
+            Err(RowReadError::Io(error)) => Err(read_error(&self.stored, self.rows.line(), error)),
+            Err(RowReadError::RowTooLong { line }) => {
                 self.stored.check_unchanged()?;
                 Err(InputError::RowTooLong { name: self.stored.name().to_owned(), line })
             }
@@ -67,7 +67,7 @@ impl Source {
     }
 
     /// Nobody wants any more of it.
-    pub(super) fn end(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.ended = true;
     }
 
@@ -78,39 +78,44 @@ impl Source {
 }
 
 /// A list in one of the formats.
-pub(super) enum List {
-    Csv(Box<CsvList>),
-    Jsonl(JsonlReader),
+pub(super) enum RowReader {
+    Csv(Box<CsvRowReader>),
+    Jsonl(JsonlRowReader),
 }
 
-impl List {
-    fn open(text: &mut Text, stored: &Stored, format: Format, mapping: &Mapping) -> Result<List, InputError> {
+impl RowReader {
+    fn open(
+        text: &mut DecodedText,
+        stored: &Stored,
+        format: Format,
+        mapping: &Mapping,
+    ) -> Result<RowReader, InputError> {
         Ok(match format {
-            Format::Csv => List::Csv(Box::new(CsvList::open(text, stored, mapping)?)),
-            Format::Jsonl => List::Jsonl(JsonlReader::new()),
+            Format::Csv => RowReader::Csv(Box::new(CsvRowReader::open(text, stored, mapping)?)),
+            Format::Jsonl => RowReader::Jsonl(JsonlRowReader::new()),
         })
     }
 
-    fn read(&mut self, text: &mut Text) -> Result<Option<Read>, ListError> {
+    fn read(&mut self, text: &mut DecodedText) -> Result<Option<RowInfo>, RowReadError> {
         match self {
-            List::Csv(list) => list.read(text),
-            List::Jsonl(list) => list.read(text),
+            RowReader::Csv(rows) => rows.read(text),
+            RowReader::Jsonl(rows) => rows.read(text),
         }
     }
 
     /// The bytes of the row just read, and where its cells end, if the format has cells.
     fn raw(&self) -> (&[u8], &[usize]) {
         match self {
-            List::Csv(list) => list.raw(),
-            List::Jsonl(list) => (list.raw(), &[]),
+            RowReader::Csv(rows) => rows.raw(),
+            RowReader::Jsonl(rows) => (rows.raw(), &[]),
         }
     }
 
     /// The line that reading has come to.
     fn line(&self) -> u64 {
         match self {
-            List::Csv(list) => list.line(),
-            List::Jsonl(list) => list.line(),
+            RowReader::Csv(rows) => rows.line(),
+            RowReader::Jsonl(rows) => rows.line(),
         }
     }
 }

@@ -41,7 +41,7 @@ impl Mapping {
         // From the weakest claim to the strongest; a later one replaces an earlier.
         let mut roles = HashMap::new();
         for (_, name) in content.columns() {
-            refuse_own_remark(name)?;
+            refuse_reserved_column(name)?;
             roles.insert(name.to_owned(), Role::Allowed);
         }
         for field in Field::ALL.into_iter().filter(|&field| input.columns.of(field).is_none()) {
@@ -51,7 +51,7 @@ impl Mapping {
         }
         let mut mapped = Vec::new();
         for (field, name) in Field::ALL.into_iter().filter_map(|field| Some((field, input.columns.of(field)?))) {
-            refuse_own_remark(name)?;
+            refuse_reserved_column(name)?;
             if mapped.contains(&name) {
                 return Err(MappingError::MappedTwice { name: name.to_owned() });
             }
@@ -70,7 +70,7 @@ impl Mapping {
     pub(super) fn role(&self, column: &str) -> Role {
         match self.0.roles.get(column) {
             Some(role) => *role,
-            None if is_own_remark(column) => Role::Allowed,
+            None if is_reserved_column(column) => Role::Allowed,
             None => Role::Unknown,
         }
     }
@@ -89,16 +89,16 @@ impl Mapping {
 }
 
 /// Columns of this program's own: what went wrong with a row, when it was written out again.
-pub(super) fn is_own_remark(column: &str) -> bool {
+pub(super) fn is_reserved_column(column: &str) -> bool {
     column.starts_with('_')
 }
 
-fn refuse_own_remark(name: &str) -> Result<(), MappingError> {
-    if is_own_remark(name) { Err(MappingError::OwnRemark { name: name.to_owned() }) } else { Ok(()) }
+fn refuse_reserved_column(name: &str) -> Result<(), MappingError> {
+    if is_reserved_column(name) { Err(MappingError::ReservedColumn { name: name.to_owned() }) } else { Ok(()) }
 }
 
 /// What to do about a column that both the list and the job have content in.
-pub(super) fn given_twice(part: ContentPart) -> String {
+pub(super) fn content_conflict(part: ContentPart) -> String {
     format!("holds new content, and so does {part}; take one away, or list the column in [input] ignore")
 }
 

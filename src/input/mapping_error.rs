@@ -41,7 +41,7 @@ pub enum MappingError {
         "the column {name:?} begins with \"_\"; such columns are runner's own remarks and are never read, so give \
          it another name"
     )]
-    OwnRemark {
+    ReservedColumn {
         /// The column.
         name: String,
     },
@@ -53,7 +53,7 @@ impl MappingError {
         match self {
             MappingError::TextAndMsgBody => ContentPart::MsgBody.key(),
             MappingError::Template { part, .. } | MappingError::Content { part, .. } => part.key(),
-            MappingError::MappedTwice { .. } | MappingError::OwnRemark { .. } => "input.columns",
+            MappingError::MappedTwice { .. } | MappingError::ReservedColumn { .. } => "input.columns",
             MappingError::MappedAndIgnored { .. } => "input.ignore",
         }
     }

@@ -12,12 +12,12 @@
 
 mod annotate;
 mod csv;
+mod edit_builder;
 mod error;
 mod excerpts;
 mod format;
 mod jsonl;
 mod list_reader;
-mod maker;
 mod mapping;
 mod mapping_error;
 mod problem;
@@ -60,7 +60,7 @@ pub const SPOOL_BYTES_MAX: u64 = 16 << 30;
 #[derive(Debug)]
 pub struct Input {
     path: Option<PathBuf>,
-    shown_name: String,
+    display_name: String,
     format: Format,
     stored: Stored,
 }
@@ -79,11 +79,11 @@ impl Input {
         }
         // Looked at before it is opened: opening a pipe would wait for its writer.
         let failed = |source| InputError::Open { name: name.clone(), source };
-        let kind = std::fs::metadata(path).map_err(failed)?.file_type();
-        if kind.is_dir() {
+        let file_type = std::fs::metadata(path).map_err(failed)?.file_type();
+        if file_type.is_dir() {
             return Err(InputError::Directory { name });
         }
-        if !kind.is_file() {
+        if !file_type.is_file() {
             return Err(InputError::NotAFile { name });
         }
         let Some(format) = format.or_else(|| Format::of_name(&name)) else {
@@ -91,7 +91,7 @@ impl Input {
         };
         let file = File::open(path).map_err(failed)?;
         let stored = Stored::new(name.clone(), file).map_err(failed)?;
-        Ok(Input { path: Some(path.to_owned()), shown_name: escape_control(&name).into_owned(), format, stored })
+        Ok(Input { path: Some(path.to_owned()), display_name: escape_control(&name).into_owned(), format, stored })
     }
 
     /// Copies a stream into a temporary file that has no name and that only this user can read, and opens that.
@@ -100,12 +100,12 @@ impl Input {
     /// When the stream cannot be read or is longer than [`SPOOL_BYTES_MAX`], or the disk is full.
     pub fn from_reader(name: &str, reader: impl Read, format: Format) -> Result<Input, InputError> {
         let stored = Stored::spool(name.to_owned(), reader, SPOOL_BYTES_MAX)?;
-        Ok(Input { path: None, shown_name: escape_control(name).into_owned(), format, stored })
+        Ok(Input { path: None, display_name: escape_control(name).into_owned(), format, stored })
     }
 
     /// The list's name, for people: fit to be shown.
     pub fn name(&self) -> &str {
-        &self.shown_name
+        &self.display_name
     }
 
     /// How the list is written.

@@ -47,7 +47,7 @@ impl fmt::Display for Problem {
 }
 
 /// Names, for people, with commas between them. No more than a person would read.
-pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(super) fn join_names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     /// Longer lists do not help to find the fault.
     const SHOWN: usize = 20;
     let all: Vec<&str> = names.into_iter().collect();

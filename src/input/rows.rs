@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::csv::{self, Header};
+use super::edit_builder::EditBuilder;
 use super::jsonl;
-use super::list_reader::{List, Source};
-use super::maker::EditMaker;
+use super::list_reader::{ListReader, RowReader};
 use super::mapping::Mapping;
 use super::problem::Problem;
-use super::raw_row::Raw;
+use super::raw_row::RawRow;
 use super::stored::Stored;
 use super::{Format, InputError};
 use crate::edit::{Edit, IdDigest};
@@ -26,15 +26,15 @@ pub struct Row {
 
 /// Reads a list's rows one by one, in the list's order. After an error or the end there is nothing more.
 pub struct Rows {
-    pub(super) source: Source,
-    pub(super) maker: RowMaker,
+    pub(super) list: ListReader,
+    pub(super) parser: RowParser,
 }
 
 impl Rows {
     pub(super) fn new(stored: &Stored, format: Format, mapping: &Mapping) -> Result<Rows, InputError> {
-        let source = Source::open(stored, format, mapping)?;
-        let maker = RowMaker { layout: RowLayout::of(&source.list), maker: EditMaker::new(mapping) };
-        Ok(Rows { source, maker })
+        let list = ListReader::open(stored, format, mapping)?;
+        let parser = RowParser { layout: RowLayout::of(&list.rows), builder: EditBuilder::new(mapping) };
+        Ok(Rows { list, parser })
     }
 
     /// Passes over so many rows without a look at them.
@@ -42,7 +42,7 @@ impl Rows {
     /// # Errors
     /// The list cannot be read.
     pub(crate) fn pass_over(&mut self, rows: u64) -> Result<(), InputError> {
-        (0..rows).try_for_each(|_| self.source.read().map(|_| ()))
+        (0..rows).try_for_each(|_| self.list.read().map(|_| ()))
     }
 
     /// The next row of one of these messages. Of the others nothing but that is looked at.
@@ -50,9 +50,9 @@ impl Rows {
     /// # Errors
     /// The list cannot be read.
     pub(crate) fn next_of(&mut self, is_wanted: impl Fn(IdDigest) -> bool) -> Result<Option<Row>, InputError> {
-        while let Some(raw) = self.source.read()? {
-            if self.maker.message(&raw).is_some_and(&is_wanted) {
-                return Ok(Some(self.maker.make(raw)));
+        while let Some(raw) = self.list.read()? {
+            if self.parser.message(&raw).is_some_and(&is_wanted) {
+                return Ok(Some(self.parser.parse(raw)));
             }
         }
         Ok(None)
@@ -60,12 +60,12 @@ impl Rows {
 
     /// Bytes of the file read so far, as stored. Reading is a little ahead of the rows.
     pub fn bytes(&self) -> u64 {
-        self.source.stored_bytes()
+        self.list.stored_bytes()
     }
 
     /// SHA-256 of the file's bytes as stored, once every row was read.
     pub fn sha256(&self) -> Option<[u8; 32]> {
-        self.source.sha256()
+        self.list.sha256()
     }
 
     /// Whether the list is still as it was when it was opened: then so are all rows that were read of it.
@@ -73,7 +73,7 @@ impl Rows {
     /// # Errors
     /// It was written to.
     pub fn check_unchanged(&self) -> Result<(), InputError> {
-        self.source.check_unchanged()
+        self.list.check_unchanged()
     }
 }
 
@@ -81,15 +81,15 @@ impl Iterator for Rows {
     type Item = Result<Row, InputError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.source.read().map(|raw| raw.map(|raw| self.maker.make(raw))).transpose()
+        self.list.read().map(|raw| raw.map(|raw| self.parser.parse(raw))).transpose()
     }
 }
 
 /// Makes of rows what they want. Each thread has one of its own.
 #[derive(Clone)]
-pub(super) struct RowMaker {
+pub(super) struct RowParser {
     layout: RowLayout,
-    maker: EditMaker,
+    builder: EditBuilder,
 }
 
 /// Where a row has its fields.
@@ -102,31 +102,31 @@ enum RowLayout {
 }
 
 impl RowLayout {
-    fn of(list: &List) -> RowLayout {
-        match list {
-            List::Csv(list) => RowLayout::Csv(Arc::clone(&list.header)),
-            List::Jsonl(_) => RowLayout::Jsonl,
+    fn of(rows: &RowReader) -> RowLayout {
+        match rows {
+            RowReader::Csv(rows) => RowLayout::Csv(Arc::clone(&rows.header)),
+            RowReader::Jsonl(_) => RowLayout::Jsonl,
         }
     }
 }
 
-impl RowMaker {
-    pub(super) fn make(&mut self, raw: Raw<'_>) -> Row {
-        let Raw { number, line, fault, bytes, ends } = raw;
-        let edit = match (fault, &self.layout) {
-            (Some(fault), _) => Err(vec![Problem::of_row(line, fault)]),
-            (None, RowLayout::Csv(header)) => csv::edit(line, bytes, ends, header, &mut self.maker),
-            (None, RowLayout::Jsonl) => jsonl::edit(line, bytes, &mut self.maker),
+impl RowParser {
+    pub(super) fn parse(&mut self, raw: RawRow<'_>) -> Row {
+        let RawRow { number, line, malformed, bytes, ends } = raw;
+        let edit = match (malformed, &self.layout) {
+            (Some(malformed), _) => Err(vec![Problem::of_row(line, malformed)]),
+            (None, RowLayout::Csv(header)) => csv::edit(line, bytes, ends, header, &mut self.builder),
+            (None, RowLayout::Jsonl) => jsonl::edit(line, bytes, &mut self.builder),
         };
         Row { number, line, edit }
     }
 
     /// Which message a row is about, as far as that can be told.
-    fn message(&self, raw: &Raw<'_>) -> Option<IdDigest> {
+    fn message(&self, raw: &RawRow<'_>) -> Option<IdDigest> {
         match &self.layout {
-            _ if raw.fault.is_some() => None,
+            _ if raw.malformed.is_some() => None,
             RowLayout::Csv(header) => csv::message(raw.line, raw.bytes, raw.ends, header),
-            RowLayout::Jsonl => jsonl::message(raw.line, raw.bytes, self.maker.mapping()),
+            RowLayout::Jsonl => jsonl::message(raw.line, raw.bytes, self.builder.mapping()),
         }
     }
 }

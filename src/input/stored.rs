@@ -20,7 +20,7 @@ pub(super) struct Stored {
     name: Arc<str>,
     file: Arc<File>,
     fingerprint: Fingerprint,
-    gzip: bool,
+    is_gzip: bool,
 }
 
 /// What tells that a file was written to. (It is always the same file: the handle stays open.)
@@ -42,7 +42,7 @@ impl Stored {
         let fingerprint = Fingerprint::of(&file)?;
         let mut magic = Vec::new();
         StoredReader::new(Arc::new(file.try_clone()?)).take(2).read_to_end(&mut magic)?;
-        Ok(Stored { name: name.into(), file: Arc::new(file), fingerprint, gzip: magic == GZIP })
+        Ok(Stored { name: name.into(), file: Arc::new(file), fingerprint, is_gzip: magic == GZIP })
     }
 
     /// Copies a stream of at most `bytes_max` bytes into a temporary file.
@@ -51,7 +51,7 @@ impl Stored {
         let mut head = Vec::new();
         reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
         // `/dev/zero` would fill the disk before anybody looked at a row.
-        if head.len() == HEAD_BYTES && !head.starts_with(&GZIP) && !begins_as_text(&head) {
+        if head.len() == HEAD_BYTES && !head.starts_with(&GZIP) && !starts_as_utf8(&head) {
             return Err(InputError::NotText { name });
         }
         let reader = head.as_slice().chain(reader);
@@ -74,8 +74,8 @@ impl Stored {
     }
 
     /// Whether the bytes are packed.
-    pub(super) fn gzip(&self) -> bool {
-        self.gzip
+    pub(super) fn is_gzip(&self) -> bool {
+        self.is_gzip
     }
 
     pub(super) fn reader(&self) -> StoredReader {
@@ -126,7 +126,7 @@ impl Read for StoredReader {
 }
 
 /// A character may be cut at the end.
-fn begins_as_text(head: &[u8]) -> bool {
+fn starts_as_utf8(head: &[u8]) -> bool {
     let is_text = std::str::from_utf8(head).map_or_else(|error| error.error_len().is_none(), |_| true);
     is_text && !head.contains(&0)
 }
@@ -148,18 +148,18 @@ mod tests {
 
     #[test]
     fn a_stream_that_is_no_text_is_refused_by_its_beginning() {
-        let told = |stream: Box<dyn Read>| match Stored::spool("x".into(), stream.take(1 << 20), 1 << 21) {
+        let outcome = |stream: Box<dyn Read>| match Stored::spool("x".into(), stream.take(1 << 20), 1 << 21) {
             Ok(stored) => stored.bytes().to_string(),
             Err(error) => error.to_string(),
         };
         let no_text = "x does not begin as a text in UTF-8, so it is no list; save the list as UTF-8";
-        assert_eq!(told(Box::new(io::repeat(0))), no_text);
-        assert_eq!(told(Box::new(io::repeat(0xd6))), no_text);
+        assert_eq!(outcome(Box::new(io::repeat(0))), no_text);
+        assert_eq!(outcome(Box::new(io::repeat(0xd6))), no_text);
         // A short one is read row by row, which tells the line.
-        assert_eq!(told(Box::new(io::repeat(0xd6).take(1_000))), "1000");
-        assert_eq!(told(Box::new(GZIP.chain(io::repeat(0)))), "1048576");
+        assert_eq!(outcome(Box::new(io::repeat(0xd6).take(1_000))), "1000");
+        assert_eq!(outcome(Box::new(GZIP.chain(io::repeat(0)))), "1048576");
         // The first block ends within a character.
-        assert_eq!(told(Box::new(io::Cursor::new(format!("a{}", "é".repeat(HEAD_BYTES))))), "131073");
+        assert_eq!(outcome(Box::new(io::Cursor::new(format!("a{}", "é".repeat(HEAD_BYTES))))), "131073");
     }
 
     #[test]

@@ -31,37 +31,37 @@ pub(super) type Lookup<'a> = dyn Fn(&str) -> Result<Option<Value>, String> + 'a;
 /// The job's content, compiled.
 #[derive(Debug, Default)]
 pub(super) struct Content {
-    pub(super) body: Option<RenderedPart<MsgBody>>,
-    pub(super) data: Option<RenderedPart<Arc<str>>>,
+    pub(super) body: Option<ContentSource<MsgBody>>,
+    pub(super) data: Option<ContentSource<Arc<str>>>,
 }
 
 /// One part of the content.
-pub(super) enum RenderedPart<T> {
+pub(super) enum ContentSource<T> {
     /// The same for every row: made and checked once.
-    Once(ContentPart, T),
+    Fixed(ContentPart, T),
     /// Made for each row.
-    PerRow(Box<RowTemplate>),
+    Template(Box<RowTemplate>),
 }
 
 /// Which part it is, and the columns that it needs; without the text.
-impl<T> fmt::Debug for RenderedPart<T> {
+impl<T> fmt::Debug for ContentSource<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Made").field(&self.part()).field(&self.columns()).finish()
+        f.debug_tuple("ContentSource").field(&self.part()).field(&self.columns()).finish()
     }
 }
 
-impl<T> RenderedPart<T> {
+impl<T> ContentSource<T> {
     pub(super) fn part(&self) -> ContentPart {
         match self {
-            RenderedPart::Once(part, _) => *part,
-            RenderedPart::PerRow(template) => template.part,
+            ContentSource::Fixed(part, _) => *part,
+            ContentSource::Template(template) => template.part,
         }
     }
 
     fn columns(&self) -> &[String] {
         match self {
-            RenderedPart::Once(..) => &[],
-            RenderedPart::PerRow(template) => &template.columns,
+            ContentSource::Fixed(..) => &[],
+            ContentSource::Template(template) => &template.columns,
         }
     }
 }
@@ -70,8 +70,8 @@ impl Content {
     pub(super) fn new(spec: &ContentSpec) -> Result<Content, MappingError> {
         let body = match (&spec.text, &spec.msg_body) {
             (Some(_), Some(_)) => return Err(MappingError::TextAndMsgBody),
-            (Some(source), None) => Some(made(ContentPart::Text, source, |text| Ok(MsgBody::of_text(text)))?),
-            (None, Some(source)) => Some(made(ContentPart::MsgBody, source, |json| {
+            (Some(source), None) => Some(compile_part(ContentPart::Text, source, |text| Ok(MsgBody::of_text(text)))?),
+            (None, Some(source)) => Some(compile_part(ContentPart::MsgBody, source, |json| {
                 MsgBody::parse(json).map_err(|findings| {
                     findings.into_iter().map(|finding| finding.what).collect::<Vec<_>>().join("; and ")
                 })
@@ -79,7 +79,7 @@ impl Content {
             (None, None) => None,
         };
         let data = match &spec.cloud_custom_data {
-            Some(source) => Some(made(ContentPart::CloudCustomData, source, |text| Ok(Arc::from(text)))?),
+            Some(source) => Some(compile_part(ContentPart::CloudCustomData, source, |text| Ok(Arc::from(text)))?),
             None => None,
         };
         let content = Content { body, data };
@@ -90,12 +90,12 @@ impl Content {
     /// Content that is the same for every row and too long for each of them is told once.
     fn check_size(&self) -> Result<(), MappingError> {
         let body = match &self.body {
-            Some(RenderedPart::Once(part, body)) => Some((*part, body.text().len())),
-            Some(RenderedPart::PerRow(_)) | None => None,
+            Some(ContentSource::Fixed(part, body)) => Some((*part, body.text().len())),
+            Some(ContentSource::Template(_)) | None => None,
         };
         let data = match &self.data {
-            Some(RenderedPart::Once(part, data)) => Some((*part, data.len())),
-            Some(RenderedPart::PerRow(_)) | None => None,
+            Some(ContentSource::Fixed(part, data)) => Some((*part, data.len())),
+            Some(ContentSource::Template(_)) | None => None,
         };
         for (part, bytes) in [body, data].into_iter().flatten() {
             if bytes > CONTENT_BYTES_MAX {
@@ -110,8 +110,8 @@ impl Content {
     pub(super) fn part_for(&self, field: Field) -> Option<ContentPart> {
         match field {
             Field::FromAccount | Field::ToAccount | Field::MsgKey => None,
-            Field::MsgBody => self.body.as_ref().map(RenderedPart::part),
-            Field::CloudCustomData => self.data.as_ref().map(RenderedPart::part),
+            Field::MsgBody => self.body.as_ref().map(ContentSource::part),
+            Field::CloudCustomData => self.data.as_ref().map(ContentSource::part),
         }
     }
 
@@ -123,29 +123,32 @@ impl Content {
     }
 }
 
-fn made<T>(
+fn compile_part<T>(
     part: ContentPart,
     source: &str,
     check: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<RenderedPart<T>, MappingError> {
-    let wrong = |what| MappingError::Content { part, what };
-    let failed = |source: minijinja::Error| match too_much(&source) {
-        Some(what) => wrong(what),
+) -> Result<ContentSource<T>, MappingError> {
+    let content_error = |what| MappingError::Content { part, what };
+    let failed = |source: minijinja::Error| match limit_message(&source) {
+        Some(what) => content_error(what),
         None => MappingError::Template { part, source: source.into() },
     };
     if source.len() > TEMPLATE_BYTES_MAX {
-        return Err(wrong(format!("is {} bytes long; a template has {TEMPLATE_BYTES_MAX} at most", source.len())));
+        return Err(content_error(format!(
+            "is {} bytes long; a template has {TEMPLATE_BYTES_MAX} at most",
+            source.len()
+        )));
     }
     let template = RowTemplate::compile(part, source).map_err(failed)?;
     if !template.columns.is_empty() {
-        return Ok(RenderedPart::PerRow(Box::new(template)));
+        return Ok(ContentSource::Template(Box::new(template)));
     }
     let text = template.render_with(Value::from_pairs::<_, &str, Value>([])).map_err(failed)?;
-    check(&text).map(|value| RenderedPart::Once(part, value)).map_err(wrong)
+    check(&text).map(|value| ContentSource::Fixed(part, value)).map_err(content_error)
 }
 
 /// What to say of a template that came to one of its bounds; the engine's own words are about the engine.
-fn too_much(error: &minijinja::Error) -> Option<String> {
+fn limit_message(error: &minijinja::Error) -> Option<String> {
     match error.kind() {
         ErrorKind::OutOfFuel => Some("takes far more work than a message can need; does it loop?".to_owned()),
         ErrorKind::WriteFailure => Some(format!("makes more than {RENDERED_BYTES_MAX} bytes; does it loop?")),
@@ -162,7 +165,7 @@ pub(super) struct RowTemplate {
 }
 
 /// Why a template could not be filled in for a row.
-pub(super) struct Unfilled {
+pub(super) struct RenderError {
     /// The column that is the reason, where one is.
     pub(super) column: Option<String>,
     pub(super) what: String,
@@ -211,25 +214,25 @@ impl RowTemplate {
     }
 
     /// Fills the template in.
-    pub(super) fn render(&self, lookup: &Lookup<'_>) -> Result<String, Unfilled> {
+    pub(super) fn render(&self, lookup: &Lookup<'_>) -> Result<String, RenderError> {
         let mut values = Vec::with_capacity(self.columns.len());
         let mut absent = Vec::new();
         for name in &self.columns {
             match lookup(name) {
                 Ok(Some(value)) => values.push((name.as_str(), value)),
                 Ok(None) => absent.push(name.as_str()),
-                Err(what) => return Err(Unfilled { column: Some(name.clone()), what }),
+                Err(what) => return Err(RenderError { column: Some(name.clone()), what }),
             }
         }
         self.render_with(Value::from_pairs(values)).map_err(|error| match absent.first() {
-            Some(name) if error.kind() == ErrorKind::UndefinedError => Unfilled {
+            Some(name) if error.kind() == ErrorKind::UndefinedError => RenderError {
                 column: Some((*name).to_owned()),
                 what: format!("is absent or empty in this row, and {} needs it", self.part),
             },
             // The error's own detail may quote a value.
-            Some(_) | None => Unfilled {
+            Some(_) | None => RenderError {
                 column: None,
-                what: match too_much(&error) {
+                what: match limit_message(&error) {
                     Some(what) => format!("{} {what}", self.part),
                     None => format!(
                         "{} cannot be filled in: {} (on line {} of the template)",
@@ -243,7 +246,7 @@ impl RowTemplate {
     }
 
     fn render_with(&self, values: Value) -> Result<String, minijinja::Error> {
-        let mut out = Bounded(Vec::new());
+        let mut out = BoundedWriter(Vec::new());
         self.environment.get_template(self.part.name())?.render_captured_to(values, &mut out)?;
         String::from_utf8(out.0).map_err(|error| {
             minijinja::Error::new(ErrorKind::WriteFailure, "the text is not UTF-8").with_source(error.utf8_error())
@@ -263,9 +266,9 @@ fn write_inside_json_string(out: &mut Output, _: &mut State, value: &Value) -> R
 }
 
 /// Takes [`RENDERED_BYTES_MAX`] bytes and no more.
-struct Bounded(Vec<u8>);
+struct BoundedWriter(Vec<u8>);
 
-impl io::Write for Bounded {
+impl io::Write for BoundedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len() + bytes.len() > RENDERED_BYTES_MAX {
             return Err(io::Error::other(format!("it makes more than {RENDERED_BYTES_MAX} bytes")));

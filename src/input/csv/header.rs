@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::reader::Record;
+use super::reader::CsvRecord;
 use crate::edit::Field;
-use crate::input::mapping::{Mapping, Role, UNKNOWN_ADVICE, given_twice};
-use crate::input::problem::names;
+use crate::input::mapping::{Mapping, Role, UNKNOWN_ADVICE, content_conflict};
+use crate::input::problem::join_names;
 use crate::input::spec::ContentPart;
 use crate::input::{COLUMNS_MAX, Format};
 use crate::terminal::escape::Name;
@@ -34,7 +34,7 @@ pub enum HeaderError {
     NotUtf8,
     /// The header has no end.
     #[error("a quote was left open in the header")]
-    QuoteLeftOpen,
+    UnclosedQuote,
     /// Out of all proportion.
     #[error("the header has {found} columns; {COLUMNS_MAX} are read at most")]
     TooManyColumns {
@@ -61,7 +61,7 @@ pub enum HeaderError {
         field: Field,
     },
     /// Needed columns are not there.
-    #[error("there is no column {}; {hint}", names(missing.iter().map(String::as_str)))]
+    #[error("there is no column {}; {hint}", join_names(missing.iter().map(String::as_str)))]
     Missing {
         /// The names they should have.
         missing: Vec<String>,
@@ -69,7 +69,7 @@ pub enum HeaderError {
         hint: MissingHint,
     },
     /// Columns that nobody knows.
-    #[error("nothing is known of the column {}; {UNKNOWN_ADVICE}", names(columns.iter().map(String::as_str)))]
+    #[error("nothing is known of the column {}; {UNKNOWN_ADVICE}", join_names(columns.iter().map(String::as_str)))]
     Unknown {
         /// All of them.
         columns: Vec<String>,
@@ -77,7 +77,7 @@ pub enum HeaderError {
     /// A template names a column that is not there.
     #[error(
         "{part} needs the column {}, and the header has: {}",
-        Name(column), names(found.iter().map(String::as_str))
+        Name(column), join_names(found.iter().map(String::as_str))
     )]
     NoTemplateColumn {
         /// Whose template.
@@ -88,8 +88,8 @@ pub enum HeaderError {
         found: Vec<String>,
     },
     /// The list and the job both give content.
-    #[error("the column {} {}", Name(column), given_twice(*part))]
-    GivenTwice {
+    #[error("the column {} {}", Name(column), content_conflict(*part))]
+    ContentConflict {
         /// The list's column.
         column: String,
         /// The job's content.
@@ -120,7 +120,7 @@ impl fmt::Display for MissingHint {
             MissingHint::Found(found) => write!(
                 f,
                 "the header has: {}. Rename the columns, or map the list's own names in the job file ([input.columns])",
-                names(found.iter().map(String::as_str))
+                join_names(found.iter().map(String::as_str))
             ),
             MissingHint::Data => f.write_str(
                 "this line looks like data, and the first line must name the columns (from_account,to_account,msg_key, …)",
@@ -133,14 +133,14 @@ impl fmt::Display for MissingHint {
 }
 
 impl Header {
-    pub(in crate::input) fn new(record: Record<'_>, mapping: &Mapping) -> Result<Header, HeaderError> {
+    pub(in crate::input) fn new(record: CsvRecord<'_>, mapping: &Mapping) -> Result<Header, HeaderError> {
         let names: Vec<String> = record.cells().map(str::to_owned).collect();
         let columns: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
-        let fields = place_fields(&columns, mapping)?;
+        let fields = locate_fields(&columns, mapping)?;
         check_required(&columns, &fields, mapping)?;
         check_known(&columns, mapping)?;
         check_content(&columns, &fields, mapping)?;
-        let template_columns = place_template_columns(&columns, mapping)?;
+        let template_columns = locate_template_columns(&columns, mapping)?;
         let field_names = Field::ALL.map(|field| match fields[field as usize] {
             Some(index) => columns[index].clone(),
             None => mapping.expected_name(field, Format::Csv).to_owned(),
@@ -149,7 +149,7 @@ impl Header {
     }
 }
 
-fn place_fields(columns: &[String], mapping: &Mapping) -> Result<[Option<usize>; 5], HeaderError> {
+fn locate_fields(columns: &[String], mapping: &Mapping) -> Result<[Option<usize>; 5], HeaderError> {
     let mut fields: [Option<usize>; 5] = [None; 5];
     for (index, column) in columns.iter().enumerate() {
         let Role::Field(field) = mapping.role(column) else { continue };
@@ -208,7 +208,7 @@ fn check_content(columns: &[String], fields: &[Option<usize>; 5], mapping: &Mapp
     for field in [Field::MsgBody, Field::CloudCustomData] {
         match (fields[field as usize], mapping.content().part_for(field)) {
             (Some(index), Some(part)) => {
-                return Err(HeaderError::GivenTwice { column: columns[index].clone(), part });
+                return Err(HeaderError::ContentConflict { column: columns[index].clone(), part });
             }
             (Some(_), None) | (None, Some(_)) => given = true,
             (None, None) => {}
@@ -217,7 +217,7 @@ fn check_content(columns: &[String], fields: &[Option<usize>; 5], mapping: &Mapp
     if given { Ok(()) } else { Err(HeaderError::NothingToChange) }
 }
 
-fn place_template_columns(columns: &[String], mapping: &Mapping) -> Result<Vec<(String, usize)>, HeaderError> {
+fn locate_template_columns(columns: &[String], mapping: &Mapping) -> Result<Vec<(String, usize)>, HeaderError> {
     let mut placed = Vec::new();
     for (part, name) in mapping.content().columns() {
         let Some(index) = columns.iter().position(|column| column == name) else {

@@ -11,44 +11,48 @@ use minijinja::Value;
 
 pub(super) use header::Header;
 pub use header::{HeaderError, MissingHint};
-pub(super) use reader::{CsvReader, LineCounter, Record};
+pub(super) use reader::{CsvReader, CsvRecord, LineCounter};
 
-use super::maker::{EditMaker, Fields};
+use super::edit_builder::{EditBuilder, RowFields};
 use super::mapping::Mapping;
 use super::problem::Problem;
-use super::raw_row::{ListError, Read};
+use super::raw_row::{RowInfo, RowReadError};
 use super::stored::Stored;
 use super::text::read_error;
 use super::{COLUMNS_MAX, InputError};
 use crate::edit::{Edit, IdDigest};
-use reader::{Found, Shape};
+use reader::{ReadOutcome, RecordShape};
 
 /// A CSV list behind its header.
-pub(super) struct CsvList {
+pub(super) struct CsvRowReader {
     pub(super) reader: CsvReader,
     pub(super) header: Arc<Header>,
     /// The cells of the row just read can be told apart.
-    has_cells: bool,
+    is_well_formed: bool,
 }
 
-impl CsvList {
-    pub(super) fn open(text: &mut impl BufRead, stored: &Stored, mapping: &Mapping) -> Result<CsvList, InputError> {
+impl CsvRowReader {
+    pub(super) fn open(
+        text: &mut impl BufRead,
+        stored: &Stored,
+        mapping: &Mapping,
+    ) -> Result<CsvRowReader, InputError> {
         let mut reader = CsvReader::new();
         let name = || stored.name().to_owned();
         let found = reader.read(text).map_err(|error| read_error(stored, reader.line(), error))?;
         let (line, header) = match found {
-            Found::Record(shape) => (shape.line, header_of(&reader, shape, mapping)),
-            Found::QuoteLeftOpen { line } => (line, Err(HeaderError::QuoteLeftOpen)),
-            Found::TooLong { line } => return Err(InputError::RowTooLong { name: name(), line }),
-            Found::End => (1, Err(HeaderError::Empty)),
+            ReadOutcome::Record(shape) => (shape.line, header_of(&reader, shape, mapping)),
+            ReadOutcome::UnclosedQuote { line } => (line, Err(HeaderError::UnclosedQuote)),
+            ReadOutcome::TooLong { line } => return Err(InputError::RowTooLong { name: name(), line }),
+            ReadOutcome::End => (1, Err(HeaderError::Empty)),
         };
         let header = header.map_err(|what| InputError::Header { name: name(), line, what })?;
-        Ok(CsvList { reader, header: Arc::new(header), has_cells: false })
+        Ok(CsvRowReader { reader, header: Arc::new(header), is_well_formed: false })
     }
 
     /// The row just read, where its cells can be told apart.
-    pub(super) fn row(&self) -> Option<Record<'_>> {
-        self.has_cells.then(|| self.reader.record())?
+    pub(super) fn row(&self) -> Option<CsvRecord<'_>> {
+        self.is_well_formed.then(|| self.reader.record())?
     }
 
     /// The line that reading has come to.
@@ -58,29 +62,29 @@ impl CsvList {
 
     /// The bytes of the row just read, and where its cells end.
     pub(super) fn raw(&self) -> (&[u8], &[usize]) {
-        self.has_cells.then(|| self.reader.raw()).flatten().unwrap_or_default()
+        self.is_well_formed.then(|| self.reader.cell_bytes()).flatten().unwrap_or_default()
     }
 
-    pub(super) fn read(&mut self, text: &mut impl BufRead) -> Result<Option<Read>, ListError> {
-        self.has_cells = false;
-        let (line, fault) = match self.reader.read(text)? {
-            Found::Record(shape) => {
-                let fault = self.fault(shape);
-                self.has_cells = fault.is_none();
-                (shape.line, fault)
+    pub(super) fn read(&mut self, text: &mut impl BufRead) -> Result<Option<RowInfo>, RowReadError> {
+        self.is_well_formed = false;
+        let (line, malformed) = match self.reader.read(text)? {
+            ReadOutcome::Record(shape) => {
+                let malformed = self.malformed(shape);
+                self.is_well_formed = malformed.is_none();
+                (shape.line, malformed)
             }
-            Found::QuoteLeftOpen { line } => {
+            ReadOutcome::UnclosedQuote { line } => {
                 let what = "the list ends inside a quoted cell; a quote was left open, or the file is cut off";
                 (line, Some(what.to_owned()))
             }
-            Found::TooLong { line } => return Err(ListError::RowTooLong { line }),
-            Found::End => return Ok(None),
+            ReadOutcome::TooLong { line } => return Err(RowReadError::RowTooLong { line }),
+            ReadOutcome::End => return Ok(None),
         };
-        Ok(Some(Read { line, fault }))
+        Ok(Some(RowInfo { line, malformed }))
     }
 
     /// What is wrong with the form of a row.
-    fn fault(&self, shape: Shape) -> Option<String> {
+    fn malformed(&self, shape: RecordShape) -> Option<String> {
         let columns = self.header.names.len();
         if shape.cells != columns {
             return Some(format!(
@@ -97,7 +101,7 @@ impl CsvList {
     }
 }
 
-fn header_of(reader: &CsvReader, shape: Shape, mapping: &Mapping) -> Result<Header, HeaderError> {
+fn header_of(reader: &CsvReader, shape: RecordShape, mapping: &Mapping) -> Result<Header, HeaderError> {
     if shape.cells > COLUMNS_MAX {
         return Err(HeaderError::TooManyColumns { found: shape.cells });
     }
@@ -110,29 +114,29 @@ pub(super) fn edit(
     cells: &[u8],
     ends: &[usize],
     header: &Header,
-    maker: &mut EditMaker,
+    builder: &mut EditBuilder,
 ) -> Result<Edit, Vec<Problem>> {
-    let Some(record) = Record::new(cells, ends) else {
+    let Some(record) = CsvRecord::new(cells, ends) else {
         let what = "the row is not UTF-8; save the list as UTF-8 (in Excel: \"CSV UTF-8\")";
         return Err(vec![Problem::of_row(line, what)]);
     };
     let lookup = |name: &str| {
         let column = header.template_columns.iter().find(|(column, _)| column == name);
-        Ok(column.and_then(|(_, index)| record.filled(*index)).map(Value::from))
+        Ok(column.and_then(|(_, index)| record.non_empty(*index)).map(Value::from))
     };
-    maker.make(fields(line, record, header), &lookup)
+    builder.build(fields(line, record, header), &lookup)
 }
 
 /// Which message a record is about, as far as that can be told.
 pub(super) fn message(line: u64, cells: &[u8], ends: &[usize], header: &Header) -> Option<IdDigest> {
-    Some(fields(line, Record::new(cells, ends)?, header).message())
+    Some(fields(line, CsvRecord::new(cells, ends)?, header).message())
 }
 
 /// What a record has in the columns of an edit's fields.
-fn fields<'a>(line: u64, record: Record<'a>, header: &'a Header) -> Fields<'a> {
-    Fields {
+fn fields<'a>(line: u64, record: CsvRecord<'a>, header: &'a Header) -> RowFields<'a> {
+    RowFields {
         line,
-        values: header.fields.map(|index| record.filled(index?).map(Cow::Borrowed)),
+        values: header.fields.map(|index| record.non_empty(index?).map(Cow::Borrowed)),
         names: header.field_names.each_ref().map(String::as_str),
     }
 }

@@ -14,12 +14,12 @@ use crate::input::{COLUMNS_MAX, ROW_BYTES_MAX};
 pub(in crate::input) struct CsvReader {
     parser: Reader,
     /// The record as it stands in the list, and where each cell ends in it.
-    written: Vec<u8>,
-    written_ends: Vec<usize>,
+    source: Vec<u8>,
+    source_ends: Vec<usize>,
     /// The text of its cells one behind the other, with room behind it, and where each ends. Of cells that no record may
     /// have only the number is kept.
-    output: Vec<u8>,
-    filled: usize,
+    cell_text: Vec<u8>,
+    cell_text_len: usize,
     ends: Vec<usize>,
     cells: usize,
     stray_quote: bool,
@@ -27,11 +27,11 @@ pub(in crate::input) struct CsvReader {
 }
 
 /// What was found where a record should be.
-pub(in crate::input) enum Found {
+pub(in crate::input) enum ReadOutcome {
     /// A record; look at it with [`CsvReader::record`].
-    Record(Shape),
+    Record(RecordShape),
     /// The list ended inside a quoted cell. There is nothing to read any more.
-    QuoteLeftOpen { line: u64 },
+    UnclosedQuote { line: u64 },
     /// It is longer than [`ROW_BYTES_MAX`]. Where the next one begins cannot be told.
     TooLong { line: u64 },
     /// There are no more records.
@@ -40,7 +40,7 @@ pub(in crate::input) enum Found {
 
 /// How a record lies in the buffers.
 #[derive(Clone, Copy)]
-pub(in crate::input) struct Shape {
+pub(in crate::input) struct RecordShape {
     /// The line where the record begins.
     pub(in crate::input) line: u64,
     /// Number of cells, however many there were.
@@ -51,7 +51,7 @@ pub(in crate::input) struct Shape {
 
 /// One record's cells.
 #[derive(Clone, Copy)]
-pub(in crate::input) struct Record<'a> {
+pub(in crate::input) struct CsvRecord<'a> {
     text: &'a str,
     ends: &'a [usize],
 }
@@ -60,10 +60,10 @@ impl CsvReader {
     pub(in crate::input) fn new() -> CsvReader {
         CsvReader {
             parser: Reader::new(),
-            written: Vec::new(),
-            written_ends: Vec::new(),
-            output: Vec::new(),
-            filled: 0,
+            source: Vec::new(),
+            source_ends: Vec::new(),
+            cell_text: Vec::new(),
+            cell_text_len: 0,
             ends: Vec::new(),
             cells: 0,
             stray_quote: false,
@@ -77,46 +77,47 @@ impl CsvReader {
     }
 
     /// Reads the next record.
-    pub(in crate::input) fn read(&mut self, source: &mut impl BufRead) -> io::Result<Found> {
-        if !self.skip_line_ends(source)? {
-            return Ok(Found::End);
+    pub(in crate::input) fn read(&mut self, list: &mut impl BufRead) -> io::Result<ReadOutcome> {
+        if !self.skip_blank_lines(list)? {
+            return Ok(ReadOutcome::End);
         }
         let line = self.lines.line();
-        self.written.clear();
-        self.written_ends.clear();
+        self.source.clear();
+        self.source_ends.clear();
         self.ends.clear();
-        (self.filled, self.cells, self.stray_quote) = (0, 0, false);
+        (self.cell_text_len, self.cells, self.stray_quote) = (0, 0, false);
         loop {
-            let input = source.fill_buf()?;
+            let input = list.fill_buf()?;
             if input.is_empty() {
                 // The end of the list ends its last record as a line end does: not within quotes.
-                let (_, is_whole) = self.split(b"\n");
-                return Ok(if is_whole { self.found(line) } else { Found::QuoteLeftOpen { line } });
+                let (_, is_complete) = self.split(b"\n");
+                return Ok(if is_complete { self.outcome(line) } else { ReadOutcome::UnclosedQuote { line } });
             }
-            let (bytes, is_whole) = self.split(input);
-            self.lines.pass(&input[..bytes]);
-            source.consume(bytes);
-            if self.written.len() > ROW_BYTES_MAX {
-                return Ok(Found::TooLong { line });
+            let (bytes, is_complete) = self.split(input);
+            self.lines.advance(&input[..bytes]);
+            list.consume(bytes);
+            if self.source.len() > ROW_BYTES_MAX {
+                return Ok(ReadOutcome::TooLong { line });
             }
-            if is_whole {
-                return Ok(self.found(line));
+            if is_complete {
+                return Ok(self.outcome(line));
             }
         }
     }
 
-    fn found(&self, line: u64) -> Found {
-        Found::Record(Shape { line, cells: self.cells, stray_quote: self.stray_quote })
+    fn outcome(&self, line: u64) -> ReadOutcome {
+        ReadOutcome::Record(RecordShape { line, cells: self.cells, stray_quote: self.stray_quote })
     }
 
     /// Takes in what `input` has of the record: so many bytes, and whether the record ends with them.
     fn split(&mut self, input: &[u8]) -> (usize, bool) {
         let mut at = 0;
         while at < input.len() {
-            let (result, read, filled) = self.parser.read_field(&input[at..], &mut self.output[self.filled..]);
-            self.written.extend_from_slice(&input[at..at + read]);
+            let (result, read, filled) =
+                self.parser.read_field(&input[at..], &mut self.cell_text[self.cell_text_len..]);
+            self.source.extend_from_slice(&input[at..at + read]);
             at += read;
-            self.filled += filled;
+            self.cell_text_len += filled;
             match result {
                 ReadFieldResult::Field { record_end } => {
                     self.end_cell();
@@ -124,7 +125,7 @@ impl CsvReader {
                         return (at, true);
                     }
                 }
-                ReadFieldResult::OutputFull => self.output.resize((2 * self.output.len()).max(1024), 0),
+                ReadFieldResult::OutputFull => self.cell_text.resize((2 * self.cell_text.len()).max(1024), 0),
                 ReadFieldResult::InputEmpty | ReadFieldResult::End => break,
             }
         }
@@ -137,46 +138,46 @@ impl CsvReader {
         if self.cells > COLUMNS_MAX {
             return;
         }
-        self.written_ends.push(self.written.len() - 1);
-        let text = &self.output[self.ends.last().copied().unwrap_or_default()..self.filled];
-        self.ends.push(self.filled);
-        let written = self.place(self.cells - 1).map(|place| &self.written[place]);
+        self.source_ends.push(self.source.len() - 1);
+        let text = &self.cell_text[self.ends.last().copied().unwrap_or_default()..self.cell_text_len];
+        self.ends.push(self.cell_text_len);
+        let written = self.cell_range(self.cells - 1).map(|range| &self.source[range]);
         self.stray_quote |= written.is_some_and(|written| has_stray_quote(written, text));
     }
 
     /// The cells of the record just read; `None` if it is not UTF-8 or has more than [`COLUMNS_MAX`] cells.
-    pub(in crate::input) fn record(&self) -> Option<Record<'_>> {
-        let (bytes, ends) = self.raw()?;
-        Record::new(bytes, ends)
+    pub(in crate::input) fn record(&self) -> Option<CsvRecord<'_>> {
+        let (bytes, ends) = self.cell_bytes()?;
+        CsvRecord::new(bytes, ends)
     }
 
     /// The record just read, as its bytes and the ends of its cells; `None` if it has more than [`COLUMNS_MAX`] cells.
-    pub(in crate::input) fn raw(&self) -> Option<(&[u8], &[usize])> {
-        (self.cells <= COLUMNS_MAX).then_some((&self.output[..self.filled], self.ends.as_slice()))
+    pub(in crate::input) fn cell_bytes(&self) -> Option<(&[u8], &[usize])> {
+        (self.cells <= COLUMNS_MAX).then_some((&self.cell_text[..self.cell_text_len], self.ends.as_slice()))
     }
 
     /// The record just read as it stands in the list.
-    pub(in crate::input) fn written(&self) -> &[u8] {
-        &self.written
+    pub(in crate::input) fn source(&self) -> &[u8] {
+        &self.source
     }
 
     /// Where a cell stands in that, with its quotes.
-    pub(in crate::input) fn place(&self, column: usize) -> Option<Range<usize>> {
-        let begin = column.checked_sub(1).map_or(Some(0), |before| Some(self.written_ends.get(before)? + 1))?;
-        Some(begin..*self.written_ends.get(column)?)
+    pub(in crate::input) fn cell_range(&self, column: usize) -> Option<Range<usize>> {
+        let begin = column.checked_sub(1).map_or(Some(0), |before| Some(self.source_ends.get(before)? + 1))?;
+        Some(begin..*self.source_ends.get(column)?)
     }
 
     /// Passes over blank lines; false at the end of the list.
-    fn skip_line_ends(&mut self, source: &mut impl BufRead) -> io::Result<bool> {
+    fn skip_blank_lines(&mut self, list: &mut impl BufRead) -> io::Result<bool> {
         loop {
-            let input = source.fill_buf()?;
+            let input = list.fill_buf()?;
             if input.is_empty() {
                 return Ok(false);
             }
             let blank = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             let more = blank < input.len();
-            self.lines.pass(&input[..blank]);
-            source.consume(blank);
+            self.lines.advance(&input[..blank]);
+            list.consume(blank);
             if more {
                 return Ok(true);
             }
@@ -184,12 +185,12 @@ impl CsvReader {
     }
 }
 
-impl<'a> Record<'a> {
+impl<'a> CsvRecord<'a> {
     /// `None` if a cell is not UTF-8.
-    pub(in crate::input) fn new(bytes: &'a [u8], ends: &'a [usize]) -> Option<Record<'a>> {
+    pub(in crate::input) fn new(bytes: &'a [u8], ends: &'a [usize]) -> Option<CsvRecord<'a>> {
         let text = str::from_utf8(bytes).ok()?;
         // Two broken cells side by side can make one whole character.
-        ends.iter().all(|&end| text.is_char_boundary(end)).then_some(Record { text, ends })
+        ends.iter().all(|&end| text.is_char_boundary(end)).then_some(CsvRecord { text, ends })
     }
 
     /// The cell at `index`; empty text where the record has none.
@@ -202,7 +203,7 @@ impl<'a> Record<'a> {
     }
 
     /// The cell at `index`, if there is something in it.
-    pub(in crate::input) fn filled(self, index: usize) -> Option<&'a str> {
+    pub(in crate::input) fn non_empty(self, index: usize) -> Option<&'a str> {
         Some(self.cell(index)).filter(|cell| !cell.is_empty())
     }
 
@@ -223,7 +224,7 @@ impl LineCounter {
         self.ended + 1
     }
 
-    pub(in crate::input) fn pass(&mut self, bytes: &[u8]) {
+    pub(in crate::input) fn advance(&mut self, bytes: &[u8]) {
         // Most lists have `\n` alone: counted many bytes at a time.
         if !self.after_cr && memchr(b'\r', bytes).is_none() {
             self.ended += memchr_iter(b'\n', bytes).count() as u64;
@@ -258,16 +259,16 @@ mod tests {
         let mut records = Vec::new();
         loop {
             match reader.read(&mut source).unwrap() {
-                Found::Record(shape) => {
+                ReadOutcome::Record(shape) => {
                     let cells = reader.record().map_or_else(Vec::new, |r| r.cells().map(String::from).collect());
                     records.push((shape.line, cells));
                 }
-                Found::QuoteLeftOpen { line } => records.push((line, vec!["open".into()])),
-                Found::TooLong { line } => {
+                ReadOutcome::UnclosedQuote { line } => records.push((line, vec!["open".into()])),
+                ReadOutcome::TooLong { line } => {
                     records.push((line, vec!["long".into()]));
                     return records;
                 }
-                Found::End => return records,
+                ReadOutcome::End => return records,
             }
         }
     }
@@ -291,10 +292,10 @@ mod tests {
 
     /// A record: its line, each cell as it is written and its text, and whether one goes on behind its closing quote. Only the
     /// line where a quote is left open.
-    type Told = (u64, Option<(Vec<(String, String)>, bool)>);
+    type RecordByRules = (u64, Option<(Vec<(String, String)>, bool)>);
 
     /// The records of a text by the rules, taken from the whole of it.
-    fn by_the_rules(text: &str) -> Vec<Told> {
+    fn by_the_rules(text: &str) -> Vec<RecordByRules> {
         let mut records = Vec::new();
         let mut rest = text;
         loop {
@@ -327,22 +328,22 @@ mod tests {
     }
 
     /// What the reader makes of it, through a buffer of `buffer` bytes.
-    fn as_read(text: &str, buffer: usize) -> Vec<Told> {
+    fn as_read(text: &str, buffer: usize) -> Vec<RecordByRules> {
         let mut source = BufReader::with_capacity(buffer, text.as_bytes());
         let mut reader = CsvReader::new();
         let mut records = Vec::new();
         loop {
             match reader.read(&mut source).unwrap() {
-                Found::Record(Shape { line, cells, stray_quote }) => {
-                    let written = |cell| str::from_utf8(&reader.written()[reader.place(cell).unwrap()]).unwrap();
+                ReadOutcome::Record(RecordShape { line, cells, stray_quote }) => {
+                    let written = |cell| str::from_utf8(&reader.source()[reader.cell_range(cell).unwrap()]).unwrap();
                     let texts: Vec<_> = reader.record().unwrap().cells().map(str::to_owned).collect();
-                    assert_eq!((texts.len(), reader.place(cells)), (cells, None));
+                    assert_eq!((texts.len(), reader.cell_range(cells)), (cells, None));
                     let cells = (0..cells).map(|cell| written(cell).to_owned()).zip(texts).collect();
                     records.push((line, Some((cells, stray_quote))));
                 }
-                Found::QuoteLeftOpen { line } => records.push((line, None)),
-                Found::TooLong { .. } => panic!("a short list"),
-                Found::End => return records,
+                ReadOutcome::UnclosedQuote { line } => records.push((line, None)),
+                ReadOutcome::TooLong { .. } => panic!("a short list"),
+                ReadOutcome::End => return records,
             }
         }
     }
@@ -366,14 +367,14 @@ mod tests {
 
     #[test]
     fn a_quote_that_is_closed_too_early_is_noticed() {
-        let strays = |text: &str, buffer: usize| {
+        let stray_quotes = |text: &str, buffer: usize| {
             let mut source = BufReader::with_capacity(buffer, text.as_bytes());
             let mut reader = CsvReader::new();
-            let mut strays = Vec::new();
-            while let Found::Record(shape) = reader.read(&mut source).unwrap() {
-                strays.push(shape.stray_quote);
+            let mut stray_quotes = Vec::new();
+            while let ReadOutcome::Record(shape) = reader.read(&mut source).unwrap() {
+                stray_quotes.push(shape.stray_quote);
             }
-            strays
+            stray_quotes
         };
         for buffer in [1, 2, 64] {
             for (text, expected) in [
@@ -383,7 +384,7 @@ mod tests {
                 ("a\"b,c\"d\", \"e\"\n", vec![false]),
                 ("\"\"\"\",\"a\"\"b\",\"\",\"x\r\ny,\"\r\n\"z\"", vec![false, false]),
             ] {
-                assert_eq!(strays(text, buffer), expected, "{text:?} through {buffer} bytes");
+                assert_eq!(stray_quotes(text, buffer), expected, "{text:?} through {buffer} bytes");
             }
         }
     }
@@ -403,10 +404,10 @@ mod tests {
         let text = [vec![b','; 5_000], b"\na,b\n".to_vec()].concat();
         let mut source = text.as_slice();
         let mut reader = CsvReader::new();
-        let Found::Record(shape) = reader.read(&mut source).unwrap() else { panic!("a record") };
+        let ReadOutcome::Record(shape) = reader.read(&mut source).unwrap() else { panic!("a record") };
         assert_eq!(shape.cells, 5_001);
         assert!(reader.record().is_none());
-        let Found::Record(_) = reader.read(&mut source).unwrap() else { panic!("a record") };
+        let ReadOutcome::Record(_) = reader.read(&mut source).unwrap() else { panic!("a record") };
         assert_eq!(reader.record().unwrap().cells().collect::<Vec<_>>(), ["a", "b"]);
     }
 }

@@ -5,7 +5,7 @@ fn render(part: ContentPart, source: &str, columns: &[(&str, &str)]) -> Result<S
     let columns: Vec<_> = columns.iter().map(|(k, v)| ((*k).to_owned(), Value::from(*v))).collect();
     template
         .render(&|name| Ok(columns.iter().find(|(column, _)| column == name).map(|(_, value)| value.clone())))
-        .map_err(|unfilled| format!("{:?} {}", unfilled.column, unfilled.what))
+        .map_err(|error| format!("{:?} {}", error.column, error.what))
 }
 
 #[test]

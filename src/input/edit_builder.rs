@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::mapping::Mapping;
 use super::problem::Problem;
 use super::spec::ContentPart;
-use super::template::{Lookup, RenderedPart, Unfilled};
+use super::template::{ContentSource, Lookup, RenderError};
 use crate::edit::{Edit, Finding, IdDigest, MessageId, MsgBody};
 
 /// The fields that one row gives.
-pub(super) struct Fields<'a> {
+pub(super) struct RowFields<'a> {
     pub(super) line: u64,
     /// In the order of [`Field::ALL`].
     pub(super) values: [Option<Cow<'a, str>>; 5],
@@ -18,7 +18,7 @@ pub(super) struct Fields<'a> {
     pub(super) names: [&'a str; 5],
 }
 
-impl Fields<'_> {
+impl RowFields<'_> {
     /// The message that they name; what is not there is as good as empty.
     pub(super) fn message(&self) -> IdDigest {
         let [from_account, to_account, msg_key, ..] =
@@ -29,44 +29,43 @@ impl Fields<'_> {
 
 /// Puts edits together from what rows and the job give. Content that repeats from row to row is checked and kept once.
 #[derive(Clone)]
-pub(super) struct EditMaker {
+pub(super) struct EditBuilder {
     mapping: Mapping,
     last_body: Option<MsgBody>,
     last_data: Option<Arc<str>>,
 }
 
-impl EditMaker {
-    pub(super) fn new(mapping: &Mapping) -> EditMaker {
-        EditMaker { mapping: mapping.clone(), last_body: None, last_data: None }
+impl EditBuilder {
+    pub(super) fn new(mapping: &Mapping) -> EditBuilder {
+        EditBuilder { mapping: mapping.clone(), last_body: None, last_data: None }
     }
 
     pub(super) fn mapping(&self) -> &Mapping {
         &self.mapping
     }
 
-    pub(super) fn make(&mut self, fields: Fields<'_>, lookup: &Lookup<'_>) -> Result<Edit, Vec<Problem>> {
-        let Fields { line, values: [from_account, to_account, msg_key, body, data], names } = fields;
-        let mut problems = Vec::new();
-        let body = self.body(body.as_deref(), lookup, &mut problems);
-        let data = self.data(data.as_deref(), lookup, &mut problems);
+    pub(super) fn build(&mut self, fields: RowFields<'_>, lookup: &Lookup<'_>) -> Result<Edit, Vec<Problem>> {
+        let RowFields { line, values: [from_account, to_account, msg_key, body, data], names } = fields;
+        let mut errors = Vec::new();
+        let body = self.body(body.as_deref(), lookup, &mut errors);
+        let data = self.data(data.as_deref(), lookup, &mut errors);
         // Content that could not be made must not be told as absent as well.
-        let data = if problems.is_empty() { data } else { Some("".into()) };
+        let data = if errors.is_empty() { data } else { Some("".into()) };
         let text = |value: Option<Cow<'_, str>>| value.map_or_else(String::new, Cow::into_owned);
         let id = MessageId { from_account: text(from_account), to_account: text(to_account), msg_key: text(msg_key) };
         match Edit::new(id, body, data) {
-            Ok(edit) if problems.is_empty() => return Ok(edit),
+            Ok(edit) if errors.is_empty() => return Ok(edit),
             Ok(_) => {}
-            Err(findings) => problems.extend(findings.into_iter().map(RowFault::Finding)),
+            Err(findings) => errors.extend(findings.into_iter().map(BuildError::Finding)),
         }
-        Err(problems.into_iter().map(|fault| self.problem(line, names, fault)).collect())
+        Err(errors.into_iter().map(|error| self.problem(line, names, error)).collect())
     }
 
-    fn body(&mut self, cell: Option<&str>, lookup: &Lookup<'_>, faults: &mut Vec<RowFault>) -> Option<MsgBody> {
+    fn body(&mut self, cell: Option<&str>, lookup: &Lookup<'_>, errors: &mut Vec<BuildError>) -> Option<MsgBody> {
         let text = match (&self.mapping.content().body, cell) {
-            (Some(RenderedPart::Once(_, body)), _) => return Some(body.clone()),
-            (Some(RenderedPart::PerRow(template)), _) => {
-                let text =
-                    template.render(lookup).map_err(|unfilled| faults.push(RowFault::Unfilled(unfilled))).ok()?;
+            (Some(ContentSource::Fixed(_, body)), _) => return Some(body.clone()),
+            (Some(ContentSource::Template(template)), _) => {
+                let text = template.render(lookup).map_err(|error| errors.push(BuildError::RenderError(error))).ok()?;
                 match template.part() {
                     ContentPart::Text => return Some(MsgBody::of_text(&text)),
                     ContentPart::MsgBody | ContentPart::CloudCustomData => Cow::Owned(text),
@@ -85,17 +84,17 @@ impl EditMaker {
                 Some(body)
             }
             Err(findings) => {
-                faults.extend(findings.into_iter().map(RowFault::Finding));
+                errors.extend(findings.into_iter().map(BuildError::Finding));
                 None
             }
         }
     }
 
-    fn data(&mut self, cell: Option<&str>, lookup: &Lookup<'_>, faults: &mut Vec<RowFault>) -> Option<Arc<str>> {
+    fn data(&mut self, cell: Option<&str>, lookup: &Lookup<'_>, errors: &mut Vec<BuildError>) -> Option<Arc<str>> {
         let text = match (&self.mapping.content().data, cell) {
-            (Some(RenderedPart::Once(_, data)), _) => return Some(Arc::clone(data)),
-            (Some(RenderedPart::PerRow(template)), _) => {
-                Cow::Owned(template.render(lookup).map_err(|unfilled| faults.push(RowFault::Unfilled(unfilled))).ok()?)
+            (Some(ContentSource::Fixed(_, data)), _) => return Some(Arc::clone(data)),
+            (Some(ContentSource::Template(template)), _) => {
+                Cow::Owned(template.render(lookup).map_err(|error| errors.push(BuildError::RenderError(error))).ok()?)
             }
             (None, Some(cell)) => Cow::Borrowed(cell),
             (None, None) => return None,
@@ -106,11 +105,13 @@ impl EditMaker {
         self.last_data.clone()
     }
 
-    fn problem(&self, line: u64, names: [&str; 5], fault: RowFault) -> Problem {
-        match fault {
-            RowFault::Unfilled(Unfilled { column: Some(column), what }) => Problem::of_column(line, &column, what),
-            RowFault::Unfilled(Unfilled { column: None, what }) => Problem::of_row(line, what),
-            RowFault::Finding(Finding { field, what }) => match self.mapping.content().part_for(field) {
+    fn problem(&self, line: u64, names: [&str; 5], error: BuildError) -> Problem {
+        match error {
+            BuildError::RenderError(RenderError { column: Some(column), what }) => {
+                Problem::of_column(line, &column, what)
+            }
+            BuildError::RenderError(RenderError { column: None, what }) => Problem::of_row(line, what),
+            BuildError::Finding(Finding { field, what }) => match self.mapping.content().part_for(field) {
                 Some(part) => Problem::of_row(line, format!("{part} {what}")),
                 None => Problem::of_column(line, names[field as usize], what),
             },
@@ -119,7 +120,7 @@ impl EditMaker {
 }
 
 /// What is wrong, before the list's own names are put to it.
-enum RowFault {
-    Unfilled(Unfilled),
+enum BuildError {
+    RenderError(RenderError),
     Finding(Finding),
 }
