@@ -9,8 +9,8 @@ use super::{HeaderError, ROW_BYTES_MAX, SPOOL_BYTES_MAX};
 pub enum InputError {
     /// Neither the name nor the caller tells the format.
     #[error(
-        "cannot tell how {name:?} is written; name it .csv or .jsonl (or either with .gz), or give --input-format csv \
-         or jsonl"
+        "cannot tell the format of {name:?}; name it .csv or .jsonl (or either with .gz), or pass --input-format \
+         csv or jsonl"
     )]
     NoFormat {
         /// The list.
@@ -25,13 +25,16 @@ pub enum InputError {
         source: io::Error,
     },
     /// A directory was given.
-    #[error("{name:?} is a directory; give the list's own file")]
+    #[error("{name:?} is a directory; give the path of a file")]
     Directory {
         /// The list.
         name: String,
     },
     /// A pipe, socket or device was given.
-    #[error("{name:?} is not a regular file, so it cannot be read twice; hand it over with --input - and \"<\"")]
+    #[error(
+        "{name:?} is not a regular file, so it cannot be read twice; redirect it to standard input with \
+         --input - and \"<\""
+    )]
     NotAFile {
         /// The list.
         name: String,
@@ -45,13 +48,13 @@ pub enum InputError {
         source: io::Error,
     },
     /// The stream does not end.
-    #[error("{name} is longer than {SPOOL_BYTES_MAX} bytes; cut the list into several")]
+    #[error("{name} is longer than {SPOOL_BYTES_MAX} bytes; split the list into several")]
     SpoolTooLong {
         /// The list.
         name: String,
     },
     /// Reading failed.
-    #[error("cannot read {name:?} on from line {line}")]
+    #[error("cannot read {name:?} past line {line}")]
     Read {
         /// The list.
         name: String,
@@ -77,7 +80,7 @@ pub enum InputError {
         name: String,
     },
     /// A long stream that is no text. It is not copied first to look at it row by row.
-    #[error("{name} does not begin as a text in UTF-8, so it is no list; save the list as UTF-8")]
+    #[error("{name} does not start with UTF-8 text, so it is not a list; save the list as UTF-8")]
     NotText {
         /// The list.
         name: String,
@@ -110,7 +113,7 @@ pub enum InputError {
         line: u64,
     },
     /// The list is not what it was when it was opened.
-    #[error("{name:?} changed while it was being read; start again when nothing writes to it any more")]
+    #[error("{name:?} changed while it was being read; start again once nothing is writing to it")]
     Changed {
         /// The list.
         name: String,

@@ -28,7 +28,7 @@ impl Format {
 
 /// The word is not one of the formats.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a format of lists; use csv or jsonl")]
+#[error("{0:?} is not a list format; use csv or jsonl")]
 pub struct UnknownFormat(String);
 
 impl FromStr for Format {

@@ -104,7 +104,7 @@ fn members(row: &[u8]) -> Result<JsonMembers<'_>, String> {
     let members: JsonMembers<'_> = serde_json::from_str(row).map_err(|error| {
         // The parser's own line counts from the beginning of the object.
         let advice = if row.contains('\r') {
-            "the list's lines seem to end with carriage returns alone; save it with line feeds"
+            "the lines seem to end with carriage returns alone; save the list with line feeds"
         } else {
             "JSON Lines has one whole object on each line"
         };
@@ -112,7 +112,7 @@ fn members(row: &[u8]) -> Result<JsonMembers<'_>, String> {
     })?;
     match members.0.len() {
         0..=COLUMNS_MAX => Ok(members),
-        found => Err(format!("the object has {found} members; {COLUMNS_MAX} are read at most")),
+        found => Err(format!("the object has {found} members; at most {COLUMNS_MAX} are read")),
     }
 }
 
@@ -125,7 +125,7 @@ fn fields<'a>(line: u64, members: &'a JsonMembers<'a>, mapping: &'a Mapping) -> 
     for (index, (name, json)) in members.0.iter().enumerate() {
         let name = name.as_ref();
         if members.0[..index].iter().any(|(earlier, _)| earlier == name) {
-            problem(name, "stands twice in this object; each may stand once".to_owned());
+            problem(name, "appears twice in this object; each name may appear once".to_owned());
             continue;
         }
         let field = match mapping.role(name) {
@@ -174,20 +174,20 @@ fn field_text(field: Field, json: &RawValue) -> Result<Cow<'_, str>, String> {
             .to_owned()),
         Field::MsgBody => Ok(Cow::Borrowed(json.get())),
         Field::CloudCustomData if !is_string => {
-            Err(format!("must be a string, not {found}; custom data that is JSON goes in as a string that holds it"))
+            Err(format!("must be a string, not {found}; write custom data that is JSON as a string that contains it"))
         }
         Field::FromAccount | Field::ToAccount | Field::MsgKey if !is_string => {
             Err(format!("must be a string, not {found}"))
         }
         Field::FromAccount | Field::ToAccount | Field::MsgKey | Field::CloudCustomData => {
             let text: Text<'_> = serde_json::from_str(json.get())
-                .map_err(|error| format!("is a string that cannot be read: {}", fault(&error)))?;
+                .map_err(|error| format!("is not a valid string: {}", fault(&error)))?;
             Ok(text.0)
         }
     }
 }
 
-const NULL: &str = "is null; to leave it as it is leave the member out, and \"\" clears CloudCustomData";
+const NULL: &str = "is null; leave the member out to keep the field as it is; \"\" clears CloudCustomData";
 
 /// What a JSON text is, by its first character.
 fn kind_of(json: &str) -> Option<&'static str> {
@@ -238,6 +238,6 @@ fn template_number(written: &str) -> Result<Value, String> {
     let digits = written.split(['e', 'E']).next().unwrap_or("").bytes().filter(u8::is_ascii_digit).count();
     match written.parse::<f64>() {
         Ok(number) if number.is_normal() && digits <= DIGITS_MAX => Ok(Value::from(number)),
-        Ok(_) | Err(_) => Err("is a number with more digits than a template keeps; write it as a string".to_owned()),
+        Ok(_) | Err(_) => Err("is a number with more digits than a template can keep; write it as a string".to_owned()),
     }
 }

@@ -99,9 +99,9 @@ fn refuse_reserved_column(name: &str) -> Result<(), MappingError> {
 
 /// What to do about a column that both the list and the job have content in.
 pub(super) fn content_conflict(part: ContentPart) -> String {
-    format!("holds new content, and so does {part}; take one away, or list the column in [input] ignore")
+    format!("holds new content, and so does {part}; remove one of the two, or list the column in [input] ignore")
 }
 
 /// What to do about a column that nobody knows.
 pub(super) const UNKNOWN_ADVICE: &str =
-    "in the job file list it in [input] ignore or map it in [input.columns], or begin its name with \"_\"";
+    "in the job file, list it in [input] ignore or map it in [input.columns]; or start its name with \"_\"";

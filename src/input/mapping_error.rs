@@ -6,10 +6,10 @@ use super::spec::ContentPart;
 #[derive(Debug, thiserror::Error)]
 pub enum MappingError {
     /// Both give the message's elements.
-    #[error("[content] gives both text and msg_body, and each is the whole message; keep one of them")]
+    #[error("[content] gives both text and msg_body, and each is the whole message; keep one")]
     TextAndMsgBody,
     /// The template does not compile, or fails without any row.
-    #[error("{part} is not a template that can be filled in")]
+    #[error("{part} is not a valid template")]
     Template {
         /// Which one.
         part: ContentPart,
@@ -31,15 +31,15 @@ pub enum MappingError {
         name: String,
     },
     /// A column is needed and to be ignored.
-    #[error("the column {name:?} is mapped in [input.columns] and listed in ignore; take one away")]
+    #[error("the column {name:?} is mapped in [input.columns] and listed in ignore; remove one of the two")]
     MappedAndIgnored {
         /// The column.
         name: String,
     },
     /// Such columns are this program's own remarks.
     #[error(
-        "the column {name:?} begins with \"_\"; such columns are runner's own remarks and are never read, so give \
-         it another name"
+        "the column {name:?} begins with \"_\"; runner reserves such names for its own notes and never \
+         reads them, so rename the column"
     )]
     ReservedColumn {
         /// The column.

@@ -152,7 +152,7 @@ mod tests {
             Ok(stored) => stored.bytes().to_string(),
             Err(error) => error.to_string(),
         };
-        let no_text = "x does not begin as a text in UTF-8, so it is no list; save the list as UTF-8";
+        let no_text = "x does not start with UTF-8 text, so it is not a list; save the list as UTF-8";
         assert_eq!(outcome(Box::new(io::repeat(0))), no_text);
         assert_eq!(outcome(Box::new(io::repeat(0xd6))), no_text);
         // A short one is read row by row, which tells the line.

@@ -135,7 +135,7 @@ fn compile_part<T>(
     };
     if source.len() > TEMPLATE_BYTES_MAX {
         return Err(content_error(format!(
-            "is {} bytes long; a template has {TEMPLATE_BYTES_MAX} at most",
+            "is {} bytes long; a template may have at most {TEMPLATE_BYTES_MAX}",
             source.len()
         )));
     }
@@ -151,7 +151,7 @@ fn compile_part<T>(
 fn limit_message(error: &minijinja::Error) -> Option<String> {
     match error.kind() {
         ErrorKind::OutOfFuel => Some("takes far more work than a message can need; does it loop?".to_owned()),
-        ErrorKind::WriteFailure => Some(format!("makes more than {RENDERED_BYTES_MAX} bytes; does it loop?")),
+        ErrorKind::WriteFailure => Some(format!("produces more than {RENDERED_BYTES_MAX} bytes; does it loop?")),
         _ => None,
     }
 }
@@ -178,7 +178,7 @@ impl RowTemplate {
         std::thread::scope(|scope| {
             let compile = || RowTemplate::compile_here(part, source);
             let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, compile);
-            let thread = thread.map_err(|error| failed("no thread to read it on").with_source(error))?;
+            let thread = thread.map_err(|error| failed("cannot start a thread to compile it").with_source(error))?;
             thread.join().unwrap_or_else(|_| Err(failed("a defect of the template engine")))
         })
     }
@@ -227,7 +227,7 @@ impl RowTemplate {
         self.render_with(Value::from_pairs(values)).map_err(|error| match absent.first() {
             Some(name) if error.kind() == ErrorKind::UndefinedError => RenderError {
                 column: Some((*name).to_owned()),
-                what: format!("is absent or empty in this row, and {} needs it", self.part),
+                what: format!("is absent or empty in this row, but {} needs it", self.part),
             },
             // The error's own detail may quote a value.
             Some(_) | None => RenderError {
@@ -271,7 +271,7 @@ struct BoundedWriter(Vec<u8>);
 impl io::Write for BoundedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len() + bytes.len() > RENDERED_BYTES_MAX {
-            return Err(io::Error::other(format!("it makes more than {RENDERED_BYTES_MAX} bytes")));
+            return Err(io::Error::other(format!("it produces more than {RENDERED_BYTES_MAX} bytes")));
         }
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())

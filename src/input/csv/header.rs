@@ -36,13 +36,13 @@ pub enum HeaderError {
     #[error("a quote was left open in the header")]
     UnclosedQuote,
     /// Out of all proportion.
-    #[error("the header has {found} columns; {COLUMNS_MAX} are read at most")]
+    #[error("the header has {found} columns; at most {COLUMNS_MAX} are read")]
     TooManyColumns {
         /// So many.
         found: usize,
     },
     /// The same name twice.
-    #[error("two columns are named {}; rename one or take it away", Name(name))]
+    #[error("two columns are named {}; rename or remove one", Name(name))]
     Duplicate {
         /// The name.
         name: String,
@@ -61,7 +61,7 @@ pub enum HeaderError {
         field: Field,
     },
     /// Needed columns are not there.
-    #[error("there is no column {}; {hint}", join_names(missing.iter().map(String::as_str)))]
+    #[error("the header lacks {}; {hint}", join_names(missing.iter().map(String::as_str)))]
     Missing {
         /// The names they should have.
         missing: Vec<String>,
@@ -69,14 +69,14 @@ pub enum HeaderError {
         hint: MissingHint,
     },
     /// Columns that nobody knows.
-    #[error("nothing is known of the column {}; {UNKNOWN_ADVICE}", join_names(columns.iter().map(String::as_str)))]
+    #[error("unknown column: {}; {UNKNOWN_ADVICE}", join_names(columns.iter().map(String::as_str)))]
     Unknown {
         /// All of them.
         columns: Vec<String>,
     },
     /// A template names a column that is not there.
     #[error(
-        "{part} needs the column {}, and the header has: {}",
+        "{part} needs the column {}, but the header has: {}",
         Name(column), join_names(found.iter().map(String::as_str))
     )]
     NoTemplateColumn {
@@ -119,11 +119,12 @@ impl fmt::Display for MissingHint {
         match self {
             MissingHint::Found(found) => write!(
                 f,
-                "the header has: {}. Rename the columns, or map the list's own names in the job file ([input.columns])",
+                "its columns are: {}. Rename them, or map them in the job file ([input.columns])",
                 join_names(found.iter().map(String::as_str))
             ),
             MissingHint::Data => f.write_str(
-                "this line looks like data, and the first line must name the columns (from_account,to_account,msg_key, …)",
+                "this line looks like data, but the first line must name the columns \
+                 (from_account,to_account,msg_key, …)",
             ),
             MissingHint::Separator(separator) => {
                 write!(f, "the columns seem to be separated by {separator:?}; save the list with commas")

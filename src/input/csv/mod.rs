@@ -88,15 +88,14 @@ impl CsvRowReader {
         let columns = self.header.names.len();
         if shape.cells != columns {
             return Some(format!(
-                "the row has {} cell{} and the header {columns}; a cell that holds commas or quotes must stand in quotes, \
-                 with every quote in it doubled",
+                "the row has {} cell{} but the header has {columns}; quote a cell that contains commas or quotes, \
+                 and double every quote in it",
                 shape.cells,
                 if shape.cells == 1 { "" } else { "s" }
             ));
         }
         shape.stray_quote.then(|| {
-            "a quoted cell goes on behind its closing quote; every quote within a quoted cell must be doubled"
-                .to_owned()
+            "a quoted cell continues after its closing quote; double every quote inside a quoted cell".to_owned()
         })
     }
 }

@@ -32,7 +32,7 @@ fn columns_may_have_chinese_names() {
 fn an_absent_column_is_told_by_name_and_can_be_given_a_default() {
     insta::assert_snapshot!(
         render(ContentPart::Text, "{{ case_no }}", &[]).unwrap_err(),
-        @r#"Some("case_no") is absent or empty in this row, and the job's [content] text needs it"#
+        @r#"Some("case_no") is absent or empty in this row, but the job's [content] text needs it"#
     );
     assert_eq!(render(ContentPart::Text, "{{ case_no | default('none') }}", &[]), Ok("none".to_owned()));
     assert_eq!(render(ContentPart::Text, "{% if a is defined %}{{ a }}{% endif %}", &[]), Ok(String::new()));
@@ -49,7 +49,7 @@ fn no_template_goes_on_for_ever_or_fills_the_memory() {
     let loops = "{% for i in range(100000) %}".repeat(3) + &"{% endfor %}".repeat(3);
     let doubled = format!("{{% set x = v %}}{}{{{{ x | length }}}}", "{% set x = x ~ x %}".repeat(40));
     let work = "None the job's [content] text takes far more work than a message can need; does it loop?";
-    let size = "None the job's [content] text makes more than 65536 bytes; does it loop?";
+    let size = "None the job's [content] text produces more than 65536 bytes; does it loop?";
     for (source, says) in [
         (loops.as_str(), work),
         (&doubled, work),
