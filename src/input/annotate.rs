@@ -1,4 +1,4 @@
-//! Copies rows of a list with what became of them, as a list that can be read again.
+//! Copies rows with a note on each, as a list that can be read again.
 
 use std::io::{self, Write};
 
@@ -10,27 +10,27 @@ use super::list_reader::RowReader;
 use super::mapping::is_reserved_column;
 use super::{Input, InputError, Mapping, Row};
 
-/// What became of a row.
+/// What the copy says about a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowNote {
     /// The service's code, where it gave one (`_code`).
     pub code: Option<i64>,
-    /// What that means and what to do (`_meaning`).
+    /// What the code means and what to do (`_meaning`).
     pub meaning: String,
     /// How many times the edit was sent (`_attempts`).
     pub attempts: u32,
 }
 
-/// The columns that are added; what an earlier copy holds in them is taken off.
+/// The columns that a copy adds. Those of an earlier copy are dropped.
 const NOTE_COLUMNS: [&str; 4] = ["_code", "_meaning", "_attempts", "_line"];
 
-/// The copy could not be made.
+/// Why the copy failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AnnotateError<E: std::error::Error + 'static> {
     /// The list cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// What became of a row cannot be told.
+    /// `note` failed.
     #[error(transparent)]
     RowNote(E),
     /// The copy cannot be written.
@@ -39,13 +39,13 @@ pub enum AnnotateError<E: std::error::Error + 'static> {
 }
 
 impl Input {
-    /// Copies the rows that `note` has something to say about, in order, with the list's own columns as they are and
-    /// `_code`, `_meaning`, `_attempts` and `_line` behind them; other columns that begin with `_` are left out. So the
-    /// copy is a list as well. The header of a CSV list is written even if no row is. Rows whose columns
-    /// cannot be told apart (a wrong number of cells, no JSON) are passed over. Gives the number of rows written.
+    /// Copies the rows for which `note` returns a note, in order. The list's own columns stay as they are, followed by
+    /// `_code`, `_meaning`, `_attempts` and `_line`; other columns whose names start with `_` are dropped. So the copy
+    /// is itself a list. The header of a CSV list is written even if no row is. Rows that cannot be split into columns
+    /// (a wrong number of cells, invalid JSON) are skipped. Returns the number of rows written.
     ///
     /// # Errors
-    /// When the list cannot be read, `note` fails, or the copy cannot be written.
+    /// Fails if the list cannot be read, `note` fails, or the copy cannot be written.
     pub fn annotate<E: std::error::Error + 'static>(
         &self,
         mapping: &Mapping,
@@ -66,11 +66,11 @@ impl Input {
     }
 }
 
-/// Writes the copy, in the list's own format.
+/// Writes the copy in the list's own format.
 enum AnnotatedCopy<W: Write> {
     Csv {
         out: Box<csv::Writer<W>>,
-        /// The columns that are the list's own.
+        /// The columns that belong to the list.
         own: Vec<usize>,
     },
     Jsonl {
@@ -93,7 +93,7 @@ impl<W: Write> AnnotatedCopy<W> {
         }
     }
 
-    /// Whether the row just read could be written.
+    /// Returns false if the row just read cannot be split into columns.
     fn row(&mut self, rows: &RowReader, line: u64, note: &RowNote) -> io::Result<bool> {
         match (self, rows) {
             (AnnotatedCopy::Csv { out, own }, RowReader::Csv(rows)) => csv_row(out, own, rows, line, note),

@@ -1,4 +1,4 @@
-//! From the fields of a row and the job's content to an edit, or to everything that is wrong with it.
+//! Builds an edit from a row's fields and the job's content, or reports everything that is wrong with them.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::spec::ContentPart;
 use super::template::{ContentSource, Lookup, RenderError};
 use crate::edit::{Edit, Finding, IdDigest, MessageId, MsgBody};
 
-/// The fields that one row gives.
+/// The fields of one row.
 pub(super) struct RowFields<'a> {
     pub(super) line: u64,
     /// In the order of [`Field::ALL`].
@@ -19,7 +19,7 @@ pub(super) struct RowFields<'a> {
 }
 
 impl RowFields<'_> {
-    /// The message that they name; what is not there is as good as empty.
+    /// The message that the fields name; a missing field counts as empty.
     pub(super) fn message(&self) -> IdDigest {
         let [from_account, to_account, msg_key, ..] =
             self.values.each_ref().map(|value| value.as_deref().unwrap_or(""));
@@ -27,7 +27,7 @@ impl RowFields<'_> {
     }
 }
 
-/// Puts edits together from what rows and the job give. Content that repeats from row to row is checked and kept once.
+/// Builds edits. Content that repeats from row to row is checked and stored once.
 #[derive(Clone)]
 pub(super) struct EditBuilder {
     mapping: Mapping,
@@ -49,7 +49,7 @@ impl EditBuilder {
         let mut errors = Vec::new();
         let body = self.body(body.as_deref(), lookup, &mut errors);
         let data = self.data(data.as_deref(), lookup, &mut errors);
-        // Content that could not be made must not be told as absent as well.
+        // Content that failed to render must not be reported as absent too.
         let data = if errors.is_empty() { data } else { Some("".into()) };
         let text = |value: Option<Cow<'_, str>>| value.map_or_else(String::new, Cow::into_owned);
         let id = MessageId { from_account: text(from_account), to_account: text(to_account), msg_key: text(msg_key) };
@@ -119,7 +119,7 @@ impl EditBuilder {
     }
 }
 
-/// What is wrong, before the list's own names are put to it.
+/// What is wrong, before it is reported under the list's own column names.
 enum BuildError {
     RenderError(RenderError),
     Finding(Finding),

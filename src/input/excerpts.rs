@@ -1,4 +1,4 @@
-//! Where in the list problems are: each one's line is looked up again, as it stands there.
+//! Excerpts that show where in the list problems are. Each problem's line is read again.
 
 use std::ops::Range;
 
@@ -12,11 +12,11 @@ use crate::terminal::escape::NAME_CHARS_SHOWN;
 use crate::terminal::excerpt::Excerpt;
 
 impl Input {
-    /// What stands at the place of each of these problems, in their order, which is the list's; `None` where that cannot be
-    /// told. The list is read up to the last of them; one row at a time is kept.
+    /// The excerpt for each problem; `None` if its place cannot be found. The problems must be in the list's order. The
+    /// list is read up to the last of them, one row at a time.
     ///
     /// # Errors
-    /// The list cannot be read again as it was.
+    /// Fails if the list has changed or cannot be read.
     pub fn excerpts(&self, mapping: &Mapping, problems: &[Problem]) -> Result<Vec<Option<Excerpt>>, InputError> {
         let mut list = self.rows(mapping)?.list;
         let mut excerpts = Vec::with_capacity(problems.len());
@@ -32,12 +32,12 @@ impl Input {
     }
 }
 
-/// The line where the next row begins; `None` at the end, or where it cannot be read on.
+/// The line where the next row begins; `None` at the end, or if reading fails.
 fn next_line(list: &mut ListReader) -> Option<u64> {
     Some(list.read().ok()??.line)
 }
 
-/// The place of a problem of the row just read.
+/// The excerpt for a problem of the row just read.
 fn excerpt(rows: &RowReader, problem: &Problem) -> Option<Excerpt> {
     let label = problem.column.as_deref().unwrap_or_default();
     let matches_label = |name: &str| name.chars().take(NAME_CHARS_SHOWN + 1).eq(label.chars());
@@ -53,7 +53,7 @@ fn excerpt(rows: &RowReader, problem: &Problem) -> Option<Excerpt> {
     (!row.is_empty()).then(|| excerpt_of_row(problem.line, row, place.unwrap_or(0..row.len()), label))
 }
 
-/// A place in a row, whose line may be a later one than that where the row begins.
+/// An excerpt of the line that holds `place`, which may be after the line where the row begins.
 fn excerpt_of_row(line: u64, row: &[u8], place: Range<usize>, label: &str) -> Excerpt {
     let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
     let begin = row[..place.start].iter().rposition(is_end).map_or(0, |end| end + 1);
@@ -64,16 +64,16 @@ fn excerpt_of_row(line: u64, row: &[u8], place: Range<usize>, label: &str) -> Ex
     Excerpt::new(line + before.line() - 1, &row[begin..end], place, label)
 }
 
-/// Where the value of a member is. Of several with this name the last is what a problem is about.
+/// Where the value of a member is. If several have this name, the problem concerns the last.
 fn member_value(row: &[u8], matches_label: impl Fn(&str) -> bool) -> Option<Range<usize>> {
     let members: JsonMembers<'_> = serde_json::from_slice(row).ok()?;
     let (_, value) = members.0.iter().rev().find(|(name, _)| matches_label(name))?;
-    // It is borrowed from the row.
+    // The value is borrowed from the row.
     let begin = value.get().as_ptr().addr().checked_sub(row.as_ptr().addr())?;
     Some(begin..begin + value.get().len())
 }
 
-/// Where a row ceases to be JSON.
+/// Where a row stops being valid JSON.
 fn syntax_error(row: &[u8]) -> Option<Range<usize>> {
     let error = serde_json::from_slice::<IgnoredAny>(row).err()?;
     let at = error.column().saturating_sub(1).min(row.len());
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use crate::input::{ContentSpec, Format, InputSpec};
 
-    /// Every problem of a list, and what stands there.
+    /// Every problem of a list, with its excerpt.
     fn check(format: Format, list: &[u8]) -> String {
         let input = Input::from_reader("list", list, format).unwrap();
         let mapping = Mapping::new(&InputSpec::default(), &ContentSpec::default()).unwrap();

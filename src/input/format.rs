@@ -1,11 +1,11 @@
-//! The formats of lists.
+//! List formats.
 
 use std::str::FromStr;
 
 use clap::ValueEnum;
 use serde::Deserialize;
 
-/// How a list is written.
+/// The format of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -18,7 +18,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// By the file's name: `.csv`, `.jsonl` or `.ndjson`, each also with `.gz` behind it.
+    /// The format that a file name implies: `.csv`, `.jsonl` or `.ndjson`, each also followed by `.gz`.
     pub(super) fn of_name(name: &str) -> Option<Format> {
         let name = name.to_ascii_lowercase();
         let (_, ending) = name.strip_suffix(".gz").unwrap_or(&name).rsplit_once('.')?;
@@ -26,7 +26,7 @@ impl Format {
     }
 }
 
-/// The word is not one of the formats.
+/// The word names no list format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a list format; use csv or jsonl")]
 pub struct UnknownFormat(String);

@@ -1,4 +1,4 @@
-//! JSON Lines: each line an object, the service's request body. What `MsgBody` holds is passed on as it was written.
+//! JSON Lines: each line is an object, the service's request body. `MsgBody` is passed on exactly as written.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, Read as _};
@@ -14,7 +14,7 @@ use super::{COLUMNS_MAX, Format, ROW_BYTES_MAX};
 use crate::edit::json::{Json, JsonMembers, Text, fault};
 use crate::edit::{Edit, Field, IdDigest};
 
-/// Reads lines one after the other into the same buffer.
+/// Reads line by line into one buffer.
 pub(super) struct JsonlRowReader {
     row: Vec<u8>,
     line: u64,
@@ -25,12 +25,12 @@ impl JsonlRowReader {
         JsonlRowReader { row: Vec::new(), line: 0 }
     }
 
-    /// The line that reading has come to.
+    /// The line that reading has reached.
     pub(super) fn line(&self) -> u64 {
         self.line
     }
 
-    /// The members of the row just read, where it is an object.
+    /// The members of the row just read, if it is an object.
     pub(super) fn row(&self) -> Option<JsonMembers<'_>> {
         members(&self.row).ok()
     }
@@ -54,7 +54,7 @@ impl JsonlRowReader {
         }
     }
 
-    /// Of a line that is too long nothing is kept; the next one is found all the same.
+    /// A line that is too long is skipped without being stored, so reading can continue with the next.
     fn read_line(&mut self, text: &mut impl BufRead) -> io::Result<LineRead> {
         self.row.clear();
         let read = text.take(ROW_BYTES_MAX as u64 + 1).read_until(b'\n', &mut self.row)?;
@@ -77,7 +77,7 @@ enum LineRead {
     End,
 }
 
-/// What a line wants.
+/// The edit that a line describes.
 pub(super) fn edit(line: u64, row: &[u8], builder: &mut EditBuilder) -> Result<Edit, Vec<Problem>> {
     let members = members(row).map_err(|what| vec![Problem::of_row(line, what)])?;
     let mapping = builder.mapping().clone();
@@ -89,7 +89,7 @@ pub(super) fn edit(line: u64, row: &[u8], builder: &mut EditBuilder) -> Result<E
     builder.build(fields, &lookup)
 }
 
-/// Which message a line is about, as far as that can be told.
+/// The message that a line names, if it can be determined.
 pub(super) fn message(line: u64, row: &[u8], mapping: &Mapping) -> Option<IdDigest> {
     Some(fields(line, &members(row).ok()?, mapping).ok()?.message())
 }
@@ -102,7 +102,7 @@ fn members(row: &[u8]) -> Result<JsonMembers<'_>, String> {
         return Err(format!("must be a JSON object, not {found}; JSON Lines has one whole object on each line"));
     }
     let members: JsonMembers<'_> = serde_json::from_str(row).map_err(|error| {
-        // The parser's own line counts from the beginning of the object.
+        // The parser's column counts from the beginning of the object.
         let advice = if row.contains('\r') {
             "the lines seem to end with carriage returns alone; save the list with line feeds"
         } else {
@@ -116,7 +116,7 @@ fn members(row: &[u8]) -> Result<JsonMembers<'_>, String> {
     }
 }
 
-/// Sorts the members into the fields of an edit, or tells everything that is wrong with them.
+/// Assigns the members to the fields of an edit, or reports everything that is wrong with them.
 fn fields<'a>(line: u64, members: &'a JsonMembers<'a>, mapping: &'a Mapping) -> Result<RowFields<'a>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut problem = |name: &str, what: String| problems.push(Problem::of_column(line, name, what));
@@ -163,7 +163,7 @@ fn fields<'a>(line: u64, members: &'a JsonMembers<'a>, mapping: &'a Mapping) -> 
     Ok(RowFields { line, values, names })
 }
 
-/// The text of a string field, or the elements' JSON text as it stands.
+/// The text of a string field, or the elements' JSON text as written.
 fn field_text(field: Field, json: &RawValue) -> Result<Cow<'_, str>, String> {
     let found = kind_of(json.get()).unwrap_or("other text");
     let is_string = found == "a string";
@@ -189,7 +189,7 @@ fn field_text(field: Field, json: &RawValue) -> Result<Cow<'_, str>, String> {
 
 const NULL: &str = "is null; leave the member out to keep the field as it is; \"\" clears CloudCustomData";
 
-/// What a JSON text is, by its first character.
+/// The kind of a JSON value, judged by its first character.
 fn kind_of(json: &str) -> Option<&'static str> {
     let json = json.trim_ascii_start();
     Some(match json.bytes().next()? {
@@ -203,7 +203,7 @@ fn kind_of(json: &str) -> Option<&'static str> {
     })
 }
 
-/// A member as templates see it. `null` is as good as absent.
+/// A member as templates see it. `null` counts as absent.
 fn template_value(json: &RawValue) -> Result<Option<Value>, String> {
     let not_json = |error: &serde_json::Error| format!("cannot be read into a template: {}", fault(error));
     match Json::parse(json.get(), not_json)? {
@@ -228,9 +228,9 @@ fn to_template(value: Json<'_>) -> Result<Value, String> {
     })
 }
 
-/// A number that would come out of the template as another one is refused: the edit could not be undone.
+/// Refuses a number that the template would change: the edit could not be undone.
 fn template_number(written: &str) -> Result<Value, String> {
-    /// An f64 keeps every decimal number of so many digits.
+    /// An f64 preserves every decimal number with this many digits.
     const DIGITS_MAX: usize = 15;
     if let Ok(whole) = written.parse::<i128>() {
         return Ok(Value::from(whole));

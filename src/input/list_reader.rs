@@ -1,4 +1,4 @@
-//! Raw rows, one after the other, whatever the format.
+//! Reads raw rows in order, whatever the format.
 
 use super::csv::CsvRowReader;
 use super::jsonl::JsonlRowReader;
@@ -8,10 +8,10 @@ use super::stored::Stored;
 use super::text::{DecodedText, read_error};
 use super::{Format, InputError};
 
-/// Rows between two looks at whether the file was written to: often enough to stop soon, rarely enough to cost nothing.
+/// Rows between two checks for changes to the file: often enough to stop soon, rarely enough to cost nothing.
 const ROWS_BETWEEN_CHECKS: u64 = 1_000;
 
-/// Where rows come from, one behind the other, not looked at yet.
+/// Reads a list's raw rows from the top, and checks that the file does not change meanwhile.
 pub(super) struct ListReader {
     stored: Stored,
     text: DecodedText,
@@ -28,7 +28,7 @@ impl ListReader {
         Ok(ListReader { stored: stored.clone(), text, rows, number: 0, ended: false })
     }
 
-    /// The next row; `None` at the end, and behind an error.
+    /// The next row; `None` at the end and after an error.
     pub(super) fn read(&mut self) -> Result<Option<RawRow<'_>>, InputError> {
         if self.ended {
             return Ok(None);
@@ -56,7 +56,7 @@ impl ListReader {
         }
     }
 
-    /// Fails when the list was written to since it was opened.
+    /// Fails if the list has changed since it was opened.
     pub(super) fn check_unchanged(&self) -> Result<(), InputError> {
         self.stored.check_unchanged()
     }
@@ -66,18 +66,18 @@ impl ListReader {
         self.text.stored_bytes()
     }
 
-    /// Nobody wants any more of it.
+    /// Ends reading early: further reads return `None`.
     pub(super) fn stop(&mut self) {
         self.ended = true;
     }
 
-    /// SHA-256 of the file's bytes as stored, once every row was read.
+    /// SHA-256 of the file's bytes as stored, once every row has been read.
     pub(super) fn sha256(&self) -> Option<[u8; 32]> {
         self.text.sha256()
     }
 }
 
-/// A list in one of the formats.
+/// The reader of one format. A further format is a further variant.
 pub(super) enum RowReader {
     Csv(Box<CsvRowReader>),
     Jsonl(JsonlRowReader),
@@ -111,7 +111,7 @@ impl RowReader {
         }
     }
 
-    /// The line that reading has come to.
+    /// The line that reading has reached.
     fn line(&self) -> u64 {
         match self {
             RowReader::Csv(rows) => rows.line(),

@@ -1,4 +1,4 @@
-//! Which column is which: the list's own names, mapped to the fields of an edit, and the job's content beside them.
+//! Maps the list's column names to the fields of an edit, and holds the job's content.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::spec::{ColumnNames, ContentPart, ContentSpec, InputSpec};
 use super::template::Content;
 use crate::edit::Field;
 
-/// Which column is which, and what the job gives: checked, compiled, cheap to clone.
+/// The job's `[input]` and `[content]`: checked, compiled and cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Mapping(Arc<Inner>);
 
@@ -20,14 +20,14 @@ struct Inner {
     content: Content,
 }
 
-/// What a column is there for.
+/// The purpose of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// It holds a field of the edit.
     Field(Field),
-    /// It may be there: ignored, named by a template, or a remark of this program.
+    /// Allowed but not a field: ignored, named by a template, or one of this program's own notes.
     Allowed,
-    /// Nobody said what it is.
+    /// Neither known nor mentioned in the job.
     Unknown,
 }
 
@@ -35,10 +35,10 @@ impl Mapping {
     /// Checks the two tables against each other and compiles the templates.
     ///
     /// # Errors
-    /// When they contradict each other, or a template is wrong.
+    /// Fails if they contradict each other or a template is invalid.
     pub fn new(input: &InputSpec, content: &ContentSpec) -> Result<Mapping, MappingError> {
         let content = Content::new(content)?;
-        // From the weakest claim to the strongest; a later one replaces an earlier.
+        // In order of increasing precedence: a later role replaces an earlier one.
         let mut roles = HashMap::new();
         for (_, name) in content.columns() {
             refuse_reserved_column(name)?;
@@ -75,7 +75,7 @@ impl Mapping {
         }
     }
 
-    /// What the list should call this field, where it is not there: its mapped name, else the usual one.
+    /// The name to report for a missing field: its mapped name, else the usual one.
     pub(super) fn expected_name(&self, field: Field, format: Format) -> &str {
         self.0.columns.of(field).unwrap_or(match format {
             Format::Csv => field.column_name(),
@@ -88,7 +88,7 @@ impl Mapping {
     }
 }
 
-/// Columns of this program's own: what went wrong with a row, when it was written out again.
+/// Whether the name is reserved for this program's own notes, which annotated copies contain.
 pub(super) fn is_reserved_column(column: &str) -> bool {
     column.starts_with('_')
 }
@@ -97,11 +97,11 @@ fn refuse_reserved_column(name: &str) -> Result<(), MappingError> {
     if is_reserved_column(name) { Err(MappingError::ReservedColumn { name: name.to_owned() }) } else { Ok(()) }
 }
 
-/// What to do about a column that both the list and the job have content in.
+/// What to do if both the list and the job give this content.
 pub(super) fn content_conflict(part: ContentPart) -> String {
     format!("holds new content, and so does {part}; remove one of the two, or list the column in [input] ignore")
 }
 
-/// What to do about a column that nobody knows.
+/// What to do about an unknown column.
 pub(super) const UNKNOWN_ADVICE: &str =
     "in the job file, list it in [input] ignore or map it in [input.columns]; or start its name with \"_\"";

@@ -1,42 +1,42 @@
-//! Why a job's `[input]` and `[content]` cannot be used.
+//! Errors in a job's `[input]` and `[content]`.
 
 use super::spec::ContentPart;
 
-/// The job's `[input]` or `[content]` contradicts itself or cannot be used.
+/// The job's `[input]` or `[content]` is contradictory or invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum MappingError {
     /// Both give the message's elements.
     #[error("[content] gives both text and msg_body, and each is the whole message; keep one")]
     TextAndMsgBody,
-    /// The template does not compile, or fails without any row.
+    /// The template does not compile, or fails before any row is read.
     #[error("{part} is not a valid template")]
     Template {
-        /// Which one.
+        /// Which part.
         part: ContentPart,
         /// What the template engine says.
         source: Box<minijinja::Error>,
     },
-    /// Content that is the same for every row is wrong.
+    /// Content that is the same for every row is invalid.
     #[error("{part} {what}")]
     Content {
-        /// Which one.
+        /// Which part.
         part: ContentPart,
         /// What is wrong.
         what: String,
     },
-    /// One column cannot be two fields.
+    /// One column is mapped to two fields.
     #[error("[input.columns] gives the column {name:?} to two fields; each needs a column of its own")]
     MappedTwice {
         /// The column.
         name: String,
     },
-    /// A column is needed and to be ignored.
+    /// A column is both mapped and ignored.
     #[error("the column {name:?} is mapped in [input.columns] and listed in ignore; remove one of the two")]
     MappedAndIgnored {
         /// The column.
         name: String,
     },
-    /// Such columns are this program's own remarks.
+    /// Names that start with `_` are reserved for this program's own notes.
     #[error(
         "the column {name:?} begins with \"_\"; runner reserves such names for its own notes and never \
          reads them, so rename the column"
@@ -48,7 +48,7 @@ pub enum MappingError {
 }
 
 impl MappingError {
-    /// The job file's key that it is about.
+    /// The job file's key at fault.
     pub fn key(&self) -> &'static str {
         match self {
             MappingError::TextAndMsgBody => ContentPart::MsgBody.key(),

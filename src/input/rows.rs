@@ -1,4 +1,4 @@
-//! Row by row, from the top: what each row wants, or what is wrong with it.
+//! Turns raw rows into edits, or into the problems of a row.
 
 use std::sync::Arc;
 
@@ -16,15 +16,15 @@ use crate::edit::{Edit, IdDigest};
 /// One row of the list.
 #[derive(Debug)]
 pub struct Row {
-    /// Which row it is, counted from 1, without the header and blank lines.
+    /// The row's number, counted from 1, without the header and blank lines.
     pub number: u64,
     /// The line where it begins, counted from 1.
     pub line: u64,
-    /// The edit it wants, or everything that is wrong with it.
+    /// The edit that it describes, or everything that is wrong with it.
     pub edit: Result<Edit, Vec<Problem>>,
 }
 
-/// Reads a list's rows one by one, in the list's order. After an error or the end there is nothing more.
+/// Reads a list's rows in order. It returns `None` after the end or an error.
 pub struct Rows {
     pub(super) list: ListReader,
     pub(super) parser: RowParser,
@@ -37,18 +37,18 @@ impl Rows {
         Ok(Rows { list, parser })
     }
 
-    /// Passes over so many rows without a look at them.
+    /// Skips this many rows without parsing them.
     ///
     /// # Errors
-    /// The list cannot be read.
+    /// Fails if the list cannot be read.
     pub(crate) fn pass_over(&mut self, rows: u64) -> Result<(), InputError> {
         (0..rows).try_for_each(|_| self.list.read().map(|_| ()))
     }
 
-    /// The next row of one of these messages. Of the others nothing but that is looked at.
+    /// The next row whose message is wanted. Of other rows, only the message's identity is parsed.
     ///
     /// # Errors
-    /// The list cannot be read.
+    /// Fails if the list cannot be read.
     pub(crate) fn next_of(&mut self, is_wanted: impl Fn(IdDigest) -> bool) -> Result<Option<Row>, InputError> {
         while let Some(raw) = self.list.read()? {
             if self.parser.message(&raw).is_some_and(&is_wanted) {
@@ -58,20 +58,20 @@ impl Rows {
         Ok(None)
     }
 
-    /// Bytes of the file read so far, as stored. Reading is a little ahead of the rows.
+    /// Stored bytes read so far. Reading is slightly ahead of the rows.
     pub fn bytes(&self) -> u64 {
         self.list.stored_bytes()
     }
 
-    /// SHA-256 of the file's bytes as stored, once every row was read.
+    /// SHA-256 of the file's bytes as stored, once every row has been read.
     pub fn sha256(&self) -> Option<[u8; 32]> {
         self.list.sha256()
     }
 
-    /// Whether the list is still as it was when it was opened: then so are all rows that were read of it.
+    /// Checks that the list has not changed since it was opened, so that the rows read so far are valid.
     ///
     /// # Errors
-    /// It was written to.
+    /// Fails if the list has changed.
     pub fn check_unchanged(&self) -> Result<(), InputError> {
         self.list.check_unchanged()
     }
@@ -85,14 +85,14 @@ impl Iterator for Rows {
     }
 }
 
-/// Makes of rows what they want. Each thread has one of its own.
+/// Parses raw rows. Each thread has its own.
 #[derive(Clone)]
 pub(super) struct RowParser {
     layout: RowLayout,
     builder: EditBuilder,
 }
 
-/// Where a row has its fields.
+/// Where a row keeps its fields.
 #[derive(Clone)]
 enum RowLayout {
     /// In the columns that the header names.
@@ -121,7 +121,7 @@ impl RowParser {
         Row { number, line, edit }
     }
 
-    /// Which message a row is about, as far as that can be told.
+    /// The message that a row names, if it can be determined.
     fn message(&self, raw: &RawRow<'_>) -> Option<IdDigest> {
         match &self.layout {
             _ if raw.malformed.is_some() => None,
@@ -138,7 +138,7 @@ mod tests {
     use super::super::{ContentSpec, Input, InputSpec};
     use super::*;
 
-    /// What `next_of` finds without making the rows is what the rows say, once they are made.
+    /// `next_of` finds the same messages as parsing every row does.
     #[test]
     fn rows_are_found_by_their_message() {
         let body = r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}]"#;

@@ -1,4 +1,4 @@
-//! The job file's `[input]` and `[content]`, as they are written there.
+//! The job file's `[input]` and `[content]` tables, as written.
 
 use std::fmt;
 
@@ -11,17 +11,17 @@ use crate::edit::Field;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {
-    /// How the list is written, where its name does not say.
+    /// The list's format, if its name does not imply one.
     pub format: Option<Format>,
-    /// The list's own names of the columns.
+    /// The list's own column names.
     #[serde(default)]
     pub columns: ColumnNames,
-    /// Columns that are there and not needed.
+    /// Columns to ignore.
     #[serde(default)]
     pub ignore: Vec<String>,
 }
 
-/// The job file's `[input.columns]`: what the list calls each field, where it has a name of its own for it.
+/// The job file's `[input.columns]`: the list's own name for each field, where it differs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnNames {
@@ -55,14 +55,14 @@ impl ColumnNames {
 pub struct ContentSpec {
     /// Plain text: the message becomes one text element.
     pub text: Option<String>,
-    /// The JSON array of message elements. What is inserted is escaped for the inside of a JSON string; `| tojson`
-    /// inserts whole JSON.
+    /// The JSON array of message elements. Inserted values are escaped for use inside a JSON string; `| tojson` inserts
+    /// complete JSON.
     pub msg_body: Option<String>,
     /// Custom data, as plain text. Empty text clears the field.
     pub cloud_custom_data: Option<String>,
 }
 
-/// What is given; without the text, which must not come into a log by way of `{:?}`.
+/// Names the parts that are set, without their text, which must not reach a log through `{:?}`.
 impl fmt::Debug for ContentSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let given = [

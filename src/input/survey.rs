@@ -1,11 +1,11 @@
-//! The whole list, looked at by several threads.
+//! Parses the whole list on several threads.
 //!
 //! ```text
 //! list ─▶ batch ─┬▶ thread: rows made and looked at
 //!        batch ─┴▶ thread: rows made and looked at
 //! ```
-//! Reading is one thread's work at a time: who is free takes the next batch. Each keeps what it finds; handing it to one
-//! that puts it together, row by row, would take a tenth of the time.
+//! One thread reads at a time: a free thread takes the next batch. Each visitor keeps its own results; passing them on
+//! row by row would take a tenth of the time.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -15,24 +15,24 @@ use super::raw_row::RawRow;
 use super::rows::{RowParser, Rows};
 use super::{Input, InputError, Mapping, Row};
 
-/// Threads at most: then reading, which only one does at a time, is what takes the time.
+/// Maximum number of threads. Beyond it, reading, which only one thread does at a time, is the bottleneck.
 const THREADS_MAX: usize = 4;
-/// Rows that are taken at a time: some milliseconds' work, so that handing them over costs nothing.
+/// Rows in a batch: a few milliseconds' work, so that the handover costs nothing.
 const BATCH_ROWS: usize = 2048;
-/// Bytes of rows after which no more are taken: long ones would fill the memory.
+/// Bytes after which a batch is full: long rows would otherwise fill the memory.
 const BATCH_BYTES: usize = 256 * 1024;
 
 impl Input {
-    /// Looks that [`Input::survey`] can make use of on this machine.
+    /// The number of visitors that [`Input::survey`] can run in parallel on this machine.
     pub fn survey_threads() -> usize {
         thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX))
     }
 
-    /// Reads the whole list and has each row looked at by one of `looks`, each on a thread of its own. To each they come in
-    /// the list's order. Gives the SHA-256 of the list as stored.
+    /// Reads the whole list and passes each row to one of `visitors`, each on its own thread. Each visitor receives its
+    /// rows in the list's order. Returns the SHA-256 of the list as stored.
     ///
     /// # Errors
-    /// An error of the list, or of a look: then not every row was looked at.
+    /// Fails if the list cannot be read or a visitor fails; then some rows were not visited.
     pub fn survey<V: FnMut(Row) -> Result<(), E> + Send, E: From<InputError> + Send>(
         &self,
         mapping: &Mapping,
@@ -48,13 +48,13 @@ impl Input {
                 if batch.is_empty() {
                     return Ok(());
                 }
-                // Where one cannot go on, the others need not.
+                // If one visitor fails, the others stop as well.
                 batch.visit(&mut parser, &mut visitor).inspect_err(|_| lock_list().stop())?;
             }
         };
         thread::scope(|scope| {
             let threads: Vec<_> = visitors.into_iter().map(|visitor| scope.spawn(|| work(visitor))).collect();
-            // A panic of a thread is passed on, as if its rows had been looked at here.
+            // Propagates a panic, as if the rows had been visited on this thread.
             threads
                 .into_iter()
                 .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -63,17 +63,17 @@ impl Input {
     }
 }
 
-/// Rows as they stand in the list, one behind the other. Its room is used again for the next ones.
+/// Raw rows in shared buffers, which the next batch reuses.
 #[derive(Default)]
 struct Batch {
     rows: Vec<BatchRow>,
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    /// Why no more could be read.
+    /// Why reading stopped, if it failed.
     error: Option<InputError>,
 }
 
-/// One of them: its bytes and cells end so far into the batch's.
+/// One row of a batch: where its bytes and cell ends stop in the batch's buffers.
 struct BatchRow {
     number: u64,
     line: u64,
@@ -106,7 +106,7 @@ impl Batch {
         self.rows.push(BatchRow { number, line, malformed, bytes_end: self.bytes.len(), ends_end: self.ends.len() });
     }
 
-    /// A row of nothing but empty cells has their ends.
+    /// Cell ends count too: a row of empty cells has nothing else.
     fn byte_count(&self) -> usize {
         self.bytes.len() + size_of_val(self.ends.as_slice())
     }

@@ -1,6 +1,6 @@
-//! New content from the job: templates, filled in from each row's columns.
+//! New content from the job: templates, rendered with each row's columns.
 //!
-//! A template that names no column is rendered and checked once, and shared by every row.
+//! A template that names no column is rendered and checked once, and shared by all rows.
 
 use std::fmt;
 use std::io;
@@ -12,20 +12,20 @@ use super::mapping_error::MappingError;
 use super::spec::{ContentPart, ContentSpec};
 use crate::edit::{CONTENT_BYTES_MAX, Field, MsgBody};
 
-/// Bytes of rendered text at most: five times the content that the service takes, so that white space in a template of
-/// JSON does not matter. A loop in a template would otherwise fill the memory.
+/// Maximum size of rendered text: five times the content that the service accepts, so that white space in a JSON
+/// template does not matter. A loop in a template would otherwise fill the memory.
 const RENDERED_BYTES_MAX: usize = 64 * 1024;
 
-/// Bytes of a template's own text at most: twice the content that the service takes, for what a template chooses between.
+/// Maximum size of a template: twice the content that the service accepts, to leave room for alternatives.
 const TEMPLATE_BYTES_MAX: usize = 2 * CONTENT_BYTES_MAX;
-/// What one filling-in may cost: about so many steps, or 64 bytes of memory for each of them. A plain template takes a
-/// dozen; loops within loops would otherwise never end, and a text that doubles itself would fill the memory.
+/// The cost limit of one rendering: about this many steps, or 64 bytes of memory for each. A plain template takes a
+/// dozen; without a limit, nested loops would never end, and a text that doubles itself would fill the memory.
 const FUEL: u64 = 50_000;
-/// The engine goes down as deep as a template is nested or chained (`a|e|e|e`), and each step down takes up to 3 KB
-/// of stack where nothing is optimized; a template of [`TEMPLATE_BYTES_MAX`] has some twelve thousand steps.
+/// The engine recurses as deep as a template is nested or chained (`a|e|e|e`), and each level takes up to 3 KB of stack
+/// in an unoptimized build; a template of [`TEMPLATE_BYTES_MAX`] has some twelve thousand levels.
 const STACK_BYTES: usize = 64 << 20;
 
-/// Looks a column of the row up: its value, `None` where it is absent, or why it cannot be used.
+/// Looks up a column of the row: returns its value, `None` if it is absent, or why it cannot be used.
 pub(super) type Lookup<'a> = dyn Fn(&str) -> Result<Option<Value>, String> + 'a;
 
 /// The job's content, compiled.
@@ -35,15 +35,15 @@ pub(super) struct Content {
     pub(super) data: Option<ContentSource<Arc<str>>>,
 }
 
-/// One part of the content.
+/// Where one part of the content comes from.
 pub(super) enum ContentSource<T> {
-    /// The same for every row: made and checked once.
+    /// The same for every row: rendered and checked once.
     Fixed(ContentPart, T),
-    /// Made for each row.
+    /// Rendered for each row.
     Template(Box<RowTemplate>),
 }
 
-/// Which part it is, and the columns that it needs; without the text.
+/// Shows the part and the columns that it needs, without the text.
 impl<T> fmt::Debug for ContentSource<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ContentSource").field(&self.part()).field(&self.columns()).finish()
@@ -87,7 +87,7 @@ impl Content {
         Ok(content)
     }
 
-    /// Content that is the same for every row and too long for each of them is told once.
+    /// Fixed content that is too long is reported once instead of for every row.
     fn check_size(&self) -> Result<(), MappingError> {
         let body = match &self.body {
             Some(ContentSource::Fixed(part, body)) => Some((*part, body.text().len())),
@@ -106,7 +106,7 @@ impl Content {
         Ok(())
     }
 
-    /// The part that gives this field its content.
+    /// The part of the job that sets this field.
     pub(super) fn part_for(&self, field: Field) -> Option<ContentPart> {
         match field {
             Field::FromAccount | Field::ToAccount | Field::MsgKey => None,
@@ -115,7 +115,7 @@ impl Content {
         }
     }
 
-    /// The columns that templates name, each with the part that names it.
+    /// The columns that templates use, each with the part that uses it.
     pub(super) fn columns(&self) -> impl Iterator<Item = (ContentPart, &str)> {
         let body = self.body.iter().flat_map(|made| made.columns().iter().map(|name| (made.part(), name.as_str())));
         let data = self.data.iter().flat_map(|made| made.columns().iter().map(|name| (made.part(), name.as_str())));
@@ -147,7 +147,7 @@ fn compile_part<T>(
     check(&text).map(|value| ContentSource::Fixed(part, value)).map_err(content_error)
 }
 
-/// What to say of a template that came to one of its bounds; the engine's own words are about the engine.
+/// The message for a template that reached a limit; the engine's own message is about the engine.
 fn limit_message(error: &minijinja::Error) -> Option<String> {
     match error.kind() {
         ErrorKind::OutOfFuel => Some("takes far more work than a message can need; does it loop?".to_owned()),
@@ -156,23 +156,23 @@ fn limit_message(error: &minijinja::Error) -> Option<String> {
     }
 }
 
-/// A template that is filled in for each row.
+/// A template that is rendered for each row.
 pub(super) struct RowTemplate {
     part: ContentPart,
-    /// Holds this one template, under its part's name.
+    /// Contains only this template, under its part's name.
     environment: Environment<'static>,
     columns: Vec<String>,
 }
 
-/// Why a template could not be filled in for a row.
+/// Why a template could not be rendered for a row.
 pub(super) struct RenderError {
-    /// The column that is the reason, where one is.
+    /// The column at fault, if there is one.
     pub(super) column: Option<String>,
     pub(super) what: String,
 }
 
 impl RowTemplate {
-    /// On a stack of its own, which a hostile template cannot run out of.
+    /// Compiles on a separate thread with a stack that a hostile template cannot exhaust.
     fn compile(part: ContentPart, source: &str) -> Result<RowTemplate, minijinja::Error> {
         let failed = |what: &'static str| minijinja::Error::new(ErrorKind::InvalidOperation, what);
         std::thread::scope(|scope| {
@@ -186,10 +186,10 @@ impl RowTemplate {
     fn compile_here(part: ContentPart, source: &str) -> Result<RowTemplate, minijinja::Error> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        // It would keep the row's values, message text among them, in errors.
+        // Debug mode would keep the row's values, including message text, in errors.
         environment.set_debug(false);
         environment.set_fuel(Some(FUEL));
-        // With it a loop can pack lists into lists until their release overflows the stack.
+        // With `namespace`, a loop can nest lists until dropping them overflows the stack.
         environment.remove_global("namespace");
         match part {
             ContentPart::Text | ContentPart::CloudCustomData => {
@@ -213,7 +213,7 @@ impl RowTemplate {
         self.part
     }
 
-    /// Fills the template in.
+    /// Renders the template with a row's columns.
     pub(super) fn render(&self, lookup: &Lookup<'_>) -> Result<String, RenderError> {
         let mut values = Vec::with_capacity(self.columns.len());
         let mut absent = Vec::new();
@@ -229,7 +229,7 @@ impl RowTemplate {
                 column: Some((*name).to_owned()),
                 what: format!("is absent or empty in this row, but {} needs it", self.part),
             },
-            // The error's own detail may quote a value.
+            // The engine's detail may quote a value.
             Some(_) | None => RenderError {
                 column: None,
                 what: match limit_message(&error) {
@@ -254,8 +254,7 @@ impl RowTemplate {
     }
 }
 
-/// Escapes what is inserted for the inside of a JSON string. What is known to be JSON already (`| tojson`) stays as
-/// it is.
+/// Escapes inserted values for use inside a JSON string. Values known to be JSON (`| tojson`) stay as they are.
 fn write_inside_json_string(out: &mut Output, _: &mut State, value: &Value) -> Result<(), minijinja::Error> {
     let text = value.to_string();
     if value.is_safe() {
@@ -265,7 +264,7 @@ fn write_inside_json_string(out: &mut Output, _: &mut State, value: &Value) -> R
     Ok(out.write_str(quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&quoted))?)
 }
 
-/// Takes [`RENDERED_BYTES_MAX`] bytes and no more.
+/// Accepts at most [`RENDERED_BYTES_MAX`] bytes.
 struct BoundedWriter(Vec<u8>);
 
 impl io::Write for BoundedWriter {

@@ -1,5 +1,5 @@
-//! From stored bytes to text: gzip unpacked as a stream, a byte-order mark taken off, what is no UTF-8 text at all
-//! refused.
+//! Turns stored bytes into text: decompresses gzip as a stream, strips a byte-order mark, and refuses what is
+//! recognizably not UTF-8 text.
 
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 
@@ -16,7 +16,7 @@ pub(super) struct DecodedText(Chain<Cursor<Vec<u8>>, Decompressed>);
 
 enum Decompressed {
     Plain(BufReader<StoredReader>),
-    /// Several gzip members behind each other are one text, as they are for `gzip -d`.
+    /// Concatenated gzip members are one text, as they are for `gzip -d`.
     Gzip(BufReader<MultiGzDecoder<BufReader<StoredReader>>>),
 }
 
@@ -51,13 +51,13 @@ impl DecodedText {
         self.stored_reader().bytes()
     }
 
-    /// The digest of the stored bytes, once their end was seen.
+    /// The digest of the stored bytes, once the end has been reached.
     pub(super) fn sha256(&self) -> Option<[u8; 32]> {
         self.stored_reader().sha256()
     }
 }
 
-/// What a failed read means for the list. A list that was changed under the reader says so, rather than "damaged".
+/// The error for a failed read. If the list changed meanwhile, the error says so instead of calling it damaged.
 pub(super) fn read_error(stored: &Stored, line: u64, source: io::Error) -> InputError {
     if let Err(changed) = stored.check_unchanged() {
         return changed;

@@ -1,4 +1,4 @@
-//! The header of a CSV list: which column is where, or what keeps the list from being read.
+//! The header of a CSV list: where each column is, or why the list cannot be read.
 
 use std::fmt;
 
@@ -10,44 +10,44 @@ use crate::input::spec::ContentPart;
 use crate::input::{COLUMNS_MAX, Format};
 use crate::terminal::escape::Name;
 
-/// Where everything is in a row: found once, used for each.
+/// Where a row keeps its fields: determined once, used for every row.
 #[derive(Debug)]
 pub(in crate::input) struct Header {
-    /// The names as the list writes them.
+    /// The column names as written.
     pub(in crate::input) names: Vec<String>,
     /// The column of each field, in the order of [`Field::ALL`].
     pub(in crate::input) fields: [Option<usize>; 5],
-    /// What the list calls each field, or should.
+    /// The list's name for each field; for a missing field, the expected name.
     pub(in crate::input) field_names: [String; 5],
-    /// The columns that templates name.
+    /// The columns that templates use.
     pub(in crate::input) template_columns: Vec<(String, usize)>,
 }
 
 /// What is wrong with a header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// No line at all.
+    /// The list is empty.
     #[error("the list is empty; its first line must name the columns (from_account,to_account,msg_key, …)")]
     Empty,
-    /// Other bytes than text.
+    /// The header is not UTF-8.
     #[error("the header is not UTF-8; save the list as UTF-8 (in Excel: \"CSV UTF-8\")")]
     NotUtf8,
-    /// The header has no end.
+    /// A quoted name is never closed.
     #[error("a quote was left open in the header")]
     UnclosedQuote,
-    /// Out of all proportion.
+    /// More columns than any real export has.
     #[error("the header has {found} columns; at most {COLUMNS_MAX} are read")]
     TooManyColumns {
-        /// So many.
+        /// The number of columns.
         found: usize,
     },
-    /// The same name twice.
+    /// Two columns have the same name.
     #[error("two columns are named {}; rename or remove one", Name(name))]
     Duplicate {
         /// The name.
         name: String,
     },
-    /// Two names for one field.
+    /// Two columns map to the same field.
     #[error(
         "the columns {} and {} both give {}; list one of them in [input] ignore",
         Name(first), Name(second), field.column_name()
@@ -57,34 +57,34 @@ pub enum HeaderError {
         first: String,
         /// The second column.
         second: String,
-        /// What both give.
+        /// The field.
         field: Field,
     },
-    /// Needed columns are not there.
+    /// Required columns are missing.
     #[error("the header lacks {}; {hint}", join_names(missing.iter().map(String::as_str)))]
     Missing {
-        /// The names they should have.
+        /// The expected names.
         missing: Vec<String>,
-        /// What the line is, then.
+        /// What the line seems to be instead.
         hint: MissingHint,
     },
-    /// Columns that nobody knows.
+    /// Columns that are neither known nor mentioned in the job.
     #[error("unknown column: {}; {UNKNOWN_ADVICE}", join_names(columns.iter().map(String::as_str)))]
     Unknown {
-        /// All of them.
+        /// All unknown columns.
         columns: Vec<String>,
     },
-    /// A template names a column that is not there.
+    /// A template uses a column that is missing.
     #[error(
         "{part} needs the column {}, but the header has: {}",
         Name(column), join_names(found.iter().map(String::as_str))
     )]
     NoTemplateColumn {
-        /// Whose template.
+        /// The part whose template it is.
         part: ContentPart,
         /// The column.
         column: String,
-        /// The columns there are.
+        /// The columns of the list.
         found: Vec<String>,
     },
     /// The list and the job both give content.
@@ -103,7 +103,7 @@ pub enum HeaderError {
     NothingToChange,
 }
 
-/// What a line without the needed columns seems to be.
+/// What a line without the required columns seems to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MissingHint {
     /// A header with these other names.
@@ -184,7 +184,7 @@ fn check_required(columns: &[String], fields: &[Option<usize>; 5], mapping: &Map
     Err(HeaderError::Missing { missing, hint })
 }
 
-/// A message's key, or JSON: each row has the one or the other, and no header has.
+/// Every row contains a message key or JSON; no header does.
 fn looks_like_data(cell: &str) -> bool {
     let key = cell.contains(|c: char| c.is_ascii_digit()) && cell.chars().all(|c| c.is_ascii_digit() || c == '_');
     key || cell.starts_with(['[', '{'])
@@ -195,7 +195,7 @@ fn check_known(columns: &[String], mapping: &Mapping) -> Result<(), HeaderError>
     if !unknown.is_empty() {
         return Err(HeaderError::Unknown { columns: unknown });
     }
-    // Columns that are not read may repeat each other, unless a template names them.
+    // Columns that are not read may have duplicate names, unless a template uses them.
     for (_, name) in mapping.content().columns() {
         if columns.iter().filter(|column| *column == name).count() > 1 {
             return Err(HeaderError::Duplicate { name: name.to_owned() });

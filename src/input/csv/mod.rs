@@ -1,4 +1,4 @@
-//! CSV: records under a header that names their columns.
+//! CSV: a header that names the columns, and records below it.
 
 mod header;
 mod reader;
@@ -23,11 +23,11 @@ use super::{COLUMNS_MAX, InputError};
 use crate::edit::{Edit, IdDigest};
 use reader::{ReadOutcome, RecordShape};
 
-/// A CSV list behind its header.
+/// Reads the rows of a CSV list, after its header.
 pub(super) struct CsvRowReader {
     pub(super) reader: CsvReader,
     pub(super) header: Arc<Header>,
-    /// The cells of the row just read can be told apart.
+    /// Whether the row just read has as many cells as the header, and no stray quote.
     is_well_formed: bool,
 }
 
@@ -50,17 +50,17 @@ impl CsvRowReader {
         Ok(CsvRowReader { reader, header: Arc::new(header), is_well_formed: false })
     }
 
-    /// The row just read, where its cells can be told apart.
+    /// The row just read, if it is well-formed.
     pub(super) fn row(&self) -> Option<CsvRecord<'_>> {
         self.is_well_formed.then(|| self.reader.record())?
     }
 
-    /// The line that reading has come to.
+    /// The line that reading has reached.
     pub(super) fn line(&self) -> u64 {
         self.reader.line()
     }
 
-    /// The bytes of the row just read, and where its cells end.
+    /// The cell bytes of the row just read, and where each cell ends.
     pub(super) fn raw(&self) -> (&[u8], &[usize]) {
         self.is_well_formed.then(|| self.reader.cell_bytes()).flatten().unwrap_or_default()
     }
@@ -83,7 +83,7 @@ impl CsvRowReader {
         Ok(Some(RowInfo { line, malformed }))
     }
 
-    /// What is wrong with the form of a row.
+    /// Why a row is malformed, if it is.
     fn malformed(&self, shape: RecordShape) -> Option<String> {
         let columns = self.header.names.len();
         if shape.cells != columns {
@@ -107,7 +107,7 @@ fn header_of(reader: &CsvReader, shape: RecordShape, mapping: &Mapping) -> Resul
     Header::new(reader.record().ok_or(HeaderError::NotUtf8)?, mapping)
 }
 
-/// What a record wants.
+/// The edit that a record describes.
 pub(super) fn edit(
     line: u64,
     cells: &[u8],
@@ -126,12 +126,12 @@ pub(super) fn edit(
     builder.build(fields(line, record, header), &lookup)
 }
 
-/// Which message a record is about, as far as that can be told.
+/// The message that a record names, if it can be determined.
 pub(super) fn message(line: u64, cells: &[u8], ends: &[usize], header: &Header) -> Option<IdDigest> {
     Some(fields(line, CsvRecord::new(cells, ends)?, header).message())
 }
 
-/// What a record has in the columns of an edit's fields.
+/// The fields of an edit, taken from a record's cells.
 fn fields<'a>(line: u64, record: CsvRecord<'a>, header: &'a Header) -> RowFields<'a> {
     RowFields {
         line,

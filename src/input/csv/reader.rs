@@ -1,6 +1,6 @@
-//! CSV, record by record, split by the `csv` crate's parser. Around it: a bound on every record, the line on which each
-//! begins and the place of every cell in it, the quote that is never closed, and the one that is closed too early. Other
-//! readers let those two pass, and give other text than whoever wrote it meant.
+//! Reads CSV records, split by the `csv` crate's parser. This reader adds a size limit on records, the line where each
+//! begins, the place of every cell, and checks for quotes that are never closed or closed too early. Other readers
+//! accept those two and return text that the author did not mean.
 
 use std::io::{self, BufRead};
 use std::ops::Range;
@@ -10,14 +10,14 @@ use memchr::{memchr, memchr_iter};
 
 use crate::input::{COLUMNS_MAX, ROW_BYTES_MAX};
 
-/// Reads records one after the other into the same buffers.
+/// Reads record by record into the same buffers.
 pub(in crate::input) struct CsvReader {
     parser: Reader,
-    /// The record as it stands in the list, and where each cell ends in it.
+    /// The record as written in the list, and where each cell ends in it.
     source: Vec<u8>,
     source_ends: Vec<usize>,
-    /// The text of its cells one behind the other, with room behind it, and where each ends. Of cells that no record may
-    /// have only the number is kept.
+    /// The unquoted text of its cells, concatenated and followed by spare room, and where each ends. Cells beyond
+    /// [`COLUMNS_MAX`] are only counted.
     cell_text: Vec<u8>,
     cell_text_len: usize,
     ends: Vec<usize>,
@@ -26,26 +26,26 @@ pub(in crate::input) struct CsvReader {
     lines: LineCounter,
 }
 
-/// What was found where a record should be.
+/// The outcome of reading one record.
 pub(in crate::input) enum ReadOutcome {
-    /// A record; look at it with [`CsvReader::record`].
+    /// A record; [`CsvReader::record`] returns it.
     Record(RecordShape),
-    /// The list ended inside a quoted cell. There is nothing to read any more.
+    /// The list ended inside a quoted cell.
     UnclosedQuote { line: u64 },
-    /// It is longer than [`ROW_BYTES_MAX`]. Where the next one begins cannot be told.
+    /// The record is longer than [`ROW_BYTES_MAX`]. Where the next one begins is unknown.
     TooLong { line: u64 },
     /// There are no more records.
     End,
 }
 
-/// How a record lies in the buffers.
+/// What the reader knows about a record besides its text.
 #[derive(Clone, Copy)]
 pub(in crate::input) struct RecordShape {
     /// The line where the record begins.
     pub(in crate::input) line: u64,
-    /// Number of cells, however many there were.
+    /// The number of cells, even beyond [`COLUMNS_MAX`].
     pub(in crate::input) cells: usize,
-    /// A quoted cell goes on behind the quote that closes it, as in `"he said "hi", I think"`.
+    /// A quoted cell continues after its closing quote, as in `"he said "hi", I think"`.
     pub(in crate::input) stray_quote: bool,
 }
 
@@ -71,7 +71,7 @@ impl CsvReader {
         }
     }
 
-    /// The line that reading has come to.
+    /// The line that reading has reached.
     pub(in crate::input) fn line(&self) -> u64 {
         self.lines.line()
     }
@@ -89,7 +89,7 @@ impl CsvReader {
         loop {
             let input = list.fill_buf()?;
             if input.is_empty() {
-                // The end of the list ends its last record as a line end does: not within quotes.
+                // The end of the list ends its last record as a line end does: not inside quotes.
                 let (_, is_complete) = self.split(b"\n");
                 return Ok(if is_complete { self.outcome(line) } else { ReadOutcome::UnclosedQuote { line } });
             }
@@ -109,7 +109,7 @@ impl CsvReader {
         ReadOutcome::Record(RecordShape { line, cells: self.cells, stray_quote: self.stray_quote })
     }
 
-    /// Takes in what `input` has of the record: so many bytes, and whether the record ends with them.
+    /// Consumes the part of `input` that belongs to the record. Returns its length and whether it completes the record.
     fn split(&mut self, input: &[u8]) -> (usize, bool) {
         let mut at = 0;
         while at < input.len() {
@@ -132,7 +132,7 @@ impl CsvReader {
         (at, false)
     }
 
-    /// The comma or line end that ended it is the last byte that was taken.
+    /// The last byte consumed is the comma or line end that ended the cell.
     fn end_cell(&mut self) {
         self.cells += 1;
         if self.cells > COLUMNS_MAX {
@@ -151,23 +151,24 @@ impl CsvReader {
         CsvRecord::new(bytes, ends)
     }
 
-    /// The record just read, as its bytes and the ends of its cells; `None` if it has more than [`COLUMNS_MAX`] cells.
+    /// The unquoted bytes of the record just read and the ends of its cells; `None` if it has more than [`COLUMNS_MAX`]
+    /// cells.
     pub(in crate::input) fn cell_bytes(&self) -> Option<(&[u8], &[usize])> {
         (self.cells <= COLUMNS_MAX).then_some((&self.cell_text[..self.cell_text_len], self.ends.as_slice()))
     }
 
-    /// The record just read as it stands in the list.
+    /// The record just read, as written in the list.
     pub(in crate::input) fn source(&self) -> &[u8] {
         &self.source
     }
 
-    /// Where a cell stands in that, with its quotes.
+    /// Where a cell is in [`CsvReader::source`], quotes included.
     pub(in crate::input) fn cell_range(&self, column: usize) -> Option<Range<usize>> {
         let begin = column.checked_sub(1).map_or(Some(0), |before| Some(self.source_ends.get(before)? + 1))?;
         Some(begin..*self.source_ends.get(column)?)
     }
 
-    /// Passes over blank lines; false at the end of the list.
+    /// Skips blank lines; returns false at the end of the list.
     fn skip_blank_lines(&mut self, list: &mut impl BufRead) -> io::Result<bool> {
         loop {
             let input = list.fill_buf()?;
@@ -189,11 +190,11 @@ impl<'a> CsvRecord<'a> {
     /// `None` if a cell is not UTF-8.
     pub(in crate::input) fn new(bytes: &'a [u8], ends: &'a [usize]) -> Option<CsvRecord<'a>> {
         let text = str::from_utf8(bytes).ok()?;
-        // Two broken cells side by side can make one whole character.
+        // Two broken adjacent cells can form one valid character.
         ends.iter().all(|&end| text.is_char_boundary(end)).then_some(CsvRecord { text, ends })
     }
 
-    /// The cell at `index`; empty text where the record has none.
+    /// The cell at `index`; empty if the record has no such cell.
     pub(in crate::input) fn cell(self, index: usize) -> &'a str {
         let start = match index.checked_sub(1) {
             Some(before) => self.ends.get(before),
@@ -202,7 +203,7 @@ impl<'a> CsvRecord<'a> {
         start.zip(self.ends.get(index)).and_then(|(&start, &end)| self.text.get(start..end)).unwrap_or("")
     }
 
-    /// The cell at `index`, if there is something in it.
+    /// The cell at `index`, unless it is empty.
     pub(in crate::input) fn non_empty(self, index: usize) -> Option<&'a str> {
         Some(self.cell(index)).filter(|cell| !cell.is_empty())
     }
@@ -225,7 +226,7 @@ impl LineCounter {
     }
 
     pub(in crate::input) fn advance(&mut self, bytes: &[u8]) {
-        // Most lists have `\n` alone: counted many bytes at a time.
+        // Most lists use `\n` alone, which can be counted many bytes at a time.
         if !self.after_cr && memchr(b'\r', bytes).is_none() {
             self.ended += memchr_iter(b'\n', bytes).count() as u64;
             return;
@@ -237,7 +238,8 @@ impl LineCounter {
     }
 }
 
-/// Whether a cell goes on behind the quote that closes it: then it is not its text with the quotes doubled, within quotes.
+/// Whether a quoted cell continues after its closing quote: then it differs from its text with every quote doubled and
+/// the whole enclosed in quotes.
 fn has_stray_quote(written: &[u8], text: &[u8]) -> bool {
     let is_quoted = written.first() == Some(&b'"');
     let quotes = || 2 + memchr_iter(b'"', text).count();
@@ -290,11 +292,11 @@ mod tests {
         }
     }
 
-    /// A record: its line, each cell as it is written and its text, and whether one goes on behind its closing quote. Only the
-    /// line where a quote is left open.
+    /// A record: its line, each cell as written and its text, and whether one has a stray quote; only the line if a
+    /// quote is never closed.
     type RecordByRules = (u64, Option<(Vec<(String, String)>, bool)>);
 
-    /// The records of a text by the rules, taken from the whole of it.
+    /// The records of a text by the rules, without a buffer.
     fn by_the_rules(text: &str) -> Vec<RecordByRules> {
         let mut records = Vec::new();
         let mut rest = text;
@@ -309,7 +311,7 @@ mod tests {
             loop {
                 let (mut cell, mut behind) = (String::new(), 0);
                 if let Some(inside) = rest.strip_prefix('"') {
-                    // The quote that closes it is the first that is not one of two.
+                    // The closing quote is the first that is not doubled.
                     let Some(close) = inside.replace("\"\"", "__").find('"') else {
                         records.push((line, None));
                         return records;
@@ -327,7 +329,7 @@ mod tests {
         }
     }
 
-    /// What the reader makes of it, through a buffer of `buffer` bytes.
+    /// The records as the reader returns them, through a buffer of `buffer` bytes.
     fn as_read(text: &str, buffer: usize) -> Vec<RecordByRules> {
         let mut source = BufReader::with_capacity(buffer, text.as_bytes());
         let mut reader = CsvReader::new();

@@ -87,7 +87,7 @@ fn no_template_overflows_the_stack() {
         let steps = (TEMPLATE_BYTES_MAX - begin.len() - end.len()) / step.len();
         let source = format!("{begin}{}{end}", step.repeat(steps));
         if let Ok(template) = RowTemplate::compile(ContentPart::Text, &source) {
-            // That it comes back is what counts.
+            // What matters is that it returns.
             let _ = template.render(&|_| Ok(Some(Value::from("x"))));
         }
         let spec = ContentSpec { text: Some(source + &" ".repeat(step.len())), ..ContentSpec::default() };
