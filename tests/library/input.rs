@@ -1,5 +1,5 @@
-//! Lists from the outside: what is read, what is refused and in which words, and that nothing in a file can do harm.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+//! Lists through the public API: what is read, what is refused and with which message, and that no file can do harm.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -42,9 +42,9 @@ fn read(text: impl AsRef<[u8]>, format: Format, mapping: &Mapping) -> Result<Vec
     input(text, format).rows(mapping)?.collect()
 }
 
-/// Each row in a word: the line, the three names and the content, or its problems.
-fn told(rows: &[Row]) -> String {
-    let tell = |row: &Row| match &row.edit {
+/// One line for each row: its line number, identifiers and content, or its problems.
+fn describe(rows: &[Row]) -> String {
+    let row = |row: &Row| match &row.edit {
         Ok(edit) => {
             let id = edit.id();
             let body = edit.msg_body().map_or("-", |body| body.text());
@@ -53,19 +53,19 @@ fn told(rows: &[Row]) -> String {
         }
         Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
     };
-    rows.iter().map(tell).collect::<Vec<_>>().join("\n")
+    rows.iter().map(row).collect::<Vec<_>>().join("\n")
 }
 
 fn csv(text: &str, toml: &str) -> String {
     match read(text, Format::Csv, &job(toml)) {
-        Ok(rows) => told(&rows),
+        Ok(rows) => describe(&rows),
         Err(error) => error.to_string(),
     }
 }
 
 fn jsonl(text: &str, toml: &str) -> String {
     match read(text, Format::Jsonl, &job(toml)) {
-        Ok(rows) => told(&rows),
+        Ok(rows) => describe(&rows),
         Err(error) => error.to_string(),
     }
 }
@@ -92,7 +92,7 @@ fn columns_come_in_any_order_by_either_name_or_the_lists_own() {
 }
 
 #[test]
-fn a_header_that_does_not_do_is_told_with_what_to_do() {
+fn an_invalid_header_is_refused_with_what_to_do() {
     insta::assert_snapshot!(csv("", FIXED), @r#""edits", line 1: the list is empty; its first line must name the columns (from_account,to_account,msg_key, …)"#);
     insta::assert_snapshot!(csv("sender,recipient,msg_key\n", FIXED), @r#""edits", line 1: the header lacks from_account, to_account; its columns are: sender, recipient, msg_key. Rename them, or map them in the job file ([input.columns])"#);
     insta::assert_snapshot!(csv("user_1,user_2,1_2_3\nuser_1,user_2,1_2_4", FIXED), @r#""edits", line 1: the header lacks from_account, to_account, msg_key; this line looks like data, but the first line must name the columns (from_account,to_account,msg_key, …)"#);
@@ -107,13 +107,13 @@ fn a_header_that_does_not_do_is_told_with_what_to_do() {
 }
 
 #[test]
-fn an_ignored_content_column_gives_way_to_the_job() {
+fn the_job_replaces_an_ignored_content_column() {
     let text = "from_account,to_account,msg_key,msg_body\na,b,k,old\n";
     insta::assert_snapshot!(csv(text, "input.ignore = ['msg_body']\ncontent.text = 'was {{ msg_body }}'"), @r#"line 2: a b k [{"MsgContent":{"Text":"was old"},"MsgType":"TIMTextElem"}] -"#);
 }
 
 #[test]
-fn bad_rows_are_told_and_reading_goes_on() {
+fn bad_rows_are_reported_and_reading_continues() {
     let text = format!(
         "from_account,to_account,msg_key,msg_body\na,b\n,b,k,\"{0}\"\na,b,k,\na,b,k,[]\na,b,k,\"[{{\"MsgType\":\"T\"}}]\"\na,b,k,\"{0}\"\na,b,k,\"[\n",
         BODY.replace('"', "\"\"")
@@ -130,9 +130,9 @@ fn bad_rows_are_told_and_reading_goes_on() {
 }
 
 #[test]
-fn a_broken_encoding_is_told_where_it_is() {
+fn a_broken_encoding_is_reported_with_its_line() {
     let rows = read(b"from_account,to_account,msg_key\na,\xe4\xb8,\xad\na,\xd6\xd0,k\na,b,k", Format::Csv, &job(FIXED));
-    insta::assert_snapshot!(told(&rows.unwrap()), @r#"
+    insta::assert_snapshot!(describe(&rows.unwrap()), @r#"
     line 2: the row is not UTF-8; save the list as UTF-8 (in Excel: "CSV UTF-8")
     line 3: the row is not UTF-8; save the list as UTF-8 (in Excel: "CSV UTF-8")
     line 4: a b k [{"MsgContent":{"Text":"gone"},"MsgType":"TIMTextElem"}] -
@@ -147,7 +147,7 @@ fn a_broken_encoding_is_told_where_it_is() {
 }
 
 #[test]
-fn a_quote_left_open_does_not_draw_the_file_into_memory() {
+fn an_unclosed_quote_does_not_read_the_file_into_memory() {
     let text = format!("from_account,to_account,msg_key\na,b,k\na,b,\"{}", "k\n".repeat(ROW_BYTES_MAX));
     insta::assert_snapshot!(csv(&text, FIXED), @r#""edits": the row that begins on line 3 is longer than 1048576 bytes; a quote was probably left open there"#);
     let many = format!("from_account,to_account,msg_key{}\n", ",_".repeat(2_000));
@@ -166,7 +166,7 @@ fn a_line_is_the_services_request_body() {
 }
 
 #[test]
-fn bad_lines_are_told_and_reading_goes_on() {
+fn bad_lines_are_reported_and_reading_continues() {
     let id = r#""From_Account":"a","To_Account":"b","MsgKey":"k""#;
     let text = [
         format!("[{{{id}}}]"),
@@ -240,7 +240,7 @@ fn gz(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn gzip_is_told_by_its_bytes_and_damage_by_its_line() {
+fn gzip_is_recognized_by_its_bytes_and_damage_reported_with_its_line() {
     let text = format!("from_account,to_account,msg_key\n{}", "a,b,k\n".repeat(1_000));
     let members = [gz(&text.as_bytes()[..100]), gz(&text.as_bytes()[100..])].concat();
     let list = input(&members, Format::Csv);
@@ -271,18 +271,18 @@ fn a_list_is_opened_by_its_name() {
         assert_eq!((list.format(), list.path()), (format, Some(path.as_path())), "{name}");
         assert_eq!(list.rows(&job(FIXED)).unwrap().count(), usize::from(format == Format::Csv), "{name}");
     }
-    let told =
+    let error =
         |path: &Path| Input::open(path, None).unwrap_err().to_string().replace(&*folder.path().to_string_lossy(), "");
     std::fs::write(folder.path().join("list.txt"), text).unwrap();
-    insta::assert_snapshot!(told(&folder.path().join("list.txt")), @r#"cannot tell the format of "/list.txt"; name it .csv or .jsonl (or either with .gz), or pass --input-format csv or jsonl"#);
-    insta::assert_snapshot!(told(folder.path()), @r#""" is a directory; give the path of a file"#);
-    insta::assert_snapshot!(told(Path::new("-")), @r#"cannot tell the format of "-"; name it .csv or .jsonl (or either with .gz), or pass --input-format csv or jsonl"#);
-    insta::assert_snapshot!(told(&folder.path().join("none.csv")), @r#"cannot open the list "/none.csv""#);
-    insta::assert_snapshot!(told(Path::new("/dev/zero")), @r#""/dev/zero" is not a regular file, so it cannot be read twice; redirect it to standard input with --input - and "<""#);
+    insta::assert_snapshot!(error(&folder.path().join("list.txt")), @r#"cannot tell the format of "/list.txt"; name it .csv or .jsonl (or either with .gz), or pass --input-format csv or jsonl"#);
+    insta::assert_snapshot!(error(folder.path()), @r#""" is a directory; give the path of a file"#);
+    insta::assert_snapshot!(error(Path::new("-")), @r#"cannot tell the format of "-"; name it .csv or .jsonl (or either with .gz), or pass --input-format csv or jsonl"#);
+    insta::assert_snapshot!(error(&folder.path().join("none.csv")), @r#"cannot open the list "/none.csv""#);
+    insta::assert_snapshot!(error(Path::new("/dev/zero")), @r#""/dev/zero" is not a regular file, so it cannot be read twice; redirect it to standard input with --input - and "<""#);
 }
 
 #[test]
-fn a_list_that_changes_is_not_read_on() {
+fn a_list_that_changes_is_not_read_further() {
     let file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
     let text = format!("from_account,to_account,msg_key\n{}", "a,b,k\n".repeat(2_500));
     std::fs::write(file.path(), &text).unwrap();
@@ -291,7 +291,7 @@ fn a_list_that_changes_is_not_read_on() {
     assert!(rows.next().unwrap().is_ok());
     std::fs::OpenOptions::new().append(true).open(file.path()).unwrap().write_all(b"a,b,k\n").unwrap();
     let rest: Vec<_> = rows.by_ref().collect();
-    assert_eq!(rest.len(), 1_000, "the change is seen at the next look");
+    assert_eq!(rest.len(), 1_000, "the next check notices the change");
     assert!(matches!(rest.last(), Some(Err(InputError::Changed { .. }))));
     assert_eq!(rows.sha256(), None);
     assert!(matches!(list.rows(&job(FIXED)), Err(InputError::Changed { .. })));
@@ -309,7 +309,7 @@ fn a_list_that_is_replaced_is_read_as_it_was() {
 }
 
 #[test]
-fn two_readers_do_not_disturb_each_other() {
+fn readers_are_independent_of_each_other() {
     let text = format!("from_account,to_account,msg_key\n{}", "a,b,k\n".repeat(50_000));
     let list = input(text, Format::Csv);
     let mapping = job(FIXED);
@@ -360,7 +360,7 @@ fn failed_rows_are_a_list_again() {
     {"_code":20022,"_meaning":"no such message, \"gone\"","_attempts":2,"_line":4}
     "#);
     let again = read(&copy, Format::Jsonl, &mapping).unwrap();
-    assert!(again[0].edit.is_ok(), "{}", told(&again));
+    assert!(again[0].edit.is_ok(), "{}", describe(&again));
 }
 
 #[test]
@@ -390,7 +390,7 @@ fn every_sample_list_is_read_without_a_problem() {
         for row in &rows {
             let edit = row.edit.as_ref().unwrap_or_else(|problems| panic!("{path:?}: {problems:?}"));
             assert_eq!(edit.warnings(), [], "{path:?}, line {}", row.line);
-            assert!(ids.insert(edit.id().digest()), "{path:?}, line {}: the message stands twice", row.line);
+            assert!(ids.insert(edit.id().digest()), "{path:?}, line {}: the message appears twice", row.line);
         }
         jobs += 1;
     }
