@@ -25,8 +25,8 @@ impl Input {
             while line.is_some_and(|line| line < problem.line) {
                 line = next_line(&mut list);
             }
-            let is_there = line == Some(problem.line);
-            excerpts.push(if is_there { excerpt(&list.rows, problem) } else { None });
+            let is_found = line == Some(problem.line);
+            excerpts.push(if is_found { excerpt(&list.rows, problem) } else { None });
         }
         Ok(excerpts)
     }
@@ -106,7 +106,7 @@ mod tests {
     const HEADER: &str = "from_account,to_account,msg_key, msg_body\n";
 
     #[test]
-    fn cells_are_found_where_they_stand() {
+    fn cells_are_located() {
         let rows = "a,b,1_2_3,oops\n\
             \r\n\
             ,b,1_2_3,[]\r\n\
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_found_where_they_stand() {
+    fn members_are_located() {
         let rows = r#"{"From_Account":"a","To_Account":7,"MsgKey":"1_2_3","MsgBody":"[]"}
             {"From_Account":"a","To_Account":"b","MsgKey":"1_2_3","MsgBody":[{"x" 1}]}
 
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_cannot_be_shown_are_left_out() {
+    fn rows_that_cannot_be_shown_have_no_excerpt() {
         let long = "x".repeat(crate::input::ROW_BYTES_MAX + 1);
         assert_snapshot!(check(Format::Jsonl, format!("{{}}\n{long}\n\"\n").as_bytes()), @r#"
         line 1, column From_Account

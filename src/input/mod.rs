@@ -11,8 +11,8 @@
 //!   ▼
 //! edit       edit_builder  the fields and the job's content (template), checked
 //! ```
-//! [`Rows`] takes one row at a time from top to bottom of this; [`Input::survey`] does so on several threads.
-//! [`Input::annotate`] and [`Input::excerpts`] read raw rows a second time, to copy or to show them.
+//! [`Rows`] does all of this row by row, and [`Input::survey`] on several threads. [`Input::annotate`] and
+//! [`Input::excerpts`] read the raw rows again, to copy or to show them.
 //!
 //! An encoding belongs in `text` and a CSV dialect in `csv::reader`. A format is a variant of `list_reader::RowReader`
 //! and of `rows::RowLayout`. A list that follows another belongs in `list_reader`. What a job file may say about all
@@ -47,7 +47,7 @@ mod edit_builder;
 mod problem;
 mod rows;
 
-// Uses of a list beside reading its rows in order.
+// Other ways to use a list.
 mod annotate;
 mod excerpts;
 mod survey;

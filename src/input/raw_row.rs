@@ -13,7 +13,7 @@ pub(super) struct RawRow<'a> {
     pub(super) ends: &'a [usize],
 }
 
-/// What the reader of a format says of the row it just read.
+/// What the reader of a format knows about the row it just read.
 pub(super) struct RowInfo {
     pub(super) line: u64,
     pub(super) malformed: Option<String>,

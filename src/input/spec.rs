@@ -65,12 +65,12 @@ pub struct ContentSpec {
 /// Names the parts that are set, without their text, which must not reach a log through `{:?}`.
 impl fmt::Debug for ContentSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let given = [
+        let parts = [
             (&self.text, ContentPart::Text),
             (&self.msg_body, ContentPart::MsgBody),
             (&self.cloud_custom_data, ContentPart::CloudCustomData),
         ];
-        f.debug_set().entries(given.into_iter().filter(|(text, _)| text.is_some()).map(|(_, part)| part)).finish()
+        f.debug_set().entries(parts.into_iter().filter(|(text, _)| text.is_some()).map(|(_, part)| part)).finish()
     }
 }
 

@@ -139,14 +139,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_without_an_end_is_cut_off_by_its_bound() {
+    fn an_endless_stream_is_refused_at_the_limit() {
         let error = Stored::spool("x".into(), io::repeat(b'a'), 1_000).unwrap_err();
         assert!(matches!(error, InputError::SpoolTooLong { .. }));
         assert_eq!(Stored::spool("x".into(), io::repeat(b'a').take(1_000), 1_000).unwrap().bytes(), 1_000);
     }
 
     #[test]
-    fn a_stream_that_is_no_text_is_refused_by_its_beginning() {
+    fn a_stream_that_does_not_start_as_text_is_refused() {
         let outcome = |stream: Box<dyn Read>| match Stored::spool("x".into(), stream.take(1 << 20), 1 << 21) {
             Ok(stored) => stored.bytes().to_string(),
             Err(error) => error.to_string(),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_is_of_the_bytes_and_comes_with_the_end() {
+    fn the_digest_covers_the_bytes_and_is_known_at_the_end() {
         let stored = Stored::spool("x".into(), &b"abc"[..], 10).unwrap();
         let mut reader = stored.reader();
         assert_eq!(reader.sha256(), None);

@@ -1,8 +1,8 @@
 //! Parses the whole list on several threads.
 //!
 //! ```text
-//! list ─▶ batch ─┬▶ thread: rows made and looked at
-//!        batch ─┴▶ thread: rows made and looked at
+//! list ─┬▶ batch ─▶ thread: parses rows, calls its visitor
+//!       └▶ batch ─▶ thread: parses rows, calls its visitor
 //! ```
 //! One thread reads at a time: a free thread takes the next batch. Each visitor keeps its own results; passing them on
 //! row by row would take a tenth of the time.

@@ -117,8 +117,10 @@ impl Content {
 
     /// The columns that templates use, each with the part that uses it.
     pub(super) fn columns(&self) -> impl Iterator<Item = (ContentPart, &str)> {
-        let body = self.body.iter().flat_map(|made| made.columns().iter().map(|name| (made.part(), name.as_str())));
-        let data = self.data.iter().flat_map(|made| made.columns().iter().map(|name| (made.part(), name.as_str())));
+        let body =
+            self.body.iter().flat_map(|source| source.columns().iter().map(|name| (source.part(), name.as_str())));
+        let data =
+            self.data.iter().flat_map(|source| source.columns().iter().map(|name| (source.part(), name.as_str())));
         body.chain(data)
     }
 }

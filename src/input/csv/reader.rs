@@ -309,18 +309,18 @@ mod tests {
             let line = 1 + before.matches(['\r', '\n']).count() as u64;
             let (mut cells, mut has_stray_quote) = (Vec::new(), false);
             loop {
-                let (mut cell, mut behind) = (String::new(), 0);
+                let (mut cell, mut unquoted) = (String::new(), 0);
                 if let Some(inside) = rest.strip_prefix('"') {
                     // The closing quote is the first that is not doubled.
                     let Some(close) = inside.replace("\"\"", "__").find('"') else {
                         records.push((line, None));
                         return records;
                     };
-                    (cell, behind) = (inside[..close].replace("\"\"", "\""), close + 2);
+                    (cell, unquoted) = (inside[..close].replace("\"\"", "\""), close + 2);
                 }
-                let end = rest[behind..].find([',', '\r', '\n']).map_or(rest.len(), |end| behind + end);
-                has_stray_quote |= 0 < behind && behind < end;
-                cells.push((rest[..end].to_owned(), cell + &rest[behind..end]));
+                let end = rest[unquoted..].find([',', '\r', '\n']).map_or(rest.len(), |end| unquoted + end);
+                has_stray_quote |= 0 < unquoted && unquoted < end;
+                cells.push((rest[..end].to_owned(), cell + &rest[unquoted..end]));
                 rest = &rest[end..];
                 let Some(next) = rest.strip_prefix(',') else { break };
                 rest = next;
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_left_open_is_told_where_it_was_opened() {
+    fn an_unclosed_quote_is_reported_where_it_opens() {
         for text in ["a\nb,\"c\nd\ne\n", "a\nb,\"c\nd\ne"] {
             assert_eq!(read_all(text.as_bytes(), 4)[1], (2, vec!["open".to_owned()]), "{text:?}");
         }
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_closed_too_early_is_noticed() {
+    fn a_quote_closed_too_early_is_noticed() {
         let stray_quotes = |text: &str, buffer: usize| {
             let mut source = BufReader::with_capacity(buffer, text.as_bytes());
             let mut reader = CsvReader::new();
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_has_a_bound_wherever_the_buffers_end() {
+    fn a_record_is_bounded_wherever_the_buffers_end() {
         let exactly = [vec![b'x'; ROW_BYTES_MAX - 1], b"\ny\n".to_vec()].concat();
         assert_eq!(read_all(&exactly, 1000).len(), 2);
         let more = [vec![b'x'; ROW_BYTES_MAX], b"\ny\n".to_vec()].concat();
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_cells_are_counted_not_kept() {
+    fn excess_cells_are_counted_but_not_stored() {
         let text = [vec![b','; 5_000], b"\na,b\n".to_vec()].concat();
         let mut source = text.as_slice();
         let mut reader = CsvReader::new();
