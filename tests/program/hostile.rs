@@ -206,14 +206,14 @@ fn what_is_no_file_is_not_waited_for() {
         // Nobody ever writes into it.
         (
             "--input edits.csv",
-            "\"edits.csv\" is not a regular file, so it cannot be read twice; hand it over with --input -",
+            "\"edits.csv\" is not a regular file, so it cannot be read twice; redirect it to standard input with --input -",
         ),
         ("--input folder.csv", "\"folder.csv\" is a directory; give the path of a file"),
         ("--input /dev/zero --input-format csv", "\"/dev/zero\" is not a regular file"),
         ("--input /dev/null --input-format csv", "\"/dev/null\" is not a regular file"),
         ("--input - --input-format csv </dev/null", "\"standard input\", line 1: the list is empty"),
-        ("--input - --input-format csv </dev/zero", "standard input does not begin as a text in UTF-8"),
-        ("--input - --input-format jsonl </dev/urandom", "standard input does not begin as a text in UTF-8"),
+        ("--input - --input-format csv </dev/zero", "standard input does not start with UTF-8 text"),
+        ("--input - --input-format jsonl </dev/urandom", "standard input does not start with UTF-8 text"),
         ("--input - --input-format csv <&-", "standard input"),
         ("--input - --input-format csv <folder.csv", "cannot copy standard input into a temporary file"),
     ] {
@@ -325,7 +325,7 @@ fn a_hostile_job_file_is_refused_in_clear_words() {
         (text("{% for i in range(10**9) %}{% endfor %}"), "range has too many elements"),
         (text("{% include 'text' %}"), "is not a valid template"),
         (text(&format!("{{{{ colour{} }}}}", "|e".repeat(12_000))), "needs the column colour"),
-        (text(&format!("{{{{ colour{} }}}}", "|e".repeat(50_000))), "bytes long; a template has 24576 at most"),
+        (text(&format!("{{{{ colour{} }}}}", "|e".repeat(50_000))), "bytes long; a template may have at most 24576"),
         (packed.into_bytes(), "brackets are nested more than 127 deep"),
         (
             b"content.msg_body = '[{\"MsgType\":1,\"MsgType\":2}]'".to_vec(),
