@@ -1,35 +1,36 @@
-//! Copies rows of a list with what became of them, as a list that can be read again.
+//! Copies rows with a note on each, as a list that can be read again.
 
 use std::io::{self, Write};
 
 use serde_json::value::RawValue;
 
-use super::jsonl::JsonlReader;
-use super::mapping::is_own_remark;
-use super::rows::{CsvList, List};
+use super::csv::CsvRowReader;
+use super::jsonl::JsonlRowReader;
+use super::list_reader::RowReader;
+use super::mapping::is_reserved_column;
 use super::{Input, InputError, Mapping, Row};
 
-/// What became of a row.
+/// What the copy says about a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowNote {
     /// The service's code, where it gave one (`_code`).
     pub code: Option<i64>,
-    /// What that means and what to do (`_meaning`).
+    /// What the code means and what to do (`_meaning`).
     pub meaning: String,
     /// How many times the edit was sent (`_attempts`).
     pub attempts: u32,
 }
 
-/// The columns that are added; what an earlier copy holds in them is taken off.
-const REMARKS: [&str; 4] = ["_code", "_meaning", "_attempts", "_line"];
+/// The columns that a copy adds. Those of an earlier copy are dropped.
+const NOTE_COLUMNS: [&str; 4] = ["_code", "_meaning", "_attempts", "_line"];
 
-/// The copy could not be made.
+/// Why the copy failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AnnotateError<E: std::error::Error + 'static> {
     /// The list cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// What became of a row cannot be told.
+    /// `note` failed.
     #[error(transparent)]
     RowNote(E),
     /// The copy cannot be written.
@@ -38,13 +39,13 @@ pub enum AnnotateError<E: std::error::Error + 'static> {
 }
 
 impl Input {
-    /// Copies the rows that `note` has something to say about, in order, with the list's own columns as they are and
-    /// `_code`, `_meaning`, `_attempts` and `_line` behind them; other columns that begin with `_` are left out. So the
-    /// copy is a list as well. The header of a CSV list is written even if no row is. Rows whose columns
-    /// cannot be told apart (a wrong number of cells, no JSON) are passed over. Gives the number of rows written.
+    /// Copies the rows for which `note` returns a note, in order. The list's own columns stay as they are, followed by
+    /// `_code`, `_meaning`, `_attempts` and `_line`; other columns whose names start with `_` are dropped. So the copy
+    /// is itself a list. The header of a CSV list is written even if no row is. Rows that cannot be split into columns
+    /// (a wrong number of cells, invalid JSON) are skipped. Returns the number of rows written.
     ///
     /// # Errors
-    /// When the list cannot be read, `note` fails, or the copy cannot be written.
+    /// Fails if the list cannot be read, `note` fails, or the copy cannot be written.
     pub fn annotate<E: std::error::Error + 'static>(
         &self,
         mapping: &Mapping,
@@ -52,24 +53,24 @@ impl Input {
         mut note: impl FnMut(&Row) -> Result<Option<RowNote>, E>,
     ) -> Result<u64, AnnotateError<E>> {
         let mut rows = self.rows(mapping)?;
-        let mut copy = Copy::begin(&rows.source.list, out).map_err(AnnotateError::Write)?;
+        let mut copy = AnnotatedCopy::begin(&rows.list.rows, out).map_err(AnnotateError::Write)?;
         let mut written = 0;
         while let Some(row) = rows.next() {
             let row = row?;
             if let Some(note) = note(&row).map_err(AnnotateError::RowNote)? {
-                written += u64::from(copy.row(&rows.source.list, row.line, &note).map_err(AnnotateError::Write)?);
+                written += u64::from(copy.row(&rows.list.rows, row.line, &note).map_err(AnnotateError::Write)?);
             }
         }
-        copy.end().map_err(AnnotateError::Write)?;
+        copy.finish().map_err(AnnotateError::Write)?;
         Ok(written)
     }
 }
 
-/// Writes the copy, in the list's own format.
-enum Copy<W: Write> {
+/// Writes the copy in the list's own format.
+enum AnnotatedCopy<W: Write> {
     Csv {
         out: Box<csv::Writer<W>>,
-        /// The columns that are the list's own.
+        /// The columns that belong to the list.
         own: Vec<usize>,
     },
     Jsonl {
@@ -77,33 +78,36 @@ enum Copy<W: Write> {
     },
 }
 
-impl<W: Write> Copy<W> {
-    fn begin(list: &List, out: W) -> io::Result<Self> {
-        match list {
-            List::Csv(list) => {
-                let names = &list.header.names;
-                let own: Vec<usize> = (0..names.len()).filter(|&index| !is_own_remark(names[index].trim())).collect();
+impl<W: Write> AnnotatedCopy<W> {
+    fn begin(rows: &RowReader, out: W) -> io::Result<Self> {
+        match rows {
+            RowReader::Csv(rows) => {
+                let names = &rows.header.names;
+                let own: Vec<usize> =
+                    (0..names.len()).filter(|&index| !is_reserved_column(names[index].trim())).collect();
                 let mut out = Box::new(csv::Writer::from_writer(out));
-                out.write_record(own.iter().map(|&index| names[index].as_str()).chain(REMARKS))?;
-                Ok(Copy::Csv { out, own })
+                out.write_record(own.iter().map(|&index| names[index].as_str()).chain(NOTE_COLUMNS))?;
+                Ok(AnnotatedCopy::Csv { out, own })
             }
-            List::Jsonl(_) => Ok(Copy::Jsonl { out: io::BufWriter::new(out) }),
+            RowReader::Jsonl(_) => Ok(AnnotatedCopy::Jsonl { out: io::BufWriter::new(out) }),
         }
     }
 
-    /// Whether the row just read could be written.
-    fn row(&mut self, list: &List, line: u64, note: &RowNote) -> io::Result<bool> {
-        match (self, list) {
-            (Copy::Csv { out, own }, List::Csv(list)) => csv_row(out, own, list, line, note),
-            (Copy::Jsonl { out }, List::Jsonl(list)) => jsonl_row(out, list, line, note),
-            (Copy::Csv { .. }, List::Jsonl(_)) | (Copy::Jsonl { .. }, List::Csv(_)) => Ok(false),
+    /// Returns false if the row just read cannot be split into columns.
+    fn row(&mut self, rows: &RowReader, line: u64, note: &RowNote) -> io::Result<bool> {
+        match (self, rows) {
+            (AnnotatedCopy::Csv { out, own }, RowReader::Csv(rows)) => csv_row(out, own, rows, line, note),
+            (AnnotatedCopy::Jsonl { out }, RowReader::Jsonl(rows)) => jsonl_row(out, rows, line, note),
+            (AnnotatedCopy::Csv { .. }, RowReader::Jsonl(_)) | (AnnotatedCopy::Jsonl { .. }, RowReader::Csv(_)) => {
+                Ok(false)
+            }
         }
     }
 
-    fn end(self) -> io::Result<()> {
+    fn finish(self) -> io::Result<()> {
         match self {
-            Copy::Csv { mut out, .. } => out.flush(),
-            Copy::Jsonl { mut out } => out.flush(),
+            AnnotatedCopy::Csv { mut out, .. } => out.flush(),
+            AnnotatedCopy::Jsonl { mut out } => out.flush(),
         }
     }
 }
@@ -111,27 +115,28 @@ impl<W: Write> Copy<W> {
 fn csv_row<W: Write>(
     out: &mut csv::Writer<W>,
     own: &[usize],
-    list: &CsvList,
+    rows: &CsvRowReader,
     line: u64,
     note: &RowNote,
 ) -> io::Result<bool> {
-    let Some(row) = list.row() else { return Ok(false) };
+    let Some(row) = rows.row() else { return Ok(false) };
     let code = note.code.map(|code| code.to_string()).unwrap_or_default();
     let (attempts, line) = (note.attempts.to_string(), line.to_string());
-    let remarks = [code.as_str(), &note.meaning, &attempts, &line];
-    out.write_record(own.iter().map(|&index| row.cell(index)).chain(remarks))?;
+    let notes = [code.as_str(), &note.meaning, &attempts, &line];
+    out.write_record(own.iter().map(|&index| row.cell(index)).chain(notes))?;
     Ok(true)
 }
 
-fn jsonl_row(out: &mut impl Write, list: &JsonlReader, line: u64, note: &RowNote) -> io::Result<bool> {
-    let Some(row) = list.row() else { return Ok(false) };
+fn jsonl_row(out: &mut impl Write, rows: &JsonlRowReader, line: u64, note: &RowNote) -> io::Result<bool> {
+    let Some(row) = rows.row() else { return Ok(false) };
     out.write_all(b"{")?;
-    for (name, json) in row.0.iter().filter(|(name, _)| !is_own_remark(name)) {
+    for (name, json) in row.0.iter().filter(|(name, _)| !is_reserved_column(name)) {
         write!(out, "{}:{},", serde_json::Value::from(name.as_ref()), RawValue::get(json))?;
     }
-    let remarks: [serde_json::Value; 4] =
+    let notes: [serde_json::Value; 4] =
         [note.code.into(), note.meaning.as_str().into(), note.attempts.into(), line.into()];
-    let remarks: Vec<String> = REMARKS.iter().zip(remarks).map(|(name, value)| format!("\"{name}\":{value}")).collect();
-    writeln!(out, "{}}}", remarks.join(","))?;
+    let notes: Vec<String> =
+        NOTE_COLUMNS.iter().zip(notes).map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    writeln!(out, "{}}}", notes.join(","))?;
     Ok(true)
 }

@@ -1,16 +1,16 @@
-//! Why a list cannot be read, or not be read on.
+//! Why a list cannot be read.
 
 use std::io;
 
 use super::{HeaderError, ROW_BYTES_MAX, SPOOL_BYTES_MAX};
 
-/// The list cannot be read, or not be read on. A row that is merely wrong is a [`Problem`](super::Problem) instead.
+/// The list cannot be read, or reading cannot continue. A single bad row is a [`Problem`](super::Problem) instead.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
-    /// Neither the name nor the caller tells the format.
+    /// Neither the name nor the caller gives the format.
     #[error(
-        "cannot tell how {name:?} is written; name it .csv or .jsonl (or either with .gz), or give --input-format csv \
-         or jsonl"
+        "cannot tell the format of {name:?}; name it .csv or .jsonl (or either with .gz), or pass --input-format \
+         csv or jsonl"
     )]
     NoFormat {
         /// The list.
@@ -21,17 +21,20 @@ pub enum InputError {
     Open {
         /// The list.
         name: String,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// A directory was given.
-    #[error("{name:?} is a directory; give the list's own file")]
+    #[error("{name:?} is a directory; give the path of a file")]
     Directory {
         /// The list.
         name: String,
     },
     /// A pipe, socket or device was given.
-    #[error("{name:?} is not a regular file, so it cannot be read twice; hand it over with --input - and \"<\"")]
+    #[error(
+        "{name:?} is not a regular file, so it cannot be read twice; redirect it to standard input with \
+         --input - and \"<\""
+    )]
     NotAFile {
         /// The list.
         name: String,
@@ -41,33 +44,33 @@ pub enum InputError {
     Spool {
         /// The list.
         name: String,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The stream does not end.
-    #[error("{name} is longer than {SPOOL_BYTES_MAX} bytes; cut the list into several")]
+    /// The stream is too long, or endless.
+    #[error("{name} is longer than {SPOOL_BYTES_MAX} bytes; split the list into several")]
     SpoolTooLong {
         /// The list.
         name: String,
     },
     /// Reading failed.
-    #[error("cannot read {name:?} on from line {line}")]
+    #[error("cannot read {name:?} past line {line}")]
     Read {
         /// The list.
         name: String,
-        /// The line that reading had come to.
+        /// The line that reading had reached.
         line: u64,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The gzip stream is damaged or cut off.
+    /// The gzip stream is damaged or truncated.
     #[error("{name:?} is damaged after line {line}: its gzip data is broken or cut off; fetch the file again")]
     Gzip {
         /// The list.
         name: String,
-        /// The line that reading had come to.
+        /// The line that reading had reached.
         line: u64,
-        /// What the decoder says.
+        /// The decoder's error.
         source: io::Error,
     },
     /// UTF-16, as some spreadsheets save "Unicode text".
@@ -76,8 +79,8 @@ pub enum InputError {
         /// The list.
         name: String,
     },
-    /// A long stream that is no text. It is not copied first to look at it row by row.
-    #[error("{name} does not begin as a text in UTF-8, so it is no list; save the list as UTF-8")]
+    /// A long stream that is not text. It is refused before it is copied.
+    #[error("{name} does not start with UTF-8 text, so it is not a list; save the list as UTF-8")]
     NotText {
         /// The list.
         name: String,
@@ -88,7 +91,7 @@ pub enum InputError {
         /// The list.
         name: String,
     },
-    /// The header of a CSV list does not do.
+    /// The header of a CSV list is invalid.
     #[error("{name:?}, line {line}: {what}")]
     Header {
         /// The list.
@@ -98,7 +101,7 @@ pub enum InputError {
         /// What is wrong with it.
         what: HeaderError,
     },
-    /// A row of a CSV list has no end.
+    /// A row of a CSV list is too long.
     #[error(
         "{name:?}: the row that begins on line {line} is longer than {ROW_BYTES_MAX} bytes; a quote was probably left open \
          there"
@@ -109,8 +112,8 @@ pub enum InputError {
         /// The line where the row begins.
         line: u64,
     },
-    /// The list is not what it was when it was opened.
-    #[error("{name:?} changed while it was being read; start again when nothing writes to it any more")]
+    /// The list has changed since it was opened.
+    #[error("{name:?} changed while it was being read; start again once nothing is writing to it")]
     Changed {
         /// The list.
         name: String,

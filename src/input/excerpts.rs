@@ -1,78 +1,80 @@
-//! Where in the list problems are: each one's line is looked up again, as it stands there.
+//! Excerpts that show where in the list problems are. Each problem's line is read again.
 
 use std::ops::Range;
 
 use serde::de::IgnoredAny;
 
 use super::csv::LineCounter;
-use super::rows::{List, Source};
+use super::list_reader::{ListReader, RowReader};
 use super::{Input, InputError, Mapping, Problem};
 use crate::edit::json::JsonMembers;
 use crate::terminal::escape::NAME_CHARS_SHOWN;
 use crate::terminal::excerpt::Excerpt;
 
 impl Input {
-    /// What stands at the place of each of these problems, in their order, which is the list's; `None` where that cannot be
-    /// told. The list is read up to the last of them; one row at a time is kept.
+    /// The excerpt for each problem; `None` if its place cannot be found. The problems must be in the list's order. The
+    /// list is read up to the last of them, one row at a time.
     ///
     /// # Errors
-    /// The list cannot be read again as it was.
+    /// Fails if the list has changed or cannot be read.
     pub fn excerpts(&self, mapping: &Mapping, problems: &[Problem]) -> Result<Vec<Option<Excerpt>>, InputError> {
-        let mut source = self.rows(mapping)?.source;
+        let mut list = self.rows(mapping)?.list;
         let mut excerpts = Vec::with_capacity(problems.len());
-        let mut line = next_line(&mut source);
+        let mut line = next_line(&mut list);
         for problem in problems {
             while line.is_some_and(|line| line < problem.line) {
-                line = next_line(&mut source);
+                line = next_line(&mut list);
             }
-            let is_there = line == Some(problem.line);
-            excerpts.push(if is_there { excerpt(&source.list, problem) } else { None });
+            let is_found = line == Some(problem.line);
+            excerpts.push(if is_found { excerpt(&list.rows, problem) } else { None });
         }
         Ok(excerpts)
     }
 }
 
-/// The line where the next row begins; `None` at the end, or where it cannot be read on.
-fn next_line(source: &mut Source) -> Option<u64> {
-    Some(source.read().ok()??.line)
+/// The line where the next row begins; `None` at the end, or if reading fails.
+fn next_line(list: &mut ListReader) -> Option<u64> {
+    Some(list.read().ok()??.line)
 }
 
-/// The place of a problem of the row just read.
-fn excerpt(list: &List, problem: &Problem) -> Option<Excerpt> {
+/// The excerpt for a problem of the row just read.
+fn excerpt(rows: &RowReader, problem: &Problem) -> Option<Excerpt> {
     let label = problem.column.as_deref().unwrap_or_default();
-    let is_it = |name: &str| name.chars().take(NAME_CHARS_SHOWN + 1).eq(label.chars());
-    let (row, place) = match list {
-        List::Csv(list) => {
-            let column = list.header.names.iter().position(|name| is_it(name.trim()));
-            (list.reader.written(), column.and_then(|column| list.reader.place(column)))
+    let matches_label = |name: &str| name.chars().take(NAME_CHARS_SHOWN + 1).eq(label.chars());
+    let (row, place) = match rows {
+        RowReader::Csv(rows) => {
+            let column = rows.header.names.iter().position(|name| matches_label(name.trim()));
+            (rows.reader.source(), column.and_then(|column| rows.reader.cell_range(column)))
         }
-        List::Jsonl(list) => (list.raw(), member(list.raw(), is_it).or_else(|| fault(list.raw()))),
+        RowReader::Jsonl(rows) => {
+            (rows.raw(), member_value(rows.raw(), matches_label).or_else(|| syntax_error(rows.raw())))
+        }
     };
-    (!row.is_empty()).then(|| of_row(problem.line, row, place.unwrap_or(0..row.len()), label))
+    (!row.is_empty()).then(|| excerpt_of_row(problem.line, row, place.unwrap_or(0..row.len()), label))
 }
 
-/// A place in a row, whose line may be a later one than that where the row begins.
-fn of_row(line: u64, row: &[u8], place: Range<usize>, label: &str) -> Excerpt {
+/// An excerpt of the line that holds `place`, which may be after the line where the row begins.
+fn excerpt_of_row(line: u64, row: &[u8], place: Range<usize>, label: &str) -> Excerpt {
     let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
     let begin = row[..place.start].iter().rposition(is_end).map_or(0, |end| end + 1);
     let end = row[place.start..].iter().position(is_end).map_or(row.len(), |end| place.start + end);
     let mut before = LineCounter::default();
-    before.pass(&row[..begin]);
+    before.advance(&row[..begin]);
     let place = place.start - begin..place.end.min(end) - begin;
     Excerpt::new(line + before.line() - 1, &row[begin..end], place, label)
 }
 
-/// Where the value of a member is. Of several with this name the last is what a problem is about.
-fn member(row: &[u8], is_it: impl Fn(&str) -> bool) -> Option<Range<usize>> {
+/// Where the value of a member is. If several have this name, the problem concerns the last.
+fn member_value(row: &[u8], matches_label: impl Fn(&str) -> bool) -> Option<Range<usize>> {
     let members: JsonMembers<'_> = serde_json::from_slice(row).ok()?;
-    let (_, value) = members.0.iter().rev().find(|(name, _)| is_it(name))?;
-    // It is borrowed from the row.
+    let (_, value) = members.0.iter().rev().find(|(name, _)| matches_label(name))?;
+    // The value is borrowed from the row.
     let begin = value.get().as_ptr().addr().checked_sub(row.as_ptr().addr())?;
     Some(begin..begin + value.get().len())
 }
 
-/// Where a row ceases to be JSON.
-fn fault(row: &[u8]) -> Option<Range<usize>> {
+/// Where a row stops being valid JSON.
+fn syntax_error(row: &[u8]) -> Option<Range<usize>> {
     let error = serde_json::from_slice::<IgnoredAny>(row).err()?;
     let at = error.column().saturating_sub(1).min(row.len());
     Some(at..(at + 1).min(row.len()))
@@ -86,7 +88,7 @@ mod tests {
     use super::*;
     use crate::input::{ContentSpec, Format, InputSpec};
 
-    /// Every problem of a list, and what stands there.
+    /// Every problem of a list, with its excerpt.
     fn check(format: Format, list: &[u8]) -> String {
         let input = Input::from_reader("list", list, format).unwrap();
         let mapping = Mapping::new(&InputSpec::default(), &ContentSpec::default()).unwrap();
@@ -104,7 +106,7 @@ mod tests {
     const HEADER: &str = "from_account,to_account,msg_key, msg_body\n";
 
     #[test]
-    fn cells_are_found_where_they_stand() {
+    fn cells_are_located() {
         let rows = "a,b,1_2_3,oops\n\
             \r\n\
             ,b,1_2_3,[]\r\n\
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_found_where_they_stand() {
+    fn members_are_located() {
         let rows = r#"{"From_Account":"a","To_Account":7,"MsgKey":"1_2_3","MsgBody":"[]"}
             {"From_Account":"a","To_Account":"b","MsgKey":"1_2_3","MsgBody":[{"x" 1}]}
 
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_cannot_be_shown_are_left_out() {
+    fn rows_that_cannot_be_shown_have_no_excerpt() {
         let long = "x".repeat(crate::input::ROW_BYTES_MAX + 1);
         assert_snapshot!(check(Format::Jsonl, format!("{{}}\n{long}\n\"\n").as_bytes()), @r#"
         line 1, column From_Account

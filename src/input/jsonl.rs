@@ -1,4 +1,4 @@
-//! JSON Lines: each line an object, the service's request body. What `MsgBody` holds is passed on as it was written.
+//! JSON Lines: each line is an object, the service's request body. `MsgBody` is passed on exactly as written.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, Read as _};
@@ -6,31 +6,31 @@ use std::io::{self, BufRead, Read as _};
 use minijinja::Value;
 use serde_json::value::RawValue;
 
-use super::maker::{EditMaker, Fields};
-use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, given_twice};
+use super::edit_builder::{EditBuilder, RowFields};
+use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, content_conflict};
 use super::problem::Problem;
-use super::rows::{ListError, Read};
+use super::raw_row::{RowInfo, RowReadError};
 use super::{COLUMNS_MAX, Format, ROW_BYTES_MAX};
 use crate::edit::json::{Json, JsonMembers, Text, fault};
 use crate::edit::{Edit, Field, IdDigest};
 
-/// Reads lines one after the other into the same buffer.
-pub(super) struct JsonlReader {
+/// Reads line by line into one buffer.
+pub(super) struct JsonlRowReader {
     row: Vec<u8>,
     line: u64,
 }
 
-impl JsonlReader {
-    pub(super) fn new() -> JsonlReader {
-        JsonlReader { row: Vec::new(), line: 0 }
+impl JsonlRowReader {
+    pub(super) fn new() -> JsonlRowReader {
+        JsonlRowReader { row: Vec::new(), line: 0 }
     }
 
-    /// The line that reading has come to.
+    /// The line that reading has reached.
     pub(super) fn line(&self) -> u64 {
         self.line
     }
 
-    /// The members of the row just read, where it is an object.
+    /// The members of the row just read, if it is an object.
     pub(super) fn row(&self) -> Option<JsonMembers<'_>> {
         members(&self.row).ok()
     }
@@ -40,56 +40,56 @@ impl JsonlReader {
         &self.row
     }
 
-    pub(super) fn read(&mut self, text: &mut impl BufRead) -> Result<Option<Read>, ListError> {
+    pub(super) fn read(&mut self, text: &mut impl BufRead) -> Result<Option<RowInfo>, RowReadError> {
         loop {
-            let fault = match self.read_line(text)? {
-                Line::End => return Ok(None),
-                Line::Whole if self.row.trim_ascii().is_empty() => continue,
-                Line::Whole => None,
-                Line::TooLong => {
+            let malformed = match self.read_line(text)? {
+                LineRead::End => return Ok(None),
+                LineRead::Complete if self.row.trim_ascii().is_empty() => continue,
+                LineRead::Complete => None,
+                LineRead::TooLong => {
                     Some(format!("the line is longer than {ROW_BYTES_MAX} bytes, many times what a message can hold"))
                 }
             };
-            return Ok(Some(Read { line: self.line, fault }));
+            return Ok(Some(RowInfo { line: self.line, malformed }));
         }
     }
 
-    /// Of a line that is too long nothing is kept; the next one is found all the same.
-    fn read_line(&mut self, text: &mut impl BufRead) -> io::Result<Line> {
+    /// A line that is too long is skipped without being stored, so reading can continue with the next.
+    fn read_line(&mut self, text: &mut impl BufRead) -> io::Result<LineRead> {
         self.row.clear();
         let read = text.take(ROW_BYTES_MAX as u64 + 1).read_until(b'\n', &mut self.row)?;
         if read == 0 {
-            return Ok(Line::End);
+            return Ok(LineRead::End);
         }
         self.line += 1;
         if read <= ROW_BYTES_MAX || self.row.ends_with(b"\n") {
-            return Ok(Line::Whole);
+            return Ok(LineRead::Complete);
         }
         self.row.clear();
         text.skip_until(b'\n')?;
-        Ok(Line::TooLong)
+        Ok(LineRead::TooLong)
     }
 }
 
-enum Line {
-    Whole,
+enum LineRead {
+    Complete,
     TooLong,
     End,
 }
 
-/// What a line wants.
-pub(super) fn edit(line: u64, row: &[u8], maker: &mut EditMaker) -> Result<Edit, Vec<Problem>> {
+/// The edit that a line describes.
+pub(super) fn edit(line: u64, row: &[u8], builder: &mut EditBuilder) -> Result<Edit, Vec<Problem>> {
     let members = members(row).map_err(|what| vec![Problem::of_row(line, what)])?;
-    let mapping = maker.mapping().clone();
+    let mapping = builder.mapping().clone();
     let fields = fields(line, &members, &mapping)?;
     let lookup = |name: &str| match members.0.iter().find(|(member, _)| member == name) {
         Some((_, json)) => template_value(json),
         None => Ok(None),
     };
-    maker.make(fields, &lookup)
+    builder.build(fields, &lookup)
 }
 
-/// Which message a line is about, as far as that can be told.
+/// The message that a line names, if it can be determined.
 pub(super) fn message(line: u64, row: &[u8], mapping: &Mapping) -> Option<IdDigest> {
     Some(fields(line, &members(row).ok()?, mapping).ok()?.message())
 }
@@ -102,9 +102,9 @@ fn members(row: &[u8]) -> Result<JsonMembers<'_>, String> {
         return Err(format!("must be a JSON object, not {found}; JSON Lines has one whole object on each line"));
     }
     let members: JsonMembers<'_> = serde_json::from_str(row).map_err(|error| {
-        // The parser's own line counts from the beginning of the object.
+        // The parser's column counts from the beginning of the object.
         let advice = if row.contains('\r') {
-            "the list's lines seem to end with carriage returns alone; save it with line feeds"
+            "the lines seem to end with carriage returns alone; save the list with line feeds"
         } else {
             "JSON Lines has one whole object on each line"
         };
@@ -112,12 +112,12 @@ fn members(row: &[u8]) -> Result<JsonMembers<'_>, String> {
     })?;
     match members.0.len() {
         0..=COLUMNS_MAX => Ok(members),
-        found => Err(format!("the object has {found} members; {COLUMNS_MAX} are read at most")),
+        found => Err(format!("the object has {found} members; at most {COLUMNS_MAX} are read")),
     }
 }
 
-/// Sorts the members into the fields of an edit, or tells everything that is wrong with them.
-fn fields<'a>(line: u64, members: &'a JsonMembers<'a>, mapping: &'a Mapping) -> Result<Fields<'a>, Vec<Problem>> {
+/// Assigns the members to the fields of an edit, or reports everything that is wrong with them.
+fn fields<'a>(line: u64, members: &'a JsonMembers<'a>, mapping: &'a Mapping) -> Result<RowFields<'a>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut problem = |name: &str, what: String| problems.push(Problem::of_column(line, name, what));
     let mut values: [Option<Cow<'a, str>>; 5] = Default::default();
@@ -125,7 +125,7 @@ fn fields<'a>(line: u64, members: &'a JsonMembers<'a>, mapping: &'a Mapping) -> 
     for (index, (name, json)) in members.0.iter().enumerate() {
         let name = name.as_ref();
         if members.0[..index].iter().any(|(earlier, _)| earlier == name) {
-            problem(name, "stands twice in this object; each may stand once".to_owned());
+            problem(name, "appears twice in this object; each name may appear once".to_owned());
             continue;
         }
         let field = match mapping.role(name) {
@@ -139,7 +139,7 @@ fn fields<'a>(line: u64, members: &'a JsonMembers<'a>, mapping: &'a Mapping) -> 
         if let Some(first) = names[field as usize].replace(name) {
             problem(name, format!("gives {} a second time, after {first:?}", field.service_name()));
         } else if let Some(part) = mapping.content().part_for(field) {
-            problem(name, given_twice(part));
+            problem(name, content_conflict(part));
         } else {
             match field_text(field, json) {
                 Ok(text) => values[field as usize] = Some(text),
@@ -160,10 +160,10 @@ fn fields<'a>(line: u64, members: &'a JsonMembers<'a>, mapping: &'a Mapping) -> 
     }
     let names =
         Field::ALL.map(|field| names[field as usize].unwrap_or_else(|| mapping.expected_name(field, Format::Jsonl)));
-    Ok(Fields { line, values, names })
+    Ok(RowFields { line, values, names })
 }
 
-/// The text of a string field, or the elements' JSON text as it stands.
+/// The text of a string field, or the elements' JSON text as written.
 fn field_text(field: Field, json: &RawValue) -> Result<Cow<'_, str>, String> {
     let found = kind_of(json.get()).unwrap_or("other text");
     let is_string = found == "a string";
@@ -174,22 +174,22 @@ fn field_text(field: Field, json: &RawValue) -> Result<Cow<'_, str>, String> {
             .to_owned()),
         Field::MsgBody => Ok(Cow::Borrowed(json.get())),
         Field::CloudCustomData if !is_string => {
-            Err(format!("must be a string, not {found}; custom data that is JSON goes in as a string that holds it"))
+            Err(format!("must be a string, not {found}; write custom data that is JSON as a string that contains it"))
         }
         Field::FromAccount | Field::ToAccount | Field::MsgKey if !is_string => {
             Err(format!("must be a string, not {found}"))
         }
         Field::FromAccount | Field::ToAccount | Field::MsgKey | Field::CloudCustomData => {
             let text: Text<'_> = serde_json::from_str(json.get())
-                .map_err(|error| format!("is a string that cannot be read: {}", fault(&error)))?;
+                .map_err(|error| format!("is not a valid string: {}", fault(&error)))?;
             Ok(text.0)
         }
     }
 }
 
-const NULL: &str = "is null; to leave it as it is leave the member out, and \"\" clears CloudCustomData";
+const NULL: &str = "is null; leave the member out to keep the field as it is; \"\" clears CloudCustomData";
 
-/// What a JSON text is, by its first character.
+/// The kind of a JSON value, judged by its first character.
 fn kind_of(json: &str) -> Option<&'static str> {
     let json = json.trim_ascii_start();
     Some(match json.bytes().next()? {
@@ -203,7 +203,7 @@ fn kind_of(json: &str) -> Option<&'static str> {
     })
 }
 
-/// A member as templates see it. `null` is as good as absent.
+/// A member as templates see it. `null` counts as absent.
 fn template_value(json: &RawValue) -> Result<Option<Value>, String> {
     let not_json = |error: &serde_json::Error| format!("cannot be read into a template: {}", fault(error));
     match Json::parse(json.get(), not_json)? {
@@ -228,9 +228,9 @@ fn to_template(value: Json<'_>) -> Result<Value, String> {
     })
 }
 
-/// A number that would come out of the template as another one is refused: the edit could not be undone.
+/// Refuses a number that the template would change: the edit could not be undone.
 fn template_number(written: &str) -> Result<Value, String> {
-    /// An f64 keeps every decimal number of so many digits.
+    /// An f64 preserves every decimal number with this many digits.
     const DIGITS_MAX: usize = 15;
     if let Ok(whole) = written.parse::<i128>() {
         return Ok(Value::from(whole));
@@ -238,6 +238,6 @@ fn template_number(written: &str) -> Result<Value, String> {
     let digits = written.split(['e', 'E']).next().unwrap_or("").bytes().filter(u8::is_ascii_digit).count();
     match written.parse::<f64>() {
         Ok(number) if number.is_normal() && digits <= DIGITS_MAX => Ok(Value::from(number)),
-        Ok(_) | Err(_) => Err("is a number with more digits than a template keeps; write it as a string".to_owned()),
+        Ok(_) | Err(_) => Err("is a number with more digits than a template can keep; write it as a string".to_owned()),
     }
 }

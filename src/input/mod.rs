@@ -1,121 +1,113 @@
 //! The list: a file of wanted edits, read row by row.
 //!
 //! ```text
-//! file ─▶ stored (handle, fingerprint, digest) ─▶ text (gzip, BOM) ─▶ csv | jsonl ─▶ mapping, template ─▶ Row
+//! bytes      stored        an open file or a spooled stream: its digest, and whether it has changed
+//!   ▼
+//! text       text          decompressed, without a byte-order mark
+//!   ▼
+//! raw rows   list_reader   where each row begins and ends, by format: csv (a header, then records) or jsonl
+//!   ▼
+//! fields     csv, jsonl    the cells or members of a row that belong to an edit, by the job's mapping
+//!   ▼
+//! edit       edit_builder  the fields and the job's content (template), checked
 //! ```
-//! A list is read from the top more than once: to plan, to run, to write the failed rows out. So it is opened once,
-//! the handle is kept, and a list that changes in between is an error. Memory is bounded whatever the file holds:
-//! one row at a time, none longer than [`ROW_BYTES_MAX`].
+//! [`Rows`] does all of this row by row, and [`Input::survey`] on several threads. [`Input::annotate`] and
+//! [`Input::excerpts`] read the raw rows again, to copy or to show them.
 //!
-//! Two kinds of fault, never mixed: a [`Problem`] is a bad row, and reading goes on; an [`InputError`] means that
-//! the list cannot be read on. Neither shows message text.
+//! An encoding belongs in `text` and a CSV dialect in `csv::reader`. A format is a variant of `list_reader::RowReader`
+//! and of `rows::RowLayout`. A list that follows another belongs in `list_reader`. What a job file may say about all
+//! of them is in `spec`.
+//!
+//! A list is read from the top more than once: to plan, to run, and to write out the failed rows. So it is opened
+//! once, the handle stays open, and a list that changes meanwhile is an error. Memory is bounded whatever the file
+//! contains: one row at a time (a survey: one batch a thread), none longer than [`ROW_BYTES_MAX`].
+//!
+//! There are two kinds of error. A [`Problem`] concerns one row, and reading continues; an [`InputError`] means that
+//! the list cannot be read any further. Neither contains message text.
 
-mod annotate;
+// Bytes and text.
+mod stored;
+mod text;
+
+// Raw rows, by format.
 mod csv;
-mod error;
-mod excerpts;
-mod header;
+mod format;
 mod jsonl;
-mod maker;
+mod list_reader;
+mod raw_row;
+
+// What the job says about the list.
 mod mapping;
+mod mapping_error;
+mod spec;
+mod template;
+
+// Edits.
+mod edit_builder;
 mod problem;
 mod rows;
-mod stored;
+
+// Other ways to use a list.
+mod annotate;
+mod excerpts;
 mod survey;
-mod template;
-mod text;
+
+mod error;
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
-use clap::ValueEnum;
-use serde::Deserialize;
 
 pub use annotate::{AnnotateError, RowNote};
+pub use csv::{HeaderError, MissingHint};
 pub use error::InputError;
-pub use header::{HeaderError, MissingHint};
-pub use mapping::{ColumnNames, InputSpec, Mapping, MappingError};
+pub use format::{Format, UnknownFormat};
+pub use mapping::Mapping;
+pub use mapping_error::MappingError;
 pub use problem::Problem;
 pub use rows::{Row, Rows};
-pub use template::{ContentPart, ContentSpec};
+pub use spec::{ColumnNames, ContentPart, ContentSpec, InputSpec};
 
 use crate::terminal::escape::escape_control;
 use stored::Stored;
 
-/// Bytes of the longest row that is read: some eighty times what the service takes for one message. A quote left open
-/// would otherwise draw the rest of the file into memory as one cell.
+/// Maximum size of a row: some eighty times what the service accepts for one message. Without a limit, an unclosed
+/// quote would read the rest of the file into memory as one cell.
 pub const ROW_BYTES_MAX: usize = 1 << 20;
-/// Columns of a CSV list, or members of a JSON line, at most: far past any real export, and a bound on what is kept
-/// for each row.
+/// Maximum number of columns in a CSV list or members in a JSON line: far more than any real export has, and a bound
+/// on what is stored for each row.
 pub const COLUMNS_MAX: usize = 1024;
-/// Bytes that are taken from standard input at most: about forty million rows. It bounds the disk that a
-/// stream without an end can fill.
+/// Maximum size of standard input: about forty million rows. It bounds the disk space that an endless stream can fill.
 pub const SPOOL_BYTES_MAX: u64 = 16 << 30;
 
-/// How a list is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Comma-separated values with a header.
-    Csv,
-    /// JSON Lines: one object on each line.
-    #[serde(alias = "ndjson")]
-    #[value(alias = "ndjson")]
-    Jsonl,
-}
-
-impl Format {
-    /// By the file's name: `.csv`, `.jsonl` or `.ndjson`, each also with `.gz` behind it.
-    fn of_name(name: &str) -> Option<Format> {
-        let name = name.to_ascii_lowercase();
-        let (_, ending) = name.strip_suffix(".gz").unwrap_or(&name).rsplit_once('.')?;
-        ending.parse().ok()
-    }
-}
-
-/// The word is not one of the formats.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a format of lists; use csv or jsonl")]
-pub struct UnknownFormat(String);
-
-impl FromStr for Format {
-    type Err = UnknownFormat;
-
-    fn from_str(word: &str) -> Result<Format, UnknownFormat> {
-        <Format as ValueEnum>::from_str(word, true).map_err(|_| UnknownFormat(word.to_owned()))
-    }
-}
-
-/// An opened list, which can be read from the top again and again. Readers do not disturb each other.
+/// An open list, which can be read from the top any number of times. Readers are independent of each other.
 #[derive(Debug)]
 pub struct Input {
     path: Option<PathBuf>,
-    shown_name: String,
+    display_name: String,
     format: Format,
     stored: Stored,
 }
 
 impl Input {
-    /// Opens the list at `path`; `-` is standard input, which is copied into a temporary file first. The format goes
-    /// by the file's name where `format` does not give it; gzip is told by the file's first bytes.
+    /// Opens the list at `path`; `-` is standard input, which is copied into a temporary file first. Without `format`,
+    /// the file's name determines the format; gzip is recognized by the file's first bytes.
     ///
     /// # Errors
-    /// When the format cannot be told, or the file is none that can be read more than once.
+    /// Fails if the format is unknown, or the file cannot be opened or cannot be read more than once.
     pub fn open(path: &Path, format: Option<Format>) -> Result<Input, InputError> {
         let name = path.display().to_string();
         if name == "-" {
             let format = format.ok_or(InputError::NoFormat { name })?;
             return Input::from_reader("standard input", std::io::stdin().lock(), format);
         }
-        // Looked at before it is opened: opening a pipe would wait for its writer.
+        // Checked before opening, because opening a pipe would wait for its writer.
         let failed = |source| InputError::Open { name: name.clone(), source };
-        let kind = std::fs::metadata(path).map_err(failed)?.file_type();
-        if kind.is_dir() {
+        let file_type = std::fs::metadata(path).map_err(failed)?.file_type();
+        if file_type.is_dir() {
             return Err(InputError::Directory { name });
         }
-        if !kind.is_file() {
+        if !file_type.is_file() {
             return Err(InputError::NotAFile { name });
         }
         let Some(format) = format.or_else(|| Format::of_name(&name)) else {
@@ -123,34 +115,34 @@ impl Input {
         };
         let file = File::open(path).map_err(failed)?;
         let stored = Stored::new(name.clone(), file).map_err(failed)?;
-        Ok(Input { path: Some(path.to_owned()), shown_name: escape_control(&name).into_owned(), format, stored })
+        Ok(Input { path: Some(path.to_owned()), display_name: escape_control(&name).into_owned(), format, stored })
     }
 
-    /// Copies a stream into a temporary file that has no name and that only this user can read, and opens that.
+    /// Copies a stream into an unnamed temporary file that only this user can read, and opens that.
     ///
     /// # Errors
-    /// When the stream cannot be read or is longer than [`SPOOL_BYTES_MAX`], or the disk is full.
+    /// Fails if the stream cannot be read or is longer than [`SPOOL_BYTES_MAX`], or the disk is full.
     pub fn from_reader(name: &str, reader: impl Read, format: Format) -> Result<Input, InputError> {
         let stored = Stored::spool(name.to_owned(), reader, SPOOL_BYTES_MAX)?;
-        Ok(Input { path: None, shown_name: escape_control(name).into_owned(), format, stored })
+        Ok(Input { path: None, display_name: escape_control(name).into_owned(), format, stored })
     }
 
-    /// The list's name, for people: fit to be shown.
+    /// The list's name, escaped for display.
     pub fn name(&self) -> &str {
-        &self.shown_name
+        &self.display_name
     }
 
-    /// How the list is written.
+    /// The list's format.
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// Where the list is; `None` for standard input.
+    /// The list's path; `None` for standard input.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 
-    /// Bytes of the list as stored.
+    /// The list's size in bytes, as stored.
     pub fn bytes(&self) -> u64 {
         self.stored.bytes()
     }
@@ -158,7 +150,7 @@ impl Input {
     /// Reads from the top. The header of a CSV list is checked here.
     ///
     /// # Errors
-    /// When the list changed since it was opened, cannot be read, or its header does not do.
+    /// Fails if the list has changed since it was opened, cannot be read, or has an invalid header.
     pub fn rows(&self, mapping: &Mapping) -> Result<Rows, InputError> {
         Rows::new(&self.stored, self.format, mapping)
     }

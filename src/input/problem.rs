@@ -1,4 +1,4 @@
-//! What is wrong with a row: data, collected and shown; reading goes on.
+//! Problems of single rows. They are collected and shown, and reading continues.
 
 use std::fmt;
 
@@ -9,21 +9,21 @@ use crate::terminal::escape::{NAME_CHARS_SHOWN, Name};
 pub struct Problem {
     /// The line where the row begins, counted from 1.
     pub line: u64,
-    /// The list's own name of the column or field, or the beginning of it; `None` where it is about the whole row or the
-    /// job's templates.
+    /// The list's own name of the column or field, possibly truncated; `None` if the problem concerns the whole row or
+    /// the job's templates.
     pub column: Option<String>,
-    /// A sentence without its subject, for people. It holds no message text.
+    /// A sentence without its subject, for display. It contains no message text.
     pub what: String,
 }
 
 impl Problem {
-    /// About the whole row.
+    /// A problem of the whole row.
     pub(super) fn of_row(line: u64, what: impl Into<String>) -> Problem {
         Problem { line, column: None, what: what.into() }
     }
 
-    /// About a column. Of its name only so much is kept as will be shown: a name can be as long as a row, and problems are
-    /// collected.
+    /// A problem of one column. Only as much of its name is kept as will be shown: a name can be as long as a row, and
+    /// problems accumulate.
     pub(super) fn of_column(line: u64, column: &str, what: impl Into<String>) -> Problem {
         let column = column.chars().take(NAME_CHARS_SHOWN + 1).collect();
         Problem { line, column: Some(column), what: what.into() }
@@ -31,7 +31,7 @@ impl Problem {
 }
 
 impl Problem {
-    /// Where it is, for people: `line 3, column msg_body`.
+    /// The place for display: `line 3, column msg_body`.
     pub fn place(&self) -> String {
         match &self.column {
             Some(column) => format!("line {}, column {}", self.line, Name(column)),
@@ -46,9 +46,9 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Names, for people, with commas between them. No more than a person would read.
-pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    /// Longer lists do not help to find the fault.
+/// Joins names with commas for display, and truncates long lists.
+pub(super) fn join_names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    /// More names would not help to find the fault.
     const SHOWN: usize = 20;
     let all: Vec<&str> = names.into_iter().collect();
     let mut text = all.iter().take(SHOWN).map(|name| Name(name).to_string()).collect::<Vec<_>>().join(", ");

@@ -1,5 +1,4 @@
-//! The bytes of a list as they lie on disk: one handle, a fingerprint that tells a change, a digest taken while
-//! reading.
+//! The bytes of a list on disk: one handle, a fingerprint that reveals changes, and a digest computed while reading.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -11,19 +10,19 @@ use sha2::{Digest, Sha256};
 use super::InputError;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// Bytes of a stream that are looked at before the rest is copied.
+/// Bytes of a stream that are checked before the rest is copied.
 const HEAD_BYTES: usize = 64 * 1024;
 
-/// A list on disk. The handle is kept: a file that is put in the place of this one later does not matter to us.
+/// A list on disk. The handle stays open, so replacing the file at this path has no effect.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     name: Arc<str>,
     file: Arc<File>,
     fingerprint: Fingerprint,
-    gzip: bool,
+    is_gzip: bool,
 }
 
-/// What tells that a file was written to. (It is always the same file: the handle stays open.)
+/// Reveals that a file was written to. (It is always the same file, because the handle stays open.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Fingerprint {
     bytes: u64,
@@ -42,7 +41,7 @@ impl Stored {
         let fingerprint = Fingerprint::of(&file)?;
         let mut magic = Vec::new();
         StoredReader::new(Arc::new(file.try_clone()?)).take(2).read_to_end(&mut magic)?;
-        Ok(Stored { name: name.into(), file: Arc::new(file), fingerprint, gzip: magic == GZIP })
+        Ok(Stored { name: name.into(), file: Arc::new(file), fingerprint, is_gzip: magic == GZIP })
     }
 
     /// Copies a stream of at most `bytes_max` bytes into a temporary file.
@@ -50,12 +49,12 @@ impl Stored {
         let failed = |source| InputError::Spool { name: name.clone(), source };
         let mut head = Vec::new();
         reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
-        // `/dev/zero` would fill the disk before anybody looked at a row.
-        if head.len() == HEAD_BYTES && !head.starts_with(&GZIP) && !begins_as_text(&head) {
+        // `/dev/zero` would fill the disk before the first row was parsed.
+        if head.len() == HEAD_BYTES && !head.starts_with(&GZIP) && !starts_as_utf8(&head) {
             return Err(InputError::NotText { name });
         }
         let reader = head.as_slice().chain(reader);
-        // Without a name from the start, so nothing is left behind however this process ends.
+        // The file never has a name, so nothing remains however this process ends.
         let mut file = tempfile::tempfile().map_err(failed)?;
         let copied = io::copy(&mut reader.take(bytes_max.saturating_add(1)), &mut file).map_err(failed)?;
         if copied > bytes_max {
@@ -73,16 +72,16 @@ impl Stored {
         self.fingerprint.bytes
     }
 
-    /// Whether the bytes are packed.
-    pub(super) fn gzip(&self) -> bool {
-        self.gzip
+    /// Whether the bytes are gzip-compressed.
+    pub(super) fn is_gzip(&self) -> bool {
+        self.is_gzip
     }
 
     pub(super) fn reader(&self) -> StoredReader {
         StoredReader::new(Arc::clone(&self.file))
     }
 
-    /// Fails when the file was written to since it was opened.
+    /// Fails if the file has been written to since it was opened.
     pub(super) fn check_unchanged(&self) -> Result<(), InputError> {
         match Fingerprint::of(&self.file) {
             Ok(now) if now == self.fingerprint => Ok(()),
@@ -91,7 +90,7 @@ impl Stored {
     }
 }
 
-/// Reads the stored bytes from the top, with a position of its own, and hashes them on the way.
+/// Reads the stored bytes from the top, at its own position, and hashes them on the way.
 pub(super) struct StoredReader {
     file: Arc<File>,
     offset: u64,
@@ -109,7 +108,7 @@ impl StoredReader {
         self.offset
     }
 
-    /// The digest of the whole file, once its end was seen.
+    /// The digest of the whole file, once its end has been reached.
     pub(super) fn sha256(&self) -> Option<[u8; 32]> {
         self.ended.then(|| self.hash.clone().finalize().into())
     }
@@ -125,8 +124,8 @@ impl Read for StoredReader {
     }
 }
 
-/// A character may be cut at the end.
-fn begins_as_text(head: &[u8]) -> bool {
+/// The last character may be cut off.
+fn starts_as_utf8(head: &[u8]) -> bool {
     let is_text = std::str::from_utf8(head).map_or_else(|error| error.error_len().is_none(), |_| true);
     is_text && !head.contains(&0)
 }
@@ -140,30 +139,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_without_an_end_is_cut_off_by_its_bound() {
+    fn an_endless_stream_is_refused_at_the_limit() {
         let error = Stored::spool("x".into(), io::repeat(b'a'), 1_000).unwrap_err();
         assert!(matches!(error, InputError::SpoolTooLong { .. }));
         assert_eq!(Stored::spool("x".into(), io::repeat(b'a').take(1_000), 1_000).unwrap().bytes(), 1_000);
     }
 
     #[test]
-    fn a_stream_that_is_no_text_is_refused_by_its_beginning() {
-        let told = |stream: Box<dyn Read>| match Stored::spool("x".into(), stream.take(1 << 20), 1 << 21) {
+    fn a_stream_that_does_not_start_as_text_is_refused() {
+        let outcome = |stream: Box<dyn Read>| match Stored::spool("x".into(), stream.take(1 << 20), 1 << 21) {
             Ok(stored) => stored.bytes().to_string(),
             Err(error) => error.to_string(),
         };
-        let no_text = "x does not begin as a text in UTF-8, so it is no list; save the list as UTF-8";
-        assert_eq!(told(Box::new(io::repeat(0))), no_text);
-        assert_eq!(told(Box::new(io::repeat(0xd6))), no_text);
-        // A short one is read row by row, which tells the line.
-        assert_eq!(told(Box::new(io::repeat(0xd6).take(1_000))), "1000");
-        assert_eq!(told(Box::new(GZIP.chain(io::repeat(0)))), "1048576");
-        // The first block ends within a character.
-        assert_eq!(told(Box::new(io::Cursor::new(format!("a{}", "é".repeat(HEAD_BYTES))))), "131073");
+        let no_text = "x does not start with UTF-8 text, so it is not a list; save the list as UTF-8";
+        assert_eq!(outcome(Box::new(io::repeat(0))), no_text);
+        assert_eq!(outcome(Box::new(io::repeat(0xd6))), no_text);
+        // A short stream is read row by row, so the error names the line.
+        assert_eq!(outcome(Box::new(io::repeat(0xd6).take(1_000))), "1000");
+        assert_eq!(outcome(Box::new(GZIP.chain(io::repeat(0)))), "1048576");
+        // The first block ends inside a character.
+        assert_eq!(outcome(Box::new(io::Cursor::new(format!("a{}", "é".repeat(HEAD_BYTES))))), "131073");
     }
 
     #[test]
-    fn the_digest_is_of_the_bytes_and_comes_with_the_end() {
+    fn the_digest_covers_the_bytes_and_is_known_at_the_end() {
         let stored = Stored::spool("x".into(), &b"abc"[..], 10).unwrap();
         let mut reader = stored.reader();
         assert_eq!(reader.sha256(), None);

@@ -1,92 +1,94 @@
-//! The whole list, looked at by several threads.
+//! Parses the whole list on several threads.
 //!
 //! ```text
-//! list ─▶ batch ─┬▶ thread: rows made and looked at
-//!        batch ─┴▶ thread: rows made and looked at
+//! list ─┬▶ batch ─▶ thread: parses rows, calls its visitor
+//!       └▶ batch ─▶ thread: parses rows, calls its visitor
 //! ```
-//! Reading is one thread's work at a time: who is free takes the next batch. Each keeps what it finds; handing it to one
-//! that puts it together, row by row, would take a tenth of the time.
+//! One thread reads at a time: a free thread takes the next batch. Each visitor keeps its own results; passing them on
+//! row by row would take a tenth of the time.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use super::rows::{Raw, RowMaker, Rows, Source};
+use super::list_reader::ListReader;
+use super::raw_row::RawRow;
+use super::rows::{RowParser, Rows};
 use super::{Input, InputError, Mapping, Row};
 
-/// Threads at most: then reading, which only one does at a time, is what takes the time.
+/// Maximum number of threads. Beyond it, reading, which only one thread does at a time, is the bottleneck.
 const THREADS_MAX: usize = 4;
-/// Rows that are taken at a time: some milliseconds' work, so that handing them over costs nothing.
+/// Rows in a batch: a few milliseconds' work, so that the handover costs nothing.
 const BATCH_ROWS: usize = 2048;
-/// Bytes of rows after which no more are taken: long ones would fill the memory.
+/// Bytes after which a batch is full: long rows would otherwise fill the memory.
 const BATCH_BYTES: usize = 256 * 1024;
 
 impl Input {
-    /// Looks that [`Input::survey`] can make use of on this machine.
-    pub fn looks() -> usize {
+    /// The number of visitors that [`Input::survey`] can run in parallel on this machine.
+    pub fn survey_threads() -> usize {
         thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX))
     }
 
-    /// Reads the whole list and has each row looked at by one of `looks`, each on a thread of its own. To each they come in
-    /// the list's order. Gives the SHA-256 of the list as stored.
+    /// Reads the whole list and passes each row to one of `visitors`, each on its own thread. Each visitor receives its
+    /// rows in the list's order. Returns the SHA-256 of the list as stored.
     ///
     /// # Errors
-    /// An error of the list, or of a look: then not every row was looked at.
-    pub fn survey<L: FnMut(Row) -> Result<(), E> + Send, E: From<InputError> + Send>(
+    /// Fails if the list cannot be read or a visitor fails; then some rows were not visited.
+    pub fn survey<V: FnMut(Row) -> Result<(), E> + Send, E: From<InputError> + Send>(
         &self,
         mapping: &Mapping,
-        looks: Vec<L>,
+        visitors: Vec<V>,
     ) -> Result<Option<[u8; 32]>, E> {
-        let Rows { source, maker } = self.rows(mapping)?;
-        let source = Mutex::new(source);
-        let source_now = || source.lock().unwrap_or_else(PoisonError::into_inner);
-        let work = |mut look: L| -> Result<(), E> {
-            let (mut maker, mut batch) = (maker.clone(), Batch::default());
+        let Rows { list, parser } = self.rows(mapping)?;
+        let list = Mutex::new(list);
+        let lock_list = || list.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = |mut visitor: V| -> Result<(), E> {
+            let (mut parser, mut batch) = (parser.clone(), Batch::default());
             loop {
-                batch.read(&mut source_now());
+                batch.read(&mut lock_list());
                 if batch.is_empty() {
                     return Ok(());
                 }
-                // Where one cannot go on, the others need not.
-                batch.look(&mut maker, &mut look).inspect_err(|_| source_now().end())?;
+                // If one visitor fails, the others stop as well.
+                batch.visit(&mut parser, &mut visitor).inspect_err(|_| lock_list().stop())?;
             }
         };
         thread::scope(|scope| {
-            let threads: Vec<_> = looks.into_iter().map(|look| scope.spawn(|| work(look))).collect();
-            // A panic of a thread is passed on, as if its rows had been looked at here.
+            let threads: Vec<_> = visitors.into_iter().map(|visitor| scope.spawn(|| work(visitor))).collect();
+            // Propagates a panic, as if the rows had been visited on this thread.
             threads
                 .into_iter()
                 .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })?;
-        Ok(source_now().sha256())
+        Ok(lock_list().sha256())
     }
 }
 
-/// Rows as they stand in the list, one behind the other. Its room is used again for the next ones.
+/// Raw rows in shared buffers, which the next batch reuses.
 #[derive(Default)]
 struct Batch {
-    rows: Vec<Taken>,
+    rows: Vec<BatchRow>,
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    /// Why no more could be read.
+    /// Why reading stopped, if it failed.
     error: Option<InputError>,
 }
 
-/// One of them: its bytes and cells end so far into the batch's.
-struct Taken {
+/// One row of a batch: where its bytes and cell ends stop in the batch's buffers.
+struct BatchRow {
     number: u64,
     line: u64,
-    fault: Option<String>,
+    malformed: Option<String>,
     bytes_end: usize,
     ends_end: usize,
 }
 
 impl Batch {
-    fn read(&mut self, source: &mut Source) {
+    fn read(&mut self, list: &mut ListReader) {
         self.rows.clear();
         self.bytes.clear();
         self.ends.clear();
-        while self.rows.len() < BATCH_ROWS && self.taken_bytes() < BATCH_BYTES {
-            match source.read() {
+        while self.rows.len() < BATCH_ROWS && self.byte_count() < BATCH_BYTES {
+            match list.read() {
                 Ok(Some(raw)) => self.push(raw),
                 Ok(None) => break,
                 Err(error) => {
@@ -97,15 +99,15 @@ impl Batch {
         }
     }
 
-    fn push(&mut self, raw: Raw<'_>) {
-        let Raw { number, line, fault, bytes, ends } = raw;
+    fn push(&mut self, raw: RawRow<'_>) {
+        let RawRow { number, line, malformed, bytes, ends } = raw;
         self.bytes.extend_from_slice(bytes);
         self.ends.extend_from_slice(ends);
-        self.rows.push(Taken { number, line, fault, bytes_end: self.bytes.len(), ends_end: self.ends.len() });
+        self.rows.push(BatchRow { number, line, malformed, bytes_end: self.bytes.len(), ends_end: self.ends.len() });
     }
 
-    /// A row of nothing but empty cells has their ends.
-    fn taken_bytes(&self) -> usize {
+    /// Cell ends count too: a row of empty cells has nothing else.
+    fn byte_count(&self) -> usize {
         self.bytes.len() + size_of_val(self.ends.as_slice())
     }
 
@@ -113,17 +115,22 @@ impl Batch {
         self.rows.is_empty() && self.error.is_none()
     }
 
-    fn look<E: From<InputError>>(
+    fn visit<E: From<InputError>>(
         &mut self,
-        maker: &mut RowMaker,
-        look: &mut impl FnMut(Row) -> Result<(), E>,
+        parser: &mut RowParser,
+        visitor: &mut impl FnMut(Row) -> Result<(), E>,
     ) -> Result<(), E> {
         let (mut bytes, mut ends) = (0, 0);
-        for Taken { number, line, fault, bytes_end, ends_end } in self.rows.drain(..) {
-            let raw =
-                Raw { number, line, fault, bytes: &self.bytes[bytes..bytes_end], ends: &self.ends[ends..ends_end] };
+        for BatchRow { number, line, malformed, bytes_end, ends_end } in self.rows.drain(..) {
+            let raw = RawRow {
+                number,
+                line,
+                malformed,
+                bytes: &self.bytes[bytes..bytes_end],
+                ends: &self.ends[ends..ends_end],
+            };
             (bytes, ends) = (bytes_end, ends_end);
-            look(maker.make(raw))?;
+            visitor(parser.parse(raw))?;
         }
         self.error.take().map_or(Ok(()), |error| Err(error.into()))
     }

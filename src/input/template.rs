@@ -1,130 +1,67 @@
-//! New content from the job: templates, filled in from each row's columns.
+//! New content from the job: templates, rendered with each row's columns.
 //!
-//! A template that names no column is rendered and checked once, and shared by every row.
+//! A template that names no column is rendered and checked once, and shared by all rows.
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value};
-use serde::Deserialize;
 
-use super::mapping::MappingError;
+use super::mapping_error::MappingError;
+use super::spec::{ContentPart, ContentSpec};
 use crate::edit::{CONTENT_BYTES_MAX, Field, MsgBody};
 
-/// Bytes of rendered text at most: five times the content that the service takes, so that white space in a template of
-/// JSON does not matter. A loop in a template would otherwise fill the memory.
+/// Maximum size of rendered text: five times the content that the service accepts, so that white space in a JSON
+/// template does not matter. A loop in a template would otherwise fill the memory.
 const RENDERED_BYTES_MAX: usize = 64 * 1024;
 
-/// Bytes of a template's own text at most: twice the content that the service takes, for what a template chooses between.
+/// Maximum size of a template: twice the content that the service accepts, to leave room for alternatives.
 const TEMPLATE_BYTES_MAX: usize = 2 * CONTENT_BYTES_MAX;
-/// What one filling-in may cost: about so many steps, or 64 bytes of memory for each of them. A plain template takes a
-/// dozen; loops within loops would otherwise never end, and a text that doubles itself would fill the memory.
+/// The cost limit of one rendering: about this many steps, or 64 bytes of memory for each. A plain template takes a
+/// dozen; without a limit, nested loops would never end, and a text that doubles itself would fill the memory.
 const FUEL: u64 = 50_000;
-/// The engine goes down as deep as a template is nested or chained (`a|e|e|e`), and each step down takes up to 3 KB
-/// of stack where nothing is optimized; a template of [`TEMPLATE_BYTES_MAX`] has some twelve thousand steps.
+/// The engine recurses as deep as a template is nested or chained (`a|e|e|e`), and each level takes up to 3 KB of stack
+/// in an unoptimized build; a template of [`TEMPLATE_BYTES_MAX`] has some twelve thousand levels.
 const STACK_BYTES: usize = 64 << 20;
 
-/// The job file's `[content]`: new content for every row, as templates over the row's columns.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ContentSpec {
-    /// Plain text: the message becomes one text element.
-    pub text: Option<String>,
-    /// The JSON array of message elements. What is inserted is escaped for the inside of a JSON string; `| tojson`
-    /// inserts whole JSON.
-    pub msg_body: Option<String>,
-    /// Custom data, as plain text. Empty text clears the field.
-    pub cloud_custom_data: Option<String>,
-}
-
-/// What is given; without the text, which must not come into a log by way of `{:?}`.
-impl fmt::Debug for ContentSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let given = [
-            (&self.text, ContentPart::Text),
-            (&self.msg_body, ContentPart::MsgBody),
-            (&self.cloud_custom_data, ContentPart::CloudCustomData),
-        ];
-        f.debug_set().entries(given.into_iter().filter(|(text, _)| text.is_some()).map(|(_, part)| part)).finish()
-    }
-}
-
-/// One entry of the job file's `[content]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContentPart {
-    /// `text`
-    Text,
-    /// `msg_body`
-    MsgBody,
-    /// `cloud_custom_data`
-    CloudCustomData,
-}
-
-impl ContentPart {
-    fn name(self) -> &'static str {
-        match self {
-            ContentPart::Text => "text",
-            ContentPart::MsgBody => "msg_body",
-            ContentPart::CloudCustomData => "cloud_custom_data",
-        }
-    }
-}
-
-impl ContentPart {
-    /// Its key in the job file.
-    pub(super) fn key(self) -> &'static str {
-        match self {
-            ContentPart::Text => "content.text",
-            ContentPart::MsgBody => "content.msg_body",
-            ContentPart::CloudCustomData => "content.cloud_custom_data",
-        }
-    }
-}
-
-impl fmt::Display for ContentPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the job's [content] {}", self.name())
-    }
-}
-
-/// Looks a column of the row up: its value, `None` where it is absent, or why it cannot be used.
+/// Looks up a column of the row: returns its value, `None` if it is absent, or why it cannot be used.
 pub(super) type Lookup<'a> = dyn Fn(&str) -> Result<Option<Value>, String> + 'a;
 
 /// The job's content, compiled.
 #[derive(Debug, Default)]
 pub(super) struct Content {
-    pub(super) body: Option<RenderedPart<MsgBody>>,
-    pub(super) data: Option<RenderedPart<Arc<str>>>,
+    pub(super) body: Option<ContentSource<MsgBody>>,
+    pub(super) data: Option<ContentSource<Arc<str>>>,
 }
 
-/// One part of the content.
-pub(super) enum RenderedPart<T> {
-    /// The same for every row: made and checked once.
-    Once(ContentPart, T),
-    /// Made for each row.
-    PerRow(Box<RowTemplate>),
+/// Where one part of the content comes from.
+pub(super) enum ContentSource<T> {
+    /// The same for every row: rendered and checked once.
+    Fixed(ContentPart, T),
+    /// Rendered for each row.
+    Template(Box<RowTemplate>),
 }
 
-/// Which part it is, and the columns that it needs; without the text.
-impl<T> fmt::Debug for RenderedPart<T> {
+/// Shows the part and the columns that it needs, without the text.
+impl<T> fmt::Debug for ContentSource<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Made").field(&self.part()).field(&self.columns()).finish()
+        f.debug_tuple("ContentSource").field(&self.part()).field(&self.columns()).finish()
     }
 }
 
-impl<T> RenderedPart<T> {
+impl<T> ContentSource<T> {
     pub(super) fn part(&self) -> ContentPart {
         match self {
-            RenderedPart::Once(part, _) => *part,
-            RenderedPart::PerRow(template) => template.part,
+            ContentSource::Fixed(part, _) => *part,
+            ContentSource::Template(template) => template.part,
         }
     }
 
     fn columns(&self) -> &[String] {
         match self {
-            RenderedPart::Once(..) => &[],
-            RenderedPart::PerRow(template) => &template.columns,
+            ContentSource::Fixed(..) => &[],
+            ContentSource::Template(template) => &template.columns,
         }
     }
 }
@@ -133,8 +70,8 @@ impl Content {
     pub(super) fn new(spec: &ContentSpec) -> Result<Content, MappingError> {
         let body = match (&spec.text, &spec.msg_body) {
             (Some(_), Some(_)) => return Err(MappingError::TextAndMsgBody),
-            (Some(source), None) => Some(made(ContentPart::Text, source, |text| Ok(MsgBody::of_text(text)))?),
-            (None, Some(source)) => Some(made(ContentPart::MsgBody, source, |json| {
+            (Some(source), None) => Some(compile_part(ContentPart::Text, source, |text| Ok(MsgBody::of_text(text)))?),
+            (None, Some(source)) => Some(compile_part(ContentPart::MsgBody, source, |json| {
                 MsgBody::parse(json).map_err(|findings| {
                     findings.into_iter().map(|finding| finding.what).collect::<Vec<_>>().join("; and ")
                 })
@@ -142,7 +79,7 @@ impl Content {
             (None, None) => None,
         };
         let data = match &spec.cloud_custom_data {
-            Some(source) => Some(made(ContentPart::CloudCustomData, source, |text| Ok(Arc::from(text)))?),
+            Some(source) => Some(compile_part(ContentPart::CloudCustomData, source, |text| Ok(Arc::from(text)))?),
             None => None,
         };
         let content = Content { body, data };
@@ -150,15 +87,15 @@ impl Content {
         Ok(content)
     }
 
-    /// Content that is the same for every row and too long for each of them is told once.
+    /// Fixed content that is too long is reported once instead of for every row.
     fn check_size(&self) -> Result<(), MappingError> {
         let body = match &self.body {
-            Some(RenderedPart::Once(part, body)) => Some((*part, body.text().len())),
-            Some(RenderedPart::PerRow(_)) | None => None,
+            Some(ContentSource::Fixed(part, body)) => Some((*part, body.text().len())),
+            Some(ContentSource::Template(_)) | None => None,
         };
         let data = match &self.data {
-            Some(RenderedPart::Once(part, data)) => Some((*part, data.len())),
-            Some(RenderedPart::PerRow(_)) | None => None,
+            Some(ContentSource::Fixed(part, data)) => Some((*part, data.len())),
+            Some(ContentSource::Template(_)) | None => None,
         };
         for (part, bytes) in [body, data].into_iter().flatten() {
             if bytes > CONTENT_BYTES_MAX {
@@ -169,76 +106,81 @@ impl Content {
         Ok(())
     }
 
-    /// The part that gives this field its content.
+    /// The part of the job that sets this field.
     pub(super) fn part_for(&self, field: Field) -> Option<ContentPart> {
         match field {
             Field::FromAccount | Field::ToAccount | Field::MsgKey => None,
-            Field::MsgBody => self.body.as_ref().map(RenderedPart::part),
-            Field::CloudCustomData => self.data.as_ref().map(RenderedPart::part),
+            Field::MsgBody => self.body.as_ref().map(ContentSource::part),
+            Field::CloudCustomData => self.data.as_ref().map(ContentSource::part),
         }
     }
 
-    /// The columns that templates name, each with the part that names it.
+    /// The columns that templates use, each with the part that uses it.
     pub(super) fn columns(&self) -> impl Iterator<Item = (ContentPart, &str)> {
-        let body = self.body.iter().flat_map(|made| made.columns().iter().map(|name| (made.part(), name.as_str())));
-        let data = self.data.iter().flat_map(|made| made.columns().iter().map(|name| (made.part(), name.as_str())));
+        let body =
+            self.body.iter().flat_map(|source| source.columns().iter().map(|name| (source.part(), name.as_str())));
+        let data =
+            self.data.iter().flat_map(|source| source.columns().iter().map(|name| (source.part(), name.as_str())));
         body.chain(data)
     }
 }
 
-fn made<T>(
+fn compile_part<T>(
     part: ContentPart,
     source: &str,
     check: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<RenderedPart<T>, MappingError> {
-    let wrong = |what| MappingError::Content { part, what };
-    let failed = |source: minijinja::Error| match too_much(&source) {
-        Some(what) => wrong(what),
+) -> Result<ContentSource<T>, MappingError> {
+    let content_error = |what| MappingError::Content { part, what };
+    let failed = |source: minijinja::Error| match limit_message(&source) {
+        Some(what) => content_error(what),
         None => MappingError::Template { part, source: source.into() },
     };
     if source.len() > TEMPLATE_BYTES_MAX {
-        return Err(wrong(format!("is {} bytes long; a template has {TEMPLATE_BYTES_MAX} at most", source.len())));
+        return Err(content_error(format!(
+            "is {} bytes long; a template may have at most {TEMPLATE_BYTES_MAX}",
+            source.len()
+        )));
     }
     let template = RowTemplate::compile(part, source).map_err(failed)?;
     if !template.columns.is_empty() {
-        return Ok(RenderedPart::PerRow(Box::new(template)));
+        return Ok(ContentSource::Template(Box::new(template)));
     }
     let text = template.render_with(Value::from_pairs::<_, &str, Value>([])).map_err(failed)?;
-    check(&text).map(|value| RenderedPart::Once(part, value)).map_err(wrong)
+    check(&text).map(|value| ContentSource::Fixed(part, value)).map_err(content_error)
 }
 
-/// What to say of a template that came to one of its bounds; the engine's own words are about the engine.
-fn too_much(error: &minijinja::Error) -> Option<String> {
+/// The message for a template that reached a limit; the engine's own message is about the engine.
+fn limit_message(error: &minijinja::Error) -> Option<String> {
     match error.kind() {
         ErrorKind::OutOfFuel => Some("takes far more work than a message can need; does it loop?".to_owned()),
-        ErrorKind::WriteFailure => Some(format!("makes more than {RENDERED_BYTES_MAX} bytes; does it loop?")),
+        ErrorKind::WriteFailure => Some(format!("produces more than {RENDERED_BYTES_MAX} bytes; does it loop?")),
         _ => None,
     }
 }
 
-/// A template that is filled in for each row.
+/// A template that is rendered for each row.
 pub(super) struct RowTemplate {
     part: ContentPart,
-    /// Holds this one template, under its part's name.
+    /// Contains only this template, under its part's name.
     environment: Environment<'static>,
     columns: Vec<String>,
 }
 
-/// Why a template could not be filled in for a row.
-pub(super) struct Unfilled {
-    /// The column that is the reason, where one is.
+/// Why a template could not be rendered for a row.
+pub(super) struct RenderError {
+    /// The column at fault, if there is one.
     pub(super) column: Option<String>,
     pub(super) what: String,
 }
 
 impl RowTemplate {
-    /// On a stack of its own, which a hostile template cannot run out of.
+    /// Compiles on a separate thread with a stack that a hostile template cannot exhaust.
     fn compile(part: ContentPart, source: &str) -> Result<RowTemplate, minijinja::Error> {
         let failed = |what: &'static str| minijinja::Error::new(ErrorKind::InvalidOperation, what);
         std::thread::scope(|scope| {
             let compile = || RowTemplate::compile_here(part, source);
             let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, compile);
-            let thread = thread.map_err(|error| failed("no thread to read it on").with_source(error))?;
+            let thread = thread.map_err(|error| failed("cannot start a thread to compile it").with_source(error))?;
             thread.join().unwrap_or_else(|_| Err(failed("a defect of the template engine")))
         })
     }
@@ -246,10 +188,10 @@ impl RowTemplate {
     fn compile_here(part: ContentPart, source: &str) -> Result<RowTemplate, minijinja::Error> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        // It would keep the row's values, message text among them, in errors.
+        // Debug mode would keep the row's values, including message text, in errors.
         environment.set_debug(false);
         environment.set_fuel(Some(FUEL));
-        // With it a loop can pack lists into lists until their release overflows the stack.
+        // With `namespace`, a loop can nest lists until dropping them overflows the stack.
         environment.remove_global("namespace");
         match part {
             ContentPart::Text | ContentPart::CloudCustomData => {
@@ -273,26 +215,26 @@ impl RowTemplate {
         self.part
     }
 
-    /// Fills the template in.
-    pub(super) fn render(&self, lookup: &Lookup<'_>) -> Result<String, Unfilled> {
+    /// Renders the template with a row's columns.
+    pub(super) fn render(&self, lookup: &Lookup<'_>) -> Result<String, RenderError> {
         let mut values = Vec::with_capacity(self.columns.len());
         let mut absent = Vec::new();
         for name in &self.columns {
             match lookup(name) {
                 Ok(Some(value)) => values.push((name.as_str(), value)),
                 Ok(None) => absent.push(name.as_str()),
-                Err(what) => return Err(Unfilled { column: Some(name.clone()), what }),
+                Err(what) => return Err(RenderError { column: Some(name.clone()), what }),
             }
         }
         self.render_with(Value::from_pairs(values)).map_err(|error| match absent.first() {
-            Some(name) if error.kind() == ErrorKind::UndefinedError => Unfilled {
+            Some(name) if error.kind() == ErrorKind::UndefinedError => RenderError {
                 column: Some((*name).to_owned()),
-                what: format!("is absent or empty in this row, and {} needs it", self.part),
+                what: format!("is absent or empty in this row, but {} needs it", self.part),
             },
-            // The error's own detail may quote a value.
-            Some(_) | None => Unfilled {
+            // The engine's detail may quote a value.
+            Some(_) | None => RenderError {
                 column: None,
-                what: match too_much(&error) {
+                what: match limit_message(&error) {
                     Some(what) => format!("{} {what}", self.part),
                     None => format!(
                         "{} cannot be filled in: {} (on line {} of the template)",
@@ -306,7 +248,7 @@ impl RowTemplate {
     }
 
     fn render_with(&self, values: Value) -> Result<String, minijinja::Error> {
-        let mut out = Bounded(Vec::new());
+        let mut out = BoundedWriter(Vec::new());
         self.environment.get_template(self.part.name())?.render_captured_to(values, &mut out)?;
         String::from_utf8(out.0).map_err(|error| {
             minijinja::Error::new(ErrorKind::WriteFailure, "the text is not UTF-8").with_source(error.utf8_error())
@@ -314,8 +256,7 @@ impl RowTemplate {
     }
 }
 
-/// Escapes what is inserted for the inside of a JSON string. What is known to be JSON already (`| tojson`) stays as
-/// it is.
+/// Escapes inserted values for use inside a JSON string. Values known to be JSON (`| tojson`) stay as they are.
 fn write_inside_json_string(out: &mut Output, _: &mut State, value: &Value) -> Result<(), minijinja::Error> {
     let text = value.to_string();
     if value.is_safe() {
@@ -325,13 +266,13 @@ fn write_inside_json_string(out: &mut Output, _: &mut State, value: &Value) -> R
     Ok(out.write_str(quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&quoted))?)
 }
 
-/// Takes [`RENDERED_BYTES_MAX`] bytes and no more.
-struct Bounded(Vec<u8>);
+/// Accepts at most [`RENDERED_BYTES_MAX`] bytes.
+struct BoundedWriter(Vec<u8>);
 
-impl io::Write for Bounded {
+impl io::Write for BoundedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len() + bytes.len() > RENDERED_BYTES_MAX {
-            return Err(io::Error::other(format!("it makes more than {RENDERED_BYTES_MAX} bytes")));
+            return Err(io::Error::other(format!("it produces more than {RENDERED_BYTES_MAX} bytes")));
         }
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())

@@ -1,5 +1,5 @@
-//! From stored bytes to text: gzip unpacked as a stream, a byte-order mark taken off, what is no UTF-8 text at all
-//! refused.
+//! Turns stored bytes into text: decompresses gzip as a stream, strips a byte-order mark, and refuses what is
+//! recognizably not UTF-8 text.
 
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 
@@ -12,37 +12,37 @@ use super::stored::{Stored, StoredReader};
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The text of a list, from its first character.
-pub(super) struct Text(Chain<Cursor<Vec<u8>>, Decoded>);
+pub(super) struct DecodedText(Chain<Cursor<Vec<u8>>, Decompressed>);
 
-enum Decoded {
+enum Decompressed {
     Plain(BufReader<StoredReader>),
-    /// Several gzip members behind each other are one text, as they are for `gzip -d`.
+    /// Concatenated gzip members are one text, as they are for `gzip -d`.
     Gzip(BufReader<MultiGzDecoder<BufReader<StoredReader>>>),
 }
 
-impl Text {
-    pub(super) fn open(stored: &Stored) -> Result<Text, InputError> {
+impl DecodedText {
+    pub(super) fn open(stored: &Stored) -> Result<DecodedText, InputError> {
         let stored_bytes = BufReader::with_capacity(BUFFER_BYTES, stored.reader());
-        let mut decoded = if stored.gzip() {
-            Decoded::Gzip(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(stored_bytes)))
+        let mut decompressed = if stored.is_gzip() {
+            Decompressed::Gzip(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(stored_bytes)))
         } else {
-            Decoded::Plain(stored_bytes)
+            Decompressed::Plain(stored_bytes)
         };
         let mut head = Vec::with_capacity(4);
-        (&mut decoded).take(4).read_to_end(&mut head).map_err(|error| read_error(stored, 1, error))?;
+        (&mut decompressed).take(4).read_to_end(&mut head).map_err(|error| read_error(stored, 1, error))?;
         let name = || stored.name().to_owned();
         match head.as_slice() {
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => Err(InputError::Utf16 { name: name() }),
             b"PK\x03\x04" | b"\xd0\xcf\x11\xe0" => Err(InputError::Workbook { name: name() }),
-            [0xef, 0xbb, 0xbf, rest @ ..] => Ok(Text(Cursor::new(rest.to_vec()).chain(decoded))),
-            _ => Ok(Text(Cursor::new(head).chain(decoded))),
+            [0xef, 0xbb, 0xbf, rest @ ..] => Ok(DecodedText(Cursor::new(rest.to_vec()).chain(decompressed))),
+            _ => Ok(DecodedText(Cursor::new(head).chain(decompressed))),
         }
     }
 
     fn stored_reader(&self) -> &StoredReader {
         match self.0.get_ref().1 {
-            Decoded::Plain(reader) => reader.get_ref(),
-            Decoded::Gzip(reader) => reader.get_ref().get_ref().get_ref(),
+            Decompressed::Plain(reader) => reader.get_ref(),
+            Decompressed::Gzip(reader) => reader.get_ref().get_ref().get_ref(),
         }
     }
 
@@ -51,13 +51,13 @@ impl Text {
         self.stored_reader().bytes()
     }
 
-    /// The digest of the stored bytes, once their end was seen.
+    /// The digest of the stored bytes, once the end has been reached.
     pub(super) fn sha256(&self) -> Option<[u8; 32]> {
         self.stored_reader().sha256()
     }
 }
 
-/// What a failed read means for the list. A list that was changed under the reader says so, rather than "damaged".
+/// The error for a failed read. If the list changed meanwhile, the error says so instead of calling it damaged.
 pub(super) fn read_error(stored: &Stored, line: u64, source: io::Error) -> InputError {
     if let Err(changed) = stored.check_unchanged() {
         return changed;
@@ -67,20 +67,20 @@ pub(super) fn read_error(stored: &Stored, line: u64, source: io::Error) -> Input
         source.kind(),
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
     );
-    if stored.gzip() && damaged {
+    if stored.is_gzip() && damaged {
         InputError::Gzip { name, line, source }
     } else {
         InputError::Read { name, line, source }
     }
 }
 
-impl Read for Text {
+impl Read for DecodedText {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer)
     }
 }
 
-impl BufRead for Text {
+impl BufRead for DecodedText {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.0.fill_buf()
     }
@@ -90,27 +90,27 @@ impl BufRead for Text {
     }
 }
 
-impl Read for Decoded {
+impl Read for Decompressed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Decoded::Plain(reader) => reader.read(buffer),
-            Decoded::Gzip(reader) => reader.read(buffer),
+            Decompressed::Plain(reader) => reader.read(buffer),
+            Decompressed::Gzip(reader) => reader.read(buffer),
         }
     }
 }
 
-impl BufRead for Decoded {
+impl BufRead for Decompressed {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         match self {
-            Decoded::Plain(reader) => reader.fill_buf(),
-            Decoded::Gzip(reader) => reader.fill_buf(),
+            Decompressed::Plain(reader) => reader.fill_buf(),
+            Decompressed::Gzip(reader) => reader.fill_buf(),
         }
     }
 
     fn consume(&mut self, bytes: usize) {
         match self {
-            Decoded::Plain(reader) => reader.consume(bytes),
-            Decoded::Gzip(reader) => reader.consume(bytes),
+            Decompressed::Plain(reader) => reader.consume(bytes),
+            Decompressed::Gzip(reader) => reader.consume(bytes),
         }
     }
 }

@@ -133,11 +133,11 @@ fn what_is_wrong_in_the_file_is_shown_there() {
       |
     2 |   timeout = "soon"
       |             ^^^^^^ timeout
-    line 2, column 8: the job's [content] text is not a template that can be filled in
+    line 2, column 8: the job's [content] text is not a valid template
       |
     2 | text = "{{ oops"
       |        ^^^^^^^^^ text
-    line 1, column 1: the column "_k" begins with "_"; such columns are runner's own remarks and are never read, so give it another name
+    line 1, column 1: the column "_k" begins with "_"; runner reserves such names for its own notes and never reads them, so rename the column
       |
     1 | [input.columns]
       | ^^^^^^^^^^^^^^^ columns

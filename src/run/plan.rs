@@ -129,7 +129,8 @@ pub fn plan(
 ) -> Result<Plan, PlanError> {
     let warnings = Warnings::default();
     let part = || Survey::new(records, policy, &warnings);
-    let (mut survey, mut others) = (part()?, (1..Input::looks()).map(|_| part()).collect::<Result<Vec<_>, _>>()?);
+    let (mut survey, mut others) =
+        (part()?, (1..Input::survey_threads()).map(|_| part()).collect::<Result<Vec<_>, _>>()?);
     let parts = std::iter::once(&mut survey).chain(&mut others);
     let sha256 = input.survey(mapping, parts.map(|part| |row| part.row(row)).collect())?;
     for part in others {

@@ -1,5 +1,5 @@
-//! Lists from the outside: what is read, what is refused and in which words, and that nothing in a file can do harm.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+//! Lists through the public API: what is read, what is refused and with which message, and that no file can do harm.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -42,9 +42,9 @@ fn read(text: impl AsRef<[u8]>, format: Format, mapping: &Mapping) -> Result<Vec
     input(text, format).rows(mapping)?.collect()
 }
 
-/// Each row in a word: the line, the three names and the content, or its problems.
-fn told(rows: &[Row]) -> String {
-    let tell = |row: &Row| match &row.edit {
+/// One line for each row: its line number, identifiers and content, or its problems.
+fn describe(rows: &[Row]) -> String {
+    let row = |row: &Row| match &row.edit {
         Ok(edit) => {
             let id = edit.id();
             let body = edit.msg_body().map_or("-", |body| body.text());
@@ -53,19 +53,19 @@ fn told(rows: &[Row]) -> String {
         }
         Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
     };
-    rows.iter().map(tell).collect::<Vec<_>>().join("\n")
+    rows.iter().map(row).collect::<Vec<_>>().join("\n")
 }
 
 fn csv(text: &str, toml: &str) -> String {
     match read(text, Format::Csv, &job(toml)) {
-        Ok(rows) => told(&rows),
+        Ok(rows) => describe(&rows),
         Err(error) => error.to_string(),
     }
 }
 
 fn jsonl(text: &str, toml: &str) -> String {
     match read(text, Format::Jsonl, &job(toml)) {
-        Ok(rows) => told(&rows),
+        Ok(rows) => describe(&rows),
         Err(error) => error.to_string(),
     }
 }
@@ -92,47 +92,47 @@ fn columns_come_in_any_order_by_either_name_or_the_lists_own() {
 }
 
 #[test]
-fn a_header_that_does_not_do_is_told_with_what_to_do() {
+fn an_invalid_header_is_refused_with_what_to_do() {
     insta::assert_snapshot!(csv("", FIXED), @r#""edits", line 1: the list is empty; its first line must name the columns (from_account,to_account,msg_key, …)"#);
-    insta::assert_snapshot!(csv("sender,recipient,msg_key\n", FIXED), @r#""edits", line 1: there is no column from_account, to_account; the header has: sender, recipient, msg_key. Rename the columns, or map the list's own names in the job file ([input.columns])"#);
-    insta::assert_snapshot!(csv("user_1,user_2,1_2_3\nuser_1,user_2,1_2_4", FIXED), @r#""edits", line 1: there is no column from_account, to_account, msg_key; this line looks like data, and the first line must name the columns (from_account,to_account,msg_key, …)"#);
-    insta::assert_snapshot!(csv("from_account;to_account;msg_key\n", FIXED), @r#""edits", line 1: there is no column from_account, to_account, msg_key; the columns seem to be separated by ';'; save the list with commas"#);
-    insta::assert_snapshot!(csv("from_account,to_account,msg_key,note,a b\u{1b}[31m\n", FIXED), @r#""edits", line 1: nothing is known of the column note, "a b\u{1b}[31m"; in the job file list it in [input] ignore or map it in [input.columns], or begin its name with "_""#);
-    insta::assert_snapshot!(csv("from_account,to_account,msg_key,msg_key\n", FIXED), @r#""edits", line 1: two columns are named msg_key; rename one or take it away"#);
+    insta::assert_snapshot!(csv("sender,recipient,msg_key\n", FIXED), @r#""edits", line 1: the header lacks from_account, to_account; its columns are: sender, recipient, msg_key. Rename them, or map them in the job file ([input.columns])"#);
+    insta::assert_snapshot!(csv("user_1,user_2,1_2_3\nuser_1,user_2,1_2_4", FIXED), @r#""edits", line 1: the header lacks from_account, to_account, msg_key; this line looks like data, but the first line must name the columns (from_account,to_account,msg_key, …)"#);
+    insta::assert_snapshot!(csv("from_account;to_account;msg_key\n", FIXED), @r#""edits", line 1: the header lacks from_account, to_account, msg_key; the columns seem to be separated by ';'; save the list with commas"#);
+    insta::assert_snapshot!(csv("from_account,to_account,msg_key,note,a b\u{1b}[31m\n", FIXED), @r#""edits", line 1: unknown column: note, "a b\u{1b}[31m"; in the job file, list it in [input] ignore or map it in [input.columns]; or start its name with "_""#);
+    insta::assert_snapshot!(csv("from_account,to_account,msg_key,msg_key\n", FIXED), @r#""edits", line 1: two columns are named msg_key; rename or remove one"#);
     insta::assert_snapshot!(csv("from_account,to_account,msg_key,MsgKey\n", FIXED), @r#""edits", line 1: the columns msg_key and MsgKey both give msg_key; list one of them in [input] ignore"#);
     insta::assert_snapshot!(csv("from_account,to_account,msg_key\n", ""), @r#""edits", line 1: there is nothing to change: the list has neither a msg_body nor a cloud_custom_data column; add one, or give new content for every row in a job file ([content])"#);
-    insta::assert_snapshot!(csv("from_account,to_account,msg_key,msg_body\n", FIXED), @r#""edits", line 1: the column msg_body holds new content, and so does the job's [content] text; take one away, or list the column in [input] ignore"#);
-    insta::assert_snapshot!(csv("from_account,to_account,msg_key\n", "content.text = '{{ case_no }}'"), @r#""edits", line 1: the job's [content] text needs the column case_no, and the header has: from_account, to_account, msg_key"#);
+    insta::assert_snapshot!(csv("from_account,to_account,msg_key,msg_body\n", FIXED), @r#""edits", line 1: the column msg_body holds new content, and so does the job's [content] text; remove one of the two, or list the column in [input] ignore"#);
+    insta::assert_snapshot!(csv("from_account,to_account,msg_key\n", "content.text = '{{ case_no }}'"), @r#""edits", line 1: the job's [content] text needs the column case_no, but the header has: from_account, to_account, msg_key"#);
     insta::assert_snapshot!(csv("from_account,to_account,\"msg_key\n", FIXED), @r#""edits", line 1: a quote was left open in the header"#);
 }
 
 #[test]
-fn an_ignored_content_column_gives_way_to_the_job() {
+fn the_job_replaces_an_ignored_content_column() {
     let text = "from_account,to_account,msg_key,msg_body\na,b,k,old\n";
     insta::assert_snapshot!(csv(text, "input.ignore = ['msg_body']\ncontent.text = 'was {{ msg_body }}'"), @r#"line 2: a b k [{"MsgContent":{"Text":"was old"},"MsgType":"TIMTextElem"}] -"#);
 }
 
 #[test]
-fn bad_rows_are_told_and_reading_goes_on() {
+fn bad_rows_are_reported_and_reading_continues() {
     let text = format!(
         "from_account,to_account,msg_key,msg_body\na,b\n,b,k,\"{0}\"\na,b,k,\na,b,k,[]\na,b,k,\"[{{\"MsgType\":\"T\"}}]\"\na,b,k,\"{0}\"\na,b,k,\"[\n",
         BODY.replace('"', "\"\"")
     );
     insta::assert_snapshot!(csv(&text, ""), @r#"
-    line 2: the row has 2 cells and the header 4; a cell that holds commas or quotes must stand in quotes, with every quote in it doubled
+    line 2: the row has 2 cells but the header has 4; quote a cell that contains commas or quotes, and double every quote in it
     line 3, column from_account: is empty; every edit must name its message
     line 4, column msg_body: is absent, and so is CloudCustomData: there is nothing to change; give one of them in the list, or new content for every row in a job file
     line 5, column msg_body: is an empty array; a message has at least one element
-    line 6: a quoted cell goes on behind its closing quote; every quote within a quoted cell must be doubled
+    line 6: a quoted cell continues after its closing quote; double every quote inside a quoted cell
     line 7: a b k [{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}] -
     line 8: the list ends inside a quoted cell; a quote was left open, or the file is cut off
     "#);
 }
 
 #[test]
-fn a_broken_encoding_is_told_where_it_is() {
+fn a_broken_encoding_is_reported_with_its_line() {
     let rows = read(b"from_account,to_account,msg_key\na,\xe4\xb8,\xad\na,\xd6\xd0,k\na,b,k", Format::Csv, &job(FIXED));
-    insta::assert_snapshot!(told(&rows.unwrap()), @r#"
+    insta::assert_snapshot!(describe(&rows.unwrap()), @r#"
     line 2: the row is not UTF-8; save the list as UTF-8 (in Excel: "CSV UTF-8")
     line 3: the row is not UTF-8; save the list as UTF-8 (in Excel: "CSV UTF-8")
     line 4: a b k [{"MsgContent":{"Text":"gone"},"MsgType":"TIMTextElem"}] -
@@ -147,11 +147,11 @@ fn a_broken_encoding_is_told_where_it_is() {
 }
 
 #[test]
-fn a_quote_left_open_does_not_draw_the_file_into_memory() {
+fn an_unclosed_quote_does_not_read_the_file_into_memory() {
     let text = format!("from_account,to_account,msg_key\na,b,k\na,b,\"{}", "k\n".repeat(ROW_BYTES_MAX));
     insta::assert_snapshot!(csv(&text, FIXED), @r#""edits": the row that begins on line 3 is longer than 1048576 bytes; a quote was probably left open there"#);
     let many = format!("from_account,to_account,msg_key{}\n", ",_".repeat(2_000));
-    insta::assert_snapshot!(csv(&many, FIXED), @r#""edits", line 1: the header has 2003 columns; 1024 are read at most"#);
+    insta::assert_snapshot!(csv(&many, FIXED), @r#""edits", line 1: the header has 2003 columns; at most 1024 are read"#);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_line_is_the_services_request_body() {
 }
 
 #[test]
-fn bad_lines_are_told_and_reading_goes_on() {
+fn bad_lines_are_reported_and_reading_continues() {
     let id = r#""From_Account":"a","To_Account":"b","MsgKey":"k""#;
     let text = [
         format!("[{{{id}}}]"),
@@ -187,14 +187,14 @@ fn bad_lines_are_told_and_reading_goes_on() {
     line 2: must be a JSON object, not a string; JSON Lines has one whole object on each line
     line 3: is not JSON: it ends within a value (at byte 50 of the object); JSON Lines has one whole object on each line
     line 4, column MsgBody: is absent, and so is CloudCustomData: there is nothing to change; give one of them in the list, or new content for every row in a job file
-    line 5, column MsgKey: stands twice in this object; each may stand once
-    line 5, column Extra: is not a field of an edit; in the job file list it in [input] ignore or map it in [input.columns], or begin its name with "_"
-    line 5, column MsgBody: is null; to leave it as it is leave the member out, and "" clears CloudCustomData
+    line 5, column MsgKey: appears twice in this object; each name may appear once
+    line 5, column Extra: is not a field of an edit; in the job file, list it in [input] ignore or map it in [input.columns]; or start its name with "_"
+    line 5, column MsgBody: is null; leave the member out to keep the field as it is; "" clears CloudCustomData
     line 6, column MsgBody: is a string that holds JSON, as some exporters write it; it must be the JSON array itself
-    line 7, column CloudCustomData: must be a string, not an object; custom data that is JSON goes in as a string that holds it
+    line 7, column CloudCustomData: must be a string, not an object; write custom data that is JSON as a string that contains it
     line 8, column From_Account: must be a string, not a number
     line 8, column To_Account: is missing; every edit must name its message
-    line 9, column CloudCustomData: is a string that cannot be read: a \u escape is one half of a pair (\ud800 to \udfff) without the other, which stands for no character
+    line 9, column CloudCustomData: is not a valid string: a \u escape is one half of a pair (\ud800 to \udfff) without the other, which stands for no character
     line 10: the line is longer than 1048576 bytes, many times what a message can hold
     line 11: a b k - "ok"
     "#);
@@ -215,18 +215,18 @@ fn templates_see_json_as_it_is() {
     insta::assert_snapshot!(jsonl(text, toml), @r#"
     line 1: a b k [{"MsgType":"TIMCustomElem","MsgContent":{"Data":"n 7 q\"\n","X":{"b": [1, 2.5, null]}}}] -
     line 2: a b k [{"MsgType":"TIMCustomElem","MsgContent":{"Data":"n 12345678901234567890 ","X":1}}] -
-    line 3, column n: is a number with more digits than a template keeps; write it as a string
-    line 4, column MsgBody: holds new content, and so does the job's [content] msg_body; take one away, or list the column in [input] ignore
+    line 3, column n: is a number with more digits than a template can keep; write it as a string
+    line 4, column MsgBody: holds new content, and so does the job's [content] msg_body; remove one of the two, or list the column in [input] ignore
     "#);
 }
 
 #[test]
 fn a_job_that_contradicts_itself_is_refused() {
-    insta::assert_snapshot!(bad_job("content.text = 'a'\ncontent.msg_body = '[]'"), @"[content] gives both text and msg_body, and each is the whole message; keep one of them");
-    insta::assert_snapshot!(bad_job("content.text = '{{ a'"), @"the job's [content] text is not a template that can be filled in: syntax error: unexpected end of input, expected end of variable block (in text:1)");
+    insta::assert_snapshot!(bad_job("content.text = 'a'\ncontent.msg_body = '[]'"), @"[content] gives both text and msg_body, and each is the whole message; keep one");
+    insta::assert_snapshot!(bad_job("content.text = '{{ a'"), @"the job's [content] text is not a valid template: syntax error: unexpected end of input, expected end of variable block (in text:1)");
     insta::assert_snapshot!(bad_job("content.msg_body = '[]'"), @"the job's [content] msg_body is an empty array; a message has at least one element");
-    insta::assert_snapshot!(bad_job("content.text = '{{ _code }}'"), @r#"the column "_code" begins with "_"; such columns are runner's own remarks and are never read, so give it another name"#);
-    insta::assert_snapshot!(bad_job("input.ignore = ['a']\ninput.columns.msg_key = 'a'"), @r#"the column "a" is mapped in [input.columns] and listed in ignore; take one away"#);
+    insta::assert_snapshot!(bad_job("content.text = '{{ _code }}'"), @r#"the column "_code" begins with "_"; runner reserves such names for its own notes and never reads them, so rename the column"#);
+    insta::assert_snapshot!(bad_job("input.ignore = ['a']\ninput.columns.msg_key = 'a'"), @r#"the column "a" is mapped in [input.columns] and listed in ignore; remove one of the two"#);
     insta::assert_snapshot!(bad_job("input.columns = { msg_key = 'a', to_account = 'a' }"), @r#"[input.columns] gives the column "a" to two fields; each needs a column of its own"#);
     insta::assert_snapshot!(bad_job(&format!("content.text = '{}'", "x".repeat(20_000))), @"the job's [content] text makes 20052 bytes of new content; the service takes 12288 at most");
     assert!(toml::from_str::<ContentSpec>("txt = 'a'").is_err());
@@ -240,7 +240,7 @@ fn gz(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn gzip_is_told_by_its_bytes_and_damage_by_its_line() {
+fn gzip_is_recognized_by_its_bytes_and_damage_reported_with_its_line() {
     let text = format!("from_account,to_account,msg_key\n{}", "a,b,k\n".repeat(1_000));
     let members = [gz(&text.as_bytes()[..100]), gz(&text.as_bytes()[100..])].concat();
     let list = input(&members, Format::Csv);
@@ -271,18 +271,18 @@ fn a_list_is_opened_by_its_name() {
         assert_eq!((list.format(), list.path()), (format, Some(path.as_path())), "{name}");
         assert_eq!(list.rows(&job(FIXED)).unwrap().count(), usize::from(format == Format::Csv), "{name}");
     }
-    let told =
+    let error =
         |path: &Path| Input::open(path, None).unwrap_err().to_string().replace(&*folder.path().to_string_lossy(), "");
     std::fs::write(folder.path().join("list.txt"), text).unwrap();
-    insta::assert_snapshot!(told(&folder.path().join("list.txt")), @r#"cannot tell how "/list.txt" is written; name it .csv or .jsonl (or either with .gz), or give --input-format csv or jsonl"#);
-    insta::assert_snapshot!(told(folder.path()), @r#""" is a directory; give the list's own file"#);
-    insta::assert_snapshot!(told(Path::new("-")), @r#"cannot tell how "-" is written; name it .csv or .jsonl (or either with .gz), or give --input-format csv or jsonl"#);
-    insta::assert_snapshot!(told(&folder.path().join("none.csv")), @r#"cannot open the list "/none.csv""#);
-    insta::assert_snapshot!(told(Path::new("/dev/zero")), @r#""/dev/zero" is not a regular file, so it cannot be read twice; hand it over with --input - and "<""#);
+    insta::assert_snapshot!(error(&folder.path().join("list.txt")), @r#"cannot tell the format of "/list.txt"; name it .csv or .jsonl (or either with .gz), or pass --input-format csv or jsonl"#);
+    insta::assert_snapshot!(error(folder.path()), @r#""" is a directory; give the path of a file"#);
+    insta::assert_snapshot!(error(Path::new("-")), @r#"cannot tell the format of "-"; name it .csv or .jsonl (or either with .gz), or pass --input-format csv or jsonl"#);
+    insta::assert_snapshot!(error(&folder.path().join("none.csv")), @r#"cannot open the list "/none.csv""#);
+    insta::assert_snapshot!(error(Path::new("/dev/zero")), @r#""/dev/zero" is not a regular file, so it cannot be read twice; redirect it to standard input with --input - and "<""#);
 }
 
 #[test]
-fn a_list_that_changes_is_not_read_on() {
+fn a_list_that_changes_is_not_read_further() {
     let file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
     let text = format!("from_account,to_account,msg_key\n{}", "a,b,k\n".repeat(2_500));
     std::fs::write(file.path(), &text).unwrap();
@@ -291,7 +291,7 @@ fn a_list_that_changes_is_not_read_on() {
     assert!(rows.next().unwrap().is_ok());
     std::fs::OpenOptions::new().append(true).open(file.path()).unwrap().write_all(b"a,b,k\n").unwrap();
     let rest: Vec<_> = rows.by_ref().collect();
-    assert_eq!(rest.len(), 1_000, "the change is seen at the next look");
+    assert_eq!(rest.len(), 1_000, "the next check notices the change");
     assert!(matches!(rest.last(), Some(Err(InputError::Changed { .. }))));
     assert_eq!(rows.sha256(), None);
     assert!(matches!(list.rows(&job(FIXED)), Err(InputError::Changed { .. })));
@@ -309,7 +309,7 @@ fn a_list_that_is_replaced_is_read_as_it_was() {
 }
 
 #[test]
-fn two_readers_do_not_disturb_each_other() {
+fn readers_are_independent_of_each_other() {
     let text = format!("from_account,to_account,msg_key\n{}", "a,b,k\n".repeat(50_000));
     let list = input(text, Format::Csv);
     let mapping = job(FIXED);
@@ -360,7 +360,7 @@ fn failed_rows_are_a_list_again() {
     {"_code":20022,"_meaning":"no such message, \"gone\"","_attempts":2,"_line":4}
     "#);
     let again = read(&copy, Format::Jsonl, &mapping).unwrap();
-    assert!(again[0].edit.is_ok(), "{}", told(&again));
+    assert!(again[0].edit.is_ok(), "{}", describe(&again));
 }
 
 #[test]
@@ -390,7 +390,7 @@ fn every_sample_list_is_read_without_a_problem() {
         for row in &rows {
             let edit = row.edit.as_ref().unwrap_or_else(|problems| panic!("{path:?}: {problems:?}"));
             assert_eq!(edit.warnings(), [], "{path:?}, line {}", row.line);
-            assert!(ids.insert(edit.id().digest()), "{path:?}, line {}: the message stands twice", row.line);
+            assert!(ids.insert(edit.id().digest()), "{path:?}, line {}: the message appears twice", row.line);
         }
         jobs += 1;
     }

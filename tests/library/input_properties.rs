@@ -1,5 +1,5 @@
-//! What must hold for every list: what a writer wrote is read back, and no bytes whatever make reading panic or go on for ever.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+//! Properties of every list: what a writer wrote is read back, and no bytes make reading panic or hang.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -44,7 +44,7 @@ fn lines(text: &[u8]) -> u64 {
     text.matches(['\r', '\n']).count() as u64
 }
 
-/// Bytes that mean something to the readers, and any others.
+/// Mostly bytes that the readers treat specially.
 fn hostile_bytes() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![4 => prop::sample::select(b"\",\r\n{}[]:a_\\".to_vec()), 1 => any::<u8>()];
     vec(byte, 0..400)
@@ -102,32 +102,32 @@ proptest! {
         ] {
             let text = [head, bytes.clone()].concat();
             let input = Input::from_reader("edits", text.as_slice(), format).unwrap();
-            // What is said of it can be shown on a terminal.
-            let mut said = Vec::new();
+            // Every message is safe to show on a terminal.
+            let mut messages = Vec::new();
             match input.rows(&mapping) {
                 Ok(rows) => {
                     for (number, row) in rows.enumerate() {
                         prop_assert!(number < text.len());
                         match row.map(|row| row.edit) {
-                            Ok(Ok(edit)) => said.extend(edit.warnings().into_iter().map(|warning| warning.what)),
-                            Ok(Err(problems)) => said.extend(problems.iter().map(ToString::to_string)),
-                            Err(error) => said.push(error.to_string()),
+                            Ok(Ok(edit)) => messages.extend(edit.warnings().into_iter().map(|warning| warning.what)),
+                            Ok(Err(problems)) => messages.extend(problems.iter().map(ToString::to_string)),
+                            Err(error) => messages.push(error.to_string()),
                         }
                     }
                 }
-                Err(error) => said.push(error.to_string()),
+                Err(error) => messages.push(error.to_string()),
             }
-            for what in said {
-                prop_assert_eq!(escape_control(&what), what.as_str());
+            for message in messages {
+                prop_assert_eq!(escape_control(&message), message.as_str());
             }
             let note = |_: &Row| Ok::<_, Infallible>(Some(RowNote { code: None, meaning: String::new(), attempts: 0 }));
-            // A list that cannot be read cannot be copied either; that is all that may go wrong.
+            // Copying may fail only because the list cannot be read.
             let _ = input.annotate(&mapping, std::io::sink(), note);
         }
     }
 
     #[test]
-    fn packed_in_any_number_of_pieces_it_is_the_same_list(rows in any_cells(), cuts in vec(any::<prop::sample::Index>(), 0..4)) {
+    fn any_number_of_gzip_members_is_the_same_list(rows in any_cells(), cuts in vec(any::<prop::sample::Index>(), 0..4)) {
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(["from_account", "to_account", "msg_key", "cloud_custom_data"]).unwrap();
         for row in &rows {
@@ -147,7 +147,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_row_puts_into_a_template_stays_in_its_place(values in vec("(?s).{1,20}", 1..4)) {
+    fn values_from_a_row_stay_inside_their_place_in_a_template(values in vec("(?s).{1,20}", 1..4)) {
         let body = r#"[{"MsgType":"TIMCustomElem","MsgContent":{"Data":"a {{ v }} b","Desc":{{ v | tojson }}}}]"#;
         let mapping = Mapping::new(&InputSpec::default(), &ContentSpec {
             msg_body: Some(body.to_owned()),
@@ -189,7 +189,7 @@ proptest! {
             writeln!(lines, "{}", Value::from(members)).unwrap();
         }
         let text = writer.into_inner().unwrap();
-        // The beginning would be taken for another kind of file.
+        // This prefix would be recognized as a ZIP archive.
         prop_assume!(!text.starts_with(b"PK\x03\x04"));
         for (text, format) in [(text, Format::Csv), (lines, Format::Jsonl)] {
             let found = read(&text, format, &mapping);
@@ -198,7 +198,7 @@ proptest! {
     }
 
     #[test]
-    fn a_copy_of_the_rows_gives_the_same_edits(rows in any_cells(), jsonl in any::<bool>(), noted in vec(any::<bool>(), 12)) {
+    fn a_copy_of_the_rows_gives_the_same_edits(rows in any_cells(), jsonl in any::<bool>(), with_note in vec(any::<bool>(), 12)) {
         let (format, text) = if jsonl {
             let lines = rows.iter().map(|[from, to, key, data]| {
                 serde_json::json!({"to_account": to, "From_Account": from, "_x": 1, "MsgKey": key, "CloudCustomData": data})
@@ -216,14 +216,14 @@ proptest! {
         let mapping = mapping();
         let input = Input::from_reader("edits", text.as_slice(), format).unwrap();
         let mut copy = Vec::new();
-        let is_noted = |row: &Row| noted[usize::try_from(row.number).unwrap() - 1];
+        let has_note = |row: &Row| with_note[usize::try_from(row.number).unwrap() - 1];
         let note = |row: &Row| {
             let note = RowNote { code: Some(1), meaning: "\"a\",\nb".into(), attempts: 1 };
-            Ok::<_, Infallible>(is_noted(row).then_some(note))
+            Ok::<_, Infallible>(has_note(row).then_some(note))
         };
         let written = input.annotate(&mapping, &mut copy, note).unwrap();
         let kept = |rows: Vec<Row>| rows.into_iter().map(|row| cells(&row.edit.unwrap())).collect::<Vec<_>>();
-        let wanted: Vec<_> = read(&text, format, &mapping).into_iter().filter(is_noted).collect();
+        let wanted: Vec<_> = read(&text, format, &mapping).into_iter().filter(has_note).collect();
         prop_assert_eq!(written, wanted.len() as u64);
         prop_assert_eq!(kept(read(&copy, format, &mapping)), kept(wanted));
     }

@@ -1,6 +1,6 @@
-//! What must hold for every text that a person, a job file or the service may write: no text makes a parser panic, what is
-//! accepted is what was meant, and what is refused is told in words that can be shown.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+//! Properties of every text that a person, a job file or the service may write: no text makes a parser panic, what is
+//! accepted is what was meant, and what is refused gets a message that can be shown.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -19,13 +19,13 @@ use runner::sandbox::model::KeyParts;
 use runner::terminal::escape::escape_control;
 use serde_json::{Value, json};
 
-/// What is said of a text in a person's own command line or file is shown with that text in it, escaped.
+/// A message may quote the text that it is about, so it must be safe to show.
 fn can_be_shown(message: &str) -> Result<(), TestCaseError> {
     prop_assert_eq!(escape_control(message), message);
     Ok(())
 }
 
-/// Texts made of the pieces that mean something to a parser, and of anything else.
+/// Texts made mostly of pieces that the parser treats specially.
 fn pieces(words: &'static [&'static str]) -> impl Strategy<Value = String> {
     let piece = prop_oneof![8 => prop::sample::select(words).prop_map(str::to_owned), 1 => any::<char>().prop_map(String::from)];
     prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
@@ -53,7 +53,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Numbers and times of any size, and what looks like one.
+/// Numbers and times of any size, and texts that resemble them.
 fn amounts() -> impl Strategy<Value = String> {
     let units = &["", "%", "s", "ms", "h", "d", "y", " weeks", ":00", "e9", ".5"][..];
     prop_oneof![
@@ -101,7 +101,7 @@ fn job(file: &[u8]) -> Result<Job, String> {
     Job::new(&Cli::try_parse_from(words).unwrap().job, &Nothing).map_err(|error| error.to_string())
 }
 
-/// What the parts of a run rely on: an hour can be added to any clock, and places can be counted.
+/// The bounds that a run relies on: an hour can be added to any clock, and slots can be counted.
 fn check_bounds(job: &Job) -> Result<(), TestCaseError> {
     prop_assert!(job.timeout > Duration::ZERO && job.timeout <= Duration::from_hours(1), "{:?}", job.timeout);
     prop_assert!(job.rate <= job.max_rate && job.max_rate.get() <= 1_000_000, "{} of {}", job.rate, job.max_rate);
@@ -145,9 +145,9 @@ proptest! {
         }
     }
 
-    /// A key that stands twice is found, wherever it stands.
+    /// A duplicate key is found at any depth.
     #[test]
-    fn a_key_twice_is_never_let_through(content in any_json(), key in any::<String>(), depth in 0..6_usize) {
+    fn a_duplicate_key_is_never_accepted(content in any_json(), key in any::<String>(), depth in 0..6_usize) {
         let key = Value::from(key);
         let twice = format!("{{{key}:1,\"x{}\":{content},{key}:{content}}}", key.to_string().len());
         let nested = (0..depth).fold(twice, |inner, level| if level % 2 == 0 { format!("[1,{inner}]") } else { format!("{{\"a\":{inner}}}") });
@@ -169,7 +169,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_a_job_file_or_are_refused(bytes: Vec<u8>) {
-        // A comment is a job; hardly anything else is.
+        // Few byte strings other than comments are jobs.
         let _ = job(&bytes);
     }
 
@@ -223,12 +223,12 @@ proptest! {
     }
 
     #[test]
-    fn a_time_that_is_written_out_is_read_back(milliseconds in 1..=3_600_000_u64) {
+    fn a_formatted_time_is_read_back(milliseconds in 1..=3_600_000_u64) {
         prop_assert_eq!(cli::time(&format!("{milliseconds}ms")), Ok(Duration::from_millis(milliseconds)));
     }
 
     #[test]
-    fn a_failure_limit_shows_as_it_is_meant(text in pieces(&["0", "1", "20", "100", "%", "-", ".", " ", "99999999999999999999"])) {
+    fn a_failure_limit_is_displayed_as_it_is_parsed(text in pieces(&["0", "1", "20", "100", "%", "-", ".", " ", "99999999999999999999"])) {
         match text.parse::<FailureLimit>() {
             Ok(limit) => prop_assert_eq!(limit.to_string().parse::<FailureLimit>(), Ok(limit)),
             Err(error) => can_be_shown(&error.to_string())?,
@@ -236,7 +236,7 @@ proptest! {
     }
 
     #[test]
-    fn faults_show_as_they_are_meant(text in pieces(&[
+    fn faults_are_displayed_as_they_are_parsed(text in pieces(&[
         "20004", "=", "%", ",", "1", "0.5", ".", "latency=", "20ms", "1.5s", "..", "lost-after=", "garbage=", "unknown=", "http-502=",
         "none", " ", "-",
     ])) {
@@ -271,11 +271,11 @@ proptest! {
     }
 
     #[test]
-    fn a_message_key_comes_apart_as_it_was_put_together(parts: [u32; 3], other: String) {
+    fn a_message_key_splits_into_its_parts(parts: [u32; 3], other: String) {
         let [sequence, random, time] = parts;
         let key = KeyParts::of(&format!("{sequence}_{random}_{time}"));
         prop_assert_eq!(key.time, time);
-        // Of any other form: that it comes back is what counts.
+        // For any other text, what matters is that it returns.
         let _ = KeyParts::of(&other);
     }
 

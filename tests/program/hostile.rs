@@ -149,10 +149,10 @@ fn cells_and_rows_without_end_are_refused() {
 #[test]
 fn columns_without_end_are_counted_not_kept() {
     let million = ",".repeat(1_000_000);
-    check("row.csv", format!("{HEADER}{million}\na,b,c,d\n"), "line 2: the row has 1000001 cells and the header 4");
-    check("header.csv", format!("{million}\n"), "the header has 1000001 columns; 1024 are read at most");
+    check("row.csv", format!("{HEADER}{million}\na,b,c,d\n"), "line 2: the row has 1000001 cells but the header has 4");
+    check("header.csv", format!("{million}\n"), "the header has 1000001 columns; at most 1024 are read");
     let members = (0..60_000).map(|n| format!("\"_{n}\":{n}")).collect::<Vec<_>>().join(",");
-    check("members.jsonl", format!("{{{},{members}}}\n", id(1)), "the object has 60003 members; 1024 are read at most");
+    check("members.jsonl", format!("{{{},{members}}}\n", id(1)), "the object has 60003 members; at most 1024 are read");
     let elements = vec!["1"; MEGABYTE / 3].join(",");
     check("elements.jsonl", format!("{{{},\"MsgBody\":[{elements}]}}\n", id(1)), "makes 699051 bytes of new content");
 }
@@ -206,14 +206,14 @@ fn what_is_no_file_is_not_waited_for() {
         // Nobody ever writes into it.
         (
             "--input edits.csv",
-            "\"edits.csv\" is not a regular file, so it cannot be read twice; hand it over with --input -",
+            "\"edits.csv\" is not a regular file, so it cannot be read twice; redirect it to standard input with --input -",
         ),
-        ("--input folder.csv", "\"folder.csv\" is a directory; give the list's own file"),
+        ("--input folder.csv", "\"folder.csv\" is a directory; give the path of a file"),
         ("--input /dev/zero --input-format csv", "\"/dev/zero\" is not a regular file"),
         ("--input /dev/null --input-format csv", "\"/dev/null\" is not a regular file"),
         ("--input - --input-format csv </dev/null", "\"standard input\", line 1: the list is empty"),
-        ("--input - --input-format csv </dev/zero", "standard input does not begin as a text in UTF-8"),
-        ("--input - --input-format jsonl </dev/urandom", "standard input does not begin as a text in UTF-8"),
+        ("--input - --input-format csv </dev/zero", "standard input does not start with UTF-8 text"),
+        ("--input - --input-format jsonl </dev/urandom", "standard input does not start with UTF-8 text"),
         ("--input - --input-format csv <&-", "standard input"),
         ("--input - --input-format csv <folder.csv", "cannot copy standard input into a temporary file"),
     ] {
@@ -323,9 +323,9 @@ fn a_hostile_job_file_is_refused_in_clear_words() {
         (text("{{ ('%99999999999d' | format(1)) | length }}"), far_more),
         (text("{{ 'x' * 99999999 }}"), far_more),
         (text("{% for i in range(10**9) %}{% endfor %}"), "range has too many elements"),
-        (text("{% include 'text' %}"), "is not a template that can be filled in"),
+        (text("{% include 'text' %}"), "is not a valid template"),
         (text(&format!("{{{{ colour{} }}}}", "|e".repeat(12_000))), "needs the column colour"),
-        (text(&format!("{{{{ colour{} }}}}", "|e".repeat(50_000))), "bytes long; a template has 24576 at most"),
+        (text(&format!("{{{{ colour{} }}}}", "|e".repeat(50_000))), "bytes long; a template may have at most 24576"),
         (packed.into_bytes(), "brackets are nested more than 127 deep"),
         (
             b"content.msg_body = '[{\"MsgType\":1,\"MsgType\":2}]'".to_vec(),

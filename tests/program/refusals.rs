@@ -129,7 +129,7 @@ fn what_cannot_be_is_refused() {
     check(&format!("{JOB} --colour"), "unexpected argument '--colour'");
     check(&format!("{JOB} status"), "status");
     check("--input strange.csv --resume ledger.db", "colour");
-    check("--input edits.txt --resume ledger.db", "cannot tell how \"edits.txt\" is written");
+    check("--input edits.txt --resume ledger.db", "cannot tell the format of \"edits.txt\"");
     check("--input - --resume ledger.db", "--input-format");
     check("sandbox --listen 0.0.0.0:0", "is no loopback address");
 }

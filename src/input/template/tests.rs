@@ -5,11 +5,11 @@ fn render(part: ContentPart, source: &str, columns: &[(&str, &str)]) -> Result<S
     let columns: Vec<_> = columns.iter().map(|(k, v)| ((*k).to_owned(), Value::from(*v))).collect();
     template
         .render(&|name| Ok(columns.iter().find(|(column, _)| column == name).map(|(_, value)| value.clone())))
-        .map_err(|unfilled| format!("{:?} {}", unfilled.column, unfilled.what))
+        .map_err(|error| format!("{:?} {}", error.column, error.what))
 }
 
 #[test]
-fn what_is_inserted_into_json_cannot_break_out_of_its_string() {
+fn values_cannot_break_out_of_a_json_string() {
     let hostile = "\"}}],\n\\u0041 中文 🙂 <&>\u{7}";
     let json =
         render(ContentPart::MsgBody, r#"{"a": "x {{ v }} y", "b": {{ v | tojson }}}"#, &[("v", hostile)]).unwrap();
@@ -19,7 +19,7 @@ fn what_is_inserted_into_json_cannot_break_out_of_its_string() {
 }
 
 #[test]
-fn text_is_inserted_as_it_is() {
+fn text_is_inserted_unchanged() {
     assert_eq!(render(ContentPart::Text, "<{{ v }}>", &[("v", "a\"b&c\n")]), Ok("<a\"b&c\n>".to_owned()));
 }
 
@@ -29,10 +29,10 @@ fn columns_may_have_chinese_names() {
 }
 
 #[test]
-fn an_absent_column_is_told_by_name_and_can_be_given_a_default() {
+fn an_absent_column_is_named_and_can_have_a_default() {
     insta::assert_snapshot!(
         render(ContentPart::Text, "{{ case_no }}", &[]).unwrap_err(),
-        @r#"Some("case_no") is absent or empty in this row, and the job's [content] text needs it"#
+        @r#"Some("case_no") is absent or empty in this row, but the job's [content] text needs it"#
     );
     assert_eq!(render(ContentPart::Text, "{{ case_no | default('none') }}", &[]), Ok("none".to_owned()));
     assert_eq!(render(ContentPart::Text, "{% if a is defined %}{{ a }}{% endif %}", &[]), Ok(String::new()));
@@ -45,11 +45,11 @@ fn errors_do_not_quote_values() {
 }
 
 #[test]
-fn no_template_goes_on_for_ever_or_fills_the_memory() {
+fn no_template_runs_forever_or_fills_the_memory() {
     let loops = "{% for i in range(100000) %}".repeat(3) + &"{% endfor %}".repeat(3);
     let doubled = format!("{{% set x = v %}}{}{{{{ x | length }}}}", "{% set x = x ~ x %}".repeat(40));
     let work = "None the job's [content] text takes far more work than a message can need; does it loop?";
-    let size = "None the job's [content] text makes more than 65536 bytes; does it loop?";
+    let size = "None the job's [content] text produces more than 65536 bytes; does it loop?";
     for (source, says) in [
         (loops.as_str(), work),
         (&doubled, work),
@@ -87,7 +87,7 @@ fn no_template_overflows_the_stack() {
         let steps = (TEMPLATE_BYTES_MAX - begin.len() - end.len()) / step.len();
         let source = format!("{begin}{}{end}", step.repeat(steps));
         if let Ok(template) = RowTemplate::compile(ContentPart::Text, &source) {
-            // That it comes back is what counts.
+            // What matters is that it returns.
             let _ = template.render(&|_| Ok(Some(Value::from("x"))));
         }
         let spec = ContentSpec { text: Some(source + &" ".repeat(step.len())), ..ContentSpec::default() };
@@ -96,7 +96,7 @@ fn no_template_overflows_the_stack() {
 }
 
 #[test]
-fn what_a_job_makes_of_messages_does_not_come_into_a_log() {
+fn debug_output_contains_no_content() {
     let spec = ContentSpec {
         text: Some("secret {{ a }}".into()),
         cloud_custom_data: Some("secret".into()),

@@ -1,53 +1,53 @@
-//! The header of a CSV list: which column is where, or what keeps the list from being read.
+//! The header of a CSV list: where each column is, or why the list cannot be read.
 
 use std::fmt;
 
-use super::csv::Record;
-use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, given_twice};
-use super::problem::names;
-use super::template::ContentPart;
-use super::{COLUMNS_MAX, Format};
+use super::reader::CsvRecord;
 use crate::edit::Field;
+use crate::input::mapping::{Mapping, Role, UNKNOWN_ADVICE, content_conflict};
+use crate::input::problem::join_names;
+use crate::input::spec::ContentPart;
+use crate::input::{COLUMNS_MAX, Format};
 use crate::terminal::escape::Name;
 
-/// Where everything is in a row: found once, used for each.
+/// Where a row keeps its fields: determined once, used for every row.
 #[derive(Debug)]
-pub(super) struct Header {
-    /// The names as the list writes them.
-    pub(super) names: Vec<String>,
+pub(in crate::input) struct Header {
+    /// The column names as written.
+    pub(in crate::input) names: Vec<String>,
     /// The column of each field, in the order of [`Field::ALL`].
-    pub(super) fields: [Option<usize>; 5],
-    /// What the list calls each field, or should.
-    pub(super) field_names: [String; 5],
-    /// The columns that templates name.
-    pub(super) template_columns: Vec<(String, usize)>,
+    pub(in crate::input) fields: [Option<usize>; 5],
+    /// The list's name for each field; for a missing field, the expected name.
+    pub(in crate::input) field_names: [String; 5],
+    /// The columns that templates use.
+    pub(in crate::input) template_columns: Vec<(String, usize)>,
 }
 
 /// What is wrong with a header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// No line at all.
+    /// The list is empty.
     #[error("the list is empty; its first line must name the columns (from_account,to_account,msg_key, …)")]
     Empty,
-    /// Other bytes than text.
+    /// The header is not UTF-8.
     #[error("the header is not UTF-8; save the list as UTF-8 (in Excel: \"CSV UTF-8\")")]
     NotUtf8,
-    /// The header has no end.
+    /// A quoted name is never closed.
     #[error("a quote was left open in the header")]
-    QuoteLeftOpen,
-    /// Out of all proportion.
-    #[error("the header has {found} columns; {COLUMNS_MAX} are read at most")]
+    UnclosedQuote,
+    /// More columns than any real export has.
+    #[error("the header has {found} columns; at most {COLUMNS_MAX} are read")]
     TooManyColumns {
-        /// So many.
+        /// The number of columns.
         found: usize,
     },
-    /// The same name twice.
-    #[error("two columns are named {}; rename one or take it away", Name(name))]
+    /// Two columns have the same name.
+    #[error("two columns are named {}; rename or remove one", Name(name))]
     Duplicate {
         /// The name.
         name: String,
     },
-    /// Two names for one field.
+    /// Two columns map to the same field.
     #[error(
         "the columns {} and {} both give {}; list one of them in [input] ignore",
         Name(first), Name(second), field.column_name()
@@ -57,39 +57,39 @@ pub enum HeaderError {
         first: String,
         /// The second column.
         second: String,
-        /// What both give.
+        /// The field.
         field: Field,
     },
-    /// Needed columns are not there.
-    #[error("there is no column {}; {hint}", names(missing.iter().map(String::as_str)))]
+    /// Required columns are missing.
+    #[error("the header lacks {}; {hint}", join_names(missing.iter().map(String::as_str)))]
     Missing {
-        /// The names they should have.
+        /// The expected names.
         missing: Vec<String>,
-        /// What the line is, then.
+        /// What the line seems to be instead.
         hint: MissingHint,
     },
-    /// Columns that nobody knows.
-    #[error("nothing is known of the column {}; {UNKNOWN_ADVICE}", names(columns.iter().map(String::as_str)))]
+    /// Columns that are neither known nor mentioned in the job.
+    #[error("unknown column: {}; {UNKNOWN_ADVICE}", join_names(columns.iter().map(String::as_str)))]
     Unknown {
-        /// All of them.
+        /// All unknown columns.
         columns: Vec<String>,
     },
-    /// A template names a column that is not there.
+    /// A template uses a column that is missing.
     #[error(
-        "{part} needs the column {}, and the header has: {}",
-        Name(column), names(found.iter().map(String::as_str))
+        "{part} needs the column {}, but the header has: {}",
+        Name(column), join_names(found.iter().map(String::as_str))
     )]
     NoTemplateColumn {
-        /// Whose template.
+        /// The part whose template it is.
         part: ContentPart,
         /// The column.
         column: String,
-        /// The columns there are.
+        /// The columns of the list.
         found: Vec<String>,
     },
     /// The list and the job both give content.
-    #[error("the column {} {}", Name(column), given_twice(*part))]
-    GivenTwice {
+    #[error("the column {} {}", Name(column), content_conflict(*part))]
+    ContentConflict {
         /// The list's column.
         column: String,
         /// The job's content.
@@ -103,7 +103,7 @@ pub enum HeaderError {
     NothingToChange,
 }
 
-/// What a line without the needed columns seems to be.
+/// What a line without the required columns seems to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MissingHint {
     /// A header with these other names.
@@ -119,11 +119,12 @@ impl fmt::Display for MissingHint {
         match self {
             MissingHint::Found(found) => write!(
                 f,
-                "the header has: {}. Rename the columns, or map the list's own names in the job file ([input.columns])",
-                names(found.iter().map(String::as_str))
+                "its columns are: {}. Rename them, or map them in the job file ([input.columns])",
+                join_names(found.iter().map(String::as_str))
             ),
             MissingHint::Data => f.write_str(
-                "this line looks like data, and the first line must name the columns (from_account,to_account,msg_key, …)",
+                "this line looks like data, but the first line must name the columns \
+                 (from_account,to_account,msg_key, …)",
             ),
             MissingHint::Separator(separator) => {
                 write!(f, "the columns seem to be separated by {separator:?}; save the list with commas")
@@ -133,14 +134,14 @@ impl fmt::Display for MissingHint {
 }
 
 impl Header {
-    pub(super) fn new(record: Record<'_>, mapping: &Mapping) -> Result<Header, HeaderError> {
+    pub(in crate::input) fn new(record: CsvRecord<'_>, mapping: &Mapping) -> Result<Header, HeaderError> {
         let names: Vec<String> = record.cells().map(str::to_owned).collect();
         let columns: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
-        let fields = place_fields(&columns, mapping)?;
+        let fields = locate_fields(&columns, mapping)?;
         check_required(&columns, &fields, mapping)?;
         check_known(&columns, mapping)?;
         check_content(&columns, &fields, mapping)?;
-        let template_columns = place_template_columns(&columns, mapping)?;
+        let template_columns = locate_template_columns(&columns, mapping)?;
         let field_names = Field::ALL.map(|field| match fields[field as usize] {
             Some(index) => columns[index].clone(),
             None => mapping.expected_name(field, Format::Csv).to_owned(),
@@ -149,7 +150,7 @@ impl Header {
     }
 }
 
-fn place_fields(columns: &[String], mapping: &Mapping) -> Result<[Option<usize>; 5], HeaderError> {
+fn locate_fields(columns: &[String], mapping: &Mapping) -> Result<[Option<usize>; 5], HeaderError> {
     let mut fields: [Option<usize>; 5] = [None; 5];
     for (index, column) in columns.iter().enumerate() {
         let Role::Field(field) = mapping.role(column) else { continue };
@@ -183,7 +184,7 @@ fn check_required(columns: &[String], fields: &[Option<usize>; 5], mapping: &Map
     Err(HeaderError::Missing { missing, hint })
 }
 
-/// A message's key, or JSON: each row has the one or the other, and no header has.
+/// Every row contains a message key or JSON; no header does.
 fn looks_like_data(cell: &str) -> bool {
     let key = cell.contains(|c: char| c.is_ascii_digit()) && cell.chars().all(|c| c.is_ascii_digit() || c == '_');
     key || cell.starts_with(['[', '{'])
@@ -194,7 +195,7 @@ fn check_known(columns: &[String], mapping: &Mapping) -> Result<(), HeaderError>
     if !unknown.is_empty() {
         return Err(HeaderError::Unknown { columns: unknown });
     }
-    // Columns that are not read may repeat each other, unless a template names them.
+    // Columns that are not read may have duplicate names, unless a template uses them.
     for (_, name) in mapping.content().columns() {
         if columns.iter().filter(|column| *column == name).count() > 1 {
             return Err(HeaderError::Duplicate { name: name.to_owned() });
@@ -208,7 +209,7 @@ fn check_content(columns: &[String], fields: &[Option<usize>; 5], mapping: &Mapp
     for field in [Field::MsgBody, Field::CloudCustomData] {
         match (fields[field as usize], mapping.content().part_for(field)) {
             (Some(index), Some(part)) => {
-                return Err(HeaderError::GivenTwice { column: columns[index].clone(), part });
+                return Err(HeaderError::ContentConflict { column: columns[index].clone(), part });
             }
             (Some(_), None) | (None, Some(_)) => given = true,
             (None, None) => {}
@@ -217,7 +218,7 @@ fn check_content(columns: &[String], fields: &[Option<usize>; 5], mapping: &Mapp
     if given { Ok(()) } else { Err(HeaderError::NothingToChange) }
 }
 
-fn place_template_columns(columns: &[String], mapping: &Mapping) -> Result<Vec<(String, usize)>, HeaderError> {
+fn locate_template_columns(columns: &[String], mapping: &Mapping) -> Result<Vec<(String, usize)>, HeaderError> {
     let mut placed = Vec::new();
     for (part, name) in mapping.content().columns() {
         let Some(index) = columns.iter().position(|column| column == name) else {

@@ -1,0 +1,121 @@
+//! Reads raw rows in order, whatever the format.
+
+use super::csv::CsvRowReader;
+use super::jsonl::JsonlRowReader;
+use super::mapping::Mapping;
+use super::raw_row::{RawRow, RowInfo, RowReadError};
+use super::stored::Stored;
+use super::text::{DecodedText, read_error};
+use super::{Format, InputError};
+
+/// Rows between two checks for changes to the file: often enough to stop soon, rarely enough to cost nothing.
+const ROWS_BETWEEN_CHECKS: u64 = 1_000;
+
+/// Reads a list's raw rows from the top, and checks that the file does not change meanwhile.
+pub(super) struct ListReader {
+    stored: Stored,
+    text: DecodedText,
+    pub(super) rows: RowReader,
+    number: u64,
+    ended: bool,
+}
+
+impl ListReader {
+    pub(super) fn open(stored: &Stored, format: Format, mapping: &Mapping) -> Result<ListReader, InputError> {
+        stored.check_unchanged()?;
+        let mut text = DecodedText::open(stored)?;
+        let rows = RowReader::open(&mut text, stored, format, mapping)?;
+        Ok(ListReader { stored: stored.clone(), text, rows, number: 0, ended: false })
+    }
+
+    /// The next row; `None` at the end and after an error.
+    pub(super) fn read(&mut self) -> Result<Option<RawRow<'_>>, InputError> {
+        if self.ended {
+            return Ok(None);
+        }
+        self.ended = true;
+        if self.number.is_multiple_of(ROWS_BETWEEN_CHECKS) {
+            self.stored.check_unchanged()?;
+        }
+        match self.rows.read(&mut self.text) {
+            Ok(Some(RowInfo { line, malformed })) => {
+                self.number += 1;
+                self.ended = false;
+                let (bytes, ends) = self.rows.raw();
+                Ok(Some(RawRow { number: self.number, line, malformed, bytes, ends }))
+            }
+            Ok(None) => {
+                self.stored.check_unchanged()?;
+                Ok(None)
+            }
+            Err(RowReadError::Io(error)) => Err(read_error(&self.stored, self.rows.line(), error)),
+            Err(RowReadError::RowTooLong { line }) => {
+                self.stored.check_unchanged()?;
+                Err(InputError::RowTooLong { name: self.stored.name().to_owned(), line })
+            }
+        }
+    }
+
+    /// Fails if the list has changed since it was opened.
+    pub(super) fn check_unchanged(&self) -> Result<(), InputError> {
+        self.stored.check_unchanged()
+    }
+
+    /// Stored bytes read so far.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        self.text.stored_bytes()
+    }
+
+    /// Ends reading early: further reads return `None`.
+    pub(super) fn stop(&mut self) {
+        self.ended = true;
+    }
+
+    /// SHA-256 of the file's bytes as stored, once every row has been read.
+    pub(super) fn sha256(&self) -> Option<[u8; 32]> {
+        self.text.sha256()
+    }
+}
+
+/// The reader of one format. A further format is a further variant.
+pub(super) enum RowReader {
+    Csv(Box<CsvRowReader>),
+    Jsonl(JsonlRowReader),
+}
+
+impl RowReader {
+    fn open(
+        text: &mut DecodedText,
+        stored: &Stored,
+        format: Format,
+        mapping: &Mapping,
+    ) -> Result<RowReader, InputError> {
+        Ok(match format {
+            Format::Csv => RowReader::Csv(Box::new(CsvRowReader::open(text, stored, mapping)?)),
+            Format::Jsonl => RowReader::Jsonl(JsonlRowReader::new()),
+        })
+    }
+
+    fn read(&mut self, text: &mut DecodedText) -> Result<Option<RowInfo>, RowReadError> {
+        match self {
+            RowReader::Csv(rows) => rows.read(text),
+            RowReader::Jsonl(rows) => rows.read(text),
+        }
+    }
+
+    /// The bytes of the row just read, and where its cells end, if the format has cells.
+    fn raw(&self) -> (&[u8], &[usize]) {
+        match self {
+            RowReader::Csv(rows) => rows.raw(),
+            RowReader::Jsonl(rows) => (rows.raw(), &[]),
+        }
+    }
+
+    /// The line that reading has reached.
+    fn line(&self) -> u64 {
+        match self {
+            RowReader::Csv(rows) => rows.line(),
+            RowReader::Jsonl(rows) => rows.line(),
+        }
+    }
+}

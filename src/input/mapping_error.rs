@@ -1,0 +1,60 @@
+//! Errors in a job's `[input]` and `[content]`.
+
+use super::spec::ContentPart;
+
+/// The job's `[input]` or `[content]` is contradictory or invalid.
+#[derive(Debug, thiserror::Error)]
+pub enum MappingError {
+    /// Both give the message's elements.
+    #[error("[content] gives both text and msg_body, and each is the whole message; keep one")]
+    TextAndMsgBody,
+    /// The template does not compile, or fails before any row is read.
+    #[error("{part} is not a valid template")]
+    Template {
+        /// Which part.
+        part: ContentPart,
+        /// What the template engine says.
+        source: Box<minijinja::Error>,
+    },
+    /// Content that is the same for every row is invalid.
+    #[error("{part} {what}")]
+    Content {
+        /// Which part.
+        part: ContentPart,
+        /// What is wrong.
+        what: String,
+    },
+    /// One column is mapped to two fields.
+    #[error("[input.columns] gives the column {name:?} to two fields; each needs a column of its own")]
+    MappedTwice {
+        /// The column.
+        name: String,
+    },
+    /// A column is both mapped and ignored.
+    #[error("the column {name:?} is mapped in [input.columns] and listed in ignore; remove one of the two")]
+    MappedAndIgnored {
+        /// The column.
+        name: String,
+    },
+    /// Names that start with `_` are reserved for this program's own notes.
+    #[error(
+        "the column {name:?} begins with \"_\"; runner reserves such names for its own notes and never \
+         reads them, so rename the column"
+    )]
+    ReservedColumn {
+        /// The column.
+        name: String,
+    },
+}
+
+impl MappingError {
+    /// The job file's key at fault.
+    pub fn key(&self) -> &'static str {
+        match self {
+            MappingError::TextAndMsgBody => ContentPart::MsgBody.key(),
+            MappingError::Template { part, .. } | MappingError::Content { part, .. } => part.key(),
+            MappingError::MappedTwice { .. } | MappingError::ReservedColumn { .. } => "input.columns",
+            MappingError::MappedAndIgnored { .. } => "input.ignore",
+        }
+    }
+}
