@@ -11,7 +11,7 @@ use crate::api::usersig;
 
 /// The only account, of the only app, that may call.
 #[derive(Debug)]
-pub struct Access {
+pub(super) struct Access {
     sdkappid: u64,
     identifier: String,
     key: SecretString,
@@ -37,7 +37,7 @@ struct Query<'a> {
 
 impl Access {
     /// Allows `identifier` of the app `sdkappid` to call, with signatures made with `key`.
-    pub fn new(sdkappid: u64, identifier: String, key: SecretString) -> Access {
+    pub(super) fn new(sdkappid: u64, identifier: String, key: SecretString) -> Access {
         Access { sdkappid, identifier, key, accepted: RwLock::new(None) }
     }
 
@@ -45,7 +45,7 @@ impl Access {
     ///
     /// # Errors
     /// The `ErrorCode` that the service would answer with.
-    pub fn check(&self, query: &str, now: SystemTime) -> Result<(), i64> {
+    pub(super) fn check(&self, query: &str, now: SystemTime) -> Result<(), i64> {
         // 60002: the URL is malformed.
         let url = Url::parse(&format!("http://sandbox/?{query}")).map_err(|_| 60002)?;
         let mut params = Query::default();

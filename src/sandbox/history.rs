@@ -9,25 +9,25 @@ const PAGE_BYTES: usize = 13_000;
 
 /// The requested part of a conversation.
 #[derive(Clone, Debug)]
-pub struct Window {
+pub(super) struct Window {
     /// The account whose history is read.
-    pub operator: String,
+    pub(super) operator: String,
     /// The conversation's number, the same from both sides.
-    pub conversation: u64,
+    pub(super) conversation: u64,
     /// The most messages to return.
-    pub max_count: usize,
+    pub(super) max_count: usize,
     /// From this Unix second on.
-    pub min_time: u32,
+    pub(super) min_time: u32,
     /// Up to and including this Unix second.
-    pub max_time: u32,
+    pub(super) max_time: u32,
     /// Continues after this message of the second `max_time`.
-    pub last_msg_key: Option<String>,
+    pub(super) last_msg_key: Option<String>,
 }
 
 impl Messages {
     /// The page of a conversation that a window asks for: the service's answer, as JSON. A one-sided page lacks the
     /// messages that its operator has sent.
-    pub fn page(&self, window: &Window, is_one_sided: bool) -> String {
+    pub(super) fn page(&self, window: &Window, is_one_sided: bool) -> String {
         let (mut list, mut count, mut complete) = (String::new(), 0, true);
         let mut oldest = None;
         let is_seen = |slot: &u32| {

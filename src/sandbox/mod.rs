@@ -1,19 +1,19 @@
 //! A local stand-in for the service: a real HTTP server on this machine that validates, answers and fails as the
 //! service is documented to do. For the first demo, for rehearsals of a real list, and for the tests.
 //!
-//! `server` receives a request; [`access`] checks who calls and [`request`] parses the body. [`state`] decides what it
-//! does: the [`traffic`] so far determines whether the rate limit admits it, the [`model`] holds the messages (and
-//! [`history`] reads them back), and [`faults`] decide whether anything goes wrong. Every message that a request names
+//! `server` receives a request; `access` checks who calls and `request` parses the body. `state` decides what it
+//! does: the `traffic` so far determines whether the rate limit admits it, the `model` holds the messages (and
+//! `history` reads them back), and `faults` decide whether anything goes wrong. Every message that a request names
 //! exists, so any list can be rehearsed; nothing leaves this machine.
 
-pub mod access;
-pub mod faults;
-pub mod history;
-pub mod model;
-pub mod request;
+mod access;
+mod faults;
+mod history;
+mod model;
+mod request;
 mod server;
-pub mod state;
-pub mod traffic;
+mod state;
+mod traffic;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,10 +23,12 @@ use secrecy::SecretString;
 use tokio::task::JoinHandle;
 
 use self::access::Access;
-pub use self::faults::Faults;
+pub use self::faults::{Faults, FaultsError};
+pub use self::model::{Counts, KeyParts};
 use self::server::SharedSandbox;
 use self::state::SandboxState;
 pub use self::state::Stats;
+pub use self::traffic::ApiStats;
 use crate::edit::MessageId;
 
 /// The default app of the sandbox.

@@ -17,7 +17,7 @@ const POOL_TEXTS_MAX: usize = 10_000;
 
 /// The current state of a message.
 #[derive(Clone, Debug)]
-pub struct StoredMessage {
+pub(super) struct StoredMessage {
     pub(super) from_account: Arc<str>,
     pub(super) to_account: Arc<str>,
     pub(super) msg_key: Box<str>,
@@ -29,7 +29,7 @@ pub struct StoredMessage {
 
 impl StoredMessage {
     /// The elements: the JSON array as received.
-    pub fn msg_body(&self) -> Arc<str> {
+    pub(super) fn msg_body(&self) -> Arc<str> {
         match &self.msg_body {
             Some(body) => Arc::clone(body),
             None => original_body(&self.msg_key).into(),
@@ -37,12 +37,12 @@ impl StoredMessage {
     }
 
     /// The custom data; `None` if there never was any.
-    pub fn cloud_custom_data(&self) -> Option<&str> {
+    pub(super) fn cloud_custom_data(&self) -> Option<&str> {
         self.cloud_custom_data.as_deref()
     }
 
     /// The number of edits that took effect.
-    pub fn edits(&self) -> u32 {
+    pub(super) fn edits(&self) -> u32 {
         self.edits
     }
 }
@@ -62,7 +62,7 @@ pub struct Counts {
 
 /// All messages.
 #[derive(Debug, Default)]
-pub struct Messages {
+pub(super) struct Messages {
     slots: HashMap<IdDigest, u32>,
     all: Vec<StoredMessage>,
     /// Conversation, second of the message, slot: a conversation's history is a range of it.
@@ -74,13 +74,13 @@ pub struct Messages {
 
 impl Messages {
     /// The slot of a message that was named before.
-    pub fn find(&self, digest: IdDigest) -> Option<u32> {
+    pub(super) fn find(&self, digest: IdDigest) -> Option<u32> {
         self.slots.get(&digest).copied()
     }
 
     /// Creates a message that [`Messages::find`] did not find. `None` beyond four billion messages; memory runs out
     /// earlier.
-    pub fn make(&mut self, id: &MessageId, digest: IdDigest) -> Option<u32> {
+    pub(super) fn make(&mut self, id: &MessageId, digest: IdDigest) -> Option<u32> {
         let slot = u32::try_from(self.all.len()).ok()?;
         self.all.push(StoredMessage {
             from_account: self.accounts.share(&id.from_account),
@@ -97,7 +97,7 @@ impl Messages {
     }
 
     /// Applies an edit: the given fields overwrite, the others stay.
-    pub fn edit(&mut self, slot: u32, msg_body: Option<&str>, cloud_custom_data: Option<&str>) {
+    pub(super) fn edit(&mut self, slot: u32, msg_body: Option<&str>, cloud_custom_data: Option<&str>) {
         let Some(message) = self.all.get_mut(slot as usize) else { return };
         if let Some(body) = msg_body {
             message.msg_body = Some(self.contents.share(body));
@@ -115,17 +115,17 @@ impl Messages {
     }
 
     /// The message in a slot.
-    pub fn get(&self, slot: u32) -> Option<&StoredMessage> {
+    pub(super) fn get(&self, slot: u32) -> Option<&StoredMessage> {
         self.all.get(slot as usize)
     }
 
     /// The counts so far.
-    pub fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> Counts {
         self.counts
     }
 
     /// Writes at most `count` messages from `first` on, one line of JSON each. Writes nothing if there are no more.
-    pub fn write_lines(&self, first: usize, count: usize, out: &mut String) {
+    pub(super) fn write_lines(&self, first: usize, count: usize, out: &mut String) {
         for message in self.all.iter().skip(first).take(count) {
             out.push_str("{\"From_Account\":");
             push_json(out, &message.from_account);

@@ -13,15 +13,15 @@ const PAGE_MESSAGES_MAX: usize = 1_000;
 
 /// A requested edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Modify {
+pub(super) struct Modify {
     /// The message.
-    pub id: MessageId,
+    pub(super) id: MessageId,
     /// Its digest, computed here so that it is not computed under the lock.
-    pub digest: IdDigest,
+    pub(super) digest: IdDigest,
     /// New elements, as received.
-    pub msg_body: Option<Box<str>>,
+    pub(super) msg_body: Option<Box<str>>,
     /// New custom data.
-    pub cloud_custom_data: Option<String>,
+    pub(super) cloud_custom_data: Option<String>,
 }
 
 /// A body's members, not yet parsed: a wrong type must lead to that member's code.
@@ -77,7 +77,7 @@ impl Modify {
     ///
     /// # Errors
     /// The `ErrorCode` that the service would answer with.
-    pub fn parse(body: &[u8]) -> Result<Modify, i64> {
+    pub(super) fn parse(body: &[u8]) -> Result<Modify, i64> {
         let members: BodyFields<'_> = members(body)?;
         let id = MessageId {
             from_account: account(members.from_account).ok_or(90008)?,
@@ -103,7 +103,7 @@ impl Window {
     ///
     /// # Errors
     /// The `ErrorCode` that the service would answer with.
-    pub fn parse(body: &[u8], names: NamesFault) -> Result<Window, i64> {
+    pub(super) fn parse(body: &[u8], names: NamesFault) -> Result<Window, i64> {
         let members: BodyFields<'_> = members(body)?;
         let (operator, peer) = match names {
             NamesFault::Both => {

@@ -21,7 +21,7 @@ const SUCCESS_JSON: &str = r#"{"ActionStatus":"OK","ErrorInfo":"succeed","ErrorC
 
 /// What the client gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SandboxAnswer {
+pub(super) enum SandboxAnswer {
     /// HTTP 200 with the service's JSON.
     Json(Bytes),
     /// A page of HTML with this HTTP status, which may be 200.
@@ -34,20 +34,20 @@ pub enum SandboxAnswer {
 
 /// An answer, and how long to delay it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub(super) struct Reply {
     /// What the client gets.
-    pub answer: SandboxAnswer,
+    pub(super) answer: SandboxAnswer,
     /// The delay after the request took effect.
-    pub delay: Duration,
+    pub(super) delay: Duration,
     /// The edit that takes effect later, whatever the client receives.
-    pub late: Option<LateEdit>,
+    pub(super) late: Option<LateEdit>,
 }
 
 /// An edit that takes effect some time after its request: pass it to [`SandboxState::apply_late`] then.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LateEdit {
+pub(super) struct LateEdit {
     /// The delay after its request.
-    pub after: Duration,
+    pub(super) after: Duration,
     slot: u32,
     edit: Modify,
 }
@@ -70,11 +70,11 @@ pub struct Stats {
 
 /// The state of a sandbox; see the module.
 #[derive(Debug)]
-pub struct SandboxState {
+pub(super) struct SandboxState {
     /// The faults, from the next request on.
-    pub faults: Faults,
+    pub(super) faults: Faults,
     /// The messages.
-    pub messages: Messages,
+    pub(super) messages: Messages,
     seed: u64,
     rng: fastrand::Rng,
     modify: Traffic,
@@ -84,7 +84,7 @@ pub struct SandboxState {
 
 impl SandboxState {
     /// A new state, which admits `rate` requests per second for each API.
-    pub fn new(rate: u32, faults: Faults, seed: u64) -> SandboxState {
+    pub(super) fn new(rate: u32, faults: Faults, seed: u64) -> SandboxState {
         SandboxState {
             faults,
             messages: Messages::default(),
@@ -98,7 +98,7 @@ impl SandboxState {
 
     /// Answers a request to edit, whose body was read at `at` after the start and parsed to this edit, or refused with
     /// this code.
-    pub fn modify(&mut self, at: Duration, request: Result<Modify, i64>) -> Reply {
+    pub(super) fn modify(&mut self, at: Duration, request: Result<Modify, i64>) -> Reply {
         if !self.modify.record_arrival(at) {
             return self.reply_to_modify(None, refusal(60007));
         }
@@ -123,14 +123,14 @@ impl SandboxState {
     }
 
     /// Applies a late edit.
-    pub fn apply_late(&mut self, late: &LateEdit) {
+    pub(super) fn apply_late(&mut self, late: &LateEdit) {
         let LateEdit { slot, edit, .. } = late;
         self.messages.edit(*slot, edit.msg_body.as_deref(), edit.cloud_custom_data.as_deref());
         self.edits_to_come -= 1;
     }
 
     /// Answers a request to read back, like [`SandboxState::modify`].
-    pub fn read(&mut self, at: Duration, request: Result<Window, i64>) -> Reply {
+    pub(super) fn read(&mut self, at: Duration, request: Result<Window, i64>) -> Reply {
         let (fault, answer) = if self.read.record_arrival(at) {
             match request {
                 Ok(window) => {
@@ -146,7 +146,7 @@ impl SandboxState {
     }
 
     /// The statistics so far.
-    pub fn stats(&self) -> Stats {
+    pub(super) fn stats(&self) -> Stats {
         Stats {
             modify_c2c_msg: self.modify.stats(),
             admin_getroammsg: self.read.stats(),
@@ -157,7 +157,7 @@ impl SandboxState {
     }
 
     /// Adds a message, as if a request had named it.
-    pub fn add_message(&mut self, id: &MessageId) {
+    pub(super) fn add_message(&mut self, id: &MessageId) {
         self.find_or_make(id, id.digest());
     }
 
@@ -206,7 +206,7 @@ fn reply(
 }
 
 /// A code, and the service's JSON for it.
-pub fn refusal(code: i64) -> (i64, Bytes) {
+pub(super) fn refusal(code: i64) -> (i64, Bytes) {
     let meaning = error_code::lookup(code).map_or("a code that is in no public list", |entry| entry.meaning);
     let info = serde_json::Value::from(format!("sandbox: {meaning}"));
     (code, format!(r#"{{"ActionStatus":"FAIL","ErrorInfo":{info},"ErrorCode":{code}}}"#).into())

@@ -17,7 +17,7 @@ const ENFORCED: Duration = Duration::from_millis(990);
 
 /// How a request was answered, for the counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Answered {
+pub(super) enum Answered {
     /// With this `ErrorCode`; 0 is success.
     Code(i64),
     /// With a fault other than a code.
@@ -35,7 +35,7 @@ impl fmt::Display for Answered {
 
 /// The requests to one API. Times are relative to the sandbox's start.
 #[derive(Debug)]
-pub struct Traffic {
+pub(super) struct Traffic {
     rate: usize,
     /// The requests admitted within the last second; never more than `rate`.
     admitted: VecDeque<Duration>,
@@ -51,7 +51,7 @@ pub struct Traffic {
 
 impl Traffic {
     /// An API that admits `rate` requests in any sliding second.
-    pub fn new(rate: u32) -> Traffic {
+    pub(super) fn new(rate: u32) -> Traffic {
         Traffic {
             rate: usize::try_from(rate).unwrap_or(usize::MAX),
             admitted: VecDeque::new(),
@@ -67,7 +67,7 @@ impl Traffic {
 
     /// Records a request whose body was read at `at`, and returns whether the limit admits it. A refused request uses
     /// no capacity: the next one is measured against admitted ones only.
-    pub fn record_arrival(&mut self, at: Duration) -> bool {
+    pub(super) fn record_arrival(&mut self, at: Duration) -> bool {
         // Two threads may read the clock in one order and arrive here in the other.
         let at = at.max(self.last);
         if self.requests == 0 {
@@ -89,12 +89,12 @@ impl Traffic {
     }
 
     /// Records how a request was answered.
-    pub fn record_answer(&mut self, answered: Answered) {
+    pub(super) fn record_answer(&mut self, answered: Answered) {
         *self.answers.entry(answered).or_default() += 1;
     }
 
     /// The statistics so far.
-    pub fn stats(&self) -> ApiStats {
+    pub(super) fn stats(&self) -> ApiStats {
         let span = self.last.saturating_sub(self.first).as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a count for people; exact up to 2^53")]
         let gaps = self.requests.saturating_sub(1) as f64;

@@ -17,7 +17,7 @@ const LATE_MAX: Duration = Duration::from_secs(3);
 
 /// What can go wrong with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fault {
+pub(super) enum Fault {
     /// Answered with this `ErrorCode`; nothing is changed.
     Code(i64),
     /// The connection is closed without an answer, and the edit does not take effect.
@@ -40,7 +40,7 @@ pub enum Fault {
 
 impl Fault {
     /// Whether a request that meets it is still carried out, and at once.
-    pub fn takes_effect(self) -> bool {
+    pub(super) fn takes_effect(self) -> bool {
         match self {
             Fault::LostAfter | Fault::SilentAfter | Fault::HttpAfter(_) | Fault::Garbage => true,
             Fault::Code(_) | Fault::LostBefore | Fault::LostLate | Fault::SilentBefore | Fault::Http(_) => false,
@@ -108,7 +108,7 @@ impl FaultShare {
 
 /// The account field names that a read-back may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NamesFault {
+pub(super) enum NamesFault {
     /// Either.
     #[default]
     Both,
@@ -120,11 +120,11 @@ pub enum NamesFault {
 
 /// The faults of the history. Behaviour that the service does not document exists here in both forms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HistoryFaults {
+pub(super) struct HistoryFaults {
     /// The names that it accepts; a request with others lacks its accounts.
-    pub names: NamesFault,
+    pub(super) names: NamesFault,
     /// Whether only the recipient of a message has it in their history.
-    pub is_one_sided: bool,
+    pub(super) is_one_sided: bool,
 }
 
 /// The shares of the faults, the latency, the share of unknown messages, and the faults of the history.
@@ -164,7 +164,7 @@ impl Faults {
     }
 
     /// Draws the fault of the next request of this call.
-    pub fn draw(&self, call: ApiMethod, rng: &mut fastrand::Rng) -> Option<Fault> {
+    pub(super) fn draw(&self, call: ApiMethod, rng: &mut fastrand::Rng) -> Option<Fault> {
         let mut shares = self.shares.iter().filter(|share| share.is_met_by(call)).peekable();
         shares.peek()?;
         let mut rest = rng.u32(0..WHOLE);
@@ -178,17 +178,17 @@ impl Faults {
     }
 
     /// Draws the delay of a late edit after its request.
-    pub fn draw_late(rng: &mut fastrand::Rng) -> Duration {
+    pub(super) fn draw_late(rng: &mut fastrand::Rng) -> Duration {
         LATE_MAX.mul_f64(rng.f64())
     }
 
     /// The faults of the history.
-    pub fn history(&self) -> HistoryFaults {
+    pub(super) fn history(&self) -> HistoryFaults {
         self.history
     }
 
     /// Draws the latency of the next answer.
-    pub fn draw_latency(&self, rng: &mut fastrand::Rng) -> Duration {
+    pub(super) fn draw_latency(&self, rng: &mut fastrand::Rng) -> Duration {
         match &self.latency {
             None => Duration::ZERO,
             Some(range) => range.start().saturating_add(range.end().saturating_sub(*range.start()).mul_f64(rng.f64())),
@@ -197,7 +197,7 @@ impl Faults {
 
     /// Whether the message with this hash is unknown to the service. The same seed and hash always give the same
     /// result, whatever was requested before.
-    pub fn is_unknown(&self, seed: u64, hash: u64) -> bool {
+    pub(super) fn is_unknown(&self, seed: u64, hash: u64) -> bool {
         self.unknown > 0 && fastrand::Rng::with_seed(seed ^ hash).u32(0..WHOLE) < self.unknown
     }
 }
