@@ -91,7 +91,7 @@ mod tests {
         Stopped after 3 s: the service
         refused the job, for a reason
           rows  4   all of which were
-        told of before
+        reported before
           4  the connection was lost
              before the answer; it may
              or may not have been
