@@ -1,7 +1,7 @@
-//! The documents hold: each command that they show is run again, against the sandbox, and prints what they show; each option
-//! that they name exists; and the Chinese ones have everything that the English ones have.
+//! The documents are correct: each command that they show is run, against the sandbox, and prints what they show; each
+//! option that they name exists; and the Chinese ones have everything that the English ones have.
 //!
-//! Each section (`##`) has a directory of its own, with the repository's `jobs` in it and a list `edits.csv`.
+//! Each section (`##`) has its own directory, with the repository's `jobs` in it and a list `edits.csv`.
 
 mod languages;
 mod markdown;
@@ -19,7 +19,7 @@ use crate::support::service::Service;
 /// The documents in English; the Chinese ones have the same commands, as `languages` checks.
 const DOCUMENTS: [&str; 2] = ["README.md", "jobs/README.md"];
 
-/// What is not run, by how it begins, and why.
+/// The commands that are not run, by prefix, with the reason.
 const NOT_RUN: [(&str, &str); 12] = [
     ("cargo test", "it is what runs this"),
     ("cargo install", "it builds what is tested here once more"),
@@ -39,16 +39,16 @@ fn text(document: &str) -> String {
     std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap()
 }
 
-/// A section at work: commands one after the other, as a person types them.
+/// A running section: its commands in order, as a person types them.
 struct Stage {
     place: Place,
     service: Service,
     /// Where a shell finds the program.
     bin: TempDir,
-    /// Where its page is, instead of the well-known port.
+    /// The address of its page, instead of the default port.
     page: String,
     last: Option<Ran>,
-    /// What a `&` left running.
+    /// The background jobs.
     behind: Option<Running>,
 }
 
@@ -102,7 +102,7 @@ impl Stage {
         self.last = Some(ran);
     }
 
-    /// For this sandbox, and with the yes of whoever is asked.
+    /// Adapted to this sandbox, and with consent given.
     fn adapted(&self, line: &str) -> String {
         let asks = line.contains("jobs/redact-text.toml") && line.contains("--resume") && !line.contains("--yes");
         let yes = if asks { " --yes" } else { "" };
@@ -127,7 +127,7 @@ impl Stage {
         Service::with_args(&words.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// In a terminal, with the answer that is shown, and Ctrl-C where that is.
+    /// In a terminal, with the shown answer, and Ctrl-C if shown.
     fn typed(&self, line: &str, shown: &[String]) -> Ran {
         let call = self.with_environment(self.place.shell_in_terminal(line));
         let mut run = call.input("").more_input().start();
@@ -153,7 +153,7 @@ impl Stage {
     }
 }
 
-/// A port that nobody has just now.
+/// A free port.
 fn free_address() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
@@ -162,8 +162,8 @@ fn is_run(line: &str) -> bool {
     !NOT_RUN.iter().any(|(beginning, _)| line.starts_with(beginning)) && !line.starts_with('#')
 }
 
-/// A line as it is compared: digits are one number, white space and bars have no length, and neither one request more nor a
-/// machine that is too busy for an even pace makes a difference.
+/// A line in comparable form: any number is the same, white space and bars have no length, and one request more or the
+/// uneven pace of a busy machine makes no difference.
 fn plain(line: &str) -> String {
     let mut plain = String::new();
     let mut escape = false;
@@ -206,7 +206,7 @@ fn check(document: &str) {
     }
     let parts = parts(sections(&text(document)));
     assert!(parts.len() >= 3, "{document} has no commands");
-    // The sections wait for the pace most of the time.
+    // The sections mostly wait for the rate limit.
     std::thread::scope(|scope| {
         for (heading, commands) in &parts {
             let work = move || {
@@ -237,7 +237,7 @@ fn the_how_tos_commands_do_what_they_say() {
     check("jobs/README.md");
 }
 
-/// What the program knows, by its own help.
+/// The options in the program's own help.
 fn options() -> BTreeSet<String> {
     let place = Place::new();
     let help = place.runner("--help").exits(0).out;
@@ -249,7 +249,7 @@ fn options() -> BTreeSet<String> {
     flags(&all).map(str::to_owned).collect()
 }
 
-/// The words of a text that are options.
+/// The options that a text names.
 fn flags(text: &str) -> impl Iterator<Item = &str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
     words.filter(|word| word.starts_with("--") && word.len() > 2)
