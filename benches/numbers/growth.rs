@@ -16,16 +16,16 @@ use crate::{Bench, IN_FLIGHT, list};
 
 /// Rows that are added to a list whose edits are done.
 const ADDED: u32 = 1_000;
-/// Times that what has a target of its own, and changes nothing, is measured.
+/// The number of repetitions for measurements that have a target and change nothing.
 const TURNS: usize = 3;
 /// The longest list that is really sent: ten million edits would take ten minutes alone. The ledger of a longer list
 /// is written by SQL.
 const SENT_MOST: u32 = 1_000_000;
-/// Rows from which on the start of the process does not count for much.
+/// From this many rows on, the start of the process is negligible.
 const MANY: u32 = 100_000;
 /// A million rows a second.
 const PLAN_US_MOST: f64 = 1.0;
-/// However the list has changed.
+/// Whatever has changed in the list.
 const RESUME_US_MOST: f64 = 4.0;
 const LEDGER_BYTES_MOST: f64 = 150.0;
 const FIRST_REQUEST_S_MOST: f64 = 2.0;
@@ -35,7 +35,7 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
     sizes.iter().map(|rows| at_size(bench, *rows)).collect()
 }
 
-/// Memory that a list of so many rows may take.
+/// The memory that a list of this many rows may take.
 fn memory_mib_most(rows: u32) -> Option<f64> {
     match rows {
         100_000 => Some(48.0),
@@ -45,7 +45,7 @@ fn memory_mib_most(rows: u32) -> Option<f64> {
     }
 }
 
-/// A resume of a finished ledger with the list as it was.
+/// The time to resume a finished ledger with an unchanged list.
 fn resume_s_most(rows: u32) -> Option<f64> {
     match rows {
         1_000_000 => Some(1.0),
@@ -86,7 +86,7 @@ fn at_size(bench: &Bench, rows: u32) -> Table {
     let changed_most = (rows >= MANY).then_some(RESUME_US_MOST);
     growth.row(&mut table, "resume when finished", &finished, resume_s_most(rows), changed_most);
 
-    // These send something, for which a run that comes right after another waits up to a second.
+    // These send something, and a run right after another waits up to a second for that.
     let a_row_most = (rows > MANY).then_some(RESUME_US_MOST);
     list::append(&input, rows..rows + ADDED);
     growth.row(&mut table, "resume with 1,000 rows appended", &[growth.run(&input, None)], None, a_row_most);
@@ -114,7 +114,7 @@ struct Growth {
 
 struct Run {
     measured: Measured,
-    /// From the start of the process to its first request, in seconds; `None` where nothing was sent.
+    /// Seconds from the start of the process to its first request; `None` if nothing was sent.
     first_request: Option<f64>,
 }
 
@@ -123,7 +123,7 @@ impl Growth {
         (0..TURNS).map(|_| self.measure(command)).collect()
     }
 
-    /// Works on the list without a cap.
+    /// Processes the list without a cap.
     fn run(&self, input: &Path, rows_max: Option<u32>) -> Run {
         let mut command = list::run(input, &self.ledger, &self.stand_in, NO_CAP);
         command.args(["--concurrency", &IN_FLIGHT.to_string()]);
@@ -134,7 +134,8 @@ impl Growth {
     }
 
     fn measure(&self, command: &Command) -> Run {
-        // Gigabytes that the bench has just written would be brought to the disk meanwhile, on the same processors.
+        // Otherwise gigabytes that the bench has just written would be flushed to disk meanwhile, on the same
+        // processors.
         sync();
         let start = Instant::now();
         let measured = process::measure(command);

@@ -99,8 +99,8 @@ fn a_disk_that_becomes_read_only_stops_the_run() {
     );
 }
 
-/// What lies on the disk changes under a run that has the file open. The pages that it holds itself are sound, so it is
-/// the first one that it has to fetch that tells; nothing is sent from then on.
+/// The file on disk changes during a run that has it open. The pages that the run has cached are intact, so the first
+/// page that it has to read reveals the damage; nothing is sent from then on.
 #[test]
 fn a_ledger_that_is_damaged_in_the_middle_of_a_run_stops_it() {
     let stage = Stage::new();

@@ -43,12 +43,12 @@ fn dry_run_output(place: &Place, name: &str) -> String {
         return ran.err;
     }
     let plan = ran.json();
-    let mut dry_run_output =
+    let mut output =
         format!("fine: {} rows, {} to send, {} bytes\n", plan["rows"], plan["to_send"], plan["content_bytes"]);
     for warning in plan["warnings"].as_array().unwrap() {
-        writeln!(dry_run_output, "warning: line {}: {}", warning["line"], warning["what"].as_str().unwrap()).unwrap();
+        writeln!(output, "warning: line {}: {}", warning["line"], warning["what"].as_str().unwrap()).unwrap();
     }
-    dry_run_output
+    output
 }
 
 /// Every file of the corpus, by name.
@@ -113,9 +113,9 @@ fn what_was_meant_arrives() {
 fn check(name: &str, content: impl AsRef<[u8]>, says: &str) {
     let place = Place::new();
     place.write(name, content);
-    let dry_run_output = dry_run_output(&place, name);
-    assert!(dry_run_output.contains(says), "{says:?} is not in {dry_run_output:.2000}");
-    assert!(dry_run_output.len() < 50_000, "{} bytes are dry_run_output: {dry_run_output:.2000}", dry_run_output.len());
+    let output = dry_run_output(&place, name);
+    assert!(output.contains(says), "{says:?} is not in {output:.2000}");
+    assert!(output.len() < 50_000, "{} bytes are printed: {output:.2000}", output.len());
 }
 
 fn id(number: u32) -> String {
