@@ -74,10 +74,10 @@ impl Running {
     pub(crate) fn finish(mut self) -> Measured {
         // Closed only after the watcher has reported: closing it makes the watcher end everything.
         let orders = self.0.stdin.take();
-        let told = std::io::read_to_string(self.0.stdout.take().unwrap()).unwrap();
+        let output = std::io::read_to_string(self.0.stdout.take().unwrap()).unwrap();
         drop(orders);
         self.0.wait().unwrap();
-        serde_json::from_str(&told).unwrap()
+        serde_json::from_str(&output).unwrap()
     }
 }
 
