@@ -1,4 +1,4 @@
-//! What the targets share: how lists are read, and what must hold of everything that is said of a text from outside.
+//! Shared by the targets: reading lists, and the invariants of every message about untrusted text.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
@@ -7,19 +7,19 @@ use runner::edit::Edit;
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping, Row, RowNote};
 use runner::terminal::escape::escape_control;
 
-/// It can be shown on a terminal, and is not as long as the text that it is about.
+/// Checks that a message is safe for a terminal and shorter than the text that it is about.
 pub fn can_be_shown(what: &str) {
     assert_eq!(escape_control(what), what);
     assert!(what.len() < 20_000, "{} bytes", what.len());
 }
 
-/// Nothing but what the list says.
+/// A mapping that takes everything from the list.
 pub fn plain() -> &'static Mapping {
     static MAPPING: LazyLock<Mapping> = LazyLock::new(|| mapping(None));
     &MAPPING
 }
 
-/// New text for every row, out of its column `a`.
+/// A mapping that makes new text for every row from its column `a`.
 pub fn with_text() -> &'static Mapping {
     static MAPPING: LazyLock<Mapping> = LazyLock::new(|| mapping(Some("{{ a }} {{ a | tojson }}")));
     &MAPPING
@@ -30,7 +30,7 @@ fn mapping(text: Option<&str>) -> Mapping {
     Mapping::new(&InputSpec { ignore: vec!["a".into()], ..InputSpec::default() }, &content).unwrap()
 }
 
-/// From, to, key, elements, custom data.
+/// Sender, recipient, key, elements, custom data.
 type Cells = [String; 5];
 
 fn cells(edit: &Edit) -> Cells {
@@ -40,7 +40,7 @@ fn cells(edit: &Edit) -> Cells {
     [id.from_account.clone(), id.to_account.clone(), id.msg_key.clone(), body.to_owned(), data]
 }
 
-/// Every edit of the list, as far as it can be read; everything that is said of it can be shown.
+/// Every edit of the list up to the first error; checks every message with [`can_be_shown`].
 pub fn edits(input: &Input, mapping: &Mapping) -> Vec<Cells> {
     let mut edits = Vec::new();
     let rows = match input.rows(mapping) {
@@ -73,7 +73,7 @@ pub fn edits(input: &Input, mapping: &Mapping) -> Vec<Cells> {
     edits
 }
 
-/// Reads a list, and the copy that is made of its good rows: both want the same.
+/// Reads a list and the copy of its good rows, and checks that both have the same edits.
 pub fn read(bytes: &[u8], format: Format, mapping: &Mapping) -> Vec<Cells> {
     let input = Input::from_reader("list", bytes, format).unwrap_or_else(|error| panic!("{error}"));
     let edits = edits(&input, mapping);

@@ -2,8 +2,8 @@
 #
 #   jq -nrf jobs/from-webhooks.jq jobs/from-webhooks.jsonl > list.csv
 #
-# Left out is what cannot be edited: messages for whoever is online only, which no history keeps, and those that were
-# not sent. A body without one of the three ids ends it with an error: a list must not be short without a word.
+# Messages that cannot be edited are left out: those for online recipients only, which no history keeps, and those that
+# were not sent. A body without one of the three ids is an error: a list must not be silently incomplete.
 
 def id($name):
   .[$name] as $id

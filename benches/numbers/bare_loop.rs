@@ -1,5 +1,5 @@
-//! What the HTTP client costs by itself: it sends each line of a file to a URL, and does nothing else. It is set as the
-//! program sets its own, and runs on one thread as that does.
+//! The cost of the HTTP client alone: sends each line of a file to a URL, and does nothing else. The client is
+//! configured as in the program, and runs on one thread as there.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -13,17 +13,17 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::IN_FLIGHT;
 
-/// The word that makes the bench this loop.
+/// The argument that makes the bench this loop.
 pub(crate) const WORD: &str = "bare-loop";
-/// Comes before the number of places, where there is no rate.
+/// Precedes the number of places if there is no rate.
 const UNCAPPED: &str = "places=";
 
-/// One request each time a clock ticks at this rate.
+/// Sends one request on each tick of a clock with this rate.
 pub(crate) fn command(url: &str, bodies: &Path, rate: u32) -> Command {
     start(url, bodies, &rate.to_string())
 }
 
-/// As fast as it can with so many requests in flight.
+/// Sends as fast as possible with this many requests in flight.
 pub(crate) fn command_uncapped(url: &str, bodies: &Path, places: usize) -> Command {
     start(url, bodies, &format!("{UNCAPPED}{places}"))
 }

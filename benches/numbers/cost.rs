@@ -1,4 +1,4 @@
-//! What does a run at the cap cost, beside what people would use instead?
+//! What does a run at the cap cost, compared with what people would use instead?
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::{Bench, bare_loop, list};
 const RATE: u32 = 200;
 /// CPU time of 1,000 edits at the cap.
 const CPU_MS_MOST: f64 = 60.0;
-/// The same, beside the bare loop in the same run.
+/// The same, relative to the bare loop in the same bench.
 const CPU_OF_BARE_MOST: f64 = 1.1;
 
 #[derive(Clone, Copy)]
@@ -65,7 +65,7 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
         format!("{rows} edits at {RATE}/s"),
         &["CPU for 1,000 edits", "CPU of a single edit", "peak memory", "mean a second", "worst sliding second"],
     );
-    // The medians of runs that were made by turns.
+    // The medians of alternating runs.
     let ours_and_bare = [&runs[0], &runs[1]].map(|runs| {
         let runs = runs.as_ref().ok()?;
         let mut cpu: Vec<f64> = runs.iter().map(|run| run.cpu_ms_of_1_000(f64::from(rows))).collect();

@@ -1,4 +1,4 @@
-//! Is the cap kept in every second, and is it used up? As the server sees it.
+//! Is the cap kept in every second, and is it fully used? As the server sees it.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,16 +11,16 @@ use crate::report::{Figure, Table};
 use crate::stand_in::{Manners, StandIn, Traffic};
 use crate::{Bench, list};
 
-/// What the program is set to where nobody says otherwise, and what is asked of it there.
+/// The program's default rate, and the target for it.
 const USUAL_RATE: u32 = 200;
 const MEAN_WANTED: f64 = 199.0;
 
 struct Case {
     name: &'static str,
     manners: Manners,
-    /// Requests in flight, where the program is not left to choose.
+    /// Requests in flight, if the program does not choose them itself.
     places: Option<u32>,
-    /// What ends the program in the middle; it is started again then.
+    /// The signal that ends the program in the middle; it is started again then.
     ended_by: Option<Signal>,
 }
 
@@ -71,7 +71,7 @@ const CASES: [Case; 8] = [
 ];
 
 pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
-    // Three seconds and six; and where the rate is higher, just over one, and three.
+    // Three seconds and six; at a higher rate, just over one, and three.
     let rates = [
         (USUAL_RATE, bench.either(600, 1_200)),
         (1_000, bench.either(1_100, 3_000)),
@@ -87,9 +87,9 @@ fn at_rate(bench: &Bench, rate: u32, rows: u32) -> Table {
         &["mean a second", "worst sliding second", "the first second"],
     );
     let input = list::csv(bench.file(&format!("exactness-{rate}.csv")), 0..rows);
-    // Around a restart there are two parts, and in the short mode neither would be a second long.
+    // A restart splits the run into two parts, and in the short mode neither would last a second.
     let is_long_enough = |case: &Case| case.ended_by.is_none() || rate == USUAL_RATE || bench.full;
-    // So few places are meant for the usual rate.
+    // This few places are meant for the usual rate.
     let is_measured = |case: &Case| is_long_enough(case) && (case.places.is_none() || rate == USUAL_RATE);
     let mut seen: Vec<Vec<Seen>> = CASES.iter().map(|_| Vec::new()).collect();
     for turn in 0..bench.either(1, 3) {
@@ -152,7 +152,7 @@ fn watch(case: &Case, input: &Path, ledger: &Path, rate: u32, rows: usize) -> Se
     Seen { mean, worst_second: count(traffic.worst_second()), first_second: count(traffic.first_second()) }
 }
 
-/// Ends the program when half of the edits are made, and starts it again.
+/// Ends the program when half of the edits are done, and starts it again.
 fn restart(command: &mut Command, signal: Signal, stand_in: &StandIn, rows: usize) -> Traffic {
     // Edits that were under way when it was killed are in doubt. To read them back would tell nothing of the pace, and
     // takes its time.

@@ -1,4 +1,4 @@
-//! Lists of edits, and the program that works on them.
+//! Lists of edits, and the command to process them.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
@@ -48,7 +48,7 @@ pub(crate) fn request_body(row: u32) -> String {
 }
 
 fn id(row: u32) -> [String; 3] {
-    // The keys of real messages are in no order either.
+    // The keys of real messages are not in order either.
     let (random, second) = (row.wrapping_mul(2_654_435_761), 1_790_000_000 + row / 100);
     [format!("user_{}", row % 5_000), format!("user_{}", row % 5_003), format!("{row}_{random}_{second}")]
 }
@@ -57,7 +57,7 @@ fn body(row: u32) -> String {
     format!(r#"[{{"MsgType":"TIMTextElem","MsgContent":{{"Text":"已删除 {row}"}}}}]"#)
 }
 
-/// The program, at work on a list and a ledger.
+/// The program with a list.
 pub(crate) fn runner(input: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
     command.env("TIM_SDKAPPID", SDKAPPID.to_string()).env("TIM_IDENTIFIER", IDENTIFIER);
@@ -66,7 +66,7 @@ pub(crate) fn runner(input: &Path) -> Command {
     command
 }
 
-/// The program, at work against the stand-in, at this rate.
+/// The program against the stand-in, at this rate.
 pub(crate) fn run(input: &Path, ledger: &Path, stand_in: &StandIn, rate: u32) -> Command {
     let mut command = runner(input);
     let rate = rate.to_string();

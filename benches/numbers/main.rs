@@ -1,4 +1,4 @@
-//! What the program does and costs, beside what people would use instead: on this machine, on loopback alone.
+//! What the program does and costs, compared with what people would use instead: on one machine, on loopback only.
 //!
 //! ```text
 //! cargo bench                        the short mode, about two minutes and a half
@@ -7,9 +7,9 @@
 //! ```
 //!
 //! The tables are printed, and written to `target/bench/report.md` and `report.json`. A figure that is measured more
-//! than once is a median with the smallest and the largest beside it, and what is compared is measured in turns (A, B,
-//! A, B, …), so that a busy moment of the machine meets both. No figure holds for another machine; what one is worth is
-//! told by the ones beside it. Nothing fails where a target is missed: the report says so.
+//! than once is a median with the smallest and the largest, and compared runs alternate (A, B, A, B, …), so that a
+//! busy moment of the machine affects both. No figure holds for another machine; the neighbouring ones show what it is
+//! worth. A missed target is reported and fails nothing.
 //!
 //! The other tools (`benches/others/`) come from Debian (`apt-get install parallel curl wrk`) and, by themselves, from
 //! PyPI into `target/bench/venv`. Where one is missing its row says so.
@@ -80,12 +80,12 @@ enum Part {
     Profile,
 }
 
-/// What every part is told.
+/// The settings for every part.
 struct Bench {
     full: bool,
     /// For lists and ledgers.
     dir: PathBuf,
-    /// For what stays: the report, and Python's packages.
+    /// For lasting files: the report, and Python's packages.
     kept: PathBuf,
 }
 
@@ -109,7 +109,7 @@ fn main() -> ExitCode {
     }
     let args = Args::parse();
     if !args.bench {
-        // `cargo test --all-targets` starts this too, and nobody waits for figures then.
+        // `cargo test --all-targets` starts this too, without needing figures.
         eprintln!("Measure with: cargo bench");
         return ExitCode::SUCCESS;
     }
@@ -117,7 +117,7 @@ fn main() -> ExitCode {
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench");
     // Beside the report and not in /tmp, which may be memory: a ledger's fsync must reach a disk.
     let dir = kept.join("work");
-    // What a bench that was cut off has left can be gigabytes.
+    // An interrupted bench may have left gigabytes.
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).unwrap();
     let bench = Bench { full: args.full, dir, kept };

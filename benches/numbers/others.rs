@@ -1,4 +1,4 @@
-//! What people would use instead, and whether it is there. The scripts are in `benches/others/`.
+//! The alternatives to the program, and whether they are installed. The scripts are in `benches/others/`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,7 +20,7 @@ pub(crate) fn by_turns<T>(
     runs.into_iter().map(|runs| runs.into_iter().collect()).collect()
 }
 
-/// A tool that is ready, or what is missing of it.
+/// A tool that is ready, or what it lacks.
 pub(crate) type Found = Result<Command, String>;
 
 /// A script that edits the messages of a list of request bodies: `list`, `url` and `log` (where it notes what is done).
@@ -80,7 +80,7 @@ pub(crate) fn wrk(url: &str, body: &str, seconds: u32) -> Found {
     Ok(command)
 }
 
-/// The same, for whoever has oha.
+/// The same with oha, if it is installed.
 pub(crate) fn oha(url: &str, body: &str, seconds: u32) -> Found {
     find("oha").ok_or("not there: cargo install oha")?;
     let mut command = Command::new("oha");
@@ -89,7 +89,7 @@ pub(crate) fn oha(url: &str, body: &str, seconds: u32) -> Found {
     Ok(command)
 }
 
-/// Where the shell would find it.
+/// The path at which the shell would find the tool.
 pub(crate) fn find(tool: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(tool)).find(|path| path.is_file())
 }

@@ -1,9 +1,8 @@
-//! Starts what is measured, and counts what it and all that it started have cost.
+//! Starts the measured process, and measures what it and its descendants cost.
 //!
-//! The kernel tells the CPU time and the peak memory of children once they have ended, of all of them together. So this
-//! very program is started once more for each measurement, as a watcher that has no other children. The watcher leads a
-//! process group, which it ends when its standard input ends: nothing that was started outlives the bench, however
-//! that ends.
+//! The kernel reports the CPU time and the peak memory of ended children, for all of them together. So this program is
+//! started once more for each measurement, as a watcher without other children. The watcher leads a process group,
+//! which it ends when its standard input closes: nothing that was started outlives the bench, however that ends.
 
 use std::io::{BufRead as _, Write as _, stdin};
 use std::os::unix::process::CommandExt as _;
@@ -16,20 +15,20 @@ use nix::sys::time::TimeValLike as _;
 use nix::unistd::{Pid, getpgrp};
 use serde::{Deserialize, Serialize};
 
-/// Whatever takes longer is ended: the whole bench must come to its end.
+/// A process that takes longer is ended, so that the whole bench ends.
 pub(crate) const TIME_MOST: Duration = Duration::from_secs(150);
-/// The word that makes this program a watcher.
+/// The argument that makes this program a watcher.
 pub(crate) const WATCH: &str = "watch-over";
 
-/// What a process has cost.
+/// The cost of a process.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Measured {
     pub(crate) took: Duration,
-    /// Its own and that of all it started.
+    /// Its own and that of all its descendants.
     pub(crate) cpu: Duration,
-    /// The most that it, or one of those it started, held at a time.
+    /// The peak of it or of one of its descendants.
     pub(crate) memory_kib: i64,
-    /// `None`: a signal ended it, or its time was over.
+    /// `None` if a signal ended it, or its time was over.
     pub(crate) exit_code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -40,7 +39,7 @@ impl Measured {
         f64::from(i32::try_from(self.memory_kib).unwrap()) / 1_024.0
     }
 
-    /// It must have ended like this; else its figures are of something else.
+    /// Requires this exit; otherwise its figures measure something else.
     #[track_caller]
     pub(crate) fn expect_exit(self, exit_codes: &[i32]) -> Measured {
         let ended_well = self.exit_code.is_some_and(|code| exit_codes.contains(&code));
@@ -73,16 +72,16 @@ impl Running {
     }
 
     pub(crate) fn finish(mut self) -> Measured {
-        // Closed only after the watcher has told: its end is the order to end everything.
+        // Closed only after the watcher has reported: closing it makes the watcher end everything.
         let orders = self.0.stdin.take();
-        let told = std::io::read_to_string(self.0.stdout.take().unwrap()).unwrap();
+        let output = std::io::read_to_string(self.0.stdout.take().unwrap()).unwrap();
         drop(orders);
         self.0.wait().unwrap();
-        serde_json::from_str(&told).unwrap()
+        serde_json::from_str(&output).unwrap()
     }
 }
 
-/// The watcher: runs the program and tells what it cost.
+/// The watcher: runs the program and reports its cost.
 pub(crate) fn watch(words: impl Iterator<Item = String>) -> ExitCode {
     let words: Vec<String> = words.collect();
     let start = Instant::now();

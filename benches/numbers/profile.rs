@@ -1,4 +1,4 @@
-//! Where does a row's CPU go? Asked of `perf`, which looks many times a second at what the program is doing.
+//! Where does a row's CPU time go? Measured with `perf`, which samples the program many times a second.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -34,7 +34,7 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
         command.args(["--concurrency", &IN_FLIGHT.to_string()]);
         command
     };
-    // Being looked at costs time, so the time is that of a run which is left alone.
+    // Sampling costs time, so the time is that of a run without it.
     let cpu = process::measure(&run("profile-alone.db")).expect_exit(&[0]).cpu;
     let cpu_us_a_row = cpu.as_secs_f64() * 1e6 / f64::from(rows);
 

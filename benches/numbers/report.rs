@@ -1,4 +1,4 @@
-//! What was measured, as a table for people and as JSON for machines.
+//! The results, as tables for people and as JSON for machines.
 
 use std::fmt;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use comfy_table::presets::ASCII_MARKDOWN;
 use serde_json::{Value, json};
 
-/// Figures side by side: what is compared stands in one table.
+/// Figures for comparison, side by side in one table.
 pub(crate) struct Table {
     part: &'static str,
     title: String,
@@ -17,14 +17,14 @@ pub(crate) struct Table {
     notes: Vec<String>,
 }
 
-/// One place of a table.
+/// One cell of a table.
 pub(crate) enum Cell {
     Figure(Figure),
-    /// In place of a figure: why there is none.
+    /// Why there is no figure.
     Text(String),
 }
 
-/// A median with its spread, and what it should come to.
+/// A median with its spread, and its target.
 pub(crate) struct Figure {
     median: f64,
     min: f64,
@@ -37,7 +37,7 @@ pub(crate) struct Figure {
 enum Target {
     AtLeast(f64),
     AtMost(f64),
-    /// A promise: one time too many is too often, whatever the median.
+    /// A promise: a single violation counts, whatever the median.
     Never(f64),
 }
 
@@ -70,7 +70,7 @@ impl Figure {
         self
     }
 
-    /// The same, with a target only where there is one.
+    /// Sets a target if there is one.
     pub(crate) fn maybe_at_most(self, target: Option<f64>) -> Figure {
         match target {
             Some(target) => self.at_most(target),
@@ -115,7 +115,7 @@ impl fmt::Display for Figure {
     }
 }
 
-/// With as many digits as say something.
+/// Formats a number with as many digits as are meaningful.
 fn number(number: f64) -> String {
     use thousands::Separable as _;
     let whole = number.fract() == 0.0;
@@ -202,7 +202,7 @@ impl Table {
     }
 }
 
-/// All tables of one start.
+/// All tables of one bench.
 pub(crate) struct Report {
     tables: Vec<Table>,
     full: bool,

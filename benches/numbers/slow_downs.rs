@@ -1,4 +1,4 @@
-//! What does "too fast" cost, where it is said by mistake, and where the service really allows less?
+//! What does "too fast" cost, if it is said by mistake, and if the service really allows less?
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{Bench, list};
 const RATE: u32 = 200;
 /// What the service allows in one of the cases.
 const ALLOWED: usize = 120;
-/// By then it is known.
+/// By then the program has adapted.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
 const SHARE_LEAST: f64 = 0.9;
 const REFUSED_PERCENT_MOST: f64 = 5.0;
@@ -26,7 +26,7 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
         ("5 of 1,000 by mistake", Manners { too_fast_per_mille: 5, ..QUICK }),
         ("120 a second are allowed", Manners { allowed: Some(ALLOWED), ..QUICK }),
     ];
-    // Side by side, as each of them needs little of the machine.
+    // In parallel, because each of them needs little of the machine.
     let seen: Vec<Seen> = std::thread::scope(|scope| {
         let runs: Vec<_> = cases
             .iter()

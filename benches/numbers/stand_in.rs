@@ -1,5 +1,5 @@
-//! A stand-in for the service that costs as little as a server can and notes when each request arrived. All that are
-//! compared talk to this one. It lives on a thread of this process, so it cannot be left behind.
+//! A stand-in for the service that costs as little as a server can and records when each request arrived. All compared
+//! tools use this one. It runs on a thread of this process, so it cannot be left behind.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -30,15 +30,15 @@ const FAULT: &str = r#"{"ActionStatus":"FAIL","ErrorCode":20004,"ErrorInfo":"net
 /// How it answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Manners {
-    /// An answer takes this long, in milliseconds, each as likely as the others.
+    /// The latency of answers in milliseconds, evenly distributed.
     pub(crate) answer_ms: RangeInclusive<u64>,
-    /// Of a hundred answers so many take a second longer.
+    /// This many of a hundred answers take a second longer.
     pub(crate) late_percent: u64,
-    /// Of a hundred requests so many meet an error that passes.
+    /// This many of a hundred requests meet a transient error.
     pub(crate) fault_percent: u64,
-    /// Of a thousand requests so many are called too fast, whatever the pace.
+    /// This many of a thousand requests are called too fast, whatever the rate.
     pub(crate) too_fast_per_mille: u64,
-    /// So many are let through in any second; the others are too fast.
+    /// This many are admitted in any second; the others are too fast.
     pub(crate) allowed: Option<usize>,
 }
 
@@ -79,7 +79,7 @@ impl StandIn {
         format!("http://{}", self.address)
     }
 
-    /// What the program makes of the endpoint for one request: the other tools send to the same.
+    /// The URL that the program makes of the endpoint: the other tools send to the same.
     pub(crate) fn request_url(&self) -> String {
         let usersig = Signer::new(SDKAPPID, IDENTIFIER.to_owned(), SECRET_KEY.into()).sign(SystemTime::now());
         format!(
@@ -94,14 +94,14 @@ impl StandIn {
         self.arrivals.lock().unwrap().len()
     }
 
-    /// The requests since the last time it was asked.
+    /// The requests since the last call.
     pub(crate) fn traffic(&self) -> Traffic {
         Traffic(std::mem::take(&mut *self.arrivals.lock().unwrap()))
     }
 }
 
 impl StandIn {
-    /// Those requests that were not too fast, since the last time it was asked.
+    /// The requests that were not too fast, since the last call.
     pub(crate) fn passed(&self) -> Traffic {
         Traffic(std::mem::take(&mut *self.passed.lock().unwrap()))
     }
@@ -111,7 +111,7 @@ impl Drop for StandIn {
     fn drop(&mut self) {
         self.stop.cancel();
         if let Some(thread) = self.thread.take() {
-            // That it panicked is told already.
+            // Its panic has been reported already.
             let _ = thread.join();
         }
     }
@@ -129,7 +129,7 @@ async fn serve(
         let (manners, arrivals, passed) = (Arc::clone(&manners), Arc::clone(&arrivals), Arc::clone(&passed));
         tokio::spawn(async move {
             let service = service_fn(|request| answer(request, &manners, &arrivals, &passed));
-            // Clients close their connections as they like.
+            // Clients may close their connections at any time.
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
@@ -164,7 +164,7 @@ async fn answer(
     Ok(response)
 }
 
-/// Notes the request where it is not.
+/// Records the request if it is not.
 fn is_too_fast(manners: &Manners, passed: &mut Vec<Instant>) -> bool {
     let now = Instant::now();
     let within_second = passed.iter().rev().take_while(|at| now - **at < SECOND);
@@ -188,7 +188,7 @@ impl Traffic {
         self.0.first().copied()
     }
 
-    /// The first so many requests of it.
+    /// The first of its requests, up to this many.
     pub(crate) fn up_to(&self, requests: usize) -> Traffic {
         Traffic(self.0.iter().copied().take(requests).collect())
     }
@@ -219,7 +219,7 @@ impl Traffic {
         if after_first == 0.0 { 0.0 } else { after_first / (*last - *first).as_secs_f64() }
     }
 
-    /// Requests in the fullest second, wherever it begins.
+    /// Requests in the busiest second, wherever it begins.
     pub(crate) fn worst_second(&self) -> usize {
         let mut oldest = 0;
         let counts = self.0.iter().enumerate().map(|(newest, at)| {

@@ -1,5 +1,5 @@
-//! How fast is it where no cap holds it back, with a ledger that outlives a power cut? Beside the same HTTP client in a
-//! bare loop, and beside load generators, all against the same server.
+//! How fast is it without a cap, with a ledger that survives a power cut? Compared with the same HTTP client in a bare
+//! loop, and with load generators, all against the same server.
 
 use crate::others::{self, Found};
 use crate::process;
@@ -9,7 +9,7 @@ use crate::{Bench, IN_FLIGHT, bare_loop, list};
 
 /// More than any machine sends.
 pub(crate) const NO_CAP: u32 = 1_000_000;
-/// Of what the bare loop sends, with everything written down.
+/// Relative to the bare loop, with everything recorded.
 const SHARE_LEAST: f64 = 0.85;
 
 const PLACES: [usize; 5] = [2, 8, 32, 128, 512];
@@ -36,7 +36,7 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
         }
     };
 
-    // What it sent a second, and the CPU of one request in microseconds.
+    // Requests per second, and the CPU time of one request in microseconds.
     let runs = others::by_turns(TOOLS.len(), bench.either(3, 5), |tool, turn| {
         let measured = process::measure(&command(tool, turn)?).expect_exit(&[0]);
         let traffic = stand_in.traffic();
@@ -76,7 +76,7 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
     vec![table, by_places(bench)]
 }
 
-/// How much do few places, or many, make of it?
+/// How much do few places, or many, matter?
 fn by_places(bench: &Bench) -> Table {
     let rows = bench.either(4_000, 40_000);
     let (csv, jsonl) = (list::csv(bench.file("places.csv"), 0..rows), list::jsonl(bench.file("places.jsonl"), 0..rows));

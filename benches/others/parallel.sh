@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Edits the messages of a list with GNU parallel and curl, as its manual would have it: a job log to resume by.
+# Edits the messages of a list with GNU parallel and curl, as its manual suggests: with a job log to resume from.
 set -euo pipefail
 list=$1 url=$2 log=$3 rate=$4
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Edits the messages of a list with xargs and curl. xargs knows no rate, so its input is fed at that rate; nor does it
-# know what is done, so curl's answers are the log.
+# Edits the messages of a list with xargs and curl. xargs has no rate limit, so its input is fed at that rate; nor does
+# it record what is done, so curl's answers are the log.
 set -euo pipefail
 list=$1 url=$2 log=$3 rate=$4
 
 feed() {
     local interval_us=$((1000000 / rate)) due_us=${EPOCHREALTIME/./} now_us body
-    # A pipe that nobody writes to: reading it with a time limit sleeps without starting a process.
+    # A pipe without a writer: reading it with a timeout sleeps without starting a process.
     exec {never}<> <(:)
     while IFS= read -r body; do
         now_us=${EPOCHREALTIME/./}

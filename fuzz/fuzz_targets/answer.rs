@@ -3,14 +3,14 @@ use libfuzzer_sys::fuzz_target;
 use runner::api::Outcome;
 use serde_json::Value;
 
-/// The parser is the client's own, and no part of the library's face: it is taken in by its file.
+/// The parser is private to the client, so it is included as a file.
 #[path = "../../src/api"]
 mod api {
     pub(crate) use runner::api::Outcome;
 
-    #[expect(dead_code, reason = "the parsers' own module uses more of it")]
+    #[expect(dead_code, reason = "only the parsers' own crate uses all of it")]
     mod answer;
-    #[expect(dead_code, reason = "the parsers' own module uses more of it")]
+    #[expect(dead_code, reason = "only the parsers' own crate uses all of it")]
     mod history;
 
     pub(crate) fn read(status: u16, retry_after: Option<std::time::Duration>, body: &[u8]) -> Outcome {
@@ -39,7 +39,7 @@ fuzz_target!(|body: &[u8]| {
         assert!(is_confirmed || !api::is_page(status, body));
         match outcome {
             Outcome::Confirmed | Outcome::ConfirmedAndAsks(_) => {
-                // A field that nobody reads may hold what is no text, such as half a surrogate pair.
+                // An ignored field may hold invalid text, such as half a surrogate pair.
                 if let Ok(answer) = serde_json::from_str::<Value>(&String::from_utf8_lossy(body)) {
                     assert_eq!((answer["ActionStatus"].as_str(), answer["ErrorCode"].as_i64()), (Some("OK"), Some(0)));
                 }

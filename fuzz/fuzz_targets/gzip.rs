@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use runner::input::Format;
 use runner_fuzz::{plain, read};
 
-// The bytes as they are, and as what is packed: in two pieces it is the same list as unpacked.
+// Tries the bytes as they are, and as compressed content: split into two members, it is the same list as uncompressed.
 fuzz_target!(|bytes: &[u8]| {
     for format in [Format::Csv, Format::Jsonl] {
         read(bytes, format, plain());

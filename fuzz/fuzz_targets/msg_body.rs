@@ -6,8 +6,7 @@ use runner::edit::{Edit, MessageId, MsgBody};
 use runner_fuzz::can_be_shown;
 use serde_json::Value;
 
-/// Keys of all objects in a text that is known to be JSON, found by another way than the program's: character by
-/// character.
+/// Finds a duplicate key in a valid JSON text by another method than the program's: character by character.
 fn has_a_key_twice(text: &str) -> bool {
     let mut open: Vec<Option<HashSet<String>>> = Vec::new();
     let mut rest = text;
@@ -53,7 +52,7 @@ fuzz_target!(|text: &str| {
     let edit = Edit::new(id.clone(), Some(body), None).unwrap();
     edit.warnings().iter().for_each(|warning| can_be_shown(&warning.what));
     let request: Value = serde_json::from_slice(&edit.request_body()).unwrap();
-    // Written otherwise it is the same content still.
+    // Written in another way, it is still the same content.
     let again = MsgBody::parse(&request["MsgBody"].to_string());
     if let Ok(again) = again {
         let again = Edit::new(id, Some(again), None).unwrap();

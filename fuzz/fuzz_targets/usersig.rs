@@ -19,7 +19,7 @@ fn decode(text: &str) {
     }
 }
 
-// The bytes as the text itself, as what is spelled in it, and as what is packed in it.
+// Tries the bytes as the text itself, as base64-decoded content, and as compressed content.
 fuzz_target!(|bytes: &[u8]| {
     let spelled = |bytes: &[u8]| STANDARD.encode(bytes).replace('+', "*").replace('/', "-").replace('=', "_");
     decode(&String::from_utf8_lossy(bytes));

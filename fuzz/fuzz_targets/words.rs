@@ -6,7 +6,7 @@ use runner::input::Format;
 use runner::ledger::Note;
 use runner::run::FailureLimit;
 use runner::sandbox::Faults;
-use runner::sandbox::model::KeyParts;
+use runner::sandbox::KeyParts;
 use runner_fuzz::can_be_shown;
 
 fuzz_target!(|text: &str| {

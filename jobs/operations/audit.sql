@@ -1,7 +1,7 @@
 -- Four questions that an auditor may have of a ledger: sqlite3 -readonly -box ledger.db '.read jobs/operations/audit.sql'
 -- It holds ids, digests, codes and times (milliseconds since 1970, UTC); no message text and no secret.
 
--- How many edits stand where, and why?
+-- How many edits are in which state, and why?
 SELECT state, code, note, count(*) AS edits FROM edit GROUP BY state, code, note;
 
 -- Which of them are not done, or were not sent exactly once? (A hundred at most; attempts counts how often each was sent.)
@@ -12,5 +12,5 @@ WHERE state <> 'done' OR attempts <> 1 ORDER BY state = 'done', sent_at LIMIT 10
 SELECT run, datetime(started_at / 1000, 'unixepoch') AS started, user, host, identifier, version, input, input_sha256, input_rows, ended, reason
 FROM run ORDER BY run;
 
--- Who told a run what, while it went on?
+-- Who controlled a run, and how, while it was running?
 SELECT run, datetime(at / 1000, 'unixepoch') AS at, what, rate, by FROM act ORDER BY at;

@@ -1,4 +1,4 @@
-//! What an answer of the service says.
+//! Parsing the service's answers.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,28 +6,28 @@ use serde::Deserialize;
 
 use super::Outcome;
 
-/// The longest answer that is read. A real one has a hundred bytes; something in front of the service may send pages.
+/// The longest answer that is read. A real one has about a hundred bytes; a proxy or gateway may send whole pages.
 pub(super) const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Characters of the service's own words that are kept.
+/// Characters of `ErrorInfo` that are kept.
 const INFO_CHARS_MAX: usize = 300;
 
-/// The fields come in any order, and more may be added.
+/// The fields may come in any order, and the service may add more.
 #[derive(Deserialize)]
 struct AnswerBody {
     #[serde(rename = "ActionStatus")]
     action_status: String,
     #[serde(rename = "ErrorCode")]
     error_code: i64,
-    /// For people only, so whatever it is, it must not stand in the way of the rest.
+    /// For people only, so a value of any type is accepted.
     #[serde(rename = "ErrorInfo", default)]
     error_info: serde_json::Value,
 }
 
-/// The one status that the service answers with, whatever it has to say.
+/// The only status that the service answers with, for successes and refusals alike.
 pub(super) const OK: u16 = 200;
 
-/// Reads the whole of an answer. Only a 200 whose body is the service's JSON is one: whatever else comes is the word of
-/// something in between, which may have passed the request on before it gave up, even where it speaks the same JSON.
+/// Reads a whole answer. Only a 200 whose body is the service's JSON is one: anything else comes from something in
+/// between, which may have passed the request on before it gave up, even if it speaks the same JSON.
 pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Outcome {
     let no_answer = Outcome::Http { status, retry_after };
     if status != OK {
@@ -40,7 +40,7 @@ pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> O
             let info = answer.error_info.as_str().unwrap_or_default().chars().take(INFO_CHARS_MAX).collect();
             Outcome::Refused { code, info, retry_after, signed_anew: false }
         }
-        // It contradicts itself: nothing may be concluded from it.
+        // The answer contradicts itself, so nothing may be concluded from it.
         _ => no_answer,
     }
 }
@@ -51,10 +51,10 @@ pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    // RFC 2822 and HTTP write dates alike, but for the name of the zone.
+    // RFC 2822 and HTTP dates differ only in the name of the zone.
     let date = value.strip_suffix("GMT").map(|date| format!("{date}+0000"))?;
-    let at = SystemTime::from(jiff::fmt::rfc2822::parse(&date).ok()?.timestamp());
-    Some(at.duration_since(now).unwrap_or_default())
+    let time = SystemTime::from(jiff::fmt::rfc2822::parse(&date).ok()?.timestamp());
+    Some(time.duration_since(now).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_services_clear_word_is_a_success() {
+    fn only_an_unambiguous_confirmation_is_a_success() {
         let refused =
             |code, info: &str| Outcome::Refused { code, info: info.into(), retry_after: None, signed_anew: false };
         let http = |status| Outcome::Http { status, retry_after: None };
@@ -89,12 +89,12 @@ mod tests {
     }
 
     #[test]
-    fn a_success_may_ask_for_time() {
-        let (ok, asked) = (br#"{"ActionStatus":"OK","ErrorCode":0}"#, Duration::from_secs(7));
-        assert_eq!(read(200, Some(asked), ok), Outcome::ConfirmedAndAsks(asked));
+    fn a_success_may_ask_for_a_pause() {
+        let (ok, pause) = (br#"{"ActionStatus":"OK","ErrorCode":0}"#, Duration::from_secs(7));
+        assert_eq!(read(200, Some(pause), ok), Outcome::ConfirmedAndAsks(pause));
     }
 
-    /// A gateway may answer in the service's own words, and for a request that it passed on.
+    /// A gateway may answer in the service's own format, and for a request that it has passed on.
     #[test]
     fn no_other_status_is_an_answer_whatever_its_body_says() {
         let retry_after = Some(Duration::from_secs(7));
@@ -130,7 +130,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_answer_makes_it_panic(status: u16, body: Vec<u8>, header: String) {
+        fn no_answer_causes_a_panic(status: u16, body: Vec<u8>, header: String) {
             read(status, None, &body);
             retry_after(&header, SystemTime::now());
         }

@@ -23,12 +23,12 @@ use crate::system::small_file;
 
 /// A connection that takes longer to open will not open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections idle for longer are closed from here, before the service does so under a request.
+/// Connections idle for longer are closed by us, before the service closes one just as a request is sent on it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Turns that others get to take in what has come, before an answer is given up.
-const TURNS: u32 = 16;
-/// Bytes of which the other side has not told for this long that they arrived are given up by the kernel, also once this
-/// process is gone: an edit can reach the service this long after it went out, and not later. (Where a proxy has taken it:
+/// Times that other tasks may run to receive what has arrived, before an answer is given up.
+const YIELDS: u32 = 16;
+/// The kernel gives up bytes that the other side has not acknowledged within this time, even after this process has
+/// ended: an edit can reach the service this long after it was sent, and no later. (If a proxy has accepted it:
 /// [`KEEPS_MAX`](super::proxy::KEEPS_MAX) later.)
 pub const UNDERWAY_MAX: Duration = Duration::from_secs(5);
 
@@ -46,19 +46,19 @@ pub struct HttpService {
 /// How to reach the service.
 #[derive(Debug)]
 pub struct ClientOptions<'a> {
-    /// Where it is.
+    /// The service's address.
     pub endpoint: &'a Endpoint,
-    /// The proxy on the way, if there is one.
+    /// The proxy to use, if any.
     pub proxy: Option<&'a Proxy>,
-    /// For one answer, from the moment the request goes out. The service itself gives up after 3 s.
+    /// Limit for one answer, counted from when the request is sent. The service itself gives up after 3 s.
     pub timeout: Duration,
-    /// One more authority to trust, in PEM.
+    /// An additional certificate authority to trust, in PEM.
     pub ca_cert: Option<&'a Path>,
-    /// Requests in flight at most: as many connections are kept.
+    /// The most requests in flight; as many connections are kept.
     pub concurrency: usize,
 }
 
-/// Why there is no client.
+/// Why the client cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The file of `--ca-cert` cannot be read.
@@ -69,7 +69,7 @@ pub enum ClientError {
         /// Why.
         source: std::io::Error,
     },
-    /// It holds no certificate.
+    /// The file holds no certificate.
     #[error("{} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)", path.display())]
     NoCertificate {
         /// The file.
@@ -81,7 +81,7 @@ pub enum ClientError {
 }
 
 impl HttpService {
-    /// Sets the client up; nothing is sent.
+    /// Sets up the client; nothing is sent.
     ///
     /// # Errors
     /// The certificate cannot be read, or TLS cannot be set up.
@@ -92,14 +92,14 @@ impl HttpService {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(options.concurrency)
             .tcp_user_timeout(UNDERWAY_MAX.min(options.timeout))
-            // HTTP/2 takes a body before there is room to send it, so its permit would be spent too early; and with one
-            // connection lost, everything in flight would be in doubt.
+            // HTTP/2 accepts a body before there is room to send it, so its permit would be spent too early; and
+            // losing one connection would put everything in flight in doubt.
             .http1_only()
-            // The one that is named, or none, whatever the environment says.
+            // Only the proxy that is passed in, whatever the environment says.
             .no_proxy()
             // A redirect would carry the signature elsewhere.
             .redirect(redirect::Policy::none())
-            // Whether to send again is decided above, after a look at the ledger, never in here.
+            // Retries are decided by the caller, after checking the ledger, never here.
             .retry(retry::never());
         if !options.endpoint.is_loopback() {
             builder = builder.https_only(true);
@@ -134,7 +134,7 @@ impl HttpService {
                 let now = SystemTime::now();
                 *signed_anew = match error_code::lookup(*code).map(|entry| entry.class) {
                     Some(Class::Signature) => self.credentials.refused(&signature, now),
-                    // Another key than the one in the file may have been given out meanwhile.
+                    // The key in the file may have been replaced in the meantime.
                     Some(Class::StopAccess) => self.credentials.key_has_changed(&signature, now),
                     Some(_) | None => false,
                 };
@@ -144,21 +144,21 @@ impl HttpService {
         answer
     }
 
-    /// Sends one request. Whatever goes wrong, it is known whether its body went out.
+    /// Sends one request. Whatever goes wrong, the outcome says whether its body was sent.
     async fn exchange<T>(&self, call: &ApiCall<'_, T>, url: Url, body: Vec<u8>, permit: Permit) -> Result<T, Outcome> {
-        let wire = SendGuard::default();
-        let body = reqwest::Body::wrap(wire.carries(Bytes::from(body), permit));
+        let guard = SendGuard::default();
+        let body = reqwest::Body::wrap(guard.body(Bytes::from(body), permit));
         let exchange = async {
             let request = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
             let response = request.send().await?;
             read(response, call).await
         };
-        // A connection has its own time to open; the answer's begins when the request goes out.
-        let too_late = async {
-            wire.overdue(2 * CONNECT_TIMEOUT, self.timeout).await;
-            // A process that was stopped for a while finds its time over and the answer there. It is the connection's
-            // task that takes it in, so that has its turn first.
-            for _ in 0..TURNS {
+        // Connecting has its own time limit; the answer's starts when the request is sent.
+        let overdue = async {
+            guard.overdue(2 * CONNECT_TIMEOUT, self.timeout).await;
+            // A process that was suspended may find the timeout expired and the answer already there. The connection's
+            // task receives it, so that task runs first.
+            for _ in 0..YIELDS {
                 tokio::task::yield_now().await;
             }
         };
@@ -166,21 +166,21 @@ impl HttpService {
             biased;
             answer = exchange => match answer {
                 Ok(answer) => answer,
-                Err(error) if wire.call_off() => Err(Outcome::NotSent { reason: self.blamed(&causes(error)) }),
+                Err(error) if guard.cancel() => Err(Outcome::NotSent { reason: self.not_sent_reason(&causes(error)) }),
                 Err(_) => Err(Outcome::NoAnswer(Note::ConnectionLost)),
             },
-            () = too_late => Err(if wire.call_off() {
-                Outcome::NotSent { reason: self.blamed(&["no connection in time".to_owned()]) }
+            () = overdue => Err(if guard.cancel() {
+                Outcome::NotSent { reason: self.not_sent_reason(&["no connection in time".to_owned()]) }
             } else {
                 Outcome::NoAnswer(Note::TimedOut)
             }),
         }
     }
 
-    /// What could not be reached, and why: the innermost cause is the last one.
-    fn blamed(&self, causes: &[String]) -> String {
+    /// What could not be reached, and why; the innermost cause is the last one.
+    fn not_sent_reason(&self, causes: &[String]) -> String {
         match &self.proxy {
-            Some(proxy) => proxy.blamed(causes),
+            Some(proxy) => proxy.not_sent_reason(causes),
             None => {
                 format!("the service cannot be reached ({})", causes.last().map(String::as_str).unwrap_or_default())
             }
@@ -188,27 +188,27 @@ impl HttpService {
     }
 }
 
-/// One of the service's calls, and how its answers are read.
+/// One of the service's API methods, and how to read its answers.
 struct ApiCall<'a, T> {
     url: &'a Url,
-    /// The longest answer that is read.
+    /// The most bytes of an answer that are read.
     bytes_max: usize,
     read: Reader<T>,
 }
 
-/// Reads status, `Retry-After` and body of an answer.
+/// Reads the status, `Retry-After` and body of an answer.
 type Reader<T> = fn(u16, Option<Duration>, &[u8]) -> Result<T, Outcome>;
 
 impl Service for HttpService {
     async fn modify(&self, intent: &Intent, permit: Permit) -> Outcome {
         let read = |status, retry_after, body: &[u8]| match answer::read(status, retry_after, body) {
             Outcome::Confirmed => Ok(None),
-            Outcome::ConfirmedAndAsks(asked) => Ok(Some(asked)),
+            Outcome::ConfirmedAndAsks(pause) => Ok(Some(pause)),
             outcome => Err(outcome),
         };
         let call = ApiCall { url: &self.modify_url, bytes_max: ANSWER_BYTES_MAX, read };
         let answer = self.call(&call, intent.edit().request_body(), permit).await;
-        answer.map_or_else(|outcome| outcome, |asked| asked.map_or(Outcome::Confirmed, Outcome::ConfirmedAndAsks))
+        answer.map_or_else(|outcome| outcome, |pause| pause.map_or(Outcome::Confirmed, Outcome::ConfirmedAndAsks))
     }
 
     async fn history(&self, query: &HistoryQuery, permit: Permit) -> Result<HistoryPage, Outcome> {
@@ -217,10 +217,10 @@ impl Service for HttpService {
     }
 }
 
-/// The query's last two parts, which are new for each request.
+/// Adds the two query parameters that are new for each request.
 fn signed(url: &Url, signature: &Signature) -> Url {
     let mut url = url.clone();
-    // Added behind what is there: setting the whole query would take it apart once more.
+    // Appended: setting the whole query would parse it once more.
     url.query_pairs_mut()
         .append_pair("usersig", signature.text().expose_secret())
         .append_pair("random", &fastrand::u32(..).to_string());
@@ -237,7 +237,7 @@ async fn read<T>(mut response: Response, call: &ApiCall<'_, T>) -> Result<Result
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > call.bytes_max {
-            // Too long to be the service's; what it says does not matter then.
+            // Too long to be the service's answer, so its content does not matter.
             body.clear();
             break;
         }
@@ -246,7 +246,7 @@ async fn read<T>(mut response: Response, call: &ApiCall<'_, T>) -> Result<Result
     Ok((call.read)(status, retry_after, &body))
 }
 
-/// What went wrong and why, the innermost cause last, without the URL: that holds the signature.
+/// The chain of causes, innermost last, without the URL, which holds the signature.
 fn causes(error: reqwest::Error) -> Vec<String> {
     let error = error.without_url();
     std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())

@@ -1,4 +1,4 @@
-//! Who calls the service, and the signature that proves it, made anew before it runs out.
+//! Who calls the service, and the signature that proves it, renewed before it expires.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,34 +7,34 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::system::small_file;
 
 use super::secret::{self, SecretFault};
-use super::usersig::{self, Claims, Signer, UserSig, UserSigError};
+use super::usersig::{self, Claims, Signer, UserSig, UserSigError, unix_seconds};
 use secrecy::{ExposeSecret, SecretString};
 
-/// A ready-made signature must still be good when its request arrives.
-const ON_ITS_WAY: Duration = Duration::from_secs(2);
+/// A ready-made signature must still be valid when its request arrives.
+const TRANSIT_MAX: Duration = Duration::from_secs(2);
 
 /// An admin account of an app, and the means to sign for it.
 #[derive(Debug)]
 pub struct Credentials {
     sdkappid: u64,
     identifier: String,
-    /// The file that the key came from: it is read again whenever something is signed, where that can be done.
+    /// The file that the key came from, read again before each signing where possible.
     key_file: Option<PathBuf>,
     current: Mutex<Current>,
 }
 
 #[derive(Debug)]
 struct Current {
-    /// `None`: only a ready-made signature was given.
+    /// `None` if only a ready-made signature was given.
     signer: Option<Signer>,
     signature: Arc<Signature>,
-    /// Signed anew since the service last took a signature. Once is enough: what is refused twice stays refused.
-    anew: bool,
+    /// Whether it was renewed since the service last accepted a signature. Once is enough: a second refusal is final.
+    renewed: bool,
     clock: Clock,
 }
 
-/// The time to sign with. A wall clock that is set back while we run would make signatures that have run out already, so
-/// it counts only where it is not behind the time that has passed since it was last believed.
+/// The time to sign with. If the wall clock is set back during a run, signatures made with it would already have
+/// expired, so it counts only while it is not behind the monotonic time that has passed since it was last trusted.
 #[derive(Debug)]
 struct Clock {
     wall: SystemTime,
@@ -42,7 +42,7 @@ struct Clock {
 }
 
 impl Clock {
-    fn believe(wall: SystemTime) -> Clock {
+    fn trust(wall: SystemTime) -> Clock {
         Clock { wall, at: Instant::now() }
     }
 
@@ -51,7 +51,7 @@ impl Clock {
     }
 }
 
-/// One signature, and which one it is.
+/// A signature and its serial number.
 #[derive(Debug)]
 pub struct Signature {
     number: u64,
@@ -59,16 +59,16 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// The query's `usersig`.
+    /// The value of the query parameter `usersig`.
     pub fn text(&self) -> &SecretString {
         &self.usersig.text
     }
 }
 
-/// Why there is nothing to sign with.
+/// Why there are no usable credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    /// The file of the key cannot be read.
+    /// The key file cannot be read.
     #[error("TIM_SECRET_KEY_FILE {} cannot be read: {source}", path.display())]
     ReadKey {
         /// The file.
@@ -76,48 +76,48 @@ pub enum CredentialsError {
         /// Why.
         source: std::io::Error,
     },
-    /// What was given is no secret.
+    /// The given text is not a secret.
     #[error("{origin} {fault}")]
     Secret {
-        /// The variable, and its file where it names one.
+        /// The variable, and the file that it names, if any.
         origin: String,
         /// What is wrong with it.
         fault: SecretFault,
     },
-    /// It is not one.
+    /// The text is not a UserSig.
     #[error("TIM_USERSIG: {0}; copy it once more, or give TIM_SECRET_KEY instead")]
     UserSig(#[from] UserSigError),
-    /// It is somebody else's.
+    /// The UserSig belongs to another account or app.
     #[error(
         "TIM_USERSIG is for {theirs:?} of app {their_app}, not for {ours:?} of app {our_app}; make it for that account"
     )]
     Another {
-        /// The identifier in it.
+        /// The identifier in the UserSig.
         theirs: String,
-        /// The app in it.
+        /// The app in the UserSig.
         their_app: u64,
         /// The identifier of the job.
         ours: String,
         /// The app of the job.
         our_app: u64,
     },
-    /// It has run out.
+    /// The UserSig has expired.
     #[error("TIM_USERSIG ran out at {at}; make a new one, or give TIM_SECRET_KEY so that the run can sign itself")]
     Expired {
-        /// When.
+        /// The time of expiry.
         at: String,
     },
 }
 
 impl Credentials {
-    /// Signs with the app's secret key, whenever that is needed.
+    /// Signs with the app's secret key whenever a new signature is needed.
     pub fn with_key(sdkappid: u64, identifier: &str, key: SecretString) -> Credentials {
         let signer = Signer::new(sdkappid, identifier.to_owned(), key);
         let usersig = signer.sign(SystemTime::now());
         Credentials::new(sdkappid, identifier, Some(signer), usersig)
     }
 
-    /// The same with the key that a file holds. A key that is changed there meanwhile is taken up.
+    /// Signs with the key in a file. If the file's key changes during the run, the new key is used.
     ///
     /// # Errors
     /// The file cannot be read, or does not hold a key.
@@ -126,10 +126,10 @@ impl Credentials {
         Ok(Credentials { key_file: Some(path.to_owned()), ..credentials })
     }
 
-    /// Uses a ready-made UserSig, for as long as it lasts.
+    /// Uses a ready-made UserSig until it expires.
     ///
     /// # Errors
-    /// It is none, another account's, or has run out.
+    /// The text is not a UserSig, belongs to another account, or has expired.
     pub fn with_usersig(sdkappid: u64, identifier: &str, text: SecretString) -> Result<Credentials, CredentialsError> {
         let claims = usersig::decode(text.expose_secret())?;
         if claims.identifier != identifier || claims.sdkappid != sdkappid {
@@ -149,8 +149,8 @@ impl Credentials {
 
     fn new(sdkappid: u64, identifier: &str, signer: Option<Signer>, usersig: UserSig) -> Credentials {
         let signature = Arc::new(Signature { number: 0, usersig });
-        let clock = Clock::believe(SystemTime::now());
-        let current = Mutex::new(Current { signer, signature, anew: false, clock });
+        let clock = Clock::trust(SystemTime::now());
+        let current = Mutex::new(Current { signer, signature, renewed: false, clock });
         Credentials { sdkappid, identifier: identifier.to_owned(), key_file: None, current }
     }
 
@@ -164,57 +164,58 @@ impl Credentials {
         &self.identifier
     }
 
-    /// A signature to send now: where the key is held, one that has at least half of its time left. `None`: it was
-    /// ready-made and has run out.
+    /// A signature to send now. If the key is held, at least half of its validity remains; `None` if it was ready-made
+    /// and has expired.
     pub fn signature(&self, wall: SystemTime) -> Option<Arc<Signature>> {
         let mut current = self.current();
         let now = current.clock.now(wall);
         if current.signer.is_none() {
-            let is_over = unix_seconds(now + ON_ITS_WAY) > current.signature.usersig.expires_at;
-            return (!is_over).then(|| Arc::clone(&current.signature));
+            let is_expired = unix_seconds(now + TRANSIT_MAX) > current.signature.usersig.expires_at;
+            return (!is_expired).then(|| Arc::clone(&current.signature));
         }
         if !is_fresh(&current.signature.usersig, now) {
-            self.sign_anew(&mut current, now);
+            self.renew(&mut current, now);
         }
         Some(Arc::clone(&current.signature))
     }
 
-    /// The service took this signature.
+    /// Records that the service accepted this signature.
     pub fn accepted(&self, signature: &Signature) {
         let mut current = self.current();
         if current.signature.number == signature.number {
-            current.anew = false;
+            current.renewed = false;
         }
     }
 
-    /// The service refused this signature. True: there is a new one, so the request can be sent again.
+    /// Records that the service refused this signature. Returns true if there is a new one to send the request again
+    /// with.
     pub fn refused(&self, signature: &Signature, wall: SystemTime) -> bool {
         let mut current = self.current();
         if current.signature.number != signature.number {
             return current.signer.is_some();
         }
-        // Whether we or the wall clock were wrong about the time: it is believed from here on.
-        current.clock = Clock::believe(wall);
-        let changed = self.take_up_key(&mut current);
-        if current.signer.is_none() || (current.anew && !changed) {
+        // Whether our clock or the wall clock was wrong, trust the wall clock from here on.
+        current.clock = Clock::trust(wall);
+        let changed = self.reload_key(&mut current);
+        if current.signer.is_none() || (current.renewed && !changed) {
             return false;
         }
-        current.anew = true;
-        self.sign_anew(&mut current, wall);
+        current.renewed = true;
+        self.renew(&mut current, wall);
         true
     }
 
-    /// Whether the file holds another key than this signature was made with. True: there is a new signature, so a
-    /// request that was refused for the old one can be sent again.
+    /// Whether the file holds another key than this signature was made with. If so, there is a new signature, and a
+    /// request that was refused with the old one can be sent again.
     pub fn key_has_changed(&self, signature: &Signature, wall: SystemTime) -> bool {
         let mut current = self.current();
         if current.signature.number != signature.number {
             return self.key_file.is_some();
         }
-        let changed = self.take_up_key(&mut current);
+        let changed = self.reload_key(&mut current);
         if changed {
             let now = current.clock.now(wall);
-            self.sign_anew(&mut current, now);
+            self.renew(&mut current, now);
         }
         changed
     }
@@ -223,27 +224,27 @@ impl Credentials {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn sign_anew(&self, current: &mut Current, now: SystemTime) {
-        self.take_up_key(current);
+    fn renew(&self, current: &mut Current, now: SystemTime) {
+        self.reload_key(current);
         if let Some(signer) = &current.signer {
             let number = current.signature.number + 1;
             current.signature = Arc::new(Signature { number, usersig: signer.sign(now) });
         }
     }
 
-    /// True: the file holds another key than before.
-    fn take_up_key(&self, current: &mut Current) -> bool {
+    /// Reads the key file again; true if it holds another key than before.
+    fn reload_key(&self, current: &mut Current) -> bool {
         let Some(path) = self.key_file.as_deref().filter(|path| can_be_read_again(path)) else { return false };
         let key = match read_key(path) {
             Ok(key) => key,
             Err(error) => {
-                tracing::warn!("{error}; the key that was read before is used on");
+                tracing::warn!("{error}; using the key that was read before");
                 return false;
             }
         };
         let changed = current.signer.as_ref().is_none_or(|signer| !signer.has_key(&key));
         if changed {
-            tracing::info!("the key in {} was changed, and is taken up", path.display());
+            tracing::info!("the key in {} has changed; using the new one", path.display());
             current.signer = Some(Signer::new(self.sdkappid, self.identifier.clone(), key));
         }
         changed
@@ -259,18 +260,14 @@ fn read_key(path: &Path) -> Result<SecretString, CredentialsError> {
 /// The secret that the environment variable `name` holds.
 ///
 /// # Errors
-/// It holds none, or something around it that cannot be meant.
+/// The variable holds no secret, or one with stray characters around it.
 pub fn secret_of_variable(name: &str, value: &str) -> Result<SecretString, CredentialsError> {
     secret::read(value.as_bytes()).map_err(|fault| CredentialsError::Secret { origin: name.to_owned(), fault })
 }
 
-/// A pipe gives its key once, and whoever opens it again waits for ever. A file that is not there may come back.
+/// A pipe yields its key once, and opening it again would block forever. A missing file may come back.
 fn can_be_read_again(path: &Path) -> bool {
     path.metadata().map_or(true, |metadata| metadata.is_file())
-}
-
-fn unix_seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn is_fresh(usersig: &UserSig, now: SystemTime) -> bool {
@@ -298,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_made_anew_at_half_its_time() {
+    fn a_signature_is_renewed_at_half_its_time() {
         let credentials = with_key();
         let now = SystemTime::now();
         assert_eq!(number(&credentials, now + Duration::from_hours(11)), 0);
@@ -306,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wall_clock_that_is_set_back_changes_nothing_until_the_service_says_that_it_is_right() {
+    fn a_wall_clock_that_is_set_back_changes_nothing_until_the_service_refuses_a_signature() {
         let credentials = with_key();
         let back = SystemTime::now() - Duration::from_hours(24);
         let first = credentials.signature(back).unwrap();
@@ -318,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_signature_is_made_anew_once() {
+    fn a_refused_signature_is_renewed_once() {
         let credentials = with_key();
         let now = SystemTime::now();
         let first = credentials.signature(now).unwrap();
@@ -359,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ready_made_signature_is_looked_at_before_anything_is_sent() {
+    fn a_ready_made_signature_is_checked_before_anything_is_sent() {
         let sign = |expires: u64| {
             Signer::new(1_400_000_000, "administrator".into(), SecretString::from("key"))
                 .valid_for(Duration::from_secs(expires))

@@ -1,7 +1,7 @@
-//! Where the service is: a region's host, or a URL that somebody gave.
+//! The address of the service: a region's host, or a given URL.
 //!
-//! Requests carry a signature that lets its holder act for the whole app, so plain `http` is let through to this
-//! very machine only.
+//! Requests carry a signature that lets its holder act for the whole app, so plain `http` is allowed only to this
+//! machine.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use reqwest::Url;
 
-/// A data centre of the service. An app lives in exactly one.
+/// A data centre of the service. An app exists in exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Region {
     /// China
@@ -35,7 +35,7 @@ impl Region {
     pub const ALL: [Region; 8] =
         [Region::Cn, Region::Sgp, Region::Kor, Region::Ger, Region::Ind, Region::Usa, Region::Jpn, Region::Idn];
 
-    /// The short word by which people name it.
+    /// The short name that people use for it.
     pub fn word(self) -> &'static str {
         match self {
             Region::Cn => "cn",
@@ -49,7 +49,7 @@ impl Region {
         }
     }
 
-    /// The name of its host.
+    /// Its host name.
     pub fn host(self) -> &'static str {
         match self {
             Region::Cn => "console.tim.qq.com",
@@ -63,8 +63,8 @@ impl Region {
         }
     }
 
-    /// The name of its second host, meant for when the first is out of reach: the same service with the same messages.
-    /// `None`: none is documented.
+    /// The name of its backup host, for when the first cannot be reached: the same service with the same messages.
+    /// `None` if none is documented.
     pub fn backup_host(self) -> Option<&'static str> {
         match self {
             Region::Cn => Some("adminapi.my-imcloud.com"),
@@ -79,7 +79,7 @@ impl Region {
     }
 }
 
-/// A region, and which of its hosts: `sgp`, or `sgp-backup`.
+/// A region and one of its hosts: `sgp`, or `sgp-backup`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RegionHost {
     region: Region,
@@ -87,7 +87,7 @@ pub struct RegionHost {
 }
 
 impl RegionHost {
-    /// Every host of every region: the first ones, and then the second ones.
+    /// Every host of every region: first the main hosts, then the backup hosts.
     pub fn all() -> impl Iterator<Item = RegionHost> {
         let first = Region::ALL.into_iter().map(|region| RegionHost { region, host: region.host() });
         let second =
@@ -95,7 +95,7 @@ impl RegionHost {
         first.chain(second)
     }
 
-    /// The host's name.
+    /// The host name.
     pub fn host(self) -> &'static str {
         self.host
     }
@@ -125,7 +125,7 @@ impl fmt::Display for Region {
     }
 }
 
-/// A word that names no region.
+/// The text names no region.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is no region; use one of cn, sgp, kor, ger, ind, usa, jpn, idn, the same with -backup behind it for the second \
@@ -133,7 +133,7 @@ impl fmt::Display for Region {
 )]
 pub struct UnknownRegion(String);
 
-/// A call of the service's API.
+/// A method of the service's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ApiMethod {
     /// Edits one message.
@@ -143,10 +143,10 @@ pub enum ApiMethod {
 }
 
 impl ApiMethod {
-    /// Every call this program makes.
+    /// Every method that this program calls.
     pub const ALL: [ApiMethod; 2] = [ApiMethod::ModifyC2cMsg, ApiMethod::AdminGetRoamMsg];
 
-    /// The call's own name, the last part of its path.
+    /// The method's name, the last part of its path.
     pub fn name(self) -> &'static str {
         match self {
             ApiMethod::ModifyC2cMsg => "modify_c2c_msg",
@@ -154,7 +154,7 @@ impl ApiMethod {
         }
     }
 
-    /// The path on the host, with the slash in front.
+    /// The path on the host, with a leading slash.
     pub fn path(self) -> &'static str {
         match self {
             ApiMethod::ModifyC2cMsg => "/v4/openim/modify_c2c_msg",
@@ -172,34 +172,34 @@ pub struct Endpoint {
 /// Why a URL cannot be the service's: a fragment that fits after `--endpoint: `.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// It does not parse as a URL.
+    /// It is not a valid URL.
     #[error("not a URL ({reason}); write it like https://adminapisgp.im.qcloud.com")]
     NotAUrl {
         /// What the parser says.
         reason: String,
     },
-    /// Another scheme than `http` and `https`.
+    /// A scheme other than `http` and `https`.
     #[error("the scheme {scheme:?} cannot carry the API; use https")]
     Scheme {
         /// The scheme that was given.
         scheme: String,
     },
-    /// Plain `http` to somewhere else.
+    /// Plain `http` to another machine.
     #[error("plain http would show the signature to everyone on the way to {host}; use https")]
     PlainHttp {
         /// The host that was given.
         host: String,
     },
-    /// A user name or a password in it. The value is not repeated: it may be a secret.
+    /// It has a user name or password. The value is not repeated: it may be a secret.
     #[error("a user name or password has no place in the URL; leave out everything before the @")]
     Credentials,
-    /// A path other than `/`.
+    /// It has a path other than `/`.
     #[error("it has the path {path:?}; give scheme, host and port only, the program adds the path itself")]
     Path {
         /// The path that was given.
         path: String,
     },
-    /// A query or a fragment. The value is not repeated: it may hold a UserSig.
+    /// It has a query or fragment. The value is not repeated: it may hold a UserSig.
     #[error("a query or fragment has no place in it; leave out everything from the ? or # on")]
     QueryOrFragment,
 }
@@ -210,13 +210,13 @@ impl Endpoint {
         Endpoint { base: url_of(host) }
     }
 
-    /// Checks a URL that somebody gave.
+    /// Checks a given URL.
     ///
-    /// A path other than `/` is refused instead of kept as a prefix: it is almost always the call's whole URL, pasted
-    /// from a page, which as a prefix would give a path that does not exist.
+    /// A path other than `/` is refused instead of kept as a prefix: it is almost always the method's whole URL,
+    /// copied from a page, which as a prefix would give a path that does not exist.
     ///
     /// # Errors
-    /// What is wrong with it, and what to write instead. Nothing that could be a secret is repeated.
+    /// What is wrong with it, and what to write instead. Nothing that could be secret is repeated.
     pub fn parse(text: &str) -> Result<Endpoint, EndpointError> {
         let base = Url::parse(text.trim()).map_err(|error| EndpointError::NotAUrl { reason: error.to_string() })?;
         if !matches!(base.scheme(), "http" | "https") {
@@ -238,7 +238,7 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// What the ledger knows the service by: `host:port`, where both hosts of a region are one service.
+    /// The service's name in the ledger: `host:port`, where both hosts of a region are one service.
     pub fn service(&self) -> String {
         let region = RegionHost::all().find(|known| known.is_backup() && *self == Endpoint::of(*known));
         match region {
@@ -247,26 +247,26 @@ impl Endpoint {
         }
     }
 
-    /// What a ledger of an earlier version may know the same service by: the second host of the region, where this is one of
-    /// its hosts.
+    /// The name that a ledger of an earlier version may have for the same service: the region's backup host, if this
+    /// is one of its hosts.
     pub fn second_service(&self) -> Option<String> {
         let known = RegionHost::all().find(|known| *self == Endpoint::of(*known))?;
         known.region.backup_host().map(|host| format!("{host}:443"))
     }
 
-    /// The word for the region's other host; `None`: it is no region's host, or the region has no other.
+    /// The name of the region's other host; `None` if this is not a region's host, or the region has no other.
     pub fn other_host(&self) -> Option<String> {
         let ours = RegionHost::all().find(|known| *self == Endpoint::of(*known))?;
         RegionHost::all().find(|known| known.region == ours.region && *known != ours).map(|other| other.to_string())
     }
 
-    /// `host:port`, the port always named.
+    /// `host:port`, always with the port.
     pub fn host_and_port(&self) -> String {
         let port = self.base.port_or_known_default().unwrap_or_default();
         format!("{}:{port}", self.host())
     }
 
-    /// Whether it is on this very machine: 127.0.0.0/8, `::1` or `localhost`.
+    /// Whether it is on this machine: 127.0.0.0/8, `::1` or `localhost`.
     pub fn is_loopback(&self) -> bool {
         let host = self.host();
         let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -276,7 +276,7 @@ impl Endpoint {
         }
     }
 
-    /// The URL of a call, still without its query.
+    /// The URL of a method, without its query.
     pub fn url(&self, call: ApiMethod) -> Url {
         let mut url = self.base.clone();
         url.set_path(call.path());
@@ -284,7 +284,7 @@ impl Endpoint {
     }
 
     fn host(&self) -> &str {
-        // The schemes that `parse` lets through always have a host.
+        // The schemes that `parse` allows always have a host.
         self.base.host_str().unwrap_or_default()
     }
 }
@@ -294,7 +294,7 @@ fn url_of(host: RegionHost) -> Url {
     Url::parse(&format!("https://{}", host.host())).expect("a region's host makes a URL")
 }
 
-/// The base URL, as one would type it, without a slash at the end.
+/// The base URL as a user would type it, without a trailing slash.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.base.as_str().trim_end_matches('/'))
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_belong_into_it_is_refused_and_secrets_are_not_repeated() {
+    fn a_url_with_unwanted_parts_is_refused_without_repeating_secrets() {
         for (text, says) in [
             ("adminapisgp.im.qcloud.com", "not a URL"),
             ("", "not a URL"),
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn it_shows_as_it_was_typed() {
+    fn an_endpoint_is_displayed_as_it_was_typed() {
         assert_eq!(Endpoint::parse(" https://host:8443/ ").unwrap().to_string(), "https://host:8443");
     }
 }

@@ -1,32 +1,33 @@
-//! The one table of the service's error codes: what each says, and what it means for a run.
+//! The one table of the service's error codes: what each of them says, and what it means for a run.
 //!
-//! Sources: the page of `v4/openim/modify_c2c_msg`, and for the rest the service's public lists of error codes. What was
-//! seen in the lists of its clients only is here as well, under its name: such a code fails the edit. A code that is not here is *unknown*: the edit fails and the report names the code; nothing is guessed.
+//! Sources: the page of `v4/openim/modify_c2c_msg`, and for the rest the service's public lists of error codes. Codes
+//! seen only in the lists of its client SDKs are here as well and say so: such a code fails the edit. A code that is
+//! not in the table is *unknown*: the edit fails and the report names the code; nothing is guessed.
 
 use std::ops::RangeInclusive;
 
 /// What a code means for the run as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// A passing trouble inside the service: this edit is tried again after a while.
+    /// A transient fault inside the service: the edit is retried after a while.
     Passing,
-    /// The service lost an answer inside itself and does not know what became of the edit: it is in doubt. (Time-outs of
-    /// looking an account or a signature up come before the edit, and are passing.)
+    /// The service lost an answer internally and does not know what became of the edit: it is in doubt. (Timeouts of
+    /// account or signature lookups happen before the edit, and are transient.)
     InDoubt,
-    /// The service has had too many requests: all of them slow down, then this edit is tried again.
+    /// Too many requests: all of them slow down, then this edit is retried.
     SlowDown,
-    /// The signature has run out: sign anew once where the key is held and try again, otherwise stop.
+    /// The signature has expired: sign again once if the key is held and retry, otherwise stop.
     Signature,
-    /// Whoever signs may not do this: no edit of this run can succeed.
+    /// The signing account may not do this: no edit of this run can succeed.
     StopAccess,
     /// The app, its plan or the address of the service is wrong: no edit of this run can succeed.
     StopConfiguration,
-    /// The service refuses this edit for good; the others are not touched by that.
+    /// The service refuses this edit permanently; other edits are not affected.
     EditFails,
 }
 
 impl Class {
-    /// Every class, in the order in which a person meets them.
+    /// Every class, in the order in which documents list them.
     pub const ALL: [Class; 7] = [
         Class::Passing,
         Class::InDoubt,
@@ -37,7 +38,7 @@ impl Class {
         Class::EditFails,
     ];
 
-    /// What a run does about it, in a word or two.
+    /// What a run does about it, in a few words.
     pub fn verdict_word(self) -> &'static str {
         match self {
             Class::Passing => "retry",
@@ -49,7 +50,7 @@ impl Class {
         }
     }
 
-    /// What a person should do about it, where the code has no advice of its own: one sentence.
+    /// What the operator should do about it, if the code has no advice of its own: one sentence.
     pub const fn advice(self) -> &'static str {
         match self {
             Class::Passing => "Nothing: the edit is tried again; if it persists, look at the service's status page.",
@@ -77,28 +78,28 @@ impl Class {
 /// One line of the table: a code, or a range of codes that mean the same.
 #[derive(Clone, Debug)]
 pub struct CodeEntry {
-    /// The codes it stands for; for most a single one.
+    /// The codes that it covers, usually a single one.
     pub codes: RangeInclusive<i64>,
     /// What the code says: a lower-case fragment without a full stop.
     pub meaning: &'static str,
-    /// What a person should do about it: a sentence.
+    /// What the operator should do about it: a sentence.
     pub advice: &'static str,
     /// What it means for a run.
     pub class: Class,
 }
 
-/// The entry of `code`; `None` where the table does not know it (0, which is success, is no entry either).
+/// The entry of `code`, or `None` if the table does not have it (nor 0, which is success).
 pub fn lookup(code: i64) -> Option<&'static CodeEntry> {
     let after = TABLE.partition_point(|entry| *entry.codes.start() <= code);
     TABLE[..after].last().filter(|entry| entry.codes.contains(&code))
 }
 
-/// What a code says, also where it is not in the table.
+/// What a code says, even if it is not in the table.
 pub fn meaning(code: i64) -> &'static str {
     lookup(code).map_or("which is not a known code", |entry| entry.meaning)
 }
 
-/// The whole table, ascending.
+/// The whole table, in ascending order.
 pub fn all() -> &'static [CodeEntry] {
     &TABLE
 }
@@ -108,7 +109,7 @@ const fn entry(code: i64, class: Class, meaning: &'static str, advice: Option<&'
 }
 
 const fn span(first: i64, last: i64, class: Class, meaning: &'static str, advice: Option<&'static str>) -> CodeEntry {
-    // `Option::unwrap_or_else` with a method is not const, and the class's advice is wanted in one place only.
+    // `Option::unwrap_or_else` with a method is not const, and only this function needs the class's advice.
     let advice = match advice {
         Some(advice) => advice,
         None => class.advice(),
@@ -125,13 +126,13 @@ const NO_SUCH_MESSAGE: &str =
 const BE_AN_ADMIN: &str = "Make the identifier an app admin in the console, or use one that is; then resume.";
 const SHORTEN: &str = "Shorten the row's content: the limit is 8 KB on older pages, 12 KB on newer ones.";
 
-/// Where no public list says more of a code than that it exists.
+/// For codes of which the public lists say nothing but that they exist.
 const SEEN: &str = "seen in client lists, not documented for this call";
 const OLDER: &str = "an internal trouble of the service, in an older list";
 const SEND_ONLY: &str = "It is known from other calls only: ask the service's support why an edit gets it.";
 const RECALLED: &str = "A recalled message cannot be edited: leave the row out.";
 
-/// Ascending and without overlap: [`lookup`] searches it by halves.
+/// Ascending and without overlap, because [`lookup`] does a binary search.
 static TABLE: [CodeEntry; 106] = {
     use Class::{EditFails, InDoubt, Passing, Signature, SlowDown, StopAccess, StopConfiguration};
     [
@@ -338,7 +339,7 @@ mod tests {
 
     fn codes_of(class: Class) -> Vec<i64> {
         let of_class = all().iter().filter(|entry| entry.class == class);
-        // The customer's own ones are too many to be named.
+        // The customer's own codes are too many to list.
         of_class.filter(|entry| *entry.codes.start() != 120_001).flat_map(|entry| entry.codes.clone()).collect()
     }
 
@@ -349,7 +350,7 @@ mod tests {
         assert!(codes.iter().all(|code| lookup(*code).is_some_and(|entry| entry.class == class)), "{class:?}");
     }
 
-    /// Every code that is known of, class by class, and no other.
+    /// Every known code, class by class, and no other.
     #[test]
     fn every_known_code_is_here_with_what_it_means_for_a_run() {
         check(

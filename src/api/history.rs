@@ -1,4 +1,4 @@
-//! A conversation's history (`admin_getroammsg`), page by page: what is asked, and what comes back.
+//! A conversation's history (`admin_getroammsg`), page by page: the request and the answer.
 
 use std::time::Duration;
 
@@ -8,31 +8,32 @@ use serde_json::{Value, json};
 use super::{Outcome, answer};
 use crate::edit::MessageId;
 
-/// The longest page that is read. A real one has about 13 KB, and ends with the message that makes it longer.
+/// The longest page that is read. A real one has about 13 KB: the service ends a page with the message that exceeds
+/// that.
 pub(super) const PAGE_BYTES_MAX: usize = 1024 * 1024;
-/// Messages a page, as in the service's samples.
+/// Messages per page, as in the service's samples.
 const PAGE_MESSAGES: u32 = 100;
 /// In `MsgFlagBits`: the message was recalled.
 const RECALLED: u64 = 8;
 
-/// What is asked of a conversation.
+/// A request for one page of a conversation's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryQuery {
-    /// Whose history is asked for: each side has its own.
+    /// The account whose history is read: each side has its own.
     pub operator: String,
-    /// The other side.
+    /// The other account.
     pub peer: String,
     /// From this Unix second on.
     pub min_time: u32,
     /// Up to and including this Unix second.
     pub max_time: u32,
-    /// Goes on behind this message.
+    /// Continues after this message.
     pub last_msg_key: Option<String>,
-    /// How the two accounts are called.
+    /// The field names for the two accounts.
     pub names: AccountNames,
 }
 
-/// The two generations of names that the service has for the accounts.
+/// The two generations of field names that the service has for the accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountNames {
     /// `Operator_Account`, `Peer_Account`
@@ -55,9 +56,9 @@ impl AccountNames {
 /// A page of a conversation's history, from new to old.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HistoryPage {
-    /// There is nothing behind it.
+    /// Whether it is the last page.
     pub complete: bool,
-    /// The second of its last message.
+    /// The Unix second of its last message.
     pub last_msg_time: u32,
     /// The key of its last message.
     pub last_msg_key: String,
@@ -68,9 +69,9 @@ pub struct HistoryPage {
 /// A message as the service holds it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistoryMessage {
-    /// Which one.
+    /// Its ID.
     pub id: MessageId,
-    /// It was taken back by its sender.
+    /// Whether its sender recalled it.
     pub recalled: bool,
     /// Its elements.
     pub msg_body: Option<Value>,
@@ -79,7 +80,7 @@ pub struct HistoryMessage {
 }
 
 impl HistoryQuery {
-    /// The body of the request.
+    /// The request's body.
     pub fn request_body(&self) -> Vec<u8> {
         let (operator, peer) = match self.names {
             AccountNames::Newer => ("Operator_Account", "Peer_Account"),
@@ -107,7 +108,7 @@ struct HistoryFields {
     last_msg_time: Option<u32>,
     #[serde(rename = "LastMsgKey", default)]
     last_msg_key: Option<String>,
-    /// Left out where there is none.
+    /// Absent if the page is empty.
     #[serde(rename = "MsgList", default)]
     messages: Option<Vec<WireMessage>>,
 }
@@ -134,19 +135,19 @@ struct WireMessage {
     cloud_custom_data: Option<String>,
 }
 
-/// Reads the whole of an answer: a page, or what kept the service from giving one.
+/// Reads a whole answer: a page, or the outcome if there is none.
 pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<HistoryPage, Outcome> {
     match answer::read(status, retry_after, body) {
-        // A page has no place for it. The service documents none, and of a look that is refused it is obeyed.
+        // A page has no room for a pause. The service documents none for pages, and one with a refusal is honoured.
         Outcome::Confirmed | Outcome::ConfirmedAndAsks(_) => {}
         outcome => return Err(outcome),
     }
-    let members: HistoryFields = serde_json::from_slice(body).map_err(|_| Outcome::Http { status, retry_after })?;
+    let fields: HistoryFields = serde_json::from_slice(body).map_err(|_| Outcome::Http { status, retry_after })?;
     Ok(HistoryPage {
-        complete: members.complete == 1,
-        last_msg_time: members.last_msg_time.unwrap_or_default(),
-        last_msg_key: members.last_msg_key.unwrap_or_default(),
-        messages: members.messages.unwrap_or_default().into_iter().map(HistoryMessage::from).collect(),
+        complete: fields.complete == 1,
+        last_msg_time: fields.last_msg_time.unwrap_or_default(),
+        last_msg_key: fields.last_msg_key.unwrap_or_default(),
+        messages: fields.messages.unwrap_or_default().into_iter().map(HistoryMessage::from).collect(),
     })
 }
 
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_asked_with_newer_or_older_names() {
+    fn a_query_uses_the_newer_or_older_names() {
         let newer =
             json!({ "Operator_Account": "a", "Peer_Account": "b\"", "MaxCnt": 100, "MinTime": 9, "MaxTime": 11 });
         assert_eq!(query(AccountNames::Newer, None), newer);
@@ -227,7 +228,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_page_makes_it_panic(body in any::<Vec<u8>>(), list in "\\PC{0,40}") {
+        fn no_page_causes_a_panic(body in any::<Vec<u8>>(), list in "\\PC{0,40}") {
             let _ = read(200, None, &body);
             let _ = page(&format!(r#"{{"ActionStatus":"OK","ErrorCode":0,"Complete":1,"MsgList":{list}}}"#));
         }

@@ -1,7 +1,8 @@
-//! The proxy on the way to the service, where the environment names one.
+//! The proxy on the way to the service, if the environment names one.
 //!
-//! It is found here, once, and handed to the client, so that what is used is what the plan, the ledger and the reports
-//! name. A user name and a password in its URL are for the proxy alone: they are never shown, logged or recorded.
+//! It is determined here, once, and passed to the client, so that the plan, the ledger and the reports name the proxy
+//! that is used. A user name and password in its URL are for the proxy alone: they are never shown, logged or
+//! recorded.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -14,17 +15,18 @@ use reqwest::header::HeaderValue;
 
 use super::endpoint::{ApiMethod, Endpoint};
 
-/// For this long a proxy may hold what it has taken and pass it on after all, although nobody waits for it any more.
+/// How long a proxy may hold a request that it has accepted and still pass it on, although nobody waits for it any
+/// more.
 ///
-/// To the kernel those bytes have arrived, so its word that they did not says nothing. A proxy closes its connection to
-/// the service when ours is gone; what it has written by then its own kernel goes on sending for 102 s (Linux, with
-/// `tcp_orphan_retries` as it is). One that looks into the connection may first wait for its own connection to the
-/// service, most often for a minute at most. The rest is for the way.
+/// To the kernel those bytes have been delivered, so a timeout there says nothing. A proxy closes its connection to
+/// the service when ours is gone, but its kernel keeps sending what it has written by then for 102 s (Linux, with the
+/// default `tcp_orphan_retries`). A proxy that inspects the traffic may first wait for its own connection to the
+/// service, usually for a minute at most. The rest allows for transit.
 pub const KEEPS_MAX: Duration = Duration::from_mins(2);
 
-/// Variables that name a proxy, the first one first: the first that is set counts.
+/// Variables that name a proxy, in order: the first that is set counts.
 const VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-/// Variables that name hosts for which there is none.
+/// Variables that name hosts to call without a proxy.
 const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// An HTTP proxy.
@@ -35,28 +37,29 @@ pub struct Proxy {
     authorization: Option<HeaderValue>,
 }
 
-/// Why a variable names no proxy that can be used. Its value is not repeated: a password may be in it.
+/// Why the proxy that a variable names cannot be used. The value is not repeated: it may hold a password.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyError {
-    /// It is not the URL of one.
+    /// The value is not the URL of an HTTP proxy.
     #[error(
         "{0}: it is not the URL of an HTTP proxy; write it like http://proxy.example.com:3128, with USER:PASSWORD@ before the \
          host where the proxy wants them (and %40 for an @ in the password), or leave it empty for none"
     )]
     NotAUrl(&'static str),
-    /// It is of a kind that is not spoken here.
+    /// The value names a SOCKS proxy, which is not supported.
     #[error("{0}: a SOCKS proxy cannot be used; name an HTTP proxy, or leave it empty for none")]
     Socks(&'static str),
 }
 
 impl Proxy {
-    /// The proxy for this endpoint; `None`: the service is called directly. `given`: the value of a variable, where it is set.
+    /// Returns the proxy for this endpoint, or `None` to call the service directly. `given` returns the value of a
+    /// variable, if it is set.
     ///
-    /// This very machine is never called through a proxy: plain `http` would show the signature to it, and to the proxy
-    /// "this machine" is another one.
+    /// This machine is never called through a proxy: plain `http` would show the signature to the proxy, and to the
+    /// proxy, "this machine" is another one.
     ///
     /// # Errors
-    /// A proxy is named that cannot be used.
+    /// The environment names a proxy that cannot be used.
     pub fn find(
         endpoint: &Endpoint,
         given: impl Fn(&'static str) -> Option<OsString>,
@@ -69,7 +72,7 @@ impl Proxy {
         let exceptions = EXCEPTIONS.into_iter().find_map(text).map(|(_, value)| value).unwrap_or_default();
         let Ok(service) = endpoint.url(ApiMethod::ModifyC2cMsg).as_str().parse::<Uri>() else { return Ok(None) };
         let found = |proxy: &str| Matcher::builder().all(proxy).no(exceptions.as_str()).build().intercept(&service);
-        // Whatever the proxy is called, it is not asked for a host that is excepted.
+        // Whatever the proxy's URL, it is not used for an excepted host.
         if endpoint.is_loopback() || found("http://proxy").is_none() {
             return Ok(None);
         }
@@ -83,13 +86,13 @@ impl Proxy {
         Ok(Some(Proxy { url, authorization: found.basic_auth().cloned() }))
     }
 
-    /// `host:port`, all that is ever shown of it.
+    /// `host:port`, the only part that is ever shown.
     pub fn address(&self) -> String {
         let port = self.url.port_or_known_default().unwrap_or_default();
         format!("{}:{port}", self.url.host_str().unwrap_or_default())
     }
 
-    /// For the client.
+    /// The same proxy, as the HTTP client takes it.
     ///
     /// # Errors
     /// The client cannot use it.
@@ -101,11 +104,11 @@ impl Proxy {
         })
     }
 
-    /// Why nothing was sent through it, told by what went wrong, the outermost cause first.
-    pub(super) fn blamed(&self, causes: &[String]) -> String {
+    /// Why nothing was sent through the proxy, from the chain of causes, outermost first.
+    pub(super) fn not_sent_reason(&self, causes: &[String]) -> String {
         let proxy = self.address();
         let cause = causes.last().map(String::as_str).unwrap_or_default();
-        // The client has no type for it that could be asked.
+        // The client has no error type to tell these cases apart, only their messages.
         match causes.iter().find_map(|cause| cause.strip_prefix("tunnel error: ")) {
             Some("proxy authorization required") => format!(
                 "the proxy {proxy} refuses to connect to the service: it wants a user name and a password that it knows \
@@ -171,7 +174,7 @@ mod tests {
         for endpoint in ["http://127.0.0.1:8200", "https://localhost:8443", "http://[::1]:8200"] {
             check(endpoint, "", None);
         }
-        // What cannot be used does not matter where it is not used.
+        // An unusable proxy does not matter where it is not used.
         assert_eq!(found(SERVICE, &[("HTTPS_PROXY", "socks5://a:1"), ("no_proxy", "*")]), Ok(None));
     }
 

@@ -1,41 +1,42 @@
-//! A secret as people hand it over: the key's text from a file or a variable, without what an editor, a shell or a copy put
-//! around it. What cannot be meant is named before the service is asked, as the service says of every such key only that
-//! it is wrong, and locks out whoever repeats it. No part of the secret is ever told.
+//! Reads a secret as people provide it: the key's text from a file or a variable, without what an editor, a shell or a
+//! copy added around it. Anything that cannot be a secret is reported before the service is called, because the
+//! service says of every such key only that it is wrong, and locks out an account that repeats it. No part of the
+//! secret is ever shown.
 
 use secrecy::SecretString;
 
-/// Why a text is no secret: what follows its name in a sentence.
+/// Why a text is not a secret: a fragment that follows its name in a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretFault {
-    /// Nothing is in it.
+    /// It is empty.
     #[error("is empty; give the secret's text")]
     Empty,
     /// It is neither UTF-8 nor marked as UTF-16.
     #[error("is not text in UTF-8 (or in UTF-16 with its mark); save it as plain text")]
     Encoding,
-    /// There is more in it.
+    /// It has more than one line.
     #[error("has several lines; it must hold the secret alone, on one line")]
     Lines,
     /// It is a line of an environment file.
     #[error("looks like a line NAME=value; give the value alone")]
     Assignment,
-    /// A quotation mark at one end only.
+    /// It has a quotation mark at one end only.
     #[error("has a quotation mark at one end only; give the secret without quotation marks")]
     Quote,
-    /// White space in the middle.
+    /// It has white space in the middle.
     #[error("has white space inside (character {0}); copy the secret once more")]
     WhiteSpace(usize),
-    /// A character that no secret has.
+    /// It has a character that no secret has.
     #[error("has a character that is not printable ASCII (character {0}); copy the secret once more")]
     Character(usize),
 }
 
-/// Quotation marks that are put around a text, by shells, editors and office programs.
+/// Quotation marks that shells, editors and office programs put around a text.
 const QUOTES: [(char, char); 5] = [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’')];
-/// The mark of a Unicode text.
-const MARK: char = '\u{feff}';
+/// The byte order mark.
+const BOM: char = '\u{feff}';
 
-/// The secret in these bytes.
+/// Reads the secret in these bytes.
 pub(super) fn read(bytes: &[u8]) -> Result<SecretString, SecretFault> {
     let text = decode(bytes)?;
     let text = unquoted(trimmed(&text))?;
@@ -59,7 +60,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<SecretString, SecretFault> {
     Ok(SecretString::from(text))
 }
 
-/// UTF-8, or UTF-16 where its mark says so: as Notepad and PowerShell write it.
+/// Decodes UTF-8, or UTF-16 if it has a byte order mark, as Notepad and PowerShell write it.
 fn decode(bytes: &[u8]) -> Result<String, SecretFault> {
     let utf16 = |unit: fn([u8; 2]) -> u16| {
         let (pairs, rest) = bytes.as_chunks::<2>();
@@ -69,14 +70,14 @@ fn decode(bytes: &[u8]) -> Result<String, SecretFault> {
     match bytes {
         [0xff, 0xfe, ..] => utf16(u16::from_le_bytes),
         [0xfe, 0xff, ..] => utf16(u16::from_be_bytes),
-        // Text has no zero bytes: it is UTF-16 that lost its mark.
+        // Text has no zero bytes: this is UTF-16 without its byte order mark.
         _ if bytes.contains(&0) => Err(SecretFault::Encoding),
         _ => String::from_utf8(bytes.to_vec()).map_err(|_| SecretFault::Encoding),
     }
 }
 
 fn trimmed(text: &str) -> &str {
-    text.trim_matches(|character: char| character.is_whitespace() || character == MARK)
+    text.trim_matches(|character: char| character.is_whitespace() || character == BOM)
 }
 
 fn unquoted(text: &str) -> Result<&str, SecretFault> {
@@ -88,7 +89,7 @@ fn unquoted(text: &str) -> Result<&str, SecretFault> {
     if text.starts_with(is_quote) || text.ends_with(is_quote) { Err(SecretFault::Quote) } else { Ok(text) }
 }
 
-/// `TIM_SECRET_KEY=…`, also with `export` before it. A secret in base64 ends with `=`, and nothing follows.
+/// `TIM_SECRET_KEY=…`, also after `export`. A base64 secret may end with `=`, but nothing follows it.
 fn is_assignment(text: &str) -> bool {
     let Some((name, value)) = text.split_once('=') else { return false };
     let name = name.trim_start_matches("export ").trim();

@@ -1,8 +1,8 @@
 //! UserSig, version 2: the signature that lets an admin account call the service.
 //!
-//! It is JSON, compressed and spelled in a base64 of its own, and holds an HMAC over who may call (the identifier),
-//! for which app, from when and for how long. Made here with [`Signer`]; taken apart with [`decode`], to say early
-//! that a ready-made one is another account's or has expired.
+//! It is compressed JSON in the service's own variant of base64, and holds an HMAC over who may call (the identifier),
+//! for which app, from when and for how long. [`Signer`] makes one; [`decode`] parses one, to report early that a
+//! ready-made one belongs to another account or has expired.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,14 +19,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-/// How long a signature of ours is valid. The service recommends no less than a day, so that clocks that differ do
-/// no harm; no more, because a signature cannot be taken back.
+/// How long our signatures are valid. The service recommends at least a day, to tolerate clocks that differ; no more
+/// than that, because a signature cannot be revoked.
 const VALID_FOR: Duration = Duration::from_hours(24);
 
-/// The longest text that [`decode`] looks at. A real one has about 200 characters, so this is ample.
+/// The longest text that [`decode`] accepts. A real one has about 200 characters.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
 
-/// The most JSON that [`decode`] unpacks: compressed data may claim to hold gigabytes.
+/// The most JSON that [`decode`] unpacks: compressed data may expand to gigabytes.
 const JSON_BYTES_MAX: u64 = 16 * 1024;
 
 /// Makes signatures for one account of one app.
@@ -44,7 +44,7 @@ impl Signer {
         Signer { sdkappid, identifier, key, valid_for: VALID_FOR }
     }
 
-    /// The same, with signatures that are valid for another time; parts of a second are dropped.
+    /// Sets another validity for its signatures; fractions of a second are dropped.
     #[must_use]
     pub fn valid_for(self, valid_for: Duration) -> Signer {
         Signer { valid_for, ..self }
@@ -83,36 +83,36 @@ impl fmt::Debug for Signer {
 /// A signature, ready to be sent. Its text is as good as a password until it expires.
 #[derive(Clone, Debug)]
 pub struct UserSig {
-    /// The value of the query's `usersig`. Made of letters, digits, `*`, `-` and `_` only.
+    /// The value of the query parameter `usersig`: letters, digits, `*`, `-` and `_` only.
     pub text: SecretString,
-    /// Valid from then on, in Unix seconds.
+    /// When its validity starts, in Unix seconds.
     pub made_at: u64,
-    /// Valid up to and including then, in Unix seconds.
+    /// The last second of its validity, in Unix seconds.
     pub expires_at: u64,
 }
 
-/// What a signature says. Nothing of it is to be believed before [`verify`] has looked at it.
+/// The contents of a signature. Do not trust them before [`verify`] has checked them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// The account that it lets act.
+    /// The account that may call.
     pub identifier: String,
     /// The app it is for.
     pub sdkappid: u64,
     /// When it was made, in Unix seconds.
     pub time: u64,
-    /// For how many seconds it is valid.
+    /// Its validity, in seconds.
     pub expire: u64,
     /// Base64 of the HMAC over all of the above.
     pub sig: String,
 }
 
 impl Claims {
-    /// The last moment at which it is valid, in Unix seconds.
+    /// The last second at which it is valid, in Unix seconds.
     pub fn expires_at(&self) -> u64 {
         self.time.saturating_add(self.expire)
     }
 
-    /// Whether it has run out.
+    /// Whether it has expired.
     pub fn is_expired(&self, now: SystemTime) -> bool {
         unix_seconds(now) > self.expires_at()
     }
@@ -129,7 +129,8 @@ impl fmt::Debug for Claims {
     }
 }
 
-/// Why a text is no UserSig: a fragment that fits after "failed to read the UserSig: ". It repeats nothing of it.
+/// Why a text is not a UserSig: a fragment that fits after "failed to read the UserSig: ". It repeats none of the
+/// text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserSigError {
     /// Longer than any real one.
@@ -146,10 +147,10 @@ pub enum UserSigError {
     NotClaims,
 }
 
-/// Takes a signature apart, whoever made it. What it unpacks is bounded.
+/// Parses a signature, whoever made it. The unpacked size is bounded.
 ///
 /// # Errors
-/// What is wrong with the text. It may still be a good one of a kind that the public documents do not describe.
+/// What is wrong with the text. It may still be a valid UserSig of a kind that the public documents do not describe.
 pub fn decode(usersig: &str) -> Result<Claims, UserSigError> {
     if usersig.len() > TEXT_BYTES_MAX {
         return Err(UserSigError::TooLong);
@@ -174,8 +175,8 @@ pub fn decode(usersig: &str) -> Result<Claims, UserSigError> {
     })
 }
 
-/// Whether the claims were signed with this key. Takes the same time however much of it is right. Whether they are
-/// still valid is another question: [`Claims::is_expired`].
+/// Whether the claims were signed with this key, compared in constant time. Whether they are still valid is another
+/// question: see [`Claims::is_expired`].
 pub fn verify(claims: &Claims, key: &SecretString) -> bool {
     STANDARD.decode(&claims.sig).is_ok_and(|sig| mac(claims, key).verify_slice(&sig).is_ok())
 }
@@ -217,7 +218,7 @@ fn encode(claims: &Claims) -> String {
 #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
 fn mac(claims: &Claims, key: &SecretString) -> Hmac<Sha256> {
     let Claims { identifier, sdkappid, time, expire, sig: _ } = claims;
-    // The key is the secret's text as it stands in the console, although it looks like hexadecimal digits.
+    // The key is the secret's text as the console shows it, although it looks like hexadecimal digits.
     let mut mac = Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes()).expect("a key of any length");
     mac.update(
         format!("TLS.identifier:{identifier}\nTLS.sdkappid:{sdkappid}\nTLS.time:{time}\nTLS.expire:{expire}\n")
@@ -235,7 +236,7 @@ fn from_standard(c: char) -> char {
     }
 }
 
-/// `None` for the three characters that the service's spelling does not have.
+/// `None` for the three characters that the service's alphabet does not have.
 fn to_standard(c: char) -> Option<char> {
     match c {
         '*' => Some('+'),
@@ -246,7 +247,7 @@ fn to_standard(c: char) -> Option<char> {
     }
 }
 
-fn unix_seconds(time: SystemTime) -> u64 {
+pub(super) fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_any_claim_or_of_the_key_is_noticed() {
+    fn verification_fails_after_a_change_of_any_claim_or_of_the_key() {
         let good = decode(signer().sign(at(5)).text.expose_secret()).unwrap();
         let bad = [
             Claims { identifier: "xiaojun2".into(), ..good.clone() },
@@ -340,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_usersig_is_told_by_what_is_wrong() {
+    fn a_text_that_is_no_usersig_is_refused_with_the_reason() {
         let pack = |content: &[u8]| -> String {
             let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
             encoder.write_all(content).unwrap();
@@ -363,18 +364,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_taken_apart_without_a_panic(text in ".{0,400}") {
+        fn any_text_is_decoded_without_a_panic(text in ".{0,400}") {
             let _ = decode(&text);
         }
 
         #[test]
-        fn any_packed_bytes_are_taken_apart_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        fn any_packed_bytes_are_decoded_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let text: String = STANDARD.encode(&bytes).chars().map(from_standard).collect();
             let _ = decode(&text);
         }
 
         #[test]
-        fn what_was_signed_comes_back_and_verifies(
+        fn a_signature_decodes_to_its_claims_and_verifies(
             sdkappid: u64, identifier in ".{0,40}", key in ".{0,80}", time in 0..4_000_000_000_u64, expire: u64,
         ) {
             let signer = Signer::new(sdkappid, identifier.clone(), key.as_str().into());

@@ -1,8 +1,8 @@
-//! The moment at which an edit goes out.
+//! Tracks whether a request's body has been sent.
 //!
-//! A request's body is asked for its bytes only once there is a connection that takes them. So the body itself spends
-//! the permit, and it tells for certain whether anything went out: whoever gives up waiting must first win against
-//! the body, and if he does, the body will never hand its bytes over.
+//! A request's body is polled only once there is a connection to take its bytes. So the body itself spends the permit,
+//! and it records for certain whether anything was sent: a caller that gives up waiting must first cancel the body,
+//! and if that succeeds, the body never hands over its bytes.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -17,44 +17,45 @@ use tokio::time::{Instant, sleep_until};
 use crate::pace::Permit;
 
 const WAITING: u8 = 0;
-const OUT: u8 = 1;
-const CALLED_OFF: u8 = 2;
+const SENT: u8 = 1;
+const CANCELLED: u8 = 2;
 
-/// The sender's end of a request: for as long as it is held, the request may go out. It is dropped together with a
-/// sender that gives up half-way, and what has not gone out by then is called off: a connection may hold it already.
+/// The sender's end of a request: the request may be sent for as long as this is held. Dropping it, for example
+/// because the sender is dropped halfway, cancels a body that has not been sent, even if a connection holds it
+/// already.
 #[derive(Debug, Default)]
-pub(super) struct SendGuard(Arc<SharedPermit>);
+pub(super) struct SendGuard(Arc<SendState>);
 
 #[derive(Debug, Default)]
-struct SharedPermit {
+struct SendState {
     state: AtomicU8,
-    went_out: OnceLock<Instant>,
+    sent_at: OnceLock<Instant>,
 }
 
 impl SendGuard {
-    /// The request's body.
-    pub(super) fn carries(&self, bytes: Bytes, permit: Permit) -> Outgoing {
-        Outgoing { shared: Arc::clone(&self.0), content: Some((bytes, permit)) }
+    /// Makes the request's body, which spends `permit` when it is sent.
+    pub(super) fn body(&self, bytes: Bytes, permit: Permit) -> GuardedBody {
+        GuardedBody { shared: Arc::clone(&self.0), content: Some((bytes, permit)) }
     }
 
-    /// Makes sure that nothing goes out any more. False: it went out already.
-    pub(super) fn call_off(&self) -> bool {
-        self.0.leave(CALLED_OFF) || self.0.state.load(Ordering::SeqCst) == CALLED_OFF
+    /// Makes sure that nothing is sent from now on. Returns false if the body was sent already.
+    pub(super) fn cancel(&self) -> bool {
+        self.0.transition(CANCELLED) || self.0.state.load(Ordering::SeqCst) == CANCELLED
     }
 
-    /// Waits until `timeout` has passed since the body went out; where it has not after `open_max`, it is called off. That
-    /// it goes out wakes nobody: this costs every request a waking, and there is time enough to see it afterwards.
+    /// Waits until `timeout` has passed since the body was sent, or, if it is not sent within `open_max`, cancels it.
+    /// Sending wakes nobody, as that would cost every request a wake-up: it is soon enough to notice it afterwards.
     pub(super) async fn overdue(&self, open_max: Duration, timeout: Duration) {
-        let opened_by = Instant::now() + open_max;
+        let open_deadline = Instant::now() + open_max;
         let mut until = Instant::now();
         loop {
-            // It cannot be overdue before: it had not gone out at the last look.
-            until = opened_by.min(until + timeout);
+            // It cannot be overdue any earlier: it had not been sent at the last check.
+            until = open_deadline.min(until + timeout);
             sleep_until(until).await;
-            if let Some(at) = self.0.went_out.get() {
-                return sleep_until(*at + timeout).await;
+            if let Some(sent_at) = self.0.sent_at.get() {
+                return sleep_until(*sent_at + timeout).await;
             }
-            if until == opened_by && self.call_off() {
+            if until == open_deadline && self.cancel() {
                 return;
             }
         }
@@ -63,39 +64,39 @@ impl SendGuard {
 
 impl Drop for SendGuard {
     fn drop(&mut self) {
-        self.call_off();
+        self.cancel();
     }
 }
 
-impl SharedPermit {
-    fn leave(&self, to: u8) -> bool {
+impl SendState {
+    fn transition(&self, to: u8) -> bool {
         self.state.compare_exchange(WAITING, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 }
 
-/// A request's body that spends its permit when it goes out.
+/// A request's body, which spends its permit when it is sent.
 #[derive(Debug)]
-pub(super) struct Outgoing {
-    shared: Arc<SharedPermit>,
+pub(super) struct GuardedBody {
+    shared: Arc<SendState>,
     content: Option<(Bytes, Permit)>,
 }
 
-/// The body was called off.
+/// The body was cancelled.
 #[derive(Debug, thiserror::Error)]
-#[error("called off before it went out")]
+#[error("cancelled before it was sent")]
 pub(super) struct BodyCancelled;
 
-impl Body for Outgoing {
+impl Body for GuardedBody {
     type Data = Bytes;
     type Error = BodyCancelled;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCancelled>>> {
         let Some((bytes, permit)) = self.content.take() else { return Poll::Ready(None) };
-        if !self.shared.leave(OUT) {
+        if !self.shared.transition(SENT) {
             return Poll::Ready(Some(Err(BodyCancelled)));
         }
         permit.spend();
-        self.shared.went_out.get_or_init(Instant::now);
+        self.shared.sent_at.get_or_init(Instant::now);
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
@@ -116,58 +117,56 @@ mod tests {
     use crate::pace::Pace;
     use http_body_util::BodyExt;
 
-    async fn outgoing(wire: &SendGuard) -> Outgoing {
+    async fn body_of(guard: &SendGuard) -> GuardedBody {
         let pace = Pace::new(NonZeroU32::MIN, Instant::now());
-        wire.carries(Bytes::from_static(b"{}"), pace.permit().await.unwrap())
+        guard.body(Bytes::from_static(b"{}"), pace.permit().await.unwrap())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_called_off_never_goes_out() {
-        let wire = SendGuard::default();
-        let mut body = outgoing(&wire).await;
-        assert!(wire.call_off());
+    async fn a_cancelled_body_is_never_sent() {
+        let guard = SendGuard::default();
+        let mut body = body_of(&guard).await;
+        assert!(guard.cancel());
         assert!(body.frame().await.unwrap().is_err());
-        assert!(wire.call_off(), "it is still so");
+        assert!(guard.cancel(), "it stays cancelled");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_went_out_cannot_be_called_off() {
-        let wire = SendGuard::default();
-        let mut body = outgoing(&wire).await;
+    async fn a_sent_body_cannot_be_cancelled() {
+        let guard = SendGuard::default();
+        let mut body = body_of(&guard).await;
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "{}");
-        assert!(!wire.call_off());
+        assert!(!guard.cancel());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_overdue_so_long_after_it_went_out_and_called_off_if_it_does_not() {
+    async fn a_request_is_overdue_after_its_timeout_and_cancelled_if_it_is_not_sent() {
         let [second, half] = [1_000, 500].map(Duration::from_millis);
-        for (goes_out_after, overdue_after) in
-            [(0, 1_000), (300, 1_300), (1_000, 2_000), (3_400, 4_400), (9_900, 10_900)]
-        {
-            let wire = SendGuard::default();
-            let mut body = outgoing(&wire).await;
+        for (sent_after, overdue_after) in [(0, 1_000), (300, 1_300), (1_000, 2_000), (3_400, 4_400), (9_900, 10_900)] {
+            let guard = SendGuard::default();
+            let mut body = body_of(&guard).await;
             let start = Instant::now();
-            let goes_out = async {
-                tokio::time::sleep(Duration::from_millis(goes_out_after)).await;
+            let send = async {
+                tokio::time::sleep(Duration::from_millis(sent_after)).await;
                 body.frame().await.unwrap().unwrap()
             };
-            tokio::join!(wire.overdue(10 * second, second), goes_out);
+            tokio::join!(guard.overdue(10 * second, second), send);
             assert_eq!(start.elapsed(), Duration::from_millis(overdue_after));
-            assert!(!wire.call_off());
+            assert!(!guard.cancel());
         }
-        let wire = SendGuard::default();
-        let mut body = outgoing(&wire).await;
+        let guard = SendGuard::default();
+        let mut body = body_of(&guard).await;
         let start = Instant::now();
-        wire.overdue(10 * second, 2 * second + half).await;
+        guard.overdue(10 * second, 2 * second + half).await;
         assert_eq!(start.elapsed(), 10 * second);
         assert!(body.frame().await.unwrap().is_err());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_sender_that_is_dropped_calls_its_request_off() {
-        let wire = SendGuard::default();
-        let mut body = outgoing(&wire).await;
-        drop(wire);
+    async fn dropping_the_guard_cancels_the_request() {
+        let guard = SendGuard::default();
+        let mut body = body_of(&guard).await;
+        drop(guard);
         assert!(body.frame().await.unwrap().is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! The rules for message elements (`MsgBody`): which fields each known type has, and of which JSON type.
+//! The rules for message elements (`MsgBody`): the fields of each known type, and their JSON types.
 
 use std::borrow::Cow;
 use std::fmt::Arguments;
@@ -7,9 +7,9 @@ use super::json::Json;
 use super::{Field, Finding};
 use crate::terminal::escape::Quoted;
 
-/// A JSON type that a field of an element must have.
+/// The JSON type of a field of an element.
 #[derive(Clone, Copy)]
-enum Kind {
+enum FieldType {
     Text,
     Number,
     /// A whole number.
@@ -17,17 +17,17 @@ enum Kind {
     Texts,
     /// `ImageInfoArray`: one object for each size of the picture.
     Images,
-    /// Anything: the documents give no shape.
+    /// Anything: the documents specify no type.
     Any,
 }
 
-use Kind::{Any, Images, Integer, Number, Text, Texts};
+use FieldType::{Any, Images, Integer, Number, Text, Texts};
 
-const IMAGE_INFO: &[(&str, Kind)] =
+const IMAGE_INFO: &[(&str, FieldType)] =
     &[("Type", Integer), ("Size", Integer), ("Width", Integer), ("Height", Integer), ("URL", Text)];
 
-/// The fields of a known element type; `None` for a type that is not in the service's documents.
-fn fields_of(msg_type: &str) -> Option<&'static [(&'static str, Kind)]> {
+/// The fields of a known element type; `None` for a type that the service's documents do not name.
+fn fields_of(msg_type: &str) -> Option<&'static [(&'static str, FieldType)]> {
     Some(match msg_type {
         "TIMTextElem" => &[("Text", Text)],
         "TIMFaceElem" => &[("Index", Integer), ("Data", Text)],
@@ -70,21 +70,21 @@ fn fields_of(msg_type: &str) -> Option<&'static [(&'static str, Kind)]> {
 /// The members of an object.
 type JsonMembers<'a> = [(Cow<'a, str>, Json<'a>)];
 
-/// Checks the elements of one message: what is odd on success, everything that is wrong on failure.
+/// Checks the elements of one message. Returns the warnings, or everything that is wrong.
 pub(super) fn check(body: &Json<'_>) -> Result<Vec<Finding>, Vec<Finding>> {
     let Json::Array(elements) = body else {
-        return Err(vec![wrong(format!("must be a JSON array of message elements, not {}", kind_of(body)))]);
+        return Err(vec![finding(format!("must be a JSON array of message elements, not {}", type_of(body)))]);
     };
     let mut findings = Findings::default();
     if elements.is_empty() {
-        findings.errors.push(wrong("is an empty array; a message has at least one element".to_owned()));
+        findings.errors.push(finding("is an empty array; a message has at least one element".to_owned()));
     }
     for (index, element) in elements.iter().enumerate() {
-        findings.element(format_args!("element {}", index + 1), element);
+        findings.check_element(format_args!("element {}", index + 1), element);
     }
     if findings.custom > 1 {
         let what = format!("has {} TIMCustomElem; the service takes at most one a message", findings.custom);
-        findings.errors.push(wrong(what));
+        findings.errors.push(finding(what));
     }
     if findings.errors.is_empty() { Ok(findings.warnings) } else { Err(findings.errors) }
 }
@@ -93,51 +93,51 @@ pub(super) fn check(body: &Json<'_>) -> Result<Vec<Finding>, Vec<Finding>> {
 struct Findings {
     errors: Vec<Finding>,
     warnings: Vec<Finding>,
-    /// Elements that are TIMCustomElem.
+    /// The number of TIMCustomElem.
     custom: usize,
 }
 
 impl Findings {
-    fn element(&mut self, place: Arguments<'_>, element: &Json<'_>) {
+    fn check_element(&mut self, place: Arguments<'_>, element: &Json<'_>) {
         let Json::Object(members) = element else {
-            self.errors.push(wrong(format!("{place} must be an object, not {}", kind_of(element))));
+            self.errors.push(finding(format!("{place} must be an object, not {}", type_of(element))));
             return;
         };
         for (name, _) in members.iter().filter(|(name, _)| *name != "MsgType" && *name != "MsgContent") {
-            self.extra(place, name);
+            self.warn_of_field(place, name);
         }
         let msg_type = match Json::member(members, "MsgType") {
             Some(Json::Text(msg_type)) => msg_type,
-            Some(other) => return self.mistyped(place, "MsgType", "a string", other),
-            None => return self.errors.push(wrong(format!("{place} has no MsgType"))),
+            Some(other) => return self.refuse_type(place, "MsgType", "a string", other),
+            None => return self.errors.push(finding(format!("{place} has no MsgType"))),
         };
         self.custom += usize::from(msg_type == "TIMCustomElem");
         match Json::member(members, "MsgContent") {
-            Some(Json::Object(content)) => self.content(place, msg_type, content),
-            Some(Json::Text(_)) => self.errors.push(wrong(format!(
+            Some(Json::Object(content)) => self.check_content(place, msg_type, content),
+            Some(Json::Text(_)) => self.errors.push(finding(format!(
                 "{place}: MsgContent is a string that holds JSON, as some exporters write it; it must be the object itself"
             ))),
-            Some(other) => self.mistyped(place, "MsgContent", "an object", other),
-            None => self.errors.push(wrong(format!("{place} has no MsgContent"))),
+            Some(other) => self.refuse_type(place, "MsgContent", "an object", other),
+            None => self.errors.push(finding(format!("{place} has no MsgContent"))),
         }
     }
 
-    fn content(&mut self, place: Arguments<'_>, msg_type: &str, content: &JsonMembers<'_>) {
+    fn check_content(&mut self, place: Arguments<'_>, msg_type: &str, content: &JsonMembers<'_>) {
         let Some(fields) = fields_of(msg_type) else {
             self.warnings
-                .push(wrong(format!("{place} is of the unknown type {}, and is sent as it is", Quoted(msg_type))));
+                .push(finding(format!("{place} is of the unknown type {}, and is sent as it is", Quoted(msg_type))));
             return;
         };
         if msg_type == "TIMTextElem" && Json::member(content, "Text").is_none() {
-            self.errors.push(wrong(format!("{place}: a TIMTextElem needs Text")));
+            self.errors.push(finding(format!("{place}: a TIMTextElem needs Text")));
         }
-        self.fields(format_args!("{place} ({msg_type})"), fields, content);
+        self.check_fields(format_args!("{place} ({msg_type})"), fields, content);
     }
 
-    fn fields(&mut self, place: Arguments<'_>, fields: &[(&str, Kind)], content: &JsonMembers<'_>) {
+    fn check_fields(&mut self, place: Arguments<'_>, fields: &[(&str, FieldType)], content: &JsonMembers<'_>) {
         for (name, value) in content {
             let Some((_, kind)) = fields.iter().find(|(known, _)| known == name) else {
-                self.extra(place, name);
+                self.warn_of_field(place, name);
                 continue;
             };
             match (kind, value) {
@@ -145,50 +145,50 @@ impl Findings {
                 (Number, Json::Number(number)) if is_double(number) => {}
                 (Integer, Json::Number(number)) if number.parse::<i64>().is_ok() => {}
                 (Texts, Json::Array(items)) if items.iter().all(|item| matches!(item, Json::Text(_))) => {}
-                (Images, Json::Array(images)) => self.images(place, images),
-                _ => self.mistyped(place, name, wanted(*kind), value),
+                (Images, Json::Array(images)) => self.check_images(place, images),
+                _ => self.refuse_type(place, name, expected_type(*kind), value),
             }
         }
     }
 
-    fn images(&mut self, place: Arguments<'_>, images: &[Json<'_>]) {
+    fn check_images(&mut self, place: Arguments<'_>, images: &[Json<'_>]) {
         for (index, image) in images.iter().enumerate() {
             let index = index + 1;
             let place = format_args!("{place}: ImageInfoArray {index}");
             match image {
-                Json::Object(members) => self.fields(place, IMAGE_INFO, members),
-                other => self.errors.push(wrong(format!("{place} must be an object, not {}", kind_of(other)))),
+                Json::Object(members) => self.check_fields(place, IMAGE_INFO, members),
+                other => self.errors.push(finding(format!("{place} must be an object, not {}", type_of(other)))),
             }
         }
     }
 
-    fn mistyped(&mut self, place: Arguments<'_>, name: &str, wanted: &str, found: &Json<'_>) {
-        self.errors.push(wrong(format!("{place}: {name} must be {wanted}, not {}", kind_of(found))));
+    fn refuse_type(&mut self, place: Arguments<'_>, name: &str, expected_type: &str, found: &Json<'_>) {
+        self.errors.push(finding(format!("{place}: {name} must be {expected_type}, not {}", type_of(found))));
     }
 
-    fn extra(&mut self, place: Arguments<'_>, name: &str) {
-        self.warnings.push(wrong(format!(
+    fn warn_of_field(&mut self, place: Arguments<'_>, name: &str) {
+        self.warnings.push(finding(format!(
             "{place} has the field {}, which the service's documents do not name, and is sent as it is",
             Quoted(name)
         )));
     }
 }
 
-fn wrong(what: String) -> Finding {
+fn finding(what: String) -> Finding {
     Finding::new(Field::MsgBody, what)
 }
 
-/// As written: no sign of a fraction or an exponent, however many digits.
+/// Judged by its text: no fraction and no exponent, however many digits.
 fn is_whole(number: &str) -> bool {
     !number.contains(['.', 'e', 'E'])
 }
 
-/// Within the range of numbers.
+/// Whether a double can hold it.
 fn is_double(number: &str) -> bool {
     number.parse().is_ok_and(f64::is_finite)
 }
 
-fn wanted(kind: Kind) -> &'static str {
+fn expected_type(kind: FieldType) -> &'static str {
     match kind {
         Text => "a string",
         Number => "a number",
@@ -199,12 +199,12 @@ fn wanted(kind: Kind) -> &'static str {
     }
 }
 
-fn kind_of(value: &Json<'_>) -> &'static str {
+fn type_of(value: &Json<'_>) -> &'static str {
     match value {
         Json::Null => "null",
         Json::Bool(_) => "a boolean",
         Json::Number(number) if number.parse::<i64>().is_ok() => "a whole number",
-        // Whoever reads it would make another number of it.
+        // A reader would parse it as another number.
         Json::Number(number) if is_whole(number) => "one of more than 63 bits",
         Json::Number(number) if is_double(number) => "a fraction",
         Json::Number(_) => "one past the range of numbers",

@@ -1,4 +1,4 @@
-//! JSON that means the same to whoever reads it, and words for JSON that does not parse.
+//! JSON that every reader parses alike, and messages for JSON that does not parse.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,18 +8,18 @@ use serde_json::value::RawValue;
 
 use crate::terminal::escape::Quoted;
 
-/// Names under which the parser keeps numbers and raw text. An object of the list with such a key would be taken for
-/// what it is not.
-const PARSERS_OWN: &str = "$serde_json::private::";
+/// The prefix of the names under which the parser keeps numbers and raw text. It would misread an object of the list
+/// that has such a key.
+const RESERVED_PREFIX: &str = "$serde_json::private::";
 
-/// The members of an object, in order, each value as it was written.
+/// The members of an object, in order, each value as written.
 pub(crate) struct JsonMembers<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for JsonMembers<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
+        struct MembersVisitor;
 
-        impl<'de> Visitor<'de> for InOrder {
+        impl<'de> Visitor<'de> for MembersVisitor {
             type Value = JsonMembers<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,21 +28,21 @@ impl<'de: 'a, 'a> Deserialize<'de> for JsonMembers<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonMembers<'de>, A::Error> {
                 let mut members = Vec::with_capacity(8);
-                while let Some((name, value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
+                while let Some((name, value)) = map.next_entry::<JsonStr<'de>, &'de RawValue>()? {
                     members.push((name.0, value));
                 }
                 Ok(JsonMembers(members))
             }
         }
 
-        deserializer.deserialize_map(InOrder)
+        deserializer.deserialize_map(MembersVisitor)
     }
 }
 
-/// A string, borrowed wherever it is written without escapes.
+/// A string, borrowed if it is written without escapes.
 #[derive(serde::Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+pub(crate) struct JsonStr<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// A JSON value in which nothing is ambiguous: no key stands twice in one object, and numbers keep all
 /// their digits.
@@ -58,11 +58,11 @@ pub(crate) enum Json<'a> {
 }
 
 impl<'a> Json<'a> {
-    /// Takes `text` apart. `not_json` has the words for what does not parse.
+    /// Parses `text`. `not_json` makes the message for text that does not parse.
     ///
     /// # Errors
-    /// It does not parse, or an object in it has a key twice: some readers keep the first value and some the last, so what
-    /// is checked here could be another thing than what the service makes of it.
+    /// It does not parse, or an object in it has a duplicate key: some readers keep the first value and some the last,
+    /// so the service could read another value than the one that is checked here.
     pub(crate) fn parse(
         text: &'a str,
         not_json: impl FnOnce(&serde_json::Error) -> String,
@@ -71,9 +71,9 @@ impl<'a> Json<'a> {
             if !error.is_data() {
                 return not_json(&error);
             }
-            // These are our own words, and the parser has put the place behind them.
-            let told = error.to_string();
-            told.rsplit_once(" at line ").map_or(told.as_str(), |(what, _)| what).to_owned()
+            // The message is our own; the parser has appended the position.
+            let message = error.to_string();
+            message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what).to_owned()
         })
     }
 
@@ -133,8 +133,8 @@ impl<'de> Visitor<'de> for AnyJson {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
         let mut members = Vec::new();
-        while let Some(Text(name)) = map.next_key()? {
-            if name.starts_with(PARSERS_OWN) {
+        while let Some(JsonStr(name)) = map.next_key()? {
+            if name.starts_with(RESERVED_PREFIX) {
                 return number(&name, map);
             }
             members.push((name, map.next_value()?));
@@ -159,14 +159,14 @@ fn number<'de, A: MapAccess<'de>>(name: &str, mut map: A) -> Result<Json<'de>, A
     })
 }
 
-/// The digits of a number. The parser gives them away; strings of the list it only lends.
+/// The digits of a number. The parser passes them as an owned string; strings of the list are borrowed.
 struct Digits(String);
 
 impl<'de> Deserialize<'de> for Digits {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Given;
+        struct DigitsVisitor;
 
-        impl Visitor<'_> for Given {
+        impl Visitor<'_> for DigitsVisitor {
             type Value = Digits;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -182,25 +182,25 @@ impl<'de> Deserialize<'de> for Digits {
             }
         }
 
-        deserializer.deserialize_any(Given)
+        deserializer.deserialize_any(DigitsVisitor)
     }
 }
 
-/// Why a text is not JSON: a fragment without the place. It quotes nothing of the text.
-pub(crate) fn fault(error: &serde_json::Error) -> String {
-    let told = error.to_string();
-    let told = told.split(" at line ").next().unwrap_or_default();
-    if told.contains("hex escape") || told.contains("surrogate") || told.contains("code point") {
+/// Why a text is not JSON: a fragment without the position. It quotes nothing of the text.
+pub(crate) fn parse_error(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or_default();
+    if message.contains("hex escape") || message.contains("surrogate") || message.contains("code point") {
         "a \\u escape is one half of a pair (\\ud800 to \\udfff) without the other, which stands for no character"
             .to_owned()
-    } else if told.contains("recursion limit") {
+    } else if message.contains("recursion limit") {
         "brackets are nested more than 127 deep".to_owned()
-    } else if let Some(what) = told.strip_prefix("EOF while parsing ") {
+    } else if let Some(what) = message.strip_prefix("EOF while parsing ") {
         format!("it ends within {what}")
-    } else if told == "trailing characters" {
-        "something follows behind its end".to_owned()
+    } else if message == "trailing characters" {
+        "something follows after its end".to_owned()
     } else {
-        told.to_owned()
+        message.to_owned()
     }
 }
 
@@ -208,8 +208,8 @@ pub(crate) fn fault(error: &serde_json::Error) -> String {
 mod tests {
     use super::*;
 
-    fn told(text: &str) -> String {
-        Json::parse(text, fault).unwrap_err()
+    fn message(text: &str) -> String {
+        Json::parse(text, parse_error).unwrap_err()
     }
 
     #[test]
@@ -220,35 +220,35 @@ mod tests {
             r#"{"a":1,"\u0061":2}"#,
             r#"{"x":{},"a":{},"y":0,"a":0}"#,
         ] {
-            assert!(told(text).starts_with("has the key \"a\" twice"), "{text}");
+            assert!(message(text).starts_with("has the key \"a\" twice"), "{text}");
         }
         for text in [r#"{"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]}"#, "\"a\"", r#"{"a":1,"A":2}"#] {
-            assert!(Json::parse(text, fault).is_ok(), "{text}");
+            assert!(Json::parse(text, parse_error).is_ok(), "{text}");
         }
     }
 
-    /// The parser keeps a number as an object with one key of a secret name. `{"…Number":"5"}` in a list was then taken
-    /// for the number 5, and sent as an object.
+    /// The parser represents a number as an object with one key of a reserved name. `{"…Number":"5"}` in a list was
+    /// once read as the number 5, and sent as an object.
     #[test]
     fn the_parsers_own_names_are_no_keys() {
         for name in ["Number", "RawValue"] {
             for value in ["5", "\"5\"", r#""\u0035""#, "null", "{}", r#"{"$serde_json::private::Number":"5"}"#] {
                 let text = format!(r#"[{{"Index":{{"$serde_json::private::{name}":{value}}}}}]"#);
-                assert!(told(&text).contains("cannot be checked"), "{text}");
+                assert!(message(&text).contains("cannot be checked"), "{text}");
             }
         }
-        assert!(Json::parse(r#"[{"Text":"$serde_json::private::Number"}]"#, fault).is_ok());
-        assert_eq!(Json::parse("1.50E2", fault), Ok(Json::Number("1.50e+2".to_owned())));
+        assert!(Json::parse(r#"[{"Text":"$serde_json::private::Number"}]"#, parse_error).is_ok());
+        assert_eq!(Json::parse("1.50E2", parse_error), Ok(Json::Number("1.50e+2".to_owned())));
     }
 
     #[test]
-    fn what_does_not_parse_is_told_without_the_place() {
+    fn a_parse_error_is_reported_without_its_position() {
         for (text, what) in [
             ("[1,2", "it ends within a list"),
-            ("[1] 2", "something follows behind its end"),
+            ("[1] 2", "something follows after its end"),
             (&"[".repeat(100_000), "brackets are nested more than 127 deep"),
         ] {
-            assert_eq!(told(text), what);
+            assert_eq!(message(text), what);
         }
     }
 }

@@ -1,9 +1,8 @@
-//! Whether a message holds what an edit wants: compared by JSON value, and with room for doubt.
+//! Whether a message holds what an edit asks for: compared by JSON value, with room for doubt.
 //!
-//! The service may give a message back a little differently than it took it: with a member added that it fills in by
-//! itself, a number written in another way, white space trimmed, custom data left out. Taking such a message for another
-//! would lead to a second edit, taking it for the wanted one to a claim that nobody confirmed. So there is a third answer
-//! between the two.
+//! The service may return a message slightly changed: with a member added, a number written in another way, white
+//! space trimmed, or custom data left out. Taking such a message for a different one would cause a second edit; taking
+//! it for the requested one would be a claim that nobody confirmed. So there is a third verdict between the two.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use serde_json::{Number, Value};
@@ -11,28 +10,29 @@ use serde_json::{Number, Value};
 use super::Edit;
 use crate::terminal::escape::is_invisible;
 
-/// Digits that a double surely holds.
+/// Digits that a double always holds.
 const DOUBLE_DIGITS: usize = 15;
-/// Numbers closer together than this part of themselves may be one number that was rounded.
+/// Numbers whose relative difference is at most this may be one number that was rounded.
 const ROUNDED: f64 = 1e-6;
 
-/// How a message's content is to the one that an edit wants.
+/// How a message's content compares with the one that an edit asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Likeness {
-    /// It holds what is wanted.
+    /// It is the requested content.
     Same,
-    /// It could be what is wanted, as the service keeps it; it could also be something else.
+    /// It may be the requested content as the service stores it, or something else.
     Alike,
-    /// It surely holds something else.
+    /// It is certainly something else.
     Other,
 }
 
 impl Edit {
-    /// Compares what this edit wants with what its message holds. What the edit leaves alone is not looked at.
+    /// Compares the content that this edit asks for with what its message holds. Fields that the edit does not change
+    /// are ignored.
     pub fn likeness(&self, msg_body: Option<&Value>, cloud_custom_data: Option<&str>) -> Likeness {
         let body = match (&self.msg_body, msg_body) {
             (None, _) => Likeness::Same,
-            // It has just been read, so it parses.
+            // It was parsed before, so it parses.
             (Some(wanted), Some(held)) => {
                 serde_json::from_str(wanted.text()).map_or(Likeness::Alike, |wanted| compare(&wanted, held))
             }
@@ -41,8 +41,8 @@ impl Edit {
         let data = match (self.cloud_custom_data(), cloud_custom_data) {
             (None, _) => Likeness::Same,
             (Some(wanted), Some(held)) => compare_texts(wanted, held),
-            // Nobody knows whether there is none, or the history does not show it. That a wanted body is there proves
-            // nothing either: it may have been so before.
+            // There may be none, or the history may not show it. That the requested body is there proves nothing
+            // either: it may have been the same before.
             (Some(_), None) => Likeness::Alike,
         };
         body.max(data)
@@ -60,7 +60,7 @@ fn compare(wanted: &Value, held: &Value) -> Likeness {
             common.into_iter().fold(members, Likeness::max)
         }
         (Value::Array(wanted), Value::Array(held)) => {
-            // As with members: something may have been added or left out.
+            // As with members: the service may have added or left out something.
             let length = if wanted.len() == held.len() { Likeness::Same } else { Likeness::Alike };
             wanted.iter().zip(held).map(|(wanted, held)| compare(wanted, held)).fold(length, Likeness::max)
         }
@@ -68,23 +68,23 @@ fn compare(wanted: &Value, held: &Value) -> Likeness {
         (Value::String(wanted), Value::String(held)) => compare_texts(wanted, held),
         (Value::Bool(wanted), Value::Bool(held)) => same_or_other(wanted == held),
         (Value::Null, Value::Null) => Likeness::Same,
-        // The kind of a value is the first thing that a service changes without a word: 1, "1", true.
+        // A value's type is what a service is most likely to change silently: 1, "1", true.
         _ => Likeness::Alike,
     }
 }
 
-/// Texts that differ only in what a service tidies up by itself are alike, and one that was cut short.
+/// Texts that differ only in what a service normalizes are alike, and so is one that was truncated.
 fn compare_texts(wanted: &str, held: &str) -> Likeness {
     if wanted == held {
         return Likeness::Same;
     }
-    let tidied = |text: &str| {
-        let seen: String =
+    let normalized = |text: &str| {
+        let visible: String =
             text.chars().filter(|c| !c.is_whitespace() && !c.is_control() && !is_invisible(*c)).collect();
-        ComposingNormalizerBorrowed::new_nfkc().normalize(&seen).into_owned()
+        ComposingNormalizerBorrowed::new_nfkc().normalize(&visible).into_owned()
     };
-    let cut_short = !held.is_empty() && wanted.starts_with(held);
-    if cut_short || tidied(wanted) == tidied(held) { Likeness::Alike } else { Likeness::Other }
+    let is_truncated = !held.is_empty() && wanted.starts_with(held);
+    if is_truncated || normalized(wanted) == normalized(held) { Likeness::Alike } else { Likeness::Other }
 }
 
 fn compare_numbers(wanted: &Number, held: &Number) -> Likeness {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_were_tidied_up_are_no_proof_of_anything() {
+    fn texts_that_were_normalized_are_no_proof_of_anything() {
         for (wanted, held, likeness) in [
             (" [removed] ", "[removed]", Likeness::Alike),
             ("a\r\nb", "a\nb", Likeness::Alike),
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(both.likeness(Some(&held), Some("z")), Likeness::Other);
     }
 
-    /// An edit that had taken place was once sent again, since the history does not show custom data.
+    /// An edit that had taken effect was once sent again, because the history does not show custom data.
     #[test]
     fn custom_data_that_is_left_out_is_no_proof_of_anything() {
         let body = || Some(MsgBody::of_text("x"));

@@ -1,7 +1,7 @@
-//! One message's wanted change: which message, and what it shall hold.
+//! One requested edit: which message, and its new content.
 //!
-//! A leaf: it knows the service's words for a message and nothing of files, ledgers or networks. Whatever it
-//! lets through is fit to be sent; what it refuses, it names by field, with a sentence that says what to do.
+//! It knows the service's terms for a message, and nothing of files, ledgers or networks. Whatever it accepts is fit
+//! to send; what it refuses, it names by field, with a sentence that says what to do.
 
 mod digest;
 mod element;
@@ -15,17 +15,17 @@ use std::sync::Arc;
 use self::digest::CanonicalHasher;
 use self::json::Json;
 pub use self::likeness::Likeness;
-use crate::terminal::escape::{is_invisible, is_plain};
+use crate::terminal::escape::{is_invisible, is_printable_ascii};
 
 /// Bytes of new content above which a message is warned about: older pages of the service give 8 KB as the limit.
 pub const CONTENT_BYTES_WARN: usize = 8_000;
 /// Bytes of new content above which a message is refused: the largest limit any page of the service gives (12 KB).
 pub const CONTENT_BYTES_MAX: usize = 12_288;
-/// Bytes of an account or a key above which it is refused: several times what the service gives out, so this is some other
-/// text in the wrong column.
+/// Bytes of an account or a key above which it is refused: several times the length that the service issues, so this
+/// is text from the wrong column.
 pub const ID_BYTES_MAX: usize = 256;
 
-/// The message to edit. The service knows a message by all three parts together: a batch send gives one `MsgKey`
+/// The message to edit. The service identifies a message by all three parts together: a batch send gives one `MsgKey`
 /// to many recipients.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId {
@@ -37,32 +37,32 @@ pub struct MessageId {
     pub msg_key: String,
 }
 
-/// 128 bits of BLAKE3 over a [`MessageId`]: what the ledger and the plan look messages up by.
+/// 128 bits of BLAKE3 over a [`MessageId`]: the key by which the ledger and the plan look up messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdDigest(pub [u8; 16]);
 
-/// 128 bits of BLAKE3 over an edit's wanted content, by JSON value: white space, the order of keys and the way a
-/// character is escaped do not change it.
+/// 128 bits of BLAKE3 over an edit's new content, by JSON value: white space, the order of keys and character escapes
+/// do not change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ContentDigest(pub [u8; 16]);
 
-/// What an edit wants, as the ledger and the plan know it.
+/// The digests by which the ledger and the plan know an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Of which message.
+    /// The message.
     pub message: IdDigest,
-    /// Which content.
+    /// The new content.
     pub content: ContentDigest,
 }
 
 impl IdDigest {
-    /// Of a message's three parts, in the order of [`MessageId`].
+    /// The digest of a message's three parts, in the order of [`MessageId`].
     pub(crate) fn of(parts: [&str; 3]) -> IdDigest {
-        let mut spelled = CanonicalHasher::new();
+        let mut hasher = CanonicalHasher::new();
         for part in parts {
-            spelled.text(part);
+            hasher.text(part);
         }
-        IdDigest(spelled.digest_16())
+        IdDigest(hasher.digest_16())
     }
 }
 
@@ -72,7 +72,7 @@ impl MessageId {
         IdDigest::of([&self.from_account, &self.to_account, &self.msg_key])
     }
 
-    /// The Unix second of the message, where its key has the form that tells it:
+    /// The Unix second of the message, if its key has the form that contains it:
     /// `{MsgSeq}_{MsgRandom}_{MsgTimeStamp}`.
     pub fn second(&self) -> Option<u32> {
         let mut parts = self.msg_key.split('_');
@@ -81,8 +81,8 @@ impl MessageId {
         if parts.next().is_some() { None } else { seq.and(random).and(second) }
     }
 
-    /// A number that is the same for both directions between the same two accounts. Only within one execution: it is to be
-    /// counted, not to be kept.
+    /// A number that is the same for both directions between two accounts. It is valid only within one process: for
+    /// counting, not for storing.
     pub fn conversation(&self) -> u64 {
         let (a, b) = (&self.from_account, &self.to_account);
         BuildHasherDefault::<DefaultHasher>::default().hash_one((a.min(b), a.max(b)))
@@ -132,7 +132,7 @@ impl Field {
     }
 }
 
-/// What is wrong, or odd, with one field: a sentence that says what it is and what to do about it.
+/// What is wrong, or unusual, with one field: a sentence that says what it is and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The field it is about.
@@ -147,8 +147,8 @@ impl Finding {
     }
 }
 
-/// A message's new elements: JSON text as the caller wrote it, known to be an array that the service's rules allow, and to
-/// mean the same to every reader. Cheap to clone where nothing is odd about it.
+/// A message's new elements: JSON text as the caller wrote it, known to be an array that the service's rules allow and
+/// that every reader parses alike. Cheap to clone if it has no warnings.
 #[derive(Clone)]
 pub struct MsgBody {
     text: Arc<str>,
@@ -157,14 +157,14 @@ pub struct MsgBody {
 }
 
 impl MsgBody {
-    /// Checks `text` against the rules for message elements. The text itself is kept as it came.
+    /// Checks `text` against the rules for message elements. The text itself is kept unchanged.
     ///
     /// # Errors
-    /// Everything that is wrong with it: more than the service takes, JSON that does not parse or has a key twice in one
-    /// object, that is no array of elements, a known element with a field of the wrong JSON type.
+    /// Everything that is wrong with it: it exceeds the service's limit, does not parse, has a duplicate key in an
+    /// object, is not an array of elements, or has a field of the wrong JSON type in a known element.
     pub fn parse(text: &str) -> Result<MsgBody, Vec<Finding>> {
         let wrong = |what: String| vec![Finding::new(Field::MsgBody, what)];
-        // Before it is taken apart: a megabyte of brackets makes a hundred of findings.
+        // Before parsing: a megabyte of brackets would make a hundred megabytes of findings.
         let trimmed = text.trim();
         if trimmed.len() > CONTENT_BYTES_MAX {
             return Err(wrong(too_long(trimmed.len())));
@@ -172,7 +172,7 @@ impl MsgBody {
         let not_json = |error: &serde_json::Error| {
             format!(
                 "is not JSON: {} (at line {} column {} of its text); it must be the JSON array of message elements",
-                json::fault(error),
+                json::parse_error(error),
                 error.line(),
                 error.column()
             )
@@ -208,7 +208,7 @@ impl fmt::Debug for MsgBody {
     }
 }
 
-/// One message's wanted change, checked and fit to be sent.
+/// One requested edit, checked and fit to send.
 #[derive(Clone)]
 pub struct Edit {
     id: MessageId,
@@ -216,7 +216,7 @@ pub struct Edit {
     cloud_custom_data: Option<Arc<str>>,
 }
 
-/// Which message, and how much content; without the content itself.
+/// Shows the message and the content's size, but not the content.
 impl fmt::Debug for Edit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Edit")
@@ -227,11 +227,11 @@ impl fmt::Debug for Edit {
 }
 
 impl Edit {
-    /// Puts an edit together, or says everything that is wrong with it. Parts that many edits share (a fixed
-    /// sentence) are handed in shared, so they are checked and kept once.
+    /// Builds an edit, or reports everything that is wrong with it. Parts that many edits share (a fixed sentence) are
+    /// passed in shared, so that they are checked and stored once.
     ///
     /// # Errors
-    /// One finding for each thing that is wrong; the edit must not be sent.
+    /// One finding for each problem; the edit must not be sent.
     pub fn new(
         id: MessageId,
         msg_body: Option<MsgBody>,
@@ -243,7 +243,7 @@ impl Edit {
         {
             if value.is_empty() {
                 findings.push(Finding::new(field, "is empty; every edit must name its message"));
-            } else if !is_plain(value) && value.chars().any(char::is_control) {
+            } else if !is_printable_ascii(value) && value.chars().any(char::is_control) {
                 findings.push(Finding::new(
                     field,
                     "holds a control character; the list was probably damaged when it was exported",
@@ -273,53 +273,53 @@ impl Edit {
         if findings.is_empty() { Ok(edit) } else { Err(findings) }
     }
 
-    /// The message that is to be edited.
+    /// The message to edit.
     pub fn id(&self) -> &MessageId {
         &self.id
     }
 
-    /// The new elements, where the edit changes them.
+    /// The new elements, if the edit changes them.
     pub fn msg_body(&self) -> Option<&MsgBody> {
         self.msg_body.as_ref()
     }
 
-    /// The new custom data, where the edit changes it. Empty text clears the field.
+    /// The new custom data, if the edit changes it. An empty text clears the field.
     pub fn cloud_custom_data(&self) -> Option<&str> {
         self.cloud_custom_data.as_deref()
     }
 
-    /// Stands for the wanted content: two edits of one message are the same edit when these are equal.
+    /// The digest of the new content: two edits of one message are the same edit if their digests are equal.
     pub fn content_digest(&self) -> ContentDigest {
-        let mut spelled = CanonicalHasher::new();
+        let mut hasher = CanonicalHasher::new();
         match &self.msg_body {
             Some(body) => {
-                spelled.bytes(b"B");
-                spelled.bytes(&body.digest);
+                hasher.bytes(b"B");
+                hasher.bytes(&body.digest);
             }
-            None => spelled.bytes(b"-"),
+            None => hasher.bytes(b"-"),
         }
         match &self.cloud_custom_data {
             Some(data) => {
-                spelled.bytes(b"C");
-                spelled.text(data);
+                hasher.bytes(b"C");
+                hasher.text(data);
             }
-            None => spelled.bytes(b"-"),
+            None => hasher.bytes(b"-"),
         }
-        ContentDigest(spelled.digest_16())
+        ContentDigest(hasher.digest_16())
     }
 
-    /// Both digests of it.
+    /// The digests of the message and of the content.
     pub fn wanted(&self) -> Wanted {
         Wanted { message: self.id.digest(), content: self.content_digest() }
     }
 
-    /// Bytes of new content: the elements' JSON text and the custom data.
+    /// The size of the new content in bytes: the elements' JSON text and the custom data.
     pub fn content_bytes(&self) -> usize {
         self.msg_body.as_ref().map_or(0, |body| body.text.len())
             + self.cloud_custom_data.as_ref().map_or(0, |data| data.len())
     }
 
-    /// What is odd about it, but will be sent as it is.
+    /// Everything that is unusual about it, but will be sent as it is.
     pub fn warnings(&self) -> Vec<Finding> {
         let mut warnings = self.msg_body.as_ref().map_or_else(Vec::new, |body| body.warnings.clone());
         for (field, value) in [
@@ -330,7 +330,7 @@ impl Edit {
             if value.trim() != value {
                 warnings.push(Finding::new(field, "begins or ends with white space, and is sent with it"));
             }
-            if !is_plain(value) && value.contains(is_invisible) {
+            if !is_printable_ascii(value) && value.contains(is_invisible) {
                 warnings.push(Finding::new(
                     field,
                     "holds invisible or direction-changing characters, as pasted text does, and is sent with them",
@@ -381,14 +381,14 @@ fn write_member(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(b'"');
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
-    // Text is always JSON, and memory can always be written to.
+    // A string always serializes, and writing to memory cannot fail.
     let _ = serde_json::to_writer(out, value);
 }
 
 fn digest_of(value: &Json<'_>) -> [u8; 32] {
-    let mut spelled = CanonicalHasher::new();
-    spelled.json(value);
-    spelled.digest()
+    let mut hasher = CanonicalHasher::new();
+    hasher.json(value);
+    hasher.digest()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ fn edit(body: &str) -> Edit {
 }
 
 #[test]
-fn the_callers_json_goes_out_as_it_came_in() {
+fn the_callers_json_is_sent_unchanged() {
     let body =
         r#"[ {"MsgContent":{"Text":"\u4e2d\u6587 1e2"},  "MsgType":"TIMTextElem", "X":10000000000000000000001.50} ]"#;
     let request = String::from_utf8(edit(body).request_body()).unwrap();
@@ -69,14 +69,14 @@ fn sizes_are_warned_about_and_then_refused() {
 
 #[test]
 fn both_directions_are_one_conversation() {
-    let there = id();
+    let forth = id();
     let back = MessageId { from_account: "b".into(), to_account: "a".into(), msg_key: "9".into() };
-    assert_eq!(there.conversation(), back.conversation());
-    assert_ne!(there.digest(), back.digest());
+    assert_eq!(forth.conversation(), back.conversation());
+    assert_ne!(forth.digest(), back.digest());
 }
 
 #[test]
-fn a_key_tells_the_second_of_its_message_where_it_has_the_form() {
+fn a_key_of_the_usual_form_holds_the_second_of_its_message() {
     for (key, second) in [
         ("4294967295_7_1773188576", Some(1_773_188_576)),
         ("1_2_3", Some(3)),
@@ -103,29 +103,29 @@ fn an_account_that_is_no_account_is_refused_and_an_odd_one_warned_about() {
 }
 
 #[test]
-fn elements_that_say_two_things_are_refused() {
-    let told = |body: &str| MsgBody::parse(body).unwrap_err()[0].what.clone();
+fn ambiguous_elements_are_refused() {
+    let message = |body: &str| MsgBody::parse(body).unwrap_err()[0].what.clone();
     let twice = r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"one","Text":"two"}}]"#;
-    insta::assert_snapshot!(told(twice), @r#"has the key "Text" twice in one object, and readers differ about which of the two counts; keep one"#);
+    insta::assert_snapshot!(message(twice), @r#"has the key "Text" twice in one object, and readers differ about which of the two counts; keep one"#);
     let broken = r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"\ud83d"}}]"#;
-    insta::assert_snapshot!(told(broken), @r"is not JSON: a \u escape is one half of a pair (\ud800 to \udfff) without the other, which stands for no character (at line 1 column 55 of its text); it must be the JSON array of message elements");
-    insta::assert_snapshot!(told(&"[".repeat(5_000)), @"is not JSON: brackets are nested more than 127 deep (at line 1 column 128 of its text); it must be the JSON array of message elements");
-    insta::assert_snapshot!(told(&format!("[{}]", "1,".repeat(500_000))), @"makes 1000002 bytes of new content; the service takes 12288 at most");
+    insta::assert_snapshot!(message(broken), @r"is not JSON: a \u escape is one half of a pair (\ud800 to \udfff) without the other, which stands for no character (at line 1 column 55 of its text); it must be the JSON array of message elements");
+    insta::assert_snapshot!(message(&"[".repeat(5_000)), @"is not JSON: brackets are nested more than 127 deep (at line 1 column 128 of its text); it must be the JSON array of message elements");
+    insta::assert_snapshot!(message(&format!("[{}]", "1,".repeat(500_000))), @"makes 1000002 bytes of new content; the service takes 12288 at most");
     let face = |index: &str| format!(r#"[{{"MsgType":"TIMFaceElem","MsgContent":{{"Index":{index}}}}}]"#);
-    insta::assert_snapshot!(told(&face("9223372036854775808")), @"element 1 (TIMFaceElem): Index must be a whole number, not one of more than 63 bits");
+    insta::assert_snapshot!(message(&face("9223372036854775808")), @"element 1 (TIMFaceElem): Index must be a whole number, not one of more than 63 bits");
     assert!(MsgBody::parse(&face("9223372036854775807")).is_ok());
     let place = r#"[{"MsgType":"TIMLocationElem","MsgContent":{"Latitude":1e999}}]"#;
-    insta::assert_snapshot!(told(place), @"element 1 (TIMLocationElem): Latitude must be a number, not one past the range of numbers");
+    insta::assert_snapshot!(message(place), @"element 1 (TIMLocationElem): Latitude must be a number, not one past the range of numbers");
 }
 
 #[test]
-fn what_a_message_holds_does_not_come_into_a_log() {
+fn message_content_is_not_logged() {
     let edit = Edit::new(id(), Some(MsgBody::of_text("secret")), Some("secret".into())).unwrap();
     let shown = format!("{edit:?} {:?}", edit.msg_body());
     assert!(shown.contains("1_2_3") && !shown.contains("secret"), "{shown}");
 }
 
-/// Ledgers on disk hold these digests: another way to make them would take every finished edit for a conflict.
+/// Ledgers on disk hold these digests: a change would turn every finished edit into a conflict.
 #[test]
 fn the_digests_that_ledgers_hold_stay_as_they_are() {
     let hex = |bytes: [u8; 16]| format!("{:032x}", u128::from_be_bytes(bytes));

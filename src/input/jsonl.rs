@@ -11,7 +11,7 @@ use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, content_conflict};
 use super::problem::Problem;
 use super::raw_row::{RowInfo, RowReadError};
 use super::{COLUMNS_MAX, Format, ROW_BYTES_MAX};
-use crate::edit::json::{Json, JsonMembers, Text, fault};
+use crate::edit::json::{Json, JsonMembers, JsonStr, parse_error};
 use crate::edit::{Edit, Field, IdDigest};
 
 /// Reads line by line into one buffer.
@@ -108,7 +108,7 @@ fn members(row: &[u8]) -> Result<JsonMembers<'_>, String> {
         } else {
             "JSON Lines has one whole object on each line"
         };
-        format!("is not JSON: {} (at byte {} of the object); {advice}", fault(&error), error.column())
+        format!("is not JSON: {} (at byte {} of the object); {advice}", parse_error(&error), error.column())
     })?;
     match members.0.len() {
         0..=COLUMNS_MAX => Ok(members),
@@ -180,8 +180,8 @@ fn field_text(field: Field, json: &RawValue) -> Result<Cow<'_, str>, String> {
             Err(format!("must be a string, not {found}"))
         }
         Field::FromAccount | Field::ToAccount | Field::MsgKey | Field::CloudCustomData => {
-            let text: Text<'_> = serde_json::from_str(json.get())
-                .map_err(|error| format!("is not a valid string: {}", fault(&error)))?;
+            let text: JsonStr<'_> = serde_json::from_str(json.get())
+                .map_err(|error| format!("is not a valid string: {}", parse_error(&error)))?;
             Ok(text.0)
         }
     }
@@ -205,7 +205,7 @@ fn kind_of(json: &str) -> Option<&'static str> {
 
 /// A member as templates see it. `null` counts as absent.
 fn template_value(json: &RawValue) -> Result<Option<Value>, String> {
-    let not_json = |error: &serde_json::Error| format!("cannot be read into a template: {}", fault(error));
+    let not_json = |error: &serde_json::Error| format!("cannot be read into a template: {}", parse_error(error));
     match Json::parse(json.get(), not_json)? {
         Json::Null => Ok(None),
         value => to_template(value).map(Some),

@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 
 use super::socket;
 use crate::ledger::{ControlAction, LedgerError};
-use crate::terminal::progress::time;
+use crate::terminal::duration::format_duration;
 
 /// The longest line that either side reads.
 pub(super) const LINE_BYTES_MAX: u64 = 4 * 1024;
@@ -177,7 +177,7 @@ impl fmt::Display for Status {
             write!(f, " (at most {cap})")?;
         }
         if let Some(seconds) = self.seconds_left {
-            write!(f, " · {} left", time(Duration::from_secs(seconds)))?;
+            write!(f, " · {} left", format_duration(Duration::from_secs(seconds)))?;
         }
         if self.slow_downs > 0 {
             write!(f, " · slowed down {}×", self.slow_downs)?;

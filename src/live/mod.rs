@@ -103,7 +103,7 @@ impl Live {
 
     /// Shows how far the run is; to be called several times a second.
     pub fn show(&mut self, tally: &Tally, totals: Totals) {
-        let speed = self.speed.of(std::time::Instant::now(), tally.settled());
+        let speed = self.speed.update(std::time::Instant::now(), tally.settled());
         let state = if tally.paused {
             ViewState::Paused
         } else if tally.pace.held.is_zero() {

@@ -14,8 +14,8 @@ use crate::api::proxy::KEEPS_MAX;
 use crate::cli::until::shown;
 use crate::run::{Plan, Problems};
 use crate::terminal::colour::{DONE, DOUBT, FAILED, REMARK, TITLE};
+use crate::terminal::duration::format_duration;
 use crate::terminal::excerpt::Excerpt;
-use crate::terminal::progress::time;
 
 /// Where the plan's edits go.
 #[derive(Clone, Debug)]
@@ -146,7 +146,7 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::
     }
     write_lines(out, &lines)?;
     if plan.this_run > 0 {
-        let takes = time(target.takes(plan));
+        let takes = format_duration(target.takes(plan));
         write!(out, "  takes about {takes}{REMARK} at {} requests a second{REMARK:#}", target.rate)?;
         match target.stops(plan) {
             Some((until, edits)) if edits < plan.this_run => {

@@ -12,9 +12,9 @@ use super::{CountLine, counted, write_lines};
 use crate::api::error_code::meaning;
 use crate::run::{Cause, Plan, RunEnd, StopReason, Tally};
 use crate::terminal::colour::{COMMAND, DONE, DOUBT, FAILED, REMARK, TITLE};
+use crate::terminal::duration::format_duration;
 use crate::terminal::escape::escape_control;
 use crate::terminal::fit;
-use crate::terminal::progress::time;
 
 /// What there is to say of a run.
 #[derive(Debug)]
@@ -98,7 +98,11 @@ impl Summary<'_> {
     }
 
     fn time(&self) -> String {
-        if self.took < Duration::from_secs(10) { format!("{:.1} s", self.took.as_secs_f64()) } else { time(self.took) }
+        if self.took < Duration::from_secs(10) {
+            format!("{:.1} s", self.took.as_secs_f64())
+        } else {
+            format_duration(self.took)
+        }
     }
 
     /// Writes it for people.

@@ -1,4 +1,4 @@
-//! Who may call: the query of a request, checked as the service checks it.
+//! Access control: checks the query of a request as the service does.
 
 use std::borrow::Cow;
 use std::sync::{PoisonError, RwLock};
@@ -9,23 +9,23 @@ use secrecy::SecretString;
 
 use crate::api::usersig;
 
-/// The one account of the one app that may call.
+/// The only account, of the only app, that may call.
 #[derive(Debug)]
-pub struct Access {
+pub(super) struct Access {
     sdkappid: u64,
     identifier: String,
     key: SecretString,
-    /// The signature that passed last, and until when it is good: a client sends the same one with every request.
-    passed: RwLock<Option<Passed>>,
+    /// The last accepted signature and its expiry: a client sends the same one with every request.
+    accepted: RwLock<Option<AcceptedSignature>>,
 }
 
 #[derive(Debug)]
-struct Passed {
+struct AcceptedSignature {
     usersig: SecretString,
     until: SystemTime,
 }
 
-/// What is taken from the query.
+/// The query parameters that are checked.
 #[derive(Default)]
 struct Query<'a> {
     sdkappid: Option<Cow<'a, str>>,
@@ -36,41 +36,41 @@ struct Query<'a> {
 }
 
 impl Access {
-    /// Lets `identifier` of the app `sdkappid` call, with signatures made with `key`.
-    pub fn new(sdkappid: u64, identifier: String, key: SecretString) -> Access {
-        Access { sdkappid, identifier, key, passed: RwLock::new(None) }
+    /// Allows `identifier` of the app `sdkappid` to call, with signatures made with `key`.
+    pub(super) fn new(sdkappid: u64, identifier: String, key: SecretString) -> Access {
+        Access { sdkappid, identifier, key, accepted: RwLock::new(None) }
     }
 
     /// Checks the query of a request, without its question mark.
     ///
     /// # Errors
     /// The `ErrorCode` that the service would answer with.
-    pub fn check(&self, query: &str, now: SystemTime) -> Result<(), i64> {
+    pub(super) fn check(&self, query: &str, now: SystemTime) -> Result<(), i64> {
         // 60002: the URL is malformed.
         let url = Url::parse(&format!("http://sandbox/?{query}")).map_err(|_| 60002)?;
-        let mut given = Query::default();
+        let mut params = Query::default();
         for (name, value) in url.query_pairs() {
             match &*name {
-                "sdkappid" => given.sdkappid = Some(value),
-                "identifier" => given.identifier = Some(value),
-                "usersig" => given.usersig = Some(value),
-                "random" => given.random = Some(value),
-                "contenttype" => given.contenttype = Some(value),
-                // The service ignores what it does not know.
+                "sdkappid" => params.sdkappid = Some(value),
+                "identifier" => params.identifier = Some(value),
+                "usersig" => params.usersig = Some(value),
+                "random" => params.random = Some(value),
+                "contenttype" => params.contenttype = Some(value),
+                // The service ignores unknown parameters.
                 _ => {}
             }
         }
-        let sdkappid = given.sdkappid.ok_or(60012)?.parse::<u64>().map_err(|_| 60006)?;
-        let identifier = given.identifier.ok_or(60004)?;
-        if given.contenttype.as_deref() != Some("json") {
+        let sdkappid = params.sdkappid.ok_or(60012)?.parse::<u64>().map_err(|_| 60006)?;
+        let identifier = params.identifier.ok_or(60004)?;
+        if params.contenttype.as_deref() != Some("json") {
             return Err(60002);
         }
-        given.random.and_then(|random| random.parse::<u32>().ok()).ok_or(60002)?;
+        params.random.and_then(|random| random.parse::<u32>().ok()).ok_or(60002)?;
         if sdkappid != self.sdkappid {
             return Err(70020);
         }
-        self.check_signature(given.usersig.as_deref().unwrap_or_default(), &identifier, now)?;
-        // 60010: signed all right, but by somebody who is no admin.
+        self.check_signature(params.usersig.as_deref().unwrap_or_default(), &identifier, now)?;
+        // 60010: validly signed, but not by an admin.
         if *identifier == self.identifier { Ok(()) } else { Err(60010) }
     }
 
@@ -78,7 +78,7 @@ impl Access {
         if usersig.is_empty() {
             return Err(70002);
         }
-        if self.has_passed(usersig, now) && identifier == self.identifier {
+        if self.was_accepted(usersig, now) && identifier == self.identifier {
             return Ok(());
         }
         let claims = usersig::decode(usersig).map_err(|_| 70003)?;
@@ -96,16 +96,16 @@ impl Access {
         }
         let until = UNIX_EPOCH.checked_add(Duration::from_secs(claims.expires_at()));
         if let Some(until) = until.filter(|_| identifier == self.identifier) {
-            let passed = Passed { usersig: usersig.into(), until };
-            *self.passed.write().unwrap_or_else(PoisonError::into_inner) = Some(passed);
+            let accepted = AcceptedSignature { usersig: usersig.into(), until };
+            *self.accepted.write().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
         }
         Ok(())
     }
 
-    fn has_passed(&self, usersig: &str, now: SystemTime) -> bool {
+    fn was_accepted(&self, usersig: &str, now: SystemTime) -> bool {
         use secrecy::ExposeSecret as _;
-        let passed = self.passed.read().unwrap_or_else(PoisonError::into_inner);
-        passed.as_ref().is_some_and(|passed| passed.usersig.expose_secret() == usersig && now <= passed.until)
+        let accepted = self.accepted.read().unwrap_or_else(PoisonError::into_inner);
+        accepted.as_ref().is_some_and(|accepted| accepted.usersig.expose_secret() == usersig && now <= accepted.until)
     }
 }
 
@@ -136,7 +136,7 @@ mod tests {
 
     fn check(query: &str, expected: Result<(), i64>) {
         let access = access();
-        // Twice, because a signature that has passed once takes a shorter way.
+        // Twice, because an accepted signature takes a shorter path.
         assert_eq!(access.check(query, at(NOW)), expected, "{query}");
         assert_eq!(access.check(query, at(NOW)), expected, "{query}");
     }

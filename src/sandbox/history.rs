@@ -7,27 +7,27 @@ use super::model::{KeyParts, Messages, push_json};
 /// The size at which the service ends a page, however many messages were asked for.
 const PAGE_BYTES: usize = 13_000;
 
-/// Which part of which conversation is asked for.
+/// The requested part of a conversation.
 #[derive(Clone, Debug)]
-pub struct Window {
-    /// Whose history it is.
-    pub operator: String,
-    /// The conversation's number; the same for both of its sides.
-    pub conversation: u64,
-    /// The most messages to give.
-    pub max_count: usize,
+pub(super) struct Window {
+    /// The account whose history is read.
+    pub(super) operator: String,
+    /// The conversation's number, the same from both sides.
+    pub(super) conversation: u64,
+    /// The most messages to return.
+    pub(super) max_count: usize,
     /// From this Unix second on.
-    pub min_time: u32,
+    pub(super) min_time: u32,
     /// Up to and including this Unix second.
-    pub max_time: u32,
-    /// Goes on behind this message of the second `max_time`.
-    pub last_msg_key: Option<String>,
+    pub(super) max_time: u32,
+    /// Continues after this message of the second `max_time`.
+    pub(super) last_msg_key: Option<String>,
 }
 
 impl Messages {
-    /// The page of a conversation that a window asks for: the service's answer, as JSON. If it is one-sided, it lacks
-    /// the messages that its operator has sent.
-    pub fn page(&self, window: &Window, is_one_sided: bool) -> String {
+    /// The page of a conversation that a window asks for: the service's answer, as JSON. A one-sided page lacks the
+    /// messages that its operator has sent.
+    pub(super) fn page(&self, window: &Window, is_one_sided: bool) -> String {
         let (mut list, mut count, mut complete) = (String::new(), 0, true);
         let mut oldest = None;
         let is_seen = |slot: &u32| {
@@ -68,13 +68,13 @@ impl Messages {
         let mut end = Bound::Included((conversation, max_time, u32::MAX));
         if let Some(key) = &window.last_msg_key {
             let second = (conversation, max_time, 0)..=(conversation, max_time, u32::MAX);
-            let behind = self
+            let last_seen = self
                 .by_time
                 .range(second)
                 .find(|(_, _, slot)| self.get(*slot).is_some_and(|message| *message.msg_key == **key));
-            end = behind.map_or(end, |entry| Bound::Excluded(*entry));
+            end = last_seen.map_or(end, |entry| Bound::Excluded(*entry));
         }
-        // `range` panics where the start lies behind the end: an empty window is a question like any other.
+        // `range` panics if the start lies after the end, and an empty window is a valid request.
         let empty = match end {
             Bound::Included(end) => first > end,
             Bound::Excluded(end) => first >= end,
@@ -128,7 +128,7 @@ mod tests {
         messages
     }
 
-    fn whole() -> Window {
+    fn full_window() -> Window {
         let conversation = id("a", "b", "").conversation();
         Window {
             operator: "a".into(),
@@ -151,20 +151,20 @@ mod tests {
     #[test]
     fn a_conversation_is_seen_from_both_sides_and_no_other() {
         let messages = messages(&[id("a", "b", "1_0_10"), id("b", "a", "2_0_20"), id("a", "c", "3_0_15")]);
-        let page = page(&messages, &whole());
+        let page = page(&messages, &full_window());
         assert_eq!(keys(&page), ["2_0_20", "1_0_10"]);
         assert_eq!((&page["Complete"], &page["MsgCnt"], &page["ErrorCode"]), (&1.into(), &2.into(), &0.into()));
-        let back = Window { conversation: id("b", "a", "").conversation(), ..whole() };
+        let back = Window { conversation: id("b", "a", "").conversation(), ..full_window() };
         assert_eq!(keys(&serde_json::from_str(&messages.page(&back, false)).unwrap()), ["2_0_20", "1_0_10"]);
     }
 
     #[test]
     fn a_message_shows_all_its_fields() {
         let mut messages = messages(&[id("a", "b", "4294967295_7_10")]);
-        let without = page(&messages, &whole());
+        let without = page(&messages, &full_window());
         assert!(without["MsgList"][0].get("CloudCustomData").is_none());
         messages.edit(0, Some(r#"[{"x":1.50}]"#), Some("data"));
-        let page = messages.page(&whole(), false);
+        let page = messages.page(&full_window(), false);
         let expected = concat!(
             r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"Complete":1,"MsgCnt":1,"LastMsgTime":10,"#,
             r#""LastMsgKey":"4294967295_7_10","MsgList":[{"From_Account":"a","To_Account":"b","MsgSeq":4294967295,"#,
@@ -177,16 +177,16 @@ mod tests {
     #[test]
     fn the_window_holds_both_its_ends() {
         let messages = messages(&["1_0_9", "2_0_10", "3_0_11", "4_0_12"].map(|key| id("a", "b", key)));
-        let of = |min_time, max_time| page(&messages, &Window { min_time, max_time, ..whole() });
+        let of = |min_time, max_time| page(&messages, &Window { min_time, max_time, ..full_window() });
         assert_eq!(keys(&of(10, 11)), ["3_0_11", "2_0_10"]);
         assert_eq!(keys(&of(12, 12)), ["4_0_12"]);
         assert_eq!(keys(&of(13, 99)), [""; 0]);
         assert_eq!(keys(&of(11, 10)), [""; 0]);
     }
 
-    /// Follows the pages as a client does, and gives every key it saw.
+    /// Follows the pages as a client does, and returns every key.
     fn follow(messages: &Messages, max_count: usize) -> Vec<String> {
-        let mut window = Window { max_count, ..whole() };
+        let mut window = Window { max_count, ..full_window() };
         let mut seen = Vec::new();
         loop {
             let page = page(messages, &window);
@@ -213,7 +213,7 @@ mod tests {
     fn a_one_sided_history_follows_its_pages_as_well() {
         let messages = messages(&[id("a", "b", "1_0_10"), id("b", "a", "2_0_20"), id("b", "a", "3_0_20")]);
         let side = |operator: &str, max_count| {
-            let window = Window { operator: operator.into(), max_count, ..whole() };
+            let window = Window { operator: operator.into(), max_count, ..full_window() };
             serde_json::from_str::<Value>(&messages.page(&window, true)).unwrap()
         };
         assert_eq!(keys(&side("b", 9)), ["1_0_10"]);
@@ -229,7 +229,7 @@ mod tests {
         for slot in 0..10 {
             messages.edit(slot, None, Some(&"x".repeat(6_000)));
         }
-        let first = page(&messages, &whole());
+        let first = page(&messages, &full_window());
         assert_eq!((&first["Complete"], &first["MsgCnt"]), (&0.into(), &3.into()));
         assert_eq!(follow(&messages, 100).len(), 10);
     }

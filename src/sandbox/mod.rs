@@ -1,19 +1,19 @@
-//! A local stand-in for the service: a real HTTP server on this machine that checks, answers and fails as the service
-//! is documented to do. For the first-run demo, for rehearsals of a real list, and for the tests.
+//! A local stand-in for the service: a real HTTP server on this machine that validates, answers and fails as the
+//! service is documented to do. For the first demo, for rehearsals of a real list, and for the tests.
 //!
-//! A request comes in by `server`, which asks [`access`] who calls and [`request`] what for. What it does is up to
-//! [`state`]: the [`traffic`] so far says whether the cap lets it through, the [`model`] holds the messages (and
-//! [`history`] reads them back), and [`faults`] say whether anything goes wrong. Every message that is asked for
+//! `server` receives a request; `access` checks who calls and `request` parses the body. `state` decides what it
+//! does: the `traffic` so far determines whether the rate limit admits it, the `model` holds the messages (and
+//! `history` reads them back), and `faults` decide whether anything goes wrong. Every message that a request names
 //! exists, so any list can be rehearsed; nothing leaves this machine.
 
-pub mod access;
-pub mod faults;
-pub mod history;
-pub mod model;
-pub mod request;
+mod access;
+mod faults;
+mod history;
+mod model;
+mod request;
 mod server;
-pub mod state;
-pub mod traffic;
+mod state;
+mod traffic;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,42 +23,44 @@ use secrecy::SecretString;
 use tokio::task::JoinHandle;
 
 use self::access::Access;
-pub use self::faults::Faults;
+pub use self::faults::{Faults, FaultsError};
+pub use self::model::{Counts, KeyParts};
 use self::server::SharedSandbox;
 use self::state::SandboxState;
 pub use self::state::Stats;
+pub use self::traffic::ApiStats;
 use crate::edit::MessageId;
 
-/// The app that the sandbox knows, unless it is told another.
+/// The default app of the sandbox.
 pub const SDKAPPID: u64 = 1_400_000_000;
 /// The app's admin account.
 pub const IDENTIFIER: &str = "administrator";
-/// The app's key: a secret of nothing, so it may stand here and in every printed example.
+/// The app's key: it protects nothing, so it may appear here and in every printed example.
 pub const SECRET_KEY: &str = "sandbox-key-the-secret-of-nothing";
-/// Requests a second that the service lets through to each API.
+/// Requests per second that the service admits for each API.
 pub const RATE: u32 = 200;
 
-/// How to set a sandbox up.
+/// How to set up a sandbox.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where to listen; a loopback address. Port 0 takes any that is free.
+    /// The loopback address to listen on. Port 0 takes any free port.
     pub listen: SocketAddr,
     /// The app that may call.
     pub sdkappid: u64,
     /// The app's admin account.
     pub identifier: String,
-    /// The key its signatures are made with.
+    /// The key for its signatures.
     pub key: SecretString,
-    /// Requests in any sliding second that are let through to each API.
+    /// Requests in any sliding second that are admitted for each API.
     pub rate: u32,
-    /// How it misbehaves.
+    /// The faults that it shows.
     pub faults: Faults,
-    /// Decides which requests meet a fault and which messages are unknown: the same seed, the same misbehaviour.
+    /// Determines which requests meet a fault and which messages are unknown: the same seed gives the same faults.
     pub seed: u64,
 }
 
 impl Options {
-    /// The well-known sandbox app on any free port, at the service's rate, with nothing going wrong.
+    /// The default sandbox app on any free port, at the service's rate, without faults.
     pub fn well_known() -> Options {
         Options {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -75,11 +77,11 @@ impl Options {
 /// A message as the sandbox holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageView {
-    /// The elements: the JSON array, as it was received.
+    /// The elements: the JSON array as received.
     pub msg_body: String,
-    /// The custom data; `None` where there never was any.
+    /// The custom data; `None` if there never was any.
     pub cloud_custom_data: Option<String>,
-    /// How many edits took place.
+    /// The number of edits that took effect.
     pub edits: u32,
 }
 
@@ -95,10 +97,10 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts to listen, and to answer in the background of the current tokio runtime.
+    /// Starts to listen and to answer, as a background task of the current tokio runtime.
     ///
     /// # Errors
-    /// The address is no loopback address, or cannot be listened on.
+    /// The address is not a loopback address, or cannot be listened on.
     pub async fn start(options: Options) -> io::Result<Sandbox> {
         use secrecy::ExposeSecret as _;
         let Options { listen, sdkappid, identifier, key, rate, faults, seed } = options;
@@ -111,7 +113,7 @@ impl Sandbox {
         Ok(Sandbox { address, sdkappid, identifier, is_well_known, shared, task })
     }
 
-    /// Where it listens, with the port it got.
+    /// Where it listens, with the assigned port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -121,17 +123,17 @@ impl Sandbox {
         format!("http://{}", self.address)
     }
 
-    /// The numbers so far.
+    /// The statistics so far.
     pub fn stats(&self) -> Stats {
         self.shared.lock().stats()
     }
 
-    /// Has this message from here on: one that nobody has asked to edit yet is in no history.
+    /// Adds a message: without this, a message that no request has named is in no history.
     pub fn add_message(&self, id: &MessageId) {
         self.shared.lock().add_message(id);
     }
 
-    /// A message as it stands now; `None` where nobody asked for it yet.
+    /// The current state of a message; `None` if no request has named it yet.
     pub fn message(&self, id: &MessageId) -> Option<MessageView> {
         let state = self.shared.lock();
         let message = state.messages.get(state.messages.find(id.digest())?)?;
@@ -142,12 +144,12 @@ impl Sandbox {
         })
     }
 
-    /// Changes how it misbehaves, from the next request on.
+    /// Changes the faults, from the next request on.
     pub fn set_faults(&self, faults: Faults) {
         self.shared.lock().faults = faults;
     }
 
-    /// What to print for a person who started it: where it is, and what to type to run against it.
+    /// The text to print for the user who started it: where it listens, and what to type to run against it.
     pub fn banner(&self) -> String {
         let url = self.endpoint_url();
         let key = if self.is_well_known { SECRET_KEY } else { "<the key it was given>" };
@@ -172,7 +174,7 @@ impl Sandbox {
     pub async fn stop(mut self) {
         self.shared.stop();
         if let Err(error) = (&mut self.task).await {
-            tracing::warn!(?error, "the sandbox did not end as it should");
+            tracing::warn!(?error, "the sandbox did not shut down cleanly");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The messages that the sandbox holds: the one model for the demo, for rehearsals and for tests. No clock, no IO.
+//! The messages that the sandbox holds: one model for demos, rehearsals and tests. No clock, no I/O.
 //!
-//! Every message that is asked for exists: it is made at first sight, with an original text, so that any list can be
-//! rehearsed. A rehearsal may have many millions of them, so what they have in common is kept once, and an original
-//! text not at all: it is made when somebody looks.
+//! Every message that a request names exists: it is created on first use, with an original text, so that any list can
+//! be rehearsed. A rehearsal may have many millions of them, so common texts are stored once, and original texts not
+//! at all: they are generated on demand.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,58 +11,58 @@ use serde::Serialize;
 
 use crate::edit::{IdDigest, MessageId};
 
-/// The most texts that are looked through for one to share. What many messages have in common is seen again long
-/// before that; what each has for itself must not be kept here beside the message.
-const SHELF_TEXTS_MAX: usize = 10_000;
+/// The most texts that are kept for sharing. A text that many messages have in common recurs long before that many
+/// others; a text of one message alone must not be stored twice.
+const POOL_TEXTS_MAX: usize = 10_000;
 
-/// One message, as it stands now.
+/// The current state of a message.
 #[derive(Clone, Debug)]
-pub struct StoredMessage {
+pub(super) struct StoredMessage {
     pub(super) from_account: Arc<str>,
     pub(super) to_account: Arc<str>,
     pub(super) msg_key: Box<str>,
-    /// `None` while it is the original.
+    /// `None` until it is edited.
     msg_body: Option<Arc<str>>,
     pub(super) cloud_custom_data: Option<Arc<str>>,
     edits: u32,
 }
 
 impl StoredMessage {
-    /// The elements: the JSON array, as it was received.
-    pub fn msg_body(&self) -> Arc<str> {
+    /// The elements: the JSON array as received.
+    pub(super) fn msg_body(&self) -> Arc<str> {
         match &self.msg_body {
             Some(body) => Arc::clone(body),
             None => original_body(&self.msg_key).into(),
         }
     }
 
-    /// The custom data; `None` where there never was any.
-    pub fn cloud_custom_data(&self) -> Option<&str> {
+    /// The custom data; `None` if there never was any.
+    pub(super) fn cloud_custom_data(&self) -> Option<&str> {
         self.cloud_custom_data.as_deref()
     }
 
-    /// How many edits took place.
-    pub fn edits(&self) -> u32 {
+    /// The number of edits that took effect.
+    pub(super) fn edits(&self) -> u32 {
         self.edits
     }
 }
 
-/// How many messages there are, and what happened to them.
+/// Counts of messages and edits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Messages that were asked for.
+    /// Messages that requests have named.
     pub messages_known: u64,
-    /// Of these, the ones that were edited.
+    /// Those of them that were edited.
     pub messages_edited: u64,
-    /// Of these, the ones that were edited more than once: what must never happen.
+    /// Those of them that were edited more than once, which must never happen.
     pub edited_more_than_once: u64,
-    /// Edits that took place, over all messages.
+    /// Edits that took effect, over all messages.
     pub edits: u64,
 }
 
 /// All messages.
 #[derive(Debug, Default)]
-pub struct Messages {
+pub(super) struct Messages {
     slots: HashMap<IdDigest, u32>,
     all: Vec<StoredMessage>,
     /// Conversation, second of the message, slot: a conversation's history is a range of it.
@@ -73,13 +73,14 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// The slot of a message that was asked for before.
-    pub fn find(&self, digest: IdDigest) -> Option<u32> {
+    /// The slot of a message that was named before.
+    pub(super) fn find(&self, digest: IdDigest) -> Option<u32> {
         self.slots.get(&digest).copied()
     }
 
-    /// Makes a message that [`Messages::find`] did not find. `None` when four billion are there; memory ends before.
-    pub fn make(&mut self, id: &MessageId, digest: IdDigest) -> Option<u32> {
+    /// Creates a message that [`Messages::find`] did not find. `None` beyond four billion messages; memory runs out
+    /// earlier.
+    pub(super) fn make(&mut self, id: &MessageId, digest: IdDigest) -> Option<u32> {
         let slot = u32::try_from(self.all.len()).ok()?;
         self.all.push(StoredMessage {
             from_account: self.accounts.share(&id.from_account),
@@ -95,8 +96,8 @@ impl Messages {
         Some(slot)
     }
 
-    /// Lets an edit take place: what is given overwrites, what is not is left alone.
-    pub fn edit(&mut self, slot: u32, msg_body: Option<&str>, cloud_custom_data: Option<&str>) {
+    /// Applies an edit: the given fields overwrite, the others stay.
+    pub(super) fn edit(&mut self, slot: u32, msg_body: Option<&str>, cloud_custom_data: Option<&str>) {
         let Some(message) = self.all.get_mut(slot as usize) else { return };
         if let Some(body) = msg_body {
             message.msg_body = Some(self.contents.share(body));
@@ -114,18 +115,17 @@ impl Messages {
     }
 
     /// The message in a slot.
-    pub fn get(&self, slot: u32) -> Option<&StoredMessage> {
+    pub(super) fn get(&self, slot: u32) -> Option<&StoredMessage> {
         self.all.get(slot as usize)
     }
 
-    /// How many there are, and what happened to them.
-    pub fn counts(&self) -> Counts {
+    /// The counts so far.
+    pub(super) fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// Writes the messages from `first` on, a line of JSON each, `count` of them at most. Nothing is written when
-    /// there are no more.
-    pub fn write_lines(&self, first: usize, count: usize, out: &mut String) {
+    /// Writes at most `count` messages from `first` on, one line of JSON each. Writes nothing if there are no more.
+    pub(super) fn write_lines(&self, first: usize, count: usize, out: &mut String) {
         for message in self.all.iter().skip(first).take(count) {
             out.push_str("{\"From_Account\":");
             push_json(out, &message.from_account);
@@ -179,7 +179,7 @@ impl TextPool {
         if let Some(known) = self.texts.get(text) {
             return Arc::clone(known);
         }
-        if self.texts.len() >= SHELF_TEXTS_MAX {
+        if self.texts.len() >= POOL_TEXTS_MAX {
             self.texts.clear();
         }
         let new: Arc<str> = text.into();
@@ -266,16 +266,16 @@ mod tests {
     }
 
     #[test]
-    fn the_shelf_does_not_grow_with_texts_that_differ() {
-        let mut shelf = TextPool::default();
-        for i in 0..SHELF_TEXTS_MAX * 3 {
-            shelf.share(&i.to_string());
+    fn the_pool_does_not_grow_with_texts_that_differ() {
+        let mut pool = TextPool::default();
+        for i in 0..POOL_TEXTS_MAX * 3 {
+            pool.share(&i.to_string());
         }
-        assert!(shelf.texts.len() <= SHELF_TEXTS_MAX);
+        assert!(pool.texts.len() <= POOL_TEXTS_MAX);
     }
 
     #[test]
-    fn keys_are_taken_apart_where_they_have_the_form() {
+    fn keys_of_the_usual_form_are_split() {
         let none = KeyParts { seq: 0, random: 0, time: 0 };
         for (key, parts) in [
             ("4294967295_2_3", KeyParts { seq: u32::MAX, random: 2, time: 3 }),

@@ -1,4 +1,4 @@
-//! What a request asks for: its body, checked as the service checks it.
+//! Request bodies, checked as the service checks them.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
@@ -8,23 +8,23 @@ use super::faults::NamesFault;
 use super::history::Window;
 use crate::edit::{CONTENT_BYTES_MAX, IdDigest, MessageId};
 
-/// The most messages that one page may be asked for. The service's own limit is not documented.
+/// The most messages per page that may be requested. The service's own limit is not documented.
 const PAGE_MESSAGES_MAX: usize = 1_000;
 
-/// An edit that is asked for.
+/// A requested edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Modify {
+pub(super) struct Modify {
     /// The message.
-    pub id: MessageId,
-    /// Its digest, made here so that nobody computes it while others wait.
-    pub digest: IdDigest,
+    pub(super) id: MessageId,
+    /// Its digest, computed here so that it is not computed under the lock.
+    pub(super) digest: IdDigest,
     /// New elements, as received.
-    pub msg_body: Option<Box<str>>,
+    pub(super) msg_body: Option<Box<str>>,
     /// New custom data.
-    pub cloud_custom_data: Option<String>,
+    pub(super) cloud_custom_data: Option<String>,
 }
 
-/// A body's members, each unread: a wrong type must lead to the code of that member.
+/// A body's members, not yet parsed: a wrong type must lead to that member's code.
 #[derive(Deserialize)]
 struct BodyFields<'a> {
     #[serde(rename = "From_Account", borrow, default, deserialize_with = "present")]
@@ -56,7 +56,7 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// An element, as far as every kind has it in common.
+/// The part that all kinds of elements have in common.
 #[derive(Deserialize)]
 struct Element<'a> {
     #[serde(rename = "MsgType")]
@@ -73,11 +73,11 @@ struct TextContent {
 }
 
 impl Modify {
-    /// Reads the body of a `modify_c2c_msg`.
+    /// Parses the body of a `modify_c2c_msg`.
     ///
     /// # Errors
     /// The `ErrorCode` that the service would answer with.
-    pub fn parse(body: &[u8]) -> Result<Modify, i64> {
+    pub(super) fn parse(body: &[u8]) -> Result<Modify, i64> {
         let members: BodyFields<'_> = members(body)?;
         let id = MessageId {
             from_account: account(members.from_account).ok_or(90008)?,
@@ -98,11 +98,12 @@ impl Modify {
 }
 
 impl Window {
-    /// Reads the body of an `admin_getroammsg`, with those names of the accounts that are taken; the newer ones first.
+    /// Parses the body of an `admin_getroammsg`, with the account names that are accepted; the newer ones take
+    /// precedence.
     ///
     /// # Errors
     /// The `ErrorCode` that the service would answer with.
-    pub fn parse(body: &[u8], names: NamesFault) -> Result<Window, i64> {
+    pub(super) fn parse(body: &[u8], names: NamesFault) -> Result<Window, i64> {
         let members: BodyFields<'_> = members(body)?;
         let (operator, peer) = match names {
             NamesFault::Both => {
@@ -124,7 +125,7 @@ impl Window {
             max_count: usize::try_from(max_count).unwrap_or(PAGE_MESSAGES_MAX).min(PAGE_MESSAGES_MAX),
             min_time: number(members.min_time).ok_or(90010)?,
             max_time: number(members.max_time).ok_or(90010)?,
-            // An empty key is what a client sends that has none yet.
+            // A client that has no key yet may send an empty one.
             last_msg_key: match members.last_msg_key {
                 Some(key) => Some(text(key).ok_or(90010)?).filter(|key| !key.is_empty()),
                 None => None,
@@ -134,7 +135,7 @@ impl Window {
 }
 
 fn members(body: &[u8]) -> Result<BodyFields<'_>, i64> {
-    // A struct can be read from an array as well, which the service does not do.
+    // serde also deserializes a struct from an array, which the service does not accept.
     let starts_an_object = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
     if starts_an_object { serde_json::from_slice(body).map_err(|_| 90001) } else { Err(90001) }
 }
@@ -143,7 +144,7 @@ fn text(member: &RawValue) -> Option<String> {
     serde_json::from_str(member.get()).ok()
 }
 
-/// A text that must be there and not be empty.
+/// A required, non-empty text.
 fn account(member: Option<&RawValue>) -> Option<String> {
     text(member?).filter(|text| !text.is_empty())
 }
@@ -162,11 +163,11 @@ fn elements(member: &RawValue) -> Result<Box<str>, i64> {
             return Err(90002);
         }
         let content = element.content.get();
-        let is_sound = match element.msg_type.as_str() {
+        let is_valid = match element.msg_type.as_str() {
             "TIMTextElem" => serde_json::from_str::<TextContent>(content).is_ok(),
             _ => serde_json::from_str::<IgnoredAny>(content).is_ok(),
         };
-        if !is_sound {
+        if !is_valid {
             return Err(90010);
         }
     }
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_is_read_with_its_json_as_it_came() {
+    fn an_edit_keeps_its_json_unchanged() {
         let body = r#"[ {"MsgContent":{"Text":"\u4e2d", "X":1.50},"MsgType":"TIMTextElem"} ]"#;
         let modify = modify(&format!(r#","MsgBody": {body} ,"CloudCustomData":"d\n","Other":1"#)).unwrap();
         assert_eq!(modify.msg_body.as_deref(), Some(body));

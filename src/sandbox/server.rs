@@ -1,4 +1,4 @@
-//! The sandbox on a socket: HTTP/1.1 in, [`SandboxState`] asked, the answer out, or no answer at all.
+//! The sandbox's HTTP/1.1 server: passes requests to [`SandboxState`] and sends its answers, or drops the connection.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -26,23 +26,23 @@ use super::request::Modify;
 use super::state::{LateEdit, Reply, SandboxAnswer, SandboxState, refusal};
 use crate::api::endpoint::ApiMethod;
 
-/// The longest body that is read. The largest sound request is an eighth of it; the rest is refused as too long.
+/// The longest body that is read. The largest valid request is an eighth of it; longer ones are refused.
 const BODY_BYTES_MAX: usize = 128 * 1024;
 
-/// How many messages a listing writes before it lets requests in again.
+/// The messages that a listing writes before it releases the lock for requests.
 const LISTING_MESSAGES: usize = 500;
 
-/// How long to wait after a connection could not be accepted; most often the process has no more file descriptors.
+/// The pause after a failure to accept a connection; usually the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 pub(super) struct SharedSandbox {
     access: Access,
     started: Instant,
     state: Mutex<SandboxState>,
     stop: CancellationToken,
-    /// The edits that take place later.
+    /// The pending late edits.
     late: TaskTracker,
 }
 
@@ -50,39 +50,39 @@ type Body = Either<Full<Bytes>, Listing>;
 
 /// Why a connection is closed without an answer.
 #[derive(Debug, thiserror::Error)]
-enum Closed {
+enum Disconnect {
     #[error("the answer is lost on purpose")]
     OnPurpose,
-    #[error("the client left before its request was whole")]
+    #[error("the client left before its request was complete")]
     ByClient,
 }
 
 impl SharedSandbox {
-    /// Starts the clock that arrivals are measured by.
+    /// Starts the clock for arrival times.
     pub(super) fn new(access: Access, state: SandboxState) -> SharedSandbox {
         let (stop, late) = (CancellationToken::new(), TaskTracker::new());
         SharedSandbox { access, started: Instant::now(), state: Mutex::new(state), stop, late }
     }
 
-    /// Tells [`serve`] to come to its end. An edit that is still late does not take place any more.
+    /// Makes [`serve`] return. A late edit that is still pending does not take effect.
     pub(super) fn stop(&self) {
         self.stop.cancel();
     }
 
-    /// The state, for as short a time as possible.
+    /// Locks the state; hold it as briefly as possible.
     pub(super) fn lock(&self) -> MutexGuard<'_, SandboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Serves every connection until it is told to stop; when it returns, no request takes effect any more.
+/// Serves connections until it is stopped; when it returns, no request takes effect any more.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<SharedSandbox>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(converse(stream, Arc::clone(&shared)));
+                    connections.spawn(serve_connection(stream, Arc::clone(&shared)));
                 }
                 Err(error) => {
                     tracing::warn!(?error, "the sandbox could not accept a connection");
@@ -98,23 +98,23 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<SharedSandbox>) {
     shared.late.wait().await;
 }
 
-async fn converse(stream: TcpStream, shared: Arc<SharedSandbox>) {
-    // Without it an answer may wait for the acknowledgement of the one before.
+async fn serve_connection(stream: TcpStream, shared: Arc<SharedSandbox>) {
+    // Otherwise an answer may wait for the acknowledgement of the previous one.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(?error, "no TCP_NODELAY");
     }
-    let service = service_fn(|request| respond(&shared, request));
+    let service = service_fn(|request| route(&shared, request));
     let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
         tracing::trace!(?error, "a connection to the sandbox ended");
     }
 }
 
-async fn respond(shared: &Arc<SharedSandbox>, request: Request<Incoming>) -> Result<Response<Body>, Closed> {
+async fn route(shared: &Arc<SharedSandbox>, request: Request<Incoming>) -> Result<Response<Body>, Disconnect> {
     let call = ApiMethod::ALL.into_iter().find(|call| call.path() == request.uri().path());
     match (request.method(), request.uri().path(), call) {
         (&Method::POST, _, Some(call)) => answer_call(shared, call, request).await,
-        // The service's own way of saying that the HTTP request, or what it asks for, is none of its own.
+        // The service's own answer to an invalid HTTP request.
         (_, _, Some(_)) => Ok(json(refusal(60002).1)),
         (&Method::GET, "/sandbox/stats", None) => {
             let stats = serde_json::to_string(&shared.lock().stats());
@@ -139,7 +139,7 @@ async fn answer_call(
     shared: &Arc<SharedSandbox>,
     call: ApiMethod,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Closed> {
+) -> Result<Response<Body>, Disconnect> {
     let (head, body) = request.into_parts();
     let body = read(body).await?;
     let at = shared.started.elapsed();
@@ -147,17 +147,17 @@ async fn answer_call(
     let body = access.and_then(|()| body.ok_or(93000));
     let Reply { answer, delay, late } = match call {
         ApiMethod::ModifyC2cMsg => {
-            let asked = body.and_then(|body| Modify::parse(&body));
-            shared.lock().modify(at, asked)
+            let request = body.and_then(|body| Modify::parse(&body));
+            shared.lock().modify(at, request)
         }
         ApiMethod::AdminGetRoamMsg => {
             let names = shared.lock().faults.history().names;
-            let asked = body.and_then(|body| Window::parse(&body, names));
-            shared.lock().read(at, asked)
+            let request = body.and_then(|body| Window::parse(&body, names));
+            shared.lock().read(at, request)
         }
     };
     if let Some(late) = late {
-        shared.late.spawn(catch_up(Arc::clone(shared), late));
+        shared.late.spawn(apply_late(Arc::clone(shared), late));
     }
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
@@ -165,22 +165,22 @@ async fn answer_call(
     match answer {
         SandboxAnswer::Json(body) => Ok(json(body)),
         SandboxAnswer::Html(status) => Ok(html(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY))),
-        SandboxAnswer::Closed => Err(Closed::OnPurpose),
+        SandboxAnswer::Closed => Err(Disconnect::OnPurpose),
         // hyper drops this future when the client closes the connection.
         SandboxAnswer::Silence => std::future::pending().await,
     }
 }
 
-/// Lets a late edit take place when its time has come, unless the sandbox is stopped before.
-async fn catch_up(shared: Arc<SharedSandbox>, late: LateEdit) {
+/// Applies a late edit when it is due, unless the sandbox is stopped before.
+async fn apply_late(shared: Arc<SharedSandbox>, late: LateEdit) {
     tokio::select! {
         biased;
         () = shared.stop.cancelled() => {}
-        () = tokio::time::sleep(late.after) => shared.lock().catch_up(&late),
+        () = tokio::time::sleep(late.after) => shared.lock().apply_late(&late),
     }
 }
 
-async fn change_faults(shared: &SharedSandbox, request: Request<Incoming>) -> Result<Response<Body>, Closed> {
+async fn change_faults(shared: &SharedSandbox, request: Request<Incoming>) -> Result<Response<Body>, Disconnect> {
     let body = read(request.into_body()).await?.unwrap_or_default();
     match String::from_utf8_lossy(&body).parse::<Faults>() {
         Ok(faults) => {
@@ -192,12 +192,12 @@ async fn change_faults(shared: &SharedSandbox, request: Request<Incoming>) -> Re
     }
 }
 
-/// A whole body; `None` when it is longer than any sound one.
-async fn read(body: Incoming) -> Result<Option<Bytes>, Closed> {
+/// Reads a whole body; `None` if it is longer than any valid one.
+async fn read(body: Incoming) -> Result<Option<Bytes>, Disconnect> {
     match Limited::new(body, BODY_BYTES_MAX).collect().await {
         Ok(whole) => Ok(Some(whole.to_bytes())),
         Err(error) if error.is::<LengthLimitError>() => Ok(None),
-        Err(_) => Err(Closed::ByClient),
+        Err(_) => Err(Disconnect::ByClient),
     }
 }
 
@@ -231,7 +231,7 @@ fn with_type(mut response: Response<Body>, content_type: &'static str) -> Respon
     response
 }
 
-/// All messages as lines of JSON, written while they are sent: a listing of millions is never held whole.
+/// All messages as lines of JSON, generated while they are sent: a listing of millions is never held in memory.
 struct Listing {
     shared: Arc<SharedSandbox>,
     next: usize,
@@ -249,10 +249,10 @@ impl http_body::Body for Listing {
     }
 }
 
-/// Listens on a loopback address; another is refused, because whoever can reach the sandbox can change it.
+/// Listens on a loopback address; others are refused, because anyone who can reach the sandbox can change it.
 ///
 /// # Errors
-/// The address is not this machine's own, or cannot be listened on.
+/// The address is not a loopback address, or cannot be listened on.
 pub(super) async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     if !address.ip().is_loopback() {
         return Err(std::io::Error::new(
@@ -268,14 +268,14 @@ mod tests {
     use super::*;
     use crate::edit::MessageId;
 
-    /// How many edits took place when the sandbox was stopped so long after one that is late had arrived.
+    /// Checks how many edits took effect if the sandbox is stopped this long after a late one has arrived.
     async fn check(stopped_after: Duration, edits: u64) {
         let state = SandboxState::new(200, "lost-late=100%".parse().unwrap(), 1);
         let shared = Arc::new(SharedSandbox::new(Access::new(1, "a".into(), "key".into()), state));
         let id = MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: "1_2_3".into() };
         let edit = Modify { digest: id.digest(), id, msg_body: None, cloud_custom_data: Some("x".into()) };
         let late = shared.lock().modify(Duration::ZERO, Ok(edit)).late.unwrap();
-        shared.late.spawn(catch_up(Arc::clone(&shared), late));
+        shared.late.spawn(apply_late(Arc::clone(&shared), late));
         tokio::time::sleep(stopped_after).await;
         shared.stop();
         shared.late.close();
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_late_edit_does_not_take_place_once_it_is_stopped() {
+    async fn a_late_edit_does_not_take_effect_after_a_stop() {
         check(Duration::ZERO, 0).await;
         check(Duration::from_secs(4), 1).await;
     }

@@ -1,7 +1,7 @@
-//! All that changes while the sandbox runs, behind one lock: what a request does, and how it is answered.
+//! The mutable state of the sandbox, behind one lock: what a request does, and how it is answered.
 //!
-//! A request that arrived is counted, measured against the cap, checked, and only then meets a fault: so a fault
-//! never hides that the request was wrong, and a message is known as soon as a sound request named it.
+//! A request is counted, measured against the rate limit, checked, and only then meets a fault: so a fault never hides
+//! that the request was wrong, and a message is known as soon as a valid request named it.
 
 use std::time::Duration;
 
@@ -17,42 +17,42 @@ use crate::api::endpoint::ApiMethod;
 use crate::api::error_code;
 use crate::edit::{IdDigest, MessageId};
 
-const DONE: &str = r#"{"ActionStatus":"OK","ErrorInfo":"succeed","ErrorCode":0}"#;
+const SUCCESS_JSON: &str = r#"{"ActionStatus":"OK","ErrorInfo":"succeed","ErrorCode":0}"#;
 
 /// What the client gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SandboxAnswer {
+pub(super) enum SandboxAnswer {
     /// HTTP 200 with the service's JSON.
     Json(Bytes),
     /// A page of HTML with this HTTP status, which may be 200.
     Html(u16),
-    /// Nothing: the connection is closed.
+    /// No answer: the connection is closed.
     Closed,
-    /// Nothing at all: the connection stays open until the client leaves.
+    /// No answer: the connection stays open until the client leaves.
     Silence,
 }
 
-/// An answer, and how long to wait with it.
+/// An answer, and how long to delay it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub(super) struct Reply {
     /// What the client gets.
-    pub answer: SandboxAnswer,
-    /// How long after the request took effect.
-    pub delay: Duration,
-    /// The edit that takes place later, whatever the client was told.
-    pub late: Option<LateEdit>,
+    pub(super) answer: SandboxAnswer,
+    /// The delay after the request took effect.
+    pub(super) delay: Duration,
+    /// The edit that takes effect later, whatever the client receives.
+    pub(super) late: Option<LateEdit>,
 }
 
-/// An edit that takes place some time after its request: [`SandboxState::catch_up`] when that time has passed.
+/// An edit that takes effect some time after its request: pass it to [`SandboxState::apply_late`] then.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LateEdit {
-    /// How long after its request.
-    pub after: Duration,
+pub(super) struct LateEdit {
+    /// The delay after its request.
+    pub(super) after: Duration,
     slot: u32,
     edit: Modify,
 }
 
-/// The numbers of a sandbox so far.
+/// The statistics of a sandbox.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Stats {
     /// The requests to edit.
@@ -62,19 +62,19 @@ pub struct Stats {
     /// The messages, and how often they were edited.
     #[serde(flatten)]
     pub messages: Counts,
-    /// Edits that take place later, and have not yet.
+    /// Late edits that have not taken effect yet.
     pub edits_to_come: u64,
-    /// How the sandbox misbehaves at the moment.
+    /// The current faults.
     pub faults: String,
 }
 
-/// See the module.
+/// The state of a sandbox; see the module.
 #[derive(Debug)]
-pub struct SandboxState {
-    /// How it misbehaves from the next request on.
-    pub faults: Faults,
+pub(super) struct SandboxState {
+    /// The faults, from the next request on.
+    pub(super) faults: Faults,
     /// The messages.
-    pub messages: Messages,
+    pub(super) messages: Messages,
     seed: u64,
     rng: fastrand::Rng,
     modify: Traffic,
@@ -83,8 +83,8 @@ pub struct SandboxState {
 }
 
 impl SandboxState {
-    /// Nothing has arrived yet; `rate` requests a second are let through to each API.
-    pub fn new(rate: u32, faults: Faults, seed: u64) -> SandboxState {
+    /// A new state, which admits `rate` requests per second for each API.
+    pub(super) fn new(rate: u32, faults: Faults, seed: u64) -> SandboxState {
         SandboxState {
             faults,
             messages: Messages::default(),
@@ -96,16 +96,17 @@ impl SandboxState {
         }
     }
 
-    /// A request to edit, whose body was read at `at` after the start and checked to be this edit, or this code.
-    pub fn modify(&mut self, at: Duration, request: Result<Modify, i64>) -> Reply {
-        if !self.modify.arrive(at) {
+    /// Answers a request to edit, whose body was read at `at` after the start and parsed to this edit, or refused with
+    /// this code.
+    pub(super) fn modify(&mut self, at: Duration, request: Result<Modify, i64>) -> Reply {
+        if !self.modify.record_arrival(at) {
             return self.reply_to_modify(None, refusal(60007));
         }
-        let done = request.and_then(|edit| {
+        let found = request.and_then(|edit| {
             let slot = self.find_or_make(&edit.id, edit.digest).ok_or(20026)?;
             Ok((edit, slot))
         });
-        let (edit, slot) = match done {
+        let (edit, slot) = match found {
             Ok(done) => done,
             Err(code) => return self.reply_to_modify(None, refusal(code)),
         };
@@ -113,7 +114,7 @@ impl SandboxState {
         if fault.is_none_or(Fault::takes_effect) {
             self.messages.edit(slot, edit.msg_body.as_deref(), edit.cloud_custom_data.as_deref());
         }
-        let mut reply = self.reply_to_modify(fault, (0, Bytes::from_static(DONE.as_bytes())));
+        let mut reply = self.reply_to_modify(fault, (0, Bytes::from_static(SUCCESS_JSON.as_bytes())));
         if fault == Some(Fault::LostLate) {
             self.edits_to_come += 1;
             reply.late = Some(LateEdit { after: Faults::draw_late(&mut self.rng), slot, edit });
@@ -121,16 +122,16 @@ impl SandboxState {
         reply
     }
 
-    /// Lets an edit that was late take place.
-    pub fn catch_up(&mut self, late: &LateEdit) {
+    /// Applies a late edit.
+    pub(super) fn apply_late(&mut self, late: &LateEdit) {
         let LateEdit { slot, edit, .. } = late;
         self.messages.edit(*slot, edit.msg_body.as_deref(), edit.cloud_custom_data.as_deref());
         self.edits_to_come -= 1;
     }
 
-    /// A request to read back, as [`SandboxState::modify`].
-    pub fn read(&mut self, at: Duration, request: Result<Window, i64>) -> Reply {
-        let (fault, answer) = if self.read.arrive(at) {
+    /// Answers a request to read back, like [`SandboxState::modify`].
+    pub(super) fn read(&mut self, at: Duration, request: Result<Window, i64>) -> Reply {
+        let (fault, answer) = if self.read.record_arrival(at) {
             match request {
                 Ok(window) => {
                     let page = self.messages.page(&window, self.faults.history().is_one_sided);
@@ -144,8 +145,8 @@ impl SandboxState {
         reply(&self.faults, &mut self.rng, &mut self.read, fault, answer)
     }
 
-    /// The numbers so far.
-    pub fn stats(&self) -> Stats {
+    /// The statistics so far.
+    pub(super) fn stats(&self) -> Stats {
         Stats {
             modify_c2c_msg: self.modify.stats(),
             admin_getroammsg: self.read.stats(),
@@ -155,12 +156,12 @@ impl SandboxState {
         }
     }
 
-    /// Has this message from here on, as if somebody had asked for it.
-    pub fn add_message(&mut self, id: &MessageId) {
+    /// Adds a message, as if a request had named it.
+    pub(super) fn add_message(&mut self, id: &MessageId) {
         self.find_or_make(id, id.digest());
     }
 
-    /// A message that was asked for before stays known, whatever share is unknown now.
+    /// A message that was named before stays known, whatever share is unknown now.
     fn find_or_make(&mut self, id: &MessageId, digest: IdDigest) -> Option<u32> {
         if let Some(slot) = self.messages.find(digest) {
             return Some(slot);
@@ -177,7 +178,7 @@ impl SandboxState {
     }
 }
 
-/// Counts how a request is answered, and puts the answer together: `answer`, unless a fault takes its place.
+/// Counts the answer and builds the reply: `answer`, unless a fault replaces it.
 fn reply(
     faults: &Faults,
     rng: &mut fastrand::Rng,
@@ -189,9 +190,9 @@ fn reply(
         None => (Answered::Code(code), SandboxAnswer::Json(json)),
         Some(Fault::Code(code)) => (Answered::Code(code), SandboxAnswer::Json(refusal(code).1)),
         Some(fault @ (Fault::LostBefore | Fault::LostAfter)) => (Answered::Fault(fault), SandboxAnswer::Closed),
-        // At once: its client must be gone before the edit takes place.
+        // Without delay: the client must be gone before the edit takes effect.
         Some(fault @ Fault::LostLate) => {
-            traffic.answered(Answered::Fault(fault));
+            traffic.record_answer(Answered::Fault(fault));
             return Reply { answer: SandboxAnswer::Closed, delay: Duration::ZERO, late: None };
         }
         Some(fault @ (Fault::SilentBefore | Fault::SilentAfter)) => (Answered::Fault(fault), SandboxAnswer::Silence),
@@ -200,12 +201,12 @@ fn reply(
         }
         Some(fault @ Fault::Garbage) => (Answered::Fault(fault), SandboxAnswer::Html(200)),
     };
-    traffic.answered(answered);
+    traffic.record_answer(answered);
     Reply { answer, delay: faults.draw_latency(rng), late: None }
 }
 
-/// A code, and the service's JSON that says so.
-pub fn refusal(code: i64) -> (i64, Bytes) {
+/// A code, and the service's JSON for it.
+pub(super) fn refusal(code: i64) -> (i64, Bytes) {
     let meaning = error_code::lookup(code).map_or("a code that is in no public list", |entry| entry.meaning);
     let info = serde_json::Value::from(format!("sandbox: {meaning}"));
     (code, format!(r#"{{"ActionStatus":"FAIL","ErrorInfo":{info},"ErrorCode":{code}}}"#).into())
@@ -238,7 +239,7 @@ mod tests {
         Window { operator: "a".into(), conversation, max_count: 9, min_time: 0, max_time: 9, last_msg_key: None }
     }
 
-    /// What this account finds when it reads back.
+    /// The keys that this account sees when it reads back.
     fn keys(state: &mut SandboxState, operator: &str) -> Vec<String> {
         let window = Window { operator: operator.into(), ..window() };
         let SandboxAnswer::Json(page) = state.read(Duration::ZERO, Ok(window)).answer else { panic!() };
@@ -248,7 +249,7 @@ mod tests {
         list.iter().map(|message| message["MsgKey"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// What the client gets under a fault that always happens, and how many edits took place.
+    /// Checks the answer under a fault that always happens, and the number of edits that took effect.
     fn check(fault: &str, answer: &SandboxAnswer, edits: u64) {
         let mut state = state(&format!("{fault}=100%"));
         let reply = state.modify(Duration::ZERO, Ok(edit("1_2_3")));
@@ -272,21 +273,21 @@ mod tests {
     }
 
     #[test]
-    fn a_late_edit_takes_place_when_its_time_has_come_and_counts_like_any_other() {
+    fn a_late_edit_takes_effect_when_it_is_due_and_counts_like_any_other() {
         let mut state = state("edit.lost-late=100%,latency=1s");
         let reply = state.modify(Duration::ZERO, Ok(edit("1_2_3")));
         assert_eq!((&reply.answer, reply.delay), (&SandboxAnswer::Closed, Duration::ZERO));
         assert_eq!((state.stats().messages.edits, state.stats().edits_to_come), (0, 1));
-        // Sent again meanwhile, and both take place.
+        // Sent again in the meantime, and both take effect.
         state.faults = Faults::none();
         assert_eq!(code_of(&state.modify(Duration::ZERO, Ok(edit("1_2_3")))), 0);
-        state.catch_up(&reply.late.unwrap());
+        state.apply_late(&reply.late.unwrap());
         let seen = state.stats();
         assert_eq!((seen.messages.edits, seen.messages.edited_more_than_once, seen.edits_to_come), (2, 1, 0));
     }
 
     #[test]
-    fn an_edit_without_fault_takes_place() {
+    fn an_edit_without_fault_takes_effect() {
         let mut state = state("none");
         let reply = state.modify(Duration::ZERO, Ok(edit("1_2_3")));
         assert_eq!((code_of(&reply), reply.delay), (0, Duration::ZERO));
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_one_sided_history_is_seen_by_who_received_the_messages() {
+    fn a_one_sided_history_shows_only_received_messages() {
         let mut state = state("none");
         assert_eq!(code_of(&state.modify(Duration::ZERO, Ok(edit("1_1_1")))), 0);
         assert_eq!((keys(&mut state, "a"), keys(&mut state, "b")), (vec!["1_1_1".into()], vec!["1_1_1".into()]));

@@ -1,4 +1,5 @@
-//! What arrived at one API and when: the cap in any sliding second, and the numbers that prove how it was kept.
+//! Tracks the requests to one API: enforces the limit in any sliding second, and keeps the figures that prove how well
+//! a client kept to it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -9,17 +10,17 @@ use serde::Serialize;
 use super::faults::Fault;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// The second by which requests are let through is 10 ms short: a request is stamped when it is read, not when it came,
-/// which on a busy machine is a few milliseconds later. A client that keeps the cap must not be refused for that;
-/// what came above it is still told by `worst_second`.
+/// The enforced window is 10 ms short of a second: a request is stamped when it is read, which on a busy machine is a
+/// few milliseconds after it arrived. A client that keeps to the limit must not be refused for that; `worst_second`
+/// still reports the excess.
 const ENFORCED: Duration = Duration::from_millis(990);
 
-/// How a request was answered, for counting.
+/// How a request was answered, for the counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Answered {
+pub(super) enum Answered {
     /// With this `ErrorCode`; 0 is success.
     Code(i64),
-    /// By a fault that is not a code.
+    /// With a fault other than a code.
     Fault(Fault),
 }
 
@@ -32,13 +33,13 @@ impl fmt::Display for Answered {
     }
 }
 
-/// The requests to one API. Times are counted from the sandbox's start.
+/// The requests to one API. Times are relative to the sandbox's start.
 #[derive(Debug)]
-pub struct Traffic {
+pub(super) struct Traffic {
     rate: usize,
-    /// Those let through within the last second; never more than `rate`.
-    let_through: VecDeque<Duration>,
-    /// All that arrived within the last second; no more than the machine can receive in that time.
+    /// The requests admitted within the last second; never more than `rate`.
+    admitted: VecDeque<Duration>,
+    /// All requests that arrived within the last second; bounded by what the machine can receive in that time.
     arrived: VecDeque<Duration>,
     requests: u64,
     over_cap: u64,
@@ -49,11 +50,11 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// An API that lets through `rate` requests in any sliding second.
-    pub fn new(rate: u32) -> Traffic {
+    /// An API that admits `rate` requests in any sliding second.
+    pub(super) fn new(rate: u32) -> Traffic {
         Traffic {
             rate: usize::try_from(rate).unwrap_or(usize::MAX),
-            let_through: VecDeque::new(),
+            admitted: VecDeque::new(),
             arrived: VecDeque::new(),
             requests: 0,
             over_cap: 0,
@@ -64,36 +65,36 @@ impl Traffic {
         }
     }
 
-    /// Notes a request whose body was read at `at`, and says whether the cap lets it through. One that is not let
-    /// through takes nobody's place: the next is measured against those let through only.
-    pub fn arrive(&mut self, at: Duration) -> bool {
-        // Two threads may take the time in one order and come here in the other.
+    /// Records a request whose body was read at `at`, and returns whether the limit admits it. A refused request uses
+    /// no capacity: the next one is measured against admitted ones only.
+    pub(super) fn record_arrival(&mut self, at: Duration) -> bool {
+        // Two threads may read the clock in one order and arrive here in the other.
         let at = at.max(self.last);
         if self.requests == 0 {
             self.first = at;
         }
         self.last = at;
         self.requests += 1;
-        drop_older(&mut self.arrived, at, SECOND);
+        drop_expired(&mut self.arrived, at, SECOND);
         self.arrived.push_back(at);
         self.worst_second = self.worst_second.max(self.arrived.len() as u64);
-        drop_older(&mut self.let_through, at, ENFORCED);
-        let fits = self.let_through.len() < self.rate;
-        if fits {
-            self.let_through.push_back(at);
+        drop_expired(&mut self.admitted, at, ENFORCED);
+        let is_admitted = self.admitted.len() < self.rate;
+        if is_admitted {
+            self.admitted.push_back(at);
         } else {
             self.over_cap += 1;
         }
-        fits
+        is_admitted
     }
 
-    /// Notes how a request was answered.
-    pub fn answered(&mut self, answered: Answered) {
+    /// Records how a request was answered.
+    pub(super) fn record_answer(&mut self, answered: Answered) {
         *self.answers.entry(answered).or_default() += 1;
     }
 
-    /// The numbers so far.
-    pub fn stats(&self) -> ApiStats {
+    /// The statistics so far.
+    pub(super) fn stats(&self) -> ApiStats {
         let span = self.last.saturating_sub(self.first).as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a count for people; exact up to 2^53")]
         let gaps = self.requests.saturating_sub(1) as f64;
@@ -109,12 +110,12 @@ impl Traffic {
     }
 }
 
-/// The numbers of one API.
+/// The statistics of one API.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ApiStats {
-    /// Requests that arrived whole.
+    /// Requests that arrived complete.
     pub requests: u64,
-    /// Of these, the ones that the cap refused (60007).
+    /// Those of them that the limit refused (60007).
     pub over_cap: u64,
     /// The most requests that arrived in any sliding second.
     pub worst_second: u64,
@@ -122,14 +123,15 @@ pub struct ApiStats {
     pub first_arrival_ms: Option<f64>,
     /// When the last arrived.
     pub last_arrival_ms: Option<f64>,
-    /// Requests a second from the first to the last: (requests − 1) / (last − first).
+    /// Requests per second from the first to the last: (requests − 1) / (last − first).
     pub mean_rate: Option<f64>,
-    /// How many were answered how: an `ErrorCode` (`"0"` is success), or the name of the fault that took its place.
+    /// The number of requests per answer: an `ErrorCode` (`"0"` is success), or the name of the fault that replaced
+    /// it.
     pub answers: BTreeMap<String, u64>,
 }
 
-/// A window is half open: what came exactly one window ago is out of it.
-fn drop_older(times: &mut VecDeque<Duration>, now: Duration, window: Duration) {
+/// The window is half open: a time exactly one window ago is outside.
+fn drop_expired(times: &mut VecDeque<Duration>, now: Duration, window: Duration) {
     while times.front().is_some_and(|time| now.saturating_sub(*time) >= window) {
         times.pop_front();
     }
@@ -143,14 +145,14 @@ fn milliseconds(time: Duration) -> f64 {
 mod tests {
     use super::*;
 
-    /// Requests at these milliseconds, at a rate of 3: which are let through, and the worst second.
-    fn check(arrivals: &[u64], let_through: &[bool], worst_second: u64) {
+    /// Requests at these milliseconds, at a rate of 3: which are admitted, and the worst second.
+    fn check(arrivals: &[u64], admitted: &[bool], worst_second: u64) {
         let mut traffic = Traffic::new(3);
-        let got: Vec<bool> = arrivals.iter().map(|at| traffic.arrive(Duration::from_millis(*at))).collect();
-        assert_eq!(got, let_through, "{arrivals:?}");
+        let got: Vec<bool> = arrivals.iter().map(|at| traffic.record_arrival(Duration::from_millis(*at))).collect();
+        assert_eq!(got, admitted, "{arrivals:?}");
         let stats = traffic.stats();
         assert_eq!(stats.worst_second, worst_second, "{arrivals:?}");
-        assert_eq!(stats.over_cap, got.iter().filter(|fits| !**fits).count() as u64);
+        assert_eq!(stats.over_cap, got.iter().filter(|is_admitted| !**is_admitted).count() as u64);
     }
 
     #[test]
@@ -159,12 +161,12 @@ mod tests {
         check(&[0, 1, 2, 989], &[true, true, true, false], 4);
         check(&[0, 1, 2, 990], &[true; 4], 4);
         check(&[0, 1, 2, 1000, 1001], &[true; 5], 3);
-        // A clock's second would let these through: three before the tick and three after it.
+        // A clock's second would admit these: three before the tick and three after it.
         check(&[900, 950, 999, 1000, 1100, 1889, 1900], &[true, true, true, false, false, false, true], 6);
     }
 
     #[test]
-    fn a_refused_request_takes_no_place() {
+    fn a_refused_request_uses_no_capacity() {
         check(&[0, 0, 0, 500, 500, 1000], &[true, true, true, false, false, true], 5);
     }
 
@@ -178,11 +180,11 @@ mod tests {
         let mut traffic = Traffic::new(100);
         assert_eq!(traffic.stats().mean_rate, None);
         for at in [100, 200, 300, 400, 600] {
-            assert!(traffic.arrive(Duration::from_millis(at)));
+            assert!(traffic.record_arrival(Duration::from_millis(at)));
         }
-        traffic.answered(Answered::Code(0));
-        traffic.answered(Answered::Code(0));
-        traffic.answered(Answered::Fault(Fault::Http(502)));
+        traffic.record_answer(Answered::Code(0));
+        traffic.record_answer(Answered::Code(0));
+        traffic.record_answer(Answered::Fault(Fault::Http(502)));
         let stats = traffic.stats();
         assert!((stats.mean_rate.unwrap() - 8.0).abs() < 1e-9);
         assert_eq!((stats.first_arrival_ms, stats.last_arrival_ms), (Some(100.0), Some(600.0)));

@@ -1,19 +1,19 @@
-//! What is told by colour, and with which: the same all over the program. A leaf. Whoever writes takes them off where
-//! they do not belong ([`anstream`]): in a file, a pipe, a CI log, under `NO_COLOR`.
+//! The program's colours and what each of them means. The writer strips them where they do not belong ([`anstream`]):
+//! in a file, a pipe, a CI log, or under `NO_COLOR`.
 
 use anstyle::{AnsiColor, Style};
 
-/// What a block is about.
+/// The title of a block.
 pub const TITLE: Style = Style::new().bold();
-/// It was done, as it should be.
+/// Success.
 pub const DONE: Style = AnsiColor::Green.on_default().bold();
-/// It failed.
+/// Failure.
 pub const FAILED: Style = AnsiColor::Red.on_default().bold();
-/// In doubt, or somebody should have a look.
+/// In doubt, or something to check.
 pub const DOUBT: Style = AnsiColor::Yellow.on_default().bold();
-/// It is under way.
+/// In flight.
 pub const IN_FLIGHT: Style = AnsiColor::Cyan.on_default();
-/// Beside the point: a remark, or a number of nothing.
+/// Secondary: a remark, or a count of zero.
 pub const REMARK: Style = Style::new().dimmed();
-/// To be typed.
+/// A command to type.
 pub const COMMAND: Style = AnsiColor::Cyan.on_default();

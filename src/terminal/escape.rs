@@ -1,17 +1,17 @@
-//! Text from outside, made fit to be shown: what a stranger's file or service says cannot steer a terminal, nor show
-//! itself as something else than it is. A leaf.
+//! Escapes untrusted text for display: the content of a file or an answer must not control the terminal, or look like
+//! something it is not.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// Characters of a name that are shown: a header that is no header can be a cell of a whole message.
+/// The most characters of a name that are shown: a malformed header may be a cell that holds a whole message.
 pub const NAME_CHARS_SHOWN: usize = 64;
 
-/// A name, for people: bare where it is a plain word, else as [`Quoted`].
+/// A name for display: bare if it is a plain word, otherwise as [`Quoted`].
 #[derive(Clone, Copy, Debug)]
 pub struct Name<'a>(pub &'a str);
 
-/// A short text, for people: in quotes, escaped, and no more of it than a person would read.
+/// A short text for display: in quotes, escaped, and truncated to a readable length.
 #[derive(Clone, Copy, Debug)]
 pub struct Quoted<'a>(pub &'a str);
 
@@ -35,30 +35,29 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// Whole lines, for people: control characters other than line ends and tabs, and invisible ones, are written out.
+/// Escapes the control characters in whole lines, other than line ends and tabs, and the invisible characters.
 pub fn escape_control(text: &str) -> Cow<'_, str> {
-    let harms = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || is_invisible(c);
-    if !text.contains(harms) {
+    let is_unsafe = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || is_invisible(c);
+    if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
     }
-    let mut shown = String::with_capacity(text.len() + 16);
+    let mut escaped = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        if harms(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+        if is_unsafe(c) { escaped.extend(c.escape_unicode()) } else { escaped.push(c) }
     }
-    Cow::Owned(shown)
+    Cow::Owned(escaped)
 }
 
-/// Characters that a person does not see, or that change the order in which he sees others: two ids can look alike and
-/// be different ones.
+/// Whether a reader does not see the character, or it changes the order of others: two different ids may look alike.
 pub fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Nothing but printable ASCII, as in most ids: told in one look, and then nothing else need be looked for.
-pub fn is_plain(text: &str) -> bool {
-    // Without a way out in between, so that eight bytes are looked at in one step.
+/// Whether the text is printable ASCII only, as most ids are: a fast check that makes all others unnecessary.
+pub fn is_printable_ascii(text: &str) -> bool {
+    // Without an early exit, so that eight bytes are checked in one step.
     let all = |bytes: &[u8]| bytes.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
     let (eights, rest) = text.as_bytes().as_chunks::<8>();
     eights.iter().all(|eight| all(eight)) && all(rest)
@@ -85,7 +84,7 @@ mod tests {
             ("\u{1b}[2J\u{7}", r#""\u{1b}[2J\u{7}""#),
             ("\u{202e}drawkcab", r#""\u{202e}drawkcab""#),
             ("a\u{2028}b", r#""a\u{2028}b""#),
-            // A letter, so it is said, that is not to be seen.
+            // Unicode calls it a letter, but it is invisible.
             ("a\u{3164}", r#""a\u{3164}""#),
         ] {
             assert_eq!(Name(name).to_string(), shown);
@@ -102,7 +101,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_is_shown_steers_a_terminal(text in "(\\PC|\\pC|[\u{1b}\u{9b}\u{ad}\u{1160}\u{202e}\u{3164}\u{e0020}]){0,80}") {
+        fn nothing_that_is_shown_controls_a_terminal(text in "(\\PC|\\pC|[\u{1b}\u{9b}\u{ad}\u{1160}\u{202e}\u{3164}\u{e0020}]){0,80}") {
             let shown = format!("{}{}{}", Name(&text), Quoted(&text), escape_control(&text));
             prop_assert!(!shown.contains(|c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || is_invisible(c)), "{:?}", shown);
         }

@@ -1,5 +1,5 @@
-//! A place in a text from outside, with a little of what stands around it, fit to be shown: however long the line is, and
-//! whatever steers terminals in it. A leaf, and the only file that knows `annotate-snippets`.
+//! Shows a position in untrusted text with some context, however long the line is and whatever control characters it
+//! holds. The only file that uses `annotate-snippets`.
 
 use std::ops::Range;
 
@@ -8,22 +8,22 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use crate::terminal::colour::{FAILED, REMARK};
 use crate::terminal::escape::escape_control;
 
-/// Columns of a terminal in which excerpts stay in line.
+/// The terminal width for which excerpts are laid out.
 pub const COLUMNS: usize = 80;
-/// Columns of the line that are shown, the label included: with its number in front they fit a terminal.
+/// Columns of the line that are shown, label included: with the line number in front they fit that width.
 const COLUMNS_MAX: usize = 68;
-/// Columns before the place, and behind it. The line may be message text, of which no more is shown than it takes to find
-/// the place.
+/// Columns shown before and after the marked part. The line may be message text, of which only as much is shown as is
+/// needed to find the position.
 const BEFORE_MAX: usize = 24;
 const AFTER_MAX: usize = 12;
-/// Columns of a label.
+/// The most columns of a label.
 const LABEL_MAX: usize = 20;
-/// What stands for what was cut off.
+/// Marks where text was cut off.
 const CUT: &str = "…";
-/// Bytes of the longest character.
+/// Bytes of the longest character in UTF-8.
 const CHAR_BYTES: usize = 4;
 
-/// A line, cut and cleaned, and the place in it.
+/// A part of a line, truncated and escaped, with a marked range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excerpt {
     line: usize,
@@ -34,23 +34,23 @@ pub struct Excerpt {
 }
 
 impl Excerpt {
-    /// The bytes `place` of a line, which is the one with this number. Memory is bounded, whatever the line is.
+    /// Marks the bytes `place` of line `number`. Memory is bounded, whatever the line is.
     pub fn new(number: u64, line: &[u8], place: Range<usize>, label: &str) -> Excerpt {
         let place = place.start.min(line.len())..place.end.clamp(place.start.min(line.len()), line.len());
-        // Made harmless, one character may take many columns.
-        let label: String = label.chars().take(LABEL_MAX + 1).map(clean).collect();
+        // Escaped, one character may take many columns.
+        let label: String = label.chars().take(LABEL_MAX + 1).map(escape).collect();
         let label = if columns(&label) > LABEL_MAX { String::new() } else { label };
         let before = last(&line[..place.start], BEFORE_MAX);
-        let room = COLUMNS_MAX.saturating_sub(columns(&before) + columns(&label) + 2);
-        let marked = first(&line[place.clone()], room);
-        let room = COLUMNS_MAX.saturating_sub(columns(&before) + columns(&marked)).min(AFTER_MAX);
-        // Nothing behind a mark that was cut belongs to what is seen.
-        let after = if marked.ends_with(CUT) { String::new() } else { first(&line[place.end..], room) };
+        let columns_left = COLUMNS_MAX.saturating_sub(columns(&before) + columns(&label) + 2);
+        let marked = first(&line[place.clone()], columns_left);
+        let columns_left = COLUMNS_MAX.saturating_sub(columns(&before) + columns(&marked)).min(AFTER_MAX);
+        // If the marked part was cut, what follows it is out of view.
+        let after = if marked.ends_with(CUT) { String::new() } else { first(&line[place.end..], columns_left) };
         Excerpt { line: usize::try_from(number).unwrap_or(usize::MAX), before, marked, after, label }
     }
 
-    /// The place in a text of several lines, such as a job file. What stands behind it is not shown: behind a key that is
-    /// wrong it may be a secret.
+    /// Marks a range in a text of several lines, such as a job file. What follows it is not shown: after a wrong key
+    /// there may be a secret.
     pub fn within(text: &str, place: Range<usize>, label: &str) -> Excerpt {
         let at = text.floor_char_boundary(place.start);
         let begin = text[..at].rfind('\n').map_or(0, |end| end + 1);
@@ -60,7 +60,7 @@ impl Excerpt {
         Excerpt::new(number, &line.as_bytes()[..place.end.min(line.len())], place, label)
     }
 
-    /// Lines for people, with colours, without a line end behind the last one.
+    /// Renders it as coloured lines, without a trailing line end.
     pub fn render(&self) -> String {
         let Excerpt { line, before, marked, after, label } = self;
         let source = format!("{before}{marked}{after}");
@@ -74,41 +74,41 @@ impl Excerpt {
     }
 }
 
-/// The line of a byte, counted from 1.
+/// The line number of a byte offset, counted from 1.
 pub fn line_of(text: &str, at: usize) -> u64 {
     text.as_bytes()[..at.min(text.len())].iter().map(|&byte| u64::from(byte == b'\n')).sum::<u64>() + 1
 }
 
-/// The first columns of a text, made harmless.
-fn first(bytes: &[u8], room: usize) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min((room + 2) * CHAR_BYTES)]).into_owned();
+/// The first columns of a text, escaped.
+fn first(bytes: &[u8], columns_left: usize) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min((columns_left + 2) * CHAR_BYTES)]).into_owned();
     let mut shown = String::new();
     for c in text.chars() {
-        let c = clean(c);
-        if columns(&shown) + columns(&c) > room {
-            // What was cut off shows in the last column.
-            while columns(&shown) >= room && shown.pop().is_some() {}
-            return if room == 0 { String::new() } else { shown + CUT };
+        let c = escape(c);
+        if columns(&shown) + columns(&c) > columns_left {
+            // The last column shows that something was cut off.
+            while columns(&shown) >= columns_left && shown.pop().is_some() {}
+            return if columns_left == 0 { String::new() } else { shown + CUT };
         }
         shown += &c;
     }
     shown
 }
 
-/// The last columns of a text, made harmless.
-fn last(bytes: &[u8], room: usize) -> String {
-    let mut from = bytes.len().saturating_sub((room + 2) * CHAR_BYTES);
-    // Not from the middle of a character.
+/// The last columns of a text, escaped.
+fn last(bytes: &[u8], columns_left: usize) -> String {
+    let mut from = bytes.len().saturating_sub((columns_left + 2) * CHAR_BYTES);
+    // Do not start in the middle of a character.
     while from > 0 && from < bytes.len() && bytes[from] & 0xc0 == 0x80 {
         from += 1;
     }
     let text = String::from_utf8_lossy(&bytes[from..]).into_owned();
     let mut kept: Vec<String> = Vec::new();
-    let mut taken = 0;
+    let mut used = 0;
     for c in text.chars().rev() {
-        let c = clean(c);
-        taken += columns(&c);
-        if taken > room {
+        let c = escape(c);
+        used += columns(&c);
+        if used > columns_left {
             kept.push(CUT.to_owned());
             break;
         }
@@ -117,15 +117,15 @@ fn last(bytes: &[u8], room: usize) -> String {
     kept.into_iter().rev().collect()
 }
 
-/// One character as it is shown: in one line, and seen.
-fn clean(c: char) -> String {
+/// One character as it is shown: visible and on one line.
+fn escape(c: char) -> String {
     match c {
         '\t' | '\n' | '\r' => " ".to_owned(),
         c => escape_control(c.encode_utf8(&mut [0; CHAR_BYTES])).into_owned(),
     }
 }
 
-/// Columns that a text takes at most: what is not ASCII may be wide.
+/// The most columns that a text may take: characters outside ASCII may be wide.
 fn columns(text: &str) -> usize {
     text.chars().map(|c| if c.is_ascii() || CUT.contains(c) { 1 } else { 2 }).sum()
 }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_line_a_window_is_shown() {
+    fn a_long_line_is_shown_in_part() {
         let line = format!("{},{},{}", "before".repeat(1_000), "marked ".repeat(2_000), "after".repeat(1_000));
         assert_snapshot!(shown(&line, 6_001..20_001, "msg_body"), @r#"
           |
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_it_steers_a_terminal() {
+    fn an_excerpt_does_not_control_the_terminal() {
         assert_snapshot!(shown("a\u{1b}[2J,\u{202e}b\tc\r,d", 6..10, "x"), @r#"
           |
         7 | a\u{1b}[2J,\u{202e}b c ,d
@@ -189,7 +189,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_the_line_is_it_is_bounded_and_harmless(
+        fn any_excerpt_is_bounded_and_escaped(
             line in proptest::collection::vec(any::<u8>(), 0..400),
             start in 0_usize..500,
             length in 0_usize..500,

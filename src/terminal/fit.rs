@@ -1,4 +1,4 @@
-//! Text for people, made to fit where they read it: in a terminal, lines that are too long are broken between words. A leaf.
+//! Fits text to the terminal: lines that are too long are broken between words.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,18 +9,18 @@ use console::Term;
 use textwrap::Options;
 use textwrap::core::display_width;
 
-/// Narrower columns than this are harder to read than broken words.
+/// A column narrower than this is harder to read than lines broken without an indent.
 const TEXT_MIN: usize = 20;
 
-/// What begins the line of a command, to be copied as it is.
+/// The label before a command, whose line is never broken so that it can be copied.
 pub const COMMAND_LABEL: &str = "To go on: ";
 
-/// The columns of standard error; `None` where it is no terminal.
+/// The width of standard error in columns; `None` if it is not a terminal.
 pub fn columns_of_stderr() -> Option<usize> {
     columns(&Term::stderr())
 }
 
-/// The columns of standard output; `None` where it is no terminal.
+/// The width of standard output in columns; `None` if it is not a terminal.
 pub fn columns_of_stdout() -> Option<usize> {
     columns(&Term::stdout())
 }
@@ -29,10 +29,10 @@ fn columns(term: &Term) -> Option<usize> {
     term.is_term().then(|| term.size().1.into())
 }
 
-/// Writes whole lines, broken where they do not fit into so many columns.
+/// Writes whole lines, broken to fit into this many columns.
 ///
 /// # Errors
-/// They cannot be written.
+/// The lines cannot be written.
 pub fn write(out: &mut impl io::Write, text: &[u8], columns: Option<usize>) -> io::Result<()> {
     match (columns, std::str::from_utf8(text)) {
         (Some(columns), Ok(text)) => out.write_all(fit(text, columns).as_bytes()),
@@ -40,7 +40,8 @@ pub fn write(out: &mut impl io::Write, text: &[u8], columns: Option<usize>) -> i
     }
 }
 
-/// Breaks lines that are longer than so many columns; what goes on stands below the text of its column.
+/// Breaks lines that are longer than this many columns; continuation lines are indented to the last column of the
+/// line.
 pub fn fit(text: &str, columns: usize) -> Cow<'_, str> {
     if text.lines().all(|line| display_width(line) <= columns) {
         return Cow::Borrowed(text);
@@ -52,7 +53,7 @@ pub fn fit(text: &str, columns: usize) -> Cow<'_, str> {
         if plain.contains(COMMAND_LABEL) {
             fitted.push_str(line);
         } else {
-            let indent = " ".repeat(hanging(&plain, columns));
+            let indent = " ".repeat(hanging_indent(&plain, columns));
             let options = Options::new(columns).subsequent_indent(&indent).break_words(false);
             let _ = write!(fitted, "{}", textwrap::wrap(line, options).join("\n"));
         }
@@ -61,8 +62,8 @@ pub fn fit(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(fitted)
 }
 
-/// Where the last column of a table begins: behind its last gap of two spaces or more.
-fn hanging(plain: &str, columns: usize) -> usize {
+/// Where the last column of a table row begins: after its last gap of two or more spaces.
+fn hanging_indent(plain: &str, columns: usize) -> usize {
     if !plain.starts_with(' ') {
         return 0;
     }
@@ -79,10 +80,10 @@ mod tests {
     use crate::terminal::colour::{REMARK, TITLE};
 
     #[test]
-    fn what_is_too_long_goes_on_below_its_column() {
+    fn long_lines_continue_below_their_column() {
         let text = format!(
             "{TITLE}Stopped after 3 s:{TITLE:#} the service refused the job, for a reason\n  \
-             rows  4   {REMARK}all of which were told of before{REMARK:#}\n  \
+             rows  4   {REMARK}all of which were reported before{REMARK:#}\n  \
              4  the connection was lost before the answer; it may or may not have been\n\
              To go on: runner --input edits.csv --resume ledger.db\n"
         );
@@ -90,7 +91,7 @@ mod tests {
         Stopped after 3 s: the service
         refused the job, for a reason
           rows  4   all of which were
-        told of before
+        reported before
           4  the connection was lost
              before the answer; it may
              or may not have been

@@ -15,7 +15,7 @@ use runner::edit::{Edit, MessageId, MsgBody};
 use runner::job::{Environment, Job};
 use runner::run::FailureLimit;
 use runner::sandbox::Faults;
-use runner::sandbox::model::KeyParts;
+use runner::sandbox::KeyParts;
 use runner::terminal::escape::escape_control;
 use serde_json::{Value, json};
 

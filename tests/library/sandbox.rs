@@ -12,7 +12,7 @@ use runner::sandbox::{Faults, IDENTIFIER, Options, SDKAPPID, SECRET_KEY, Sandbox
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-/// A sandbox and a client that is allowed to call it.
+/// A sandbox and a client that may call it.
 struct Rig {
     sandbox: Sandbox,
     client: Client,
@@ -25,7 +25,7 @@ impl Rig {
         let sandbox = Sandbox::start(options).await.unwrap();
         let signer = Signer::new(SDKAPPID, IDENTIFIER.into(), SECRET_KEY.into());
         let usersig = signer.sign(SystemTime::now()).text.expose_secret().to_owned();
-        // Without retries of its own, so that what the sandbox counts is what a test sent.
+        // No client retries, so that the sandbox counts exactly what a test sent.
         let client = Client::builder().retry(reqwest::retry::never()).build().unwrap();
         Rig { sandbox, client, usersig }
     }
@@ -129,7 +129,7 @@ async fn a_lost_answer_closes_the_connection_before_or_after_the_edit() {
         let error = rig.modify("1_1_1").await.unwrap_err();
         assert!(!error.is_timeout() && !error.is_connect(), "{error:?}");
         assert_eq!(rig.edits("1_1_1"), Some(edits), "{faults}");
-        // The next request opens another connection, and the sandbox goes on.
+        // The next request opens another connection, and the sandbox serves it.
         rig.sandbox.set_faults(Faults::none());
         assert_eq!(rig.code(ApiMethod::ModifyC2cMsg, &body_of("1_1_1")).await, 0);
     }
@@ -144,7 +144,7 @@ async fn a_late_edit_takes_place_after_its_client_is_gone() {
     }
     let stats = rig.sandbox.stats();
     assert_eq!(stats.messages.edits + stats.edits_to_come, 20);
-    // Each of them is sent again, before or after: either way it is edited twice by then.
+    // Each of them is sent again, before or after its late edit: either way it has been edited twice by then.
     rig.sandbox.set_faults(Faults::none());
     for i in 0..20 {
         assert_eq!(rig.code(ApiMethod::ModifyC2cMsg, &body_of(&format!("{i}_1_1"))).await, 0);
@@ -198,7 +198,7 @@ async fn silence_lasts_until_the_client_leaves() {
             answer = &mut request => panic!("{answer:?}"),
             () = arrival(&rig.sandbox) => {}
         }
-        // It has arrived, and by now whatever it does is done; an answer would come at any moment.
+        // It has arrived, and its effect is done by now; an answer could come at any moment.
         assert!(tokio::time::timeout(Duration::from_millis(50), request).await.is_err(), "{faults}");
         assert_eq!(rig.edits("1_1_1"), Some(edits), "{faults}");
     }
@@ -234,8 +234,8 @@ async fn latency_delays_every_answer() {
 async fn the_cap_lets_through_no_more_than_it_says() {
     const RATE: u32 = 20;
     let rig = std::sync::Arc::new(Rig::start("none", RATE).await);
-    // However long the machine takes for these: what is let through in a second is the rate, so with this many at
-    // once the sandbox's own numbers must agree with what the clients were told.
+    // However long the machine takes for these: the rate limits what is admitted in a second, so with this many at
+    // once the sandbox's statistics must match what the clients received.
     let mut requests = tokio::task::JoinSet::new();
     for i in 0..RATE * 3 {
         let rig = std::sync::Arc::clone(&rig);
@@ -260,7 +260,7 @@ async fn the_numbers_and_the_messages_can_be_asked_for() {
     for _ in 0..2 {
         assert_eq!(rig.code(ApiMethod::ModifyC2cMsg, &body_of("twice")).await, 0);
     }
-    // More than one part of the listing.
+    // More than one chunk of the listing.
     for i in 0..1_200 {
         assert_eq!(rig.code(ApiMethod::ModifyC2cMsg, &body_of(&format!("{i}_1_1"))).await, 0);
     }

@@ -1,4 +1,4 @@
-//! Over TLS: whose certificate nobody vouches for gets nothing, not even the signature.
+//! Over TLS: a server whose certificate is not trusted receives nothing, not even the signature.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use crate::support::harness::{Place, Summary};
 use crate::support::service::Service;
 
-/// A name of the service that only a proxy knows.
+/// A host name for the service that only a proxy resolves.
 pub(crate) const NAME: &str = "im.example.com";
 
-/// Takes TLS off in front of the sandbox, with a certificate for `localhost` and [`NAME`] by an authority of its own. Returns the URL,
-/// and the authority's certificate.
+/// Terminates TLS in front of the sandbox, with a certificate for `localhost` and [`NAME`] from its own authority.
+/// Returns the URL and the authority's certificate.
 pub(crate) fn in_front_of(service: &Service) -> (String, String) {
     let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -40,7 +40,7 @@ pub(crate) fn in_front_of(service: &Service) -> (String, String) {
             while let Ok((client, _)) = listener.accept().await {
                 let (acceptor, behind) = (acceptor.clone(), behind.clone());
                 tokio::spawn(async move {
-                    // A client that does not trust the certificate hangs up here.
+                    // A client that does not trust the certificate closes the connection here.
                     let mut client = acceptor.accept(client).await?;
                     copy_bidirectional(&mut client, &mut TcpStream::connect(behind).await?).await
                 });

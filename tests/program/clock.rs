@@ -1,4 +1,4 @@
-//! Nothing is decided by the wall clock, but signatures are made with it; and the machine may sleep.
+//! The wall clock decides nothing, except that signatures are made with it; and the machine may sleep.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use crate::support::service::Service;
 
 const ROWS: u32 = 600;
 const JOB: &str = "--input edits.csv --resume ledger.db --rate 200 --json";
-/// The cap, and what a busy machine pushes together on the way: the pause of a fifth of a second. Were the time that
-/// was skipped or slept made up for, all that is left would come at once: twice the cap.
+/// The rate, plus the bunching on a busy machine: a pause of a fifth of a second. If the skipped or slept time were
+/// made up for, all remaining requests would arrive at once: twice the rate.
 const WORST_SECOND: u64 = 240;
 const HOUR: i64 = 3_600;
 
@@ -17,7 +17,7 @@ fn all_done() -> Summary {
     Summary { rows: ROWS.into(), done: ROWS.into(), ..Summary::default() }
 }
 
-/// The wall clock is wrong by so much from the middle of a run on, and right again later. The service's is right.
+/// The wall clock is wrong by this much from the middle of a run on, and right again later. The service's is right.
 fn check_jump(seconds: i64) {
     let (place, service, shim) = (Place::with_list(ROWS), Service::with_rate("none", 1_000), Shim::new());
     let run = shim.under(place.runner(JOB)).at(&service).start();
@@ -30,7 +30,7 @@ fn check_jump(seconds: i64) {
     let stats = service.stats();
     assert_eq!(stats.edited_once(), u64::from(ROWS));
     assert!(stats.worst_second() <= WORST_SECOND, "{stats:#?}");
-    // Nor does it wait for a time that is long past, or far away: the run takes three seconds, and one to begin with.
+    // Nor does it wait for a time that is long past, or far away: the run takes three seconds, after one to start.
     assert!(stats.mean_rate() > 100.0, "{stats:#?}");
 }
 
@@ -44,14 +44,14 @@ fn a_wall_clock_that_jumps_ahead_changes_nothing() {
     check_jump(24 * HOUR);
 }
 
-/// A signature is good for a day: one that is made by a clock that is more than a day behind has run out already. So a
-/// clock that is set back is not believed while the service takes what was signed before.
+/// A signature is valid for a day: one made by a clock that is more than a day behind has already expired. So a clock
+/// that is set back is not trusted while the service accepts existing signatures.
 #[test]
 fn a_wall_clock_that_jumps_back_by_more_than_a_day_changes_nothing() {
     check_jump(-25 * HOUR);
 }
 
-/// As when a laptop is closed and opened again: every request under way is answered meanwhile, or lost.
+/// As when a laptop is closed and opened again: every request in flight is answered meanwhile, or lost.
 fn check_sleep(flags: &str, pause: Duration) {
     let (place, service) = (Place::with_list(ROWS), Service::with_rate("latency=20ms..80ms", 1_000));
     let job = format!("{JOB} {flags}");
@@ -62,7 +62,7 @@ fn check_sleep(flags: &str, pause: Duration) {
     run.signal("CONT");
     let ran = run.exits(0);
     assert_eq!(ran.summary(), all_done());
-    // What came while it slept is taken in, although its time is over.
+    // Answers that arrived while it slept are read, although their time is over.
     assert_eq!(ran.json()["this_run"]["read_backs"], 0, "{ran:#?}");
     let stats = service.stats();
     assert_eq!(stats.edited_once(), u64::from(ROWS), "{ran:#?}");

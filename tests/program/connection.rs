@@ -1,4 +1,4 @@
-//! No connection, or an answer that never came whole: what went out may have taken place.
+//! No connection, or an incomplete answer: a request that was sent may have taken effect.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ const JOB: &str = "--input edits.csv --resume ledger.db --json";
 #[test]
 fn a_service_out_of_reach_is_given_up_after_a_while() {
     let place = Place::with_list(3);
-    // A port that nobody listens on: it was just given back.
+    // A port that nobody listens on: it was just released.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let ran = place.runner(&format!("{JOB} --endpoint http://{address}")).credentials().exits(3);
     assert_eq!(ran.summary(), Summary { rows: 3, not_reached: 3, ..Summary::default() });
@@ -20,7 +20,7 @@ fn a_service_out_of_reach_is_given_up_after_a_while() {
     assert!(ran.json()["resume"].is_string());
 }
 
-/// An answer that tells nothing: every edit is in doubt, held, and not sent again. `edits` took place.
+/// An answer that settles nothing: every edit is in doubt, held, and not sent again. `edits` took effect.
 fn check_in_doubt(fault: &str, meaning: &str, edits: u64) {
     let (place, service) = (Place::with_list(5), Service::start(&format!("{fault}=100%")));
     let job = format!("{JOB} {FAST} --in-doubt hold");
@@ -33,7 +33,7 @@ fn check_in_doubt(fault: &str, meaning: &str, edits: u64) {
     place.runner(&job).at(&service).exits(1);
     assert_eq!(service.stats().requests(), 5, "{fault}");
 
-    // Read back, each of them is settled, and those that did not take place are sent.
+    // Reading back settles each of them, and those that did not take effect are sent.
     let ran = place.runner(JOB).at(&service).exits(0);
     assert_eq!(ran.summary(), Summary { rows: 5, done: 5, ..Summary::default() }, "{fault}");
     assert_eq!((service.stats().edited_once(), service.stats().requests()), (5, 10 - edits), "{fault}");
@@ -60,8 +60,8 @@ fn no_answer_in_time_leaves_the_edit_in_doubt() {
     assert_eq!((service.stats().edited_once(), service.stats().requests()), (3, 3));
 }
 
-/// With requests on many connections at once, a service that does nothing but lose answers is given up before it has
-/// brought the whole list into doubt, and once it is back the same command finishes the job.
+/// With requests on many connections at once, a run against a service that only loses answers stops before the whole
+/// list is in doubt, and once the service is back the same command finishes the job.
 #[test]
 fn a_service_that_loses_every_answer_is_given_up_after_a_while() {
     let place = Place::with_list(2_000);
@@ -79,7 +79,7 @@ fn a_service_that_loses_every_answer_is_given_up_after_a_while() {
     assert_eq!((resumed.summary().done, service.stats().edited_once()), (2_000, 2_000));
 }
 
-/// An address that is not the service's, or a proxy that passes nothing on: named after a few requests.
+/// A wrong address, or a proxy that passes nothing on, is named after a few requests.
 #[test]
 fn an_address_that_is_not_the_services_is_named_after_a_few_requests() {
     for status in ["302", "403", "404", "407"] {
@@ -94,7 +94,7 @@ fn an_address_that_is_not_the_services_is_named_after_a_few_requests() {
     }
 }
 
-/// Gateways that give up after they passed a request on: each such edit was once sent again, and made twice.
+/// Gateways that give up after passing a request on: each such edit was once sent again, and made twice.
 #[test]
 fn an_edit_that_a_gateway_passed_on_before_it_gave_up_is_not_sent_again() {
     for statuses in ["408", "425", "404", "429"] {
@@ -107,15 +107,15 @@ fn an_edit_that_a_gateway_passed_on_before_it_gave_up_is_not_sent_again() {
     }
 }
 
-/// What is still under way when the process is gone is given up by the kernel after five seconds. Whoever reads an edit in
-/// doubt back relies on that: without it an edit could arrive minutes later, behind his look.
+/// The kernel gives up requests that are in flight when the process ends after five seconds. Reading back relies on
+/// that: without it an edit could arrive minutes later, after its message was read.
 #[test]
 fn the_kernel_gives_up_what_does_not_arrive() {
     let (place, service, shim) = (Place::with_list(20), Service::start("latency=50ms"), Shim::new());
     shim.under(place.runner(JOB)).at(&service).exits(0);
     let timeouts = shim.tcp_user_timeouts();
     assert!(!timeouts.is_empty() && timeouts.iter().all(|timeout| *timeout == 5_000), "{timeouts:?}");
-    // Nor does it go on for longer than the answer is waited for.
+    // Nor does it continue for longer than the answer is waited for.
     let (place, shim) = (Place::with_list(1), Shim::new());
     shim.under(place.runner(&format!("{JOB} --timeout 2s"))).at(&service).exits(0);
     assert_eq!(shim.tcp_user_timeouts(), [2_000]);
@@ -129,7 +129,7 @@ fn raw_service(answer: &'static str) -> String {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut request = [0; 4096];
-            // A whole request has about 500 bytes; its end need not be known to hang up on it.
+            // A whole request has about 500 bytes; there is no need to find its end before closing.
             let _ = stream.read(&mut request);
             let _ = stream.write_all(answer.as_bytes());
         }

@@ -1,4 +1,4 @@
-//! A run that is told things from the shell while it goes on.
+//! Controlling a run from the shell.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileTypeExt;
@@ -19,7 +19,7 @@ fn start<'a>(place: &'a Place, service: &Service) -> (Running, impl Fn(&str) -> 
     (run, |words: &str| place.runner(&format!("ctl ledger.db {words}")))
 }
 
-/// What the ledger says that runs were told, and by whom.
+/// The control actions in the ledger, and who requested them.
 fn acts(place: &Place) -> Vec<(String, Option<u32>, String)> {
     let ledger = Connection::open(place.path("ledger.db")).unwrap();
     let mut acts = ledger.prepare("SELECT what, rate, by FROM act ORDER BY rowid").unwrap();
@@ -44,7 +44,7 @@ fn a_run_is_paused_slowed_down_and_gone_on_with_from_the_shell() {
     let paused = ctl("pause").exits(0);
     assert!(paused.out.starts_with("paused: "), "{paused:#?}");
     assert!(paused.out.contains("To go on: runner ctl ledger.db resume"), "{paused:#?}");
-    // What is in flight comes to its end; then nothing is under way, and nothing arrives any more.
+    // Requests in flight finish; then nothing is in flight, and nothing arrives any more.
     wait_for("all answers", || {
         let sending = "SELECT count(*) FROM edit WHERE state = 'sending'";
         let ledger = Connection::open(place.path("ledger.db")).unwrap();
@@ -74,7 +74,7 @@ fn a_run_that_is_told_to_stop_drains_and_the_same_command_resumes_it() {
     let place = Place::with_list(300);
     let service = Service::start("latency=20ms");
     let (run, ctl) = start(&place, &service);
-    // Without a terminal to ask on, the command line is the consent.
+    // Without a terminal for a prompt, the command line is the consent.
     assert!(ctl("stop").exits(0).out.starts_with("stopping: "));
     let stopped = run.exits(3);
     let json = stopped.json();
@@ -111,7 +111,7 @@ fn the_socket_is_its_owners_and_goes_with_the_run() {
     // A second run of the same ledger does not get as far as the socket.
     place.runner(RUN).at(&service).exits(2);
     ctl("status").exits(0);
-    // A killed one leaves it behind; nobody listens, and the next one puts its own there.
+    // A killed run leaves it behind; nobody listens, and the next run replaces it.
     assert!(run.kill());
     assert!(socket.exists());
     assert!(ctl("pause").exits(2).err.contains("no run is going on with ledger.db"));
@@ -126,14 +126,14 @@ fn the_socket_is_its_owners_and_goes_with_the_run() {
 
 fn say(socket: &Path, what: &[u8]) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
-    // It may have heard enough, and closed.
+    // It may have read enough, and closed the connection.
     let _ = stream.write_all(what);
     let mut answer = String::new();
     let _ = BufReader::new(stream).read_line(&mut answer);
     answer
 }
 
-/// The socket takes one short line, and who says nothing holds nobody up.
+/// The socket accepts one short line, and a silent client delays nobody.
 #[test]
 fn what_is_no_request_is_refused_and_nothing_is_done() {
     let place = Place::with_list(3_000);
@@ -151,7 +151,7 @@ fn what_is_no_request_is_refused_and_nothing_is_done() {
     let endless = format!("{{\"do\":\"pause\",\"why\":\"{}\"}}\n", "x".repeat(1 << 20));
     let answer = say(&socket, endless.as_bytes());
     assert!(answer.starts_with("{\"refused\":") || answer.is_empty(), "{answer}");
-    // More of them than it talks to at once, and all silent: they are let go after a while.
+    // More connections than it serves at once, all silent: they are closed after a while.
     let silent: Vec<UnixStream> = (0..40).map(|_| UnixStream::connect(&socket).unwrap()).collect();
     wait_for("a place", || (ctl("status").run().code == Some(0)).then_some(()));
     drop(silent);
@@ -160,7 +160,7 @@ fn what_is_no_request_is_refused_and_nothing_is_done() {
     run.exits(3);
 }
 
-/// A path that a socket's address cannot hold is reached by way of its directory.
+/// A path that is too long for a socket's address is reached through its directory.
 #[test]
 fn a_ledger_deep_down_has_a_socket_as_well() {
     let place = Place::with_list(5_000);

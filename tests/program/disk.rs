@@ -1,5 +1,5 @@
-//! Whatever happens to the ledger's file: the run stops, says which file and why and what to do, and the same command
-//! goes on once that is mended. Nothing is edited twice.
+//! Whatever happens to the ledger's file: the run stops and says which file, why and what to do; the same command
+//! resumes once that is fixed. Nothing is edited twice.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use crate::program::shim::Shim;
 use crate::support::harness::{FAST, Place, Ran, Running, Summary, list, sqlite};
 use crate::support::service::Service;
 
-/// At the service's own pace, so that there is a middle for things to happen in.
+/// At the service's own rate, so that the run has a middle in which things can happen.
 const ROWS: u32 = 600;
 const JOB: &str = "--input edits.csv --resume ledger.db --rate 200";
 
@@ -33,7 +33,7 @@ impl Stage {
         run
     }
 
-    /// This run stops in the middle and says so.
+    /// Checks that this run stops in the middle and says so.
     fn stops(&self, run: Running, says: &[&str]) -> Ran {
         let ran = run.exits(3);
         for part in says {
@@ -43,7 +43,7 @@ impl Stage {
         ran
     }
 
-    /// The same command cannot start either, says why, and sends nothing.
+    /// Checks that the same command cannot start either, says why, and sends nothing.
     fn is_refused(&self, says: &str) {
         let (files, requests) = (self.place.files(), self.service.stats().requests());
         let ran = self.run("").exits(2);
@@ -52,8 +52,8 @@ impl Stage {
         assert_eq!(self.service.stats().requests(), requests);
     }
 
-    /// The same command goes on: no row is lost, and none is edited twice. How many are in doubt at its end depends on
-    /// what was under way when the run stopped.
+    /// Checks that the same command resumes: no row is lost, and none is edited twice. How many are in doubt at its
+    /// end depends on what was in flight when the run stopped.
     fn goes_on(&self) {
         self.shim.mend();
         let ran = self.run("--json").wait();
@@ -66,7 +66,7 @@ impl Stage {
     }
 }
 
-/// The disk begins to fail in the middle of a run.
+/// The disk starts to fail in the middle of a run.
 fn check_fault(fault: &str, says: &str) {
     let stage = Stage::new();
     let run = stage.middle();
@@ -90,7 +90,7 @@ fn a_disk_that_fails_stops_the_run() {
     );
 }
 
-/// As when the kernel finds its file system damaged, and lets nobody write to it any more.
+/// As when the kernel finds its file system damaged, and remounts it read-only.
 #[test]
 fn a_disk_that_becomes_read_only_stops_the_run() {
     check_fault(
@@ -99,8 +99,8 @@ fn a_disk_that_becomes_read_only_stops_the_run() {
     );
 }
 
-/// What lies on the disk changes under a run that has the file open. The pages that it holds itself are sound, so it is
-/// the first one that it has to fetch that tells; nothing is sent from then on.
+/// The file on disk changes during a run that has it open. The pages that the run has cached are intact, so the first
+/// page that it has to read reveals the damage; nothing is sent from then on.
 #[test]
 fn a_ledger_that_is_damaged_in_the_middle_of_a_run_stops_it() {
     let stage = Stage::new();
@@ -126,8 +126,8 @@ fn a_ledger_that_is_damaged_in_the_middle_of_a_run_stops_it() {
     stage.is_refused("the ledger ledger.db is damaged: ");
 }
 
-/// Something happens to the ledger's files in the middle of a run, of which `file` is what is missed; what the ledger
-/// held is rescued, and put back as the message says.
+/// Damages the ledger's files in the middle of a run, of which `file` is missing; the ledger's content is saved, and
+/// restored as the message says.
 fn check_removed(file: &str, way: impl FnOnce(&Place)) {
     let stage = Stage::new();
     let run = stage.middle();
@@ -137,7 +137,7 @@ fn check_removed(file: &str, way: impl FnOnce(&Place)) {
     stage.stops(run, &[&gone, "rename ledger.db.rescued to ledger.db, then resume"]);
     stage.is_refused("ledger.db.rescued holds what ledger.db held when that was removed or replaced: move ledger.db, ");
     for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
-        // Not all of them are there each time.
+        // Not all of them exist each time.
         let _ = fs::rename(stage.place.path(name), stage.place.path(format!("old-{name}")));
     }
     fs::rename(stage.place.path("ledger.db.rescued"), stage.place.path("ledger.db")).unwrap();
@@ -151,7 +151,7 @@ fn a_ledger_that_is_removed_is_rescued() {
 
 #[test]
 fn a_ledger_that_is_replaced_is_rescued() {
-    // By a copy of itself: the one thing that nobody would notice by what is in it.
+    // By a copy of itself: a replacement that its content does not reveal.
     check_removed("ledger.db", |place| {
         fs::copy(place.path("ledger.db"), place.path("copy.db")).unwrap();
         fs::rename(place.path("copy.db"), place.path("ledger.db")).unwrap();
@@ -216,7 +216,7 @@ fn a_damaged_ledger_is_told_of_and_a_copy_of_it_goes_on() {
     stage.goes_on();
 }
 
-/// After a crash more is looked at: what only shows when all of the file is read.
+/// After a crash more is checked: damage that only a read of the whole file reveals.
 #[test]
 fn damage_that_a_crash_left_is_found_before_anything_is_sent() {
     let stage = Stage::new();

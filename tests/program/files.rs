@@ -1,4 +1,4 @@
-//! Nothing that the program reads is written over by anything that it writes, and what it did not write itself is kept.
+//! The program overwrites none of its inputs, and keeps files that it did not write itself.
 
 use crate::support::harness::{FAST, Place, list};
 use crate::support::service::Service;
@@ -9,7 +9,7 @@ fn tree(place: &Place) -> Vec<(String, Vec<u8>)> {
     find.lines().map(|name| (name.to_owned(), std::fs::read(place.path(name)).unwrap())).collect()
 }
 
-/// This line of the shell is refused, names both uses of the file, and leaves every file as it is.
+/// Checks that this shell line is refused, names both uses of the file, and leaves every file unchanged.
 fn refuses(place: &Place, service: &Service, line: &str, uses: [&str; 2]) {
     let (files, requests) = (tree(place), service.stats().requests());
     let line = line.replace("runner ", &format!("'{}' ", crate::support::harness::PROGRAM));
@@ -44,7 +44,7 @@ fn a_report_is_never_written_over_the_list() {
         refuses(&place, &service, &format!("ln -s audit link; {run} link"), [&report, "the list (--input)"]);
         std::fs::rename(place.path(format!("audit/{name}")), place.path("edits.csv")).unwrap();
         std::fs::remove_file(place.path("link")).unwrap();
-        // By hard links, by symbolic ones, and by way of standard input.
+        // Through hard links, symbolic links, and standard input.
         let run = "runner --input edits.csv --resume ledger.db --report audit";
         for link in ["ln", "ln -s -r"] {
             place.shell(&format!("{link} edits.csv audit/{name}")).exits(0);
@@ -95,7 +95,7 @@ fn no_two_files_of_a_run_are_one() {
     ] {
         refuses(&place, &service, line, uses);
     }
-    // What only looks alike goes through; the list of what failed keeps clear of the list by itself.
+    // Paths that only look alike are accepted; the list of failed rows avoids the input list by itself.
     place.shell("cp edits.csv ledger.failed.csv").exits(0);
     let run = "--input ledger.failed.csv --resume ledger.db --report audit --log-file /dev/stderr --json";
     assert_eq!(place.runner(run).at(&service).exits(0).summary().done, 3);
@@ -120,8 +120,8 @@ fn a_report_from_the_ledger_is_never_written_over_what_it_reads() {
     }
 }
 
-/// What a run that died left was taken for older than its end, which is stamped when the next one starts: the rows that
-/// were mended in between were lost.
+/// The files of a killed run were once taken for older than its end, which is recorded when the next one starts: the
+/// rows that were fixed in between were lost.
 #[test]
 fn rows_that_were_mended_before_a_run_died_are_kept() {
     let (place, service) = (Place::with_list(5), Service::start("20026=100%"));
@@ -130,7 +130,7 @@ fn rows_that_were_mended_before_a_run_died_are_kept() {
     place.write("ledger.failed.csv", "mended");
     service.set_faults("silent-before=100%");
     let run = place.runner(&format!("{job} --retry-failed --timeout 60s")).at(&service).start();
-    // One goes first, alone.
+    // One request goes first, alone.
     service.wait_for_requests(6);
     assert!(run.kill());
     let ran = place.runner(&job).at(&service).exits(1);
@@ -139,12 +139,12 @@ fn rows_that_were_mended_before_a_run_died_are_kept() {
     assert!(
         ran.err.contains("ledger.failed.csv is not as this program has written it; it is kept as ledger.failed.csv~")
     );
-    // Nobody has touched what the last run wrote.
+    // The files of the last run are unchanged.
     place.runner(&job).at(&service).exits(1);
     assert!(!place.path("ledger.failed.csv~2").exists());
 }
 
-/// What is in the way of a file is kept under another name; what an earlier report wrote is replaced.
+/// A file that is in the way is kept under another name; what an earlier report wrote is replaced.
 #[test]
 fn what_a_report_did_not_write_is_put_aside() {
     let (place, service) = stage();

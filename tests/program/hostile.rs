@@ -1,5 +1,5 @@
-//! Lists that were damaged, are something else, or are meant to do harm: each is read as it was meant or refused in clear
-//! words, in little memory, and nothing of it reaches the terminal raw.
+//! Lists that are damaged, are something else, or are malicious: each is read as it was meant or refused clearly, in
+//! little memory, and none of it reaches the terminal unescaped.
 
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
@@ -12,20 +12,20 @@ use runner::terminal::escape::escape_control;
 use crate::support::harness::{Call, FAST, Place, Ran, gzip, list, row, wait_for};
 use crate::support::service::Service;
 
-/// Address space of the program that reads a list. It needs two thirds of that, debug build and all; what hostile lists
-/// want to unfold to is several times as much.
+/// The address space of the program that reads a list. It needs two thirds of that, even as a debug build; hostile
+/// lists would expand to several times as much.
 const MEMORY_KB: u32 = 96 * 1024;
 /// The same with templates, which have a stack of their own.
 const MEMORY_WITH_TEMPLATES_KB: u32 = 256 * 1024;
 
 const HEADER: &str = "from_account,to_account,msg_key,cloud_custom_data\n";
 
-/// The program with so little memory; `args` are for a shell.
+/// The program with this little memory; `args` are for a shell.
 fn within<'a>(memory_kb: u32, place: &'a Place, args: &str) -> Call<'a> {
     place.shell(&format!("ulimit -v {memory_kb}; exec '{}' {args}", env!("CARGO_BIN_EXE_runner")))
 }
 
-/// Its exit is 0 or 2, and all that it prints can be shown on a terminal.
+/// Checks that it exits with 0 or 2, and that its output is safe for a terminal.
 fn is_sound(about: &str, ran: &Ran) {
     assert!(matches!(ran.code, Some(0 | 2)), "{about}: {ran:#?}");
     assert!(!ran.err.contains("panicked") && !ran.err.contains("overflow"), "{about}: {ran:#?}");
@@ -34,8 +34,8 @@ fn is_sound(about: &str, ran: &Ran) {
     }
 }
 
-/// What a dry run of this list says.
-fn told(place: &Place, name: &str) -> String {
+/// The output of a dry run of this list.
+fn dry_run_output(place: &Place, name: &str) -> String {
     let ran = within(MEMORY_KB, place, &format!("--input {name} --dry-run --json")).run();
     is_sound(name, &ran);
     if ran.code == Some(2) {
@@ -43,12 +43,12 @@ fn told(place: &Place, name: &str) -> String {
         return ran.err;
     }
     let plan = ran.json();
-    let mut told =
+    let mut output =
         format!("fine: {} rows, {} to send, {} bytes\n", plan["rows"], plan["to_send"], plan["content_bytes"]);
     for warning in plan["warnings"].as_array().unwrap() {
-        writeln!(told, "warning: line {}: {}", warning["line"], warning["what"].as_str().unwrap()).unwrap();
+        writeln!(output, "warning: line {}: {}", warning["line"], warning["what"].as_str().unwrap()).unwrap();
     }
-    told
+    output
 }
 
 /// Every file of the corpus, by name.
@@ -67,14 +67,14 @@ fn every_list_is_read_as_it_was_meant_or_refused_in_clear_words() {
     let mut all = String::new();
     for (name, path) in corpus() {
         place.write(&name, std::fs::read(path).unwrap());
-        writeln!(all, "== {name}\n{}", told(&place, &name)).unwrap();
+        writeln!(all, "== {name}\n{}", dry_run_output(&place, &name)).unwrap();
     }
     with_settings!({ snapshot_path => "../data", prepend_module_to_snapshot => false, omit_expression => true }, {
         assert_snapshot!("hostile", all);
     });
 }
 
-/// Those that are fine, all the way: what the service holds in the end is what the list meant.
+/// The valid ones, end to end: in the end the service holds what the list meant.
 #[test]
 fn what_was_meant_arrives() {
     let fine: Vec<_> = corpus().into_iter().filter(|(name, _)| name.starts_with("fine-")).collect();
@@ -97,7 +97,7 @@ fn what_was_meant_arrives() {
             let messages = service.messages();
             let mut lines: Vec<_> =
                 messages.iter().map(|message| parts.map(|part| message[part].to_string()).join(" ")).collect();
-            // They arrive in any order, as several are under way at once.
+            // They arrive in any order, as several are in flight at once.
             lines.sort();
             for line in lines {
                 writeln!(all, "{}", escape_control(&line)).unwrap();
@@ -109,20 +109,20 @@ fn what_was_meant_arrives() {
     });
 }
 
-/// A list that is made here, as it is too large for the repository, is refused with these words.
+/// Checks that a list, generated here because it is too large for the repository, is refused with these words.
 fn check(name: &str, content: impl AsRef<[u8]>, says: &str) {
     let place = Place::new();
     place.write(name, content);
-    let told = told(&place, name);
-    assert!(told.contains(says), "{says:?} is not in {told:.2000}");
-    assert!(told.len() < 50_000, "{} bytes are told: {told:.2000}", told.len());
+    let output = dry_run_output(&place, name);
+    assert!(output.contains(says), "{says:?} is not in {output:.2000}");
+    assert!(output.len() < 50_000, "{} bytes are printed: {output:.2000}", output.len());
 }
 
 fn id(number: u32) -> String {
     format!(r#""From_Account":"mara_{number}","To_Account":"desk","MsgKey":"{number}_1_1""#)
 }
 
-/// Packs `head` and this many times `piece`, which is packed once: gzip members behind each other are one text.
+/// Compresses `head` and this many copies of `piece`, which is compressed once: consecutive gzip members are one text.
 fn bomb(head: &str, piece: &str, times: usize) -> Vec<u8> {
     [gzip(head), gzip(piece).repeat(times)].concat()
 }
@@ -235,7 +235,7 @@ fn a_pipe_is_read_by_way_of_standard_input() {
     assert_eq!(service.stats().edited_once(), 20);
 }
 
-/// Something is done to the list in the middle of a run: it stops, and what was not planned is not sent.
+/// Changes the list in the middle of a run: it stops, and sends nothing that was not planned.
 fn check_change(change: impl FnOnce(&Place), code: i32) {
     let (place, service) = (Place::with_list(150), Service::start("none"));
     let run = place.runner("--input edits.csv --resume ledger.db --rate 100").at(&service).start();
@@ -264,7 +264,7 @@ fn a_list_that_changes_under_a_run_stops_it() {
     check_change(|place| place.write("edits.csv", list(1..=150, "unplanned")), 3);
 }
 
-/// Editors put a new file in the place of the old one. The run has the old one open.
+/// Editors replace the old file with a new one. The run has the old one open.
 #[test]
 fn a_list_that_is_replaced_under_a_run_does_not_matter() {
     let replace = |place: &Place| {
@@ -275,7 +275,7 @@ fn a_list_that_is_replaced_under_a_run_does_not_matter() {
     check_change(|place| std::fs::remove_file(place.path("edits.csv")).unwrap(), 0);
 }
 
-/// Whoever says yes says it to the plan that is shown.
+/// The operator's consent is to the plan that is shown.
 #[test]
 fn a_list_that_changes_while_somebody_looks_at_its_plan_is_not_sent() {
     let (place, service) = (Place::with_list(20), Service::start("none"));
@@ -294,7 +294,7 @@ fn a_list_that_changes_while_somebody_looks_at_its_plan_is_not_sent() {
     assert_eq!(service.stats().requests(), 0);
 }
 
-/// Job files are written by whoever runs them, but also copied from strangers.
+/// Job files are written by operators, but also copied from strangers.
 #[test]
 fn a_hostile_job_file_is_refused_in_clear_words() {
     let place = Place::new();

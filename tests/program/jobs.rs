@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::harness::{FAST, Place, Ran, Summary};
 use crate::support::service::Service;
 
-/// Every job file with the list beside it.
+/// Every job file with its sample list.
 fn jobs() -> Vec<(String, PathBuf, PathBuf)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs");
     let files = directory.read_dir().unwrap().map(|entry| entry.unwrap().path());
@@ -42,7 +42,7 @@ fn every_one_runs_in_the_sandbox() {
     }
 }
 
-/// Runs one job against a service, and gives that with the job's list.
+/// Runs one job against a service, and returns the service with the job's list.
 fn run(name: &str) -> (Service, String) {
     let (_, job, list) = jobs().into_iter().find(|(known, _, _)| known == name).unwrap();
     let (place, service) = (Place::new(), Service::start("none"));
@@ -93,7 +93,7 @@ fn clear_custom_data_clears_it_and_leaves_the_message_alone() {
     for row in cells(&list) {
         let message = service.message(row[2]);
         assert_eq!(message["CloudCustomData"], "");
-        // The sandbox's own text, with which it makes any message that it is asked for.
+        // The sandbox's original text of every message.
         assert_eq!(message["MsgBody"][0]["MsgType"], untouched[0]["MsgType"]);
         assert_eq!(message["edits"], 1);
     }

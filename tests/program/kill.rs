@@ -1,4 +1,4 @@
-//! Killed again and again at random moments, as a power cut ends a process; and stopped by Ctrl-C at any moment.
+//! Killed repeatedly at random moments, as by a power cut; and stopped by Ctrl-C at any moment.
 
 use std::time::{Duration, Instant};
 
@@ -7,22 +7,22 @@ use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --json --rate 1000 --max-rate 1000";
 const ROWS: u32 = 8_000;
-/// Lives that are cut short.
+/// The number of killed processes.
 const KILLS: u32 = 24;
 
-/// So many moments of some seconds, the same for the same seed.
+/// Random durations of some seconds, the same for the same seed.
 fn moments(seed: u64, count: u32, most: Duration) -> impl Iterator<Item = Duration> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..count).map(move |_| most.mul_f64(random.f64()))
 }
 
-/// Lets a process live for this long, or until it ends by itself.
+/// Lets a process run for this long, or until it exits by itself.
 fn live(run: &mut Running, life: Duration) {
     let end = Instant::now() + life;
     wait_for("its time", || (run.has_ended() || Instant::now() >= end).then_some(()));
 }
 
-/// What is on the disk, looked at in a copy: whoever opens the ledger itself tidies up what the next run shall find.
+/// Reads a copy of what is on the disk: opening the ledger itself would tidy up what the next run must find.
 fn check_integrity(place: &Place, copy: &Place) {
     for name in ["ledger.db", "ledger.db-wal"] {
         if place.path(name).exists() {
@@ -42,7 +42,7 @@ fn killed_again_and_again_it_edits_no_message_twice_and_loses_none() {
     let service = Service::with_messages("edit.lost-late=0.1%,20004=1%,latency=1ms..60ms", &place);
     let mut killed = 0;
     for (number, moment) in moments(seed, KILLS, Duration::from_millis(800)).enumerate() {
-        // Nothing is sent in the first second. And some live for long enough to read back what the others left.
+        // Nothing is sent in the first second. And some run for long enough to read back what the others left.
         let life = match number % 10 {
             9 => Duration::from_secs(10) + moment,
             3 => moment,
@@ -64,7 +64,7 @@ fn killed_again_and_again_it_edits_no_message_twice_and_loses_none() {
     check_integrity(&place, &copy);
 }
 
-/// What was not sent is taken back, what was is waited for: nothing of it is in doubt, so nothing is read back.
+/// Unsent edits are withdrawn, sent ones are waited for: none is in doubt, so none is read back.
 #[test]
 fn ctrl_c_at_any_moment_needs_no_read_back() {
     let place = Place::with_list(2_000);

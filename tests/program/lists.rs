@@ -1,4 +1,4 @@
-//! Lists made from what the service hands out: webhooks and the hourly export, by the `jq` files of `jobs/`.
+//! Lists made from the service's own data: webhooks and the hourly export, by the `jq` files of `jobs/`.
 
 use serde_json::Value;
 
@@ -17,8 +17,8 @@ fn id(message: &Value, key: String) -> [String; 3] {
     [text("From_Account"), text("To_Account"), key]
 }
 
-/// Packed or not, `jq` makes a list of it, and the list goes through the program: as many duplicates, and these messages,
-/// each edited once.
+/// Compressed or not, `jq` makes a list of it, and the program processes the list: this many duplicates, and these
+/// messages, each edited once.
 fn check(name: &str, content: &[u8], duplicates: u64, mut wanted: Vec<[String; 3]>) {
     let (place, service) = (Place::new(), Service::start("none"));
     place.write("from", content);
@@ -35,7 +35,7 @@ fn check(name: &str, content: &[u8], duplicates: u64, mut wanted: Vec<[String; 3
     assert_eq!(edited, wanted);
 }
 
-/// `jq` makes no list of this, and says why.
+/// Checks that `jq` makes no list of this, and says why.
 fn refuses(name: &str, content: &str, says: &str) {
     let place = Place::new();
     let ran = place.shell(&format!("jq -nrf {JOBS}/{name}.jq")).input(content).exits(5);

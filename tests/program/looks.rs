@@ -1,4 +1,4 @@
-//! Others look at the ledger, or touch the list, while it is worked on.
+//! Other programs read the ledger, or change the list, during a run.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -38,8 +38,8 @@ fn a_look_at_the_ledger_during_a_run_loses_nothing() {
     assert_eq!(service.stats().number("edited_more_than_once"), 0);
 }
 
-/// The list was looked at every thousand rows only: one that was overwritten in place was sent for seconds, with content
-/// that nobody had checked or agreed to.
+/// The list was once checked every thousand rows only: one that was overwritten in place was sent for seconds, with
+/// content that nobody had checked or agreed to.
 #[test]
 fn a_list_that_is_overwritten_is_not_sent_any_further() {
     let (place, service) = (Place::with_list(600), Service::start("none"));
@@ -54,7 +54,8 @@ fn a_list_that_is_overwritten_is_not_sent_any_further() {
     );
 }
 
-/// An edit whose answer was lost and whose second sending was refused was taken for refused, and sent a third time.
+/// An edit whose answer was lost and whose second sending was refused was once taken for refused, and sent a third
+/// time.
 #[test]
 fn a_refusal_does_not_settle_a_doubt() {
     let (place, service) = (Place::with_list(3), Service::start("lost-after=100%"));
@@ -69,7 +70,7 @@ fn a_refusal_does_not_settle_a_doubt() {
     assert_eq!(service.stats().number("edited_more_than_once"), 0);
 }
 
-/// Failed edits that were to be taken up again and were not were told as not reached, and the exit was 0.
+/// Failed edits that should have been retried and were not were once reported as not reached, with exit 0.
 #[test]
 fn what_was_not_taken_up_again_stands_as_it_stood() {
     let (place, service) = (Place::with_list(5), Service::start("20026=100%"));
@@ -82,7 +83,7 @@ fn what_was_not_taken_up_again_stands_as_it_stood() {
     assert_eq!(place.read("ledger.failed.csv").lines().count(), 5);
 }
 
-/// The rows that failed, mended in place, were lost when the usual command was given before they were given in.
+/// The failed rows, corrected in place, were once lost when the usual command ran before they were resubmitted.
 #[test]
 fn what_somebody_made_of_the_failed_rows_is_kept() {
     let (place, service) = (Place::with_list(5), Service::start("20026=100%"));
@@ -97,7 +98,7 @@ fn what_somebody_made_of_the_failed_rows_is_kept() {
     assert_eq!(place.read("ledger.failed.csv").lines().count(), 6);
 }
 
-/// An interrupted run of what had failed before left nothing "not reached", and so did not say how to go on.
+/// An interrupted run of failed edits once left nothing "not reached", and so did not say how to resume.
 #[test]
 fn whatever_is_interrupted_says_how_to_go_on() {
     let (place, service) = (Place::with_list(60), Service::start("20026=100%"));

@@ -1,5 +1,5 @@
-//! A ledger that was handled as people handle files: copied or moved alone, its log tidied away. It must never pass for one
-//! that knows everything; the way on is to read each message before it is sent.
+//! A ledger that was handled as people handle files: copied or moved alone, its log deleted. It must never pass for a
+//! complete one; the way to resume is to read each message before it is sent.
 
 use rusqlite::Connection;
 
@@ -9,7 +9,7 @@ use crate::support::service::Service;
 const ROWS: u32 = 300;
 const JOB: &str = "--input edits.csv --resume ledger.db --json --max-failures 100%";
 
-/// Edits that are done, as somebody sees who looks at the ledger while it is worked on.
+/// Edits that are done, as an outside reader of the ledger sees them during a run.
 fn done(place: &Place) -> u64 {
     let look = || {
         let ledger = Connection::open_with_flags(place.path("ledger.db"), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -25,8 +25,8 @@ fn killed(place: &Place, service: &Service) {
     assert!(run.kill());
 }
 
-/// It is refused wherever something would be sent or said as if nothing were missing; then it is worked on to the end, and no
-/// message is edited twice.
+/// It is refused wherever something would be sent or reported as if nothing were missing; then it is processed to the
+/// end, and no message is edited twice.
 fn check_refused_and_then_finished(place: &Place, service: &Service) {
     let edited = service.stats().edited_once();
     assert!(edited > 0);
@@ -47,7 +47,7 @@ fn check_refused_and_then_finished(place: &Place, service: &Service) {
     assert!(plan["to_read_first"].as_u64() > Some(0) && plan["seconds"].as_u64() >= Some(10), "{plan:#}");
     let ran = place.runner(&format!("{JOB} {FAST} --read-first")).at(service).exits(0);
     check_all_done(service, &ran);
-    // What was lost stays lost: a list with other messages may have been among it.
+    // Lost commits stay lost: a list with other messages may have been among them.
     place.runner(JOB).at(service).exits(2);
 }
 
@@ -73,7 +73,7 @@ fn a_ledger_that_was_moved_alone_after_a_kill() {
     let service = Service::with_messages("latency=1ms..20ms", &place);
     killed(&place, &service);
     std::fs::rename(place.path("ledger.db"), other.path("ledger.db")).unwrap();
-    // Where it was, its log alone must not be taken for nothing, and thrown away.
+    // Its log, left alone at the old place, must not be ignored and deleted.
     let before = place.files();
     for command in [JOB.to_owned(), format!("{JOB} --read-first")] {
         let refused = place.runner(&command).at(&service).exits(2);
@@ -97,7 +97,7 @@ fn a_ledger_that_was_copied_alone_after_a_run_that_somebody_looked_at() {
     assert!(ran.err.contains("ledger.db-wal: keep that file beside"), "{ran:#?}");
     std::fs::copy(place.path("ledger.db"), other.path("ledger.db")).unwrap();
     check_refused_and_then_finished(&other, &service);
-    // With its log, the ledger knows everything.
+    // With its log, the ledger is complete.
     drop(reader);
     let plan = place.runner(&format!("{JOB} --dry-run")).at(&service).exits(0).json();
     assert_eq!((&plan["done"], &plan["to_send"]), (&200.into(), &100.into()));
@@ -114,11 +114,11 @@ fn a_ledger_that_was_lost_altogether() {
     let ran = place.runner(&format!("{JOB} {FAST} --read-first")).at(&service).exits(0);
     check_all_done(&service, &ran);
     assert!(ran.json()["this_run"]["found_already"].as_u64() >= Some(50), "{ran:#?}");
-    // This ledger has seen everything since, so it needs no more reading.
+    // This ledger has recorded everything since, so it needs no more reading.
     place.runner(JOB).at(&service).exits(0);
 }
 
-/// What a run with `--read-first` did not come to is not sent unread by the next one.
+/// Edits that a run with `--read-first` did not reach are not sent unread by the next one.
 #[test]
 fn a_run_that_reads_first_and_ends_early_is_resumed_in_the_same_way() {
     let place = Place::with_list(30);
@@ -134,7 +134,8 @@ fn a_run_that_reads_first_and_ends_early_is_resumed_in_the_same_way() {
     assert_eq!(service.stats().edited_once(), 30);
 }
 
-/// Who looks whether a job could go on at another address, and then says no, can go on where it was.
+/// An operator who checks whether a job could continue at another address, and then declines, can resume at the old
+/// one.
 #[test]
 fn a_ledger_does_not_move_before_somebody_says_yes() {
     let place = Place::with_list(3);
@@ -150,7 +151,7 @@ fn a_ledger_does_not_move_before_somebody_says_yes() {
     assert_eq!((here.stats().edited_once(), there.stats().requests()), (3, 0));
 }
 
-/// The careful operator's use: messages that are not there are listed, and nothing is sent for them, also not later.
+/// The careful use: messages that do not exist are listed, and nothing is sent for them, also not later.
 #[test]
 fn messages_that_are_not_there_are_listed_and_not_sent() {
     let place = Place::with_list(3);

@@ -1,4 +1,4 @@
-//! What runs the program without a person: the unit and the table for cron in `jobs/operations`.
+//! Unattended operation: the systemd unit and the crontab in `jobs/operations`.
 
 use crate::support::harness::{PROGRAM, Place, Ran, Summary, has};
 use crate::support::service::Service;
@@ -9,7 +9,7 @@ fn file(name: &str) -> String {
     std::fs::read_to_string(format!("{DIRECTORY}/{name}")).unwrap()
 }
 
-/// Runs a command as it stands in a file of operations, with this directory for those of the machine.
+/// Runs a command from an operations file, with this directory in place of the machine's.
 fn run(command: &str) -> Ran {
     let (place, service) = (Place::with_list(20), Service::start("none"));
     place.write("takedown.toml", "name = \"takedown\"\nconfirm = \"always\"\n");
@@ -48,7 +48,7 @@ fn systemd_finds_no_fault_with_the_unit() {
 fn the_line_for_cron_does_the_job() {
     let table = file("runner.cron");
     let line = table.lines().rfind(|line| line.starts_with(|c: char| c.is_ascii_digit())).unwrap();
-    // Five fields say when, and one says who.
+    // Five fields give the time, and one the user.
     let command = line.splitn(7, ' ').last().unwrap();
     assert!(!line.contains('%'), "a per cent sign is the end of a line to cron");
     run(command);

@@ -1,4 +1,4 @@
-//! What is printed, logged and written beside the ledger. What never is, is in `secrets`.
+//! What is printed, logged and written next to the ledger. What must never be is in `secrets`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -49,8 +49,8 @@ fn the_summary_for_people() {
     ");
 }
 
-/// Exit 2 says that nothing was sent, and that was said as well when everything was sent and only the summary could not
-/// be written; where standard error was closed too, the program ended in a panic.
+/// Exit 2 says that nothing was sent. It was once also the exit when everything was sent and only the summary could
+/// not be written; if standard error was closed too, the program panicked.
 #[test]
 fn the_exit_tells_what_was_done_also_where_nobody_listens() {
     let (place, service) = (Place::with_list(5), Service::start("none"));
@@ -63,13 +63,13 @@ fn the_exit_tells_what_was_done_also_where_nobody_listens() {
     assert_eq!(service.stats().edited_once(), 5);
     service.set_faults("20022=100%");
     call("--retry-failed -v >/dev/full 2>&-", "closed").credentials().exits(1);
-    // The plan could not be shown, so nothing is done.
+    // The plan could not be shown, so nothing is sent.
     let requests = service.stats().requests();
     call("2>/dev/full", "unseen").credentials().exits(2);
     assert_eq!(service.stats().requests(), requests);
 }
 
-/// JSON is UTF-8 and names of files need not be: the program once ended in a panic over that, after all was sent.
+/// JSON is UTF-8 and file names need not be: the program once panicked over that, after everything was sent.
 #[test]
 fn names_of_files_that_are_not_utf_8_are_written_as_json_all_the_same() {
     let (place, service) = (Place::new(), Service::start("20022=100%"));
@@ -138,7 +138,7 @@ fn a_list_may_come_from_standard_input_or_packed() {
     assert_eq!(service.stats().edited_once(), 16);
 }
 
-/// What `codes` prints is checked to the letter beside the table; here, that it is printed.
+/// The output of `codes` is checked verbatim next to the table; here, that it is printed.
 #[test]
 fn codes_are_explained() {
     let place = Place::new();
@@ -154,7 +154,7 @@ fn codes_are_explained() {
     place.runner("codes soon").exits(2);
 }
 
-/// Whatever becomes of the run and of the command, the exit is the run's.
+/// Whatever happens to the run and to the command, the exit code is the run's.
 #[test]
 fn a_command_is_run_when_the_run_has_ended() {
     let (place, service) = (Place::with_list(3), Service::start("20022=100%"));
@@ -171,14 +171,14 @@ fn a_command_is_run_when_the_run_has_ended() {
     assert!(told.contains("TIM_SDKAPPID=") && !told.contains("TIM_SECRET_KEY") && !told.contains("secret"), "{told}");
     let ran = run("bad", "exit 9");
     assert!(ran.err.ends_with("warning: --on-finish: the command ended with exit status: 9\n"), "{ran:#?}");
-    // Where there was no run, there is nothing to tell of.
+    // Without a run there is nothing to notify about.
     place.write("edits.csv", "from_account\n");
     let call = place.runner("--input edits.csv --resume none.db --on-finish").arg("touch none");
     call.at(&service).exits(2);
     assert!(!place.path("none").exists());
 }
 
-/// Colours are for who looks on: a terminal, or a CI system that says so.
+/// Colours are for a terminal, or a CI system that asks for them.
 #[test]
 fn colours_are_for_terminals() {
     let (place, service) = (Place::with_list(3), Service::start("20022=100%"));
@@ -187,7 +187,7 @@ fn colours_are_for_terminals() {
     assert!(!format!("{}{}", piped.out, piped.err).contains('\u{1b}'), "{piped:#?}");
     let coloured = run("coloured").env("CLICOLOR_FORCE", "1").exits(1);
     assert!(coloured.err.contains("\u{1b}[1mPlan for edits.csv\u{1b}[0m"), "{coloured:#?}");
-    // What failed is red, what is not there is dim.
+    // Failures are red, zero counts are dim.
     assert!(coloured.out.contains("failed       \u{1b}[1m\u{1b}[31m3\u{1b}[0m"), "{coloured:#?}");
     assert!(coloured.out.contains("done         \u{1b}[2m0\u{1b}[0m"), "{coloured:#?}");
     let plain = run("plain").env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").exits(1);

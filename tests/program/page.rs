@@ -1,4 +1,5 @@
-//! The live page as programs meet it: who is let in, what counts, what it tells. (What people see is in `tests/browser`.)
+//! The live page as programs see it: who is admitted, what takes effect, and what it reports. (The visible part is in
+//! `tests/browser`.)
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
@@ -13,7 +14,7 @@ use crate::support::service::Service;
 const RUN: &str = "--input edits.csv --resume ledger.db --yes --no-progress --json --page 127.0.0.1:0 --rate 100";
 const TOKEN: &str = "an operator's own token";
 
-/// A run with a page, and who calls it.
+/// A run with a page, and a client.
 struct Watched {
     run: Running,
     service: Service,
@@ -57,7 +58,7 @@ impl Watched {
         self.ask(Method::GET, path, head, "")
     }
 
-    /// A form, as the browser sends it from the page, but for what is said otherwise.
+    /// A form, as the browser sends it from the page, with these changes.
     fn post(&self, form: &str, head: &[(&str, &str)]) -> u16 {
         let origin = format!("http://{}", self.address);
         let mut all = BTreeMap::from([
@@ -94,7 +95,7 @@ fn stop(place: &Place, watched: Watched) -> crate::support::harness::Ran {
     watched.run.exits(3)
 }
 
-/// Only the page's own forms count, and nothing that is refused is in the ledger.
+/// Only the page's own forms take effect, and refused ones are not in the ledger.
 #[test]
 fn what_does_not_come_from_the_page_is_refused() {
     let place = Place::with_list(3_000);
@@ -135,7 +136,7 @@ fn what_does_not_come_from_the_page_is_refused() {
         assert!([404, 405].contains(&watched.get(path, &[]).status), "{path}");
     }
     assert_eq!(acts(&place), 0);
-    // And the very same form counts where it comes from the page.
+    // The same form takes effect if it comes from the page.
     assert_eq!(watched.post(&form("pause"), &[]), 303);
     assert_eq!(watched.post(&form("pause"), &[("sec-fetch-site", "")]), 303, "browsers of old do not say");
     assert_eq!(acts(&place), 2);
@@ -149,7 +150,7 @@ fn what_does_not_come_from_the_page_is_refused() {
     stop(&place, watched);
 }
 
-/// With a token everything needs it, and it is nowhere to be found afterwards.
+/// With a token every request needs it, and no output reveals it.
 #[test]
 fn without_the_token_nothing_is_answered_and_nobody_learns_it() {
     let place = Place::with_list(3_000);
@@ -167,7 +168,7 @@ fn without_the_token_nothing_is_answered_and_nobody_learns_it() {
     let bearer = format!("Bearer {TOKEN}");
     assert_eq!(watched.get("/metrics", &[("authorization", &bearer)]).status, 200);
     assert_eq!(watched.get("/healthz", &[("authorization", &bearer)]).status, 200);
-    // Typed in, it becomes a cookie, which is another secret.
+    // Once entered, it becomes a cookie, which is a different secret.
     let origin = format!("http://{}", watched.address);
     let head = [("content-type", "application/x-www-form-urlencoded"), ("origin", &origin)];
     assert_eq!(watched.ask(Method::POST, "/token", &head, "token=wrong").status, 401);
@@ -191,12 +192,12 @@ fn without_the_token_nothing_is_answered_and_nobody_learns_it() {
     assert!(short.err.contains("RUNNER_PAGE_TOKEN is shorter than 16 characters"), "{short:#?}");
 }
 
-/// On loopback the kernel tells whose connection it is.
+/// On loopback the kernel identifies the owner of a connection.
 #[test]
 fn another_user_of_this_machine_does_not_see_the_page() {
     let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
     if !is_root || !cfg!(target_os = "linux") {
-        // Nobody else can be played.
+        // Other users cannot be impersonated.
         return;
     }
     let place = Place::with_list(3_000);
@@ -214,7 +215,7 @@ fn another_user_of_this_machine_does_not_see_the_page() {
     stop(&place, watched);
 }
 
-/// More connections than it takes, none of which says a word: they are let go, and the run does not notice.
+/// More connections than it accepts, all silent: they are closed, and the run is not affected.
 #[test]
 fn silent_connections_are_let_go() {
     let place = Place::with_list(3_000);
@@ -231,7 +232,7 @@ fn silent_connections_are_let_go() {
     stop(&place, watched);
 }
 
-/// What Prometheus is told is what the summary says, and everything that the alerts and the dashboard ask for is there.
+/// Prometheus gets the summary's figures, and everything that the alerts and the dashboard query exists.
 #[test]
 fn metrics_are_those_of_the_summary_and_all_that_is_asked_for() {
     let place = Place::with_list(3_000);
@@ -281,7 +282,7 @@ fn metrics_are_those_of_the_summary_and_all_that_is_asked_for() {
     }
 }
 
-/// Grafana takes a dashboard whose panels have numbers, places and questions, and a data source that can be chosen.
+/// Grafana accepts a dashboard whose panels have ids, positions and queries, and a selectable data source.
 #[test]
 fn the_dashboard_has_what_grafana_needs() {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs/monitoring/dashboard.json");
@@ -307,7 +308,7 @@ fn the_dashboard_has_what_grafana_needs() {
     }
 }
 
-/// The alerts are sound, and fire when they shall (`alerts.yml`).
+/// The alerts are valid, and fire when they should (`alerts.yml`).
 #[test]
 fn prometheus_takes_the_alerts_and_they_fire_when_they_shall() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,4 +1,4 @@
-//! What is shown before anything is sent, and what is refused there.
+//! The plan that is shown before anything is sent, and what it refuses.
 
 use insta::assert_snapshot;
 use serde_json::json;
@@ -59,8 +59,8 @@ fn a_dry_run_reads_a_ledger_and_leaves_it_as_it_was() {
     assert_eq!((place.files(), service.stats()), (files, stats));
 }
 
-/// What a process that was killed leaves is a ledger whose last commits are in the log beside it. A plan has to read
-/// both, and fold nothing in.
+/// A killed process leaves a ledger whose last commits are in the log next to it. A plan has to read both, and
+/// checkpoint nothing.
 #[test]
 fn a_dry_run_leaves_alone_what_a_killed_process_left() {
     let (place, service) = (Place::with_list(10), Service::start("silent-before=100%"));
@@ -77,7 +77,7 @@ fn a_dry_run_leaves_alone_what_a_killed_process_left() {
     assert!(place.files() == files, "the ledger or its log was changed");
 }
 
-/// What a person's word sends a second time was once counted in silence among those to send.
+/// Edits that an operator allows to be sent a second time were once silently counted among those to send.
 #[test]
 fn what_is_in_doubt_is_planned_as_it_will_be_settled() {
     let (place, service) = (Place::with_list(5), Service::start("lost-after=100%"));
@@ -112,14 +112,14 @@ fn what_is_in_doubt_is_planned_as_it_will_be_settled() {
     let json = plan("--in-doubt retry --json").json();
     let numbers = ["in_doubt", "to_read_back", "to_send", "to_send_in_doubt"].map(|name| json[name].clone());
     assert_eq!(numbers, [0, 0, 5, 3]);
-    // An earlier process's sandbox went with it, and nothing of it can be under way.
+    // An earlier process's sandbox ended with it, so nothing of it can be in flight.
     let rehearsal = "--input edits.csv --resume rehearsal.db --sandbox";
     place.runner(&format!("{rehearsal} --faults lost-after=100% --in-doubt hold --max-rows 3")).exits(1);
     let plan = place.runner(&format!("{rehearsal} --dry-run --json")).exits(0).json();
     assert_eq!((&plan["to_read_back"], &plan["seconds"]), (&3.into(), &2.into()));
 }
 
-/// A list with these lines behind its header: what is said of it. Neither is anything sent nor a ledger made.
+/// The messages for a list with these lines after its header. Nothing is sent and no ledger is created.
 fn check(rows: &str, says: &[&str]) {
     let (place, service) = (Place::new(), Service::start("none"));
     place.write("edits.csv", format!("{}{rows}", list([], "")));
@@ -167,7 +167,7 @@ fn a_hundred_problems_are_listed_and_the_rest_counted() {
     assert!(ran.err.contains("error: the list has 250 problems; nothing was sent\n"), "{}", ran.err);
 }
 
-/// Long enough that several threads read it: what they find is put together as if one had.
+/// Long enough that several threads read it: their findings are combined as if one had read it.
 #[test]
 fn a_long_list_is_planned_like_a_short_one() {
     const ROWS: u32 = 12_000;

@@ -1,4 +1,4 @@
-//! By way of an HTTP proxy: it is named wherever one looks, its password nowhere, and what it refuses was not sent.
+//! Through an HTTP proxy: every output names it, none shows its password, and what it refuses was not sent.
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -12,19 +12,19 @@ use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db";
 const PASSWORD: &str = "planted-password-4716";
-/// `user:` and the password, as the proxy is told them.
+/// `user:` and the password, as the proxy receives them.
 const BASIC: &str = "dXNlcjpwbGFudGVkLXBhc3N3b3JkLTQ3MTY=";
 const OPEN: &str = "HTTP/1.1 200 Connection established\r\n\r\n";
 
 /// Answers each CONNECT with this. It ends with the process.
 struct Proxy {
     address: String,
-    /// What it was asked, whole.
+    /// The whole requests that it received.
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
-    /// `service`: where the name of the service is.
+    /// `service`: the address that the service's name leads to.
     fn start(answer: &'static str, service: &str) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -126,7 +126,7 @@ fn a_proxy_is_named_by_plan_status_and_report_and_its_password_nowhere() {
     }
 }
 
-/// What a proxy answers, and in which words the run then ends.
+/// A proxy's answer, and the message with which the run then ends.
 fn check_refused(proxy: &str, says: &str) {
     let (place, url) = (Place::with_list(3), format!("http://user:{PASSWORD}@{proxy}"));
     let call = place.runner(&format!("{JOB} --json -v -v --endpoint https://{NAME}")).credentials();
@@ -198,7 +198,7 @@ fn a_proxy_that_cannot_be_used_is_refused_by_its_variable() {
     }
 }
 
-/// The proxy may still have what it took from a run before, also where the next one goes without it.
+/// The proxy may still hold requests of an earlier run, even if the next run does not use it.
 #[test]
 fn what_an_earlier_run_sent_by_way_of_a_proxy_is_left_alone_for_longer() {
     let (place, service) = (Place::with_list(3), Service::start("lost-before=100%"));

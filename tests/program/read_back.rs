@@ -5,8 +5,8 @@ use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --json --max-failures 100%";
 
-/// Thirty edits of which many answers are lost in this way, while everything can be read back: all of them end done,
-/// each edited once.
+/// Thirty edits with many answers lost in this way, while everything can be read back: all of them are done in the
+/// end, each edited once.
 fn check_settled(faults: &str) {
     let (place, service) = (Place::with_list(30), Service::start(faults));
     let ran = place.runner(&format!("{JOB} {FAST} --timeout 4s")).at(&service).exits(0);
@@ -49,7 +49,8 @@ fn read_backs_that_fail_for_a_while_are_tried_again() {
     check_settled("edit.lost-after=30%,read.20004=30%,read.60007=5%,read.lost-before=20%");
 }
 
-/// What reading back cannot tell stays in doubt and is listed with the reason; `read_backs`: requests for that.
+/// Edits that reading back cannot settle stay in doubt and are listed with the reason; `read_backs`: the requests for
+/// that.
 fn check_held(place: &Place, faults: &str, reason: &str, read_backs: u64) {
     let service = Service::start(faults);
     let ran = place.runner(&format!("{JOB} {FAST}")).at(&service).exits(1);
@@ -59,7 +60,7 @@ fn check_held(place: &Place, faults: &str, reason: &str, read_backs: u64) {
     assert_eq!(rows.matches(reason).count(), 3, "{faults}: {rows}");
 }
 
-/// As when its roaming time is over: no side's history has it.
+/// As when its roaming time is over: neither side's history has it.
 #[test]
 fn a_message_that_no_history_has_stays_in_doubt() {
     let (place, service) = (Place::with_list(3), Service::start("edit.lost-before=100%"));
@@ -86,7 +87,7 @@ fn a_key_without_a_time_cannot_be_read_back() {
     check_held(&place, "edit.lost-after=100%", "its MsgKey does not tell when it was sent", 0);
 }
 
-/// A new run looks again: what could not be told then may be told now.
+/// A new run reads back again: it may settle now what could not be settled then.
 #[test]
 fn what_stayed_in_doubt_is_read_back_by_the_next_run() {
     let (place, service) = (Place::with_list(3), Service::start("edit.lost-after=100%,read.20004=100%"));
@@ -99,7 +100,7 @@ fn what_stayed_in_doubt_is_read_back_by_the_next_run() {
     assert_eq!((service.stats().edited_once(), service.stats().requests()), (3, 3));
 }
 
-/// No attempt is left, and reading back tells that none of them took place: that is a failure, not a doubt.
+/// No attempt is left, and reading back shows that none of them took effect: that is a failure, not a doubt.
 #[test]
 fn attempts_that_were_all_lost_before_they_took_place_are_a_failure() {
     let (place, service) = (Place::with_list(3), Service::start("edit.lost-before=100%"));

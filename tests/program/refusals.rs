@@ -1,11 +1,12 @@
-//! What ends before anything is sent: exit 2, and every file is as it was, byte for byte.
+//! Runs that end before anything is sent: exit 2, and every file is unchanged, byte for byte.
 
 use crate::support::harness::{PROGRAM, Place, sqlite};
 use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db";
 
-/// These flags are refused in these words; what lies in `place` stays as it is, and nothing reaches the service.
+/// Checks that these flags are refused in these words; the files in `place` are unchanged, and nothing reaches the
+/// service.
 fn check(place: &Place, service: &Service, flags: &str, environment: &[(&str, &str)], says: &str) {
     let (files, requests) = (place.files(), service.stats().requests());
     let mut call = place.runner(flags).credentials().env("TIM_ENDPOINT", &service.url);
@@ -62,7 +63,7 @@ fn a_ledger_that_is_worked_on_is_left_to_who_has_it() {
     // From the first request on nothing is written, since it is not answered, and the others follow its answer.
     service.wait_for_requests(1);
     check(&place, &service, JOB, &[], &format!("ledger.db is in use by process {};", run.id()));
-    // To look costs nothing and disturbs nobody.
+    // A plan costs nothing and disturbs nobody.
     let files = place.files();
     let plan = place.runner(&format!("{JOB} --dry-run --json")).at(&service).exits(0).json();
     assert_eq!((&plan["to_read_back"], place.files() == files), (&1.into(), true));
@@ -134,7 +135,7 @@ fn what_cannot_be_is_refused() {
     check("sandbox --listen 0.0.0.0:0", "is no loopback address");
 }
 
-/// SQLite takes some names for something else than a file: what was meant to be kept would be kept nowhere, or elsewhere.
+/// SQLite does not treat some names as files: the ledger would be stored nowhere, or elsewhere.
 #[test]
 fn a_ledger_may_have_a_name_that_means_something_to_sqlite() {
     for name in [":memory:", "file:ledger.db", "file::memory:", "file:ledger.db?mode=memory", "50%25.db"] {
@@ -149,7 +150,7 @@ fn a_ledger_may_have_a_name_that_means_something_to_sqlite() {
     }
 }
 
-/// What a killed process left is a ledger and its log, and both are another app's.
+/// A killed process left a ledger and its log, and both are another app's.
 #[test]
 fn what_a_killed_process_left_of_another_app_is_left_alone() {
     let (place, service) = (Place::with_list(5), Service::start("silent-before=100%"));
@@ -160,7 +161,7 @@ fn what_a_killed_process_left_of_another_app_is_left_alone() {
     check(&place, &service, JOB, &[("TIM_SDKAPPID", "1400000001")], "but this job is app 1400000001 at");
 }
 
-/// A ledger cannot be made: told before anything is sent.
+/// A ledger cannot be created: reported before anything is sent.
 #[test]
 fn a_ledger_that_cannot_be_made_ends_it() {
     let (place, service) = (Place::with_list(3), Service::start("none"));

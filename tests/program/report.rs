@@ -1,4 +1,4 @@
-//! `runner status` and `runner report`, beside a run, after it, and after it was killed; and `--report` on a run.
+//! `runner status` and `runner report`, during a run, after it, and after it was killed; and `--report` on a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ const JOB: &str = "--input edits.csv --resume ledger.db --json";
 const FILES: [&str; 6] =
     ["failed.csv", "in_doubt.csv", "manifest.json", "not_reached.csv", "report.html", "summary.json"];
 
-/// How many messages are where, which must add up.
+/// The number of messages in each state, which must add up.
 fn totals(ran: &Ran) -> [u64; 6] {
     let json = ran.json();
     let names = ["messages", "done", "failed", "in_doubt", "in_flight", "not_reached"];
@@ -21,7 +21,7 @@ fn totals(ran: &Ran) -> [u64; 6] {
     totals
 }
 
-/// Every file of the place and, as a look must leave no trace, also what SQLite keeps beside a ledger.
+/// Every file of the directory and, because reading must leave no trace, also what SQLite keeps next to a ledger.
 fn names(place: &Place) -> BTreeSet<String> {
     let entries = std::fs::read_dir(place.path("")).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -69,7 +69,7 @@ fn the_status_beside_a_run_and_after_it() {
     assert_eq!((&beside.json()["cap"], &beside.json()["resume"]), (&100.into(), &Value::Null));
     let text = place.runner("status ledger.db").exits(0).out;
     assert!(text.contains("A run goes on: ") && text.contains("cap 100") && !text.contains('\u{1b}'), "{text}");
-    // It watches to the end, and writes only what is new.
+    // It watches until the end, and writes only changes.
     let watch = place.runner("status ledger.db --watch").exits(0);
     run.exits(0);
     let blocks: Vec<_> = watch.out.split("ledger.db: app ").skip(1).collect();
@@ -101,7 +101,7 @@ fn the_status_after_a_run_was_killed() {
     assert!(text.contains("The last run was cut off"), "{text}");
     let resume = text.lines().find_map(|line| line.strip_prefix("To go on: ")).unwrap().to_owned();
     assert!(resume.contains(JOB) && !resume.contains("cd "), "{resume}");
-    // From elsewhere it says where.
+    // From another directory it names the run's.
     let ledger = place.path("ledger.db");
     let elsewhere = Place::new();
     let text = elsewhere.runner("status").arg(&ledger).exits(0).out;
@@ -111,7 +111,7 @@ fn the_status_after_a_run_was_killed() {
     );
     place.runner("report ledger.db").exits(0);
     assert_eq!((names(&place), place.files()), before);
-    // A copy has no index of its log, and a look makes none.
+    // A copy has no index of its log, and reading it creates none.
     let copy = Place::new();
     for name in ["ledger.db", "ledger.db-wal"] {
         copy.write(name, std::fs::read(place.path(name)).unwrap());
@@ -141,11 +141,11 @@ fn a_report_lists_every_edit_that_is_not_done_and_can_be_verified() {
     let (own, there): (BTreeSet<_>, BTreeSet<_>) = there.partition(|name| name.starts_with('.'));
     assert_eq!((there, own), (FILES.map(str::to_owned).into(), [".manifest.json.sha256".to_owned()].into()));
     place.shell("cd out && sha256sum --check --strict .manifest.json.sha256").exits(0);
-    // Where a job file gives the content, each is a list again.
+    // If a job file gives the content, each of them is a list again.
     place.write("job.toml", "[content]\ntext = \"[removed]\"\n");
     let again = place.runner("--dry-run --json --job job.toml --input out/not_reached.csv").exits(0);
     assert_eq!(again.json()["messages"], 20);
-    // The list has moved: the report says so, and takes away what an earlier one wrote.
+    // The list has moved: the report says so, and removes what an earlier one wrote.
     std::fs::rename(place.path("edits.csv"), place.path("moved.csv")).unwrap();
     let left_out = place.runner("report ledger.db --csv out").exits(0);
     assert!(left_out.err.contains("not_reached.csv is left out: "), "{left_out:#?}");
@@ -154,7 +154,7 @@ fn a_report_lists_every_edit_that_is_not_done_and_can_be_verified() {
     assert!(!verified(&place, "out").contains_key("not_reached.csv") && !place.path("out/not_reached.csv").exists());
     place.runner("report ledger.db --csv out --input moved.csv").exits(0);
     assert_eq!(verified(&place, "out")["not_reached.csv"], keys(11..=30));
-    // One that is not the list any more is not taken for it.
+    // A file that is no longer the list is not taken for it.
     place.write("edits.csv", list(1..=31, "new"));
     let other = place.runner("report ledger.db --csv out").exits(0);
     assert!(other.err.contains("edits.csv is not what it was in the last run"), "{other:#?}");
@@ -178,7 +178,7 @@ fn a_run_writes_its_report() {
     assert_eq!(verified(&place, "out/night")["not_reached.csv"], keys([]));
 }
 
-/// What happened does not change by that nobody can read of it.
+/// What happened does not change because nobody can read about it.
 #[test]
 fn a_report_that_cannot_be_written_changes_nothing_of_the_run() {
     let (place, service) = (Place::with_list(3), Service::start("none"));
@@ -208,7 +208,7 @@ fn what_is_no_ledger_is_left_alone() {
     assert_eq!(names(&place), BTreeSet::from(["edits.csv".to_owned()]));
 }
 
-/// Who signed and by which job file stands with each run, and a report with another content than was sent says so.
+/// Each run records its signer and its job file, and a report with content other than what was sent says so.
 #[test]
 fn a_report_with_another_content_than_was_sent_says_so() {
     let (place, service) = (Place::new(), Service::start("none"));

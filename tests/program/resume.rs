@@ -1,11 +1,11 @@
-//! A run that was cut short, and the same command again.
+//! An interrupted run, and the same command again.
 
 use std::time::Duration;
 
 use crate::support::harness::{FAST, Place, Running, Summary, list, wait_for};
 use crate::support::service::Service;
 
-/// At the service's own pace, so that there is a middle to be cut off in.
+/// At the service's own rate, so that the run has a middle in which to interrupt it.
 const ROWS: u32 = 400;
 const JOB: &str = "--input edits.csv --resume ledger.db --rate 200";
 
@@ -25,14 +25,14 @@ fn all_done() -> Summary {
     Summary { rows: ROWS.into(), done: ROWS.into(), ..Summary::default() }
 }
 
-/// Interrupted in the middle by a signal; then what it says to resume with does so.
+/// Interrupted in the middle by a signal; then the resume command that it prints works.
 fn check_signal(signal: &str, code: i32) {
     let (place, service, run) = middle();
     run.signal(signal);
     let ran = run.exits(code);
     let sent = service.stats().edited_once();
     assert!(sent < ROWS.into(), "it was too fast to be interrupted");
-    // What was in flight was waited for: nothing is in doubt.
+    // Requests in flight were waited for: nothing is in doubt.
     assert!(ran.out.contains("Interrupted after") && ran.out.contains(&format!("done         {sent}")), "{ran:#?}");
     let resumed = place.shell(&format!("{} --json", ran.resume_command())).credentials().exits(0);
     assert_eq!(resumed.summary(), all_done());
@@ -56,8 +56,8 @@ fn a_lost_connection_drains_and_the_printed_command_goes_on() {
     check_signal("HUP", 143);
 }
 
-/// A terminal that is closed is told of by the shell and by the kernel, and a service that is shut down by two signals
-/// at once: the second of them is nobody's wish to stop at once.
+/// A closed terminal is signalled by the shell and by the kernel, and a service is shut down with two signals at once:
+/// the second of them is not a request to stop at once.
 #[test]
 fn a_hang_up_is_no_second_signal() {
     let (_place, _service, run) = middle();
@@ -79,7 +79,7 @@ fn with_nohup_it_goes_on_to_the_end() {
     assert_eq!(run.exits(0).summary(), all_done());
 }
 
-/// What it was sending is read back, so nothing is left to a person.
+/// What it was sending is read back, so nothing is left to the operator.
 #[test]
 fn after_kill_9_the_same_command_finishes_the_job_and_nothing_is_edited_twice() {
     let (place, service, run) = middle();
@@ -113,12 +113,12 @@ fn after_kill_9_what_was_under_way_is_held_or_sent_again_where_that_was_asked_fo
     assert_eq!(rows.lines().count() as u64, 1 + in_doubt, "{rows}");
     assert!(rows.contains("in doubt: "), "{rows}");
 
-    // The same again leaves them to a person, and says so again.
+    // The same again leaves them to the operator, and says so again.
     let stats = service.stats();
     let again = place.runner(&hold).at(&service).exits(1);
     assert_eq!((again.summary(), service.stats()), (summary, stats));
 
-    // A person's word: whether they took place or not, send them again.
+    // The operator's decision: send them again, whether they took effect or not.
     let retried = place.runner(&format!("{JOB} --json --in-doubt retry")).at(&service).exits(0);
     assert_eq!(retried.summary(), all_done());
     assert_eq!(retried.json()["this_run"]["requests"], in_doubt);
@@ -126,11 +126,11 @@ fn after_kill_9_what_was_under_way_is_held_or_sent_again_where_that_was_asked_fo
     assert!(!place.path("ledger.failed.csv").exists());
 }
 
-/// A ledger that can no longer be written (here: somebody else's transaction holds it, for longer than is waited for)
-/// ends the run, since nothing may be sent without it. What was under way then is in doubt, and found again.
+/// A ledger that can no longer be written (here: another process's transaction holds it, for longer than the timeout)
+/// ends the run, because nothing may be sent without it. What was in flight then is in doubt, and found again.
 #[test]
 fn a_ledger_that_cannot_be_written_stops_the_run() {
-    // Half a minute's work: on a busy machine it takes a while to get hold of the ledger, too.
+    // Half a minute's work: on a busy machine it takes a while to lock the ledger, too.
     let rows = 6_000;
     let (place, service, run) = middle_of(rows);
     let other = rusqlite::Connection::open(place.path("ledger.db")).unwrap();
@@ -177,7 +177,7 @@ fn what_ctrl_c_finds_in_doubt_is_read_back_before_the_run_ends() {
     assert_eq!(service.stats().edited_once(), 2_000);
 }
 
-/// The service answers no look, so the run waits for as long as it waits at most.
+/// The service answers no read-back, so the run waits for its longest time.
 #[test]
 fn while_it_reads_back_it_can_be_asked_and_told_to_stop_at_once() {
     let (place, _service, run) = in_doubt("edit.lost-after=20%,read.silent-before=100%");

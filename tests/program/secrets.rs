@@ -1,4 +1,4 @@
-//! What must never come out: the key, signatures, and what messages hold; and where it must never go.
+//! What must never be revealed: the key, signatures, and message content; and where it must never be sent.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write as _};
@@ -24,7 +24,7 @@ const KEY: &str = "planted-key-4714";
 /// Every way of logging.
 const LOGS: [&str; 4] = ["", "--log-format json", "--log-file run.log", "--log-file run.log --log-format json"];
 
-/// A list with text that is looked for.
+/// A list with text to search for.
 fn list() -> String {
     let mut list = "from_account,to_account,msg_key,msg_body,cloud_custom_data\n".to_owned();
     for number in 1..=60 {
@@ -39,7 +39,7 @@ fn usersig() -> String {
     signer.sign(SystemTime::now()).text.expose_secret().to_owned()
 }
 
-/// The ways in which the secret is given: the environment, and what is looked for besides text.
+/// The ways in which the secret is given: the environment, and what to search for besides text.
 fn ways() -> [(Vec<(&'static str, String)>, String); 4] {
     let usersig = usersig();
     [
@@ -50,8 +50,8 @@ fn ways() -> [(Vec<(&'static str, String)>, String); 4] {
     ]
 }
 
-/// Everything is logged: neither a secret nor what messages hold is in what is printed, logged, in the ledger or on the
-/// command line. Where the service is out of reach the run is ended once its log says `until`.
+/// With everything logged, neither a secret nor message content is in the output, the log, the ledger or the command
+/// line. If the service cannot be reached, the run is stopped once its log says `until`.
 fn check(url: &str, log: &str, environment: &[(&str, String)], secret: &str, until: Option<&str>) {
     let place = Place::new();
     place.write("edits.csv", list());
@@ -82,7 +82,7 @@ fn check(url: &str, log: &str, environment: &[(&str, String)], secret: &str, unt
     assert!(signature.is_none(), "a signature is in it ({url}, {log}): {signature:?}");
 }
 
-/// Each begins with `eJ`, as what zlib packed does in base64; but so do some bytes of a ledger, by chance.
+/// Each begins with `eJ`, as zlib data does in base64; but so do some bytes of a ledger, by chance.
 fn is_signature(text: &str) -> bool {
     let length = text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"*-_".contains(byte)).count();
     length > 40
@@ -140,7 +140,7 @@ fn nothing_comes_out_where_the_service_is_out_of_reach() {
     check_all(&Server::start(b"\x15\x03\x01\x00\x02\x02\x16", b"").url, None);
 }
 
-/// A job's own text is as good as a message's.
+/// A job's own text is as sensitive as a message's.
 #[test]
 fn what_the_job_writes_does_not_come_out() {
     let (place, service) = (Place::new(), Service::start("20022=50%"));
@@ -197,7 +197,7 @@ struct Server {
 }
 
 impl Server {
-    /// Behind `answer` come as many of `more` as somebody reads.
+    /// After `answer` it sends `more` repeatedly, for as long as the client reads.
     fn start(answer: impl Into<Vec<u8>>, more: impl Into<Vec<u8>>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -205,7 +205,7 @@ impl Server {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let (answer, more) = (answer.clone(), more.clone());
-                // Whoever hangs up has seen enough.
+                // A client that closes the connection has read enough.
                 std::thread::spawn(move || serve(&stream.unwrap(), &answer, &more).unwrap_or_default());
             }
         });
@@ -250,7 +250,7 @@ fn a_redirect_is_not_followed() {
         let (place, server) = (Place::with_list(3), Server::start(answer, ""));
         let ran = place.runner(&format!("{JOB} --json --endpoint {}", server.url)).credentials().exits(3);
         assert!(ran.json()["reason"].as_str().unwrap().contains(&status[..3]), "{ran:#?}");
-        // Whoever answers so may have passed the request on before.
+        // A server that answers so may have passed the request on before.
         assert_eq!(ran.summary(), Summary { rows: 3, in_doubt: 3, ..Summary::default() });
     }
     nobody_calls(&elsewhere);
@@ -286,7 +286,7 @@ fn plain_http_leaves_this_machine_under_no_name() {
     }
 }
 
-/// What never ends is cut: whether the edit took place is not known, and memory stays what it was.
+/// An endless answer is cut off: whether the edit took effect is unknown, and memory stays bounded.
 #[test]
 fn an_answer_without_an_end_is_cut() {
     let body = "x".repeat(1 << 16);
@@ -328,7 +328,7 @@ fn what_the_service_says_cannot_steer_a_terminal() {
     }
 }
 
-/// A command that tells somebody often has a token in it.
+/// A notification command often has a token in it.
 #[test]
 fn what_on_finish_calls_is_kept_nowhere() {
     const TOKEN: &str = "planted-token-4715";

@@ -25,7 +25,7 @@ fn entries(place: &Place) -> usize {
     entries.filter(|path| path.extension().is_some_and(|ending| ending == "job")).count()
 }
 
-/// What it was refused with, without what differs each time.
+/// The refusal, without the parts that vary.
 fn refusal(place: &Place, service: &Service, refused: &Ran) -> String {
     assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""), "{refused:#?}");
     let directory = place.path("").canonicalize().unwrap();
@@ -45,8 +45,8 @@ fn done(run: Running) -> u64 {
     ran.summary().done
 }
 
-/// Requests that arrive bunched on a machine where many tests run at once: what leaves is counted exactly, and what two processes
-/// together send cannot be told apart from that here. (Without a shared cap it would be hundreds.)
+/// Allows for requests that arrive bunched on a machine where many tests run at once: departures are counted exactly,
+/// but the sum of two processes cannot be separated from that here. (Without a shared cap it would be hundreds.)
 const LATE: u64 = 10;
 
 /// Each at 200 a second, two ledgers of one app made 400 in a second.
@@ -78,7 +78,7 @@ fn two_jobs_of_an_app_share_its_cap_and_a_third_one_is_refused() {
     assert_eq!(entries(&place), 0);
 }
 
-/// Whoever comes when the other one has ended, however that was, waits until its last second is over.
+/// A run that starts when the other one has ended, however that was, waits until its last second is over.
 #[test]
 fn a_job_that_follows_another_adds_nothing_to_its_last_second() {
     let (place, service) = (place(300), Service::with_rate("latency=5ms", RATE));
@@ -94,7 +94,7 @@ fn a_job_that_follows_another_adds_nothing_to_its_last_second() {
     assert_eq!(done(job(&place, &service, "c", "").start()), 300);
     assert!(service.stats().worst_second() <= u64::from(RATE) + LATE, "{:?}", service.stats());
     assert_eq!(entries(&place), 0);
-    // What is done needs no room, and what cannot be kept track of is not sent.
+    // Finished jobs need no capacity, and jobs that cannot be tracked are not sent.
     let c = job(&place, &service, "a", "--max-rows 100").start();
     wait_for("it", || (entries(&place) == 1).then_some(()));
     job(&place, &service, "b", "").exits(0);

@@ -1,5 +1,5 @@
-//! A disk that fails and a wall clock that is wrong: `shim.c` between the program and the system, for as long as a test
-//! says so. And what the program asks of the system where nothing of it can be seen from outside.
+//! A failing disk and a wrong wall clock: `shim.c` between the program and the system, for as long as a test requires.
+//! It also records the system calls that cannot be observed from outside.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::support::harness::Call;
 
-/// The compiled library. Each process of tests makes it once, under the one name, and none ever sees half of it.
+/// The compiled library. Each test process builds it once, under the same name, and none ever sees an incomplete file.
 static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/shim.c");
@@ -21,7 +21,7 @@ static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
     library
 });
 
-/// The control files of programs that run under it.
+/// The control files of programs that run with it.
 pub(crate) struct Shim {
     control: TempDir,
 }
@@ -59,7 +59,7 @@ impl Shim {
     /// From now on nothing is wrong.
     pub(crate) fn mend(&self) {
         for name in ["disk", "clock"] {
-            // Most often only one of them is there.
+            // Usually only one of them exists.
             let _ = std::fs::remove_file(self.control.path().join(name));
         }
     }

@@ -1,4 +1,4 @@
-//! In a terminal: who is there is asked, and shown how far it is.
+//! In a terminal: the program asks for consent, and shows its progress.
 
 use rusqlite::Connection;
 
@@ -26,7 +26,7 @@ fn nothing_is_sent_without_a_yes() {
     }
 }
 
-/// Whoever says yes knows what that means for the edits of which some may have taken place already.
+/// The operator is told what yes means for the edits that may have taken effect already.
 #[test]
 fn the_question_names_what_is_in_doubt() {
     let (place, service) = (Place::with_list(5), Service::start("lost-after=100%"));
@@ -63,7 +63,7 @@ fn whoever_says_it_beforehand_is_not_asked() {
     assert!(!shown.contains("[y/N]") && !shown.contains('━'), "{shown}");
 }
 
-/// Nobody is left to be told anything then, and to try it was once the end of the process.
+/// Nobody is left to read any output then, and writing it once ended the process.
 #[test]
 fn a_terminal_that_is_closed_leaves_nothing_in_doubt() {
     let (place, service) = (Place::with_list(400), Service::start("latency=20ms..80ms"));
@@ -83,7 +83,7 @@ fn a_terminal_that_is_closed_leaves_nothing_in_doubt() {
     assert_eq!((&this_run["requests"], &this_run["read_backs"]), (&(400 - requests).into(), &0.into()));
 }
 
-/// Problems of a list are shown where they stand, but only to who looks on: what stands there is message text.
+/// A list's problems are shown with their context, but only in a terminal: the context is message text.
 #[test]
 fn what_stands_at_a_problem_is_for_the_eyes_only() {
     let place = Place::new();
@@ -94,7 +94,7 @@ fn what_stands_at_a_problem_is_for_the_eyes_only() {
     for list in ["edits.csv", "packed.csv.gz"] {
         let shown = place.terminal(&format!("--input {list} --dry-run --log-file run.log -vv")).exits(2).out;
         let shown = shown.replace('\r', "");
-        // The one-line form stays, for who looks for it.
+        // The one-line form stays, for searching.
         assert_eq!(shown.lines().filter(|line| line.starts_with(&format!("{list}: line "))).count(), 13, "{shown}");
         assert!(shown.contains("\n3 | …") && shown.contains("\n  | "), "{shown}");
         assert_eq!(shown.matches("^ msg_body\n").count(), 10, "{shown}");

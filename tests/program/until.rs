@@ -1,16 +1,16 @@
-//! `--until`: it stops in time, by the wall clock, and the same command resumes.
+//! `--until`: the run stops on time, by the wall clock, and the same command resumes.
 
 use crate::program::shim::Shim;
 use crate::support::harness::{Place, Summary, wait_for};
 use crate::support::service::Service;
 
-/// Hours ahead that are never over while a test runs.
+/// Times that are hours ahead of any test.
 fn in_hours(hours: i64) -> String {
     let moment = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
     moment.to_string()
 }
 
-/// The clock passes the time while it runs, as when the machine slept over it.
+/// The clock passes the time during a run, as when the machine slept through it.
 #[test]
 fn it_stops_in_time_and_the_same_command_resumes() {
     let (place, service, shim) = (Place::with_list(600), Service::start("latency=20ms..80ms"), Shim::new());

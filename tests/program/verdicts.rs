@@ -1,4 +1,4 @@
-//! What becomes of edits, and of the run, when the service does not simply say yes.
+//! What happens to edits, and to the run, if the service does not simply accept them.
 
 use std::time::{Duration, SystemTime};
 
@@ -86,7 +86,7 @@ fn failed_rows_of_jsonl_are_jsonl() {
     place.runner("--input ledger.failed.jsonl --resume ledger.db --retry-failed").at(&service).exits(0);
 }
 
-/// Too fast, the service says: everything slows down, and all gets done.
+/// The service asks to slow down: everything does, and all edits get done.
 fn check_slow_down(fault: &str, code: impl Into<Value>) {
     let (place, service) = (Place::with_list(60), Service::start(&format!("{fault}=5%")));
     let ran = place.runner(JOB).at(&service).exits(0);
@@ -119,7 +119,7 @@ fn a_refusal_of_the_job_stops_it_and_mending_it_resumes_it() {
         let reason = ran.json()["reason"].as_str().unwrap().to_owned();
         assert!(reason.contains(code) && reason.contains(advice), "{reason}");
         assert!(reason.contains("is line 2: MsgKey"), "{reason}");
-        // The service locks out who repeats it.
+        // The service locks out accounts that repeat it.
         requests += 1;
         assert_eq!((service.stats().number("edits"), service.stats().requests()), (0, requests));
     };
@@ -130,7 +130,7 @@ fn a_refusal_of_the_job_stops_it_and_mending_it_resumes_it() {
     assert_eq!((ran.summary().done, service.stats().edited_once()), (30, 30));
 }
 
-/// A signature that has run out is made anew, once. What is refused again stays refused.
+/// An expired signature is renewed once. A second refusal is final.
 #[test]
 fn a_signature_that_ran_out_is_made_anew_where_the_key_is_held() {
     let (place, service) = (Place::with_list(1), Service::start("70001=100%"));
@@ -151,7 +151,7 @@ fn a_signature_that_ran_out_is_made_anew_where_the_key_is_held() {
     assert_eq!((call.exits(0).summary().done, service.stats().edited_once()), (1, 1));
 }
 
-/// It ends in the middle of the run, which stops before the service has to say so.
+/// It expires in the middle of the run, which stops before the service has to refuse it.
 #[test]
 fn a_ready_made_signature_is_not_used_past_its_end() {
     let (place, service) = (Place::with_list(2_000), Service::start("none"));
@@ -169,7 +169,7 @@ fn a_ready_made_signature_is_not_used_past_its_end() {
     assert_eq!(place.runner(&format!("{JOB} {FAST}")).at(&service).exits(0).summary().done, 2_000);
 }
 
-/// The file is read when the program starts, and again when what it signs is refused.
+/// The file is read when the program starts, and again when a signature made with its key is refused.
 #[test]
 fn a_key_that_is_changed_in_its_file_is_taken_up() {
     let (place, service) = (Place::with_list(20), Service::start("none"));
@@ -185,7 +185,7 @@ fn a_key_that_is_changed_in_its_file_is_taken_up() {
     assert_eq!(service.stats().edited_once(), 20);
 }
 
-/// As Windows writes it, and as people copy it: with a mark, in UTF-16, in quotation marks.
+/// As Windows writes it, and as people copy it: with a byte order mark, in UTF-16, in quotation marks.
 #[test]
 fn a_key_file_is_read_as_it_is_meant() {
     let (place, service) = (Place::with_list(3), Service::start("none"));
@@ -202,10 +202,11 @@ fn a_key_file_is_read_as_it_is_meant() {
     assert_eq!((service.stats().edited_once(), service.stats().requests()), (3, 3));
 }
 
-/// As with `<(pass show key)`: a pipe tells its key once. Whoever reads it again waits for ever for somebody to write.
+/// As with `<(pass show key)`: a pipe yields its key once. Reading it again would wait for a writer forever.
 #[test]
 fn a_key_that_comes_through_a_pipe_is_read_once() {
-    // The first is signed anew, for which a key file is read again; the second could be another key's signature.
+    // The first causes a new signature, for which a key file is read again; the second could be another key's
+    // signature.
     for (fault, requests) in [("70001", 2), ("70009", 1)] {
         let (place, service) = (Place::with_list(1), Service::start(&format!("{fault}=100%")));
         let program = env!("CARGO_BIN_EXE_runner");
@@ -218,7 +219,7 @@ fn a_key_that_comes_through_a_pipe_is_read_once() {
     }
 }
 
-/// That takes ten seconds to be sure of: a webhook server that restarts is no reason to stop.
+/// Ten seconds must pass first: a webhook server that restarts is no reason to stop.
 #[test]
 fn nothing_but_90992_points_to_the_customers_own_server() {
     let (place, service) = (Place::with_list(60), Service::start("90992=100%"));
@@ -229,7 +230,7 @@ fn nothing_but_90992_points_to_the_customers_own_server() {
     assert_eq!(place.runner(&format!("{JOB} {FAST}")).at(&service).exits(0).summary().done, 60);
 }
 
-/// A failed edit took no place, so it may get another content when it is taken up again, and only then.
+/// A failed edit did not take effect, so it may get other content when it is retried, and only then.
 #[test]
 fn a_failed_edit_may_be_mended() {
     let (place, service) = (Place::with_list(3), Service::start("80001=100%"));

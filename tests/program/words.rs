@@ -1,4 +1,4 @@
-//! The words of the command line: help, completions, the manual page, the version.
+//! The texts of the command line: help, completions, the manual page, the version.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use crate::support::harness::{PROGRAM, Place};
 
 const SUBCOMMANDS: [&str; 7] = ["status", "report", "ctl", "codes", "sandbox", "completions", "man"];
 
-/// What is printed to somebody with so many columns.
+/// The output for a terminal of this width.
 fn printed(args: &str, columns: &str) -> String {
     Place::new().runner(args).env("COLUMNS", columns).exits(0).out
 }
@@ -35,7 +35,7 @@ fn help_and_manual_fit_a_terminal() {
     let mut texts = vec![printed("-h", "80"), printed("--help", "80")];
     texts.extend(SUBCOMMANDS.map(|command| printed(&format!("{command} --help"), "80")));
     for text in texts {
-        // What a pipe gets has no escape codes.
+        // Output to a pipe has no escape codes.
         assert!(!text.contains('\u{1b}'), "{text:?}");
         for line in text.lines() {
             assert!(line.chars().count() <= 80, "{line}");
@@ -43,14 +43,14 @@ fn help_and_manual_fit_a_terminal() {
     }
 }
 
-/// Each example of the help is read by the program that prints it.
+/// The program parses each example of its own help.
 #[test]
 fn the_examples_are_understood() {
     let help = printed("--help", "80");
     let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("    runner ")).collect();
     assert!(examples.len() >= 5, "{help}");
     for example in examples {
-        // There is no list, and that is told only once all words were understood.
+        // The list is missing, which is reported only after all arguments were parsed.
         let place = Place::new();
         let call = place.shell(&format!("'{PROGRAM}' {example}")).credentials().env("TIM_REGION", "sgp");
         let ran = call.exits(2);
@@ -70,7 +70,7 @@ fn shells_take_the_completions() {
         let script = printed(&format!("completions {shell}"), "80");
         assert!(script.contains(marks) && script.contains("until"), "{shell}: {script}");
     }
-    // As the shell itself does when somebody presses the tabulator.
+    // As the shell itself does on the tab key.
     let asked = "source <(\"$0\" completions bash); COMP_WORDS=(runner --unt); COMP_CWORD=1; _runner runner --unt runner; echo \"$COMPREPLY\"";
     let answer = Command::new("bash").args(["-c", asked, PROGRAM]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&answer.stdout), "--until\n", "{answer:?}");
@@ -87,7 +87,7 @@ fn the_manual_is_one_page_with_everything() {
     for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXAMPLES", "ENVIRONMENT", "\"EXIT STATUS\""] {
         assert!(page.contains(&format!("\n.SH {section}\n")), "{section} is not in {page}");
     }
-    // Where there is something to format it with, it has nothing to complain of.
+    // If there is a formatter, it reports no errors.
     if Path::new("/usr/bin/man").exists() {
         let place = Place::new();
         place.write("runner.1", &page);
@@ -100,7 +100,7 @@ fn the_manual_is_one_page_with_everything() {
     }
 }
 
-/// Whoever looks at the beginning only has seen enough.
+/// A reader such as `head` closes the pipe early.
 #[test]
 fn a_pipe_that_is_closed_is_no_error() {
     for command in ["man", "completions zsh", "codes"] {

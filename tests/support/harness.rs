@@ -1,5 +1,5 @@
-//! A directory to work in, and the program started in it with nothing of this machine's environment. Conditions are
-//! waited for by looking again and again, up to a bound.
+//! A working directory, and the program run in it without this machine's environment. Conditions are polled, up to a
+//! time limit.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,17 +14,17 @@ use tempfile::TempDir;
 
 use crate::support::service::Service;
 
-/// Far longer than anything here takes, on however busy a machine.
-const PATIENCE: Duration = Duration::from_secs(90);
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// For tests that are not about the pace.
+/// Far longer than anything here takes, on any busy machine.
+const WAIT_MAX: Duration = Duration::from_secs(90);
+/// The polling interval.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// For tests that do not concern the rate.
 pub(crate) const FAST: &str = "--rate 5000 --max-rate 5000";
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_runner");
 
-/// Whether a tool of the documents is there. Without it there is nothing to test, and that is said; where everything must be
-/// tested, it is a failure.
+/// Whether a tool that the documents use is installed. Without it the test is skipped with a message; under CI, where
+/// everything must be tested, it fails.
 pub(crate) fn has(tool: &str, package: &str) -> bool {
     let has = Command::new(tool).arg("--version").output().is_ok();
     assert!(has || std::env::var_os("CI").is_none(), "{tool} is missing: apt-get install {package}");
@@ -34,19 +34,19 @@ pub(crate) fn has(tool: &str, package: &str) -> bool {
     has
 }
 
-/// Looks until there is something to see.
+/// Polls until `look` returns something.
 pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
-        std::thread::sleep(LOOK_EVERY);
+        assert!(started.elapsed() < WAIT_MAX, "timed out waiting for {what}");
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
-/// A list of CSV rows, one message each; `text` is what they shall hold.
+/// A list of CSV rows, one message each, with the new text `text`.
 pub(crate) fn list(numbers: impl IntoIterator<Item = u32>, text: &str) -> String {
     let mut list = "from_account,to_account,msg_key,msg_body\n".to_owned();
     for number in numbers {
@@ -61,10 +61,10 @@ pub(crate) fn row(number: u32, text: &str) -> String {
     format!("user_{number},user_0,{number}_7_1773188576,\"{body}\"\n")
 }
 
-/// A directory to work in, gone when it is dropped.
+/// A working directory, removed when it is dropped.
 pub(crate) struct Place {
     dir: TempDir,
-    /// What runs print, out of the way of what they make.
+    /// The output of runs, kept apart from the files that they write.
     prints: TempDir,
 }
 
@@ -73,7 +73,7 @@ impl Place {
         Place { dir: tempfile::tempdir().unwrap(), prints: tempfile::tempdir().unwrap() }
     }
 
-    /// With the list `edits.csv` of so many messages.
+    /// A working directory with the list `edits.csv` of this many messages.
     pub(crate) fn with_list(rows: u32) -> Place {
         let place = Place::new();
         place.write("edits.csv", list(1..=rows, "new"));
@@ -92,8 +92,8 @@ impl Place {
         String::from_utf8(std::fs::read(self.path(name)).unwrap()).unwrap()
     }
 
-    /// Every file and what it holds. Left out are SQLite's `-shm`, the index that each reader of a database may make anew
-    /// from its log, and the socket that a run opens beside its ledger.
+    /// Every file and its content, except SQLite's `-shm`, the index that each reader of a database may rebuild from
+    /// its log, and the socket that a run opens beside its ledger.
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let entries = std::fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap());
         entries
@@ -103,7 +103,7 @@ impl Place {
             .collect()
     }
 
-    /// Where its jobs know of each other, and not of those of other tests.
+    /// The state directory, which only the jobs of this test share.
     pub(crate) fn state(&self) -> PathBuf {
         self.prints.path().join("state")
     }
@@ -113,23 +113,23 @@ impl Place {
         self.call(Path::new(PROGRAM), args.split_whitespace())
     }
 
-    /// What the program printed, typed into a shell.
+    /// A shell that runs a line, such as one that the program printed.
     pub(crate) fn shell(&self, line: &str) -> Call<'_> {
         self.call(Path::new("/bin/sh"), ["-c", line])
     }
 
-    /// The program in a terminal, by way of `script`, of which every Debian has one. What it prints comes together.
+    /// The program in a terminal, through `script`, which every Debian has. Its two outputs are combined.
     pub(crate) fn terminal(&self, args: &str) -> Call<'_> {
         self.shell_in_terminal(&format!("'{PROGRAM}' {args}"))
     }
 
-    /// What is typed into a shell, in a terminal.
+    /// A shell in a terminal that runs a line.
     pub(crate) fn shell_in_terminal(&self, line: &str) -> Call<'_> {
         self.call(Path::new("/usr/bin/script"), ["-qec", line, "/dev/null"]).env("NO_COLOR", "1").env("TERM", "xterm")
     }
 
     fn call<'a>(&self, program: &Path, args: impl IntoIterator<Item = &'a str>) -> Call<'_> {
-        // Whoever runs the tests may ignore a hang-up, as under `nohup`, and the program would take that over.
+        // The tests may run with SIGHUP ignored, as under `nohup`, and the program would inherit that.
         let mut command = Command::new("/usr/bin/env");
         command
             .arg("--default-signal=HUP")
@@ -143,7 +143,7 @@ impl Place {
     }
 }
 
-/// A command that is still to be started.
+/// A command that has not been started.
 pub(crate) struct Call<'a> {
     place: &'a Place,
     command: Command,
@@ -162,25 +162,25 @@ impl Call<'_> {
         self
     }
 
-    /// The sandbox's app and key, by way of the environment.
+    /// Passes the sandbox's app and key through the environment.
     pub(crate) fn credentials(self) -> Self {
         self.env("TIM_SDKAPPID", SDKAPPID.to_string())
             .env("TIM_IDENTIFIER", IDENTIFIER)
             .env("TIM_SECRET_KEY", SECRET_KEY)
     }
 
-    /// Against this service, as the sandbox's banner says it.
+    /// Runs against this service, as the sandbox's banner says.
     pub(crate) fn at(self, service: &Service) -> Self {
         self.arg("--endpoint").arg(&service.url).credentials()
     }
 
-    /// What it reads from standard input.
+    /// Sets its standard input.
     pub(crate) fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = Some(bytes.into());
         self
     }
 
-    /// That its standard input does not end: more is typed later.
+    /// Keeps its standard input open for more.
     pub(crate) fn more_input(mut self) -> Self {
         self.more_input = true;
         self
@@ -200,7 +200,7 @@ impl Call<'_> {
         if let (Some(stdin), Some(input)) = (&mut stdin, &self.input) {
             stdin.write_all(input).unwrap();
         }
-        // What is dropped here comes to its end.
+        // Dropping it closes standard input.
         let stdin = stdin.filter(|_| self.more_input);
         Running { child, stdin, out: out_path, err: err_path }
     }
@@ -210,13 +210,13 @@ impl Call<'_> {
         self.start().wait()
     }
 
-    /// Runs to the end, which must be with this exit code.
+    /// Runs to the end, and requires this exit code.
     pub(crate) fn exits(self, code: i32) -> Ran {
         self.start().exits(code)
     }
 }
 
-/// A process under way, killed when it is dropped.
+/// A running process, killed when it is dropped.
 pub(crate) struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -229,7 +229,7 @@ impl Running {
         self.child.id()
     }
 
-    /// What it has written to standard output so far; in a terminal, everything.
+    /// What it has written to standard output so far; in a terminal, all output.
     pub(crate) fn out(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.out).unwrap()).into_owned()
     }
@@ -239,12 +239,12 @@ impl Running {
         std::fs::read_to_string(&self.err).unwrap()
     }
 
-    /// Types something more.
+    /// Types more input.
     pub(crate) fn types(&mut self, text: &str) {
         self.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
     }
 
-    /// Where its live page is, once it says so.
+    /// The address of its live page, once it has printed it.
     pub(crate) fn page(&self) -> String {
         wait_for("the page's address", || {
             let err = self.err();
@@ -275,7 +275,7 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Whether it takes signals by itself: before, the system ends it.
+    /// Whether it handles signals yet: before, their default action ends it.
     pub(crate) fn listens(&self) -> bool {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
@@ -283,7 +283,7 @@ impl Running {
         caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 0x4002 == 0x4002)
     }
 
-    /// As a power cut ends it. False: it had ended already.
+    /// Kills it, as a power cut would. Returns false if it had exited already.
     pub(crate) fn kill(mut self) -> bool {
         let _ = self.child.kill();
         self.wait().code.is_none()
@@ -292,7 +292,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It has ended already, most often.
+        // Usually it has exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -301,7 +301,7 @@ impl Drop for Running {
 /// A process that has ended.
 #[derive(Debug)]
 pub(crate) struct Ran {
-    /// `None`: a signal ended it.
+    /// `None` if a signal ended it.
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
@@ -322,7 +322,7 @@ impl Ran {
         Summary { rows, done, failed, in_doubt, duplicates, not_reached }
     }
 
-    /// How often an answer came that was no success, by its code or by what is said of it.
+    /// The number of unsuccessful answers of one kind, by code or description.
     pub(crate) fn answers(&self, code: impl Into<Value>) -> u64 {
         let (code, json) = (code.into(), self.json());
         let answers = json["answers_other_than_success"].as_array().unwrap();
@@ -332,7 +332,7 @@ impl Ran {
         found.map_or(0, |answer| answer["answers"].as_u64().unwrap())
     }
 
-    /// The command that it says to resume with.
+    /// The resume command that it printed.
     pub(crate) fn resume_command(&self) -> &str {
         let lines = self.out.lines().chain(self.err.lines());
         let command = lines.filter_map(|line| line.split_once("To go on: ")).map(|(_, command)| command).next();
@@ -345,7 +345,7 @@ fn panic_about(ran: &Ran) -> ! {
     panic!("not what was expected: {ran:#?}")
 }
 
-/// Where the rows of a list are at the end of a run.
+/// The state of a list's rows at the end of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub(crate) rows: u64,
@@ -356,12 +356,12 @@ pub(crate) struct Summary {
     pub(crate) not_reached: u64,
 }
 
-/// Makes an SQLite database, or changes one.
+/// Creates an SQLite database, or changes one.
 pub(crate) fn sqlite(path: &Path, sql: &str) {
     rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
 }
 
-/// Packs like `gzip`.
+/// Compresses like `gzip`.
 pub(crate) fn gzip(text: &str) -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     packer.write_all(text.as_bytes()).unwrap();
@@ -373,7 +373,7 @@ pub(crate) fn mode(path: &Path) -> u32 {
     std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(path).unwrap()) & 0o777
 }
 
-/// Bytes as text, whatever they are, to look for something in them.
+/// Any bytes as text, to search them.
 pub(crate) fn printed(files: &BTreeMap<String, Vec<u8>>) -> String {
     let mut text = String::new();
     for (name, bytes) in files {

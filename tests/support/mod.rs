@@ -1,4 +1,4 @@
-//! What the test programs share: a directory with the real binary in it, and a sandbox in a process of its own.
+//! Shared by the test programs: a working directory with the real binary, and a sandbox in a process of its own.
 
 pub(crate) mod harness;
 pub(crate) mod service;

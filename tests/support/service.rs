@@ -11,14 +11,14 @@ use crate::support::harness::{PROGRAM, Place, wait_for};
 pub(crate) struct Service {
     pub(crate) url: String,
     child: Child,
-    /// Kept open: whoever prints into a closed pipe ends.
+    /// Kept open: printing into a closed pipe ends a process.
     _out: BufReader<ChildStdout>,
     runtime: tokio::runtime::Runtime,
     client: reqwest::Client,
 }
 
 impl Service {
-    /// As fast as whoever calls it, with these faults.
+    /// A sandbox without a rate limit, with these faults.
     pub(crate) fn start(faults: &str) -> Service {
         Service::with_rate(faults, 100_000)
     }
@@ -27,13 +27,13 @@ impl Service {
         Service::with_args(&["--faults", faults, "--rate", &rate.to_string()])
     }
 
-    /// With the messages of `edits.csv` from the start, as the real one has them.
+    /// Adds the messages of `edits.csv`, which the real service would have from the start.
     pub(crate) fn with_messages(faults: &str, place: &Place) -> Service {
         let list = place.path("edits.csv");
         Service::with_args(&["--faults", faults, "--rate", "100000", "--input", list.to_str().unwrap()])
     }
 
-    /// Another one at the same address, which knows nothing of what this one had.
+    /// Replaces it with a new one at the same address, without the state of this one.
     pub(crate) fn replaced_by(self, faults: &str) -> Service {
         let address = self.address().to_owned();
         drop(self);
@@ -71,20 +71,20 @@ impl Service {
         self.url.trim_start_matches("http://")
     }
 
-    fn ask(&self, request: reqwest::RequestBuilder) -> String {
+    fn send(&self, request: reqwest::RequestBuilder) -> String {
         let answer = async { request.send().await?.error_for_status()?.text().await };
         self.runtime.block_on(answer).unwrap()
     }
 
-    /// Its numbers so far.
+    /// Its statistics so far.
     pub(crate) fn stats(&self) -> Stats {
-        let text = self.ask(self.client.get(format!("{}/sandbox/stats", self.url)));
+        let text = self.send(self.client.get(format!("{}/sandbox/stats", self.url)));
         Stats { all: serde_json::from_str(&text).unwrap() }
     }
 
-    /// Every message that somebody asked for.
+    /// Every message that a request has named.
     pub(crate) fn messages(&self) -> Vec<Value> {
-        let text = self.ask(self.client.get(format!("{}/sandbox/messages", self.url)));
+        let text = self.send(self.client.get(format!("{}/sandbox/messages", self.url)));
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -93,12 +93,12 @@ impl Service {
         self.messages().into_iter().find(|message| message["MsgKey"] == key).unwrap()
     }
 
-    /// Changes how it misbehaves.
+    /// Changes its faults.
     pub(crate) fn set_faults(&self, faults: &str) {
-        self.ask(self.client.post(format!("{}/sandbox/faults", self.url)).body(faults.to_owned()));
+        self.send(self.client.post(format!("{}/sandbox/faults", self.url)).body(faults.to_owned()));
     }
 
-    /// Waits until so many requests have arrived.
+    /// Waits until this many requests have arrived.
     pub(crate) fn wait_for_requests(&self, count: u64) {
         wait_for("requests", || (self.stats().requests() >= count).then_some(()));
     }
@@ -111,7 +111,7 @@ impl Drop for Service {
     }
 }
 
-/// A sandbox's numbers.
+/// A sandbox's statistics.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Stats {
     all: Value,
@@ -132,7 +132,7 @@ impl Stats {
         self.all["admin_getroammsg"]["requests"].as_u64().unwrap()
     }
 
-    /// The most of them in any second.
+    /// The most requests to edit in any second.
     pub(crate) fn worst_second(&self) -> u64 {
         self.all["modify_c2c_msg"]["worst_second"].as_u64().unwrap()
     }
@@ -141,7 +141,7 @@ impl Stats {
         self.all["modify_c2c_msg"]["mean_rate"].as_f64().unwrap()
     }
 
-    /// Messages that were edited; none of them twice.
+    /// Messages that were edited, after checking that none was edited twice.
     pub(crate) fn edited_once(&self) -> u64 {
         assert_eq!(self.number("edited_more_than_once"), 0, "{self:#?}");
         self.number("edits")

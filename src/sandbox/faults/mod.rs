@@ -1,4 +1,4 @@
-//! How the sandbox misbehaves: read from text such as `20004=2%,latency=20ms..80ms,lost-after=1%`.
+//! The faults of the sandbox, parsed from text such as `20004=2%,latency=20ms..80ms,lost-after=1%`.
 
 mod text;
 
@@ -9,38 +9,38 @@ use std::time::Duration;
 pub use self::text::FaultsError;
 use crate::api::endpoint::ApiMethod;
 
-/// Shares are kept as parts of a million, so that 0.0001 % is the finest and sums are exact.
+/// Shares are stored in millionths, so that 0.0001 % is the finest and sums are exact.
 const WHOLE: u32 = 1_000_000;
 
-/// How long the service works on a request at most, also when its client is gone.
+/// The longest time that the service works on a request, even after its client is gone.
 const LATE_MAX: Duration = Duration::from_secs(3);
 
 /// What can go wrong with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fault {
+pub(super) enum Fault {
     /// Answered with this `ErrorCode`; nothing is changed.
     Code(i64),
-    /// The connection is closed without an answer, before the edit takes place.
+    /// The connection is closed without an answer, and the edit does not take effect.
     LostBefore,
-    /// The connection is closed without an answer, after the edit took place.
+    /// The connection is closed without an answer, after the edit took effect.
     LostAfter,
-    /// The connection is closed at once without an answer, and the edit takes place within the next three seconds.
+    /// The connection is closed at once without an answer, and the edit takes effect within the next three seconds.
     LostLate,
-    /// Never answered, and the edit does not take place.
+    /// Never answered, and the edit does not take effect.
     SilentBefore,
-    /// Never answered, although the edit took place.
+    /// Never answered, although the edit took effect.
     SilentAfter,
     /// Answered with this HTTP status and a page of HTML; nothing is changed.
     Http(u16),
-    /// The same, after the edit took place.
+    /// Answered likewise, after the edit took effect.
     HttpAfter(u16),
-    /// Answered with HTTP 200 and a page of HTML, after the edit took place.
+    /// Answered with HTTP 200 and a page of HTML, after the edit took effect.
     Garbage,
 }
 
 impl Fault {
-    /// Whether a request that meets it is carried out all the same, and at once.
-    pub fn takes_effect(self) -> bool {
+    /// Whether a request that meets it is still carried out, and at once.
+    pub(super) fn takes_effect(self) -> bool {
         match self {
             Fault::LostAfter | Fault::SilentAfter | Fault::HttpAfter(_) | Fault::Garbage => true,
             Fault::Code(_) | Fault::LostBefore | Fault::LostLate | Fault::SilentBefore | Fault::Http(_) => false,
@@ -89,7 +89,7 @@ impl fmt::Display for Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FaultShare {
     fault: Fault,
-    /// The one call that meets it; `None` if both do.
+    /// The only call that meets it; `None` if both do.
     call: Option<ApiMethod>,
     /// In millionths of the requests.
     millionths: u32,
@@ -100,15 +100,15 @@ impl FaultShare {
         self.call.is_none_or(|only| only == call)
     }
 
-    /// Whether there is a call that both are for.
-    fn meets(self, other: FaultShare) -> bool {
+    /// Whether some call meets both.
+    fn overlaps(self, other: FaultShare) -> bool {
         self.call.is_none_or(|call| other.is_met_by(call))
     }
 }
 
-/// The names of the two accounts that a read-back is taken with.
+/// The account field names that a read-back may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NamesFault {
+pub(super) enum NamesFault {
     /// Either.
     #[default]
     Both,
@@ -118,18 +118,18 @@ pub enum NamesFault {
     Newer,
 }
 
-/// How the history behaves that is read back. What is not documented of the service is both ways here.
+/// The faults of the history. Behaviour that the service does not document exists here in both forms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HistoryFaults {
-    /// The names that it takes; a request with others lacks its accounts.
-    pub names: NamesFault,
-    /// Only who received a message has it in their history.
-    pub is_one_sided: bool,
+pub(super) struct HistoryFaults {
+    /// The names that it accepts; a request with others lacks its accounts.
+    pub(super) names: NamesFault,
+    /// Whether only the recipient of a message has it in their history.
+    pub(super) is_one_sided: bool,
 }
 
-/// How often which fault happens, how long answers take, how many messages are unknown, and how the history behaves.
+/// The shares of the faults, the latency, the share of unknown messages, and the faults of the history.
 ///
-/// As text: parts with commas between them.
+/// As text, its parts are separated by commas.
 ///
 /// | part | |
 /// |---|---|
@@ -145,11 +145,11 @@ pub struct HistoryFaults {
 /// | `history=older-names` | read-backs with the newer names of the accounts are refused; `newer-names`: the older |
 /// | `history=one-sided` | only who received a message sees it; `history=older-names+one-sided`: both |
 ///
-/// The shares, but for `unknown`, are of the requests of both calls; with `edit.` or `read.` before the name, of that
-/// call's alone. For each call they add up to 100 % at most. `none` is no misbehaviour at all.
+/// The shares, except `unknown`, apply to the requests of both calls; with `edit.` or `read.` before the name, to that
+/// call's alone. For each call they add up to at most 100 %. `none` means no faults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults {
-    /// In the order in which they were given.
+    /// In the given order.
     shares: Vec<FaultShare>,
     latency: Option<RangeInclusive<Duration>>,
     unknown: u32,
@@ -157,14 +157,14 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// A service that always does as it is asked, at once.
+    /// No faults: every request is carried out and answered at once.
     pub const fn none() -> Faults {
         let history = HistoryFaults { names: NamesFault::Both, is_one_sided: false };
         Faults { shares: Vec::new(), latency: None, unknown: 0, history }
     }
 
-    /// Draws what happens to the next request of this call.
-    pub fn draw(&self, call: ApiMethod, rng: &mut fastrand::Rng) -> Option<Fault> {
+    /// Draws the fault of the next request of this call.
+    pub(super) fn draw(&self, call: ApiMethod, rng: &mut fastrand::Rng) -> Option<Fault> {
         let mut shares = self.shares.iter().filter(|share| share.is_met_by(call)).peekable();
         shares.peek()?;
         let mut rest = rng.u32(0..WHOLE);
@@ -177,27 +177,27 @@ impl Faults {
         None
     }
 
-    /// Draws how long after its request an edit takes place that is late.
-    pub fn draw_late(rng: &mut fastrand::Rng) -> Duration {
+    /// Draws the delay of a late edit after its request.
+    pub(super) fn draw_late(rng: &mut fastrand::Rng) -> Duration {
         LATE_MAX.mul_f64(rng.f64())
     }
 
-    /// How the history behaves.
-    pub fn history(&self) -> HistoryFaults {
+    /// The faults of the history.
+    pub(super) fn history(&self) -> HistoryFaults {
         self.history
     }
 
-    /// Draws how long the next answer takes.
-    pub fn draw_latency(&self, rng: &mut fastrand::Rng) -> Duration {
+    /// Draws the latency of the next answer.
+    pub(super) fn draw_latency(&self, rng: &mut fastrand::Rng) -> Duration {
         match &self.latency {
             None => Duration::ZERO,
             Some(range) => range.start().saturating_add(range.end().saturating_sub(*range.start()).mul_f64(rng.f64())),
         }
     }
 
-    /// Whether the message with this hash is one that the service does not know. The same seed and hash always give
-    /// the same, whatever was asked for before.
-    pub fn is_unknown(&self, seed: u64, hash: u64) -> bool {
+    /// Whether the message with this hash is unknown to the service. The same seed and hash always give the same
+    /// result, whatever was requested before.
+    pub(super) fn is_unknown(&self, seed: u64, hash: u64) -> bool {
         self.unknown > 0 && fastrand::Rng::with_seed(seed ^ hash).u32(0..WHOLE) < self.unknown
     }
 }

@@ -5,7 +5,7 @@ const EVERYTHING: &str = "20004=2%,60007=0.5%,lost-before=1%,lost-after=1%,lost-
                           latency=20ms..80ms,unknown=1%,history=older-names+one-sided";
 
 #[test]
-fn what_was_written_shows_as_it_was_written() {
+fn faults_are_displayed_as_they_were_written() {
     for text in [
         EVERYTHING,
         "none",
@@ -31,7 +31,7 @@ fn what_was_written_shows_as_it_was_written() {
 }
 
 #[test]
-fn a_bad_part_is_named_and_what_is_allowed_is_said() {
+fn an_invalid_part_is_named_with_what_is_allowed() {
     for (text, says) in [
         ("20004", "\"20004\": not understood"),
         ("lost=1%", "\"lost=1%\": not understood"),
@@ -50,9 +50,9 @@ fn a_bad_part_is_named_and_what_is_allowed_is_said() {
         ("latency=80ms..20ms", "the latency must be"),
         ("latency=61s", "the latency must be"),
         ("latency=-1s", "the latency must be"),
-        ("garbage=1%,garbage=2%", "\"garbage=2%\": it is there twice"),
-        ("latency=1s,latency=1s", "it is there twice"),
-        ("unknown=0%,unknown=1%", "it is there twice"),
+        ("garbage=1%,garbage=2%", "\"garbage=2%\": given twice"),
+        ("latency=1s,latency=1s", "given twice"),
+        ("unknown=0%,unknown=1%", "given twice"),
         ("1=60%,2=40.5%", "the shares of the requests to edit add up to 100.5%"),
         ("read.1=60%,2=40.5%", "the shares of the requests to read add up to 100.5%"),
         ("edit.unknown=1%", "\"edit.unknown=1%\": not understood"),
@@ -60,14 +60,14 @@ fn a_bad_part_is_named_and_what_is_allowed_is_said() {
         ("edit.=1%", "with edit. or read. before it"),
         ("edit.edit.1=1%", "\"edit.edit.1=1%\": not understood"),
         ("editlost-after=1%", "not understood"),
-        ("edit.1=1%,edit.1=1%", "\"edit.1=1%\": it is there twice"),
-        ("edit.1=1%,1=1%", "\"1=1%\": it is there twice"),
-        ("1=1%,read.1=1%", "\"read.1=1%\": it is there twice"),
+        ("edit.1=1%,edit.1=1%", "\"edit.1=1%\": given twice"),
+        ("edit.1=1%,1=1%", "\"1=1%\": given twice"),
+        ("1=1%,read.1=1%", "\"read.1=1%\": given twice"),
         ("history=stale", "\"history=stale\": the history must be"),
         ("history=", "the history must be"),
         ("history=older-names+newer-names", "the history must be"),
         ("history=one-sided+one-sided", "the history must be"),
-        ("history=one-sided,history=older-names", "it is there twice"),
+        ("history=one-sided,history=older-names", "given twice"),
     ] {
         let message = text.parse::<Faults>().unwrap_err().to_string();
         assert!(message.contains(says), "{text}: {message}");
@@ -93,7 +93,7 @@ fn faults_come_in_their_shares_and_the_seed_decides_which() {
 }
 
 #[test]
-fn a_fault_for_one_call_is_not_met_by_the_other() {
+fn a_fault_for_one_call_does_not_affect_the_other() {
     let faults: Faults = "edit.lost-after=100%,read.20004=50%,read.garbage=50%".parse().unwrap();
     let mut rng = fastrand::Rng::with_seed(1);
     for _ in 0..100 {
@@ -105,7 +105,7 @@ fn a_fault_for_one_call_is_not_met_by_the_other() {
 }
 
 #[test]
-fn what_is_late_comes_within_the_time_that_the_service_works_on_a_request() {
+fn late_edits_take_effect_within_the_longest_processing_time() {
     let mut rng = fastrand::Rng::with_seed(1);
     let late: Vec<_> = std::iter::repeat_with(|| Faults::draw_late(&mut rng)).take(1_000).collect();
     assert!(late.iter().all(|after| *after <= LATE_MAX));

@@ -1,4 +1,4 @@
-//! [`Faults`] from text and as text.
+//! Parses and formats [`Faults`].
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -9,16 +9,16 @@ use super::{Fault, FaultShare, Faults, HistoryFaults, NamesFault, WHOLE};
 use crate::api::endpoint::ApiMethod;
 use crate::terminal::escape::Quoted;
 
-/// The longest latency: beyond it a client has long given up, and `silent-before` says so better.
+/// The longest latency: by then any client has timed out, which `silent-before` expresses better.
 const LATENCY_MAX: Duration = Duration::from_mins(1);
 
-/// What stands before the name of a fault that only one call meets, and a dot between them.
+/// The prefixes for the name of a fault that only one call meets, without the dot.
 const CALLS: [(&str, ApiMethod); 2] = [("edit", ApiMethod::ModifyC2cMsg), ("read", ApiMethod::AdminGetRoamMsg)];
 
-/// A text that says no [`Faults`]: which part, and what is allowed there.
+/// Why a text is not valid [`Faults`]: the part, and what is allowed there.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultsError {
-    /// No such name, or nothing after it.
+    /// An unknown name, or no value.
     #[error(
         "{}: not understood; allowed are none, or, with commas between them: CODE=2%, lost-before, lost-after, \
          lost-late, silent-before, silent-after, http-300 to http-599, http-300-after to http-599-after or garbage (each =SHARE%, and with edit. or read. \
@@ -30,7 +30,7 @@ pub enum FaultsError {
         /// The part as it was given.
         part: String,
     },
-    /// A share that is none.
+    /// An invalid share.
     #[error(
         "{}: the share must be a percentage from 0% to 100% with at most four decimals, such as 0.5%",
         Quoted(part)
@@ -39,13 +39,13 @@ pub enum FaultsError {
         /// The part as it was given.
         part: String,
     },
-    /// A latency that is none.
+    /// An invalid latency.
     #[error("{}: the latency must be a time such as 40ms, or a range such as 20ms..80ms, of 60s at most", Quoted(part))]
     Latency {
         /// The part as it was given.
         part: String,
     },
-    /// A history that is none.
+    /// An invalid history fault.
     #[error(
         "{}: the history must be older-names or newer-names, one-sided, or one of each with + between them, \
          such as history=older-names+one-sided",
@@ -55,18 +55,18 @@ pub enum FaultsError {
         /// The part as it was given.
         part: String,
     },
-    /// The same name twice for one call.
-    #[error("{}: it is there twice; give each name once", Quoted(part))]
+    /// A name that is given twice for one call.
+    #[error("{}: given twice; give each name once", Quoted(part))]
     Twice {
-        /// The second of them as it was given.
+        /// The second occurrence as it was given.
         part: String,
     },
-    /// Shares of the requests that cannot all be.
+    /// Shares that exceed the requests.
     #[error("the shares of the requests to {call} add up to {sum}%; they can make 100% at most")]
     TooMuch {
         /// The call: `edit` or `read`.
         call: &'static str,
-        /// What they add up to.
+        /// The sum of the shares.
         sum: String,
     },
 }
@@ -101,7 +101,7 @@ impl FromStr for Faults {
                     let (fault, call) = parse_name(name).ok_or_else(|| FaultsError::Part { part: owned() })?;
                     let millionths = parse_share(value).ok_or_else(|| FaultsError::FaultShare { part: owned() })?;
                     let share = FaultShare { fault, call, millionths };
-                    let is_twice = faults.shares.iter().any(|other| other.fault == fault && other.meets(share));
+                    let is_twice = faults.shares.iter().any(|other| other.fault == fault && other.overlaps(share));
                     faults.shares.push(share);
                     is_twice
                 }
@@ -154,7 +154,7 @@ impl fmt::Display for FaultShare {
     }
 }
 
-/// A fault's name, and the call that it is for: `edit.lost-after`.
+/// Parses a fault's name, and the only call that meets it: `edit.lost-after`.
 fn parse_name(name: &str) -> Option<(Fault, Option<ApiMethod>)> {
     let only = CALLS.iter().find_map(|(call_name, call)| {
         let rest = name.strip_prefix(call_name)?.strip_prefix('.')?;
@@ -188,13 +188,13 @@ fn history_words(history: HistoryFaults) -> Vec<&'static str> {
     names.into_iter().chain(history.is_one_sided.then_some("one-sided")).collect()
 }
 
-/// Millionths as a percentage, without the sign: 5000 is `0.5`.
+/// Formats millionths as a percentage, without the sign: 5000 is `0.5`.
 fn percent(share: u32) -> String {
     let text = format!("{}.{:04}", share / 10_000, share % 10_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// `0.5%` as millionths. Read digit by digit, so that what was written is what is meant.
+/// Parses `0.5%` as millionths. In decimal, so that the value is exact.
 fn parse_share(text: &str) -> Option<u32> {
     let number = text.strip_suffix('%')?;
     let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));

@@ -1,6 +1,6 @@
-//! How far it is, for whoever watches: a bar in a terminal, a plain line every few seconds elsewhere.
+//! Shows a run's progress: a bar in a terminal, otherwise a plain line every few seconds.
 //!
-//! A leaf but for its colours, and the only file that knows `indicatif`.
+//! The only file that uses `indicatif`.
 
 mod speed;
 
@@ -17,18 +17,19 @@ use tracing_subscriber::fmt::MakeWriter;
 
 pub use self::speed::Speed;
 use crate::terminal::colour::{DONE, DOUBT, FAILED, REMARK};
+use crate::terminal::duration::format_duration;
 
-/// Between two plain lines.
+/// The interval between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
-/// Times a second that the bar is drawn at most.
+/// The most times per second that the bar is drawn.
 const DRAWS: u8 = 20;
-/// Columns of the bar itself, in a terminal that has at least so many.
+/// The width of the bar itself, for terminals of at least the first number of columns.
 const BARS: [(usize, usize); 2] = [(100, 20), (66, 10)];
 
 /// Standard error, shared by the bar and everything else that is written there.
 #[derive(Clone, Debug)]
 pub struct Screen {
-    /// Hidden until a run shows it. (Not a `MultiProgress`: that panics where the terminal was closed.)
+    /// Hidden until a run shows it. (Not a `MultiProgress`: that panics if the terminal was closed.)
     bar: ProgressBar,
 }
 
@@ -39,12 +40,12 @@ impl Default for Screen {
 }
 
 impl Screen {
-    /// Whether what is written there may be coloured.
+    /// Whether output may be coloured.
     pub fn has_colours(&self) -> bool {
         AutoStream::choice(&io::stderr()) != ColorChoice::Never
     }
 
-    /// Writes lines above the bar, whole.
+    /// Returns a writer of whole lines above the bar.
     pub fn writer(&self) -> ScreenWriter {
         ScreenWriter { bar: self.bar.clone() }
     }
@@ -74,7 +75,7 @@ impl<'a> MakeWriter<'a> for ScreenWriter {
     }
 }
 
-/// How the way is shown.
+/// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// A bar.
@@ -86,28 +87,28 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// What fits where standard error goes.
+    /// The mode that suits standard error.
     pub fn of_stderr() -> Mode {
         if io::stderr().is_terminal() { Mode::Bar } else { Mode::Lines }
     }
 }
 
-/// The terminal behind standard error, but for its last columns: there `^C` is shown when somebody presses that. On a line
-/// that is full it would wrap, and the bar, cleared a line too low, would stay.
+/// The terminal on standard error, without its last columns: those leave room for the `^C` that a terminal echoes. On
+/// a full line it would wrap, and the bar, cleared one line too low, would remain.
 #[derive(Debug)]
-struct Terminal(Term);
+struct StderrTerm(Term);
 
-impl Terminal {
-    const LEFT_FREE: u16 = 3;
+impl StderrTerm {
+    const RESERVED_COLUMNS: u16 = 3;
 
-    fn new() -> Terminal {
-        Terminal(Term::buffered_stderr())
+    fn new() -> StderrTerm {
+        StderrTerm(Term::buffered_stderr())
     }
 }
 
-impl TermLike for Terminal {
+impl TermLike for StderrTerm {
     fn width(&self) -> u16 {
-        self.0.size().1.saturating_sub(Terminal::LEFT_FREE)
+        self.0.size().1.saturating_sub(StderrTerm::RESERVED_COLUMNS)
     }
 
     fn height(&self) -> u16 {
@@ -147,22 +148,22 @@ impl TermLike for Terminal {
     }
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Edits that were confirmed in this run.
     pub done: u64,
     /// Edits that failed in this run.
     pub failed: u64,
-    /// Edits that stay in doubt in this run.
+    /// Edits that remain in doubt in this run.
     pub in_doubt: u64,
     /// Edits in doubt that wait to be read back.
     pub to_read_back: u64,
-    /// How often the service said "too fast".
+    /// How often the service asked to slow down.
     pub slow_downs: u64,
-    /// Somebody has told it to pause.
+    /// Whether it is paused.
     pub paused: bool,
-    /// Nothing more is sent.
+    /// Whether it is stopping and sends nothing more.
     pub stopping: bool,
 }
 
@@ -172,7 +173,7 @@ impl Snapshot {
     }
 }
 
-/// Shows how far a run is.
+/// Shows the progress of a run.
 #[derive(Debug)]
 pub struct Progress {
     screen: Screen,
@@ -181,26 +182,26 @@ pub struct Progress {
     total: u64,
     line_at: Instant,
     speed: Speed,
-    paused: Paused,
+    pause: PauseNotice,
 }
 
-/// What is said while the run is paused, and whether it was said.
+/// The notice that the run is paused, and whether it was written.
 #[derive(Debug)]
-struct Paused {
-    to_go_on: String,
-    said: bool,
+struct PauseNotice {
+    resume_command: String,
+    written: bool,
 }
 
 impl Progress {
-    /// Begins to show a run of `total` edits; `to_go_on` is the command that ends a pause.
-    pub fn start(screen: &Screen, mode: Mode, total: u64, to_go_on: String) -> Progress {
+    /// Starts to show a run of `total` edits; `resume_command` is the command that ends a pause.
+    pub fn start(screen: &Screen, mode: Mode, total: u64, resume_command: String) -> Progress {
         let bar = (mode == Mode::Bar).then(|| screen.bar.clone());
         if let Some(bar) = &bar {
             bar.set_length(total);
-            // The line is made here as a whole, so that it is known what fits; what does not after all is cut.
+            // The whole line is made here, so that it is known what fits; anything too long is truncated.
             let template = ProgressStyle::with_template("{wide_msg}");
             bar.set_style(template.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(Terminal::new()), DRAWS));
+            bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(StderrTerm::new()), DRAWS));
         }
         let now = Instant::now();
         Progress {
@@ -210,38 +211,38 @@ impl Progress {
             total,
             line_at: now + LINE_EVERY,
             speed: Speed::new(),
-            paused: Paused { to_go_on, said: false },
+            pause: PauseNotice { resume_command, written: false },
         }
     }
 
-    /// Shows how far it is now; to be called several times a second.
+    /// Shows the current progress; call it several times a second.
     pub fn show(&mut self, snapshot: Snapshot) {
         let now = Instant::now();
-        let rate = self.speed.of(now, snapshot.settled());
-        let told = if snapshot.paused {
-            format!("paused; to go on: {}", self.paused.to_go_on)
+        let rate = self.speed.update(now, snapshot.settled());
+        let text = if snapshot.paused {
+            format!("paused; to go on: {}", self.pause.resume_command)
         } else {
             join(&parts(snapshot, self.total, rate))
         };
-        // A pause may last all night, and a log needs to be told of it once.
-        self.paused.said &= snapshot.paused;
-        let is_news = !self.paused.said;
-        if self.lines && now >= self.line_at && is_news {
+        // A pause may last all night, and a log needs one notice of it.
+        self.pause.written &= snapshot.paused;
+        let is_due = !self.pause.written;
+        if self.lines && now >= self.line_at && is_due {
             self.line_at = now + LINE_EVERY;
-            self.paused.said = snapshot.paused;
-            // Whoever closed standard error does not want to know.
-            let _ = writeln!(self.screen.writer(), "{told}");
+            self.pause.written = snapshot.paused;
+            // If standard error is closed, nobody reads it.
+            let _ = writeln!(self.screen.writer(), "{text}");
         }
         if let Some(bar) = &self.bar {
             bar.set_position(snapshot.settled());
             let line =
-                if snapshot.paused { told } else { line(snapshot, self.total, rate, Terminal::new().width().into()) };
+                if snapshot.paused { text } else { line(snapshot, self.total, rate, StderrTerm::new().width().into()) };
             let has_colours = self.screen.has_colours();
             bar.set_message(if has_colours { line } else { strip_str(&line).to_string() });
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
@@ -249,15 +250,15 @@ impl Progress {
     }
 }
 
-/// One thing that is told of how far it is.
+/// One part of the progress line.
 struct ProgressPart {
     text: String,
     style: Style,
-    /// Where not everything fits, the one with the highest goes first; of 0 there is one, and it stays.
+    /// If not everything fits, the highest rank is dropped first; the part of rank 0 always stays.
     rank: u8,
 }
 
-/// Everything there is to tell, in the order in which it is read.
+/// All parts, in display order.
 fn parts(snapshot: Snapshot, total: u64, rate: f64) -> Vec<ProgressPart> {
     let Snapshot { failed, in_doubt, to_read_back, slow_downs, .. } = snapshot;
     let settled = snapshot.settled();
@@ -280,7 +281,7 @@ fn parts(snapshot: Snapshot, total: u64, rate: f64) -> Vec<ProgressPart> {
     if rate > 0.0 && left > 0 && !snapshot.stopping {
         #[expect(clippy::cast_precision_loss, reason = "for people, and far below 2^52")]
         let seconds = (left as f64 / rate).ceil().min(1e9);
-        part(ESSENTIAL, Style::new(), format!("{} left", time(Duration::from_secs_f64(seconds))));
+        part(ESSENTIAL, Style::new(), format!("{} left", format_duration(Duration::from_secs_f64(seconds))));
     }
     if slow_downs > 0 {
         part(6, DOUBT, format!("slowed down {slow_downs}×"));
@@ -288,21 +289,21 @@ fn parts(snapshot: Snapshot, total: u64, rate: f64) -> Vec<ProgressPart> {
     parts
 }
 
-/// The highest rank for which the bar makes room.
+/// The bar is dropped to make room for parts up to this rank.
 const ESSENTIAL: u8 = 3;
-const BETWEEN: &str = " · ";
+const SEPARATOR: &str = " · ";
 
 fn columns<'a>(parts: impl IntoIterator<Item = &'a ProgressPart>) -> usize {
-    let each = parts.into_iter().map(|part| part.text.chars().count() + BETWEEN.chars().count());
-    each.sum::<usize>().saturating_sub(BETWEEN.chars().count())
+    let each = parts.into_iter().map(|part| part.text.chars().count() + SEPARATOR.chars().count());
+    each.sum::<usize>().saturating_sub(SEPARATOR.chars().count())
 }
 
 fn join(parts: &[ProgressPart]) -> String {
     let each = parts.iter().map(|ProgressPart { text, style, .. }| format!("{style}{text}{style:#}"));
-    each.collect::<Vec<_>>().join(&format!("{REMARK}{BETWEEN}{REMARK:#}"))
+    each.collect::<Vec<_>>().join(&format!("{REMARK}{SEPARATOR}{REMARK:#}"))
 }
 
-/// The bar, how many percent, and as many of the parts as fit into a line.
+/// The bar, the percentage, and as many of the parts as fit into a line.
 fn line(snapshot: Snapshot, total: u64, rate: f64, width: usize) -> String {
     const PERCENT: usize = "100 %  ".len();
     let mut parts = parts(snapshot, total, rate);
@@ -318,7 +319,7 @@ fn line(snapshot: Snapshot, total: u64, rate: f64, width: usize) -> String {
     format!("{}{percent:>3} %  {}", draw(bar, snapshot.settled(), total), join(&parts))
 }
 
-/// The bar itself, in so many columns; the last of them is a space.
+/// The bar itself, in this many columns; the last of them is a space.
 fn draw(columns: usize, settled: u64, total: u64) -> String {
     let Some(columns) = columns.checked_sub(1) else { return String::new() };
     let filled = (settled.saturating_mul(columns as u64)).checked_div(total).unwrap_or(columns as u64);
@@ -326,17 +327,6 @@ fn draw(columns: usize, settled: u64, total: u64) -> String {
     let head = if filled < columns { "╸" } else { "" };
     let rest = "━".repeat(columns.saturating_sub(filled + 1));
     format!("{DONE}{}{head}{DONE:#}{REMARK}{rest}{REMARK:#} ", "━".repeat(filled))
-}
-
-/// A length of time for people: two units at most.
-pub fn time(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
-        (0, 0, 0, seconds) => format!("{seconds} s"),
-        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
-        (days, hours, _, _) => format!("{days} d {hours} h"),
-    }
 }
 
 #[cfg(test)]
@@ -348,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_what_matters_and_leaves_out_what_did_not_happen() {
+    fn the_line_shows_what_happened_and_nothing_else() {
         let calm = Snapshot { done: 1_800, ..Snapshot::default() };
         assert_eq!(plain(calm, 400_000, 199.24), "1,800 of 400,000 · 199.2/s · 33 min 19 s left");
         let rough = Snapshot { done: 3_990, failed: 9, in_doubt: 1, slow_downs: 2, ..Snapshot::default() };
@@ -398,20 +388,11 @@ mod tests {
                 };
                 for width in 30..150 {
                     let line = strip_str(&line(snapshot, total, 199.94, width)).to_string();
-                    // What is left at last is cut by the terminal's own width.
-                    let is_last = !line.contains(BETWEEN);
+                    // The last remaining part is truncated to the terminal's width.
+                    let is_last = !line.contains(SEPARATOR);
                     assert!(line.chars().count() <= width || is_last, "{width}: {line}");
                 }
             }
-        }
-    }
-
-    #[test]
-    fn times_have_two_units_at_most() {
-        for (seconds, text) in
-            [(0, "0 s"), (9, "9 s"), (59, "59 s"), (61, "1 min 1 s"), (3_700, "1 h 1 min"), (200_000, "2 d 7 h")]
-        {
-            assert_eq!(time(Duration::from_secs(seconds)), text);
         }
     }
 }

@@ -1,12 +1,12 @@
-//! How fast it goes, of late.
+//! The recent speed of a run.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The rate is that of the last seconds: long enough to be calm, short enough to show a slow-down.
-const RATE_OVER: Duration = Duration::from_secs(10);
+/// The window of the rate: long enough to be steady, short enough to show a slow-down.
+const RATE_WINDOW: Duration = Duration::from_secs(10);
 
-/// How many edits are settled a second, of late.
+/// The recent number of settled edits per second.
 #[derive(Debug)]
 pub struct Speed {
     history: VecDeque<(Instant, u64)>,
@@ -19,15 +19,15 @@ impl Default for Speed {
 }
 
 impl Speed {
-    /// From now on.
+    /// Starts to measure now.
     pub fn new() -> Speed {
         Speed { history: VecDeque::from([(Instant::now(), 0)]) }
     }
 
-    /// So many are settled by now; to be told several times a second.
-    pub fn of(&mut self, now: Instant, settled: u64) -> f64 {
+    /// Records the number of edits settled by `now` and returns the rate; call it several times a second.
+    pub fn update(&mut self, now: Instant, settled: u64) -> f64 {
         self.history.push_back((now, settled));
-        while self.history.len() > 2 && now - self.history[0].0 > RATE_OVER {
+        while self.history.len() > 2 && now - self.history[0].0 > RATE_WINDOW {
             self.history.pop_front();
         }
         let (since, before) = self.history[0];

@@ -1,4 +1,4 @@
-//! The Chinese documents and the English ones: neither falls behind the other.
+//! The Chinese documents and the English ones stay in step.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::{all_documents, documents, is_how_to, text};
 /// Those that users read, beside the how-tos. Those for whoever works on the program are in English only.
 const FOR_USERS: [&str; 4] = ["README.md", "docs/guarantees.md", "docs/ledger.md", "docs/sandbox.md"];
 
-/// Where a link of either language leads, without the language.
+/// The target of a link of either language, without the language.
 fn target(link: &str) -> String {
     // The headings' own anchors are in the language of the headings.
     link.split('#').next().unwrap().replace(".zh-CN", "")
@@ -49,7 +49,7 @@ fn same(document: &str, english: &Section, chinese: &Section) {
     assert_eq!(links(english), links(chinese), "{place}: links");
 }
 
-/// Code may go over the end of a line.
+/// Code may span lines.
 fn on_one_line(code: &str) -> String {
     code.split_whitespace().collect::<Vec<_>>().join(" ")
 }

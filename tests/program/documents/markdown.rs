@@ -1,4 +1,4 @@
-//! As much of Markdown as the documents use.
+//! The subset of Markdown that the documents use.
 
 /// A heading and what follows it, up to the next one.
 #[derive(Debug, Default)]
@@ -6,13 +6,13 @@ pub(crate) struct Section {
     pub(crate) level: usize,
     pub(crate) heading: String,
     pub(crate) blocks: Vec<Block>,
-    /// Of each row of each table its columns, and the numbers in it, ascending: other languages have them in another order.
+    /// The columns of each table row, and the numbers in it, ascending: other languages order them differently.
     pub(crate) table_rows: Vec<(usize, Vec<String>)>,
     /// Everything else, tables included.
     pub(crate) prose: String,
 }
 
-/// What stands between fences.
+/// A fenced block.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) language: String,
@@ -20,7 +20,7 @@ pub(crate) struct Block {
     pub(crate) lines: Vec<String>,
 }
 
-/// A command of a block, or several, with the lines that it is shown to print.
+/// One or more commands of a block, with the output that it shows.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Command {
     pub(crate) line: String,
@@ -67,12 +67,12 @@ fn numbers(line: &str) -> Vec<String> {
 }
 
 impl Section {
-    /// What stands between backticks in the prose.
+    /// The code spans in the prose.
     pub(crate) fn code_spans(&self) -> impl Iterator<Item = &str> {
         self.prose.split('`').skip(1).step_by(2)
     }
 
-    /// Where its links lead.
+    /// The targets of its links.
     pub(crate) fn links(&self) -> impl Iterator<Item = &str> {
         self.prose.split("](").skip(1).filter_map(|rest| rest.split(')').next())
     }
