@@ -6,10 +6,13 @@ use std::time::Duration;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
-use super::breaker::{Breaker, FailureLimit, JobRefusal, StopReason};
+use super::attempt::{AttemptResult, NextStep};
+use super::breaker::Breaker;
+use super::context::{RunContext, Slot};
 use super::control::ControlRequest;
-use super::life::{AttemptResult, NextStep, RunContext, Slot};
+use super::failure_limit::FailureLimit;
 use super::read_back::{ReadBackResult, ServiceSignal};
+use super::stop_reason::{JobRefusal, StopReason};
 use super::tally::{Cause, Tally};
 use super::todo::InDoubt;
 use super::waiting::Waiting;
@@ -29,7 +32,7 @@ pub(super) struct EventRecorded {
 }
 
 pub(super) struct Dispatcher<S> {
-    line: Arc<RunContext<S>>,
+    context: Arc<RunContext<S>>,
     /// To be sent again.
     pub(super) waiting: Waiting,
     /// To be read: in doubt, or before they are sent.
@@ -41,11 +44,11 @@ pub(super) struct Dispatcher<S> {
 }
 
 impl<S: Service> Dispatcher<S> {
-    pub(super) fn new(line: &Arc<RunContext<S>>, failures: FailureLimit) -> Dispatcher<S> {
+    pub(super) fn new(context: &Arc<RunContext<S>>, failures: FailureLimit) -> Dispatcher<S> {
         Dispatcher {
-            line: Arc::clone(line),
-            waiting: Waiting::new(line.seed),
-            in_doubt: Waiting::new(line.seed),
+            context: Arc::clone(context),
+            waiting: Waiting::new(context.seed),
+            in_doubt: Waiting::new(context.seed),
             nothing_to_send: false,
             breaker: Breaker::new(failures),
             tally: Tally::default(),
@@ -94,7 +97,7 @@ impl<S: Service> Dispatcher<S> {
 
     /// Whether the service accepts requests with the signature in use.
     fn is_accepted(&self) -> bool {
-        self.breaker.is_accepted() || self.line.read_backs.is_accepted()
+        self.breaker.is_accepted() || self.context.lookups.is_accepted()
     }
 
     /// A signature was refused, and there is a new one: that has to be accepted first. Who waits for a permit already is
@@ -102,10 +105,10 @@ impl<S: Service> Dispatcher<S> {
     fn signature_refused(&mut self) {
         let was = self.is_accepted();
         self.breaker.signature_refused();
-        self.line.read_backs.signature_refused();
-        self.line.accepted.forget();
+        self.context.lookups.signature_refused();
+        self.context.accepted.forget();
         if was {
-            self.line.recall.notify_waiters();
+            self.context.recall.notify_waiters();
         }
     }
 
@@ -117,10 +120,10 @@ impl<S: Service> Dispatcher<S> {
     /// How far it is, with so many attempts under way.
     pub(super) fn tally(&mut self, under_way: usize) -> &Tally {
         self.tally.under_way = under_way;
-        self.tally.pace = self.line.pace.now();
-        self.tally.commits = self.line.ledger.commits();
-        self.tally.slow_downs = self.line.pace.slow_downs();
-        self.tally.read_backs = self.line.read_backs.requests();
+        self.tally.pace = self.context.pace.now();
+        self.tally.commits = self.context.ledger.commits();
+        self.tally.slow_downs = self.context.pace.slow_downs();
+        self.tally.read_backs = self.context.lookups.requests();
         self.tally.to_read_back = self.in_doubt.len() as u64;
         &self.tally
     }
@@ -133,7 +136,7 @@ impl<S: Service> Dispatcher<S> {
 
     /// An edit that may be under way since an earlier run waits until it cannot be any more.
     pub(super) fn put_off(&mut self, pending: Pending) {
-        let quiet_from = self.line.quiet_from;
+        let quiet_from = self.context.quiet_from;
         self.queue_of(&pending).push_at(pending, quiet_from);
     }
 
@@ -164,13 +167,13 @@ impl<S: Service> Dispatcher<S> {
     /// Makes a remark on how far it is.
     pub(super) fn sample(&mut self, under_way: usize) -> impl Future<Output = EventRecorded> + Send + 'static {
         let sample = Box::new(self.tally(under_way).sample());
-        let ledger = self.line.ledger.clone();
+        let ledger = self.context.ledger.clone();
         async move { EventRecorded { told: None, result: ledger.record_event(RunEvent::Sample(sample)).await } }
     }
 
     /// Makes a remark on what it was told; it is done once that is durable.
     pub(super) fn told(&self, told: ControlRequest) -> impl Future<Output = EventRecorded> + Send + 'static {
-        let ledger = self.line.ledger.clone();
+        let ledger = self.context.ledger.clone();
         let act = told.act.clone();
         async move { EventRecorded { told: Some(told), result: ledger.record_event(RunEvent::ControlEvent(act)).await } }
     }
@@ -198,14 +201,14 @@ impl<S: Service> Dispatcher<S> {
         match act.what {
             ControlAction::Pause => {
                 self.tally.paused = true;
-                self.line.pause();
+                self.context.pause();
             }
             ControlAction::Resume => {
                 self.tally.paused = false;
                 self.breaker.resumed(Instant::now());
-                self.line.resume();
+                self.context.resume();
             }
-            ControlAction::Rate(rate) => self.line.set_rate(rate),
+            ControlAction::Rate(rate) => self.context.set_rate(rate),
             ControlAction::Stop => return Some(StopReason::Operator { by: act.by.clone() }),
         }
         None
@@ -256,7 +259,7 @@ impl<S: Service> Dispatcher<S> {
             | Verdict::Failed { .. }
             | Verdict::NotSent => self.breaker.answered(verdict, now),
         };
-        let too_many = match self.line.after(&recorded, verdict) {
+        let too_many = match self.context.after(&recorded, verdict) {
             NextStep::Settled => self.settled(&recorded),
             NextStep::SendAgain(delay) => {
                 let mut pending = recorded.into_pending();
@@ -328,11 +331,11 @@ impl<S: Service> Dispatcher<S> {
         let was = self.breaker.is_out_of_reach();
         let (stop, hold) = failed(&mut self.breaker);
         if !hold.is_zero() {
-            self.line.pace.hold(hold);
-            self.line.read_backs.hold(hold);
+            self.context.pace.hold(hold);
+            self.context.lookups.hold(hold);
         }
         if !was && self.breaker.is_out_of_reach() {
-            self.line.recall.notify_waiters();
+            self.context.recall.notify_waiters();
         }
         stop
     }
@@ -367,7 +370,7 @@ impl<S: Service> Dispatcher<S> {
 
     /// Where an edit waits that was taken up before.
     fn queue_of(&mut self, pending: &Pending) -> &mut Waiting {
-        match (self.line.in_doubt, pending.doubt) {
+        match (self.context.in_doubt, pending.doubt) {
             _ if pending.read_first => &mut self.in_doubt,
             (InDoubt::Verify, Some(_)) => &mut self.in_doubt,
             (InDoubt::Verify | InDoubt::Retry | InDoubt::Hold, _) => &mut self.waiting,

@@ -10,15 +10,22 @@
 //! hold no place among the requests in flight. `breaker` says when it makes no sense to go on, `stopping` what is still
 //! done then, and `under_way` for how long what was sent is left alone.
 
+mod acceptance_check;
 mod accepted;
+mod attempt;
 mod breaker;
+mod context;
 mod control;
 mod dispatcher;
 mod distinct;
-mod life;
+mod failure_limit;
+mod history_access;
+mod lookup;
 mod plan;
 mod read_back;
+mod stop_reason;
 mod stopping;
+mod survey;
 mod tally;
 mod todo;
 mod under_way;
@@ -31,15 +38,18 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
-pub use self::breaker::{FailureLimit, FailureLimitError, JobRefusal, StopReason};
+use self::attempt::attempt;
+use self::context::Slot;
+pub use self::context::{RunContext, RunTerms};
 pub use self::control::{Control, ControlError, ControlInbox};
 use self::dispatcher::Dispatcher;
-pub use self::life::{RunContext, RunTerms};
-use self::life::{Slot, attempt};
-pub use self::plan::{Plan, PlanError, Problems, Warning, plan};
+pub use self::failure_limit::{FailureLimit, FailureLimitError};
+pub use self::history_access::{READ_BACK_RATE_MAX, read_back_rate};
+pub use self::plan::{Plan, PlanError, Problems, Warning};
 use self::read_back::read_back;
-pub use self::read_back::{READ_BACK_RATE_MAX, read_back_rate};
+pub use self::stop_reason::{JobRefusal, StopReason};
 use self::stopping::Stopping;
+pub use self::survey::plan;
 pub use self::tally::{Cause, Tally};
 pub use self::todo::{InDoubt, Policy, Todo};
 pub use self::under_way::UnderWay;
@@ -69,22 +79,22 @@ pub enum RunEnd {
 /// is waited for, and what came into doubt is read back, for a while. `show` is told how far it is, several times a
 /// second, and the ledger every few seconds.
 pub async fn run<S: Service>(
-    line: RunContext<S>,
+    context: RunContext<S>,
     failures: FailureLimit,
     mut todo: Todo,
     orders: impl Into<ControlInbox>,
     mut show: impl FnMut(&Tally),
 ) -> (Tally, RunEnd) {
-    let ahead = Arc::new(Semaphore::new(line.ahead_max));
-    let attempts_max = line.in_flight_max + line.ahead_max;
-    let line = Arc::new(line);
-    let mut dispatcher = Dispatcher::new(&line, failures);
+    let ahead = Arc::new(Semaphore::new(context.ahead_max));
+    let attempts_max = context.in_flight_max + context.ahead_max;
+    let context = Arc::new(context);
+    let mut dispatcher = Dispatcher::new(&context, failures);
     let ControlInbox { stop, mut acts } = orders.into();
     let (mut tick, mut sample) = (every(TICK), every(SAMPLE_EVERY));
     let mut attempts = JoinSet::new();
     let mut read_backs = JoinSet::new();
     let mut events = JoinSet::new();
-    let mut stopping = Stopping::not_yet(&line);
+    let mut stopping = Stopping::not_yet(&context);
 
     loop {
         stopping.advance(&mut dispatcher, attempts.len());
@@ -92,8 +102,9 @@ pub async fn run<S: Service>(
             break;
         }
         let has_room = attempts.len() + read_backs.len() < dispatcher.at_once(attempts_max);
-        let may_read_back = has_room && read_backs.len() * READ_BACKS_SHARE < line.in_flight_max && !stopping.is_over();
-        let may_intend = has_room && line.may_intend(line.ahead_max - ahead.available_permits());
+        let may_read_back =
+            has_room && read_backs.len() * READ_BACKS_SHARE < context.in_flight_max && !stopping.is_over();
+        let may_intend = has_room && context.may_intend(context.ahead_max - ahead.available_permits());
         let next_read_back = dispatcher.in_doubt.next_due();
         let came = tokio::select! {
             biased;
@@ -122,13 +133,13 @@ pub async fn run<S: Service>(
             }
             () = at(next_read_back), if may_read_back => {
                 if let Some(pending) = dispatcher.in_doubt.due(Instant::now()) {
-                    read_backs.spawn(read_back(Arc::clone(&line), pending));
+                    read_backs.spawn(read_back(Arc::clone(&context), pending));
                 }
                 None
             }
             next = next_edit(&ahead, &mut dispatcher, &mut todo), if may_intend && dispatcher.may_send() => match next {
                 Ok(Some((slot, pending))) => {
-                    attempts.spawn(attempt(Arc::clone(&line), pending, slot));
+                    attempts.spawn(attempt(Arc::clone(&context), pending, slot));
                     None
                 }
                 Ok(None) => {
@@ -149,7 +160,7 @@ pub async fn run<S: Service>(
     }
     let tally = dispatcher.close();
     // The last one says where it ended. Every edit's own state is durable without it.
-    if let Err(error) = line.ledger.record_event(RunEvent::Sample(Box::new(tally.sample()))).await {
+    if let Err(error) = context.ledger.record_event(RunEvent::Sample(Box::new(tally.sample()))).await {
         tracing::debug!(%error, "the last sample is missing");
     }
     show(&tally);

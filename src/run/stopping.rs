@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::RunEnd;
-use super::breaker::StopReason;
+use super::context::RunContext;
 use super::dispatcher::Dispatcher;
-use super::life::RunContext;
-use super::read_back::READ_BACK_AFTER;
+use super::stop_reason::StopReason;
+use super::under_way::READ_BACK_AFTER;
 use crate::api::Service;
 use crate::ledger::LedgerError;
 
@@ -22,7 +22,7 @@ const LOOKS_TAKE: Duration = Duration::from_secs(10);
 /// A run that stops, or does not yet.
 #[derive(Debug)]
 pub(super) struct Stopping<S> {
-    line: Arc<RunContext<S>>,
+    context: Arc<RunContext<S>>,
     /// How the run ends; `None` while it goes on.
     ended: Option<RunEnd>,
     /// Until when what is in doubt is read back, once nothing is in flight any more.
@@ -30,8 +30,8 @@ pub(super) struct Stopping<S> {
 }
 
 impl<S: Service> Stopping<S> {
-    pub(super) fn not_yet(line: &Arc<RunContext<S>>) -> Stopping<S> {
-        Stopping { line: Arc::clone(line), ended: None, until: None }
+    pub(super) fn not_yet(context: &Arc<RunContext<S>>) -> Stopping<S> {
+        Stopping { context: Arc::clone(context), ended: None, until: None }
     }
 
     /// From now on nothing is sent: who has no permit yet takes the intent back. What it stopped for first stands, unless
@@ -39,11 +39,11 @@ impl<S: Service> Stopping<S> {
     /// already, a second reason, or a second wish to stop, ends the reading back.
     pub(super) fn begin(&mut self, dispatcher: &mut Dispatcher<S>, why: RunEnd) {
         // What a proxy may still pass on cannot be looked at for minutes, which is longer than anybody wants to wait.
-        let is_late = self.line.under_way.of_this_run > READ_BACK_AFTER;
+        let is_late = self.context.under_way.of_this_run > READ_BACK_AFTER;
         if self.ended.is_some() || !is_worth_a_look(&why) || dispatcher.is_out_of_reach() || is_late {
             self.end();
         }
-        self.line.stop.cancel();
+        self.context.stop.cancel();
         dispatcher.stop();
         let is_known = match &self.ended {
             None => false,
@@ -79,7 +79,7 @@ impl<S: Service> Stopping<S> {
 
     /// Nothing is read back any more: what is still in doubt stays so.
     pub(super) fn end(&self) {
-        self.line.read_backs.stop.cancel();
+        self.context.lookups.stop.cancel();
     }
 
     pub(super) fn has_begun(&self) -> bool {
@@ -93,7 +93,7 @@ impl<S: Service> Stopping<S> {
 
     /// Whether nothing is read back any more.
     pub(super) fn is_over(&self) -> bool {
-        self.line.read_backs.stop.is_cancelled()
+        self.context.lookups.stop.is_cancelled()
     }
 
     /// How the run has ended.

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::read_back::READ_BACK_AFTER;
 use crate::api::client::UNDERWAY_MAX;
 use crate::api::proxy::KEEPS_MAX;
+
+/// The service works on a request for at most 3 s. The rest is for the way there, and for its storage to show what it did.
+pub(super) const READ_BACK_AFTER: Duration = Duration::from_secs(5);
 
 /// For how long nothing is looked at, or sent again, that may be under way yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use super::*;
+use crate::edit::Edit;
 
 fn code(code: i64) -> Verdict {
     match error_code::lookup(code).map(|entry| entry.class) {

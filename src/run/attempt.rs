@@ -2,87 +2,24 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use super::accepted::{Accepted, Held, before_sending_again};
+use super::acceptance_check::{Held, before_sending_again};
 use super::breaker::is_acceptance;
-use super::read_back::ReadBacks;
+use super::context::{RunContext, Slot};
 use super::tally::{Cause, Times};
 use super::todo::InDoubt;
-use super::under_way::UnderWay;
 use crate::api::{Outcome, Service};
-use crate::ledger::{Intent, Ledger, LedgerError, Note, Pending, Recorded, Settlement, State};
-use crate::pace::{self, Pace, Permit, Receipt};
+use crate::ledger::{Intent, LedgerError, Note, Pending, Recorded, Settlement, State};
+use crate::pace::Receipt;
 use crate::retry::{self, Backpressure, Verdict};
-
-/// At high rates many more than this would not be sent any sooner.
-const AHEAD_MAX: usize = 1_024;
 
 /// So long an edit waits that got such a code: enough for others to be accepted, or refused, in the meantime.
 const JOB_REFUSED_DELAY: Duration = Duration::from_secs(6);
 /// Shorter holds are not worth a warning.
 const HELD_TOLD: Duration = Duration::from_millis(250);
-
-/// What an edit passes on its way.
-#[derive(Debug)]
-pub struct RunContext<S> {
-    pub(super) ledger: Ledger,
-    pub(super) pace: Pace,
-    pub(super) read_backs: ReadBacks,
-    pub(super) accepted: Accepted,
-    pub(super) service: S,
-    /// Places of requests that wait for their answers, or for these to be on disk.
-    pub(super) in_flight: Arc<Semaphore>,
-    pub(super) in_flight_max: usize,
-    /// Edits at most whose intent is durable and that still wait for a permit: enough for what goes out during two
-    /// commits, and no more, since each of them is in doubt if the process dies.
-    pub(super) ahead_max: usize,
-    /// The same at the rate that the run was told last.
-    ahead_now: AtomicUsize,
-    pub(super) attempts_max: NonZeroU32,
-    pub(super) in_doubt: InDoubt,
-    pub(super) under_way: UnderWay,
-    /// Nothing is sent before that.
-    pub(super) begins: Instant,
-    /// From then on nothing is under way any more of what an earlier run sent.
-    pub(super) quiet_from: Instant,
-    /// Told to those that wait for a permit: the service is out of reach, and one request tries it.
-    pub(super) recall: Notify,
-    /// Cancelled when nothing more shall be sent.
-    pub(super) stop: CancellationToken,
-    pub(super) seed: u64,
-}
-
-/// What a run is held to.
-#[derive(Clone, Copy, Debug)]
-pub struct RunTerms {
-    /// Requests a second at most; reading back has its own limit, which is the same or less.
-    pub rate: NonZeroU32,
-    /// The cap that all jobs of the app on this machine share.
-    pub max_rate: NonZeroU32,
-    /// Requests that wait for their answers at most, or for these to be on disk.
-    pub in_flight_max: usize,
-    /// Sendings of one edit at most.
-    pub attempts_max: NonZeroU32,
-    /// What becomes of an edit in doubt.
-    pub in_doubt: InDoubt,
-    /// How long what was sent may be under way.
-    pub under_way: UnderWay,
-    /// Since when nobody else can have sent anything of this job, nor others of its app what this one may: since the ledger is
-    /// locked and its share of the cap is held. `None`: nobody can have at
-    /// any time, as the service knows nobody else.
-    pub locked_since: Option<Instant>,
-    /// For the jitter of the delays.
-    pub seed: u64,
-}
-
-/// A place among so many.
-pub(super) type Slot = OwnedSemaphorePermit;
 
 /// Where one attempt came down.
 #[derive(Debug)]
@@ -117,22 +54,22 @@ impl AttemptResult {
 /// One attempt at one edit. `slot` is its place among those that wait for a permit. Its place among those in flight is
 /// free again when what came of it was taken in: only then is it known whether another one may go.
 pub(super) async fn attempt<S: Service>(
-    line: Arc<RunContext<S>>,
+    context: Arc<RunContext<S>>,
     pending: Pending,
     slot: Slot,
 ) -> (AttemptResult, Option<Slot>) {
     let mut place = None;
-    let attempted = try_once(&line, pending, slot, &mut place).await;
+    let attempted = try_once(&context, pending, slot, &mut place).await;
     (attempted, place)
 }
 
 async fn try_once<S: Service>(
-    line: &RunContext<S>,
+    context: &RunContext<S>,
     mut pending: Pending,
     slot: Slot,
     in_flight: &mut Option<Slot>,
 ) -> AttemptResult {
-    match before_sending_again(line, &mut pending).await {
+    match before_sending_again(context, &mut pending).await {
         Ok(()) => {}
         Err(Held::Stopping) => return AttemptResult::Withdrawn(pending),
         Err(Held::NoPage(outcome)) => return AttemptResult::NotSent { pending, outcome },
@@ -140,8 +77,8 @@ async fn try_once<S: Service>(
     let (number, edit) = (pending.line, Arc::clone(&pending.edit));
     // Came into doubt in this run, and was to be sent again: if that fails it is in doubt all the same.
     let unsure = pending.state == Some(State::InDoubt) && pending.taken_up.is_none();
-    let recalled = line.recall.notified();
-    let mut intent = match line.ledger.intend(pending).await {
+    let recalled = context.recall.notified();
+    let mut intent = match context.ledger.intend(pending).await {
         Ok(intent) => intent,
         Err(error) => return AttemptResult::NotRecorded { error, unsure, taken_up: None },
     };
@@ -150,14 +87,14 @@ async fn try_once<S: Service>(
     let intended = Instant::now();
     let permit = tokio::select! {
         biased;
-        () = line.ledger.latched() => return AttemptResult::not_recorded(LedgerError::Latched, &intent),
-        () = line.stop.cancelled() => None,
+        () = context.ledger.latched() => return AttemptResult::not_recorded(LedgerError::Latched, &intent),
+        () = context.stop.cancelled() => None,
         () = recalled => None,
-        permit = line.permit(&line.pace) => permit,
+        permit = context.permit(&context.pace) => permit,
     };
     drop(slot);
     let Some((place, permit)) = permit else {
-        return match line.ledger.withdraw(intent).await {
+        return match context.ledger.withdraw(intent).await {
             Ok(pending) => AttemptResult::Withdrawn(pending),
             Err(error) => AttemptResult::NotRecorded { error, unsure: true, taken_up },
         };
@@ -169,27 +106,27 @@ async fn try_once<S: Service>(
     let outcome = tokio::select! {
         biased;
         // What has not gone out by then never will; what has could not be recorded any more.
-        () = line.ledger.latched() => return AttemptResult::not_recorded(LedgerError::Latched, &intent),
+        () = context.ledger.latched() => return AttemptResult::not_recorded(LedgerError::Latched, &intent),
         // Most of what an attempt takes up, so it is made only now, and an attempt is moved about without it.
-        outcome = Box::pin(line.service.modify(&intent, permit)) => outcome,
+        outcome = Box::pin(context.service.modify(&intent, permit)) => outcome,
     };
     times.answered = permitted.elapsed();
     if !matches!(outcome, Outcome::NotSent { .. } | Outcome::NoSignature | Outcome::NoAnswer(_)) {
-        line.pace.answered(receipt);
+        context.pace.answered(receipt);
     }
-    let verdict = line.judge(&outcome, &intent);
+    let verdict = context.judge(&outcome, &intent);
     if is_acceptance(&verdict) {
-        line.accepted.edit(permitted, &edit);
+        context.accepted.edit(permitted, &edit);
     }
-    let verdict = line.keep_pace(verdict, retry::backpressure(&outcome), &mut intent, receipt);
+    let verdict = context.keep_pace(verdict, retry::backpressure(&outcome), &mut intent, receipt);
     tracing::debug!(line = number, ?outcome, ?verdict, "answered");
-    let Some(settlement) = settlement(&verdict, intent.tries(), intent.doubt(), line.attempts_max) else {
-        return match line.ledger.withdraw(intent).await {
+    let Some(settlement) = settlement(&verdict, intent.tries(), intent.doubt(), context.attempts_max) else {
+        return match context.ledger.withdraw(intent).await {
             Ok(pending) => AttemptResult::NotSent { pending, outcome },
             Err(error) => AttemptResult::NotRecorded { error, unsure: true, taken_up },
         };
     };
-    match line.ledger.record(intent, settlement).await {
+    match context.ledger.record(intent, settlement).await {
         Ok(recorded) => AttemptResult::Recorded { recorded, verdict, times },
         Err(error) => AttemptResult::NotRecorded { error, unsure: true, taken_up },
     }
@@ -218,49 +155,7 @@ fn settlement(verdict: &Verdict, tries: u32, doubt: Option<Note>, attempts_max: 
     }
 }
 
-/// Intents that are made ahead at most. A place is held until the outcome is on disk, so in that time each of them sends
-/// two edits at most.
-fn ahead(rate: NonZeroU32, in_flight_max: usize) -> usize {
-    (rate.get() as usize / 4).clamp(4, AHEAD_MAX).min(in_flight_max.saturating_mul(2))
-}
-
 impl<S: Service> RunContext<S> {
-    /// Sets out to send what `ledger` makes durable to `service`.
-    pub fn new(ledger: Ledger, service: S, terms: RunTerms) -> RunContext<S> {
-        let RunTerms { rate, max_rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed } = terms;
-        // Whoever worked on this list before sent his last request before the ledger was locked, up to a full second's
-        // worth of them. And what he sent may arrive late, and be worked on for a while.
-        let now = Instant::now();
-        let begins = locked_since.map_or(now, |since| now.max(since + pace::WINDOW));
-        let quiet_from = locked_since.map_or(now, |since| since + under_way.of_earlier_runs);
-        ledger.expect(in_flight_max);
-        RunContext {
-            ledger,
-            pace: Pace::new(rate, begins),
-            read_backs: ReadBacks::new(rate, max_rate, begins),
-            accepted: Accepted::default(),
-            service,
-            in_flight: Arc::new(Semaphore::new(in_flight_max)),
-            in_flight_max,
-            ahead_max: ahead(rate, in_flight_max),
-            ahead_now: AtomicUsize::new(ahead(rate, in_flight_max)),
-            attempts_max,
-            in_doubt,
-            under_way,
-            begins,
-            quiet_from,
-            recall: Notify::new(),
-            stop: CancellationToken::new(),
-            seed,
-        }
-    }
-
-    /// Waits for a place among the requests in flight, and then for the right to send one. `None`: the run is paused.
-    pub(super) async fn permit(&self, pace: &Pace) -> Option<(Slot, Permit)> {
-        let room = Arc::clone(&self.in_flight).acquire_owned().await.ok()?;
-        Some((room, pace.permit().await?))
-    }
-
     /// A code that speaks of the job is the edit's fault where it had got one before, and the service has accepted something
     /// since. The first one may be of a key that has just been revoked: then all others are refused too, until the run
     /// stops, and none of them shall have failed for it. To sign anew more than once for one edit is no help.
@@ -312,14 +207,9 @@ impl<S: Service> RunContext<S> {
         verdict
     }
 
-    fn hold(&self, asked: Duration) {
-        self.pace.hold(asked);
-        self.read_backs.hold(asked);
-    }
-
     fn slow_down(&self, verdict: Verdict, receipt: Receipt, retry_after: Option<Duration>) {
         let Some(held) = self.pace.slow_down(receipt, retry_after) else { return };
-        self.read_backs.hold(held);
+        self.lookups.hold(held);
         let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
         let rate = self.pace.now().rate;
         // One now and then is no news.
@@ -328,39 +218,6 @@ impl<S: Service> RunContext<S> {
         } else {
             tracing::debug!("slowed down ({why}): every request is held for {held:?}; the rate is {rate}/s");
         }
-    }
-
-    /// Sends nothing more for now. Who waits for a permit gets none and takes the intent back: if the process died during
-    /// a pause, nothing would be in doubt.
-    pub(super) fn pause(&self) {
-        self.pace.pause();
-        self.read_backs.pause();
-    }
-
-    pub(super) fn resume(&self) {
-        self.pace.resume();
-        self.read_backs.resume();
-    }
-
-    /// At a lower rate what waits for a permit would wait for longer: it is called back, and fewer come in its place.
-    pub(super) fn set_rate(&self, rate: NonZeroU32) {
-        let ahead = ahead(rate, self.in_flight_max);
-        if ahead < self.ahead_now.swap(ahead, Ordering::Relaxed) {
-            self.recall.notify_waiters();
-        }
-        self.pace.set_cap(rate);
-        self.read_backs.set_rate(rate);
-    }
-
-    /// Whether one more intent may be made, while so many wait for a permit.
-    pub(super) fn may_intend(&self, waiting: usize) -> bool {
-        let now = self.ahead_now.load(Ordering::Relaxed);
-        now == self.ahead_max || waiting < now
-    }
-
-    /// When the first request may go out.
-    pub fn begins(&self) -> Instant {
-        self.begins
     }
 
     /// What follows when an attempt is recorded.

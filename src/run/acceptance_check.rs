@@ -1,0 +1,77 @@
+//! Whether the service accepts the signature and the address in use: what decides whether a code that speaks of the job is
+//! the fault of the edit that got it.
+//!
+//! It is that edit's fault only where a request that went out after the refusal was accepted: another edit, or a look at a
+//! message. Where none was, as at the end of a list, one is made before the edit is sent again: a look, which costs nothing and
+//! changes nothing, at the message of the edit that was accepted last. So a key that is revoked stops the run, however few
+//! edits are left, and a row that is at fault by itself fails, also if it is the last one.
+
+use tokio::time::Instant;
+
+use super::breaker::is_acceptance;
+use super::context::RunContext;
+use super::lookup::{LookupCut, page, slow_down};
+use crate::api::error_code::{self, Class};
+use crate::api::history::HistoryQuery;
+use crate::api::{Outcome, Service};
+use crate::ledger::Pending;
+use crate::retry::{self, Verdict};
+
+/// Why an edit is not sent again now.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// The run stops or is paused.
+    Stopping,
+    /// The service does not accept a look either, or gives none now.
+    NoPage(Outcome),
+}
+
+/// Waits with an edit that got a code that speaks of the job until it is known whose fault that is, as far as a look can
+/// tell: once the edit is sent again and refused again, it has failed, or the run stops.
+pub(super) async fn before_sending_again<S: Service>(
+    context: &RunContext<S>,
+    pending: &mut Pending,
+) -> Result<(), Held> {
+    let Some(refused) = pending.job_refused_at else { return Ok(()) };
+    let _turn = tokio::select! {
+        biased;
+        () = context.stop.cancelled() => return Err(Held::Stopping),
+        turn = context.accepted.looks.lock() => turn,
+    };
+    let Some(edit) = context.accepted.only_before(refused) else { return Ok(()) };
+    if pending.looks >= context.attempts_max.get() || context.lookups.are_refused() {
+        return Ok(());
+    }
+    let id = edit.id();
+    // Whatever is in that second, or nothing: that there is an answer is all that matters.
+    let mut question = HistoryQuery::around(id.second().unwrap_or_default(), &id.from_account, &id.to_account);
+    let sent = Instant::now();
+    let (outcome, receipt) = match context.stop.run_until_cancelled(page(context, &mut question)).await {
+        Some(Ok(_)) => return Ok(()),
+        Some(Err(LookupCut::Stopping)) | None => return Err(Held::Stopping),
+        Some(Err(LookupCut::NoPage(outcome, receipt))) => (outcome, receipt),
+    };
+    pending.looks += 1;
+    slow_down(context, &outcome, pending, receipt);
+    match retry::judge(&outcome) {
+        verdict @ (Verdict::Done | Verdict::Failed { .. }) => {
+            if is_acceptance(&verdict) {
+                context.accepted.look(sent);
+            }
+            Ok(())
+        }
+        // The app may not have its messages read, which says nothing of edits.
+        Verdict::Stop { code, .. } if !is_of_access(code) => Ok(()),
+        Verdict::Retry { .. }
+        | Verdict::SlowDown { .. }
+        | Verdict::SignAnew { .. }
+        | Verdict::InDoubt { .. }
+        | Verdict::NotSent
+        | Verdict::Stop { .. } => Err(Held::NoPage(outcome)),
+    }
+}
+
+fn is_of_access(code: Option<i64>) -> bool {
+    let class = code.and_then(error_code::lookup).map(|entry| entry.class);
+    matches!(class, Some(Class::Signature | Class::StopAccess))
+}

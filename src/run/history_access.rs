@@ -1,0 +1,170 @@
+//! What all read-backs of a run share: their pace, and what is known of whether the service allows them.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::edit::IdDigest;
+use crate::ledger::{Note, Pending};
+use crate::pace::Pace;
+
+/// The limit of this call; it is not the edits' limit. (It is no zero, or this would not compile.)
+pub const READ_BACK_RATE_MAX: NonZeroU32 = NonZeroU32::new(200).unwrap();
+
+/// For this long the service may answer "too fast" to every look: each of them holds the edits as well.
+const LOOKS_TOO_FAST_MAX: Duration = Duration::from_mins(5);
+
+/// At which rate a run that sends `rate` edits a second reads back at most. The jobs of an app on one machine share its cap,
+/// `max_rate`; where that is above the limit of read-backs, each has the same part of the one as of the other, so that all of
+/// them together keep both. (One a second is the least that a run can do.)
+pub fn read_back_rate(rate: NonZeroU32, max_rate: NonZeroU32) -> NonZeroU32 {
+    let limit = u64::from(READ_BACK_RATE_MAX.get());
+    let part = u64::from(rate.get()) * limit / u64::from(max_rate.get()).max(limit);
+    let part = part.clamp(1, limit.min(rate.get().into()));
+    u32::try_from(part).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+}
+
+/// What all read-backs of a run share.
+#[derive(Debug)]
+pub(super) struct HistoryAccess {
+    pub(super) pace: Pace,
+    /// The cap of all jobs of the app on this machine.
+    max_rate: NonZeroU32,
+    /// The service takes the older names of the accounts only.
+    pub(super) older_names: AtomicBool,
+    /// Why nothing can be read back: then the service is not asked again in this run.
+    pub(super) refused: OnceLock<Unreadable>,
+    /// The service has given a page since a signature was last refused: it accepts the one in use.
+    pub(super) accepted: AtomicBool,
+    too_fast: Mutex<Option<TooFast>>,
+    pub(super) requests: AtomicU64,
+    /// Cancelled when nothing more shall be read back. That is later than nothing more is sent: an edit whose answer was
+    /// lost shortly before can still be settled.
+    pub(super) stop: CancellationToken,
+}
+
+/// Every look is too fast.
+#[derive(Clone, Copy, Debug)]
+struct TooFast {
+    since: Instant,
+    /// The message that was looked for; `None` if there was more than one.
+    message: Option<IdDigest>,
+}
+
+/// Why a look was refused, or all of them are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Unreadable {
+    pub(super) note: Note,
+    pub(super) code: Option<i64>,
+}
+
+impl HistoryAccess {
+    pub(super) fn new(rate: NonZeroU32, max_rate: NonZeroU32, not_before: Instant) -> HistoryAccess {
+        HistoryAccess {
+            pace: Pace::new(read_back_rate(rate, max_rate), not_before),
+            max_rate,
+            older_names: AtomicBool::new(false),
+            refused: OnceLock::new(),
+            accepted: AtomicBool::new(false),
+            too_fast: Mutex::new(None),
+            requests: AtomicU64::new(0),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    pub(super) fn hold(&self, duration: Duration) {
+        self.pace.hold(duration);
+    }
+
+    pub(super) fn pause(&self) {
+        self.pace.pause();
+    }
+
+    /// A pause says nothing of how long looks were too fast.
+    pub(super) fn resume(&self) {
+        self.was_in_time();
+        self.pace.resume();
+    }
+
+    pub(super) fn set_rate(&self, rate: NonZeroU32) {
+        self.pace.set_cap(read_back_rate(rate, self.max_rate));
+    }
+
+    /// Whether the service accepts the signature in use, as far as looks have shown.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is known that the service gives no looks to this app.
+    pub(super) fn are_refused(&self) -> bool {
+        self.refused.get().is_some()
+    }
+
+    pub(super) fn signature_refused(&self) {
+        self.accepted.store(false, Ordering::Relaxed);
+    }
+
+    /// Requests so far.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// A look was answered, and not with that.
+    pub(super) fn was_in_time(&self) {
+        *self.too_fast.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// A look was too fast. True: looks for other messages pass, or there are none, so this message has itself to blame.
+    pub(super) fn is_refused_alone(&self, pending: &mut Pending) -> bool {
+        let now = Instant::now();
+        let first = pending.look_too_fast_at;
+        pending.look_too_fast_at.get_or_insert(now);
+        let mut too_fast = self.too_fast.lock().unwrap_or_else(PoisonError::into_inner);
+        let TooFast { message, .. } = too_fast.get_or_insert(TooFast { since: now, message: Some(pending.message) });
+        if *message != Some(pending.message) {
+            *message = None;
+        }
+        let is_alone = first.is_some_and(|first| message.is_some() || self.pace.lets_others_pass_since(first));
+        if is_alone && message.is_some() {
+            *too_fast = Some(TooFast { since: now, message: Some(pending.message) });
+        }
+        is_alone
+    }
+
+    /// Every look was too fast: this can go on for ever, and no edit is to blame for it.
+    pub(super) fn was_too_fast(&self, code: Option<i64>) {
+        let now = Instant::now();
+        let too_fast = *self.too_fast.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = too_fast.map_or(now, |too_fast| too_fast.since);
+        let unclear = Unreadable { note: Note::ReadBackFailed, code };
+        if now - since >= LOOKS_TOO_FAST_MAX && self.refused.set(unclear).is_ok() {
+            tracing::warn!(
+                "for {LOOKS_TOO_FAST_MAX:?} every look at a message was too fast: what is in doubt stays so"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looks(rate: u32, max_rate: u32) -> u32 {
+        read_back_rate(NonZeroU32::new(rate).unwrap(), NonZeroU32::new(max_rate).unwrap()).get()
+    }
+
+    #[test]
+    fn the_jobs_of_an_app_read_back_at_its_limit_together() {
+        assert_eq!([looks(200, 200), looks(50, 200), looks(1, 200), looks(10, 10), looks(1, 1)], [200, 50, 1, 10, 1]);
+        assert_eq!([looks(1_000, 1_000), looks(200, 1_000), looks(1, 1_000_000)], [200, 40, 1]);
+        for max_rate in [201, 333, 1_000, 5_000] {
+            for jobs in [1, 2, 3, 7, 20] {
+                assert!(jobs * looks(max_rate / jobs, max_rate) <= 200, "{jobs} jobs of {max_rate}");
+            }
+        }
+    }
+}
