@@ -77,8 +77,17 @@ async fn try_once<S: Service>(
     let (number, edit) = (pending.line, Arc::clone(&pending.edit));
     // Came into doubt in this run, and was to be sent again: if that fails it is in doubt all the same.
     let unsure = pending.state == Some(State::InDoubt) && pending.taken_up.is_none();
+    let ready = match context.in_doubt {
+        InDoubt::Retry => pending.send_again_unseen(),
+        InDoubt::Verify | InDoubt::Hold => pending.ready(),
+    };
+    // Not ready: it goes back, and is read first.
+    let ready = match ready {
+        Ok(ready) => ready,
+        Err(pending) => return AttemptResult::Withdrawn(pending),
+    };
     let recalled = context.recall.notified();
-    let mut intent = match context.ledger.intend(pending).await {
+    let mut intent = match context.ledger.intend(ready).await {
         Ok(intent) => intent,
         Err(error) => return AttemptResult::NotRecorded { error, unsure, taken_up: None },
     };

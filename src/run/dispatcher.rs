@@ -370,8 +370,8 @@ impl<S: Service> Dispatcher<S> {
 
     /// Where an edit waits that was taken up before.
     fn queue_of(&mut self, pending: &Pending) -> &mut Waiting {
-        match (self.context.in_doubt, pending.doubt) {
-            _ if pending.read_first => &mut self.in_doubt,
+        match (self.context.in_doubt, pending.doubt()) {
+            _ if pending.must_be_read() => &mut self.in_doubt,
             (InDoubt::Verify, Some(_)) => &mut self.in_doubt,
             (InDoubt::Verify | InDoubt::Retry | InDoubt::Hold, _) => &mut self.waiting,
         }

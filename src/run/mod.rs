@@ -198,7 +198,7 @@ async fn next_edit<S: Service>(
             continue;
         }
         match todo.next().await? {
-            Some(pending) if pending.doubt.is_none() && !pending.read_first => return Ok(Some((slot, pending))),
+            Some(pending) if pending.doubt().is_none() && !pending.must_be_read() => return Ok(Some((slot, pending))),
             // What an earlier run left in doubt may still be under way, and what is to be read before it is sent may be
             // under way by a run that this ledger does not know of.
             Some(pending) => dispatcher.put_off(pending),

@@ -14,8 +14,8 @@ use super::tally::Cause;
 use crate::api::error_code::{self, Class};
 use crate::api::history::{HistoryMessage, HistoryQuery};
 use crate::api::{Outcome, Service};
-use crate::edit::{Edit, Likeness};
-use crate::ledger::{LedgerError, Note, Pending, Recorded, Settlement, State};
+use crate::edit::Likeness;
+use crate::ledger::{LedgerError, NotEdited, Note, Pending, Recorded, Settlement, State};
 use crate::pace::Receipt;
 use crate::retry::{self, Verdict};
 
@@ -24,7 +24,7 @@ use crate::retry::{self, Verdict};
 pub(super) enum Evidence {
     /// Nothing: the message is not there, or cannot be looked for.
     Nothing(Note),
-    NotEdited,
+    NotEdited(NotEdited),
     /// Nothing: the look was refused or cut short, and what it would have shown counts as much as what the other side did.
     Refused(Unreadable),
     Recalled,
@@ -65,11 +65,10 @@ pub(super) async fn read_back<S: Service>(context: Arc<RunContext<S>>, mut pendi
     // What came into doubt in this run is worth a look while the run stops; what was not sent in it is left as it stood.
     let stop = if pending.came_into_doubt() { &context.lookups.stop } else { &context.stop };
     // To have looked changes nothing, so nobody needs the answer to a look that is broken off.
-    let asked = stop.run_until_cancelled(ask_both_sides(&context, &pending.edit)).await;
+    let asked = stop.run_until_cancelled(ask_both_sides(&context, &pending)).await;
     let (told, heard) = match asked.unwrap_or(Err(LookupCut::Stopping)) {
-        Ok((Evidence::NotEdited, _)) if pending.tries < context.attempts_max.get() => {
-            (pending.doubt, pending.read_first) = (None, false);
-            return ReadBackResult::NotEdited(pending);
+        Ok((Evidence::NotEdited(proof), _)) if pending.tries < context.attempts_max.get() => {
+            return pending.found_not_edited(proof).map_or_else(ReadBackResult::Stopped, ReadBackResult::NotEdited);
         }
         Ok(found) => found,
         Err(LookupCut::Stopping) => return ReadBackResult::Stopped(pending),
@@ -96,7 +95,7 @@ pub(super) async fn read_back<S: Service>(context: Arc<RunContext<S>>, mut pendi
     };
     tracing::debug!(line = pending.line, ?told, "read back");
     let unsure = pending.came_into_doubt();
-    let settlement = if pending.doubt.is_some() { told.settlement() } else { told.settlement_before_sending() };
+    let settlement = if pending.doubt().is_some() { told.settlement() } else { told.settlement_before_sending() };
     match context.ledger.settle(pending, settlement).await {
         Ok(recorded) => ReadBackResult::Settled { recorded, heard },
         Err(error) => ReadBackResult::NotRecorded { error, unsure },
@@ -107,9 +106,9 @@ pub(super) async fn read_back<S: Service>(context: Arc<RunContext<S>>, mut pendi
 /// may not be looked at could show it.
 async fn ask_both_sides<S: Service>(
     context: &RunContext<S>,
-    edit: &Edit,
+    pending: &Pending,
 ) -> Result<(Evidence, ServiceSignal), LookupCut> {
-    let id = edit.id();
+    let id = pending.edit.id();
     let Some(second) = id.second() else {
         return Ok((Evidence::Nothing(Note::KeyWithoutTime), ServiceSignal::Unasked));
     };
@@ -123,7 +122,7 @@ async fn ask_both_sides<S: Service>(
             return Ok((told.max(Evidence::Refused(*unclear)), ServiceSignal::Inconclusive));
         }
         let side = match find(context, id, HistoryQuery::around(second, operator, peer)).await {
-            Ok(SideHistory::HistoryMessage(held)) => Evidence::of(edit, &held),
+            Ok(SideHistory::HistoryMessage(held)) => Evidence::of(pending, &held),
             Ok(SideHistory::NotThere) => continue,
             Ok(SideHistory::Unread) => Evidence::Refused(Unreadable { note: Note::ReadBackFailed, code: None }),
             Err(LookupCut::NoPage(outcome, receipt)) => Evidence::Refused(refusal(context, outcome, receipt)?),
@@ -134,7 +133,7 @@ async fn ask_both_sides<S: Service>(
         }
         told = told.max(side);
     }
-    let is_conclusive = matches!(told, Evidence::NotEdited);
+    let is_conclusive = matches!(told, Evidence::NotEdited(_));
     Ok((told, if is_conclusive { ServiceSignal::Conclusive } else { ServiceSignal::Inconclusive }))
 }
 
@@ -166,19 +165,21 @@ fn is_signature(code: Option<i64>) -> bool {
 }
 
 impl Evidence {
-    fn of(edit: &Edit, held: &HistoryMessage) -> Evidence {
-        match edit.likeness(held.msg_body.as_ref(), held.cloud_custom_data.as_deref()) {
+    fn of(pending: &Pending, held: &HistoryMessage) -> Evidence {
+        let (body, custom_data) = (held.msg_body.as_ref(), held.cloud_custom_data.as_deref());
+        match pending.edit.likeness(body, custom_data) {
             Likeness::Same => Evidence::Edited,
             _ if held.recalled => Evidence::Recalled,
-            Likeness::Alike => Evidence::Alike,
-            Likeness::Other => Evidence::NotEdited,
+            Likeness::Alike | Likeness::Other => {
+                NotEdited::shown_by(pending, body, custom_data).map_or(Evidence::Alike, Evidence::NotEdited)
+            }
         }
     }
 
     fn settlement(self) -> Settlement {
         let (state, note, code) = match self {
             Evidence::Edited => (State::Done, Note::ReadBack, None),
-            Evidence::NotEdited => (State::Failed, Note::NotEdited, None),
+            Evidence::NotEdited(_) => (State::Failed, Note::NotEdited, None),
             Evidence::Recalled => (State::InDoubt, Note::Recalled, None),
             Evidence::Alike => (State::InDoubt, Note::Alike, None),
             Evidence::Nothing(note) => (State::InDoubt, note, None),
@@ -194,7 +195,7 @@ impl Evidence {
             Evidence::Edited => (State::Done, Note::AlreadyThere),
             Evidence::Recalled => (State::Failed, Note::RecalledBefore),
             Evidence::Nothing(Note::NotInHistory) => (State::Failed, Note::NotThere),
-            Evidence::NotEdited | Evidence::Alike | Evidence::Nothing(_) | Evidence::Refused(_) => {
+            Evidence::NotEdited(_) | Evidence::Alike | Evidence::Nothing(_) | Evidence::Refused(_) => {
                 return self.settlement();
             }
         };

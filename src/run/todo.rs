@@ -130,7 +130,9 @@ impl Todo {
                         let known = known.map_err(StopReason::Ledger)?;
                         self.left -= 1;
                         let mut pending = Pending::new(edit, wanted, row.line, known);
-                        pending.read_first |= self.policy.read_first;
+                        if self.policy.read_first {
+                            pending.require_reading();
+                        }
                         return Ok(Some(pending));
                     }
                     Standing::Conflict(_) => return Err(changed),
