@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Answers that are looked at.
-const WAY_ANSWERS: usize = 64;
+const ANSWERS_MAX: usize = 64;
 /// Half of them take no longer than the quickest and this: then the way is steady.
 const STEADY: Duration = Duration::from_millis(4);
 /// Nothing is concluded from fewer.
-const WAY_ANSWERS_MIN: usize = 8;
+const ANSWERS_MIN: usize = 8;
 
 /// How long answers take. From it follows how late a request may have reached the service: if the quickest answer took
 /// 1 ms and this one 30 ms, the request may have been up to 29 ms late; it may also be that the service took longer to
@@ -22,7 +22,7 @@ pub(super) struct TransitDelay {
 
 impl TransitDelay {
     pub(super) fn took(&mut self, took: Duration) {
-        if self.recent.len() >= WAY_ANSWERS
+        if self.recent.len() >= ANSWERS_MAX
             && let Some(oldest) = self.recent.pop_front()
             && let Ok(at) = self.sorted.binary_search(&oldest)
         {
@@ -36,7 +36,7 @@ impl TransitDelay {
     /// How late a request may have been whose answer took so long; `None` where that cannot be told.
     pub(super) fn late(&self, took: Duration) -> Option<Duration> {
         let (quickest, median) = (self.sorted.first()?, self.sorted.get(self.sorted.len() / 2)?);
-        let steady = self.sorted.len() >= WAY_ANSWERS_MIN && *median < *quickest + STEADY;
+        let steady = self.sorted.len() >= ANSWERS_MIN && *median < *quickest + STEADY;
         steady.then(|| took.saturating_sub(*quickest))
     }
 }

@@ -19,7 +19,7 @@ use crate::retry::{self, Verdict};
 
 /// Why an edit is not sent again now.
 #[derive(Debug)]
-pub(super) enum Held {
+pub(super) enum CheckCut {
     /// The run stops or is paused.
     Stopping,
     /// The service does not accept a look either, or gives none now.
@@ -28,15 +28,15 @@ pub(super) enum Held {
 
 /// Waits with an edit that got a code that speaks of the job until it is known whose fault that is, as far as a look can
 /// tell: once the edit is sent again and refused again, it has failed, or the run stops.
-pub(super) async fn before_sending_again<S: Service>(
+pub(super) async fn check_acceptance<S: Service>(
     context: &RunContext<S>,
     pending: &mut Pending,
-) -> Result<(), Held> {
+) -> Result<(), CheckCut> {
     let Some(refused) = pending.job_refused_at else { return Ok(()) };
     let _turn = tokio::select! {
         biased;
-        () = context.stop.cancelled() => return Err(Held::Stopping),
-        turn = context.accepted.looks.lock() => turn,
+        () = context.stop.cancelled() => return Err(CheckCut::Stopping),
+        turn = context.accepted.lookup_turn.lock() => turn,
     };
     let Some(edit) = context.accepted.only_before(refused) else { return Ok(()) };
     if pending.looks >= context.attempts_max.get() || context.lookups.are_refused() {
@@ -44,11 +44,11 @@ pub(super) async fn before_sending_again<S: Service>(
     }
     let id = edit.id();
     // Whatever is in that second, or nothing: that there is an answer is all that matters.
-    let mut question = HistoryQuery::around(id.second().unwrap_or_default(), &id.from_account, &id.to_account);
+    let mut query = HistoryQuery::around(id.second().unwrap_or_default(), &id.from_account, &id.to_account);
     let sent = Instant::now();
-    let (outcome, receipt) = match context.stop.run_until_cancelled(page(context, &mut question)).await {
+    let (outcome, receipt) = match context.stop.run_until_cancelled(page(context, &mut query)).await {
         Some(Ok(_)) => return Ok(()),
-        Some(Err(LookupCut::Stopping)) | None => return Err(Held::Stopping),
+        Some(Err(LookupCut::Stopping)) | None => return Err(CheckCut::Stopping),
         Some(Err(LookupCut::NoPage(outcome, receipt))) => (outcome, receipt),
     };
     pending.looks += 1;
@@ -56,7 +56,7 @@ pub(super) async fn before_sending_again<S: Service>(
     match retry::judge(&outcome) {
         verdict @ (Verdict::Done | Verdict::Failed { .. }) => {
             if is_acceptance(&verdict) {
-                context.accepted.look(sent);
+                context.accepted.lookup_accepted(sent);
             }
             Ok(())
         }
@@ -67,7 +67,7 @@ pub(super) async fn before_sending_again<S: Service>(
         | Verdict::SignAnew { .. }
         | Verdict::InDoubt { .. }
         | Verdict::NotSent
-        | Verdict::Stop { .. } => Err(Held::NoPage(outcome)),
+        | Verdict::Stop { .. } => Err(CheckCut::NoPage(outcome)),
     }
 }
 

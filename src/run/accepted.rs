@@ -11,7 +11,7 @@ use crate::edit::Edit;
 pub(super) struct Accepted {
     last: Mutex<Option<Last>>,
     /// Held by who makes a look for it: one is enough for all that wait.
-    pub(super) looks: tokio::sync::Mutex<()>,
+    pub(super) lookup_turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -24,14 +24,14 @@ struct Last {
 
 impl Accepted {
     /// An edit was accepted whose request went out then.
-    pub(super) fn edit(&self, sent: Instant, edit: &Arc<Edit>) {
+    pub(super) fn edit_accepted(&self, sent: Instant, edit: &Arc<Edit>) {
         let mut last = self.last();
         let sent = last.as_ref().map_or(sent, |last| last.sent.max(sent));
         *last = Some(Last { sent, edit: Arc::clone(edit) });
     }
 
     /// A look was accepted whose request went out then.
-    pub(super) fn look(&self, sent: Instant) {
+    pub(super) fn lookup_accepted(&self, sent: Instant) {
         if let Some(last) = &mut *self.last() {
             last.sent = last.sent.max(sent);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::acceptance_check::{Held, before_sending_again};
+use super::acceptance_check::{CheckCut, check_acceptance};
 use super::breaker::is_acceptance;
 use super::context::{RunContext, Slot};
 use super::tally::{Cause, Times};
@@ -19,7 +19,7 @@ use crate::retry::{self, Backpressure, Verdict};
 /// So long an edit waits that got such a code: enough for others to be accepted, or refused, in the meantime.
 const JOB_REFUSED_DELAY: Duration = Duration::from_secs(6);
 /// Shorter holds are not worth a warning.
-const HELD_TOLD: Duration = Duration::from_millis(250);
+const HOLD_WARNED_MIN: Duration = Duration::from_millis(250);
 
 /// Where one attempt came down.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(super) enum AttemptResult {
     /// It was called back before it went out, and the ledger stands as before.
     Withdrawn(Pending),
     /// The ledger failed. `unsure`: it says `sending`, or `in_doubt` since this run.
-    NotRecorded { error: LedgerError, unsure: bool, taken_up: Option<State> },
+    NotRecorded { error: LedgerError, unsure: bool, state_before: Option<State> },
 }
 
 /// What follows when an attempt is recorded.
@@ -47,7 +47,7 @@ pub(super) enum NextStep {
 
 impl AttemptResult {
     fn not_recorded(error: LedgerError, intent: &Intent) -> AttemptResult {
-        AttemptResult::NotRecorded { error, unsure: true, taken_up: intent.taken_up() }
+        AttemptResult::NotRecorded { error, unsure: true, state_before: intent.taken_up() }
     }
 }
 
@@ -58,9 +58,9 @@ pub(super) async fn attempt<S: Service>(
     pending: Pending,
     slot: Slot,
 ) -> (AttemptResult, Option<Slot>) {
-    let mut place = None;
-    let attempted = try_once(&context, pending, slot, &mut place).await;
-    (attempted, place)
+    let mut slot_in_flight = None;
+    let attempted = try_once(&context, pending, slot, &mut slot_in_flight).await;
+    (attempted, slot_in_flight)
 }
 
 async fn try_once<S: Service>(
@@ -69,10 +69,10 @@ async fn try_once<S: Service>(
     slot: Slot,
     in_flight: &mut Option<Slot>,
 ) -> AttemptResult {
-    match before_sending_again(context, &mut pending).await {
+    match check_acceptance(context, &mut pending).await {
         Ok(()) => {}
-        Err(Held::Stopping) => return AttemptResult::Withdrawn(pending),
-        Err(Held::NoPage(outcome)) => return AttemptResult::NotSent { pending, outcome },
+        Err(CheckCut::Stopping) => return AttemptResult::Withdrawn(pending),
+        Err(CheckCut::NoPage(outcome)) => return AttemptResult::NotSent { pending, outcome },
     }
     let (number, edit) = (pending.line, Arc::clone(&pending.edit));
     // Came into doubt in this run, and was to be sent again: if that fails it is in doubt all the same.
@@ -89,9 +89,9 @@ async fn try_once<S: Service>(
     let recalled = context.recall.notified();
     let mut intent = match context.ledger.intend(ready).await {
         Ok(intent) => intent,
-        Err(error) => return AttemptResult::NotRecorded { error, unsure, taken_up: None },
+        Err(error) => return AttemptResult::NotRecorded { error, unsure, state_before: None },
     };
-    let taken_up = intent.taken_up();
+    let state_before = intent.taken_up();
     let mut times = Times::default();
     let intended = Instant::now();
     let permit = tokio::select! {
@@ -102,13 +102,13 @@ async fn try_once<S: Service>(
         permit = context.permit(&context.pace) => permit,
     };
     drop(slot);
-    let Some((place, permit)) = permit else {
+    let Some((slot_in_flight, permit)) = permit else {
         return match context.ledger.withdraw(intent).await {
             Ok(pending) => AttemptResult::Withdrawn(pending),
-            Err(error) => AttemptResult::NotRecorded { error, unsure: true, taken_up },
+            Err(error) => AttemptResult::NotRecorded { error, unsure: true, state_before },
         };
     };
-    *in_flight = Some(place);
+    *in_flight = Some(slot_in_flight);
     let receipt = permit.receipt();
     let permitted = Instant::now();
     times.waited = permitted - intended;
@@ -125,19 +125,19 @@ async fn try_once<S: Service>(
     }
     let verdict = context.judge(&outcome, &intent);
     if is_acceptance(&verdict) {
-        context.accepted.edit(permitted, &edit);
+        context.accepted.edit_accepted(permitted, &edit);
     }
     let verdict = context.keep_pace(verdict, retry::backpressure(&outcome), &mut intent, receipt);
     tracing::debug!(line = number, ?outcome, ?verdict, "answered");
     let Some(settlement) = settlement(&verdict, intent.tries(), intent.doubt(), context.attempts_max) else {
         return match context.ledger.withdraw(intent).await {
             Ok(pending) => AttemptResult::NotSent { pending, outcome },
-            Err(error) => AttemptResult::NotRecorded { error, unsure: true, taken_up },
+            Err(error) => AttemptResult::NotRecorded { error, unsure: true, state_before },
         };
     };
     match context.ledger.record(intent, settlement).await {
         Ok(recorded) => AttemptResult::Recorded { recorded, verdict, times },
-        Err(error) => AttemptResult::NotRecorded { error, unsure: true, taken_up },
+        Err(error) => AttemptResult::NotRecorded { error, unsure: true, state_before },
     }
 }
 
@@ -222,7 +222,7 @@ impl<S: Service> RunContext<S> {
         let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
         let rate = self.pace.now().rate;
         // One now and then is no news.
-        if held >= HELD_TOLD || self.pace.slow_downs() == 1 {
+        if held >= HOLD_WARNED_MIN || self.pace.slow_downs() == 1 {
             tracing::warn!("slowed down ({why}): every request is held for {held:?}; the rate is {rate}/s");
         } else {
             tracing::debug!("slowed down ({why}): every request is held for {held:?}; the rate is {rate}/s");

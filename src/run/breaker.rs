@@ -37,7 +37,7 @@ const LOST_IN_A_ROW: u32 = 20;
 /// The same before anything was ever answered.
 const LOST_FIRST: u32 = 5;
 /// So many are enough before anything was ever answered, where what comes back looks like another address.
-const ELSEWHERE: u32 = 3;
+const WRONG_ADDRESS_ANSWERS: u32 = 3;
 /// So many edits in a row that are refused with a code that speaks of the job: then it does, although the service has
 /// accepted others before.
 const JOB_REFUSED_IN_A_ROW: u32 = 10;
@@ -58,7 +58,7 @@ pub(super) struct Breaker {
     answers: u64,
     known: bool,
     /// Whether anything was ever answered.
-    has_been_there: bool,
+    ever_answered: bool,
     /// The service has accepted an edit's request with the signature in use.
     accepted: bool,
     /// Edits that were refused with a code that speaks of the job, since it last did.
@@ -89,7 +89,7 @@ impl Breaker {
             recent_failures: 0,
             answers: 0,
             known: false,
-            has_been_there: false,
+            ever_answered: false,
             accepted: false,
             job_refused: 0,
             webhook: None,
@@ -103,7 +103,7 @@ impl Breaker {
     pub(super) fn answered(&mut self, verdict: &Verdict, now: Instant) -> Option<StopReason> {
         let cause = Cause::of(verdict);
         self.answers += 1;
-        self.heard();
+        self.answer_known();
         if is_acceptance(verdict) {
             (self.accepted, self.job_refused) = (true, 0);
         }
@@ -154,14 +154,14 @@ impl Breaker {
     }
 
     /// The service answered, and what it did is known.
-    pub(super) fn heard(&mut self) {
+    pub(super) fn answer_known(&mut self) {
         self.lost = 0;
-        self.is_there();
+        self.any_answer();
     }
 
     /// The service answered something. Where every answer to an edit is lost, that does not make it better.
-    pub(super) fn is_there(&mut self) {
-        self.has_been_there = true;
+    pub(super) fn any_answer(&mut self) {
+        self.ever_answered = true;
         if self.lost < LOST_IN_A_ROW {
             self.outage = None;
         }
@@ -194,18 +194,18 @@ impl Breaker {
     pub(super) fn lost(&mut self, note: Note, now: Instant) -> (Option<StopReason>, Duration) {
         self.lost += 1;
         // It says so itself, so it is there.
-        self.has_been_there |= note == Note::LostInside;
-        if !self.has_been_there && self.lost >= ELSEWHERE && is_elsewhere(note) {
+        self.ever_answered |= note == Note::LostInside;
+        if !self.ever_answered && self.lost >= WRONG_ADDRESS_ANSWERS && is_wrong_address(note) {
             return (Some(StopReason::NeverAnswered(note)), Duration::ZERO);
         }
-        if self.lost < if self.has_been_there { LOST_IN_A_ROW } else { LOST_FIRST } {
+        if self.lost < if self.ever_answered { LOST_IN_A_ROW } else { LOST_FIRST } {
             return (None, Duration::ZERO);
         }
         if self.outage.is_none() {
             tracing::warn!("{} answers were lost one after the other; trying one at a time", self.lost);
         }
         let (gives_up, hold) = self.out_of_reach(now);
-        let reason = if self.has_been_there { StopReason::NoAnswers } else { StopReason::NeverAnswered };
+        let reason = if self.ever_answered { StopReason::NoAnswers } else { StopReason::NeverAnswered };
         (gives_up.then_some(reason(note)), hold)
     }
 
@@ -222,7 +222,7 @@ impl Breaker {
     }
 
     fn out_of_reach(&mut self, now: Instant) -> (bool, Duration) {
-        let max = if self.has_been_there { OUTAGE_MAX } else { OUTAGE_FIRST };
+        let max = if self.ever_answered { OUTAGE_MAX } else { OUTAGE_FIRST };
         let outage = match self.outage {
             None => Outage { since: now, until: now + PROBE_FIRST, hold: PROBE_FIRST },
             // Requests that went out together fail together: only one of them makes the next hold longer.
@@ -257,7 +257,7 @@ pub(super) fn is_acceptance(verdict: &Verdict) -> bool {
 
 /// Whether this came from an address, or from a proxy, that will never pass a request on. (It may have passed this one on
 /// all the same, so the edit is in doubt.)
-fn is_elsewhere(note: Note) -> bool {
+fn is_wrong_address(note: Note) -> bool {
     matches!(note, Note::Http(300..=407 | 409..=424 | 426..=428 | 430..=499))
 }
 

@@ -12,12 +12,12 @@ use crate::pace;
 use crate::register::{RegisterError, Share};
 
 /// Acts that may wait; each is done within one commit.
-const ACTS_MAX: usize = 16;
+const REQUESTS_MAX: usize = 16;
 
 /// Tells a run what to do. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Control {
-    acts: mpsc::Sender<ControlRequest>,
+    requests: mpsc::Sender<ControlRequest>,
     cap: NonZeroU32,
     /// What the run has of its app's cap, where it has to share that. One change at a time.
     share: Option<Arc<tokio::sync::Mutex<Arc<Share>>>>,
@@ -28,13 +28,13 @@ pub struct Control {
 pub struct ControlInbox {
     /// Cancelled when it shall stop.
     pub(super) stop: CancellationToken,
-    pub(super) acts: mpsc::Receiver<ControlRequest>,
+    pub(super) requests: mpsc::Receiver<ControlRequest>,
 }
 
 /// An act, and who waits for it to be done.
 #[derive(Debug)]
 pub(super) struct ControlRequest {
-    pub(super) act: ControlEvent,
+    pub(super) event: ControlEvent,
     pub(super) done: oneshot::Sender<Result<(), LedgerError>>,
 }
 
@@ -63,8 +63,8 @@ pub enum ControlError {
 impl Control {
     /// For a run that sends at most `cap` requests a second and stops when `stop` is cancelled.
     pub fn new(cap: NonZeroU32, stop: CancellationToken) -> (Control, ControlInbox) {
-        let (sender, acts) = mpsc::channel(ACTS_MAX);
-        (Control { acts: sender, cap, share: None }, ControlInbox { stop, acts })
+        let (sender, requests) = mpsc::channel(REQUESTS_MAX);
+        (Control { requests: sender, cap, share: None }, ControlInbox { stop, requests })
     }
 
     /// With a share of its app's cap, which every change of the rate changes as well.
@@ -82,42 +82,42 @@ impl Control {
     ///
     /// # Errors
     /// It is not done; the error says why.
-    pub async fn tell(&self, act: ControlEvent) -> Result<(), ControlError> {
-        if let ControlAction::Rate(wanted) = act.what
+    pub async fn tell(&self, event: ControlEvent) -> Result<(), ControlError> {
+        if let ControlAction::Rate(wanted) = event.what
             && wanted > self.cap
         {
             return Err(ControlError::AboveCap { wanted, cap: self.cap });
         }
-        match (act.what, &self.share) {
+        match (event.what, &self.share) {
             (ControlAction::Rate(rate), Some(share)) => {
                 let (control, share) = (self.clone(), Arc::clone(share));
                 // Whoever asks for it may go away half-way; share and rate must not part.
-                let changed = tokio::spawn(async move { control.change_rate(act, rate, &*share.lock().await).await });
+                let changed = tokio::spawn(async move { control.change_rate(event, rate, &*share.lock().await).await });
                 changed.await.map_err(|_| ControlError::Over)?
             }
             (ControlAction::Rate(_), None)
-            | (ControlAction::Pause | ControlAction::Resume | ControlAction::Stop, _) => self.do_now(act).await,
+            | (ControlAction::Pause | ControlAction::Resume | ControlAction::Stop, _) => self.do_now(event).await,
         }
     }
 
     /// More is taken first, and sent once nothing counts any more of what others sent who had that room before. Less is sent
     /// first, and given back once what had its permit at the old rate has gone out and does not count any more.
-    async fn change_rate(&self, act: ControlEvent, rate: NonZeroU32, share: &Share) -> Result<(), ControlError> {
+    async fn change_rate(&self, event: ControlEvent, rate: NonZeroU32, share: &Share) -> Result<(), ControlError> {
         let no_room = |error| ControlError::NoRoom(Arc::new(error));
         if rate > share.rate() {
             share.set_rate(rate).map_err(no_room)?;
             tokio::time::sleep(pace::WINDOW).await;
-            self.do_now(act).await
+            self.do_now(event).await
         } else {
-            self.do_now(act).await?;
+            self.do_now(event).await?;
             tokio::time::sleep(pace::WINDOW).await;
             share.set_rate(rate).map_err(no_room)
         }
     }
 
-    async fn do_now(&self, act: ControlEvent) -> Result<(), ControlError> {
+    async fn do_now(&self, event: ControlEvent) -> Result<(), ControlError> {
         let (done, answer) = oneshot::channel();
-        self.acts.send(ControlRequest { act, done }).await.map_err(|_| ControlError::Over)?;
+        self.requests.send(ControlRequest { event, done }).await.map_err(|_| ControlError::Over)?;
         Ok(answer.await.map_err(|_| ControlError::Over)??)
     }
 }
@@ -125,6 +125,6 @@ impl Control {
 /// Nobody tells it anything but to stop.
 impl From<CancellationToken> for ControlInbox {
     fn from(stop: CancellationToken) -> ControlInbox {
-        ControlInbox { stop, acts: mpsc::channel(1).1 }
+        ControlInbox { stop, requests: mpsc::channel(1).1 }
     }
 }

@@ -27,7 +27,7 @@ const WAITING_MAX: usize = 10_000;
 
 /// A remark that is durable, or failed to become so, and the act it is on.
 pub(super) struct EventRecorded {
-    told: Option<ControlRequest>,
+    request: Option<ControlRequest>,
     result: Result<(), LedgerError>,
 }
 
@@ -56,7 +56,7 @@ impl<S: Service> Dispatcher<S> {
     }
 
     /// Nothing is left to be done.
-    pub(super) fn is_clear(&self) -> bool {
+    pub(super) fn has_nothing_left(&self) -> bool {
         (self.nothing_to_send || self.tally.stopping) && self.in_doubt.is_empty()
     }
 
@@ -85,13 +85,13 @@ impl<S: Service> Dispatcher<S> {
 
     /// Edits under way at most: while the service is out of reach, one at a time tries it. And one goes first, alone, until
     /// the service has accepted its signature: a wrong key shall be refused once, as it locks out who repeats it.
-    pub(super) fn at_once(&self, otherwise: usize) -> usize {
+    pub(super) fn attempts_allowed(&self, most: usize) -> usize {
         if self.tally.paused {
             0
         } else if self.breaker.is_out_of_reach() || !self.is_accepted() {
             1
         } else {
-            otherwise
+            most
         }
     }
 
@@ -103,11 +103,11 @@ impl<S: Service> Dispatcher<S> {
     /// A signature was refused, and there is a new one: that has to be accepted first. Who waits for a permit already is
     /// called back.
     fn signature_refused(&mut self) {
-        let was = self.is_accepted();
+        let was_accepted = self.is_accepted();
         self.breaker.signature_refused();
         self.context.lookups.signature_refused();
         self.context.accepted.forget();
-        if was {
+        if was_accepted {
             self.context.recall.notify_waiters();
         }
     }
@@ -135,7 +135,7 @@ impl<S: Service> Dispatcher<S> {
     }
 
     /// An edit that may be under way since an earlier run waits until it cannot be any more.
-    pub(super) fn put_off(&mut self, pending: Pending) {
+    pub(super) fn defer(&mut self, pending: Pending) {
         let quiet_from = self.context.quiet_from;
         self.queue_of(&pending).push_at(pending, quiet_from);
     }
@@ -146,7 +146,7 @@ impl<S: Service> Dispatcher<S> {
         attempted: Result<(AttemptResult, Option<Slot>), JoinError>,
     ) -> Option<StopReason> {
         let now = Instant::now();
-        let (attempted, _place) = match attempted {
+        let (attempted, _slot) = match attempted {
             Ok(attempted) => attempted,
             Err(error) => return Some(self.defect(&error)),
         };
@@ -157,10 +157,12 @@ impl<S: Service> Dispatcher<S> {
             }
             AttemptResult::NotSent { pending, outcome } => self.no_answer(pending, outcome, now),
             AttemptResult::Withdrawn(pending) => {
-                self.put_back(pending, now);
+                self.requeue(pending, now);
                 None
             }
-            AttemptResult::NotRecorded { error, unsure, taken_up } => Some(self.not_recorded(error, unsure, taken_up)),
+            AttemptResult::NotRecorded { error, unsure, state_before } => {
+                Some(self.not_recorded(error, unsure, state_before))
+            }
         }
     }
 
@@ -168,37 +170,42 @@ impl<S: Service> Dispatcher<S> {
     pub(super) fn sample(&mut self, under_way: usize) -> impl Future<Output = EventRecorded> + Send + 'static {
         let sample = Box::new(self.tally(under_way).sample());
         let ledger = self.context.ledger.clone();
-        async move { EventRecorded { told: None, result: ledger.record_event(RunEvent::Sample(sample)).await } }
+        async move { EventRecorded { request: None, result: ledger.record_event(RunEvent::Sample(sample)).await } }
     }
 
     /// Makes a remark on what it was told; it is done once that is durable.
-    pub(super) fn told(&self, told: ControlRequest) -> impl Future<Output = EventRecorded> + Send + 'static {
+    pub(super) fn record_request(
+        &self,
+        request: ControlRequest,
+    ) -> impl Future<Output = EventRecorded> + Send + 'static {
         let ledger = self.context.ledger.clone();
-        let act = told.act.clone();
-        async move { EventRecorded { told: Some(told), result: ledger.record_event(RunEvent::ControlEvent(act)).await } }
+        let event = request.event.clone();
+        async move {
+            EventRecorded { request: Some(request), result: ledger.record_event(RunEvent::ControlEvent(event)).await }
+        }
     }
 
     /// A remark is durable, or the ledger failed.
-    pub(super) fn noted(&mut self, noted: Result<EventRecorded, JoinError>) -> Option<StopReason> {
-        let EventRecorded { told, result } = match noted {
-            Ok(noted) => noted,
+    pub(super) fn event_recorded(&mut self, recorded: Result<EventRecorded, JoinError>) -> Option<StopReason> {
+        let EventRecorded { request, result } = match recorded {
+            Ok(recorded) => recorded,
             Err(error) => return Some(StopReason::Defect(error.to_string())),
         };
-        let stop = match (&result, &told) {
+        let stop = match (&result, &request) {
             (Err(error), _) => Some(StopReason::Ledger(error.clone())),
-            (Ok(()), Some(told)) => self.act(&told.act),
+            (Ok(()), Some(request)) => self.apply(&request.event),
             (Ok(()), None) => None,
         };
-        if let Some(told) = told {
+        if let Some(request) = request {
             // Whoever said so may have gone meanwhile.
-            let _ = told.done.send(result);
+            let _ = request.done.send(result);
         }
         stop
     }
 
-    fn act(&mut self, act: &ControlEvent) -> Option<StopReason> {
-        tracing::warn!("{}, told by {}", act.what, escape_control(&act.by));
-        match act.what {
+    fn apply(&mut self, event: &ControlEvent) -> Option<StopReason> {
+        tracing::warn!("{}, told by {}", event.what, escape_control(&event.by));
+        match event.what {
             ControlAction::Pause => {
                 self.tally.paused = true;
                 self.context.pause();
@@ -209,7 +216,7 @@ impl<S: Service> Dispatcher<S> {
                 self.context.resume();
             }
             ControlAction::Rate(rate) => self.context.set_rate(rate),
-            ControlAction::Stop => return Some(StopReason::Operator { by: act.by.clone() }),
+            ControlAction::Stop => return Some(StopReason::Operator { by: event.by.clone() }),
         }
         None
     }
@@ -218,20 +225,20 @@ impl<S: Service> Dispatcher<S> {
     pub(super) fn read_back(&mut self, read: Result<ReadBackResult, JoinError>) -> Option<StopReason> {
         let now = Instant::now();
         match read {
-            Ok(ReadBackResult::Settled { recorded, heard }) => {
-                let stop = self.heard(heard, now);
+            Ok(ReadBackResult::Settled { recorded, signal }) => {
+                let stop = self.signal(signal, now);
                 self.tally.read_back(&recorded);
                 stop.or(self.settled(&recorded))
             }
             Ok(ReadBackResult::NotEdited(pending)) => {
-                self.breaker.heard();
+                self.breaker.answer_known();
                 self.tally.found_not_edited += u64::from(pending.state == Some(State::InDoubt));
-                self.put_back(pending, now);
+                self.requeue(pending, now);
                 None
             }
             Ok(ReadBackResult::NoPage { pending, outcome }) => self.no_answer(pending, outcome, now),
             Ok(ReadBackResult::Stopped(pending)) => {
-                self.put_back(pending, now);
+                self.requeue(pending, now);
                 None
             }
             Ok(ReadBackResult::NotRecorded { error, unsure }) => Some(self.not_recorded(error, unsure, None)),
@@ -247,7 +254,7 @@ impl<S: Service> Dispatcher<S> {
                 self.breaker.answered(verdict, now)
             }
             Verdict::Stop { .. } => {
-                self.breaker.heard();
+                self.breaker.answer_known();
                 // It would have failed, had anything been accepted since.
                 let again = recorded.pending().job_refused_at.is_some();
                 let refusal = |cause| JobRefusal::of(cause, recorded.pending(), self.tally.done);
@@ -287,7 +294,7 @@ impl<S: Service> Dispatcher<S> {
             _ => now + retry::delay(pending.looks),
         };
         let refusal = Cause::of(&verdict).map(|cause| JobRefusal::of(cause, &pending, self.tally.done));
-        self.put_back(pending, due);
+        self.requeue(pending, due);
         match (outcome, verdict) {
             (Outcome::NotSent { reason }, _) => self.out_of_reach(|breaker| breaker.unreachable(reason, now)),
             (Outcome::NoSignature, _) => Some(StopReason::NoSignature),
@@ -295,23 +302,23 @@ impl<S: Service> Dispatcher<S> {
             (_, Verdict::Stop { .. }) => refusal.map(StopReason::Refused),
             (_, Verdict::SignAnew { .. }) => {
                 self.signature_refused();
-                self.heard(ServiceSignal::Inconclusive, now)
+                self.signal(ServiceSignal::Inconclusive, now)
             }
-            (_, _) => self.heard(ServiceSignal::Inconclusive, now),
+            (_, _) => self.signal(ServiceSignal::Inconclusive, now),
         }
     }
 
     /// What a read-back heard of the service. Only one that tells what became of its edit makes up for answers to edits
     /// that are lost: without it, the whole list would come into doubt.
-    fn heard(&mut self, heard: ServiceSignal, now: Instant) -> Option<StopReason> {
-        match heard {
+    fn signal(&mut self, signal: ServiceSignal, now: Instant) -> Option<StopReason> {
+        match signal {
             ServiceSignal::Unasked => None,
             ServiceSignal::Conclusive => {
-                self.breaker.heard();
+                self.breaker.answer_known();
                 None
             }
             ServiceSignal::Inconclusive => {
-                self.breaker.is_there();
+                self.breaker.any_answer();
                 None
             }
             ServiceSignal::Lost(note) => self.lost(note, now),
@@ -328,13 +335,13 @@ impl<S: Service> Dispatcher<S> {
         &mut self,
         failed: impl FnOnce(&mut Breaker) -> (Option<StopReason>, Duration),
     ) -> Option<StopReason> {
-        let was = self.breaker.is_out_of_reach();
+        let was_out_of_reach = self.breaker.is_out_of_reach();
         let (stop, hold) = failed(&mut self.breaker);
         if !hold.is_zero() {
             self.context.pace.hold(hold);
             self.context.lookups.hold(hold);
         }
-        if !was && self.breaker.is_out_of_reach() {
+        if !was_out_of_reach && self.breaker.is_out_of_reach() {
             self.context.recall.notify_waiters();
         }
         stop
@@ -345,9 +352,9 @@ impl<S: Service> Dispatcher<S> {
         self.breaker.settled(recorded.state(), &self.tally)
     }
 
-    fn not_recorded(&mut self, error: LedgerError, unsure: bool, taken_up: Option<State>) -> StopReason {
+    fn not_recorded(&mut self, error: LedgerError, unsure: bool, state_before: Option<State>) -> StopReason {
         if unsure {
-            self.tally.unsure(taken_up);
+            self.tally.unsure(state_before);
         }
         StopReason::Ledger(error)
     }
@@ -360,7 +367,7 @@ impl<S: Service> Dispatcher<S> {
 
     /// (What a look has found not edited while the run stops goes on standing in doubt in the ledger: the only way from there
     /// to be sent leads through an intent, and there is to be none any more. The next run reads it once more, and sends it.)
-    fn put_back(&mut self, pending: Pending, due: Instant) {
+    fn requeue(&mut self, pending: Pending, due: Instant) {
         if self.tally.stopping && !pending.came_into_doubt() {
             return;
         }

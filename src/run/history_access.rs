@@ -16,7 +16,7 @@ use crate::pace::Pace;
 pub const READ_BACK_RATE_MAX: NonZeroU32 = NonZeroU32::new(200).unwrap();
 
 /// For this long the service may answer "too fast" to every look: each of them holds the edits as well.
-const LOOKS_TOO_FAST_MAX: Duration = Duration::from_mins(5);
+const LOOKUPS_TOO_FAST_MAX: Duration = Duration::from_mins(5);
 
 /// At which rate a run that sends `rate` edits a second reads back at most. The jobs of an app on one machine share its cap,
 /// `max_rate`; where that is above the limit of read-backs, each has the same part of the one as of the other, so that all of
@@ -86,7 +86,7 @@ impl HistoryAccess {
 
     /// A pause says nothing of how long looks were too fast.
     pub(super) fn resume(&self) {
-        self.was_in_time();
+        self.lookup_passed();
         self.pace.resume();
     }
 
@@ -114,7 +114,7 @@ impl HistoryAccess {
     }
 
     /// A look was answered, and not with that.
-    pub(super) fn was_in_time(&self) {
+    pub(super) fn lookup_passed(&self) {
         *self.too_fast.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -136,14 +136,14 @@ impl HistoryAccess {
     }
 
     /// Every look was too fast: this can go on for ever, and no edit is to blame for it.
-    pub(super) fn was_too_fast(&self, code: Option<i64>) {
+    pub(super) fn lookup_too_fast(&self, code: Option<i64>) {
         let now = Instant::now();
         let too_fast = *self.too_fast.lock().unwrap_or_else(PoisonError::into_inner);
         let since = too_fast.map_or(now, |too_fast| too_fast.since);
-        let unclear = Unreadable { note: Note::ReadBackFailed, code };
-        if now - since >= LOOKS_TOO_FAST_MAX && self.refused.set(unclear).is_ok() {
+        let unreadable = Unreadable { note: Note::ReadBackFailed, code };
+        if now - since >= LOOKUPS_TOO_FAST_MAX && self.refused.set(unreadable).is_ok() {
             tracing::warn!(
-                "for {LOOKS_TOO_FAST_MAX:?} every look at a message was too fast: what is in doubt stays so"
+                "for {LOOKUPS_TOO_FAST_MAX:?} every look at a message was too fast: what is in doubt stays so"
             );
         }
     }
@@ -153,17 +153,20 @@ impl HistoryAccess {
 mod tests {
     use super::*;
 
-    fn looks(rate: u32, max_rate: u32) -> u32 {
+    fn rate_of(rate: u32, max_rate: u32) -> u32 {
         read_back_rate(NonZeroU32::new(rate).unwrap(), NonZeroU32::new(max_rate).unwrap()).get()
     }
 
     #[test]
     fn the_jobs_of_an_app_read_back_at_its_limit_together() {
-        assert_eq!([looks(200, 200), looks(50, 200), looks(1, 200), looks(10, 10), looks(1, 1)], [200, 50, 1, 10, 1]);
-        assert_eq!([looks(1_000, 1_000), looks(200, 1_000), looks(1, 1_000_000)], [200, 40, 1]);
+        assert_eq!(
+            [rate_of(200, 200), rate_of(50, 200), rate_of(1, 200), rate_of(10, 10), rate_of(1, 1)],
+            [200, 50, 1, 10, 1]
+        );
+        assert_eq!([rate_of(1_000, 1_000), rate_of(200, 1_000), rate_of(1, 1_000_000)], [200, 40, 1]);
         for max_rate in [201, 333, 1_000, 5_000] {
             for jobs in [1, 2, 3, 7, 20] {
-                assert!(jobs * looks(max_rate / jobs, max_rate) <= 200, "{jobs} jobs of {max_rate}");
+                assert!(jobs * rate_of(max_rate / jobs, max_rate) <= 200, "{jobs} jobs of {max_rate}");
             }
         }
     }

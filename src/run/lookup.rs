@@ -50,8 +50,8 @@ pub(super) async fn find<S: Service>(
         if page.complete || is_past {
             return Ok(SideHistory::NotThere);
         }
-        let goes_on = query.last_msg_key.as_ref() != Some(&page.last_msg_key) && !page.last_msg_key.is_empty();
-        if !goes_on || page.last_msg_time == 0 {
+        let has_more = query.last_msg_key.as_ref() != Some(&page.last_msg_key) && !page.last_msg_key.is_empty();
+        if !has_more || page.last_msg_time == 0 {
             return Ok(SideHistory::Unread);
         }
         query.max_time = page.last_msg_time;
@@ -67,10 +67,10 @@ pub(super) async fn page<S: Service>(
 ) -> Result<HistoryPage, LookupCut> {
     let older = &context.lookups.older_names;
     query.names = if older.load(Ordering::Relaxed) { AccountNames::Older } else { AccountNames::Newer };
-    match ask(context, query).await {
+    match request(context, query).await {
         Err(LookupCut::NoPage(Outcome::Refused { code: 90001 | 90003 | 90008, .. }, _)) => {
             query.names = query.names.other();
-            let page = ask(context, query).await?;
+            let page = request(context, query).await?;
             older.store(query.names == AccountNames::Older, Ordering::Relaxed);
             Ok(page)
         }
@@ -79,9 +79,9 @@ pub(super) async fn page<S: Service>(
 }
 
 /// One request.
-async fn ask<S: Service>(context: &RunContext<S>, query: &HistoryQuery) -> Result<HistoryPage, LookupCut> {
+async fn request<S: Service>(context: &RunContext<S>, query: &HistoryQuery) -> Result<HistoryPage, LookupCut> {
     let pace = &context.lookups.pace;
-    let Some((_place, permit)) = context.permit(pace).await else { return Err(LookupCut::Stopping) };
+    let Some((_slot, permit)) = context.permit(pace).await else { return Err(LookupCut::Stopping) };
     let (receipt, permitted) = (permit.receipt(), Instant::now());
     let answer = context.service.history(query, permit).await;
     if !matches!(answer, Err(Outcome::NotSent { .. } | Outcome::NoSignature)) {
@@ -90,7 +90,7 @@ async fn ask<S: Service>(context: &RunContext<S>, query: &HistoryQuery) -> Resul
     if answer.is_ok() {
         pace.answered(receipt);
         context.lookups.accepted.store(true, Ordering::Relaxed);
-        context.accepted.look(permitted);
+        context.accepted.lookup_accepted(permitted);
     }
     if let Some(Backpressure::Hold(asked)) = answer.as_ref().err().map(retry::backpressure) {
         pace.hold(asked);
@@ -107,7 +107,7 @@ async fn ask<S: Service>(context: &RunContext<S>, query: &HistoryQuery) -> Resul
             | Verdict::Stop { .. },
         ) => {
             pace.passed(receipt);
-            context.lookups.was_in_time();
+            context.lookups.lookup_passed();
         }
     }
     answer.map_err(|outcome| LookupCut::NoPage(outcome, receipt))
@@ -130,7 +130,7 @@ pub(super) fn slow_down<S: Service>(
         return true;
     }
     if let Verdict::SlowDown { code, .. } = retry::judge(outcome) {
-        context.lookups.was_too_fast(code);
+        context.lookups.lookup_too_fast(code);
     }
     if let Some(held) = context.lookups.pace.slow_down(receipt, retry_after) {
         context.pace.hold(retry_after.unwrap_or_else(|| held.min(EDITS_HELD_MAX)));

@@ -82,15 +82,15 @@ pub async fn run<S: Service>(
     context: RunContext<S>,
     failures: FailureLimit,
     mut todo: Todo,
-    orders: impl Into<ControlInbox>,
-    mut show: impl FnMut(&Tally),
+    inbox: impl Into<ControlInbox>,
+    mut report: impl FnMut(&Tally),
 ) -> (Tally, RunEnd) {
     let ahead = Arc::new(Semaphore::new(context.ahead_max));
     let attempts_max = context.in_flight_max + context.ahead_max;
     let context = Arc::new(context);
     let mut dispatcher = Dispatcher::new(&context, failures);
-    let ControlInbox { stop, mut acts } = orders.into();
-    let (mut tick, mut sample) = (every(TICK), every(SAMPLE_EVERY));
+    let ControlInbox { stop, mut requests } = inbox.into();
+    let (mut tick, mut sample) = (interval_of(TICK), interval_of(SAMPLE_EVERY));
     let mut attempts = JoinSet::new();
     let mut read_backs = JoinSet::new();
     let mut events = JoinSet::new();
@@ -98,29 +98,29 @@ pub async fn run<S: Service>(
 
     loop {
         stopping.advance(&mut dispatcher, attempts.len());
-        if attempts.is_empty() && read_backs.is_empty() && (dispatcher.is_clear() || stopping.is_over()) {
+        if attempts.is_empty() && read_backs.is_empty() && (dispatcher.has_nothing_left() || stopping.is_over()) {
             break;
         }
-        let has_room = attempts.len() + read_backs.len() < dispatcher.at_once(attempts_max);
+        let has_room = attempts.len() + read_backs.len() < dispatcher.attempts_allowed(attempts_max);
         let may_read_back =
             has_room && read_backs.len() * READ_BACKS_SHARE < context.in_flight_max && !stopping.is_over();
         let may_intend = has_room && context.may_intend(context.ahead_max - ahead.available_permits());
         let next_read_back = dispatcher.in_doubt.next_due();
-        let came = tokio::select! {
+        let reason = tokio::select! {
             biased;
             () = stop.cancelled(), if !stopping.has_begun() => {
                 stopping.begin(&mut dispatcher, RunEnd::Interrupted);
                 None
             }
-            () = at(stopping.until()), if !stopping.is_over() => {
+            () = sleep_until_due(stopping.until()), if !stopping.is_over() => {
                 stopping.end();
                 None
             }
             Some(attempted) = attempts.join_next() => dispatcher.attempted(attempted),
-            Some(told) = read_backs.join_next() => dispatcher.read_back(told),
-            Some(noted) = events.join_next() => dispatcher.noted(noted),
-            Some(told) = acts.recv() => {
-                events.spawn(dispatcher.told(told));
+            Some(result) = read_backs.join_next() => dispatcher.read_back(result),
+            Some(recorded) = events.join_next() => dispatcher.event_recorded(recorded),
+            Some(request) = requests.recv() => {
+                events.spawn(dispatcher.record_request(request));
                 None
             }
             _ = sample.tick() => {
@@ -128,10 +128,10 @@ pub async fn run<S: Service>(
                 None
             }
             _ = tick.tick() => {
-                show(dispatcher.tally(attempts.len()));
+                report(dispatcher.tally(attempts.len()));
                 None
             }
-            () = at(next_read_back), if may_read_back => {
+            () = sleep_until_due(next_read_back), if may_read_back => {
                 if let Some(pending) = dispatcher.in_doubt.due(Instant::now()) {
                     read_backs.spawn(read_back(Arc::clone(&context), pending));
                 }
@@ -149,32 +149,32 @@ pub async fn run<S: Service>(
                 Err(reason) => Some(reason),
             },
         };
-        if let Some(reason) = came {
+        if let Some(reason) = reason {
             stopping.begin(&mut dispatcher, RunEnd::Stopped(reason));
         }
     }
 
     // Whoever told it something hears what came of it.
-    while let Some(noted) = events.join_next().await {
-        dispatcher.noted(noted);
+    while let Some(recorded) = events.join_next().await {
+        dispatcher.event_recorded(recorded);
     }
     let tally = dispatcher.close();
     // The last one says where it ended. Every edit's own state is durable without it.
     if let Err(error) = context.ledger.record_event(RunEvent::Sample(Box::new(tally.sample()))).await {
         tracing::debug!(%error, "the last sample is missing");
     }
-    show(&tally);
+    report(&tally);
     (tally, stopping.ended())
 }
 
 /// Now, and again each time so long has passed; what a machine that was held up for a while has missed is not made up for.
-fn every(period: Duration) -> Interval {
+fn interval_of(period: Duration) -> Interval {
     let mut interval = interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }
 
-async fn at(time: Option<Instant>) {
+async fn sleep_until_due(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
@@ -194,16 +194,16 @@ async fn next_edit<S: Service>(
             return Ok(Some((slot, pending)));
         }
         if dispatcher.is_full() {
-            at(dispatcher.waiting.next_due()).await;
+            sleep_until_due(dispatcher.waiting.next_due()).await;
             continue;
         }
         match todo.next().await? {
             Some(pending) if pending.doubt().is_none() && !pending.must_be_read() => return Ok(Some((slot, pending))),
             // What an earlier run left in doubt may still be under way, and what is to be read before it is sent may be
             // under way by a run that this ledger does not know of.
-            Some(pending) => dispatcher.put_off(pending),
+            Some(pending) => dispatcher.defer(pending),
             None if dispatcher.waiting.is_empty() => return Ok(None),
-            None => at(dispatcher.waiting.next_due()).await,
+            None => sleep_until_due(dispatcher.waiting.next_due()).await,
         }
     }
 }

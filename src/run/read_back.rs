@@ -19,7 +19,7 @@ use crate::ledger::{LedgerError, NotEdited, Note, Pending, Recorded, Settlement,
 use crate::pace::Receipt;
 use crate::retry::{self, Verdict};
 
-/// What reading back told. The later in this list, the more it counts when the two sides tell different things.
+/// What reading back evidence. The later in this list, the more it counts when the two sides tell different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Evidence {
     /// Nothing: the message is not there, or cannot be looked for.
@@ -48,8 +48,8 @@ pub(super) enum ServiceSignal {
 /// Where one read-back came down.
 #[derive(Debug)]
 pub(super) enum ReadBackResult {
-    /// What it told is durable.
-    Settled { recorded: Recorded, heard: ServiceSignal },
+    /// What it evidence is durable.
+    Settled { recorded: Recorded, signal: ServiceSignal },
     /// The edit did not take place, and can be sent again.
     NotEdited(Pending),
     /// No page came back, but this.
@@ -65,8 +65,8 @@ pub(super) async fn read_back<S: Service>(context: Arc<RunContext<S>>, mut pendi
     // What came into doubt in this run is worth a look while the run stops; what was not sent in it is left as it stood.
     let stop = if pending.came_into_doubt() { &context.lookups.stop } else { &context.stop };
     // To have looked changes nothing, so nobody needs the answer to a look that is broken off.
-    let asked = stop.run_until_cancelled(ask_both_sides(&context, &pending)).await;
-    let (told, heard) = match asked.unwrap_or(Err(LookupCut::Stopping)) {
+    let found = stop.run_until_cancelled(look_up_both_sides(&context, &pending)).await;
+    let (evidence, signal) = match found.unwrap_or(Err(LookupCut::Stopping)) {
         Ok((Evidence::NotEdited(proof), _)) if pending.tries < context.attempts_max.get() => {
             return pending.found_not_edited(proof).map_or_else(ReadBackResult::Stopped, ReadBackResult::NotEdited);
         }
@@ -93,18 +93,19 @@ pub(super) async fn read_back<S: Service>(context: Arc<RunContext<S>>, mut pendi
             }
         }
     };
-    tracing::debug!(line = pending.line, ?told, "read back");
+    tracing::debug!(line = pending.line, ?evidence, "read back");
     let unsure = pending.came_into_doubt();
-    let settlement = if pending.doubt().is_some() { told.settlement() } else { told.settlement_before_sending() };
+    let settlement =
+        if pending.doubt().is_some() { evidence.settlement() } else { evidence.settlement_before_sending() };
     match context.ledger.settle(pending, settlement).await {
-        Ok(recorded) => ReadBackResult::Settled { recorded, heard },
+        Ok(recorded) => ReadBackResult::Settled { recorded, signal },
         Err(error) => ReadBackResult::NotRecorded { error, unsure },
     }
 }
 
 /// Each side has a history of its own. Only where none of them shows the wanted content was the edit not made; one that
 /// may not be looked at could show it.
-async fn ask_both_sides<S: Service>(
+async fn look_up_both_sides<S: Service>(
     context: &RunContext<S>,
     pending: &Pending,
 ) -> Result<(Evidence, ServiceSignal), LookupCut> {
@@ -112,29 +113,29 @@ async fn ask_both_sides<S: Service>(
     let Some(second) = id.second() else {
         return Ok((Evidence::Nothing(Note::KeyWithoutTime), ServiceSignal::Unasked));
     };
-    if let Some(unclear) = context.lookups.refused.get() {
-        return Ok((Evidence::Refused(*unclear), ServiceSignal::Unasked));
+    if let Some(refused) = context.lookups.refused.get() {
+        return Ok((Evidence::Refused(*refused), ServiceSignal::Unasked));
     }
-    let mut told = Evidence::Nothing(Note::NotInHistory);
+    let mut evidence = Evidence::Nothing(Note::NotInHistory);
     for (operator, peer) in [(&id.from_account, &id.to_account), (&id.to_account, &id.from_account)] {
         // By then another edit's look may have been the last one.
-        if let Some(unclear) = context.lookups.refused.get() {
-            return Ok((told.max(Evidence::Refused(*unclear)), ServiceSignal::Inconclusive));
+        if let Some(refused) = context.lookups.refused.get() {
+            return Ok((evidence.max(Evidence::Refused(*refused)), ServiceSignal::Inconclusive));
         }
         let side = match find(context, id, HistoryQuery::around(second, operator, peer)).await {
             Ok(SideHistory::HistoryMessage(held)) => Evidence::of(pending, &held),
             Ok(SideHistory::NotThere) => continue,
             Ok(SideHistory::Unread) => Evidence::Refused(Unreadable { note: Note::ReadBackFailed, code: None }),
             Err(LookupCut::NoPage(outcome, receipt)) => Evidence::Refused(refusal(context, outcome, receipt)?),
-            Err(broken) => return Err(broken),
+            Err(cut) => return Err(cut),
         };
         if side == Evidence::Edited {
             return Ok((side, ServiceSignal::Conclusive));
         }
-        told = told.max(side);
+        evidence = evidence.max(side);
     }
-    let is_conclusive = matches!(told, Evidence::NotEdited(_));
-    Ok((told, if is_conclusive { ServiceSignal::Conclusive } else { ServiceSignal::Inconclusive }))
+    let is_conclusive = matches!(evidence, Evidence::NotEdited(_));
+    Ok((evidence, if is_conclusive { ServiceSignal::Conclusive } else { ServiceSignal::Inconclusive }))
 }
 
 /// What is left to say where the service refuses to have this message read back, or any; other outcomes pass.
@@ -144,12 +145,12 @@ fn refusal<S: Service>(context: &RunContext<S>, outcome: Outcome, receipt: Recei
         Verdict::Failed { code, .. } => Ok(Unreadable { note: Note::ReadBackRefused, code }),
         // Not so the signature: without one, no edit can be made either.
         Verdict::Stop { code, .. } if !is_signature(code) => {
-            let unclear = Unreadable { note: Note::ReadBackRefused, code };
-            if context.lookups.refused.set(unclear).is_ok() {
+            let refused = Unreadable { note: Note::ReadBackRefused, code };
+            if context.lookups.refused.set(refused).is_ok() {
                 let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
                 tracing::warn!("the service refuses to have messages read back ({why}): what is in doubt stays so");
             }
-            Ok(unclear)
+            Ok(refused)
         }
         _ => Err(LookupCut::NoPage(outcome, receipt)),
     }
@@ -189,7 +190,7 @@ impl Evidence {
     }
 
     /// Of an edit that is not in doubt, and was read before it is sent: what is not there, or was recalled, is not sent. What
-    /// cannot be told may have been edited by a run that the ledger does not know of.
+    /// cannot be evidence may have been edited by a run that the ledger does not know of.
     fn settlement_before_sending(self) -> Settlement {
         let (state, note) = match self {
             Evidence::Edited => (State::Done, Note::AlreadyThere),

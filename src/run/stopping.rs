@@ -17,7 +17,7 @@ use crate::ledger::LedgerError;
 /// So long after the last edit in doubt can be read back, and no longer: enough for some hundreds of messages, of which
 /// both sides are asked, and for a look that is tried again; and little enough for somebody who waits at a terminal, or for
 /// a machine that shuts down.
-const LOOKS_TAKE: Duration = Duration::from_secs(10);
+const LOOKUPS_TIME: Duration = Duration::from_secs(10);
 
 /// A run that stops, or does not yet.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl<S: Service> Stopping<S> {
     pub(super) fn begin(&mut self, dispatcher: &mut Dispatcher<S>, why: RunEnd) {
         // What a proxy may still pass on cannot be looked at for minutes, which is longer than anybody wants to wait.
         let is_late = self.context.under_way.of_this_run > READ_BACK_AFTER;
-        if self.ended.is_some() || !is_worth_a_look(&why) || dispatcher.is_out_of_reach() || is_late {
+        if self.ended.is_some() || !allows_read_backs(&why) || dispatcher.is_out_of_reach() || is_late {
             self.end();
         }
         self.context.stop.cancel();
@@ -64,7 +64,7 @@ impl<S: Service> Stopping<S> {
         if dispatcher.is_paused() {
             self.end();
         } else if in_flight == 0 && self.until.is_none() {
-            let most = READ_BACK_AFTER + LOOKS_TAKE;
+            let most = READ_BACK_AFTER + LOOKUPS_TIME;
             self.until = Some(Instant::now() + most);
             let count = dispatcher.in_doubt.len();
             if count > 0 {
@@ -104,7 +104,7 @@ impl<S: Service> Stopping<S> {
 
 /// Whether a run that ends so can still have messages read back. Where the service refuses it, does not answer it, or
 /// refuses too much of it, somebody has to see to that first.
-fn is_worth_a_look(ended: &RunEnd) -> bool {
+fn allows_read_backs(ended: &RunEnd) -> bool {
     match ended {
         RunEnd::Finished | RunEnd::Interrupted => true,
         RunEnd::Stopped(reason) => match reason {

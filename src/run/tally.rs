@@ -94,7 +94,7 @@ impl Tally {
         if !matches!(verdict, Verdict::InDoubt { code: None, .. }) {
             self.latency.add(times.answered);
         }
-        self.taken_up(recorded.taken_up());
+        self.count_resumed(recorded.taken_up());
         if let Some(cause) = Cause::of(verdict) {
             *self.causes.entry(cause).or_default() += 1;
         }
@@ -118,7 +118,7 @@ impl Tally {
 
     /// An edit in doubt was read back, and that settled it, or told nothing.
     pub(super) fn read_back(&mut self, recorded: &Recorded) {
-        self.taken_up(recorded.taken_up());
+        self.count_resumed(recorded.taken_up());
         match (recorded.state(), recorded.was_read_first()) {
             (State::Done, false) => self.found_edited += 1,
             (State::Done, true) => self.found_already += 1,
@@ -129,12 +129,12 @@ impl Tally {
     }
 
     /// The ledger failed, and says `sending` of an edit.
-    pub(super) fn unsure(&mut self, taken_up: Option<State>) {
-        self.taken_up(taken_up);
+    pub(super) fn unsure(&mut self, state_before: Option<State>) {
+        self.count_resumed(state_before);
         self.in_doubt += 1;
     }
 
-    fn taken_up(&mut self, before: Option<State>) {
+    fn count_resumed(&mut self, before: Option<State>) {
         match before {
             Some(State::Failed) => self.failed_again += 1,
             Some(State::InDoubt) => self.in_doubt_again += 1,

@@ -13,20 +13,20 @@ use crate::retry;
 pub(super) struct Waiting {
     heap: BinaryHeap<Reverse<WaitingEdit>>,
     /// Who came first goes first where times are equal.
-    came: u64,
+    sequence: u64,
     random: fastrand::Rng,
 }
 
 #[derive(Debug)]
 struct WaitingEdit {
     due: Instant,
-    came: u64,
+    sequence: u64,
     pending: Pending,
 }
 
 impl Waiting {
     pub(super) fn new(seed: u64) -> Waiting {
-        Waiting { heap: BinaryHeap::new(), came: 0, random: fastrand::Rng::with_seed(seed) }
+        Waiting { heap: BinaryHeap::new(), sequence: 0, random: fastrand::Rng::with_seed(seed) }
     }
 
     /// Waits for about `delay`.
@@ -37,8 +37,8 @@ impl Waiting {
 
     /// Waits until then, and not shorter.
     pub(super) fn push_at(&mut self, pending: Pending, due: Instant) {
-        self.came += 1;
-        self.heap.push(Reverse(WaitingEdit { due, came: self.came, pending }));
+        self.sequence += 1;
+        self.heap.push(Reverse(WaitingEdit { due, sequence: self.sequence, pending }));
     }
 
     /// One whose time has come.
@@ -89,6 +89,6 @@ impl PartialOrd for WaitingEdit {
 
 impl Ord for WaitingEdit {
     fn cmp(&self, other: &Self) -> Ordering {
-        (self.due, self.came).cmp(&(other.due, other.came))
+        (self.due, self.sequence).cmp(&(other.due, other.sequence))
     }
 }

@@ -171,7 +171,7 @@ fn answers_that_are_lost_one_after_the_other_are_an_outage() {
         assert_eq!(breaker.lost(note, start).1, Duration::ZERO);
     }
     assert!(!breaker.is_out_of_reach());
-    breaker.heard();
+    breaker.answer_known();
     for _ in 1..LOST_IN_A_ROW {
         breaker.lost(note, start);
     }
@@ -207,7 +207,7 @@ fn an_address_that_is_not_the_services_is_given_up_soon() {
     let apart = Duration::from_millis(10);
     for status in [302, 400, 401, 403, 404, 405, 407, 413, 421, 451] {
         let (lost, _, reason) = tries(Note::Http(status), apart);
-        assert_eq!(lost, ELSEWHERE, "{status}");
+        assert_eq!(lost, WRONG_ADDRESS_ANSWERS, "{status}");
         assert!(
             reason.contains(&format!("HTTP {status} instead")) && reason.contains("a proxy on the way"),
             "{reason}"
@@ -228,7 +228,7 @@ fn an_address_that_is_not_the_services_is_given_up_soon() {
 #[test]
 fn whoever_was_heard_of_in_any_way_is_waited_for() {
     let (mut breaker, start) = (breaker(), Instant::now());
-    breaker.heard();
+    breaker.answer_known();
     assert!(breaker.unreachable("connection refused".into(), start).0.is_none());
     assert!(breaker.unreachable("connection refused".into(), start + 2 * OUTAGE_FIRST).0.is_none());
     assert!(breaker.unreachable("connection refused".into(), start + OUTAGE_MAX).0.is_some());
