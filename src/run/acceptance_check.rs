@@ -1,10 +1,10 @@
-//! Whether the service accepts the signature and the address in use: what decides whether a code that speaks of the job is
-//! the fault of the edit that got it.
+//! Checks whether the service accepts the current signature and address. That decides whether a code that concerns the
+//! job is the fault of the edit that got it.
 //!
-//! It is that edit's fault only where a request that went out after the refusal was accepted: another edit, or a look at a
-//! message. Where none was, as at the end of a list, one is made before the edit is sent again: a look, which costs nothing and
-//! changes nothing, at the message of the edit that was accepted last. So a key that is revoked stops the run, however few
-//! edits are left, and a row that is at fault by itself fails, also if it is the last one.
+//! It is the edit's fault only if the service has accepted a request that went out after the refusal: another edit, or
+//! a lookup. If it has not, as at the end of a list, a lookup is made before the edit is sent again. It costs nothing,
+//! changes nothing, and asks for the message of the edit that was accepted last. So a revoked key stops the run however
+//! few edits are left, and a faulty row fails even if it is the last one.
 
 use tokio::time::Instant;
 
@@ -22,12 +22,12 @@ use crate::retry::{self, Verdict};
 pub(super) enum CheckCut {
     /// The run stops or is paused.
     Stopping,
-    /// The service does not accept a look either, or gives none now.
+    /// The service does not accept a lookup either, or cannot answer one now.
     NoPage(Outcome),
 }
 
-/// Waits with an edit that got a code that speaks of the job until it is known whose fault that is, as far as a look can
-/// tell: once the edit is sent again and refused again, it has failed, or the run stops.
+/// Waits until a lookup has shown, if it can, whether a code that concerns the job is the fault of the edit that got
+/// it. If the edit is refused once more after that, either it has failed or the run stops.
 pub(super) async fn check_acceptance<S: Service>(
     context: &RunContext<S>,
     pending: &mut Pending,
@@ -43,7 +43,7 @@ pub(super) async fn check_acceptance<S: Service>(
         return Ok(());
     }
     let id = edit.id();
-    // Whatever is in that second, or nothing: that there is an answer is all that matters.
+    // Any answer will do, even if that second holds no message.
     let mut query = HistoryQuery::around(id.second().unwrap_or_default(), &id.from_account, &id.to_account);
     let sent = Instant::now();
     let (outcome, receipt) = match context.stop.run_until_cancelled(page(context, &mut query)).await {
@@ -60,7 +60,7 @@ pub(super) async fn check_acceptance<S: Service>(
             }
             Ok(())
         }
-        // The app may not have its messages read, which says nothing of edits.
+        // The app may not read messages, which says nothing about edits.
         Verdict::Stop { code, .. } if !is_of_access(code) => Ok(()),
         Verdict::Retry { .. }
         | Verdict::SlowDown { .. }

@@ -1,4 +1,4 @@
-//! The life of one edit, from a checked row to a durable outcome: a straight line.
+//! One attempt at one edit, from the check before sending to the durable outcome.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -16,32 +16,33 @@ use crate::ledger::{Intent, LedgerError, Note, Pending, Recorded, Settlement, St
 use crate::pace::Receipt;
 use crate::retry::{self, Backpressure, Verdict};
 
-/// So long an edit waits that got such a code: enough for others to be accepted, or refused, in the meantime.
+/// How long an edit waits after a code that concerns the job: long enough for others to be accepted or refused
+/// meanwhile.
 const JOB_REFUSED_DELAY: Duration = Duration::from_secs(6);
-/// Shorter holds are not worth a warning.
+/// Shorter holds are logged at debug level only.
 const HOLD_WARNED_MIN: Duration = Duration::from_millis(250);
 
-/// Where one attempt came down.
+/// The result of one attempt.
 #[derive(Debug)]
 pub(super) enum AttemptResult {
-    /// It was sent, and what came of it is durable.
+    /// It was sent, and the outcome is durable.
     Recorded { recorded: Recorded, verdict: Verdict, times: Times },
-    /// It did not go out, and the ledger stands as before.
+    /// Nothing went out, and the ledger stands as before.
     NotSent { pending: Pending, outcome: Outcome },
-    /// It was called back before it went out, and the ledger stands as before.
+    /// It was recalled before it went out, and the ledger stands as before.
     Withdrawn(Pending),
-    /// The ledger failed. `unsure`: it says `sending`, or `in_doubt` since this run.
+    /// The ledger failed. `unsure`: the ledger says `sending`, or has said `in_doubt` since this run.
     NotRecorded { error: LedgerError, unsure: bool, state_before: Option<State> },
 }
 
-/// What follows when an attempt is recorded.
+/// What happens next to an edit whose attempt is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NextStep {
     /// Nothing more in this run.
     Settled,
-    /// It is sent again, after about this long.
+    /// Send it again after about this long.
     SendAgain(Duration),
-    /// It is read back, when the service can no longer be working on it.
+    /// Read it back after this long, when the service can no longer be working on it.
     ReadBackAfter(Duration),
 }
 
@@ -51,8 +52,8 @@ impl AttemptResult {
     }
 }
 
-/// One attempt at one edit. `slot` is its place among those that wait for a permit. Its place among those in flight is
-/// free again when what came of it was taken in: only then is it known whether another one may go.
+/// One attempt at one edit. `slot` is its slot among those that wait for a permit. The slot in flight is returned with
+/// the result, since only the dispatcher knows, once it has taken that in, whether another request may go.
 pub(super) async fn attempt<S: Service>(
     context: Arc<RunContext<S>>,
     pending: Pending,
@@ -75,13 +76,13 @@ async fn try_once<S: Service>(
         Err(CheckCut::NoPage(outcome)) => return AttemptResult::NotSent { pending, outcome },
     }
     let (number, edit) = (pending.line, Arc::clone(&pending.edit));
-    // Came into doubt in this run, and was to be sent again: if that fails it is in doubt all the same.
+    // It came into doubt in this run and was about to be sent again: if that fails, it is still in doubt.
     let unsure = pending.state == Some(State::InDoubt) && pending.taken_up.is_none();
     let ready = match context.in_doubt {
         InDoubt::Retry => pending.send_again_unseen(),
         InDoubt::Verify | InDoubt::Hold => pending.ready(),
     };
-    // Not ready: it goes back, and is read first.
+    // Not ready: the dispatcher queues it to be read first.
     let ready = match ready {
         Ok(ready) => ready,
         Err(pending) => return AttemptResult::Withdrawn(pending),
@@ -114,9 +115,9 @@ async fn try_once<S: Service>(
     times.waited = permitted - intended;
     let outcome = tokio::select! {
         biased;
-        // What has not gone out by then never will; what has could not be recorded any more.
+        // Nothing goes out after this, and the outcome of what already has could not be recorded.
         () = context.ledger.latched() => return AttemptResult::not_recorded(LedgerError::Latched, &intent),
-        // Most of what an attempt takes up, so it is made only now, and an attempt is moved about without it.
+        // The largest part of an attempt by far: boxed here, so that moving an attempt stays cheap.
         outcome = Box::pin(context.service.modify(&intent, permit)) => outcome,
     };
     times.answered = permitted.elapsed();
@@ -141,8 +142,8 @@ async fn try_once<S: Service>(
     }
 }
 
-/// What is to be recorded; `None` where nothing went out. `tries`: those before that count. `doubt`: why it was in doubt
-/// already; then only a success settles it, as a refusal says nothing about the sending whose answer was lost.
+/// What to record; `None` if nothing went out. `tries`: attempts so far that count. `doubt`: why the edit was in doubt
+/// already; then only a success settles it, since a refusal says nothing about the attempt whose answer was lost.
 fn settlement(verdict: &Verdict, tries: u32, doubt: Option<Note>, attempts_max: NonZeroU32) -> Option<Settlement> {
     let to = |state, code, note, counts| match (state, doubt) {
         (State::Waiting | State::Failed, Some(doubt)) => {
@@ -156,7 +157,8 @@ fn settlement(verdict: &Verdict, tries: u32, doubt: Option<Note>, attempts_max: 
         Verdict::Done => to(State::Done, Some(0), None, true),
         Verdict::Retry { code } if tries + 1 < attempts_max.get() => to(State::Waiting, code, None, true),
         Verdict::Retry { code } | Verdict::Failed { code } => to(State::Failed, code, None, true),
-        // Not the edit's fault: these tries do not count. (Where it is, the verdict is another.)
+        // Not the edit's fault, so these attempts do not count. (If it is the edit's fault, the verdict is another
+        // one.)
         Verdict::SlowDown { code, .. } | Verdict::Stop { code } => to(State::Waiting, code, None, false),
         Verdict::SignAnew { code } => to(State::Waiting, Some(code), None, false),
         Verdict::InDoubt { code, note } => to(State::InDoubt, code, Some(note), true),
@@ -165,9 +167,10 @@ fn settlement(verdict: &Verdict, tries: u32, doubt: Option<Note>, attempts_max: 
 }
 
 impl<S: Service> RunContext<S> {
-    /// A code that speaks of the job is the edit's fault where it had got one before, and the service has accepted something
-    /// since. The first one may be of a key that has just been revoked: then all others are refused too, until the run
-    /// stops, and none of them shall have failed for it. To sign anew more than once for one edit is no help.
+    /// A code that concerns the job is the edit's fault if the edit got one before and the service has accepted
+    /// something since. The first such code may come from a key that was just revoked: then all other edits are refused
+    /// too until the run stops, and none of them must fail for it. Signing anew more than once for one edit does not
+    /// help.
     fn judge(&self, outcome: &Outcome, intent: &Intent) -> Verdict {
         let verdict = match retry::judge(outcome) {
             Verdict::SignAnew { code } if intent.signed_anew() => Verdict::Stop { code: Some(code) },
@@ -181,8 +184,8 @@ impl<S: Service> RunContext<S> {
         }
     }
 
-    /// Tells the pace what was answered. "Too fast" holds everything, unless it was said to this edit before while others
-    /// pass: then it is meant for this edit alone, which is tried again later, and fails when its attempts run out.
+    /// Passes the answer on to the pace. "Too fast" holds every request, unless this edit got it before while others
+    /// pass: then it concerns this edit alone, which is retried later and fails when its attempts run out.
     fn keep_pace(
         &self,
         verdict: Verdict,
@@ -195,7 +198,7 @@ impl<S: Service> RunContext<S> {
                 if intent.too_fast_again().is_some_and(|first| self.pace.lets_others_pass_since(first)) =>
             {
                 self.hold(retry_after.unwrap_or_default());
-                // A 429 is no answer, and leaves the edit in doubt as it is.
+                // A 429 is not the service's own answer, so the edit stays in doubt.
                 return if let Verdict::SlowDown { code, .. } = verdict { Verdict::Retry { code } } else { verdict };
             }
             Backpressure::SlowDown(retry_after) => {
@@ -221,7 +224,7 @@ impl<S: Service> RunContext<S> {
         self.lookups.hold(held);
         let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
         let rate = self.pace.now().rate;
-        // One now and then is no news.
+        // A single short hold is not worth a warning.
         if held >= HOLD_WARNED_MIN || self.pace.slow_downs() == 1 {
             tracing::warn!("slowed down ({why}): every request is held for {held:?}; the rate is {rate}/s");
         } else {
@@ -229,7 +232,7 @@ impl<S: Service> RunContext<S> {
         }
     }
 
-    /// What follows when an attempt is recorded.
+    /// What happens next to an edit whose attempt is recorded.
     pub(super) fn after(&self, recorded: &Recorded, verdict: &Verdict) -> NextStep {
         let delay = retry::delay(recorded.tries());
         match (recorded.state(), verdict) {
@@ -237,9 +240,9 @@ impl<S: Service> RunContext<S> {
             (State::Waiting, _) => NextStep::SendAgain(delay),
             (State::InDoubt, verdict) => match self.in_doubt {
                 InDoubt::Verify => NextStep::ReadBackAfter(self.under_way.of_this_run),
-                // Refused for good, once it was sent again: a third time tells nothing more.
+                // Refused for good on a second attempt: a third would tell nothing more.
                 InDoubt::Retry if matches!(verdict, Verdict::Failed { .. }) => NextStep::Settled,
-                // Doubled, so that the jitter cannot make it shorter.
+                // Doubled, so that jitter cannot make it shorter than that.
                 InDoubt::Retry if recorded.tries() < self.attempts_max.get() => {
                     NextStep::SendAgain(delay.max(2 * self.under_way.of_this_run))
                 }
@@ -271,8 +274,8 @@ mod tests {
         assert_eq!(state(Verdict::NotSent, 0), None);
     }
 
-    /// An edit whose answer was lost, sent again and then refused, was once recorded as waiting or failed: a later run
-    /// sent it a third time although the first sending may have taken place.
+    /// Once, an edit whose answer was lost, and which was refused when sent again, was recorded as waiting or failed;
+    /// so a later run sent it a third time although the first attempt may have taken place.
     #[test]
     fn a_refusal_does_not_settle_a_doubt() {
         let max = NonZeroU32::new(3).unwrap();

@@ -17,10 +17,10 @@ use crate::api::Service;
 use crate::ledger::Ledger;
 use crate::pace::{self, Pace, Permit};
 
-/// At high rates many more than this would not be sent any sooner.
+/// More than this would not raise the rate, however high it is.
 const AHEAD_MAX: usize = 1_024;
 
-/// What an edit passes on its way.
+/// What all parts of a run share.
 #[derive(Debug)]
 pub struct RunContext<S> {
     pub(super) ledger: Ledger,
@@ -28,66 +28,67 @@ pub struct RunContext<S> {
     pub(super) lookups: HistoryAccess,
     pub(super) accepted: Accepted,
     pub(super) service: S,
-    /// Places of requests that wait for their answers, or for these to be on disk.
+    /// Slots of requests whose answers, or the commits of those answers, are outstanding.
     pub(super) in_flight: Arc<Semaphore>,
     pub(super) in_flight_max: usize,
-    /// Edits at most whose intent is durable and that still wait for a permit: enough for what goes out during two
-    /// commits, and no more, since each of them is in doubt if the process dies.
+    /// The most edits whose intent is durable and that still wait for a permit: as many as go out during two commits.
+    /// No more than that, since each of them is in doubt if the process dies.
     pub(super) ahead_max: usize,
-    /// The same at the rate that the run was told last.
+    /// The same, for the rate that is set now.
     ahead_now: AtomicUsize,
     pub(super) attempts_max: NonZeroU32,
     pub(super) in_doubt: InDoubt,
     pub(super) under_way: UnderWay,
-    /// Nothing is sent before that.
+    /// Nothing is sent before this.
     pub(super) begins: Instant,
-    /// From then on nothing is under way any more of what an earlier run sent.
+    /// From this on, nothing that an earlier run sent can still be under way.
     pub(super) quiet_from: Instant,
-    /// Told to those that wait for a permit: the service is out of reach, and one request tries it.
+    /// Makes all that wait for a permit withdraw their intents, for example when the service is out of reach and only
+    /// one request tries it.
     pub(super) recall: Notify,
-    /// Cancelled when nothing more shall be sent.
+    /// Cancelled when nothing more may be sent.
     pub(super) stop: CancellationToken,
     pub(super) seed: u64,
 }
 
-/// What a run is held to.
+/// The limits of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct RunTerms {
-    /// Requests a second at most; reading back has its own limit, which is the same or less.
+    /// The most requests a second. Reading back has its own limit, which is the same or lower.
     pub rate: NonZeroU32,
     /// The cap that all jobs of the app on this machine share.
     pub max_rate: NonZeroU32,
-    /// Requests that wait for their answers at most, or for these to be on disk.
+    /// The most requests whose answers, or the commits of those answers, are outstanding.
     pub in_flight_max: usize,
-    /// Sendings of one edit at most.
+    /// The most attempts at one edit.
     pub attempts_max: NonZeroU32,
     /// What becomes of an edit in doubt.
     pub in_doubt: InDoubt,
-    /// How long what was sent may be under way.
+    /// How long a request may be under way.
     pub under_way: UnderWay,
-    /// Since when nobody else can have sent anything of this job, nor others of its app what this one may: since the ledger is
-    /// locked and its share of the cap is held. `None`: nobody can have at
-    /// any time, as the service knows nobody else.
+    /// When the ledger was locked and the share of the cap taken: since then, nobody else can have sent edits of this
+    /// job, or used this run's share. `None` if nobody else can have at any time, because no one else knows the
+    /// service.
     pub locked_since: Option<Instant>,
-    /// For the jitter of the delays.
+    /// Seeds the jitter of delays.
     pub seed: u64,
 }
 
-/// A place among so many.
+/// A slot of a bounded number.
 pub(super) type Slot = OwnedSemaphorePermit;
 
-/// Intents that are made ahead at most. A place is held until the outcome is on disk, so in that time each of them sends
-/// two edits at most.
+/// The most intents made ahead. A slot is held until the outcome is on disk, so in that time each slot sends two edits
+/// at most.
 fn ahead(rate: NonZeroU32, in_flight_max: usize) -> usize {
     (rate.get() as usize / 4).clamp(4, AHEAD_MAX).min(in_flight_max.saturating_mul(2))
 }
 
 impl<S: Service> RunContext<S> {
-    /// Sets out to send what `ledger` makes durable to `service`.
+    /// A run that sends the intents of `ledger` to `service`.
     pub fn new(ledger: Ledger, service: S, terms: RunTerms) -> RunContext<S> {
         let RunTerms { rate, max_rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed } = terms;
-        // Whoever worked on this list before sent his last request before the ledger was locked, up to a full second's
-        // worth of them. And what he sent may arrive late, and be worked on for a while.
+        // An earlier run of this list may have sent a full second's worth of requests just before the ledger was
+        // locked, and these may arrive late and take a while to process.
         let now = Instant::now();
         let begins = locked_since.map_or(now, |since| now.max(since + pace::WINDOW));
         let quiet_from = locked_since.map_or(now, |since| since + under_way.of_earlier_runs);
@@ -113,7 +114,7 @@ impl<S: Service> RunContext<S> {
         }
     }
 
-    /// Waits for a place among the requests in flight, and then for the right to send one. `None`: the run is paused.
+    /// Waits for a slot among the requests in flight, and then for a permit. `None`: the run is paused.
     pub(super) async fn permit(&self, pace: &Pace) -> Option<(Slot, Permit)> {
         let room = Arc::clone(&self.in_flight).acquire_owned().await.ok()?;
         Some((room, pace.permit().await?))
@@ -124,8 +125,8 @@ impl<S: Service> RunContext<S> {
         self.lookups.hold(asked);
     }
 
-    /// Sends nothing more for now. Who waits for a permit gets none and takes the intent back: if the process died during
-    /// a pause, nothing would be in doubt.
+    /// Stops sending for now. Edits that wait for a permit withdraw their intents, so that nothing is in doubt if the
+    /// process dies during a pause.
     pub(super) fn pause(&self) {
         self.pace.pause();
         self.lookups.pause();
@@ -136,7 +137,7 @@ impl<S: Service> RunContext<S> {
         self.lookups.resume();
     }
 
-    /// At a lower rate what waits for a permit would wait for longer: it is called back, and fewer come in its place.
+    /// At a lower rate, edits would wait longer for their permits; so they are recalled, and fewer take their place.
     pub(super) fn set_rate(&self, rate: NonZeroU32) {
         let ahead = ahead(rate, self.in_flight_max);
         if ahead < self.ahead_now.swap(ahead, Ordering::Relaxed) {
@@ -146,7 +147,7 @@ impl<S: Service> RunContext<S> {
         self.lookups.set_rate(rate);
     }
 
-    /// Whether one more intent may be made, while so many wait for a permit.
+    /// Whether one more intent may be made while `waiting` of them wait for a permit.
     pub(super) fn may_intend(&self, waiting: usize) -> bool {
         let now = self.ahead_now.load(Ordering::Relaxed);
         now == self.ahead_max || waiting < now

@@ -1,4 +1,4 @@
-//! Takes in what comes of each attempt and each read-back, and keeps what is still to be done.
+//! Takes the result of each attempt and each read-back, and queues the edits that are not settled yet.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +21,11 @@ use crate::ledger::{ControlAction, ControlEvent, LedgerError, Note, Pending, Rec
 use crate::retry::{self, Verdict};
 use crate::terminal::escape::escape_control;
 
-/// Edits that wait at most. While there are this many, no new row is taken up: a service that refuses everything for
-/// now must not draw the whole list into memory.
+/// The most edits that wait. While there are this many, no new row is started: a service that refuses everything for
+/// now must not pull the whole list into memory.
 const WAITING_MAX: usize = 10_000;
 
-/// A remark that is durable, or failed to become so, and the act it is on.
+/// An event that is durable, or could not be made so, and the control request that it belongs to.
 pub(super) struct EventRecorded {
     request: Option<ControlRequest>,
     result: Result<(), LedgerError>,
@@ -33,11 +33,11 @@ pub(super) struct EventRecorded {
 
 pub(super) struct Dispatcher<S> {
     context: Arc<RunContext<S>>,
-    /// To be sent again.
+    /// Edits to be sent again.
     pub(super) waiting: Waiting,
-    /// To be read: in doubt, or before they are sent.
+    /// Edits to be read: those in doubt, and those that must be read before they are sent.
     pub(super) in_doubt: Waiting,
-    /// The list is at its end, and nothing waits to be sent again.
+    /// The list has ended, and nothing waits to be sent again.
     pub(super) nothing_to_send: bool,
     breaker: Breaker,
     tally: Tally,
@@ -55,7 +55,7 @@ impl<S: Service> Dispatcher<S> {
         }
     }
 
-    /// Nothing is left to be done.
+    /// Whether nothing is left to do.
     pub(super) fn has_nothing_left(&self) -> bool {
         (self.nothing_to_send || self.tally.stopping) && self.in_doubt.is_empty()
     }
@@ -65,7 +65,7 @@ impl<S: Service> Dispatcher<S> {
         !self.nothing_to_send && !self.tally.stopping
     }
 
-    /// From now on nothing is sent, and only what came into doubt in this run is read back.
+    /// Sends nothing more, and keeps only those edits to read back that came into doubt in this run.
     pub(super) fn stop(&mut self) {
         self.tally.stopping = true;
         self.in_doubt.keep_in_doubt();
@@ -83,8 +83,9 @@ impl<S: Service> Dispatcher<S> {
         self.waiting.len() + self.in_doubt.len() >= WAITING_MAX
     }
 
-    /// Edits under way at most: while the service is out of reach, one at a time tries it. And one goes first, alone, until
-    /// the service has accepted its signature: a wrong key shall be refused once, as it locks out who repeats it.
+    /// The most requests under way. While the service is out of reach, one at a time tries it. At first one goes alone,
+    /// until the service has accepted its signature: a wrong key must be refused only once, since the service locks out
+    /// callers who repeat it.
     pub(super) fn attempts_allowed(&self, most: usize) -> usize {
         if self.tally.paused {
             0
@@ -100,8 +101,8 @@ impl<S: Service> Dispatcher<S> {
         self.breaker.is_accepted() || self.context.lookups.is_accepted()
     }
 
-    /// A signature was refused, and there is a new one: that has to be accepted first. Who waits for a permit already is
-    /// called back.
+    /// A signature was refused and replaced: the new one has to be accepted first, so edits that wait for a permit are
+    /// recalled.
     fn signature_refused(&mut self) {
         let was_accepted = self.is_accepted();
         self.breaker.signature_refused();
@@ -112,12 +113,12 @@ impl<S: Service> Dispatcher<S> {
         }
     }
 
-    /// The next edit whose time to be sent again has come.
+    /// The next edit that is due to be sent again.
     pub(super) fn due(&mut self, now: Instant) -> Option<Pending> {
         self.waiting.due(now)
     }
 
-    /// How far it is, with so many attempts under way.
+    /// The progress, with this many attempts under way.
     pub(super) fn tally(&mut self, under_way: usize) -> &Tally {
         self.tally.under_way = under_way;
         self.tally.pace = self.context.pace.now();
@@ -128,19 +129,19 @@ impl<S: Service> Dispatcher<S> {
         &self.tally
     }
 
-    /// What was done, once nothing more will be.
+    /// The final tally.
     pub(super) fn close(mut self) -> Tally {
         self.tally.in_doubt += self.waiting.in_doubt() + self.in_doubt.in_doubt();
         self.tally(0).clone()
     }
 
-    /// An edit that may be under way since an earlier run waits until it cannot be any more.
+    /// Queues an edit that may be under way from an earlier run until it no longer can be.
     pub(super) fn defer(&mut self, pending: Pending) {
         let quiet_from = self.context.quiet_from;
         self.queue_of(&pending).push_at(pending, quiet_from);
     }
 
-    /// What came of an attempt; a reason where it makes no sense to go on.
+    /// Takes the result of an attempt. Returns a reason if the run has to stop.
     pub(super) fn attempted(
         &mut self,
         attempted: Result<(AttemptResult, Option<Slot>), JoinError>,
@@ -166,14 +167,14 @@ impl<S: Service> Dispatcher<S> {
         }
     }
 
-    /// Makes a remark on how far it is.
+    /// Records the progress in the ledger.
     pub(super) fn sample(&mut self, under_way: usize) -> impl Future<Output = EventRecorded> + Send + 'static {
         let sample = Box::new(self.tally(under_way).sample());
         let ledger = self.context.ledger.clone();
         async move { EventRecorded { request: None, result: ledger.record_event(RunEvent::Sample(sample)).await } }
     }
 
-    /// Makes a remark on what it was told; it is done once that is durable.
+    /// Records a control request in the ledger; it is applied once it is durable.
     pub(super) fn record_request(
         &self,
         request: ControlRequest,
@@ -185,7 +186,7 @@ impl<S: Service> Dispatcher<S> {
         }
     }
 
-    /// A remark is durable, or the ledger failed.
+    /// Takes an event that is durable, or that the ledger failed to record.
     pub(super) fn event_recorded(&mut self, recorded: Result<EventRecorded, JoinError>) -> Option<StopReason> {
         let EventRecorded { request, result } = match recorded {
             Ok(recorded) => recorded,
@@ -197,7 +198,7 @@ impl<S: Service> Dispatcher<S> {
             (Ok(()), None) => None,
         };
         if let Some(request) = request {
-            // Whoever said so may have gone meanwhile.
+            // The requester may be gone by now.
             let _ = request.done.send(result);
         }
         stop
@@ -221,7 +222,7 @@ impl<S: Service> Dispatcher<S> {
         None
     }
 
-    /// What came of a read-back; a reason where it makes no sense to go on.
+    /// Takes the result of a read-back. Returns a reason if the run has to stop.
     pub(super) fn read_back(&mut self, read: Result<ReadBackResult, JoinError>) -> Option<StopReason> {
         let now = Instant::now();
         match read {
@@ -255,7 +256,7 @@ impl<S: Service> Dispatcher<S> {
             }
             Verdict::Stop { .. } => {
                 self.breaker.answer_known();
-                // It would have failed, had anything been accepted since.
+                // It would have failed if anything had been accepted since.
                 let again = recorded.pending().job_refused_at.is_some();
                 let refusal = |cause| JobRefusal::of(cause, recorded.pending(), self.tally.done);
                 Cause::of(verdict).map(refusal).and_then(|refusal| self.breaker.job_refused(refusal, again))
@@ -286,7 +287,7 @@ impl<S: Service> Dispatcher<S> {
         stop.or(too_many)
     }
 
-    /// Nothing came back that says anything of the edit, which stands as before.
+    /// No answer came that says anything about the edit, so it stays as it was.
     fn no_answer(&mut self, pending: Pending, outcome: Outcome, now: Instant) -> Option<StopReason> {
         let verdict = retry::judge(&outcome);
         let due = match verdict {
@@ -308,8 +309,8 @@ impl<S: Service> Dispatcher<S> {
         }
     }
 
-    /// What a read-back heard of the service. Only one that tells what became of its edit makes up for answers to edits
-    /// that are lost: without it, the whole list would come into doubt.
+    /// Passes what a read-back says about the service to the breaker. Only a read-back that settles its edit makes up
+    /// for lost answers to edits: otherwise the whole list would come into doubt.
     fn signal(&mut self, signal: ServiceSignal, now: Instant) -> Option<StopReason> {
         match signal {
             ServiceSignal::Unasked => None,
@@ -329,8 +330,8 @@ impl<S: Service> Dispatcher<S> {
         self.out_of_reach(|breaker| breaker.lost(note, now))
     }
 
-    /// Holds everything for as long as the breaker says. Who waits for a permit already is called back when that begins:
-    /// only one request at a time tries the service, as each whose answer is lost leaves an edit in doubt.
+    /// Holds everything for as long as the breaker asks. When an outage begins, edits that wait for a permit are
+    /// recalled: only one request at a time may try the service, since each lost answer leaves an edit in doubt.
     fn out_of_reach(
         &mut self,
         failed: impl FnOnce(&mut Breaker) -> (Option<StopReason>, Duration),
@@ -359,14 +360,14 @@ impl<S: Service> Dispatcher<S> {
         StopReason::Ledger(error)
     }
 
-    /// An attempt that panicked is a defect of ours. Its edit may be `sending` in the ledger, so it is in doubt.
+    /// A panic in an attempt is a defect of this program. Its edit may be `sending` in the ledger, so it is in doubt.
     fn defect(&mut self, error: &JoinError) -> StopReason {
         self.tally.unsure(None);
         StopReason::Defect(error.to_string())
     }
 
-    /// (What a look has found not edited while the run stops goes on standing in doubt in the ledger: the only way from there
-    /// to be sent leads through an intent, and there is to be none any more. The next run reads it once more, and sends it.)
+    /// (An edit that a read-back finds not edited while the run stops stays in doubt in the ledger: it could leave that
+    /// state only through an intent, and none is made any more. The next run reads it once more and sends it.)
     fn requeue(&mut self, pending: Pending, due: Instant) {
         if self.tally.stopping && !pending.came_into_doubt() {
             return;
@@ -375,7 +376,7 @@ impl<S: Service> Dispatcher<S> {
         self.nothing_to_send &= self.waiting.is_empty();
     }
 
-    /// Where an edit waits that was taken up before.
+    /// The queue for an edit that was started before.
     fn queue_of(&mut self, pending: &Pending) -> &mut Waiting {
         match (self.context.in_doubt, pending.doubt()) {
             _ if pending.must_be_read() => &mut self.in_doubt,

@@ -12,15 +12,16 @@ use crate::edit::IdDigest;
 use crate::ledger::{Note, Pending};
 use crate::pace::Pace;
 
-/// The limit of this call; it is not the edits' limit. (It is no zero, or this would not compile.)
+/// The service's limit for this call, which is separate from the limit for edits.
 pub const READ_BACK_RATE_MAX: NonZeroU32 = NonZeroU32::new(200).unwrap();
 
-/// For this long the service may answer "too fast" to every look: each of them holds the edits as well.
+/// How long the service may answer "too fast" to every lookup before the run stops reading back: each of these holds
+/// the edits as well.
 const LOOKUPS_TOO_FAST_MAX: Duration = Duration::from_mins(5);
 
-/// At which rate a run that sends `rate` edits a second reads back at most. The jobs of an app on one machine share its cap,
-/// `max_rate`; where that is above the limit of read-backs, each has the same part of the one as of the other, so that all of
-/// them together keep both. (One a second is the least that a run can do.)
+/// The read-back rate of a run that sends `rate` edits a second. The jobs of an app on one machine share its cap,
+/// `max_rate`; if that is above the limit for read-backs, each job has the same part of both, so that all of them
+/// together keep both. (A run needs at least one a second.)
 pub fn read_back_rate(rate: NonZeroU32, max_rate: NonZeroU32) -> NonZeroU32 {
     let limit = u64::from(READ_BACK_RATE_MAX.get());
     let part = u64::from(rate.get()) * limit / u64::from(max_rate.get()).max(limit);
@@ -34,28 +35,28 @@ pub(super) struct HistoryAccess {
     pub(super) pace: Pace,
     /// The cap of all jobs of the app on this machine.
     max_rate: NonZeroU32,
-    /// The service takes the older names of the accounts only.
+    /// The service takes only the older names of the account fields.
     pub(super) older_names: AtomicBool,
-    /// Why nothing can be read back: then the service is not asked again in this run.
+    /// Why nothing can be read back; once set, the service is not asked again in this run.
     pub(super) refused: OnceLock<Unreadable>,
-    /// The service has given a page since a signature was last refused: it accepts the one in use.
+    /// The service has returned a page since it last refused a signature, so it accepts the current one.
     pub(super) accepted: AtomicBool,
     too_fast: Mutex<Option<TooFast>>,
     pub(super) requests: AtomicU64,
-    /// Cancelled when nothing more shall be read back. That is later than nothing more is sent: an edit whose answer was
-    /// lost shortly before can still be settled.
+    /// Cancelled when nothing more may be read back. This is later than the end of sending, so that an edit whose
+    /// answer was lost shortly before can still be settled.
     pub(super) stop: CancellationToken,
 }
 
-/// Every look is too fast.
+/// Every lookup is "too fast".
 #[derive(Clone, Copy, Debug)]
 struct TooFast {
     since: Instant,
-    /// The message that was looked for; `None` if there was more than one.
+    /// The message looked up; `None` if there was more than one.
     message: Option<IdDigest>,
 }
 
-/// Why a look was refused, or all of them are.
+/// Why one lookup was refused, or all are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Unreadable {
     pub(super) note: Note,
@@ -84,7 +85,7 @@ impl HistoryAccess {
         self.pace.pause();
     }
 
-    /// A pause says nothing of how long looks were too fast.
+    /// A pause says nothing about how long lookups were too fast.
     pub(super) fn resume(&self) {
         self.lookup_passed();
         self.pace.resume();
@@ -94,12 +95,12 @@ impl HistoryAccess {
         self.pace.set_cap(read_back_rate(rate, self.max_rate));
     }
 
-    /// Whether the service accepts the signature in use, as far as looks have shown.
+    /// Whether a lookup has shown that the service accepts the current signature.
     pub(super) fn is_accepted(&self) -> bool {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Whether it is known that the service gives no looks to this app.
+    /// Whether the service is known to refuse lookups to this app.
     pub(super) fn are_refused(&self) -> bool {
         self.refused.get().is_some()
     }
@@ -113,12 +114,13 @@ impl HistoryAccess {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// A look was answered, and not with that.
+    /// A lookup got an answer other than "too fast".
     pub(super) fn lookup_passed(&self) {
         *self.too_fast.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// A look was too fast. True: looks for other messages pass, or there are none, so this message has itself to blame.
+    /// A lookup was too fast. Returns whether that concerns this message alone: lookups of other messages pass, or
+    /// there are none.
     pub(super) fn is_refused_alone(&self, pending: &mut Pending) -> bool {
         let now = Instant::now();
         let first = pending.look_too_fast_at;
@@ -135,7 +137,7 @@ impl HistoryAccess {
         is_alone
     }
 
-    /// Every look was too fast: this can go on for ever, and no edit is to blame for it.
+    /// Every lookup was too fast. That may last for ever, and no edit is to blame for it.
     pub(super) fn lookup_too_fast(&self, code: Option<i64>) {
         let now = Instant::now();
         let too_fast = *self.too_fast.lock().unwrap_or_else(PoisonError::into_inner);

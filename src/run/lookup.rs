@@ -1,4 +1,4 @@
-//! One lookup: a message sought in one side's history, page by page, at the pace of read-backs.
+//! One lookup: searches one side's history for a message, page by page, at the pace of read-backs.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,28 +13,28 @@ use crate::ledger::Pending;
 use crate::pace::Receipt;
 use crate::retry::{self, Backpressure, Verdict};
 
-/// For this long at most, where the service does not ask for more.
+/// How long edits are held at most, unless the service asks for more.
 const EDITS_HELD_MAX: Duration = Duration::from_secs(1);
-/// Pages of one second's history that are looked through.
+/// The most pages of one second's history that are searched.
 const PAGES_MAX: u32 = 50;
 
-/// Why a read-back ended before it told anything.
+/// Why a lookup ended without a result.
 pub(super) enum LookupCut {
     /// The run stops or is paused.
     Stopping,
-    /// No page came back, but this.
+    /// No history page came, only this outcome.
     NoPage(Outcome, Receipt),
 }
 
-/// What one side's history has.
+/// What one side's history shows.
 pub(super) enum SideHistory {
     HistoryMessage(HistoryMessage),
     NotThere,
-    /// It breaks off before it was read to its end.
+    /// The history breaks off before its end.
     Unread,
 }
 
-/// Looks for a message in one side's history, page by page.
+/// Searches one side's history for a message, page by page.
 pub(super) async fn find<S: Service>(
     context: &RunContext<S>,
     id: &MessageId,
@@ -45,7 +45,7 @@ pub(super) async fn find<S: Service>(
         if let Some(held) = page.messages.into_iter().find(|held| held.id == *id) {
             return Ok(SideHistory::HistoryMessage(held));
         }
-        // Pages run from new to old; a time that is left out says nothing.
+        // Pages run from new to old. A missing time says nothing.
         let is_past = (1..query.min_time).contains(&page.last_msg_time);
         if page.complete || is_past {
             return Ok(SideHistory::NotThere);
@@ -60,7 +60,7 @@ pub(super) async fn find<S: Service>(
     Ok(SideHistory::Unread)
 }
 
-/// One page, with the names of the accounts that this service takes.
+/// Requests one page, with the account field names that this service takes.
 pub(super) async fn page<S: Service>(
     context: &RunContext<S>,
     query: &mut HistoryQuery,
@@ -78,7 +78,7 @@ pub(super) async fn page<S: Service>(
     }
 }
 
-/// One request.
+/// Sends one request.
 async fn request<S: Service>(context: &RunContext<S>, query: &HistoryQuery) -> Result<HistoryPage, LookupCut> {
     let pace = &context.lookups.pace;
     let Some((_slot, permit)) = context.permit(pace).await else { return Err(LookupCut::Stopping) };
@@ -113,9 +113,9 @@ async fn request<S: Service>(context: &RunContext<S>, query: &HistoryQuery) -> R
     answer.map_err(|outcome| LookupCut::NoPage(outcome, receipt))
 }
 
-/// A look that was too fast holds all looks. The edits are held for a second, or for as long as the service asks: they
-/// have a limit of their own. True: it is meant for this message alone, holds nothing, and is one of the looks that the
-/// edit has.
+/// A lookup that was too fast holds all lookups. Edits have a limit of their own, so they are held for a second, or for
+/// as long as the service asks. Returns true if it concerns this message alone: then nothing is held, and it counts as
+/// a failed lookup of its edit.
 pub(super) fn slow_down<S: Service>(
     context: &RunContext<S>,
     outcome: &Outcome,
@@ -139,7 +139,7 @@ pub(super) fn slow_down<S: Service>(
 }
 
 impl HistoryQuery {
-    /// The history around one second: the clocks of the service's machines may differ a little.
+    /// The history around one second: the clocks of the service's machines may differ slightly.
     pub(super) fn around(second: u32, operator: &str, peer: &str) -> HistoryQuery {
         HistoryQuery {
             operator: operator.to_owned(),

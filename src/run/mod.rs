@@ -1,14 +1,19 @@
 //! The plan and the run.
 //!
 //! ```text
-//! plan()   reads the whole list and checks it; nothing is sent, nothing is written
-//! run()    takes the rows of the plan one by one through the life of an edit (life.rs)
+//! plan()   survey.rs   reads and checks the whole list; sends nothing, writes nothing
+//! run()    this file   takes the rows of the plan one by one:
+//!
+//!   todo ──▶ attempt ──▶ dispatcher ──▶ settled
+//!             ▲            │   │
+//!             └─ waiting ──┘   └──▶ in doubt ──▶ read_back ──▶ dispatcher
 //! ```
 //!
-//! `todo` decides which rows of the list still have to be sent, the same way for both. `read_back` settles what is in
-//! doubt. `dispatcher` takes in what comes of both, and keeps the edits that wait to be sent again or to be read back; they
-//! hold no place among the requests in flight. `breaker` says when it makes no sense to go on, `stopping` what is still
-//! done then, and `under_way` for how long what was sent is left alone.
+//! `todo` decides which rows still have to be sent, by one rule for the plan and the run. `attempt` sends one edit,
+//! `read_back` settles one in doubt by `lookup`s in the history. `dispatcher` takes the results of both and queues the
+//! edits that have to be sent again or read back; queued edits take no slot of the requests in flight. `context` is
+//! what all of these share. `breaker` decides when to stop early, `stopping` what is still done then, and `under_way`
+//! how long a request may still be under way.
 
 mod acceptance_check;
 mod accepted;
@@ -56,28 +61,28 @@ pub use self::under_way::UnderWay;
 use crate::api::Service;
 use crate::ledger::{Pending, RunEvent};
 
-/// How often whoever watches is told how far it is, also while nothing happens.
+/// How often progress is reported, also while nothing happens.
 const TICK: Duration = Duration::from_millis(250);
-/// How often the ledger is told: ten thousand times in a run of fourteen hours.
+/// How often a sample goes to the ledger: ten thousand times in a run of fourteen hours.
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
-/// Read-backs in flight at most, as a share of all requests: what is in doubt must not keep the others waiting.
+/// At most one in so many requests in flight is a read-back, so that edits in doubt do not keep the others waiting.
 const READ_BACKS_SHARE: usize = 4;
 
 /// How a run ended.
 #[derive(Debug)]
 pub enum RunEnd {
-    /// Every row was taken up.
+    /// Every row was handled.
     Finished,
-    /// Somebody asked it to stop.
+    /// The operator interrupted it.
     Interrupted,
-    /// It made no sense to go on.
+    /// It stopped early.
     Stopped(StopReason),
 }
 
-/// The run: every edit of `todo` through its life, until none is left, `stop` is cancelled, or it makes no sense to go
-/// on, as `failures` says; `orders` may hold it up, slow it down or stop it. Then nothing more is sent: what is in flight
-/// is waited for, and what came into doubt is read back, for a while. `show` is told how far it is, several times a
-/// second, and the ledger every few seconds.
+/// Runs every edit of `todo` until none is left, the run is stopped through `inbox`, or `failures` or the service's
+/// answers stop it early. Then nothing more is sent: the run waits for what is in flight and, for a limited time, reads
+/// back what came into doubt. Calls `report` several times a second, and writes a sample to the ledger every few
+/// seconds.
 pub async fn run<S: Service>(
     context: RunContext<S>,
     failures: FailureLimit,
@@ -154,12 +159,12 @@ pub async fn run<S: Service>(
         }
     }
 
-    // Whoever told it something hears what came of it.
+    // Everyone who sent a request gets its result.
     while let Some(recorded) = events.join_next().await {
         dispatcher.event_recorded(recorded);
     }
     let tally = dispatcher.close();
-    // The last one says where it ended. Every edit's own state is durable without it.
+    // The last sample says where the run ended. Each edit's own state is durable without it.
     if let Err(error) = context.ledger.record_event(RunEvent::Sample(Box::new(tally.sample()))).await {
         tracing::debug!(%error, "the last sample is missing");
     }
@@ -167,7 +172,7 @@ pub async fn run<S: Service>(
     (tally, stopping.ended())
 }
 
-/// Now, and again each time so long has passed; what a machine that was held up for a while has missed is not made up for.
+/// Ticks now and then once every `period`. Ticks missed by a machine that stood still are not made up for.
 fn interval_of(period: Duration) -> Interval {
     let mut interval = interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -181,8 +186,8 @@ async fn sleep_until_due(time: Option<Instant>) {
     }
 }
 
-/// The next edit to send, and a place among those that wait for a permit: what waited long enough comes before new
-/// rows. `None`: nothing waits, and the list is at its end. Nothing is lost if it is dropped half-way.
+/// The next edit to send, with a slot among those that wait for a permit. Edits that have waited long enough come
+/// before new rows. `None`: nothing waits and the list has ended. Cancel-safe.
 async fn next_edit<S: Service>(
     ahead: &Arc<Semaphore>,
     dispatcher: &mut Dispatcher<S>,
@@ -199,8 +204,8 @@ async fn next_edit<S: Service>(
         }
         match todo.next().await? {
             Some(pending) if pending.doubt().is_none() && !pending.must_be_read() => return Ok(Some((slot, pending))),
-            // What an earlier run left in doubt may still be under way, and what is to be read before it is sent may be
-            // under way by a run that this ledger does not know of.
+            // An edit that an earlier run left in doubt may still be under way, and one that must be read first may be
+            // under way from a run that this ledger does not know of.
             Some(pending) => dispatcher.defer(pending),
             None if dispatcher.waiting.is_empty() => return Ok(None),
             None => sleep_until_due(dispatcher.waiting.next_due()).await,

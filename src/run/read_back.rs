@@ -1,9 +1,10 @@
-//! An edit in doubt, settled by reading its message back; and with `--read-first` every edit, before it is sent.
+//! Settles an edit in doubt by reading its message back; with `--read-first`, reads every message before its edit is
+//! sent.
 //!
-//! The message holds what is wanted: the edit took place. It holds something else: the edit did not take place, and will
-//! not any more, since nobody looks before the service can no longer be working on the request; so it is sent again.
-//! Everything else tells nothing, and the edit stays in doubt, for a person to look at. An edit that is read before its first
-//! sending is not sent where its message was recalled or is not there: then it has failed, with that reason.
+//! If the message holds the wanted content, the edit took place. If it holds other content, the edit did not take place
+//! and no longer can, since a message is read only once the service can no longer be working on the request; the edit
+//! is sent again. Anything else proves nothing, and the edit stays in doubt for a person to check. An edit that is read
+//! before its first attempt fails, and is not sent, if its message was recalled or is not there.
 
 use std::sync::Arc;
 
@@ -19,52 +20,53 @@ use crate::ledger::{LedgerError, NotEdited, Note, Pending, Recorded, Settlement,
 use crate::pace::Receipt;
 use crate::retry::{self, Verdict};
 
-/// What reading back evidence. The later in this list, the more it counts when the two sides tell different things.
+/// What a read-back has shown. If the two sides differ, the later in this list prevails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Evidence {
-    /// Nothing: the message is not there, or cannot be looked for.
+    /// Nothing: the message is not there, or cannot be looked up.
     Nothing(Note),
     NotEdited(NotEdited),
-    /// Nothing: the look was refused or cut short, and what it would have shown counts as much as what the other side did.
+    /// Nothing: the lookup was refused or cut short. It might have shown the edit, so it outweighs a side that does
+    /// not.
     Refused(Unreadable),
     Recalled,
     Alike,
     Edited,
 }
 
-/// What came of the last request of a read-back.
+/// What a read-back says about the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ServiceSignal {
-    /// There was none: it could be known without.
+    /// No request was needed.
     Unasked,
-    /// An answer that tells what became of the edit.
+    /// The answer settles the edit.
     Conclusive,
-    /// An answer that does not.
+    /// The answer does not settle the edit.
     Inconclusive,
     /// The answer was lost.
     Lost(Note),
 }
 
-/// Where one read-back came down.
+/// The result of one read-back.
 #[derive(Debug)]
 pub(super) enum ReadBackResult {
-    /// What it evidence is durable.
+    /// What it has shown is durable.
     Settled { recorded: Recorded, signal: ServiceSignal },
     /// The edit did not take place, and can be sent again.
     NotEdited(Pending),
-    /// No page came back, but this.
+    /// No history page came, only this outcome.
     NoPage { pending: Pending, outcome: Outcome },
     /// The run stops or is paused.
     Stopped(Pending),
-    /// The ledger failed. `unsure`: it says `in_doubt` since this run.
+    /// The ledger failed. `unsure`: the ledger has said `in_doubt` since this run.
     NotRecorded { error: LedgerError, unsure: bool },
 }
 
-/// Reads one edit in doubt back, and settles it where that tells what became of it.
+/// Reads one edit back, and settles it if its message shows what became of it.
 pub(super) async fn read_back<S: Service>(context: Arc<RunContext<S>>, mut pending: Pending) -> ReadBackResult {
-    // What came into doubt in this run is worth a look while the run stops; what was not sent in it is left as it stood.
+    // An edit that came into doubt in this run is still read back while the run stops; any other stays as it was.
     let stop = if pending.came_into_doubt() { &context.lookups.stop } else { &context.stop };
-    // To have looked changes nothing, so nobody needs the answer to a look that is broken off.
+    // A lookup changes nothing, so it can be cut off at any time.
     let found = stop.run_until_cancelled(look_up_both_sides(&context, &pending)).await;
     let (evidence, signal) = match found.unwrap_or(Err(LookupCut::Stopping)) {
         Ok((Evidence::NotEdited(proof), _)) if pending.tries < context.attempts_max.get() => {
@@ -103,8 +105,8 @@ pub(super) async fn read_back<S: Service>(context: Arc<RunContext<S>>, mut pendi
     }
 }
 
-/// Each side has a history of its own. Only where none of them shows the wanted content was the edit not made; one that
-/// may not be looked at could show it.
+/// Each side has a history of its own. The edit was not made only if neither shows the wanted content; a side that
+/// cannot be read might show it.
 async fn look_up_both_sides<S: Service>(
     context: &RunContext<S>,
     pending: &Pending,
@@ -118,7 +120,7 @@ async fn look_up_both_sides<S: Service>(
     }
     let mut evidence = Evidence::Nothing(Note::NotInHistory);
     for (operator, peer) in [(&id.from_account, &id.to_account), (&id.to_account, &id.from_account)] {
-        // By then another edit's look may have been the last one.
+        // Another read-back may have found meanwhile that the service refuses them all.
         if let Some(refused) = context.lookups.refused.get() {
             return Ok((evidence.max(Evidence::Refused(*refused)), ServiceSignal::Inconclusive));
         }
@@ -138,12 +140,12 @@ async fn look_up_both_sides<S: Service>(
     Ok((evidence, if is_conclusive { ServiceSignal::Conclusive } else { ServiceSignal::Inconclusive }))
 }
 
-/// What is left to say where the service refuses to have this message read back, or any; other outcomes pass.
+/// The evidence where the service refuses lookups of this message, or all lookups; other outcomes are passed on.
 fn refusal<S: Service>(context: &RunContext<S>, outcome: Outcome, receipt: Receipt) -> Result<Unreadable, LookupCut> {
     let verdict = retry::judge(&outcome);
     match verdict {
         Verdict::Failed { code, .. } => Ok(Unreadable { note: Note::ReadBackRefused, code }),
-        // Not so the signature: without one, no edit can be made either.
+        // A refused signature is different: without one, no edit can be made either.
         Verdict::Stop { code, .. } if !is_signature(code) => {
             let refused = Unreadable { note: Note::ReadBackRefused, code };
             if context.lookups.refused.set(refused).is_ok() {
@@ -156,7 +158,8 @@ fn refusal<S: Service>(context: &RunContext<S>, outcome: Outcome, receipt: Recei
     }
 }
 
-/// Whether it is one of the looks that an edit has. Not being reached ends otherwise; being too fast, see [`slow_down`].
+/// Whether the outcome counts as one of the edit's failed lookups. An unreachable service is handled elsewhere, "too
+/// fast" in [`slow_down`].
 fn counts(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Retry { .. } | Verdict::InDoubt { .. } | Verdict::SignAnew { .. })
 }
@@ -189,8 +192,8 @@ impl Evidence {
         Settlement { state, code, note: Some(note), counts: false }
     }
 
-    /// Of an edit that is not in doubt, and was read before it is sent: what is not there, or was recalled, is not sent. What
-    /// cannot be evidence may have been edited by a run that the ledger does not know of.
+    /// For an edit that is not in doubt and is read before it is sent: it is not sent if its message is not there or
+    /// was recalled. Where nothing is proved, a run that the ledger does not know of may have made the edit.
     fn settlement_before_sending(self) -> Settlement {
         let (state, note) = match self {
             Evidence::Edited => (State::Done, Note::AlreadyThere),
