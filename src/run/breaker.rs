@@ -1,4 +1,4 @@
-//! When it makes no sense to go on.
+//! Decides when a run stops early.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,60 +14,59 @@ use crate::retry::Verdict;
 
 /// The code of a failing webhook server, if every request gets it.
 const WEBHOOK: i64 = 90_992;
-/// This many answers one after the other with that code, over at least [`WEBHOOK_TIME`], are no passing error.
+/// This many such answers in a row, over at least [`WEBHOOK_TIME`], are no passing error.
 const WEBHOOK_ANSWERS: u64 = 50;
-/// A webhook server that restarts is back by then.
+/// A webhook server that restarts is back within this time.
 const WEBHOOK_TIME: Duration = Duration::from_secs(10);
-/// So many are enough where nothing else was ever answered: a list may be short.
+/// This many are enough if nothing else was ever answered: a list may be short.
 const WEBHOOK_ANSWERS_ONLY: u64 = 5;
-/// For this long the service may answer "too fast" to everything before the run gives up: each hold is a minute at most.
+/// How long the service may answer "too fast" to everything before the run stops: each hold is a minute at most.
 const TOO_FAST_MAX: Duration = Duration::from_mins(15);
-/// With this many answers, all of them codes that the table does not have, the table is of no use.
+/// After this many answers, all with codes that the table lacks, the table is of no use.
 const UNKNOWN_ANSWERS: u64 = 20;
-/// For this long the service may be out of reach before the run gives up: a router restarts, a train leaves a tunnel.
+/// How long the service may be out of reach before the run stops: a router restarts, a train leaves a tunnel.
 const OUTAGE_MAX: Duration = Duration::from_mins(10);
-/// The same before anything was ever answered: then it is more likely the address.
+/// The same before anything was ever answered: then the address is more likely to be wrong.
 const OUTAGE_FIRST: Duration = Duration::from_secs(20);
-/// Between two tries to reach it: this long at first, twice as long each time.
+/// The time between two tries to reach the service: this at first, then twice as long each time.
 const PROBE_FIRST: Duration = Duration::from_millis(500);
 const PROBE_MAX: Duration = Duration::from_secs(15);
-/// This many answers lost one after the other are an outage as well: each further one would leave an edit in doubt. What
-/// one connection or one machine of the service loses is less.
+/// This many lost answers in a row are an outage as well: each further one would leave an edit in doubt. A single
+/// connection, or a single machine of the service, loses fewer.
 const LOST_IN_A_ROW: u32 = 20;
 /// The same before anything was ever answered.
 const LOST_FIRST: u32 = 5;
-/// So many are enough before anything was ever answered, where what comes back looks like another address.
+/// This many are enough before anything was ever answered, if the answers look like those of another address.
 const WRONG_ADDRESS_ANSWERS: u32 = 3;
-/// So many edits in a row that are refused with a code that speaks of the job: then it does, although the service has
-/// accepted others before.
+/// After this many edits in a row were refused with a code that concerns the job, it does concern the job, although the
+/// service has accepted others before.
 const JOB_REFUSED_IN_A_ROW: u32 = 10;
-/// The service has locked the account out for a while, and goes on with that where it is called again.
+/// The service has locked the account out for a while, and extends that if it is called again.
 const LOCKED_OUT: Cause = Cause::Code(70_050);
-/// The share is judged over the last edits too, this many: what begins to fail after a good night must not be outweighed
-/// by it.
+/// The share is also taken over this many of the latest edits: a good night must not outweigh what then begins to fail.
 const RECENT: usize = 1_000;
 
-/// Watches the answers of a run, in the order in which they come.
+/// Watches the answers of a run, in order of arrival.
 #[derive(Debug)]
 pub(super) struct Breaker {
     limit: FailureLimit,
-    /// Whether each of the last edits to be settled failed or is in doubt, and how many did.
+    /// For each of the latest settled edits, whether it failed or is in doubt; and how many did.
     recent: VecDeque<bool>,
     recent_failures: u64,
-    /// Answers to edits so far, and whether one of them was a known one.
+    /// Answers to edits so far, and whether any of them is in the table.
     answers: u64,
     known: bool,
     /// Whether anything was ever answered.
     ever_answered: bool,
-    /// The service has accepted an edit's request with the signature in use.
+    /// The service has accepted an edit's request with the current signature.
     accepted: bool,
-    /// Edits that were refused with a code that speaks of the job, since it last did.
+    /// Edits refused with a code that concerns the job since the service last accepted one.
     job_refused: u32,
-    /// Since when, and how often in a row, everything was 90992.
+    /// Since when, and how many times in a row, the answer was 90992.
     webhook: Option<(Instant, u64)>,
-    /// Since when everything was too fast.
+    /// Since when every answer was "too fast".
     too_fast: Option<Instant>,
-    /// Answers that were lost, since one last came.
+    /// Answers lost since the last one that came.
     lost: u32,
     outage: Option<Outage>,
 }
@@ -76,7 +75,7 @@ pub(super) struct Breaker {
 #[derive(Clone, Copy, Debug)]
 struct Outage {
     since: Instant,
-    /// Everything is held until then, and then one request tries.
+    /// Everything is held until this time; then one request tries.
     until: Instant,
     hold: Duration,
 }
@@ -99,7 +98,7 @@ impl Breaker {
         }
     }
 
-    /// One more edit came to an answer of the service, to which `verdict` was given.
+    /// The service answered an edit's request, with this verdict.
     pub(super) fn answered(&mut self, verdict: &Verdict, now: Instant) -> Option<StopReason> {
         let cause = Cause::of(verdict);
         self.answers += 1;
@@ -135,7 +134,7 @@ impl Breaker {
         None
     }
 
-    /// An edit was refused with a code that speaks of the job. Where others were accepted, it may be about that edit alone.
+    /// An edit was refused with a code that concerns the job. If others were accepted, it may concern that edit alone.
     pub(super) fn job_refused(&mut self, refusal: JobRefusal, again: bool) -> Option<StopReason> {
         self.job_refused += 1;
         let is_about_all =
@@ -143,23 +142,23 @@ impl Breaker {
         is_about_all.then_some(StopReason::Refused(refusal))
     }
 
-    /// The signature was refused, and there is a new one.
+    /// The signature was refused and replaced.
     pub(super) fn signature_refused(&mut self) {
         self.accepted = false;
     }
 
-    /// Whether the service has accepted an edit's request with the signature in use.
+    /// Whether the service has accepted an edit's request with the current signature.
     pub(super) fn is_accepted(&self) -> bool {
         self.accepted
     }
 
-    /// The service answered, and what it did is known.
+    /// The service answered, and the answer settles what it did.
     pub(super) fn answer_known(&mut self) {
         self.lost = 0;
         self.any_answer();
     }
 
-    /// The service answered something. Where every answer to an edit is lost, that does not make it better.
+    /// The service answered something. If every answer to an edit is lost, this is no improvement.
     pub(super) fn any_answer(&mut self) {
         self.ever_answered = true;
         if self.lost < LOST_IN_A_ROW {
@@ -167,7 +166,7 @@ impl Breaker {
         }
     }
 
-    /// One more edit was settled, which `tally` holds already.
+    /// An edit was settled; `tally` already counts it.
     pub(super) fn settled(&mut self, state: State, tally: &Tally) -> Option<StopReason> {
         if self.recent.len() >= RECENT {
             self.recent_failures -= u64::from(self.recent.pop_front() == Some(true));
@@ -181,7 +180,8 @@ impl Breaker {
         Some(StopReason::TooManyFailures { failures, which, settled, limit: self.limit })
     }
 
-    /// There was no connection once more: whether to give up, and for how long to hold everything until the next try.
+    /// There was no connection. Returns a reason if the run has to stop, and how long to hold everything until the next
+    /// try.
     pub(super) fn unreachable(&mut self, reason: String, now: Instant) -> (Option<StopReason>, Duration) {
         if self.outage.is_none() {
             tracing::warn!("{reason}; trying again");
@@ -190,10 +190,10 @@ impl Breaker {
         (gives_up.then_some(StopReason::Unreachable(reason)), hold)
     }
 
-    /// An answer was lost once more.
+    /// An answer was lost. Returns the same as [`Breaker::unreachable`].
     pub(super) fn lost(&mut self, note: Note, now: Instant) -> (Option<StopReason>, Duration) {
         self.lost += 1;
-        // It says so itself, so it is there.
+        // The service itself says so, so it is reachable.
         self.ever_answered |= note == Note::LostInside;
         if !self.ever_answered && self.lost >= WRONG_ADDRESS_ANSWERS && is_wrong_address(note) {
             return (Some(StopReason::NeverAnswered(note)), Duration::ZERO);
@@ -202,14 +202,14 @@ impl Breaker {
             return (None, Duration::ZERO);
         }
         if self.outage.is_none() {
-            tracing::warn!("{} answers were lost one after the other; trying one at a time", self.lost);
+            tracing::warn!("{} answers in a row were lost; sending one request at a time", self.lost);
         }
         let (gives_up, hold) = self.out_of_reach(now);
         let reason = if self.ever_answered { StopReason::NoAnswers } else { StopReason::NeverAnswered };
         (gives_up.then_some(reason(note)), hold)
     }
 
-    /// The run goes on after a pause, which says nothing of how long a trouble has lasted.
+    /// The run resumes after a pause, during which no trouble can be timed.
     pub(super) fn resumed(&mut self, now: Instant) {
         (self.webhook, self.too_fast) = (None, None);
         if self.outage.is_some() {
@@ -225,11 +225,11 @@ impl Breaker {
         let max = if self.ever_answered { OUTAGE_MAX } else { OUTAGE_FIRST };
         let outage = match self.outage {
             None => Outage { since: now, until: now + PROBE_FIRST, hold: PROBE_FIRST },
-            // Requests that went out together fail together: only one of them makes the next hold longer.
+            // Requests that went out together fail together: only one of them lengthens the next hold.
             Some(outage) if now < outage.until => outage,
             Some(Outage { since, hold, .. }) => {
                 let hold = (hold * 2).min(PROBE_MAX);
-                // The last try is made when the time is up, not long after.
+                // The last try is made when the time is up, not long after it.
                 Outage { since, until: (now + hold).min(since + max), hold }
             }
         };
@@ -238,8 +238,8 @@ impl Breaker {
     }
 }
 
-/// Whether a verdict shows that the service accepts the signature and the address: it speaks of the edit. Passing errors
-/// and "too fast" may come before it looks at either.
+/// Whether a verdict shows that the service accepts the signature and the address, because it concerns the edit. The
+/// service may give passing errors and "too fast" before it checks either.
 pub(super) fn is_acceptance(verdict: &Verdict) -> bool {
     match *verdict {
         Verdict::Done => true,
@@ -255,8 +255,8 @@ pub(super) fn is_acceptance(verdict: &Verdict) -> bool {
     }
 }
 
-/// Whether this came from an address, or from a proxy, that will never pass a request on. (It may have passed this one on
-/// all the same, so the edit is in doubt.)
+/// Whether such an answer comes from a wrong address, or a proxy, that will never pass a request on. (It may have
+/// passed on this one all the same, so the edit is in doubt.)
 fn is_wrong_address(note: Note) -> bool {
     matches!(note, Note::Http(300..=407 | 409..=424 | 426..=428 | 430..=499))
 }

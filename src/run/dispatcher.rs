@@ -205,7 +205,7 @@ impl<S: Service> Dispatcher<S> {
     }
 
     fn apply(&mut self, event: &ControlEvent) -> Option<StopReason> {
-        tracing::warn!("{}, told by {}", event.what, escape_control(&event.by));
+        tracing::warn!("{}, requested by {}", event.what, escape_control(&event.by));
         match event.what {
             ControlAction::Pause => {
                 self.tally.paused = true;

@@ -1,13 +1,13 @@
-//! How many failures a run bears: `--max-failures`.
+//! The limit of failures: `--max-failures`.
 
 use std::str::FromStr;
 
 use crate::terminal::escape::Quoted;
 
-/// A share of failures means nothing before this many edits are settled.
+/// Before this many edits are settled, a share of failures means nothing.
 const SHARE_FROM: u64 = 100;
 
-/// How many edits may fail or come into doubt before the run is stopped.
+/// How many edits may fail or come into doubt before the run stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureLimit {
     /// This many.
@@ -16,7 +16,7 @@ pub enum FailureLimit {
     Percent(u8),
 }
 
-/// What is wrong with the text of a limit.
+/// Text that is not a limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is no limit; write a number of edits (50) or a share (20%)", Quoted(.0))]
 pub struct FailureLimitError(String);

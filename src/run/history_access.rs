@@ -145,7 +145,7 @@ impl HistoryAccess {
         let unreadable = Unreadable { note: Note::ReadBackFailed, code };
         if now - since >= LOOKUPS_TOO_FAST_MAX && self.refused.set(unreadable).is_ok() {
             tracing::warn!(
-                "for {LOOKUPS_TOO_FAST_MAX:?} every look at a message was too fast: what is in doubt stays so"
+                "for {LOOKUPS_TOO_FAST_MAX:?} every history request was too fast: edits in doubt stay in doubt"
             );
         }
     }

@@ -7,7 +7,7 @@ use crate::edit::Edit;
 use crate::input::{Input, InputError, Mapping, Problem};
 use crate::ledger::{LedgerError, Records};
 
-/// Problems that are told one by one; those beyond are counted.
+/// Problems that are listed; further ones are only counted.
 const PROBLEMS_MAX: usize = 100;
 
 /// What a run of this list would do.
@@ -15,35 +15,35 @@ const PROBLEMS_MAX: usize = 100;
 pub struct Plan {
     /// Rows of the list.
     pub rows: u64,
-    /// Rows that want what a row before them wants.
+    /// Rows that repeat an earlier row.
     pub duplicates: u64,
-    /// Pairs of accounts between which a message is edited.
+    /// Pairs of accounts whose messages are edited.
     pub conversations: u64,
     /// Edits that are done already.
     pub done: u64,
-    /// Edits that failed before, and are not taken up again.
+    /// Edits that failed before and are not retried.
     pub failed: u64,
     /// Edits in doubt since an earlier run, and held.
     pub in_doubt: u64,
     /// Edits to send.
     pub to_do: u64,
-    /// Those of them that failed before.
+    /// Edits to send that failed before.
     pub failed_again: u64,
-    /// Those of them that are in doubt.
+    /// Edits to send that are in doubt.
     pub in_doubt_again: u64,
-    /// Those of these that are read back first.
+    /// Edits in doubt that are read back first.
     pub to_read_back: u64,
-    /// Those of the edits to send whose messages are read first, other than those in doubt.
+    /// Edits to send whose messages are read first, not counting those in doubt.
     pub to_read_first: u64,
-    /// Those of them that are not in the ledger yet.
+    /// Edits to send that are not in the ledger yet.
     pub new_edits: u64,
-    /// Those of them that this run takes on.
+    /// Edits to send in this run.
     pub this_run: u64,
-    /// Bytes of new content of the edits to send; without those that are read back first.
+    /// Bytes of new content of the edits to send, not counting those that are read back first.
     pub bytes: u64,
-    /// What is odd, but will be sent as it is.
+    /// What looks odd, but is sent as it is.
     pub warnings: Vec<Warning>,
-    /// Kinds of warnings that are not in `warnings`.
+    /// Whether there are more kinds of warnings than `warnings` holds.
     pub warnings_left_out: bool,
     /// SHA-256 of the list as stored, in hexadecimal.
     pub sha256: String,
@@ -57,7 +57,7 @@ pub struct Plan {
 pub struct Warning {
     /// The field and what is odd about it.
     pub what: String,
-    /// The first line of it.
+    /// The first line with it.
     pub line: u64,
     /// Rows of it.
     pub rows: u64,
@@ -66,9 +66,9 @@ pub struct Warning {
 /// Everything that is wrong with the rows of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Problems {
-    /// The first of them, in the order of the list.
+    /// The first problems, in list order.
     pub first: Vec<Problem>,
-    /// How many there are beyond those.
+    /// Further problems.
     pub more: u64,
 }
 
@@ -81,13 +81,13 @@ pub enum PlanError {
     /// The ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// Rows are wrong.
+    /// Some rows are wrong.
     #[error("the list has {} problem{}", .0.count(), if .0.count() == 1 { "" } else { "s" })]
     Problems(Problems),
 }
 
 impl Problems {
-    /// How many there are.
+    /// The number of problems.
     pub fn count(&self) -> u64 {
         self.first.len() as u64 + self.more
     }
@@ -130,17 +130,17 @@ impl Plan {
         })
     }
 
-    /// Whether another row before this one wants the same.
+    /// Whether an earlier row asks for the same edit.
     pub fn is_duplicate(&self, edit: &Edit, line: u64) -> bool {
         is_duplicate(&self.repeated, edit.id().digest(), line)
     }
 
-    /// Edits that are sent whatever reading back may tell of others.
+    /// Edits that are sent whatever read-backs show.
     pub fn to_send(&self) -> u64 {
         self.to_do - self.to_read_back - self.to_read_first
     }
 
-    /// Those of them that are in doubt: they may have taken place already.
+    /// Edits in doubt that are sent without being read: they may have taken place already.
     pub fn to_send_in_doubt(&self) -> u64 {
         self.in_doubt_again - self.to_read_back
     }

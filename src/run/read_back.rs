@@ -150,7 +150,9 @@ fn refusal<S: Service>(context: &RunContext<S>, outcome: Outcome, receipt: Recei
             let refused = Unreadable { note: Note::ReadBackRefused, code };
             if context.lookups.refused.set(refused).is_ok() {
                 let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
-                tracing::warn!("the service refuses to have messages read back ({why}): what is in doubt stays so");
+                tracing::warn!(
+                    "the service refuses to let messages be read back ({why}): edits in doubt stay in doubt"
+                );
             }
             Ok(refused)
         }

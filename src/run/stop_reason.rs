@@ -13,22 +13,22 @@ use crate::terminal::escape::Quoted;
 /// Why a run was stopped early.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StopReason {
-    /// The service refused one request for a reason that holds for all.
+    /// The service refused a request for a reason that applies to all of them.
     #[error("the service refused the job: {0}")]
     Refused(JobRefusal),
-    /// Everything gets 90992.
+    /// Every answer is 90992.
     #[error(
         "every request was answered with 90992, which most likely means that your own webhook server fails: \
          check that it answers the service's callbacks, then resume"
     )]
     Webhook,
-    /// Everything is too fast.
+    /// Every answer is "too fast".
     #[error(
         "the service has answered \"too fast\" to everything for a quarter of an hour: see who else calls it for this \
          app, then resume"
     )]
     TooFast,
-    /// Nothing but codes that are not in the table.
+    /// Every code is missing from the table.
     #[error("the service answers with codes that are not known (the last: {0}); look them up, then resume")]
     OnlyUnknown(i64),
     /// More failures than allowed.
@@ -38,9 +38,9 @@ pub enum StopReason {
     TooManyFailures {
         /// Failed or in doubt.
         failures: u64,
-        /// `the last `, where these are not all.
+        /// `the last `, unless these are all.
         which: &'static str,
-        /// Those that were settled.
+        /// Settled edits.
         settled: u64,
         /// The limit.
         limit: FailureLimit,
@@ -48,33 +48,33 @@ pub enum StopReason {
     /// There is no connection.
     #[error("{0}; check the network, a proxy on the way, the region or the endpoint, then resume")]
     Unreachable(String),
-    /// There is a connection, and has never been an answer.
+    /// There is a connection, but there was never an answer.
     #[error(
         "nothing that came back is an answer of the service (the last: {}); check the region or the endpoint, and a \
          proxy on the way, then resume", .0.meaning()
     )]
     NeverAnswered(Note),
-    /// There is a connection, but no answer.
+    /// There is a connection, but answers no longer come.
     #[error(
         "no answer of the service comes back any more (the last: {}); check the network, a proxy, the region or the \
          endpoint, then resume", .0.meaning()
     )]
     NoAnswers(Note),
-    /// There is nothing to sign with any more.
+    /// The signature has expired, and there is no key to make another.
     #[error(
         "TIM_USERSIG has run out; make a new one, or give TIM_SECRET_KEY so that the run can sign itself, then resume"
     )]
     NoSignature,
-    /// It is as late as it was to go on at most.
+    /// The time given with `--until` has come.
     #[error("the time of --until has come ({0})")]
     TimeIsUp(String),
     /// The ledger failed.
     #[error("{0}; nothing was sent after that")]
     Ledger(#[source] LedgerError),
-    /// The list cannot be read on.
+    /// The rest of the list cannot be read.
     #[error("{0}")]
     Input(#[source] Arc<InputError>),
-    /// A row of the list is not what it was when it was checked.
+    /// A row of the list has changed since it was checked.
     #[error(
         "line {line} of the list is not as it was when it was checked; leave the list alone while it is worked on, then resume"
     )]
@@ -82,10 +82,10 @@ pub enum StopReason {
         /// The line.
         line: u64,
     },
-    /// Somebody told it to.
+    /// The operator stopped it.
     #[error("{by} told it to stop")]
     Operator {
-        /// Who, and by which way.
+        /// The operator, and the channel.
         by: String,
     },
     /// A defect of this program.
@@ -93,13 +93,13 @@ pub enum StopReason {
     Defect(String),
 }
 
-/// A code that speaks of the job, and the edit that got it.
+/// A code that concerns the job, and the edit that got it.
 #[derive(Clone, Debug)]
 pub struct JobRefusal {
     pub(super) cause: Cause,
     pub(super) line: u64,
     pub(super) edit: Arc<Edit>,
-    /// Edits that were done before in this run.
+    /// Edits done before it in this run.
     pub(super) done: u64,
 }
 

@@ -1,5 +1,5 @@
-//! How a run stops: nothing more is sent, what is in flight is waited for, and what came into doubt in this run is read
-//! back, so that the same command has as little as possible to make good.
+//! How a run stops: nothing more is sent, the run waits for what is in flight, and reads back what came into doubt in
+//! this run, so that the next run has as little as possible to settle.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,18 +14,17 @@ use super::under_way::READ_BACK_AFTER;
 use crate::api::Service;
 use crate::ledger::LedgerError;
 
-/// So long after the last edit in doubt can be read back, and no longer: enough for some hundreds of messages, of which
-/// both sides are asked, and for a look that is tried again; and little enough for somebody who waits at a terminal, or for
-/// a machine that shuts down.
+/// How long the run still reads back after the last edit in doubt is due. That is enough for some hundreds of messages,
+/// on both sides, and for a retry; and short enough for an operator at a terminal, or a machine that shuts down.
 const LOOKUPS_TIME: Duration = Duration::from_secs(10);
 
-/// A run that stops, or does not yet.
+/// Whether, and how, a run stops.
 #[derive(Debug)]
 pub(super) struct Stopping<S> {
     context: Arc<RunContext<S>>,
-    /// How the run ends; `None` while it goes on.
+    /// How the run ends; `None` until it stops.
     ended: Option<RunEnd>,
-    /// Until when what is in doubt is read back, once nothing is in flight any more.
+    /// When reading back ends; set once nothing is in flight.
     until: Option<Instant>,
 }
 
@@ -34,11 +33,11 @@ impl<S: Service> Stopping<S> {
         Stopping { context: Arc::clone(context), ended: None, until: None }
     }
 
-    /// From now on nothing is sent: who has no permit yet takes the intent back. What it stopped for first stands, unless
-    /// the ledger fails in the meantime: whatever it was, that must be known, and its first error says why. Where it stops
-    /// already, a second reason, or a second wish to stop, ends the reading back.
+    /// Stops sending: edits without a permit withdraw their intents. The first reason stands, unless the ledger fails
+    /// afterwards: that must be known, and its first error says why. A second reason, or a second request to stop, ends
+    /// reading back.
     pub(super) fn begin(&mut self, dispatcher: &mut Dispatcher<S>, why: RunEnd) {
-        // What a proxy may still pass on cannot be looked at for minutes, which is longer than anybody wants to wait.
+        // What a proxy may still pass on cannot be read back for minutes, longer than an operator would wait.
         let is_late = self.context.under_way.of_this_run > READ_BACK_AFTER;
         if self.ended.is_some() || !allows_read_backs(&why) || dispatcher.is_out_of_reach() || is_late {
             self.end();
@@ -55,12 +54,12 @@ impl<S: Service> Stopping<S> {
         }
     }
 
-    /// Looks after what is in doubt, with so many attempts in flight.
+    /// Starts the time for reading back once no attempt is in flight.
     pub(super) fn advance(&mut self, dispatcher: &mut Dispatcher<S>, in_flight: usize) {
         if !self.has_begun() || self.is_over() {
             return;
         }
-        // Nothing goes out during a pause.
+        // Nothing is sent during a pause.
         if dispatcher.is_paused() {
             self.end();
         } else if in_flight == 0 && self.until.is_none() {
@@ -77,7 +76,7 @@ impl<S: Service> Stopping<S> {
         }
     }
 
-    /// Nothing is read back any more: what is still in doubt stays so.
+    /// Ends reading back: what is still in doubt stays so.
     pub(super) fn end(&self) {
         self.context.lookups.stop.cancel();
     }
@@ -86,12 +85,12 @@ impl<S: Service> Stopping<S> {
         self.ended.is_some()
     }
 
-    /// Until when what is in doubt is read back, once that is known.
+    /// When reading back ends, once that is known.
     pub(super) fn until(&self) -> Option<Instant> {
         self.until
     }
 
-    /// Whether nothing is read back any more.
+    /// Whether reading back has ended.
     pub(super) fn is_over(&self) -> bool {
         self.context.lookups.stop.is_cancelled()
     }
@@ -102,8 +101,8 @@ impl<S: Service> Stopping<S> {
     }
 }
 
-/// Whether a run that ends so can still have messages read back. Where the service refuses it, does not answer it, or
-/// refuses too much of it, somebody has to see to that first.
+/// Whether a run that ends like this can still read messages back. If the service refuses the run, does not answer, or
+/// refuses too much, an operator has to see to that first.
 fn allows_read_backs(ended: &RunEnd) -> bool {
     match ended {
         RunEnd::Finished | RunEnd::Interrupted => true,

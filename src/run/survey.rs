@@ -1,8 +1,8 @@
-//! The plan: the whole list is read and checked before anything is sent.
+//! Makes the plan: reads and checks the whole list before anything is sent.
 //!
-//! Memory is a number a row: which messages are listed more than once is found by a prefix of their digests first, and
-//! told for certain in a second reading of the list, which only lists with repetitions need (and which keeps an entry for
-//! each message that is repeated).
+//! Memory is a number for each row: a prefix of their digests tells which messages may be listed more than once. A
+//! second reading of the list makes certain; it is needed only if there are any, and keeps an entry for each repeated
+//! message.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,10 +14,10 @@ use crate::edit::{ContentDigest, Edit, Finding, IdDigest, Wanted};
 use crate::input::{Input, Mapping, Problem, Row};
 use crate::ledger::{LedgerError, Records, State};
 
-/// Kinds of warnings that are told: those that are met first, where there are more. A list can hold as many as it has rows.
+/// Kinds of warnings that are kept, the first ones met. A list can have as many kinds as it has rows.
 const WARNINGS_MAX: usize = 50;
 
-/// Reads and checks the whole list against itself and against what earlier runs did.
+/// Reads the whole list and checks it against itself and against earlier runs.
 ///
 /// # Errors
 /// The list or the ledger cannot be read, or rows are wrong: then nothing may be sent.
@@ -44,11 +44,11 @@ pub fn plan(
     survey.finish()
 }
 
-/// What is odd, by its words. All threads note it in the same place, or those that are told would have rows missing.
+/// Warnings by their text. All threads share them, so that each warning counts the rows of all threads.
 type Warnings = Mutex<BTreeMap<String, Warning>>;
 
-/// What one thread has seen of the list, and then what all have. Each looks edits up in the ledger by itself: in a list whose
-/// order is not the ledger's, that is what takes the time.
+/// What one thread has found in the list, later merged into what all have. Each thread has its own reader of the
+/// ledger: if the list is not in the ledger's order, lookups take most of the time.
 struct Survey<'a> {
     records: Option<Box<dyn Records>>,
     policy: &'a Policy,
@@ -120,8 +120,8 @@ impl<'a> Survey<'a> {
     }
 
     fn stand(&mut self, wanted: Wanted) -> Result<Standing, LedgerError> {
-        let brief = self.records.as_mut().map_or(Ok(None), |records| records.status(wanted.message))?;
-        Ok(stand(wanted, brief, self.policy))
+        let status = self.records.as_mut().map_or(Ok(None), |records| records.status(wanted.message))?;
+        Ok(stand(wanted, status, self.policy))
     }
 
     fn warn(&mut self, finding: &Finding, line: u64) {
@@ -137,7 +137,7 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// Takes in what another thread has seen. Every number of a plan is named here: one that was forgotten would be short.
+    /// Merges what another thread has found. Names every count of a plan, so that a new one cannot be forgotten.
     fn add(&mut self, other: Survey<'_>) {
         let Survey { plan, problems, messages, conversations, records: _, policy: _, warnings: _ } = other;
         let Plan {
@@ -154,7 +154,7 @@ impl<'a> Survey<'a> {
             bytes,
             warnings_left_out,
             settled_first,
-            // Of all threads together, once they are done.
+            // Known only once all threads are done.
             duplicates: _,
             conversations: _,
             this_run: _,
@@ -180,13 +180,14 @@ impl<'a> Survey<'a> {
         self.conversations.add(conversations);
     }
 
-    /// Messages that may be listed more than once, and how many conversations there are. Millions are sorted for either.
+    /// Messages that may be listed more than once, and the number of conversations. Either takes sorting millions of
+    /// digests.
     fn distinct(&mut self) -> (Vec<Prefix>, u64) {
         let (messages, conversations) = (std::mem::take(&mut self.messages), std::mem::take(&mut self.conversations));
         std::thread::scope(|scope| {
             let repeated = scope.spawn(|| messages.repeated());
             let count = conversations.count();
-            // A panic of that thread is passed on, as if it had been sorted here.
+            // A panic of that thread continues here.
             (repeated.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), count)
         })
     }
@@ -223,8 +224,8 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// Reads the list once more for the rows that may be repetitions. The first of each message counts, the others
-    /// are taken out of the counts again.
+    /// Reads the list once more for rows that may be repetitions. The first row of each message stays in the counts,
+    /// the others are subtracted.
     fn repetitions(&mut self, input: &Input, mapping: &Mapping, suspects: &[Prefix]) -> Result<(), PlanError> {
         let is_suspect = |message: IdDigest| suspects.binary_search(&Prefix::of(message.0)).is_ok();
         let mut firsts: HashMap<IdDigest, (u64, ContentDigest)> = HashMap::new();
