@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use self::simulation::weather::{Fault, Weather};
 use self::simulation::world::{Climate, Session, World};
 
-/// Seeds that are tried where nobody says how many.
+/// The number of seeds unless `SEEDS` says otherwise.
 const SEEDS: u64 = 2_000;
 
 /// Runs `world` to its end on a clock of its own.
@@ -37,7 +37,7 @@ fn simulate<F: Future<Output = T>, T>(world: impl FnOnce() -> F) -> T {
     runtime.block_on(async { world().await })
 }
 
-/// Says how to see it again before it fails.
+/// Runs `world`, and prints how to replay it if it fails.
 fn told<T>(replay: &str, world: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(world)).unwrap_or_else(|panic| {
         eprintln!("\nto see it again: {replay}\n");
@@ -49,7 +49,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }
 
-/// Every kind of fault, crash, stop and order, mixed by the seed.
+/// Every kind of fault, crash, stop and control request, mixed by the seed.
 #[test]
 fn whatever_happens_no_message_is_edited_twice_and_none_is_lost() {
     if let Some(seed) = number("SEED") {
@@ -79,7 +79,7 @@ fn replay(seed: u64) -> String {
     format!("SEED={seed} cargo test --test simulation whatever -- --nocapture")
 }
 
-/// A job that is interrupted again and again, in all weathers, and finished in the end. Tells how many things happened.
+/// A job that is interrupted again and again under all faults, and finished in the end. Returns the number of events.
 fn storm(seed: u64, tells: bool) -> u64 {
     simulate(|| async move {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -92,7 +92,8 @@ fn storm(seed: u64, tells: bool) -> u64 {
     })
 }
 
-/// At any moment, again and again: what took place is known when the run ends, and what did not is sent by the next one.
+/// At any moment, again and again: what took place is known when the run ends, and what did not is sent by the next
+/// one.
 #[test]
 fn a_stop_leaves_nothing_in_doubt_that_took_place() {
     let stopped = |seed| {

@@ -136,7 +136,7 @@ fn a_service_out_of_reach_is_tried_less_and_less_often_and_then_given_up() {
     assert!(breaker.unreachable("connection refused".into(), now + OUTAGE_MAX).0.is_some());
 }
 
-/// Settles so many edits, `failed_of` of them in each ten as failed, and tells after how many it was stopped.
+/// Settles edits, `failed_of` in each ten as failed. Returns how many were settled when the breaker stopped the run.
 fn settle(breaker: &mut Breaker, tally: &mut Tally, edits: u64, failed_of_ten: u64) -> Option<(u64, String)> {
     (1..=edits).find_map(|edit| {
         let state = if edit % 10 < failed_of_ten { State::Failed } else { State::Done };
@@ -189,7 +189,7 @@ fn answers_that_are_lost_one_after_the_other_are_an_outage() {
     assert!(stopped.unwrap().to_string().contains("HTTP 502"));
 }
 
-/// A gateway that answers every request with 404 was once taken for an outage, like any other.
+/// Once, a gateway that answers every request with 404 was taken for an outage like any other.
 #[test]
 fn an_address_that_is_not_the_services_is_given_up_soon() {
     let tries = |note, apart| {
@@ -224,7 +224,7 @@ fn an_address_that_is_not_the_services_is_given_up_soon() {
     assert!(lost > LOST_IN_A_ROW && after >= OUTAGE_MAX, "the service itself said so");
 }
 
-/// A run that only reads back was once given up after 20 s, as if the address were wrong.
+/// Once, a run that only reads back was given up after 20 s, as if the address were wrong.
 #[test]
 fn whoever_was_heard_of_in_any_way_is_waited_for() {
     let (mut breaker, start) = (breaker(), Instant::now());
@@ -234,7 +234,7 @@ fn whoever_was_heard_of_in_any_way_is_waited_for() {
     assert!(breaker.unreachable("connection refused".into(), start + OUTAGE_MAX).0.is_some());
 }
 
-/// A pause of twenty minutes was once taken for twenty minutes of trouble: the first trouble behind it stopped the run.
+/// Once, a pause of twenty minutes was taken for twenty minutes of trouble: the first trouble after it stopped the run.
 #[test]
 fn a_pause_is_no_trouble() {
     let now = Instant::now();

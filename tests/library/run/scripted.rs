@@ -1,4 +1,4 @@
-//! A list, a ledger in memory, a service that does as it is told, and a run between them.
+//! A list, a ledger in memory, a scripted service, and a run between them.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
