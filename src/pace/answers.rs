@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::SECOND;
-
+/// The service counts requests by the second.
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// The share is taken over this many answers, or all of the last second if these are more.
 const ANSWERS: usize = 100;
 /// Refusals come in proportion if there are at least [`REFUSED_MIN`] of them, and at least one in this many answers. A

@@ -1,3 +1,7 @@
+use std::collections::VecDeque;
+
+use super::answers::SECOND;
+use super::state::HOLD_FIRST;
 use super::*;
 
 fn cap(rate: u32) -> NonZeroU32 {
