@@ -151,8 +151,8 @@ async fn a_code_of_the_job_given_to_one_row_fails_that_row() {
         let failed = edits.values().filter(|known| known.state == State::Failed);
         assert!(failed.into_iter().all(|known| known.code == Some(code) && known.attempts == 2), "{code}");
         // Only at the end of the list, where nothing else can show that the signature still works.
-        let looks = session.service.questions.lock().unwrap().len();
-        assert_eq!(looks, usize::from(!matches!(code, 60004 | 70013)), "{code}");
+        let lookups = session.service.lookups.lock().unwrap().len();
+        assert_eq!(lookups, usize::from(!matches!(code, 60004 | 70013)), "{code}");
     }
 }
 
@@ -171,7 +171,7 @@ async fn a_key_that_is_revoked_near_the_end_stops_the_run_and_fails_no_edit() {
         let RunEnd::Stopped(StopReason::Refused(reason)) = ended else { panic!("{ended:?}") };
         assert_eq!((tally.done, tally.failed), (u64::from(100 - left), 0));
         assert_eq!((session.memory.count(State::Waiting), session.service.sendings()), (left as usize, 100));
-        assert_eq!(session.service.questions.lock().unwrap().len(), 1, "one look is enough for all");
+        assert_eq!(session.service.lookups.lock().unwrap().len(), 1, "one lookup is enough for all");
         let says = format!("The service accepted {} before it in this run", 100 - left);
         assert!(
             reason.to_string().contains("The edit that was answered so is line ") && reason.to_string().contains(&says)
@@ -189,7 +189,7 @@ async fn a_key_that_is_revoked_near_the_end_stops_the_run_and_fails_no_edit() {
 async fn where_looks_tell_nothing_the_last_edit_with_such_a_code_stops_the_run() {
     let script: Script = |line, _, _| reply(40, if line == 101 { refused(60004) } else { Outcome::Confirmed });
     for (what, outcome) in [
-        ("nobody may look", refused(60020)),
+        ("lookups are refused", refused(60020)),
         ("no answer comes back", Outcome::NoAnswer(Note::TimedOut)),
         ("it is busy", refused(91000)),
     ] {
@@ -200,7 +200,7 @@ async fn where_looks_tell_nothing_the_last_edit_with_such_a_code_stops_the_run()
         assert!(reason.to_string().contains("line 101: "), "{what}: {reason}");
         assert_eq!((tally.done, tally.failed, session.memory.count(State::Waiting)), (99, 0, 1), "{what}");
         assert_eq!(session.service.sendings(), 101, "{what}");
-        assert!(session.service.questions.lock().unwrap().len() <= 8, "{what}");
+        assert!(session.service.lookups.lock().unwrap().len() <= 8, "{what}");
     }
 }
 

@@ -40,14 +40,14 @@ async fn an_outage_brings_few_edits_into_doubt() {
 #[tokio::test(start_paused = true)]
 async fn looks_that_tell_nothing_do_not_end_an_outage() {
     type Look = fn(usize, &HistoryQuery) -> Result<HistoryPage, Outcome>;
-    let looks: [(&str, Look, u32); 5] = [
+    let lookups: [(&str, Look, u32); 5] = [
         ("refused", |_, _| Err(refused(60010)), 8),
         ("nothing there", |_, _| Ok(HistoryPage { complete: true, ..HistoryPage::default() }), 8),
         ("lost", |_, _| Err(lost()), 8),
         ("lost, one attempt", |_, _| Err(lost()), 1),
         ("answered with a passing error", |_, _| Err(refused(20004)), 8),
     ];
-    for (name, look, attempts_max) in looks {
+    for (name, look, attempts_max) in lookups {
         let mut session = Session::new(4_000, out_for_good);
         session.in_doubt = InDoubt::Verify;
         session.failures = FailureLimit::Percent(100);

@@ -54,8 +54,8 @@ async fn a_slow_down_of_reading_back_holds_everything() {
     let (tally, ended) = session.run().await;
     assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.found_edited, tally.attempts), (2_000, 1, 2_000));
-    let questions = session.service.questions.lock().unwrap();
-    let [first, second] = questions[..] else { panic!("{questions:?}") };
+    let lookups = session.service.lookups.lock().unwrap();
+    let [first, second] = lookups[..] else { panic!("{lookups:?}") };
     let is_a_second = |at: Duration| at >= Duration::from_secs(1);
     assert!(is_a_second(second - first), "{:?}", second - first);
     // A second in which no edit goes out either.
@@ -275,7 +275,7 @@ async fn what_is_read_first_is_sent_only_where_it_holds_something_else() {
     assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.failed, tally.in_doubt, tally.attempts), (20, 20, 0, 10), "{tally:?}");
     assert_eq!((tally.found_already, tally.found_missing, tally.found_edited + tally.found_not_edited), (10, 20, 0));
-    let first = *session.service.questions.lock().unwrap().iter().min().unwrap();
+    let first = *session.service.lookups.lock().unwrap().iter().min().unwrap();
     assert!(first - locked >= Duration::from_secs(10), "an earlier run's request may still be under way");
 }
 
@@ -288,7 +288,7 @@ async fn what_a_proxy_may_still_pass_on_is_waited_for() {
         (session.under_way, session.failures) = (under_way, FailureLimit::Percent(100));
         let (tally, _) = session.run().await;
         assert_eq!((tally.done, tally.found_not_edited, tally.attempts), (10, 1, 11));
-        let first_look = session.service.questions.lock().unwrap()[0];
+        let first_look = session.service.lookups.lock().unwrap()[0];
         let waited = first_look - session.service.arrivals.lock().unwrap()[0];
         assert!((seconds..=seconds + 1).contains(&waited.as_secs()), "{waited:?}");
 
@@ -315,7 +315,7 @@ async fn what_a_proxy_has_of_an_earlier_run_is_waited_for() {
         let locked = Instant::now();
         session.locked_since = Some(locked);
         session.run().await;
-        let first = *session.service.questions.lock().unwrap().iter().min().unwrap();
+        let first = *session.service.lookups.lock().unwrap().iter().min().unwrap();
         assert_eq!((first - locked).as_secs(), seconds, "{proxy} {proxy_before}");
     }
 }

@@ -94,7 +94,7 @@ async fn what_was_not_edited_is_left_to_the_next_run() {
 #[tokio::test(start_paused = true)]
 async fn looks_that_are_never_answered_hold_it_up_for_so_long_and_no_longer() {
     let mut session = session(loses_one, "x");
-    session.service.looks_take = Duration::from_hours(1);
+    session.service.lookup_takes = Duration::from_hours(1);
     let (session, control, run) = start(session);
     sleep(Duration::from_secs(1)).await;
     tell(&control, ControlAction::Stop).await;
@@ -116,7 +116,7 @@ async fn told_to_stop_again_it_does_not_wait() {
     // Before its lookup is due, and while it is under way.
     for after in [Duration::from_secs(1), Duration::from_secs(7)] {
         let mut session = session(loses_one, "x");
-        session.service.looks_take = Duration::from_hours(1);
+        session.service.lookup_takes = Duration::from_hours(1);
         let (session, control, run) = start(session);
         sleep(Duration::from_secs(1)).await;
         tell(&control, ControlAction::Stop).await;
@@ -138,7 +138,7 @@ async fn a_run_that_is_paused_does_not_wait() {
             tell(&control, order).await;
         }
         let (tally, _) = timeout(A_MOMENT, run).await.unwrap().unwrap();
-        assert_eq!((tally.in_doubt, session.service.questions.lock().unwrap().len()), (1, 0));
+        assert_eq!((tally.in_doubt, session.service.lookups.lock().unwrap().len()), (1, 0));
     }
 }
 
@@ -153,7 +153,7 @@ async fn a_run_that_the_service_refuses_does_not_wait() {
     let (tally, ended) = session.run().await;
     assert!(matches!(ended, RunEnd::Stopped(StopReason::Refused(_))), "{ended:?}");
     assert!(start.elapsed() < DUE, "{:?}", start.elapsed());
-    assert_eq!((tally.in_doubt, session.service.questions.lock().unwrap().len()), (1, 0));
+    assert_eq!((tally.in_doubt, session.service.lookups.lock().unwrap().len()), (1, 0));
 }
 
 /// What this run did not send stays as it was: in doubt since an earlier run, or to be read before it is sent.
@@ -172,7 +172,7 @@ async fn it_waits_for_nothing_that_it_did_not_send() {
         let (_, ended, took) = interrupt(&session).await;
         assert!(matches!(ended, RunEnd::Interrupted), "{ended:?}");
         assert!(took < A_MOMENT, "{took:?}");
-        assert_eq!((session.memory.count(State::InDoubt), session.service.questions.lock().unwrap().len()), (1, 0));
+        assert_eq!((session.memory.count(State::InDoubt), session.service.lookups.lock().unwrap().len()), (1, 0));
     }
     assert!(session.service.sendings() < sent + 200);
 }
@@ -190,7 +190,7 @@ async fn a_run_that_is_out_of_reach_does_not_wait() {
     let (tally, ended, took) = interrupt(&session).await;
     assert!(matches!(ended, RunEnd::Interrupted), "{ended:?}");
     assert!(took < A_MOMENT, "{took:?}");
-    assert_eq!((tally.in_doubt, session.service.questions.lock().unwrap().len()), (1, 0));
+    assert_eq!((tally.in_doubt, session.service.lookups.lock().unwrap().len()), (1, 0));
 }
 
 /// What a proxy may still pass on cannot be read back for two minutes: the next run does that.
@@ -200,5 +200,5 @@ async fn a_run_by_way_of_a_proxy_does_not_wait() {
     session.under_way = UnderWay::by_way_of(true, false);
     let (tally, _, took) = interrupt(&session).await;
     assert!(took < A_MOMENT, "{took:?}");
-    assert_eq!((tally.in_doubt, session.service.questions.lock().unwrap().len()), (1, 0));
+    assert_eq!((tally.in_doubt, session.service.lookups.lock().unwrap().len()), (1, 0));
 }
