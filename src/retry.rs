@@ -1,4 +1,5 @@
-//! What an outcome means: one table that decides both "again?" and "slower?". And how long to wait before the next try.
+//! What an outcome means: one table decides both whether to send the edit again and whether to slow down. And how long
+//! to wait before the next try.
 //!
 //! The delays come from the crate `backoff`, of which only the sequence of `next_backoff()` is used: its retry loops
 //! own time and attempts, which here belong to the ledger and the pace. The crate is unmaintained; `backon` is the
@@ -19,45 +20,45 @@ use crate::ledger::Note;
 pub enum Verdict {
     /// The edit took place.
     Done,
-    /// Clearly refused for now: again after a while.
+    /// Clearly refused for now: retried after a while.
     Retry {
-        /// The code, where it was one.
+        /// The code, if there was one.
         code: Option<i64>,
     },
-    /// Refused because too much was asked: everything slows down, and this again.
+    /// Refused because requests come too fast: everything slows down, and this is retried.
     SlowDown {
-        /// The code, where it was one.
+        /// The code, if there was one.
         code: Option<i64>,
         /// How long the service asks to wait.
         retry_after: Option<Duration>,
     },
-    /// Refused for its signature, and there is a new one: again with that.
+    /// Its signature was refused and replaced: retried with the new one.
     SignAnew {
         /// The code.
         code: i64,
     },
     /// Refused for good.
     Failed {
-        /// The code, where it was one.
+        /// The code, if there was one.
         code: Option<i64>,
     },
     /// It may or may not have taken place.
     InDoubt {
-        /// The code, where it was one.
+        /// The code, if there was one.
         code: Option<i64>,
-        /// Why nobody knows.
+        /// Why it is not known.
         note: Note,
     },
-    /// It did not go out: as if it had never been tried.
+    /// It did not go out, and counts as never tried.
     NotSent,
-    /// Refused for a reason that every other edit would be refused for too.
+    /// Refused for a reason that applies to every other edit too.
     Stop {
-        /// The code, where it was one.
+        /// The code, if there was one.
         code: Option<i64>,
     },
 }
 
-/// The one table.
+/// Returns what an outcome means.
 pub fn judge(outcome: &Outcome) -> Verdict {
     match *outcome {
         Outcome::Confirmed | Outcome::ConfirmedAndAsks(_) => Verdict::Done,
@@ -73,7 +74,7 @@ pub fn judge(outcome: &Outcome) -> Verdict {
             }
         }
         Outcome::Http { status, .. } => {
-            // Whoever answers so may have passed the request on before.
+            // A proxy or gateway that answers like this may have passed the request on before.
             let note = if status == 200 { Note::NotTheService } else { Note::Http(status) };
             Verdict::InDoubt { code: None, note }
         }
@@ -87,13 +88,13 @@ pub fn judge(outcome: &Outcome) -> Verdict {
 pub enum Backpressure {
     /// Nothing.
     No,
-    /// Hold all of them for this long.
+    /// Hold all requests for this long.
     Hold(Duration),
-    /// Slow down, and hold all of them for this long where a time is given.
+    /// Slow down, and hold all requests for this long if a time is given.
     SlowDown(Option<Duration>),
 }
 
-/// What an outcome asks of all requests.
+/// Returns what an outcome asks of all requests.
 pub fn backpressure(outcome: &Outcome) -> Backpressure {
     let (slow_down, retry_after) = match *outcome {
         Outcome::Refused { code, retry_after, .. } => {
@@ -115,25 +116,25 @@ const DELAY_FIRST: Duration = Duration::from_millis(500);
 /// The longest delay: eight attempts then take about a minute, longer than most passing errors last.
 const DELAY_MAX: Duration = Duration::from_secs(30);
 
-/// How long to wait after the `tries`-th try (1, 2, …), without jitter.
+/// The delay after the `tries`-th try (1, 2, …), without jitter.
 pub fn delay(tries: u32) -> Duration {
     let mut delays = ExponentialBackoffBuilder::<SystemClock>::new()
         .with_initial_interval(DELAY_FIRST)
         .with_multiplier(2.0)
         .with_max_interval(DELAY_MAX)
         .with_max_elapsed_time(None)
-        // The crate's own jitter cannot be seeded, and simulations must repeat to the letter.
+        // The crate's own jitter cannot be seeded, and simulations must be repeatable exactly.
         .with_randomization_factor(0.0)
         .build();
     let mut delay = DELAY_FIRST;
-    // With these figures the seventh delay is the longest; there is no need to count further.
+    // With these figures the seventh delay is the longest, so there is no need to count further.
     for _ in 0..tries.clamp(1, 10) {
         delay = delays.next_backoff().unwrap_or(DELAY_MAX);
     }
     delay.min(DELAY_MAX)
 }
 
-/// Spreads a delay by up to half in both directions, so that edits refused together do not come back together.
+/// Changes a delay by up to half in either direction, so that edits refused together do not come back together.
 pub fn jittered(delay: Duration, random: &mut fastrand::Rng) -> Duration {
     delay.mul_f64(0.5 + random.f64())
 }

@@ -1,6 +1,6 @@
-//! The pace as the service sees it, coarsely: the machine that runs tests is shared and noisy. That the cap holds
-//! exactly, and that hardly any of it is wasted, is shown on a paused clock (`tests/library/run`, `tests/simulation`) and in
-//! the benchmarks. A program of its own, so that the other tests are over when these run.
+//! The pace as the service sees it, coarsely, since the machine that runs tests is shared and noisy. Tests on a paused
+//! clock (`tests/library/run`, `tests/simulation`) and the benchmarks show that the cap holds exactly and is hardly
+//! wasted. A program of its own, so that it runs after the other tests.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
@@ -25,7 +25,7 @@ fn it_is_kept_and_used() {
     assert!(stats.worst_second() <= WORST_SECOND, "{stats:#?}");
 }
 
-/// Who was killed cannot say when it last sent, so who follows waits the last second out.
+/// A killed process cannot record when it last sent, so the next one waits out the last second.
 #[test]
 fn a_restart_grants_no_new_second() {
     let (place, service) = (Place::with_list(600), Service::with_rate("none", 1_000));
@@ -35,7 +35,7 @@ fn a_restart_grants_no_new_second() {
     place.runner(&format!("{JOB} --in-doubt hold")).at(&service).exits(1);
     let stats = service.stats();
     assert!(stats.requests() > 500, "{stats:#?}");
-    // About a second of some four goes by without a request.
+    // Of some four seconds, about one passes without a request.
     assert!((100.0..=201.0).contains(&stats.mean_rate()), "{stats:#?}");
     assert!(stats.worst_second() <= WORST_SECOND, "{stats:#?}");
 }

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use self::simulation::weather::{Fault, Weather};
 use self::simulation::world::{Climate, Session, World};
 
-/// Seeds that are tried where nobody says how many.
+/// The number of seeds unless `SEEDS` says otherwise.
 const SEEDS: u64 = 2_000;
 
 /// Runs `world` to its end on a clock of its own.
@@ -37,8 +37,8 @@ fn simulate<F: Future<Output = T>, T>(world: impl FnOnce() -> F) -> T {
     runtime.block_on(async { world().await })
 }
 
-/// Says how to see it again before it fails.
-fn told<T>(replay: &str, world: impl FnOnce() -> T) -> T {
+/// Runs `world`, and prints how to replay it if it fails.
+fn with_replay<T>(replay: &str, world: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(world)).unwrap_or_else(|panic| {
         eprintln!("\nto see it again: {replay}\n");
         resume_unwind(panic)
@@ -49,11 +49,11 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }
 
-/// Every kind of fault, crash, stop and order, mixed by the seed.
+/// Every kind of fault, crash, stop and control request, mixed by the seed.
 #[test]
 fn whatever_happens_no_message_is_edited_twice_and_none_is_lost() {
     if let Some(seed) = number("SEED") {
-        let events = told(&replay(seed), || storm(seed, true));
+        let events = with_replay(&replay(seed), || storm(seed, true));
         println!("digest of the story: {events:016x}");
         return;
     }
@@ -68,7 +68,7 @@ fn whatever_happens_no_message_is_edited_twice_and_none_is_lost() {
                     if seed > seeds {
                         break;
                     }
-                    told(&replay(seed), || storm(seed, false));
+                    with_replay(&replay(seed), || storm(seed, false));
                 }
             });
         }
@@ -79,11 +79,11 @@ fn replay(seed: u64) -> String {
     format!("SEED={seed} cargo test --test simulation whatever -- --nocapture")
 }
 
-/// A job that is interrupted again and again, in all weathers, and finished in the end. Tells how many things happened.
-fn storm(seed: u64, tells: bool) -> u64 {
+/// A job that is interrupted again and again under all faults, and finished in the end. Returns the number of events.
+fn storm(seed: u64, verbose: bool) -> u64 {
     simulate(|| async move {
         let mut random = fastrand::Rng::with_seed(seed);
-        let world = World::new(Climate::of(&mut random), seed, tells);
+        let world = World::new(Climate::of(&mut random), seed, verbose);
         for _ in 0..random.u32(1..6) {
             world.run(Session::of(&mut random, &world)).await;
         }
@@ -92,7 +92,8 @@ fn storm(seed: u64, tells: bool) -> u64 {
     })
 }
 
-/// At any moment, again and again: what took place is known when the run ends, and what did not is sent by the next one.
+/// At any moment, again and again: what took place is known when the run ends, and what did not is sent by the next
+/// one.
 #[test]
 fn a_stop_leaves_nothing_in_doubt_that_took_place() {
     let stopped = |seed| {
@@ -110,7 +111,7 @@ fn a_stop_leaves_nothing_in_doubt_that_took_place() {
     let seeds = number("STOP").map_or(1..=number("SEEDS").unwrap_or(SEEDS) / 4, |seed| seed..=seed);
     let replay = |seed| format!("STOP={seed} cargo test --test simulation a_stop -- --nocapture");
     let (tried, found) =
-        seeds.fold((0, 0), |(tried, found), seed| (tried + 1, found + told(&replay(seed), || stopped(seed))));
+        seeds.fold((0, 0), |(tried, found), seed| (tried + 1, found + with_replay(&replay(seed), || stopped(seed))));
     assert!(tried == 1 || found > tried, "of {tried} seeds, stops have found {found} edits: are there any?");
 }
 
@@ -148,7 +149,7 @@ fn crash_at(first: u64, second: Option<u64>) -> Option<()> {
         "CRASH={first}{} cargo test --test simulation every -- --nocapture",
         second.map_or(String::new(), |at| format!(" AGAIN={at}"))
     );
-    told(&replay, || {
+    with_replay(&replay, || {
         simulate(|| async {
             let world = World::new(forty(), first, number("CRASH").is_some());
             let crashed = world.run(Session::cut_off_at(first)).await;

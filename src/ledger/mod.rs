@@ -11,6 +11,7 @@
 
 mod error;
 mod note;
+mod ready;
 mod run_event;
 mod sqlite;
 mod state;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::error::LedgerError;
 pub use self::note::Note;
+pub use self::ready::{NotEdited, Ready};
 pub use self::run_event::{Cause, ControlAction, ControlEvent, Latency, RunEvent, Sample};
 pub use self::sqlite::{
     EditRecord, JobIdentity, LedgerTotals, LostCommits, Outcomes, Overview, RunInfo, RunRecord, SqliteReader,
@@ -108,11 +110,9 @@ pub struct Pending {
     pub state: Option<State>,
     /// The content that the ledger has for it, where that differs: a failed edit may be mended.
     pub content_before: Option<ContentDigest>,
-    /// Why it is in doubt. `None` also where the ledger still says so, but reading the message back has told that it was
-    /// not edited: then it may be sent.
-    pub doubt: Option<Note>,
-    /// Its message must be read before it is sent.
-    pub read_first: bool,
+    // Cleared by a proof (`ready.rs`) or by a recorded outcome, and by nothing else.
+    pub(in crate::ledger) doubt: Option<Note>,
+    pub(in crate::ledger) read_first: bool,
     /// How it stood before this run, until its first sending in this run is recorded.
     pub taken_up: Option<State>,
     /// Sendings so far, in all runs.
@@ -261,7 +261,8 @@ impl Ledger {
     ///
     /// # Errors
     /// The intent is not durable and the edit must not be sent.
-    pub async fn intend(&self, pending: Pending) -> Result<Intent, LedgerError> {
+    pub async fn intend(&self, ready: Ready) -> Result<Intent, LedgerError> {
+        let pending = ready.into_pending();
         let change =
             Change { attempts: pending.attempts + 1, ..Change::of(&pending, pending.state, Some(State::Sending)) };
         self.commit(change).await?;

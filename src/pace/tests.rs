@@ -1,10 +1,14 @@
+use std::collections::VecDeque;
+
+use super::answers::SECOND;
+use super::state::HOLD_FIRST;
 use super::*;
 
 fn cap(rate: u32) -> NonZeroU32 {
     NonZeroU32::new(rate).unwrap()
 }
 
-/// Most instants in any stretch of one second.
+/// The most instants in any stretch of one second.
 fn worst_second(sent: &[Instant]) -> usize {
     let mut worst = 0;
     let mut first = 0;
@@ -180,7 +184,7 @@ async fn a_hold_lasts_as_long_as_the_service_asks_within_bounds() {
     }
 }
 
-/// It says nothing new, but how long the service wants to be left alone is its word all the same.
+/// An old "too fast" is ignored, but the time that the service asks for is obeyed all the same.
 #[tokio::test(start_paused = true)]
 async fn an_older_request_that_is_told_to_wait_longer_is_obeyed() {
     let pace = Pace::new(cap(200), Instant::now());
@@ -218,8 +222,8 @@ async fn holds_get_longer_where_everything_is_refused_and_shorter_again_by_thems
     assert_eq!(pace.shared.state().hold, HOLD_FIRST);
 }
 
-/// A service that lets `limit` requests through in any second, refuses every `stray`-th by mistake besides, and answers
-/// after `takes`. Who is refused asks again later. When each request arrived, and whether it was refused.
+/// A service that lets `limit` requests through in any second, also refuses every `stray`-th by mistake, and answers
+/// after `takes`. Refused requests are retried later. Returns when each request arrived, and whether it was refused.
 async fn against(limit: usize, stray: usize, takes: Duration, time: Duration) -> Vec<(Instant, bool)> {
     let pace = Arc::new(Pace::new(cap(200), Instant::now()));
     let mut flights = tokio::task::JoinSet::new();
@@ -258,7 +262,7 @@ fn passed_a_second(seen: &[(Instant, bool)]) -> f64 {
     mean(&seen.iter().filter(|(_, refused)| !refused).map(|(at, _)| *at).collect::<Vec<_>>())
 }
 
-/// 13 in 4,000 once made a job of 20 s take more than four minutes.
+/// Once, 13 in 4,000 made a job of 20 s take more than four minutes.
 #[tokio::test(start_paused = true)]
 async fn slow_downs_that_are_said_by_mistake_cost_little() {
     for (stray, takes, least) in [(200, 3, 190.0), (200, 400, 190.0), (50, 3, 165.0)] {
@@ -286,7 +290,7 @@ async fn what_the_service_really_allows_is_found_out_and_kept_to() {
     }
 }
 
-/// Sends as fast as it may for so long.
+/// Sends as fast as it may for `time`.
 async fn send_for(pace: &Pace, time: Duration) -> Vec<Instant> {
     let mut sent = Vec::new();
     let end = Instant::now() + time;
@@ -304,7 +308,7 @@ async fn the_cap_can_be_changed_and_holds_from_then_on() {
     pace.set_cap(cap(20));
     let slow = send_for(&pace, Duration::from_secs(10)).await;
     assert!(worst_second(&slow) <= 20 && slow.len() >= 180, "{} of {}", worst_second(&slow), slow.len());
-    // What went out before counts: nothing leaves while there is more of it than the new cap allows.
+    // What went out before counts: nothing leaves while that is more than the new cap allows.
     assert!(slow[0] - sent[sent.len() - 1] > Duration::from_millis(850), "{:?}", slow[0] - sent[sent.len() - 1]);
     pace.set_cap(cap(200));
     let fast = send_for(&pace, Duration::from_secs(3)).await;

@@ -1,18 +1,18 @@
-//! How late a request may have been on its way, told by how long its answer took.
+//! How late a request may have reached the service, estimated from the time of its answer.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Answers that are looked at.
-const WAY_ANSWERS: usize = 64;
-/// Half of them take no longer than the quickest and this: then the way is steady.
+/// The number of latest answers considered.
+const ANSWERS_MAX: usize = 64;
+/// The connection is steady if half of the answers take at most this much longer than the quickest.
 const STEADY: Duration = Duration::from_millis(4);
-/// Nothing is concluded from fewer.
-const WAY_ANSWERS_MIN: usize = 8;
+/// With fewer answers nothing is concluded.
+const ANSWERS_MIN: usize = 8;
 
-/// How long answers take. From it follows how late a request may have reached the service: if the quickest answer took
-/// 1 ms and this one 30 ms, the request may have been up to 29 ms late; it may also be that the service took longer to
-/// answer. The first is believed where most answers take about the same time.
+/// How long answers take. This shows how late a request may have reached the service: if the quickest answer took 1 ms
+/// and this one 30 ms, the request may have been up to 29 ms late; or the service took longer to answer. If most
+/// answers take about the same time, the former is assumed.
 #[derive(Debug, Default)]
 pub(super) struct TransitDelay {
     recent: VecDeque<Duration>,
@@ -22,7 +22,7 @@ pub(super) struct TransitDelay {
 
 impl TransitDelay {
     pub(super) fn took(&mut self, took: Duration) {
-        if self.recent.len() >= WAY_ANSWERS
+        if self.recent.len() >= ANSWERS_MAX
             && let Some(oldest) = self.recent.pop_front()
             && let Ok(at) = self.sorted.binary_search(&oldest)
         {
@@ -33,10 +33,10 @@ impl TransitDelay {
         self.sorted.insert(at, took);
     }
 
-    /// How late a request may have been whose answer took so long; `None` where that cannot be told.
+    /// How late a request may have been whose answer took this long; `None` if that cannot be estimated.
     pub(super) fn late(&self, took: Duration) -> Option<Duration> {
         let (quickest, median) = (self.sorted.first()?, self.sorted.get(self.sorted.len() / 2)?);
-        let steady = self.sorted.len() >= WAY_ANSWERS_MIN && *median < *quickest + STEADY;
+        let steady = self.sorted.len() >= ANSWERS_MIN && *median < *quickest + STEADY;
         steady.then(|| took.saturating_sub(*quickest))
     }
 }

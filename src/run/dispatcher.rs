@@ -1,4 +1,4 @@
-//! Takes in what comes of each attempt and each read-back, and keeps what is still to be done.
+//! Takes the result of each attempt and each read-back, and queues the edits that are not settled yet.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,10 +6,13 @@ use std::time::Duration;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
-use super::breaker::{Breaker, FailureLimit, JobRefusal, StopReason};
+use super::attempt::{AttemptResult, NextStep};
+use super::breaker::Breaker;
+use super::context::{RunContext, Slot};
 use super::control::ControlRequest;
-use super::life::{AttemptResult, NextStep, RunContext, Slot};
+use super::failure_limit::FailureLimit;
 use super::read_back::{ReadBackResult, ServiceSignal};
+use super::stop_reason::{JobRefusal, StopReason};
 use super::tally::{Cause, Tally};
 use super::todo::InDoubt;
 use super::waiting::Waiting;
@@ -18,42 +21,42 @@ use crate::ledger::{ControlAction, ControlEvent, LedgerError, Note, Pending, Rec
 use crate::retry::{self, Verdict};
 use crate::terminal::escape::escape_control;
 
-/// Edits that wait at most. While there are this many, no new row is taken up: a service that refuses everything for
-/// now must not draw the whole list into memory.
+/// The most edits that wait. While there are this many, no new row is started: a service that refuses everything for
+/// now must not pull the whole list into memory.
 const WAITING_MAX: usize = 10_000;
 
-/// A remark that is durable, or failed to become so, and the act it is on.
+/// An event that is durable, or could not be made so, and the control request that it belongs to.
 pub(super) struct EventRecorded {
-    told: Option<ControlRequest>,
+    request: Option<ControlRequest>,
     result: Result<(), LedgerError>,
 }
 
 pub(super) struct Dispatcher<S> {
-    line: Arc<RunContext<S>>,
-    /// To be sent again.
+    context: Arc<RunContext<S>>,
+    /// Edits to be sent again.
     pub(super) waiting: Waiting,
-    /// To be read: in doubt, or before they are sent.
+    /// Edits to be read: those in doubt, and those that must be read before they are sent.
     pub(super) in_doubt: Waiting,
-    /// The list is at its end, and nothing waits to be sent again.
+    /// The list has ended, and nothing waits to be sent again.
     pub(super) nothing_to_send: bool,
     breaker: Breaker,
     tally: Tally,
 }
 
 impl<S: Service> Dispatcher<S> {
-    pub(super) fn new(line: &Arc<RunContext<S>>, failures: FailureLimit) -> Dispatcher<S> {
+    pub(super) fn new(context: &Arc<RunContext<S>>, failures: FailureLimit) -> Dispatcher<S> {
         Dispatcher {
-            line: Arc::clone(line),
-            waiting: Waiting::new(line.seed),
-            in_doubt: Waiting::new(line.seed),
+            context: Arc::clone(context),
+            waiting: Waiting::new(context.seed),
+            in_doubt: Waiting::new(context.seed),
             nothing_to_send: false,
             breaker: Breaker::new(failures),
             tally: Tally::default(),
         }
     }
 
-    /// Nothing is left to be done.
-    pub(super) fn is_clear(&self) -> bool {
+    /// Whether nothing is left to do.
+    pub(super) fn has_nothing_left(&self) -> bool {
         (self.nothing_to_send || self.tally.stopping) && self.in_doubt.is_empty()
     }
 
@@ -62,7 +65,7 @@ impl<S: Service> Dispatcher<S> {
         !self.nothing_to_send && !self.tally.stopping
     }
 
-    /// From now on nothing is sent, and only what came into doubt in this run is read back.
+    /// Sends nothing more, and keeps only those edits to read back that came into doubt in this run.
     pub(super) fn stop(&mut self) {
         self.tally.stopping = true;
         self.in_doubt.keep_in_doubt();
@@ -80,70 +83,71 @@ impl<S: Service> Dispatcher<S> {
         self.waiting.len() + self.in_doubt.len() >= WAITING_MAX
     }
 
-    /// Edits under way at most: while the service is out of reach, one at a time tries it. And one goes first, alone, until
-    /// the service has accepted its signature: a wrong key shall be refused once, as it locks out who repeats it.
-    pub(super) fn at_once(&self, otherwise: usize) -> usize {
+    /// The most requests under way. While the service is out of reach, one at a time tries it. At first one goes alone,
+    /// until the service has accepted its signature: a wrong key must be refused only once, since the service locks out
+    /// callers who repeat it.
+    pub(super) fn attempts_allowed(&self, most: usize) -> usize {
         if self.tally.paused {
             0
         } else if self.breaker.is_out_of_reach() || !self.is_accepted() {
             1
         } else {
-            otherwise
+            most
         }
     }
 
     /// Whether the service accepts requests with the signature in use.
     fn is_accepted(&self) -> bool {
-        self.breaker.is_accepted() || self.line.read_backs.is_accepted()
+        self.breaker.is_accepted() || self.context.lookups.is_accepted()
     }
 
-    /// A signature was refused, and there is a new one: that has to be accepted first. Who waits for a permit already is
-    /// called back.
+    /// A signature was refused and replaced: the new one has to be accepted first, so edits that wait for a permit are
+    /// recalled.
     fn signature_refused(&mut self) {
-        let was = self.is_accepted();
+        let was_accepted = self.is_accepted();
         self.breaker.signature_refused();
-        self.line.read_backs.signature_refused();
-        self.line.accepted.forget();
-        if was {
-            self.line.recall.notify_waiters();
+        self.context.lookups.signature_refused();
+        self.context.accepted.forget();
+        if was_accepted {
+            self.context.recall.notify_waiters();
         }
     }
 
-    /// The next edit whose time to be sent again has come.
+    /// The next edit that is due to be sent again.
     pub(super) fn due(&mut self, now: Instant) -> Option<Pending> {
         self.waiting.due(now)
     }
 
-    /// How far it is, with so many attempts under way.
+    /// The progress, with this many attempts under way.
     pub(super) fn tally(&mut self, under_way: usize) -> &Tally {
         self.tally.under_way = under_way;
-        self.tally.pace = self.line.pace.now();
-        self.tally.commits = self.line.ledger.commits();
-        self.tally.slow_downs = self.line.pace.slow_downs();
-        self.tally.read_backs = self.line.read_backs.requests();
+        self.tally.pace = self.context.pace.now();
+        self.tally.commits = self.context.ledger.commits();
+        self.tally.slow_downs = self.context.pace.slow_downs();
+        self.tally.read_backs = self.context.lookups.requests();
         self.tally.to_read_back = self.in_doubt.len() as u64;
         &self.tally
     }
 
-    /// What was done, once nothing more will be.
+    /// The final tally.
     pub(super) fn close(mut self) -> Tally {
         self.tally.in_doubt += self.waiting.in_doubt() + self.in_doubt.in_doubt();
         self.tally(0).clone()
     }
 
-    /// An edit that may be under way since an earlier run waits until it cannot be any more.
-    pub(super) fn put_off(&mut self, pending: Pending) {
-        let quiet_from = self.line.quiet_from;
+    /// Queues an edit that may be under way from an earlier run until it no longer can be.
+    pub(super) fn defer(&mut self, pending: Pending) {
+        let quiet_from = self.context.quiet_from;
         self.queue_of(&pending).push_at(pending, quiet_from);
     }
 
-    /// What came of an attempt; a reason where it makes no sense to go on.
+    /// Takes the result of an attempt. Returns a reason if the run has to stop.
     pub(super) fn attempted(
         &mut self,
         attempted: Result<(AttemptResult, Option<Slot>), JoinError>,
     ) -> Option<StopReason> {
         let now = Instant::now();
-        let (attempted, _place) = match attempted {
+        let (attempted, _slot) = match attempted {
             Ok(attempted) => attempted,
             Err(error) => return Some(self.defect(&error)),
         };
@@ -154,81 +158,88 @@ impl<S: Service> Dispatcher<S> {
             }
             AttemptResult::NotSent { pending, outcome } => self.no_answer(pending, outcome, now),
             AttemptResult::Withdrawn(pending) => {
-                self.put_back(pending, now);
+                self.requeue(pending, now);
                 None
             }
-            AttemptResult::NotRecorded { error, unsure, taken_up } => Some(self.not_recorded(error, unsure, taken_up)),
+            AttemptResult::NotRecorded { error, unsure, state_before } => {
+                Some(self.not_recorded(error, unsure, state_before))
+            }
         }
     }
 
-    /// Makes a remark on how far it is.
+    /// Records the progress in the ledger.
     pub(super) fn sample(&mut self, under_way: usize) -> impl Future<Output = EventRecorded> + Send + 'static {
         let sample = Box::new(self.tally(under_way).sample());
-        let ledger = self.line.ledger.clone();
-        async move { EventRecorded { told: None, result: ledger.record_event(RunEvent::Sample(sample)).await } }
+        let ledger = self.context.ledger.clone();
+        async move { EventRecorded { request: None, result: ledger.record_event(RunEvent::Sample(sample)).await } }
     }
 
-    /// Makes a remark on what it was told; it is done once that is durable.
-    pub(super) fn told(&self, told: ControlRequest) -> impl Future<Output = EventRecorded> + Send + 'static {
-        let ledger = self.line.ledger.clone();
-        let act = told.act.clone();
-        async move { EventRecorded { told: Some(told), result: ledger.record_event(RunEvent::ControlEvent(act)).await } }
+    /// Records a control request in the ledger; it is applied once it is durable.
+    pub(super) fn record_request(
+        &self,
+        request: ControlRequest,
+    ) -> impl Future<Output = EventRecorded> + Send + 'static {
+        let ledger = self.context.ledger.clone();
+        let event = request.event.clone();
+        async move {
+            EventRecorded { request: Some(request), result: ledger.record_event(RunEvent::ControlEvent(event)).await }
+        }
     }
 
-    /// A remark is durable, or the ledger failed.
-    pub(super) fn noted(&mut self, noted: Result<EventRecorded, JoinError>) -> Option<StopReason> {
-        let EventRecorded { told, result } = match noted {
-            Ok(noted) => noted,
+    /// Takes an event that is durable, or that the ledger failed to record.
+    pub(super) fn event_recorded(&mut self, recorded: Result<EventRecorded, JoinError>) -> Option<StopReason> {
+        let EventRecorded { request, result } = match recorded {
+            Ok(recorded) => recorded,
             Err(error) => return Some(StopReason::Defect(error.to_string())),
         };
-        let stop = match (&result, &told) {
+        let stop = match (&result, &request) {
             (Err(error), _) => Some(StopReason::Ledger(error.clone())),
-            (Ok(()), Some(told)) => self.act(&told.act),
+            (Ok(()), Some(request)) => self.apply(&request.event),
             (Ok(()), None) => None,
         };
-        if let Some(told) = told {
-            // Whoever said so may have gone meanwhile.
-            let _ = told.done.send(result);
+        if let Some(request) = request {
+            // The requester may be gone by now.
+            let _ = request.done.send(result);
         }
         stop
     }
 
-    fn act(&mut self, act: &ControlEvent) -> Option<StopReason> {
-        tracing::warn!("{}, told by {}", act.what, escape_control(&act.by));
-        match act.what {
+    fn apply(&mut self, event: &ControlEvent) -> Option<StopReason> {
+        tracing::warn!("{}, requested by {}", event.what, escape_control(&event.by));
+        match event.what {
             ControlAction::Pause => {
                 self.tally.paused = true;
-                self.line.pause();
+                self.context.pause();
             }
             ControlAction::Resume => {
                 self.tally.paused = false;
                 self.breaker.resumed(Instant::now());
-                self.line.resume();
+                self.context.resume();
             }
-            ControlAction::Rate(rate) => self.line.set_rate(rate),
-            ControlAction::Stop => return Some(StopReason::Operator { by: act.by.clone() }),
+            ControlAction::Rate(rate) => self.context.set_rate(rate),
+            ControlAction::Stop => return Some(StopReason::Operator { by: event.by.clone() }),
         }
         None
     }
 
-    /// What came of a read-back; a reason where it makes no sense to go on.
+    /// Takes the result of a read-back. Returns a reason if the run has to stop.
     pub(super) fn read_back(&mut self, read: Result<ReadBackResult, JoinError>) -> Option<StopReason> {
         let now = Instant::now();
         match read {
-            Ok(ReadBackResult::Settled { recorded, heard }) => {
-                let stop = self.heard(heard, now);
+            Ok(ReadBackResult::Settled { recorded, signal }) => {
+                let stop = self.signal(signal, now);
                 self.tally.read_back(&recorded);
                 stop.or(self.settled(&recorded))
             }
             Ok(ReadBackResult::NotEdited(pending)) => {
-                self.breaker.heard();
+                self.breaker.answer_known();
                 self.tally.found_not_edited += u64::from(pending.state == Some(State::InDoubt));
-                self.put_back(pending, now);
+                self.requeue(pending, now);
                 None
             }
             Ok(ReadBackResult::NoPage { pending, outcome }) => self.no_answer(pending, outcome, now),
             Ok(ReadBackResult::Stopped(pending)) => {
-                self.put_back(pending, now);
+                self.requeue(pending, now);
                 None
             }
             Ok(ReadBackResult::NotRecorded { error, unsure }) => Some(self.not_recorded(error, unsure, None)),
@@ -244,8 +255,8 @@ impl<S: Service> Dispatcher<S> {
                 self.breaker.answered(verdict, now)
             }
             Verdict::Stop { .. } => {
-                self.breaker.heard();
-                // It would have failed, had anything been accepted since.
+                self.breaker.answer_known();
+                // It would have failed if anything had been accepted since.
                 let again = recorded.pending().job_refused_at.is_some();
                 let refusal = |cause| JobRefusal::of(cause, recorded.pending(), self.tally.done);
                 Cause::of(verdict).map(refusal).and_then(|refusal| self.breaker.job_refused(refusal, again))
@@ -256,7 +267,7 @@ impl<S: Service> Dispatcher<S> {
             | Verdict::Failed { .. }
             | Verdict::NotSent => self.breaker.answered(verdict, now),
         };
-        let too_many = match self.line.after(&recorded, verdict) {
+        let too_many = match self.context.after(&recorded, verdict) {
             NextStep::Settled => self.settled(&recorded),
             NextStep::SendAgain(delay) => {
                 let mut pending = recorded.into_pending();
@@ -276,7 +287,7 @@ impl<S: Service> Dispatcher<S> {
         stop.or(too_many)
     }
 
-    /// Nothing came back that says anything of the edit, which stands as before.
+    /// No answer came that says anything about the edit, so it stays as it was.
     fn no_answer(&mut self, pending: Pending, outcome: Outcome, now: Instant) -> Option<StopReason> {
         let verdict = retry::judge(&outcome);
         let due = match verdict {
@@ -284,7 +295,7 @@ impl<S: Service> Dispatcher<S> {
             _ => now + retry::delay(pending.looks),
         };
         let refusal = Cause::of(&verdict).map(|cause| JobRefusal::of(cause, &pending, self.tally.done));
-        self.put_back(pending, due);
+        self.requeue(pending, due);
         match (outcome, verdict) {
             (Outcome::NotSent { reason }, _) => self.out_of_reach(|breaker| breaker.unreachable(reason, now)),
             (Outcome::NoSignature, _) => Some(StopReason::NoSignature),
@@ -292,23 +303,23 @@ impl<S: Service> Dispatcher<S> {
             (_, Verdict::Stop { .. }) => refusal.map(StopReason::Refused),
             (_, Verdict::SignAnew { .. }) => {
                 self.signature_refused();
-                self.heard(ServiceSignal::Inconclusive, now)
+                self.signal(ServiceSignal::Inconclusive, now)
             }
-            (_, _) => self.heard(ServiceSignal::Inconclusive, now),
+            (_, _) => self.signal(ServiceSignal::Inconclusive, now),
         }
     }
 
-    /// What a read-back heard of the service. Only one that tells what became of its edit makes up for answers to edits
-    /// that are lost: without it, the whole list would come into doubt.
-    fn heard(&mut self, heard: ServiceSignal, now: Instant) -> Option<StopReason> {
-        match heard {
+    /// Passes what a read-back says about the service to the breaker. Only a read-back that settles its edit makes up
+    /// for lost answers to edits: otherwise the whole list would come into doubt.
+    fn signal(&mut self, signal: ServiceSignal, now: Instant) -> Option<StopReason> {
+        match signal {
             ServiceSignal::Unasked => None,
             ServiceSignal::Conclusive => {
-                self.breaker.heard();
+                self.breaker.answer_known();
                 None
             }
             ServiceSignal::Inconclusive => {
-                self.breaker.is_there();
+                self.breaker.any_answer();
                 None
             }
             ServiceSignal::Lost(note) => self.lost(note, now),
@@ -319,20 +330,20 @@ impl<S: Service> Dispatcher<S> {
         self.out_of_reach(|breaker| breaker.lost(note, now))
     }
 
-    /// Holds everything for as long as the breaker says. Who waits for a permit already is called back when that begins:
-    /// only one request at a time tries the service, as each whose answer is lost leaves an edit in doubt.
+    /// Holds everything for as long as the breaker asks. When an outage begins, edits that wait for a permit are
+    /// recalled: only one request at a time may try the service, since each lost answer leaves an edit in doubt.
     fn out_of_reach(
         &mut self,
         failed: impl FnOnce(&mut Breaker) -> (Option<StopReason>, Duration),
     ) -> Option<StopReason> {
-        let was = self.breaker.is_out_of_reach();
+        let was_out_of_reach = self.breaker.is_out_of_reach();
         let (stop, hold) = failed(&mut self.breaker);
         if !hold.is_zero() {
-            self.line.pace.hold(hold);
-            self.line.read_backs.hold(hold);
+            self.context.pace.hold(hold);
+            self.context.lookups.hold(hold);
         }
-        if !was && self.breaker.is_out_of_reach() {
-            self.line.recall.notify_waiters();
+        if !was_out_of_reach && self.breaker.is_out_of_reach() {
+            self.context.recall.notify_waiters();
         }
         stop
     }
@@ -342,22 +353,22 @@ impl<S: Service> Dispatcher<S> {
         self.breaker.settled(recorded.state(), &self.tally)
     }
 
-    fn not_recorded(&mut self, error: LedgerError, unsure: bool, taken_up: Option<State>) -> StopReason {
+    fn not_recorded(&mut self, error: LedgerError, unsure: bool, state_before: Option<State>) -> StopReason {
         if unsure {
-            self.tally.unsure(taken_up);
+            self.tally.unsure(state_before);
         }
         StopReason::Ledger(error)
     }
 
-    /// An attempt that panicked is a defect of ours. Its edit may be `sending` in the ledger, so it is in doubt.
+    /// A panic in an attempt is a defect of this program. Its edit may be `sending` in the ledger, so it is in doubt.
     fn defect(&mut self, error: &JoinError) -> StopReason {
         self.tally.unsure(None);
         StopReason::Defect(error.to_string())
     }
 
-    /// (What a look has found not edited while the run stops goes on standing in doubt in the ledger: the only way from there
-    /// to be sent leads through an intent, and there is to be none any more. The next run reads it once more, and sends it.)
-    fn put_back(&mut self, pending: Pending, due: Instant) {
+    /// (An edit that a read-back finds not edited while the run stops stays in doubt in the ledger: it could leave that
+    /// state only through an intent, and none is made any more. The next run reads it once more and sends it.)
+    fn requeue(&mut self, pending: Pending, due: Instant) {
         if self.tally.stopping && !pending.came_into_doubt() {
             return;
         }
@@ -365,10 +376,10 @@ impl<S: Service> Dispatcher<S> {
         self.nothing_to_send &= self.waiting.is_empty();
     }
 
-    /// Where an edit waits that was taken up before.
+    /// The queue for an edit that was started before.
     fn queue_of(&mut self, pending: &Pending) -> &mut Waiting {
-        match (self.line.in_doubt, pending.doubt) {
-            _ if pending.read_first => &mut self.in_doubt,
+        match (self.context.in_doubt, pending.doubt()) {
+            _ if pending.must_be_read() => &mut self.in_doubt,
             (InDoubt::Verify, Some(_)) => &mut self.in_doubt,
             (InDoubt::Verify | InDoubt::Retry | InDoubt::Hold, _) => &mut self.waiting,
         }

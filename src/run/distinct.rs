@@ -1,6 +1,6 @@
-//! Which of millions of things came more than once, or how many there are, at a few bytes each.
+//! Counts millions of things, or finds those that came more than once, at a few bytes each.
 
-/// 48 bits of a digest: of ten million of them, hardly any two are the same by chance.
+/// 48 bits of a digest: among ten million, hardly any two are equal by chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Prefix(u64);
 
@@ -13,7 +13,7 @@ impl Prefix {
         Prefix((heap as u64) << 40 | u64::from_be_bytes(std::array::from_fn(|i| if i < 3 { 0 } else { rest[i - 3] })))
     }
 
-    /// Its heap, and what is left to be told within that.
+    /// The number of its heap, and the rest of the prefix.
     fn parts(self) -> (usize, Rest) {
         let [_, _, heap, rest @ ..] = self.0.to_be_bytes();
         (usize::from(heap), rest)
@@ -23,10 +23,10 @@ impl Prefix {
 /// A prefix without its first byte.
 type Rest = [u8; 5];
 
-/// Of how many things there are, or which of them came more than once, each told by its prefix. They lie in heaps by their
-/// first byte, each of which is short enough to be sorted where the processor has it at hand.
+/// A set of prefixes, to count the distinct ones or to find those that came more than once. They are kept in heaps by
+/// their first byte, each short enough to be sorted within the processor's cache.
 pub(super) struct Distinct {
-    /// Each heap once, and once more for each that was added.
+    /// Every heap once, and again for every set that was added.
     heaps: Vec<Heap>,
 }
 
@@ -40,7 +40,7 @@ const PIECE: usize = 1024;
 struct Heap {
     full: Vec<Vec<Rest>>,
     last: Vec<Rest>,
-    /// They are folded together when there are this many.
+    /// At this length, duplicates are removed.
     fold_at: usize,
 }
 
@@ -56,7 +56,7 @@ impl Distinct {
         self.heaps[heap].push(rest);
     }
 
-    /// Like `push`, where only the count of distinct ones is asked for: memory stays in proportion to that.
+    /// Like `push`, if only the distinct ones will be counted: memory stays in proportion to their number.
     pub(super) fn push_once(&mut self, prefix: Prefix) {
         let (number, rest) = prefix.parts();
         let heap = &mut self.heaps[number];
@@ -71,7 +71,7 @@ impl Distinct {
         }
     }
 
-    /// Takes in all of another.
+    /// Adds all of another set.
     pub(super) fn add(&mut self, other: Distinct) {
         self.heaps.extend(other.heaps);
     }
@@ -117,7 +117,7 @@ impl Heap {
     }
 }
 
-/// What is in these, which are the same heap.
+/// The sorted contents of heaps with the same number.
 fn sorted<'a>(number: usize, heaps: impl IntoIterator<Item = &'a Heap>) -> Vec<Prefix> {
     let mut prefixes = Vec::new();
     for piece in heaps.into_iter().flat_map(Heap::pieces) {
@@ -139,7 +139,8 @@ mod tests {
         let mut parts: [(Distinct, Distinct); 2] = Default::default();
         let mut times: BTreeMap<Prefix, u32> = BTreeMap::new();
         for _ in 0..40_000 {
-            // So few that many come again, in every heap and across all bytes; and more than a piece of some heaps.
+            // Few enough values that many repeat, in every heap and across all bytes; and more than one piece in some
+            // heaps.
             let mut digest = random.u64(0..30_000).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
             digest[0] >>= random.u8(0..2) * 6;
             let prefix = Prefix::of(digest);

@@ -1,24 +1,36 @@
 //! The plan and the run.
 //!
 //! ```text
-//! plan()   reads the whole list and checks it; nothing is sent, nothing is written
-//! run()    takes the rows of the plan one by one through the life of an edit (life.rs)
+//! plan()   survey.rs   reads and checks the whole list; sends nothing, writes nothing
+//! run()    this file   takes the rows of the plan one by one:
+//!
+//!   todo ──▶ attempt ──▶ dispatcher ──▶ settled
+//!             ▲            │   │
+//!             └─ waiting ──┘   └──▶ in doubt ──▶ read_back ──▶ dispatcher
 //! ```
 //!
-//! `todo` decides which rows of the list still have to be sent, the same way for both. `read_back` settles what is in
-//! doubt. `dispatcher` takes in what comes of both, and keeps the edits that wait to be sent again or to be read back; they
-//! hold no place among the requests in flight. `breaker` says when it makes no sense to go on, `stopping` what is still
-//! done then, and `under_way` for how long what was sent is left alone.
+//! `todo` decides which rows still have to be sent, by one rule for the plan and the run. `attempt` sends one edit,
+//! `read_back` settles one in doubt by `lookup`s in the history. `dispatcher` takes the results of both and queues the
+//! edits that have to be sent again or read back; queued edits take no slot of the requests in flight. `context` is
+//! what all of these share. `breaker` decides when to stop early, `stopping` what is still done then, and `under_way`
+//! how long a request may still be under way.
 
+mod acceptance_check;
 mod accepted;
+mod attempt;
 mod breaker;
+mod context;
 mod control;
 mod dispatcher;
 mod distinct;
-mod life;
+mod failure_limit;
+mod history_access;
+mod lookup;
 mod plan;
 mod read_back;
+mod stop_reason;
 mod stopping;
+mod survey;
 mod tally;
 mod todo;
 mod under_way;
@@ -31,88 +43,92 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
-pub use self::breaker::{FailureLimit, FailureLimitError, JobRefusal, StopReason};
+use self::attempt::attempt;
+use self::context::Slot;
+pub use self::context::{RunContext, RunTerms};
 pub use self::control::{Control, ControlError, ControlInbox};
 use self::dispatcher::Dispatcher;
-pub use self::life::{RunContext, RunTerms};
-use self::life::{Slot, attempt};
-pub use self::plan::{Plan, PlanError, Problems, Warning, plan};
+pub use self::failure_limit::{FailureLimit, FailureLimitError};
+pub use self::history_access::{READ_BACK_RATE_MAX, read_back_rate};
+pub use self::plan::{Plan, PlanError, Problems, Warning};
 use self::read_back::read_back;
-pub use self::read_back::{READ_BACK_RATE_MAX, read_back_rate};
+pub use self::stop_reason::{JobRefusal, StopReason};
 use self::stopping::Stopping;
+pub use self::survey::plan;
 pub use self::tally::{Cause, Tally};
 pub use self::todo::{InDoubt, Policy, Todo};
 pub use self::under_way::UnderWay;
 use crate::api::Service;
 use crate::ledger::{Pending, RunEvent};
 
-/// How often whoever watches is told how far it is, also while nothing happens.
+/// How often progress is reported, also while nothing happens.
 const TICK: Duration = Duration::from_millis(250);
-/// How often the ledger is told: ten thousand times in a run of fourteen hours.
+/// How often a sample goes to the ledger: ten thousand times in a run of fourteen hours.
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
-/// Read-backs in flight at most, as a share of all requests: what is in doubt must not keep the others waiting.
+/// At most one in so many requests in flight is a read-back, so that edits in doubt do not keep the others waiting.
 const READ_BACKS_SHARE: usize = 4;
 
 /// How a run ended.
 #[derive(Debug)]
 pub enum RunEnd {
-    /// Every row was taken up.
+    /// Every row was handled.
     Finished,
-    /// Somebody asked it to stop.
+    /// The operator interrupted it.
     Interrupted,
-    /// It made no sense to go on.
+    /// It stopped early.
     Stopped(StopReason),
 }
 
-/// The run: every edit of `todo` through its life, until none is left, `stop` is cancelled, or it makes no sense to go
-/// on, as `failures` says; `orders` may hold it up, slow it down or stop it. Then nothing more is sent: what is in flight
-/// is waited for, and what came into doubt is read back, for a while. `show` is told how far it is, several times a
-/// second, and the ledger every few seconds.
+/// Runs every edit of `todo` until none is left, the run is stopped through `inbox`, or `failures` or the service's
+/// answers stop it early. Then nothing more is sent: the run waits for what is in flight and, for a limited time, reads
+/// back what came into doubt. Calls `report` several times a second, and writes a sample to the ledger every few
+/// seconds.
 pub async fn run<S: Service>(
-    line: RunContext<S>,
+    context: RunContext<S>,
     failures: FailureLimit,
     mut todo: Todo,
-    orders: impl Into<ControlInbox>,
-    mut show: impl FnMut(&Tally),
+    inbox: impl Into<ControlInbox>,
+    mut report: impl FnMut(&Tally),
 ) -> (Tally, RunEnd) {
-    let ahead = Arc::new(Semaphore::new(line.ahead_max));
-    let attempts_max = line.in_flight_max + line.ahead_max;
-    let line = Arc::new(line);
-    let mut dispatcher = Dispatcher::new(&line, failures);
-    let ControlInbox { stop, mut acts } = orders.into();
-    let (mut tick, mut sample) = (every(TICK), every(SAMPLE_EVERY));
+    let ahead = Arc::new(Semaphore::new(context.ahead_max));
+    let attempts_max = context.in_flight_max + context.ahead_max;
+    let context = Arc::new(context);
+    let mut dispatcher = Dispatcher::new(&context, failures);
+    let ControlInbox { stop, mut requests } = inbox.into();
+    let (mut tick, mut sample) = (interval_of(TICK), interval_of(SAMPLE_EVERY));
     let mut attempts = JoinSet::new();
     let mut read_backs = JoinSet::new();
     let mut events = JoinSet::new();
-    let mut stopping = Stopping::not_yet(&line);
+    let mut stopping = Stopping::not_yet(&context);
 
     loop {
         stopping.advance(&mut dispatcher, attempts.len());
-        if attempts.is_empty() && read_backs.is_empty() && (dispatcher.is_clear() || stopping.is_over()) {
+        if attempts.is_empty() && read_backs.is_empty() && (dispatcher.has_nothing_left() || stopping.is_over()) {
             break;
         }
-        let at_once = dispatcher.at_once(attempts_max);
-        // Where one goes alone, its commit waits for nobody.
-        line.ledger.expect(at_once.min(line.in_flight_max));
+        let at_once = dispatcher.attempts_allowed(attempts_max);
+        // An edit that is sent alone has nobody to share its commit with.
+        context.ledger.expect(at_once.min(context.in_flight_max));
         let has_room = attempts.len() + read_backs.len() < at_once;
-        let may_read_back = has_room && read_backs.len() * READ_BACKS_SHARE < line.in_flight_max && !stopping.is_over();
-        let may_intend = has_room && line.may_intend(line.ahead_max - ahead.available_permits());
+        let may_read_back =
+            has_room && read_backs.len() * READ_BACKS_SHARE < context.in_flight_max && !stopping.is_over();
+        let may_intend = has_room && context.may_intend(context.ahead_max - ahead.available_permits());
         let next_read_back = dispatcher.in_doubt.next_due();
-        let came = tokio::select! {
+        let reason = tokio::select! {
             biased;
             () = stop.cancelled(), if !stopping.has_begun() => {
                 stopping.begin(&mut dispatcher, RunEnd::Interrupted);
                 None
             }
-            () = at(stopping.until()), if !stopping.is_over() => {
+            () = sleep_until_due(stopping.until()), if !stopping.is_over() => {
                 stopping.end();
                 None
             }
             Some(attempted) = attempts.join_next() => dispatcher.attempted(attempted),
-            Some(told) = read_backs.join_next() => dispatcher.read_back(told),
-            Some(noted) = events.join_next() => dispatcher.noted(noted),
-            Some(told) = acts.recv() => {
-                events.spawn(dispatcher.told(told));
+            Some(result) = read_backs.join_next() => dispatcher.read_back(result),
+            Some(recorded) = events.join_next() => dispatcher.event_recorded(recorded),
+            Some(request) = requests.recv() => {
+                events.spawn(dispatcher.record_request(request));
                 None
             }
             _ = sample.tick() => {
@@ -120,18 +136,18 @@ pub async fn run<S: Service>(
                 None
             }
             _ = tick.tick() => {
-                show(dispatcher.tally(attempts.len()));
+                report(dispatcher.tally(attempts.len()));
                 None
             }
-            () = at(next_read_back), if may_read_back => {
+            () = sleep_until_due(next_read_back), if may_read_back => {
                 if let Some(pending) = dispatcher.in_doubt.due(Instant::now()) {
-                    read_backs.spawn(read_back(Arc::clone(&line), pending));
+                    read_backs.spawn(read_back(Arc::clone(&context), pending));
                 }
                 None
             }
             next = next_edit(&ahead, &mut dispatcher, &mut todo), if may_intend && dispatcher.may_send() => match next {
                 Ok(Some((slot, pending))) => {
-                    attempts.spawn(attempt(Arc::clone(&line), pending, slot));
+                    attempts.spawn(attempt(Arc::clone(&context), pending, slot));
                     None
                 }
                 Ok(None) => {
@@ -141,40 +157,40 @@ pub async fn run<S: Service>(
                 Err(reason) => Some(reason),
             },
         };
-        if let Some(reason) = came {
+        if let Some(reason) = reason {
             stopping.begin(&mut dispatcher, RunEnd::Stopped(reason));
         }
     }
 
-    // Whoever told it something hears what came of it.
-    while let Some(noted) = events.join_next().await {
-        dispatcher.noted(noted);
+    // Everyone who sent a request gets its result.
+    while let Some(recorded) = events.join_next().await {
+        dispatcher.event_recorded(recorded);
     }
     let tally = dispatcher.close();
-    // The last one says where it ended. Every edit's own state is durable without it.
-    if let Err(error) = line.ledger.record_event(RunEvent::Sample(Box::new(tally.sample()))).await {
+    // The last sample says where the run ended. Each edit's own state is durable without it.
+    if let Err(error) = context.ledger.record_event(RunEvent::Sample(Box::new(tally.sample()))).await {
         tracing::debug!(%error, "the last sample is missing");
     }
-    show(&tally);
+    report(&tally);
     (tally, stopping.ended())
 }
 
-/// Now, and again each time so long has passed; what a machine that was held up for a while has missed is not made up for.
-fn every(period: Duration) -> Interval {
+/// Ticks now and then once every `period`. Ticks missed by a machine that stood still are not made up for.
+fn interval_of(period: Duration) -> Interval {
     let mut interval = interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }
 
-async fn at(time: Option<Instant>) {
+async fn sleep_until_due(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
     }
 }
 
-/// The next edit to send, and a place among those that wait for a permit: what waited long enough comes before new
-/// rows. `None`: nothing waits, and the list is at its end. Nothing is lost if it is dropped half-way.
+/// The next edit to send, with a slot among those that wait for a permit. Edits that have waited long enough come
+/// before new rows. `None`: nothing waits and the list has ended. Cancel-safe.
 async fn next_edit<S: Service>(
     ahead: &Arc<Semaphore>,
     dispatcher: &mut Dispatcher<S>,
@@ -186,16 +202,16 @@ async fn next_edit<S: Service>(
             return Ok(Some((slot, pending)));
         }
         if dispatcher.is_full() {
-            at(dispatcher.waiting.next_due()).await;
+            sleep_until_due(dispatcher.waiting.next_due()).await;
             continue;
         }
         match todo.next().await? {
-            Some(pending) if pending.doubt.is_none() && !pending.read_first => return Ok(Some((slot, pending))),
-            // What an earlier run left in doubt may still be under way, and what is to be read before it is sent may be
-            // under way by a run that this ledger does not know of.
-            Some(pending) => dispatcher.put_off(pending),
+            Some(pending) if pending.doubt().is_none() && !pending.must_be_read() => return Ok(Some((slot, pending))),
+            // An edit that an earlier run left in doubt may still be under way, and one that must be read first may be
+            // under way from a run that this ledger does not know of.
+            Some(pending) => dispatcher.defer(pending),
             None if dispatcher.waiting.is_empty() => return Ok(None),
-            None => at(dispatcher.waiting.next_due()).await,
+            None => sleep_until_due(dispatcher.waiting.next_due()).await,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! How a run stops: nothing more is sent, what is in flight is waited for, and what came into doubt in this run is read
-//! back, so that the same command has as little as possible to make good.
+//! How a run stops: nothing more is sent, the run waits for what is in flight, and reads back what came into doubt in
+//! this run, so that the next run has as little as possible to settle.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,43 +7,42 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::RunEnd;
-use super::breaker::StopReason;
+use super::context::RunContext;
 use super::dispatcher::Dispatcher;
-use super::life::RunContext;
-use super::read_back::READ_BACK_AFTER;
+use super::stop_reason::StopReason;
+use super::under_way::READ_BACK_AFTER;
 use crate::api::Service;
 use crate::ledger::LedgerError;
 
-/// So long after the last edit in doubt can be read back, and no longer: enough for some hundreds of messages, of which
-/// both sides are asked, and for a look that is tried again; and little enough for somebody who waits at a terminal, or for
-/// a machine that shuts down.
-const LOOKS_TAKE: Duration = Duration::from_secs(10);
+/// How long the run still reads back after the last edit in doubt is due. That is enough for some hundreds of messages,
+/// on both sides, and for a retry; and short enough for an operator at a terminal, or a machine that shuts down.
+const LOOKUPS_TIME: Duration = Duration::from_secs(10);
 
-/// A run that stops, or does not yet.
+/// Whether, and how, a run stops.
 #[derive(Debug)]
 pub(super) struct Stopping<S> {
-    line: Arc<RunContext<S>>,
-    /// How the run ends; `None` while it goes on.
+    context: Arc<RunContext<S>>,
+    /// How the run ends; `None` until it stops.
     ended: Option<RunEnd>,
-    /// Until when what is in doubt is read back, once nothing is in flight any more.
+    /// When reading back ends; set once nothing is in flight.
     until: Option<Instant>,
 }
 
 impl<S: Service> Stopping<S> {
-    pub(super) fn not_yet(line: &Arc<RunContext<S>>) -> Stopping<S> {
-        Stopping { line: Arc::clone(line), ended: None, until: None }
+    pub(super) fn not_yet(context: &Arc<RunContext<S>>) -> Stopping<S> {
+        Stopping { context: Arc::clone(context), ended: None, until: None }
     }
 
-    /// From now on nothing is sent: who has no permit yet takes the intent back. What it stopped for first stands, unless
-    /// the ledger fails in the meantime: whatever it was, that must be known, and its first error says why. Where it stops
-    /// already, a second reason, or a second wish to stop, ends the reading back.
+    /// Stops sending: edits without a permit withdraw their intents. The first reason stands, unless the ledger fails
+    /// afterwards: that must be known, and its first error says why. A second reason, or a second request to stop, ends
+    /// reading back.
     pub(super) fn begin(&mut self, dispatcher: &mut Dispatcher<S>, why: RunEnd) {
-        // What a proxy may still pass on cannot be looked at for minutes, which is longer than anybody wants to wait.
-        let is_late = self.line.under_way.of_this_run > READ_BACK_AFTER;
-        if self.ended.is_some() || !is_worth_a_look(&why) || dispatcher.is_out_of_reach() || is_late {
+        // What a proxy may still pass on cannot be read back for minutes, longer than an operator would wait.
+        let is_late = self.context.under_way.of_this_run > READ_BACK_AFTER;
+        if self.ended.is_some() || !allows_read_backs(&why) || dispatcher.is_out_of_reach() || is_late {
             self.end();
         }
-        self.line.stop.cancel();
+        self.context.stop.cancel();
         dispatcher.stop();
         let is_known = match &self.ended {
             None => false,
@@ -55,16 +54,16 @@ impl<S: Service> Stopping<S> {
         }
     }
 
-    /// Looks after what is in doubt, with so many attempts in flight.
+    /// Starts the time for reading back once no attempt is in flight.
     pub(super) fn advance(&mut self, dispatcher: &mut Dispatcher<S>, in_flight: usize) {
         if !self.has_begun() || self.is_over() {
             return;
         }
-        // Nothing goes out during a pause.
+        // Nothing is sent during a pause.
         if dispatcher.is_paused() {
             self.end();
         } else if in_flight == 0 && self.until.is_none() {
-            let most = READ_BACK_AFTER + LOOKS_TAKE;
+            let most = READ_BACK_AFTER + LOOKUPS_TIME;
             self.until = Some(Instant::now() + most);
             let count = dispatcher.in_doubt.len();
             if count > 0 {
@@ -77,23 +76,23 @@ impl<S: Service> Stopping<S> {
         }
     }
 
-    /// Nothing is read back any more: what is still in doubt stays so.
+    /// Ends reading back: what is still in doubt stays so.
     pub(super) fn end(&self) {
-        self.line.read_backs.stop.cancel();
+        self.context.lookups.stop.cancel();
     }
 
     pub(super) fn has_begun(&self) -> bool {
         self.ended.is_some()
     }
 
-    /// Until when what is in doubt is read back, once that is known.
+    /// When reading back ends, once that is known.
     pub(super) fn until(&self) -> Option<Instant> {
         self.until
     }
 
-    /// Whether nothing is read back any more.
+    /// Whether reading back has ended.
     pub(super) fn is_over(&self) -> bool {
-        self.line.read_backs.stop.is_cancelled()
+        self.context.lookups.stop.is_cancelled()
     }
 
     /// How the run has ended.
@@ -102,9 +101,9 @@ impl<S: Service> Stopping<S> {
     }
 }
 
-/// Whether a run that ends so can still have messages read back. Where the service refuses it, does not answer it, or
-/// refuses too much of it, somebody has to see to that first.
-fn is_worth_a_look(ended: &RunEnd) -> bool {
+/// Whether a run that ends like this can still read messages back. If the service refuses the run, does not answer, or
+/// refuses too much, an operator has to see to that first.
+fn allows_read_backs(ended: &RunEnd) -> bool {
     match ended {
         RunEnd::Finished | RunEnd::Interrupted => true,
         RunEnd::Stopped(reason) => match reason {

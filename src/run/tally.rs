@@ -1,4 +1,4 @@
-//! What a run has done so far, in numbers. Edits are counted from durable outcomes only.
+//! The progress of a run in numbers. Edits are counted from durable outcomes only.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,14 +10,14 @@ use crate::ledger::{Latency, Recorded, Sample, State, unix_ms};
 use crate::pace;
 use crate::retry::Verdict;
 
-/// What one run has done so far.
+/// The progress of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Edits that the service confirmed.
     pub done: u64,
-    /// Edits that it refused for good, or too often.
+    /// Edits that the service refused for good, or too often.
     pub failed: u64,
-    /// Edits of which nobody knows.
+    /// Edits in doubt that this run leaves so.
     pub in_doubt: u64,
     /// Requests to edit that were sent.
     pub attempts: u64,
@@ -25,18 +25,18 @@ pub struct Tally {
     pub read_backs: u64,
     /// Edits in doubt that wait to be read back.
     pub to_read_back: u64,
-    /// Edits in doubt that had taken place, as reading back told.
+    /// Edits in doubt that a read-back found made.
     pub found_edited: u64,
-    /// Edits in doubt that had not: they were sent again, or have failed if they had no attempt left. While a run stops, they
-    /// stay in doubt.
+    /// Edits in doubt that a read-back found not made: they were sent again, or failed if no attempt was left. While a
+    /// run stops, they stay in doubt.
     pub found_not_edited: u64,
-    /// Edits that were read before sending, and whose messages held what is wanted already.
+    /// Edits read before sending whose messages already held the wanted content.
     pub found_already: u64,
-    /// Edits that were read before sending, and whose messages were recalled or not there.
+    /// Edits read before sending whose messages were recalled or not there.
     pub found_missing: u64,
-    /// Slow-downs that were obeyed.
+    /// "Too fast" answers that changed the pace.
     pub slow_downs: u64,
-    /// How often each answer other than a success came.
+    /// The number of answers other than success, by cause.
     pub causes: BTreeMap<Cause, u64>,
     /// Edits that had failed before this run, and were sent again in it.
     pub failed_again: u64,
@@ -44,19 +44,19 @@ pub struct Tally {
     pub in_doubt_again: u64,
     /// How long answers to edits took.
     pub latency: Latency,
-    /// How long edits whose intent was durable waited until they might go out.
+    /// How long edits with a durable intent waited to be sent.
     pub waits: Latency,
     /// How long commits of the ledger took.
     pub commits: Latency,
-    /// When an edit was last confirmed, in milliseconds since 1970; 0: not yet.
+    /// When an edit was last confirmed, in milliseconds since 1970; 0 if none was.
     pub last_done_at: i64,
-    /// Edits whose intent is durable, or that wait for that, and whose outcome is not.
+    /// Edits whose intent is durable or being made so, and whose outcome is not.
     pub under_way: usize,
-    /// The pace of edits just now.
+    /// The current pace of edits.
     pub pace: pace::PaceNow,
-    /// Somebody has told it to pause.
+    /// The operator has paused the run.
     pub paused: bool,
-    /// Nothing more is sent.
+    /// Nothing more will be sent.
     pub stopping: bool,
 }
 
@@ -70,7 +70,7 @@ pub(super) struct Times {
 }
 
 impl Tally {
-    /// Edits that are settled: nothing more will be done about them in this run.
+    /// Edits that this run is finished with.
     pub fn settled(&self) -> u64 {
         self.done + self.failed + self.in_doubt
     }
@@ -90,17 +90,17 @@ impl Tally {
     pub(super) fn attempt(&mut self, recorded: &Recorded, verdict: &Verdict, times: Times) {
         self.attempts += 1;
         self.waits.add(times.waited);
-        // A time-out says how long nobody answered.
+        // A time-out only measures the limit.
         if !matches!(verdict, Verdict::InDoubt { code: None, .. }) {
             self.latency.add(times.answered);
         }
-        self.taken_up(recorded.taken_up());
+        self.count_resumed(recorded.taken_up());
         if let Some(cause) = Cause::of(verdict) {
             *self.causes.entry(cause).or_default() += 1;
         }
     }
 
-    /// How far the run is, for the ledger.
+    /// The progress, for the ledger.
     pub(super) fn sample(&self) -> Sample {
         Sample {
             at: unix_ms(),
@@ -116,9 +116,9 @@ impl Tally {
         }
     }
 
-    /// An edit in doubt was read back, and that settled it, or told nothing.
+    /// A read-back was recorded, whether or not it settled its edit.
     pub(super) fn read_back(&mut self, recorded: &Recorded) {
-        self.taken_up(recorded.taken_up());
+        self.count_resumed(recorded.taken_up());
         match (recorded.state(), recorded.was_read_first()) {
             (State::Done, false) => self.found_edited += 1,
             (State::Done, true) => self.found_already += 1,
@@ -128,13 +128,13 @@ impl Tally {
         }
     }
 
-    /// The ledger failed, and says `sending` of an edit.
-    pub(super) fn unsure(&mut self, taken_up: Option<State>) {
-        self.taken_up(taken_up);
+    /// The ledger failed while it said `sending` of an edit.
+    pub(super) fn unsure(&mut self, state_before: Option<State>) {
+        self.count_resumed(state_before);
         self.in_doubt += 1;
     }
 
-    fn taken_up(&mut self, before: Option<State>) {
+    fn count_resumed(&mut self, before: Option<State>) {
         match before {
             Some(State::Failed) => self.failed_again += 1,
             Some(State::InDoubt) => self.in_doubt_again += 1,

@@ -1,4 +1,4 @@
-//! Which rows of the list are still to be sent: one rule, for the plan and for the run.
+//! Which rows of the list still have to be sent: one rule for the plan and the run.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use crate::edit::{IdDigest, Wanted};
 use crate::input::Rows;
 use crate::ledger::{EditStatus, Pending, Records, State};
 
-/// Rows that are passed over at a stretch before others get their turn: about a millisecond's work.
+/// Rows skipped in a row before other tasks get their turn: about a millisecond's work.
 const STRETCH: u64 = 256;
 
 /// What becomes of an edit in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InDoubt {
-    /// Read the message back, and send the edit again where it did not take place; what that cannot tell is held.
+    /// Read the message back, and send the edit again if it did not take place; hold what that cannot settle.
     Verify,
-    /// Leave it to a person: it is listed, and not sent again.
+    /// Leave it to a person: list it, and do not send it again.
     Hold,
-    /// Send it again, although it may have taken place already: people's phones may be told twice.
+    /// Send it again, although it may have taken place already: people may be notified twice.
     Retry,
 }
 
-/// Which edits of the ledger are taken up again.
+/// Which edits of the ledger are resumed.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     /// Edits in doubt.
@@ -35,39 +35,39 @@ pub struct Policy {
     pub retry_failed: bool,
     /// Every message is read before it is sent.
     pub read_first: bool,
-    /// Edits in this run at most.
+    /// The most edits in this run.
     pub rows_max: Option<u64>,
 }
 
-/// How a row stands to what is known.
+/// What the ledger says about a row.
 #[derive(Debug)]
 pub(super) enum Standing {
     /// Done in an earlier run.
     Done,
-    /// Failed in an earlier run, and not to be taken up again.
+    /// Failed in an earlier run, and not retried.
     Failed,
     /// In doubt since an earlier run, and held.
     InDoubt,
-    /// To be sent; where it stands in the ledger, if it is in it.
+    /// To be sent; with its state if it is in the ledger.
     ToDo(Option<State>),
-    /// The ledger has this message with another content.
+    /// The ledger has this message with other content.
     Conflict(State),
 }
 
-/// The messages that stand in more than one row, each with the line of the first: that one is sent.
+/// Messages with more than one row, and the line of the first row, which is the one that is sent.
 pub(super) type Repeated = HashMap<IdDigest, u64>;
 
 pub(super) fn is_duplicate(repeated: &Repeated, message: IdDigest, line: u64) -> bool {
     repeated.get(&message).is_some_and(|first| *first != line)
 }
 
-/// How a row stands whose edit the ledger tells of in `brief`.
-pub(super) fn stand(wanted: Wanted, brief: Option<EditStatus>, policy: &Policy) -> Standing {
-    let Some(EditStatus { state, content }) = brief else { return Standing::ToDo(None) };
+/// What `status`, the ledger's status of an edit, means for its row.
+pub(super) fn stand(wanted: Wanted, status: Option<EditStatus>, policy: &Policy) -> Standing {
+    let Some(EditStatus { state, content }) = status else { return Standing::ToDo(None) };
     let to_do = Standing::ToDo(Some(state));
-    // A failed edit never took place, so taking it up again may mend its content.
-    let mended = state == State::Failed && policy.retry_failed;
-    if content != wanted.content && !mended {
+    // A failed edit never took place, so a retry may correct its content.
+    let corrected = state == State::Failed && policy.retry_failed;
+    if content != wanted.content && !corrected {
         return Standing::Conflict(state);
     }
     match state {
@@ -75,7 +75,7 @@ pub(super) fn stand(wanted: Wanted, brief: Option<EditStatus>, policy: &Policy) 
         State::Failed if policy.retry_failed => to_do,
         State::Failed => Standing::Failed,
         State::Waiting => to_do,
-        // `sending` is seen only by a plan that leaves the ledger alone; the run finds such edits in doubt.
+        // Only a plan that leaves the ledger alone sees `sending`; the run finds such edits in doubt.
         State::InDoubt | State::Sending => match policy.in_doubt {
             InDoubt::Hold => Standing::InDoubt,
             InDoubt::Verify | InDoubt::Retry => to_do,
@@ -83,37 +83,36 @@ pub(super) fn stand(wanted: Wanted, brief: Option<EditStatus>, policy: &Policy) 
     }
 }
 
-/// The rows of a planned list that are still to be sent, one by one.
+/// The rows of a planned list that still have to be sent.
 pub struct Todo {
     pub(super) rows: Rows,
     pub(super) repeated: Arc<Repeated>,
     pub(super) records: Option<Box<dyn Records>>,
     pub(super) policy: Policy,
-    /// Rows that are still to be passed over: the plan has seen that none of them is to be sent.
+    /// Rows still to skip: the plan found nothing to send among them.
     pub(super) settled_first: u64,
-    /// Rows that are still to come: behind the last of them there is nothing to look for.
+    /// Rows still to send: after the last of them the list need not be read.
     pub(super) left: u64,
 }
 
 impl Todo {
-    /// The next edit to send. Passing over finished rows lets others have their turn in between; dropping the future
-    /// then loses nothing.
+    /// The next edit to send. Yields to other tasks while it skips finished rows. Cancel-safe.
     pub(super) async fn next(&mut self) -> Result<Option<Pending>, StopReason> {
         loop {
             if self.left == 0 {
                 return Ok(None);
             }
             if self.settled_first > 0 {
-                let some = self.settled_first.min(STRETCH);
-                self.rows.pass_over(some).map_err(|error| StopReason::Input(Arc::new(error)))?;
-                self.settled_first -= some;
+                let skipped = self.settled_first.min(STRETCH);
+                self.rows.pass_over(skipped).map_err(|error| StopReason::Input(Arc::new(error)))?;
+                self.settled_first -= skipped;
                 tokio::task::yield_now().await;
                 continue;
             }
             for _ in 0..STRETCH {
                 let Some(row) = self.rows.next() else { return Ok(None) };
                 let row = row.map_err(|error| StopReason::Input(Arc::new(error)))?;
-                // The plan has seen every row and found nothing wrong, so the list was changed since.
+                // The plan found nothing wrong with any row, so the list has changed since.
                 let changed = StopReason::ListChanged { line: row.line };
                 let Ok(edit) = row.edit else { return Err(changed) };
                 let wanted = edit.wanted();
@@ -121,16 +120,18 @@ impl Todo {
                     continue;
                 }
                 let mut records = self.records.as_deref_mut();
-                let brief = records.as_mut().map_or(Ok(None), |records| records.status(wanted.message));
-                match stand(wanted, brief.map_err(StopReason::Ledger)?, &self.policy) {
+                let status = records.as_mut().map_or(Ok(None), |records| records.status(wanted.message));
+                match stand(wanted, status.map_err(StopReason::Ledger)?, &self.policy) {
                     Standing::ToDo(state) => {
-                        // The row was read from a list that is still as it was when it was checked.
+                        // Makes sure that the list is still as it was when it was checked.
                         self.rows.check_unchanged().map_err(|error| StopReason::Input(Arc::new(error)))?;
                         let known = state.and(records).map(|records| records.row(wanted.message)).transpose();
                         let known = known.map_err(StopReason::Ledger)?;
                         self.left -= 1;
                         let mut pending = Pending::new(edit, wanted, row.line, known);
-                        pending.read_first |= self.policy.read_first;
+                        if self.policy.read_first {
+                            pending.require_reading();
+                        }
                         return Ok(Some(pending));
                     }
                     Standing::Conflict(_) => return Err(changed),

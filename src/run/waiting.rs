@@ -1,4 +1,4 @@
-//! Edits that are to be sent again, each at its time.
+//! A queue of edits, each with the time at which it is due.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -12,36 +12,36 @@ use crate::retry;
 #[derive(Debug)]
 pub(super) struct Waiting {
     heap: BinaryHeap<Reverse<WaitingEdit>>,
-    /// Who came first goes first where times are equal.
-    came: u64,
+    /// Orders edits that are due at the same time by arrival.
+    sequence: u64,
     random: fastrand::Rng,
 }
 
 #[derive(Debug)]
 struct WaitingEdit {
     due: Instant,
-    came: u64,
+    sequence: u64,
     pending: Pending,
 }
 
 impl Waiting {
     pub(super) fn new(seed: u64) -> Waiting {
-        Waiting { heap: BinaryHeap::new(), came: 0, random: fastrand::Rng::with_seed(seed) }
+        Waiting { heap: BinaryHeap::new(), sequence: 0, random: fastrand::Rng::with_seed(seed) }
     }
 
-    /// Waits for about `delay`.
+    /// Adds an edit that is due after about `delay`.
     pub(super) fn push(&mut self, pending: Pending, now: Instant, delay: Duration) {
         let due = now + retry::jittered(delay, &mut self.random);
         self.push_at(pending, due);
     }
 
-    /// Waits until then, and not shorter.
+    /// Adds an edit that is due at `due`, and not before.
     pub(super) fn push_at(&mut self, pending: Pending, due: Instant) {
-        self.came += 1;
-        self.heap.push(Reverse(WaitingEdit { due, came: self.came, pending }));
+        self.sequence += 1;
+        self.heap.push(Reverse(WaitingEdit { due, sequence: self.sequence, pending }));
     }
 
-    /// One whose time has come.
+    /// Takes one edit that is due.
     pub(super) fn due(&mut self, now: Instant) -> Option<Pending> {
         if self.next_due()? > now {
             return None;
@@ -49,7 +49,7 @@ impl Waiting {
         self.heap.pop().map(|Reverse(entry)| entry.pending)
     }
 
-    /// When the next one's time has come.
+    /// When the next edit is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse(entry)| entry.due)
     }
@@ -62,12 +62,12 @@ impl Waiting {
         self.heap.len()
     }
 
-    /// How many of them came into doubt in this run, or were sent again in it and still are.
+    /// Edits that came into doubt in this run, or were sent again in it and are still in doubt.
     pub(super) fn in_doubt(&self) -> u64 {
         self.heap.iter().filter(|Reverse(entry)| entry.pending.came_into_doubt()).count() as u64
     }
 
-    /// Drops all others: nothing more is done about them, and they stand as the ledger says.
+    /// Keeps only the edits that came into doubt in this run. The others stay as the ledger says.
     pub(super) fn keep_in_doubt(&mut self) {
         self.heap.retain(|Reverse(entry)| entry.pending.came_into_doubt());
     }
@@ -89,6 +89,6 @@ impl PartialOrd for WaitingEdit {
 
 impl Ord for WaitingEdit {
     fn cmp(&self, other: &Self) -> Ordering {
-        (self.due, self.came).cmp(&(other.due, other.came))
+        (self.due, self.sequence).cmp(&(other.due, other.sequence))
     }
 }

@@ -119,7 +119,7 @@ impl Store for DiskStore {
                 self.apply(change);
             }
         }
-        events.tell(format_args!(
+        events.log(format_args!(
             "commit of {} changes{}",
             changes.len(),
             if failure.is_some() { " fails" } else { "" }
@@ -138,7 +138,7 @@ impl DiskStore {
         let (events, message) = (&self.disk.events, change.edit.id().digest());
         let key = &change.edit.id().msg_key;
         let before = self.disk.held(message).map(|known| known.state);
-        events.tell(format_args!("  {key}: {before:?} to {:?}", change.to));
+        events.log(format_args!("  {key}: {before:?} to {:?}", change.to));
         events.check(before == change.from, || {
             format!("the run believes that {key} is {:?}, but it is {before:?}", change.from)
         });

@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Events(Arc<Mutex<Inner>>);
 
 struct Inner {
-    tells: bool,
+    verbose: bool,
     start: Instant,
-    /// A digest of all that happened, and when.
+    /// A digest of everything that happened, and when.
     digest: u64,
     /// Points passed in this session, and the one at which it is cut off.
     points: u64,
@@ -23,9 +23,9 @@ struct Inner {
 }
 
 impl Events {
-    pub(crate) fn new(tells: bool) -> Events {
+    pub(crate) fn new(verbose: bool) -> Events {
         Events(Arc::new(Mutex::new(Inner {
-            tells,
+            verbose,
             start: Instant::now(),
             digest: 0,
             points: 0,
@@ -35,7 +35,7 @@ impl Events {
         })))
     }
 
-    /// A process starts, and is cut off at this point. Returns what tells that it was.
+    /// Starts a process, which is cut off at this point. Returns the token that says so.
     pub(crate) fn begin(&self, crash_at: Option<u64>) -> CancellationToken {
         let mut inner = self.0.lock().unwrap();
         inner.points = 0;
@@ -44,20 +44,20 @@ impl Events {
         inner.crash.clone()
     }
 
-    /// Something happened.
-    pub(crate) fn tell(&self, what: impl Display) {
+    /// Records an event.
+    pub(crate) fn log(&self, what: impl Display) {
         let mut inner = self.0.lock().unwrap();
         let line = format!("{:10.4}  {what}", inner.start.elapsed().as_secs_f64());
         inner.digest = line
             .bytes()
             .fold(inner.digest, |digest, byte| digest.rotate_left(5) ^ u64::from(byte))
             .wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        if inner.tells {
+        if inner.verbose {
             println!("{line}");
         }
     }
 
-    /// A point at which the process may be cut off: then nothing behind it happens.
+    /// A point at which the process may be cut off: nothing after it happens then.
     pub(crate) async fn point(&self, name: &str) {
         let is_cut = {
             let mut inner = self.0.lock().unwrap();
@@ -69,15 +69,15 @@ impl Events {
             is_cut
         };
         if is_cut {
-            self.tell(format_args!("CRASH {name}"));
+            self.log(format_args!("CRASH {name}"));
             std::future::pending::<()>().await;
         }
     }
 
-    /// Something that must never happen. The first counts; it is raised when the session is over, since most of it
-    /// happens in tasks that nobody waits for.
+    /// Records something that must never happen. The first one counts. It is raised when the session is over, since
+    /// most of it happens in tasks that nothing waits for.
     pub(crate) fn wrong(&self, what: impl Display) {
-        self.tell(format_args!("WRONG: {what}"));
+        self.log(format_args!("WRONG: {what}"));
         self.0.lock().unwrap().wrong.get_or_insert(what.to_string());
     }
 
@@ -87,7 +87,7 @@ impl Events {
         }
     }
 
-    /// Raises what went wrong.
+    /// Panics with what went wrong.
     pub(crate) fn raise(&self) {
         let wrong = self.0.lock().unwrap().wrong.take();
         if let Some(wrong) = wrong {

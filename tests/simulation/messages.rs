@@ -1,4 +1,4 @@
-//! The messages that the service holds, what becomes of them, and what it shows of them.
+//! The messages that the service holds, what happens to them, and what its histories show.
 
 use std::collections::BTreeMap;
 
@@ -7,35 +7,35 @@ use runner::api::history::{AccountNames, HistoryMessage, HistoryPage, HistoryQue
 use runner::edit::{Edit, MessageId, MsgBody};
 use serde_json::Value;
 
-/// How the service is made, for good.
+/// Properties of the service that do not change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Make {
-    /// The names of the accounts that it takes; `None`: both.
+    /// The account field names that it accepts; `None`: both.
     pub(crate) names: Option<AccountNames>,
     pub(crate) page: usize,
     pub(crate) history: History,
 }
 
-/// What its history does not show, or shows otherwise.
+/// What its histories do not show, or show differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum History {
     Whole,
-    /// It refuses to have anything read back.
+    /// It refuses all history requests.
     Refused,
-    /// One side may not be asked: the sender's, or the receiver's.
+    /// It refuses one side's history: the sender's, or the receiver's.
     RefusedTo(Side),
-    /// Only who received a message sees it.
+    /// Only the receiver's history has the message.
     OneSided,
-    /// What the sender sees of a message is never edited.
+    /// The sender's history never shows an edit.
     SenderSeesOld,
-    /// The same, and the receiver may not be asked.
+    /// The same, and the receiver's history is refused.
     SenderSeesOldAlone,
     NoCustomData,
-    /// Custom data that is empty is left out.
+    /// Empty custom data is left out.
     NoEmptyCustomData,
     /// It adds something to each element.
     Adds,
-    /// It says that there is more, and not where.
+    /// It says that there is more, but not where.
     CutShort,
 }
 
@@ -60,8 +60,8 @@ impl History {
         History::CutShort,
     ];
 
-    /// Whether somebody who may not edit a message twice can tell from it what became of an edit.
-    fn tells(self, edit: &Edit, before: &Content) -> bool {
+    /// Whether a history can prove what became of an edit.
+    fn proves(self, edit: &Edit, before: &Content) -> bool {
         let data = edit.cloud_custom_data();
         // Where there was no custom data, nothing is shown until there is some.
         let is_seen = before.custom_data.is_some() || edit.msg_body().is_some_and(|wanted| before.body != json(wanted));
@@ -95,9 +95,9 @@ fn json(body: &MsgBody) -> Value {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Ordinary,
-    /// It is not there any more.
+    /// It no longer exists.
     Gone,
-    /// It was recalled; it can be edited all the same, but nobody is shown that.
+    /// It was recalled. It can still be edited, but no history shows that.
     Recalled,
 }
 
@@ -172,7 +172,7 @@ impl Messages {
     pub(crate) fn can_be_told(&self, edit: &Edit) -> bool {
         let message = &self.messages[edit.id()];
         let has_time = edit.id().second().is_some();
-        message.kind == Kind::Ordinary && has_time && self.make.history.tells(edit, &message.before)
+        message.kind == Kind::Ordinary && has_time && self.make.history.proves(edit, &message.before)
     }
 
     /// A request goes out, from a process that sends again what is in doubt, or not. Returns how many others for the same

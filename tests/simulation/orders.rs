@@ -1,4 +1,4 @@
-//! What somebody tells a run while it goes on, at any moment, and what must hold from then on.
+//! Control requests to a run at any moment, and what must hold from then on.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
@@ -13,12 +13,12 @@ use crate::simulation::events::Events;
 
 /// What was permitted before a pause goes out within this time: the slowest connection takes half a second to open.
 const OPENS: Duration = Duration::from_millis(500);
-/// What went out comes to its end within this time, and what did not is taken back at once.
+/// What went out finishes within this time, and what did not is withdrawn at once.
 const ENDS: Duration = Duration::from_secs(15);
-/// A window of a second, and what requests differ by on their way.
+/// A window of a second, and the spread of travel times.
 const WINDOW: Duration = Duration::from_millis(1_010);
 
-/// Orders, each so long after the one before.
+/// Requests, each after a delay from the one before.
 pub(crate) type Script = Vec<(Duration, ControlAction)>;
 
 /// Up to five orders within some seconds of each other, or minutes. At the end nothing is paused.
@@ -35,24 +35,24 @@ pub(crate) fn script(random: &mut fastrand::Rng, cap: NonZeroU32) -> Script {
         script.push((Duration::from_millis(random.u64(0..most)), order));
     }
     script.push((Duration::from_millis(random.u64(0..60_000)), ControlAction::Resume));
-    // A run of one request a second would take longer than anybody watches.
+    // At one request a second, a run would take too long.
     script.push((Duration::from_millis(random.u64(0..5_000)), ControlAction::Rate(cap)));
     script
 }
 
-/// What a run was told so far, for who checks that it obeys.
+/// The limits that control requests have set so far.
 #[derive(Clone, Default)]
-pub(crate) struct Told(Arc<Mutex<Inner>>);
+pub(crate) struct ControlLimits(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    /// Caps, and until when each was in force; the last one is.
+    /// Earlier caps, and until when each was in force.
     before: Vec<(Instant, u32)>,
     cap: u32,
     paused: Option<Instant>,
 }
 
-impl Told {
+impl ControlLimits {
     pub(crate) fn begin(&self, cap: NonZeroU32) {
         *self.0.lock().unwrap() = Inner { cap: cap.get(), ..Inner::default() };
     }
@@ -77,30 +77,30 @@ impl Told {
     }
 }
 
-/// Tells the run one thing after the other, until it has ended.
-pub(crate) async fn tell(control: Control, script: Script, told: Told, disk: Disk, events: Events) {
+/// Sends the requests one after another until the run has ended.
+pub(crate) async fn send(control: Control, script: Script, limits: ControlLimits, disk: Disk, events: Events) {
     for (after, order) in script {
         sleep(after).await;
-        let is_old_pause = told.0.lock().unwrap().paused.is_some_and(|since| since.elapsed() > ENDS);
+        let is_old_pause = limits.0.lock().unwrap().paused.is_some_and(|since| since.elapsed() > ENDS);
         let under_way = disk.count(State::Sending);
         events.check(!is_old_pause || under_way == 0 || disk.has_failed(), || {
             format!("{under_way} edits are under way in the middle of a pause")
         });
-        // What is more from now on counts before it is told, what is less once it is done.
+        // A higher cap counts before it is requested, a lower one once it is applied.
         match order {
-            ControlAction::Resume => told.0.lock().unwrap().paused = None,
-            ControlAction::Rate(rate) if rate.get() > told.0.lock().unwrap().cap => told.set_cap(rate.get()),
+            ControlAction::Resume => limits.0.lock().unwrap().paused = None,
+            ControlAction::Rate(rate) if rate.get() > limits.0.lock().unwrap().cap => limits.set_cap(rate.get()),
             ControlAction::Rate(_) | ControlAction::Pause | ControlAction::Stop => {}
         }
-        events.tell(format_args!("TOLD {order}"));
+        events.log(format_args!("TOLD {order}"));
         if control.tell(ControlEvent { what: order, by: "somebody".to_owned() }).await.is_err() {
             return;
         }
         match order {
             ControlAction::Pause => {
-                told.0.lock().unwrap().paused.get_or_insert_with(Instant::now);
+                limits.0.lock().unwrap().paused.get_or_insert_with(Instant::now);
             }
-            ControlAction::Rate(rate) => told.set_cap(rate.get()),
+            ControlAction::Rate(rate) => limits.set_cap(rate.get()),
             ControlAction::Resume | ControlAction::Stop => {}
         }
     }

@@ -1,5 +1,5 @@
-//! The service: it outlives the process, works on what reached it even if nobody waits any more, misbehaves as the
-//! weather says, and checks what arrives.
+//! The service: it outlives the process, processes what reached it even if no answer is awaited any more, misbehaves as
+//! the weather says, and checks what arrives.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::simulation::disk::Disk;
 use crate::simulation::events::Events;
 use crate::simulation::messages::{Kind, Make, Messages};
-use crate::simulation::orders::Told;
+use crate::simulation::orders::ControlLimits;
 use crate::simulation::weather::{Call, Fault, Weather};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -29,26 +29,26 @@ const WORKS: Duration = Duration::from_secs(3);
 pub(crate) struct Tencent {
     events: Events,
     disk: Disk,
-    /// What the process was told while it was at work.
-    pub(crate) told: Told,
+    /// The limits that the process was given while it ran.
+    pub(crate) limits: ControlLimits,
     inner: Arc<Mutex<Inner>>,
 }
 
 struct Inner {
     random: fastrand::Rng,
     weather: Weather,
-    /// Since when a process is at work.
+    /// When the process started.
     since: Instant,
     messages: Messages,
-    /// The process was told to send again what may have taken place.
+    /// The process sends again what may have taken place already.
     resends: bool,
     modify: Traffic,
     history: Traffic,
-    /// Of this session.
+    /// Requests of this session.
     requests: u64,
-    /// The signature in use was made because the one before was refused, and has not been accepted yet.
+    /// The current signature replaced a refused one, and has not been accepted yet.
     signed_anew: bool,
-    /// When the first request of an edit was refused with a code that speaks of the job, in this session.
+    /// When an edit's first request in this session was refused with a code that concerns the job.
     job_refused: HashMap<String, Instant>,
     /// The edits whose signature was refused, and made anew.
     signed_anew_for: HashSet<String>,
@@ -77,15 +77,15 @@ impl Tencent {
             signed_anew_for: HashSet::new(),
             accepted: None,
         };
-        let told = Told::default();
-        Tencent { events: events.clone(), disk: disk.clone(), told, inner: Arc::new(Mutex::new(inner)) }
+        let limits = ControlLimits::default();
+        Tencent { events: events.clone(), disk: disk.clone(), limits, inner: Arc::new(Mutex::new(inner)) }
     }
 
     pub(crate) fn add(&self, id: MessageId, kind: Kind, text: &str, custom_data: Option<&str>) {
         self.inner.lock().unwrap().messages.add(id, kind, text, custom_data);
     }
 
-    /// A process starts, and sends again what is in doubt, or does not.
+    /// Starts a process that sends edits in doubt again, or does not.
     pub(crate) fn begin(&self, weather: Option<Weather>, resends: bool) {
         let mut inner = self.inner.lock().unwrap();
         inner.resends = resends;
@@ -106,8 +106,8 @@ impl Tencent {
         inner.job_refused.get(key).is_none_or(|refused| inner.accepted.is_some_and(|accepted| accepted > *refused))
     }
 
-    /// What is heard of a request that went out at `sent`.
-    fn heard(&self, key: &str, sent: Instant, outcome: &Outcome) {
+    /// Records whether the answer to a request that went out at `sent` shows acceptance.
+    fn note_acceptance(&self, key: &str, sent: Instant, outcome: &Outcome) {
         let mut inner = self.inner.lock().unwrap();
         match outcome {
             // A new signature helps once; an edit that gets the code again with it is refused like any other.
@@ -181,7 +181,7 @@ impl Tencent {
         }
         let count = arrivals.len();
         drop(inner);
-        let cap = self.told.cap();
+        let cap = self.limits.cap();
         self.events.check(count <= cap as usize, || format!("{count} requests to {what} within a second, cap {cap}"));
     }
 
@@ -192,13 +192,13 @@ impl Tencent {
         let is_known = self.disk.held(digest).is_some() || self.disk.has_lost_commits();
         self.events.check(is_known, || format!("{key} is edited, and the ledger knows nothing of it"));
         let Some(edits) = self.inner.lock().unwrap().messages.edit(edit) else { return false };
-        self.events.tell(format_args!("  {key} is edited"));
+        self.events.log(format_args!("  {key} is edited"));
         let is_forgiven = self.is_forgiven(edit.id());
         self.events.check(edits == 1 || is_forgiven, || format!("{key} was edited {edits} times"));
         true
     }
 
-    /// What the service does with a request that went out, whether anybody waits for the answer or not.
+    /// Processes a request that went out, whether or not its answer is awaited.
     async fn work(self, edit: Edit, fault: Fault, way: Duration, takes: Duration, answer: oneshot::Sender<Outcome>) {
         let (takes_place, mut outcome) = fault.outcome();
         let late = |most: Duration| most.mul_f64(self.inner.lock().unwrap().random.f64());
@@ -244,7 +244,7 @@ impl Service for Tencent {
             drop(permit);
             return fault.outcome().1;
         }
-        self.events.tell(format_args!("send {key}: {fault:?}"));
+        self.events.log(format_args!("send {key}: {fault:?}"));
         self.events.check(self.disk.held(digest).is_some_and(|known| known.state == State::Sending), || {
             format!("{key} is sent without a durable intent")
         });
@@ -254,7 +254,7 @@ impl Service for Tencent {
             let resends = inner.resends;
             inner.messages.depart(intent.edit().id(), resends)
         };
-        self.events.check(self.told.may_send(), || format!("{key} is sent in the middle of a pause"));
+        self.events.check(self.limits.may_send(), || format!("{key} is sent in the middle of a pause"));
         self.events.check(others == 0, || format!("{key} is sent while the service may still be at work on it"));
         permit.spend();
         let sent = Instant::now();
@@ -265,7 +265,7 @@ impl Service for Tencent {
         self.events.point("answered").await;
         match outcome {
             Ok(Ok(outcome)) => {
-                self.heard(&key, sent, &outcome);
+                self.note_acceptance(&key, sent, &outcome);
                 outcome
             }
             Ok(Err(_)) | Err(_) => Outcome::NoAnswer(Note::TimedOut),
@@ -280,8 +280,8 @@ impl Service for Tencent {
             drop(permit);
             return Err(fault.outcome().1);
         }
-        self.events.tell(format_args!("read back {} and {}: {fault:?}", question.operator, question.peer));
-        self.events.check(self.told.may_send(), || "a message is read back in the middle of a pause".to_owned());
+        self.events.log(format_args!("read back {} and {}: {fault:?}", question.operator, question.peer));
+        self.events.check(self.limits.may_send(), || "a message is read back in the middle of a pause".to_owned());
         permit.spend();
         let sent = Instant::now();
         sleep(way).await;
@@ -291,7 +291,7 @@ impl Service for Tencent {
         self.events.point("read back").await;
         match fault.outcome().1 {
             Outcome::Confirmed => {
-                self.heard("", sent, &Outcome::Confirmed);
+                self.note_acceptance("", sent, &Outcome::Confirmed);
                 page
             }
             Outcome::NoAnswer(Note::TimedOut) => {
@@ -300,7 +300,7 @@ impl Service for Tencent {
             }
             outcome => {
                 if !matches!(outcome, Outcome::Refused { code, .. } if is_of_the_job(code)) {
-                    self.heard("", sent, &outcome);
+                    self.note_acceptance("", sent, &outcome);
                 }
                 Err(outcome)
             }

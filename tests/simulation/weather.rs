@@ -12,11 +12,11 @@ pub(crate) enum Fault {
     None,
     Code(i64),
     SlowDown,
-    /// Another status than 200, before or after the edit took place; and it asks to be left alone for so many seconds.
+    /// Another status than 200, before or after the edit took place, with a `Retry-After` of so many seconds.
     HttpBefore(u16, u64),
     HttpAfter(u16, u64),
     Garbage,
-    /// It lost an answer inside itself, and says so.
+    /// The service lost an answer internally, and says so.
     InsideBefore,
     InsideAfter,
     LostBefore,
@@ -25,11 +25,11 @@ pub(crate) enum Fault {
     LostLate,
     TimedOutBefore,
     TimedOutAfter,
-    /// What was sent lies in the kernel for a while before it goes out, even if the process is gone by then.
+    /// What was sent stays in the kernel for a while before it goes out, even if the process is gone by then.
     Stuck,
     NotSent,
     SignAnew,
-    /// A code that speaks of the job, or of this edit alone.
+    /// A code that concerns the job, or this edit alone.
     Refused(i64),
     NoSignature,
 }
@@ -37,7 +37,7 @@ pub(crate) enum Fault {
 impl Spell {
     fn of(random: &mut fastrand::Rng) -> Spell {
         let from = Duration::from_millis(random.u64(0..10_000));
-        // A few seconds, some minutes, or as long as anybody works on it.
+        // A few seconds, some minutes, or as long as the run takes.
         let lasts = [random.u64(1..30), random.u64(30..1_200), 1_000_000][random.usize(..3)];
         let of = [None, Some(Call::Edit), Some(Call::Look)][random.usize(..3)];
         Spell { fault: Fault::any(random), of, from, to: from + Duration::from_secs(lasts) }
@@ -90,7 +90,7 @@ impl Fault {
         Fault::ALL[random.usize(..Fault::ALL.len())]
     }
 
-    /// The run stops when it comes across it, or a few of them.
+    /// Whether the run stops on this fault, or on a few of them.
     fn stops(self) -> bool {
         matches!(self, Fault::Refused(70_001..) | Fault::NoSignature)
     }
@@ -147,11 +147,12 @@ pub(crate) struct Weather {
     /// The fates of the first requests, before chance has its way.
     pub(crate) script: VecDeque<Fault>,
     pub(crate) spell: Option<Spell>,
-    /// Read-backs meet none of the faults that chance has for edits.
-    pub(crate) spares_looks: bool,
-    /// Of a hundred messages, those that are always "too fast", and of a hundred conversations, those in which looks are.
+    /// Read-backs meet none of the random faults of edits.
+    pub(crate) spares_lookups: bool,
+    /// Of a hundred messages, those that are always "too fast"; and of a hundred conversations, those whose lookups
+    /// are.
     pub(crate) stubborn: u32,
-    /// Of a hundred messages, those whose edits always get a code that speaks of the job.
+    /// Of a hundred messages, those whose edits always get a code that concerns the job.
     pub(crate) at_fault: u32,
     /// How long answers take, in milliseconds.
     pub(crate) takes: std::ops::Range<u64>,
@@ -165,7 +166,7 @@ impl Weather {
             faults: Vec::new(),
             script: VecDeque::new(),
             spell: None,
-            spares_looks: false,
+            spares_lookups: false,
             stubborn: 0,
             at_fault: 0,
             takes: 1..20,
@@ -174,7 +175,7 @@ impl Weather {
     }
 
     pub(crate) fn scripted(fates: &[Fault]) -> Weather {
-        // Read-backs take their turn in the same script, so each fate comes several times.
+        // Read-backs draw from the same script, so each fate comes several times.
         Weather { script: fates.iter().copied().cycle().take(60).collect(), ..Weather::calm() }
     }
 
@@ -192,16 +193,16 @@ impl Weather {
         ];
         let faults = (0..4).map(|_| (lost[random.usize(..lost.len())], random.u32(1..60))).collect();
         let (script, takes) = (VecDeque::from([Fault::None]), 1..random.u64(2..200));
-        Weather { faults, script, spares_looks: true, takes, ..Weather::calm() }
+        Weather { faults, script, spares_lookups: true, takes, ..Weather::calm() }
     }
 
-    /// How the service misbehaves from now on, as chance has it.
+    /// Random faults.
     pub(crate) fn of(random: &mut fastrand::Rng) -> Weather {
         let mut weather = Weather::calm();
         let worst = random.u32(10..200);
         for _ in 0..random.u8(0..6) {
             let fault = Fault::any(random);
-            // What stops the job at once would leave nothing else to be seen.
+            // A fault that stops the job at once would leave nothing else to see.
             let share = if fault.stops() { 5 } else { random.u32(1..worst) };
             weather.faults.push((fault, share));
         }
@@ -218,7 +219,7 @@ impl Weather {
         weather
     }
 
-    /// What becomes of the next request, `since` the process was started. `about`: what it asks for.
+    /// The fate of the next request, `since` the process was started. `about`: the message or conversation.
     pub(crate) fn draw(&mut self, call: Call, about: &str, since: Duration, random: &mut fastrand::Rng) -> Fault {
         let number = about.bytes().fold(7_u32, |number, byte| number.wrapping_mul(31).wrapping_add(u32::from(byte)));
         if number % 100 < self.stubborn {
@@ -236,7 +237,7 @@ impl Weather {
         if let Some(fate) = self.script.pop_front() {
             return fate;
         }
-        if call == Call::Look && self.spares_looks {
+        if call == Call::Look && self.spares_lookups {
             return Fault::None;
         }
         let mut rest = random.u32(0..1_000);

@@ -1,4 +1,4 @@
-//! One world: a list, a ledger, a service, and processes that work on them one after the other.
+//! One world: a list, a ledger, a service, and a series of processes that work on them.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::simulation::weather::Weather;
 const BOUND: Duration = Duration::from_hours(4);
 /// Nor without faults, where every message is read first, in small pages, twice a second.
 const BOUND_CALM: Duration = Duration::from_mins(20);
-/// After this long nothing of a dead process can still happen.
+/// After this long nothing that a dead process sent can still happen.
 const QUIET: Duration = Duration::from_secs(20);
 
 /// What a world is made of.
@@ -37,8 +37,7 @@ pub(crate) struct Climate {
     pub(crate) attempts_max: NonZeroU32,
     pub(crate) make: Make,
     pub(crate) weather: Weather,
-    /// Of a hundred messages, those that are gone, those that were recalled, and those whose key does not tell when they
-    /// were sent.
+    /// Of a hundred messages, those that are gone, those that were recalled, and those whose key has no time.
     pub(crate) gone: u32,
     pub(crate) recalled: u32,
     pub(crate) keyless: u32,
@@ -94,7 +93,7 @@ impl Climate {
         climate
     }
 
-    /// Of all that can go wrong only that answers to edits are lost, and no read-back takes long.
+    /// The only fault is that answers to edits are lost, and no read-back takes long.
     pub(crate) fn gentle(random: &mut fastrand::Rng) -> Climate {
         let mut climate = Climate::of(random);
         climate.rate = NonZeroU32::new(random.u32(20..300)).unwrap();
@@ -113,12 +112,12 @@ pub(crate) struct Session {
     crash_at: Option<u64>,
     /// Asked to stop after this long.
     stop_after: Option<Duration>,
-    /// Told to pause, to go on, to be slower, to stop.
+    /// Control requests: pause, resume, another rate, stop.
     orders: Script,
     /// Its ledger fails at this commit, which may be on the disk all the same.
     ledger_fails_at: Option<u64>,
     applied: bool,
-    /// How the service misbehaves from here on; as before where nothing is said.
+    /// How the service misbehaves from here on; `None`: as before.
     weather: Option<Weather>,
     retry_failed: bool,
     read_first: bool,
@@ -153,7 +152,7 @@ impl Session {
         Session { crash_at: Some(point), ..Session::default() }
     }
 
-    /// Stopped by a signal or by an order, before anything can have been read back.
+    /// Stopped by a signal or a control request, before anything can have been read back.
     pub(crate) fn stopped(random: &mut fastrand::Rng) -> Session {
         let after = Duration::from_millis(random.u64(0..4_900));
         let mut session = Session { weather: Some(Weather::gentle(random)), ..Session::default() };
@@ -208,8 +207,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(climate: Climate, seed: u64, tells: bool) -> World {
-        let events = Events::new(tells);
+    pub(crate) fn new(climate: Climate, seed: u64, verbose: bool) -> World {
+        let events = Events::new(verbose);
         let disk = Disk::new(&events);
         let service = Tencent::new(&events, &disk, climate.make, climate.weather.clone(), seed);
         let mut random = fastrand::Rng::with_seed(seed);
@@ -242,27 +241,27 @@ impl World {
         World { climate, events, disk, service, list, messages, seed }
     }
 
-    /// Everything that happened, as a number.
+    /// A number that stands for everything that happened.
     pub(crate) fn events(&self) -> u64 {
         self.events.digest()
     }
 
-    /// One process from its start to its end. True: it was cut off.
+    /// Runs one process from start to end. Returns whether it was cut off.
     pub(crate) async fn run(&self, session: Session) -> bool {
-        self.events.tell(format_args!("START {session:?}"));
+        self.events.log(format_args!("START {session:?}"));
         let (cut_off, _) = self.process(&session, BOUND).await;
         if cut_off && session.loses_log {
-            self.events.tell("LOST the log");
+            self.events.log("LOST the log");
             self.disk.lose_log();
         }
         self.events.raise();
         cut_off
     }
 
-    /// One process, stopped where nothing goes wrong but that answers to edits are lost: nothing that it edited is left in
-    /// doubt. Returns how many edits it found by reading back.
+    /// Runs one process and stops it, with lost answers to edits as the only fault: nothing that it edited stays in
+    /// doubt. Returns how many edits a read-back found made.
     pub(crate) async fn stop_gently(&self, session: Session) -> u64 {
-        self.events.tell(format_args!("START {session:?}"));
+        self.events.log(format_args!("START {session:?}"));
         let (_, ended) = self.process(&session, BOUND).await;
         self.events.raise();
         for edit in &self.messages {
@@ -277,7 +276,7 @@ impl World {
 
     /// With all faults gone, the job is finished within a bound, and once more there is nothing left to do.
     pub(crate) async fn finish(&self) {
-        self.events.tell("START the last run");
+        self.events.log("START the last run");
         let last = Session { retry_failed: true, weather: Some(Weather::calm()), ..Session::default() };
         let (_, ended) = self.process(&last, BOUND_CALM).await;
         self.events.raise();
@@ -291,19 +290,18 @@ impl World {
         self.events.raise();
     }
 
-    /// Where a message is at the end: done and edited once, or named, if there is no such message or it cannot be read
-    /// back.
+    /// Checks a message at the end: done and edited once, or named if it does not exist or cannot be read back.
     fn check_end(&self, edit: &Edit) {
         let (key, edits) = (&edit.id().msg_key, self.service.edits(edit.id()));
         let known = self.disk.held(edit.id().digest()).unwrap_or_else(|| panic!("{key} was lost"));
         match known.state {
             State::Done => {
                 let once = edits == 1 || (edits > 1 && self.service.is_forgiven(edit.id()));
-                // Nobody can tell who made it what it is.
+                // The ledger cannot know who edited it.
                 assert!(once || (edits == 0 && self.service.has(edit)), "{key} is done, and was edited {edits} times");
             }
             State::Failed => {
-                // What was read before it was sent has failed where its message was not there to be seen.
+                // An edit read before it is sent has failed if no history showed its message.
                 let was_seen = !known.note.is_some_and(Note::is_of_reading_first) || self.service.can_be_told(edit);
                 let is_gone = self.service.kind(edit.id()) == Kind::Gone;
                 assert!(!was_seen || (edits == 0 && is_gone), "{key} has failed: {known:?}");
@@ -315,7 +313,7 @@ impl World {
 
     async fn process(&self, session: &Session, bound: Duration) -> (bool, Option<(Tally, RunEnd)>) {
         let Session { in_doubt, failures, retry_failed, rows_max, .. } = *session;
-        // Without it the program refuses such a ledger.
+        // The program refuses such a ledger without `--read-first`.
         let read_first = session.read_first || self.disk.has_lost_commits();
         let crash = self.events.begin(session.crash_at);
         self.service.begin(session.weather.clone(), in_doubt == InDoubt::Retry);
@@ -348,9 +346,9 @@ impl World {
             });
         }
         let (control, acts) = Control::new(rate, stop);
-        let (told, script) = (self.service.told.clone(), session.orders.clone());
-        told.begin(rate);
-        let operator = tokio::spawn(orders::tell(control, script, told, self.disk.clone(), self.events.clone()));
+        let (limits, script) = (self.service.limits.clone(), session.orders.clone());
+        limits.begin(rate);
+        let operator = tokio::spawn(orders::send(control, script, limits, self.disk.clone(), self.events.clone()));
         let line = RunContext::new(ledger, self.service.clone(), terms);
         let whole = timeout(bound, run(line, failures, todo, acts, |_| {}));
         let ended = tokio::select! {
@@ -366,7 +364,7 @@ impl World {
             return (true, None);
         };
         writer.await.unwrap();
-        self.events.tell(format_args!("END {ended:?}"));
+        self.events.log(format_args!("END {ended:?}"));
         if !matches!(ended, RunEnd::Stopped(StopReason::Ledger(_))) {
             let totals = Totals::new(&plan, &tally);
             let known = |state| self.disk.count(state);

@@ -64,7 +64,7 @@ fn find(dir: &TempDir, key: &str) -> Option<EditRow> {
 }
 
 async fn intend(ledger: &Ledger, key: &str) -> Intent {
-    ledger.intend(pending(key)).await.unwrap()
+    ledger.intend(pending(key).ready().unwrap()).await.unwrap()
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn intents_and_outcomes_are_on_disk_when_the_calls_return() {
     let recorded = ledger.record(intent, settled(State::Waiting, 20004)).await.unwrap();
     let known = find(&dir, "1").unwrap();
     assert_eq!((known.state, known.attempts, known.code), (State::Waiting, 1, Some(20004)));
-    let intent = ledger.intend(recorded.into_pending()).await.unwrap();
+    let intent = ledger.intend(recorded.into_pending().ready().unwrap()).await.unwrap();
     ledger.record(intent, settled(State::Done, 0)).await.unwrap();
     let known = find(&dir, "1").unwrap();
     assert_eq!((known.state, known.attempts, known.code), (State::Done, 2, Some(0)));
@@ -95,7 +95,7 @@ async fn a_withdrawn_intent_leaves_things_as_they_stood() {
     let intent = intend(&ledger, "2").await;
     let waiting = ledger.record(intent, settled(State::Waiting, 20004)).await.unwrap();
     let before = find(&dir, "2");
-    let intent = ledger.intend(waiting.into_pending()).await.unwrap();
+    let intent = ledger.intend(waiting.into_pending().ready().unwrap()).await.unwrap();
     ledger.withdraw(intent).await.unwrap();
     assert_eq!(find(&dir, "2"), before);
 }
@@ -108,7 +108,8 @@ async fn a_withdrawn_intent_to_send_mended_content_leaves_the_old_content() {
     let failed = ledger.record(intent, settled(State::Failed, 20001)).await.unwrap().into_pending();
     let before = find(&dir, "1").unwrap();
     let mended = Edit::new(failed.edit.id().clone(), None, Some("mended".into())).unwrap();
-    let intent = ledger.intend(Pending::new(mended.clone(), mended.wanted(), 2, Some(before))).await.unwrap();
+    let intent =
+        ledger.intend(Pending::new(mended.clone(), mended.wanted(), 2, Some(before)).ready().unwrap()).await.unwrap();
     assert_ne!(find(&dir, "1").unwrap().content, before.content, "what is being sent is what the ledger says");
     ledger.withdraw(intent).await.unwrap();
     assert_eq!(find(&dir, "1"), Some(before));
@@ -132,7 +133,7 @@ async fn a_step_that_is_not_in_the_table_is_refused_and_latches_nothing() {
     let (ledger, _writer) = Ledger::start(open(&dir));
     let intent = intend(&ledger, "1").await;
     let done = ledger.record(intent, settled(State::Done, 0)).await.unwrap();
-    let error = ledger.intend(done.into_pending()).await.unwrap_err();
+    let error = ledger.intend(done.into_pending().ready().unwrap()).await.unwrap_err();
     assert_eq!(error.to_string(), "an edit cannot go from done to sending");
     intend(&ledger, "2").await;
 }
@@ -142,8 +143,8 @@ async fn a_run_that_believes_another_state_than_the_ledger_holds_is_stopped() {
     let dir = TempDir::new().unwrap();
     let (ledger, _writer) = Ledger::start(open(&dir));
     let _first = intend(&ledger, "1").await;
-    ledger.intend(pending("1")).await.unwrap_err();
-    let latched = ledger.intend(pending("2")).await.unwrap_err();
+    ledger.intend(pending("1").ready().unwrap()).await.unwrap_err();
+    let latched = ledger.intend(pending("2").ready().unwrap()).await.unwrap_err();
     assert!(matches!(latched, LedgerError::Latched), "{latched}");
 }
 
@@ -266,7 +267,7 @@ async fn an_edit_that_is_missing_from_its_index_is_damage() {
 fn done_soon(ledger: &Ledger, key: &str) -> tokio::task::JoinHandle<()> {
     let (ledger, pending) = (ledger.clone(), pending(key));
     tokio::spawn(async move {
-        let intent = ledger.intend(pending).await.unwrap();
+        let intent = ledger.intend(pending.ready().unwrap()).await.unwrap();
         ledger.record(intent, settled(State::Done, 0)).await.unwrap();
     })
 }
@@ -352,8 +353,9 @@ async fn after_one_failed_commit_nothing_more_is_taken() {
         }
     }
     let (ledger, _writer) = Ledger::start(Full);
-    let first = ledger.intend(pending("1")).await.unwrap_err();
+    let first = ledger.intend(pending("1").ready().unwrap()).await.unwrap_err();
     assert!(matches!(first, LedgerError::Write { .. }), "{first}");
-    let second = tokio::time::timeout(Duration::from_secs(5), ledger.intend(pending("2"))).await.unwrap();
+    let second =
+        tokio::time::timeout(Duration::from_secs(5), ledger.intend(pending("2").ready().unwrap())).await.unwrap();
     assert!(matches!(second, Err(LedgerError::Latched)));
 }

@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use super::*;
+use crate::edit::Edit;
 
 fn code(code: i64) -> Verdict {
     match error_code::lookup(code).map(|entry| entry.class) {
@@ -133,7 +136,7 @@ fn a_service_out_of_reach_is_tried_less_and_less_often_and_then_given_up() {
     assert!(breaker.unreachable("connection refused".into(), now + OUTAGE_MAX).0.is_some());
 }
 
-/// Settles so many edits, `failed_of` of them in each ten as failed, and tells after how many it was stopped.
+/// Settles edits, `failed_of` in each ten as failed. Returns how many were settled when the breaker stopped the run.
 fn settle(breaker: &mut Breaker, tally: &mut Tally, edits: u64, failed_of_ten: u64) -> Option<(u64, String)> {
     (1..=edits).find_map(|edit| {
         let state = if edit % 10 < failed_of_ten { State::Failed } else { State::Done };
@@ -168,7 +171,7 @@ fn answers_that_are_lost_one_after_the_other_are_an_outage() {
         assert_eq!(breaker.lost(note, start).1, Duration::ZERO);
     }
     assert!(!breaker.is_out_of_reach());
-    breaker.heard();
+    breaker.answer_known();
     for _ in 1..LOST_IN_A_ROW {
         breaker.lost(note, start);
     }
@@ -186,7 +189,7 @@ fn answers_that_are_lost_one_after_the_other_are_an_outage() {
     assert!(stopped.unwrap().to_string().contains("HTTP 502"));
 }
 
-/// A gateway that answers every request with 404 was once taken for an outage, like any other.
+/// Once, a gateway that answers every request with 404 was taken for an outage like any other.
 #[test]
 fn an_address_that_is_not_the_services_is_given_up_soon() {
     let tries = |note, apart| {
@@ -204,7 +207,7 @@ fn an_address_that_is_not_the_services_is_given_up_soon() {
     let apart = Duration::from_millis(10);
     for status in [302, 400, 401, 403, 404, 405, 407, 413, 421, 451] {
         let (lost, _, reason) = tries(Note::Http(status), apart);
-        assert_eq!(lost, ELSEWHERE, "{status}");
+        assert_eq!(lost, WRONG_ADDRESS_ANSWERS, "{status}");
         assert!(
             reason.contains(&format!("HTTP {status} instead")) && reason.contains("a proxy on the way"),
             "{reason}"
@@ -221,17 +224,17 @@ fn an_address_that_is_not_the_services_is_given_up_soon() {
     assert!(lost > LOST_IN_A_ROW && after >= OUTAGE_MAX, "the service itself said so");
 }
 
-/// A run that only reads back was once given up after 20 s, as if the address were wrong.
+/// Once, a run that only reads back was given up after 20 s, as if the address were wrong.
 #[test]
 fn whoever_was_heard_of_in_any_way_is_waited_for() {
     let (mut breaker, start) = (breaker(), Instant::now());
-    breaker.heard();
+    breaker.answer_known();
     assert!(breaker.unreachable("connection refused".into(), start).0.is_none());
     assert!(breaker.unreachable("connection refused".into(), start + 2 * OUTAGE_FIRST).0.is_none());
     assert!(breaker.unreachable("connection refused".into(), start + OUTAGE_MAX).0.is_some());
 }
 
-/// A pause of twenty minutes was once taken for twenty minutes of trouble: the first trouble behind it stopped the run.
+/// Once, a pause of twenty minutes was taken for twenty minutes of trouble: the first trouble after it stopped the run.
 #[test]
 fn a_pause_is_no_trouble() {
     let now = Instant::now();

@@ -1,4 +1,4 @@
-//! A run that is told things while it goes on.
+//! A run that is controlled while it runs.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ async fn during_a_pause_nothing_is_sent_and_nothing_would_be_in_doubt() {
     let (session, control, run) = start(1_000);
     sleep(Duration::from_secs(2)).await;
     control.tell(act(ControlAction::Pause)).await.unwrap();
-    // What is in flight comes to its end, and what was not sent yet is taken back.
+    // What is in flight finishes, and intents not yet sent are withdrawn.
     sleep(Duration::from_secs(1)).await;
     let sent = session.service.sendings();
     assert!(sent > 300 && sent < 450, "{sent}");
@@ -56,10 +56,10 @@ async fn the_rate_is_what_it_is_told_and_never_above_the_cap() {
     control.tell(act(rate(10))).await.unwrap();
     let sent = session.service.sendings();
     sleep(Duration::from_secs(10)).await;
-    // Nothing leaves until less than the new cap went out within a second.
+    // Nothing leaves until fewer than the new cap went out within a second.
     let slow = session.service.sendings() - sent;
     assert!((85..=100).contains(&slow), "{slow}");
-    // Of few that go out, few would be in doubt if the process died.
+    // With few going out, few would be in doubt if the process died.
     assert!(session.memory.count(State::Sending) <= 6, "{}", session.memory.count(State::Sending));
     let refused = control.tell(act(rate(201))).await;
     assert!(matches!(refused, Err(ControlError::AboveCap { .. })), "{refused:?}");
@@ -71,7 +71,7 @@ async fn the_rate_is_what_it_is_told_and_never_above_the_cap() {
     assert!(matches!(refused, Err(ControlError::Over)), "{refused:?}");
 }
 
-/// What the run has of its app's cap follows its rate, and never lies below what may still count of what it sent.
+/// The run's share of its app's cap follows its rate, and is never less than what may still count of what it sent.
 #[tokio::test(start_paused = true)]
 async fn room_is_given_back_once_what_was_sent_in_it_does_not_count_any_more() {
     let dir = tempfile::tempdir().unwrap();
@@ -115,7 +115,7 @@ async fn told_to_stop_it_drains_also_in_the_middle_of_a_pause() {
     }
 }
 
-/// Every act is in the ledger, and samples that tell how far the run was.
+/// Every control event is in the ledger, with samples of the progress.
 #[tokio::test(start_paused = true)]
 async fn the_ledger_is_told_of_acts_and_how_far_the_run_is() {
     let (session, control, run) = start(4_000);

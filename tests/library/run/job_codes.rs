@@ -1,4 +1,4 @@
-//! Codes that speak of the job: a wrong key is refused once, and where others are accepted they are about one edit.
+//! Codes that concern the job: a wrong key is refused once, and where others are accepted they concern one edit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,8 @@ fn signed_anew(code: i64) -> Outcome {
     Outcome::Refused { code, info: String::new(), retry_after: None, signed_anew: true }
 }
 
-/// Thirty-four requests with a wrong key once went out before the first answer: the service locks out who does that.
+/// Once, thirty-four requests with a wrong key went out before the first answer: the service locks out callers who do
+/// that.
 #[tokio::test(start_paused = true)]
 async fn a_wrong_key_is_refused_once() {
     for takes in [0, 40, 2_900] {
@@ -37,11 +38,11 @@ async fn a_wrong_key_is_refused_once() {
     }
 }
 
-/// The others follow the first answer, not the first request; and whatever does not show that the signature is accepted
-/// is no such answer.
+/// The others follow the first answer, not the first request; an answer that does not show that the signature is
+/// accepted is not enough.
 #[tokio::test(start_paused = true)]
 async fn the_others_follow_the_first_answer() {
-    // Too fast, a passing error, an answer that is lost, a code that nobody knows: then the first success, after 2 s.
+    // Too fast, a passing error, a lost answer, an unknown code: then the first success, after 2 s.
     let mut session = Session::new(1_000, |line, sending, _| match (line, sending) {
         (2, 0) => reply(5, refused(60007)),
         (2, 1) => reply(5, refused(20004)),
@@ -66,7 +67,7 @@ async fn the_others_follow_the_first_answer() {
     assert!(session.service.in_flight.lock().unwrap().1 > 50, "and then as many as the pace allows");
 }
 
-/// A first request that is never answered delays the others, and no more.
+/// A first request that is never answered delays the others, and nothing more.
 #[tokio::test(start_paused = true)]
 async fn a_first_request_that_is_lost_only_delays() {
     let session = Session::new(1_000, |line, _, _| match line {
@@ -80,7 +81,7 @@ async fn a_first_request_that_is_lost_only_delays() {
     assert!(start.elapsed() < Duration::from_secs(17), "{:?}", start.elapsed());
 }
 
-/// Read-backs count as well: on a resume they come first, and no edit needs to go ahead once one was answered.
+/// Read-backs count as well: on a resume they come first, and no edit has to go alone once one was answered.
 #[tokio::test(start_paused = true)]
 async fn a_page_of_a_history_is_a_first_answer_too() {
     let mut session = Session::new(40, |_, _, _| reply(5, Outcome::NoAnswer(Note::ConnectionLost)));
@@ -117,7 +118,7 @@ async fn a_new_signature_goes_ahead_alone() {
     assert_eq!(bad.memory.count(State::Failed), 0);
 }
 
-/// One row whose account is wrong once stopped every run after sixteen more, and nobody was told which row it was.
+/// Once, one row with a wrong account stopped every run after sixteen more, and the message did not name the row.
 #[tokio::test(start_paused = true)]
 async fn a_code_of_the_job_given_to_one_row_fails_that_row() {
     for code in [60004, 60005, 60002, 60012, 70013, 90009] {
@@ -126,7 +127,7 @@ async fn a_code_of_the_job_given_to_one_row_fails_that_row() {
             60004 => |line, _, _| reply(40, if line == 500 { refused(60004) } else { Outcome::Confirmed }),
             60005 => |line, _, _| reply(40, if line % 300 == 0 { refused(60005) } else { Outcome::Confirmed }),
             60002 => |line, _, _| reply(40, if line % 20 == 0 { refused(60002) } else { Outcome::Confirmed }),
-            // The last ones, with nothing behind them that could be accepted.
+            // The last ones, with nothing after them that could be accepted.
             60012 => |line, _, _| reply(40, if line >= 2_998 { refused(60012) } else { Outcome::Confirmed }),
             70013 => {
                 |line, _, _| reply(40, if (700..705).contains(&line) { refused(70013) } else { Outcome::Confirmed })
@@ -149,13 +150,13 @@ async fn a_code_of_the_job_given_to_one_row_fails_that_row() {
         let edits = session.memory.edits.lock().unwrap();
         let failed = edits.values().filter(|known| known.state == State::Failed);
         assert!(failed.into_iter().all(|known| known.code == Some(code) && known.attempts == 2), "{code}");
-        // Only at the end of the list, where nothing else can tell that the signature still works.
-        let looks = session.service.questions.lock().unwrap().len();
-        assert_eq!(looks, usize::from(!matches!(code, 60004 | 70013)), "{code}");
+        // Only at the end of the list, where nothing else can show that the signature still works.
+        let lookups = session.service.lookups.lock().unwrap().len();
+        assert_eq!(lookups, usize::from(!matches!(code, 60004 | 70013)), "{code}");
     }
 }
 
-/// The last few edits once failed for good when the key was revoked under them: too few to stop the run.
+/// Once, the last few edits failed for good when the key was revoked: too few to stop the run.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_is_revoked_near_the_end_stops_the_run_and_fails_no_edit() {
     let scripts: [(u32, Script); 3] = [
@@ -170,12 +171,12 @@ async fn a_key_that_is_revoked_near_the_end_stops_the_run_and_fails_no_edit() {
         let RunEnd::Stopped(StopReason::Refused(reason)) = ended else { panic!("{ended:?}") };
         assert_eq!((tally.done, tally.failed), (u64::from(100 - left), 0));
         assert_eq!((session.memory.count(State::Waiting), session.service.sendings()), (left as usize, 100));
-        assert_eq!(session.service.questions.lock().unwrap().len(), 1, "one look is enough for all");
+        assert_eq!(session.service.lookups.lock().unwrap().len(), 1, "one lookup is enough for all");
         let says = format!("The service accepted {} before it in this run", 100 - left);
         assert!(
             reason.to_string().contains("The edit that was answered so is line ") && reason.to_string().contains(&says)
         );
-        // With a key that works, the same command goes on.
+        // With a key that works, the same command resumes.
         session.service.script = |_, _, _| reply(40, Outcome::Confirmed);
         let (tally, ended) = session.run().await;
         assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
@@ -188,7 +189,7 @@ async fn a_key_that_is_revoked_near_the_end_stops_the_run_and_fails_no_edit() {
 async fn where_looks_tell_nothing_the_last_edit_with_such_a_code_stops_the_run() {
     let script: Script = |line, _, _| reply(40, if line == 101 { refused(60004) } else { Outcome::Confirmed });
     for (what, outcome) in [
-        ("nobody may look", refused(60020)),
+        ("lookups are refused", refused(60020)),
         ("no answer comes back", Outcome::NoAnswer(Note::TimedOut)),
         ("it is busy", refused(91000)),
     ] {
@@ -199,11 +200,11 @@ async fn where_looks_tell_nothing_the_last_edit_with_such_a_code_stops_the_run()
         assert!(reason.to_string().contains("line 101: "), "{what}: {reason}");
         assert_eq!((tally.done, tally.failed, session.memory.count(State::Waiting)), (99, 0, 1), "{what}");
         assert_eq!(session.service.sendings(), 101, "{what}");
-        assert!(session.service.questions.lock().unwrap().len() <= 8, "{what}");
+        assert!(session.service.lookups.lock().unwrap().len() <= 8, "{what}");
     }
 }
 
-/// A row whose signature is "expired", always, while the others pass: it was signed anew for ever.
+/// A row whose signature is always "expired" while the others pass: once, it was signed anew for ever.
 #[tokio::test(start_paused = true)]
 async fn a_row_is_not_signed_anew_for_ever() {
     let session =
@@ -213,7 +214,7 @@ async fn a_row_is_not_signed_anew_for_ever() {
     assert_eq!((tally.done, tally.failed, session.service.sendings.lock().unwrap()[&500]), (2_999, 1, 3));
 }
 
-/// Nothing but such a row is first: it stops the run, and is named.
+/// Such a row comes first: it stops the run, and is named.
 #[tokio::test(start_paused = true)]
 async fn a_row_that_gets_such_a_code_before_anything_was_accepted_is_named() {
     let session =

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::scripted::{Reply, Script, Session, refused, reply};
 
-/// The cap is never passed and at least 99 % of it is used, as the service sees it.
+/// Checks that the cap is never exceeded and at least 99 % of it is used, as the service sees it.
 async fn check_pace(script: Script) {
     let session = Session::new(4_000, script);
     let (tally, ended) = session.run().await;
@@ -75,7 +75,7 @@ async fn a_restart_within_the_same_second_does_not_add_to_it() {
     });
     session.run().await;
     first.await.unwrap();
-    // As the program does on a ledger in which something was sent.
+    // As the program does with a ledger that has attempts in it.
     session.locked_since = Some(Instant::now());
     session.stop = CancellationToken::new();
     let (tally, ended) = session.run().await;
@@ -99,7 +99,8 @@ async fn a_waiting_retry_holds_no_place_in_flight() {
     assert!(session.service.in_flight.lock().unwrap().1 <= 2);
 }
 
-/// Whoever sends one at a time wants few in doubt if the process dies: an intent is made for what goes out soon.
+/// A run that sends one at a time should leave few in doubt if the process dies: an intent is made only for what goes
+/// out soon.
 #[tokio::test(start_paused = true)]
 async fn with_few_places_few_intents_are_made_ahead() {
     let mut session = Session::new(1_000, |_, _, _| reply(400, Outcome::Confirmed));
@@ -207,7 +208,7 @@ async fn once_the_ledger_failed_nothing_more_is_sent() {
     assert!(tally.in_doubt as usize <= sending && tally.in_doubt > 0, "{tally:?}");
 }
 
-/// An answer that is lost holds nothing up, and so does not make the next slow-down one of a series.
+/// A lost answer holds nothing up, so the next slow-down does not count as one of a series.
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_does_not_make_the_next_slow_down_worse() {
     let session = Session::new(4_000, |line, sending, _| match (line, sending) {
@@ -223,7 +224,7 @@ async fn a_lost_answer_does_not_make_the_next_slow_down_worse() {
     assert!(held.as_secs_f64() < 0.3, "{held:?}");
 }
 
-/// Whatever the edit's fate is, the service wants to be left alone.
+/// Whatever the outcome of the edit, the service asks for a pause.
 #[tokio::test(start_paused = true)]
 async fn a_503_that_asks_for_time_gets_it() {
     let retry_after = Some(Duration::from_secs(7));

@@ -1,4 +1,4 @@
-//! The service answers nothing for a while: the list must not come into doubt, row by row.
+//! The service answers nothing for a while: the list must not come into doubt row by row.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,24 +30,24 @@ async fn an_outage_brings_few_edits_into_doubt() {
     session.failures = FailureLimit::Percent(100);
     let (tally, ended) = session.run().await;
     assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
-    // Twenty in a row, what goes out while the last of them are put on disk, and one try after each hold.
+    // Twenty in a row, what goes out while the last of them are committed, and one try after each hold.
     assert!((20..48).contains(&tally.in_doubt), "{tally:?}");
     assert_eq!(tally.done + tally.in_doubt, 4_000);
 }
 
-/// Looks that tell nothing, or need no request, were once taken for a sign that the service is back: after each of them
-/// the list went out at full speed again, and all of it came into doubt.
+/// Once, lookups that prove nothing, or need no request, were taken for a sign that the service is back: after each of
+/// them the list went out at full speed again, and all of it came into doubt.
 #[tokio::test(start_paused = true)]
 async fn looks_that_tell_nothing_do_not_end_an_outage() {
     type Look = fn(usize, &HistoryQuery) -> Result<HistoryPage, Outcome>;
-    let looks: [(&str, Look, u32); 5] = [
+    let lookups: [(&str, Look, u32); 5] = [
         ("refused", |_, _| Err(refused(60010)), 8),
         ("nothing there", |_, _| Ok(HistoryPage { complete: true, ..HistoryPage::default() }), 8),
         ("lost", |_, _| Err(lost()), 8),
         ("lost, one attempt", |_, _| Err(lost()), 1),
         ("answered with a passing error", |_, _| Err(refused(20004)), 8),
     ];
-    for (name, look, attempts_max) in looks {
+    for (name, look, attempts_max) in lookups {
         let mut session = Session::new(4_000, out_for_good);
         session.in_doubt = InDoubt::Verify;
         session.failures = FailureLimit::Percent(100);
@@ -61,7 +61,7 @@ async fn looks_that_tell_nothing_do_not_end_an_outage() {
     }
 }
 
-/// Where a look tells what became of each edit, the run goes on without the edits' answers.
+/// If lookups show what became of each edit, the run continues without the edits' answers.
 #[tokio::test(start_paused = true)]
 async fn looks_that_tell_make_up_for_answers() {
     let mut session = Session::new(2_000, out_for_good);

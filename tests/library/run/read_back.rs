@@ -1,4 +1,4 @@
-//! What is in doubt, read back.
+//! Reading back edits in doubt.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::scripted::{Reply, Session, refused, reply};
 
-/// The answer to the first sending of one edit is lost.
+/// The answer to the first attempt at one edit is lost.
 fn loses_one(line: u64, sending: u32, _: Duration) -> Reply {
     let lost = line == 7 && sending == 0;
     reply(1, if lost { Outcome::NoAnswer(Note::ConnectionLost) } else { Outcome::Confirmed })
@@ -41,7 +41,7 @@ fn page(messages: Vec<HistoryMessage>) -> HistoryPage {
     HistoryPage { complete: true, messages, ..HistoryPage::default() }
 }
 
-/// "Too fast", said to a read-back, holds it and the edits too.
+/// "Too fast" in answer to a read-back holds read-backs and edits.
 #[tokio::test(start_paused = true)]
 async fn a_slow_down_of_reading_back_holds_everything() {
     let session = verifying(2_000, |nth, question| {
@@ -54,8 +54,8 @@ async fn a_slow_down_of_reading_back_holds_everything() {
     let (tally, ended) = session.run().await;
     assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.found_edited, tally.attempts), (2_000, 1, 2_000));
-    let questions = session.service.questions.lock().unwrap();
-    let [first, second] = questions[..] else { panic!("{questions:?}") };
+    let lookups = session.service.lookups.lock().unwrap();
+    let [first, second] = lookups[..] else { panic!("{lookups:?}") };
     let is_a_second = |at: Duration| at >= Duration::from_secs(1);
     assert!(is_a_second(second - first), "{:?}", second - first);
     // A second in which no edit goes out either.
@@ -64,7 +64,7 @@ async fn a_slow_down_of_reading_back_holds_everything() {
     assert!(is_a_second(held), "{held:?}");
 }
 
-/// A run once never ended: no edit is to blame for a look that was too fast, and so nobody counted them.
+/// Once, a run never ended: no edit is to blame for a lookup that is too fast, so these were not counted.
 #[tokio::test(start_paused = true)]
 async fn looks_that_are_always_too_fast_come_to_an_end() {
     let session = verifying(2_000, |_, _| Err(refused(60007)));
@@ -77,7 +77,7 @@ async fn looks_that_are_always_too_fast_come_to_an_end() {
     assert_eq!((known.note, known.code), (Some(Note::ReadBackFailed), Some(60007)));
 }
 
-/// One that is too fast much later is another story.
+/// Lookups that are too fast minutes apart are not one series.
 #[tokio::test(start_paused = true)]
 async fn one_look_that_is_too_fast_does_not_count_for_minutes() {
     let mut session = verifying(120_000, |nth, _| match nth {
@@ -96,7 +96,7 @@ async fn one_look_that_is_too_fast_does_not_count_for_minutes() {
     assert_eq!((tally.in_doubt, tally.found_edited), (1, 1), "{tally:?}");
 }
 
-/// Nor are looks repeated without end whose signature is refused again and again, while the edits' is not.
+/// Lookups whose signature is refused again and again, while the edits' is not, come to an end as well.
 #[tokio::test(start_paused = true)]
 async fn looks_with_a_signature_that_is_never_taken_come_to_an_end() {
     let session = verifying(4_000, |_, _| {
@@ -107,7 +107,7 @@ async fn looks_with_a_signature_that_is_never_taken_come_to_an_end() {
     assert_eq!((tally.done, tally.in_doubt, tally.read_backs), (3_999, 1, 8));
 }
 
-/// What one side's history tells of a message.
+/// What one side's history shows of a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Side {
     Wanted,
@@ -115,7 +115,7 @@ enum Side {
     LeftOut,
     Recalled,
     Nothing,
-    /// It breaks off before it was read to its end.
+    /// The history breaks off before its end.
     CutShort,
     Refused,
 }
@@ -174,7 +174,7 @@ async fn both_sides_are_heard() {
     }
 }
 
-/// A page goes on behind the last message of the one before, in both of the ways that the service asks for.
+/// A page starts after the last message of the previous one, in both of the ways that the service asks for.
 #[tokio::test(start_paused = true)]
 async fn a_history_is_read_page_by_page() {
     let session = verifying(50, |nth, question| {
@@ -214,7 +214,7 @@ async fn looks_keep_to_their_own_limit() {
     assert!((190..=200).contains(&worst), "{worst}");
 }
 
-/// Not before the service can no longer be working on the sending whose answer was lost, whatever the jitter.
+/// It waits until the service can no longer be working on the attempt whose answer was lost, whatever the jitter.
 #[tokio::test(start_paused = true)]
 async fn an_edit_that_is_sent_again_unseen_waits_until_nothing_of_it_is_under_way() {
     let mut session = Session::new(400, |line, sending, _| {
@@ -255,7 +255,7 @@ async fn what_waits_is_bounded() {
 /// With `--read-first` every message is read before it is sent, once nothing of an earlier run can be under way.
 #[tokio::test(start_paused = true)]
 async fn what_is_read_first_is_sent_only_where_it_holds_something_else() {
-    // Keys end in the row's number: some hold what is wanted, some were recalled, some are not there.
+    // Keys end in the row's number: some messages hold what is wanted, some were recalled, some are missing.
     let history = |_: usize, _: &HistoryQuery| {
         let held = |row: u64| {
             let id =
@@ -275,12 +275,12 @@ async fn what_is_read_first_is_sent_only_where_it_holds_something_else() {
     assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.failed, tally.in_doubt, tally.attempts), (20, 20, 0, 10), "{tally:?}");
     assert_eq!((tally.found_already, tally.found_missing, tally.found_edited + tally.found_not_edited), (10, 20, 0));
-    let first = *session.service.questions.lock().unwrap().iter().min().unwrap();
+    let first = *session.service.lookups.lock().unwrap().iter().min().unwrap();
     assert!(first - locked >= Duration::from_secs(10), "an earlier run's request may still be under way");
 }
 
-/// A proxy has told the kernel that it has the bytes, and may pass them on minutes later: behind a look that comes too
-/// early the edit would be sent once more.
+/// A proxy has confirmed the bytes to the kernel, and may pass them on minutes later. After a lookup that comes too
+/// early, the edit would be sent once more.
 #[tokio::test(start_paused = true)]
 async fn what_a_proxy_may_still_pass_on_is_waited_for() {
     for (under_way, seconds) in [(UnderWay::DIRECT, 5), (UnderWay::by_way_of(true, false), 125)] {
@@ -288,7 +288,7 @@ async fn what_a_proxy_may_still_pass_on_is_waited_for() {
         (session.under_way, session.failures) = (under_way, FailureLimit::Percent(100));
         let (tally, _) = session.run().await;
         assert_eq!((tally.done, tally.found_not_edited, tally.attempts), (10, 1, 11));
-        let first_look = session.service.questions.lock().unwrap()[0];
+        let first_look = session.service.lookups.lock().unwrap()[0];
         let waited = first_look - session.service.arrivals.lock().unwrap()[0];
         assert!((seconds..=seconds + 1).contains(&waited.as_secs()), "{waited:?}");
 
@@ -315,7 +315,7 @@ async fn what_a_proxy_has_of_an_earlier_run_is_waited_for() {
         let locked = Instant::now();
         session.locked_since = Some(locked);
         session.run().await;
-        let first = *session.service.questions.lock().unwrap().iter().min().unwrap();
+        let first = *session.service.lookups.lock().unwrap().iter().min().unwrap();
         assert_eq!((first - locked).as_secs(), seconds, "{proxy} {proxy_before}");
     }
 }

@@ -1,4 +1,4 @@
-//! A list, a ledger in memory, a service that does as it is told, and a run between them.
+//! A list, a ledger in memory, a scripted service, and a run between them.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -126,9 +126,9 @@ pub(crate) struct Scripted {
     pub(crate) in_flight: Arc<Mutex<(usize, usize)>>,
     /// What comes back of the n-th question (1, 2, …) for a history.
     pub(crate) history: Arc<History>,
-    pub(crate) questions: Arc<Mutex<Vec<Instant>>>,
+    pub(crate) lookups: Arc<Mutex<Vec<Instant>>>,
     /// How long that takes.
-    pub(crate) looks_take: Duration,
+    pub(crate) lookup_takes: Duration,
 }
 
 impl Scripted {
@@ -141,8 +141,8 @@ impl Scripted {
             in_flight: Arc::default(),
             // Nobody is allowed to look.
             history: Arc::new(|_, _| Err(refused(60010))),
-            questions: Arc::default(),
-            looks_take: Duration::ZERO,
+            lookups: Arc::default(),
+            lookup_takes: Duration::ZERO,
         }
     }
 
@@ -155,7 +155,7 @@ impl Scripted {
     }
 
     pub(crate) fn worst_second_of_questions(&self) -> usize {
-        worst_second(&self.questions.lock().unwrap())
+        worst_second(&self.lookups.lock().unwrap())
     }
 
     /// Of the first `count` requests, but for the one that goes ahead: at the end of a list, the last retries leave the cap
@@ -207,11 +207,11 @@ impl Service for Scripted {
     async fn history(&self, question: &HistoryQuery, permit: Permit) -> Result<HistoryPage, Outcome> {
         permit.spend();
         let nth = {
-            let mut questions = self.questions.lock().unwrap();
-            questions.push(Instant::now());
-            questions.len()
+            let mut lookups = self.lookups.lock().unwrap();
+            lookups.push(Instant::now());
+            lookups.len()
         };
-        sleep(self.looks_take).await;
+        sleep(self.lookup_takes).await;
         (self.history)(nth, question)
     }
 }

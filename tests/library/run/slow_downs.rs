@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::scripted::{Script, Session, refused, reply};
 
-/// 13 of them once made this take more than four minutes.
+/// Once, 13 of them made this take more than four minutes.
 #[tokio::test(start_paused = true)]
 async fn a_few_slow_downs_said_by_mistake_cost_little() {
     let session = Session::new(4_000, |line, sending, _| {
@@ -26,7 +26,7 @@ async fn a_few_slow_downs_said_by_mistake_cost_little() {
     assert!(session.service.worst_second() <= 200);
 }
 
-/// It once starved the run: 301 of 3,000 edits in two minutes.
+/// Once, this starved the run: 301 of 3,000 edits in two minutes.
 #[tokio::test(start_paused = true)]
 async fn a_message_that_is_always_too_fast_fails_and_the_others_do_not_wait_for_it() {
     let scripts: [Script; 2] = [
@@ -39,7 +39,7 @@ async fn a_message_that_is_always_too_fast_fails_and_the_others_do_not_wait_for_
         let (tally, ended) = session.run().await;
         assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
         assert_eq!((tally.done, tally.failed), (3_000 - stubborn, stubborn));
-        // At first it may have been meant for all: that is known once others have passed a second later.
+        // At first it may be meant for all: that is settled once others have passed a second later.
         let more = tally.attempts - (3_000 - stubborn + 8 * stubborn);
         assert!((stubborn..=6 * stubborn).contains(&more), "{more} of {stubborn}");
         assert!(session.service.mean(2_900) >= 185.0, "{}", session.service.mean(2_900));
@@ -51,8 +51,8 @@ async fn a_message_that_is_always_too_fast_fails_and_the_others_do_not_wait_for_
     }
 }
 
-/// What passed a while ago says nothing of now: another caller who took the whole limit once made the last edits of a list
-/// fail for good.
+/// What passed a while ago proves nothing about now. Once, another caller who took the whole limit made the last edits
+/// of a list fail for good.
 #[tokio::test(start_paused = true)]
 async fn the_last_edits_of_a_list_do_not_fail_for_what_others_send() {
     let scripts: [Script; 2] = [
@@ -73,7 +73,7 @@ async fn the_last_edits_of_a_list_do_not_fail_for_what_others_send() {
     }
 }
 
-/// Few answers come at a low rate, and they tell as much.
+/// At a low rate few answers come, and they prove as much.
 #[tokio::test(start_paused = true)]
 async fn a_message_that_is_always_too_fast_fails_at_a_low_rate_too() {
     let mut session =
@@ -85,7 +85,7 @@ async fn a_message_that_is_always_too_fast_fails_at_a_low_rate_too() {
     assert!(tally.attempts <= 399 + 8 + 6, "{}", tally.attempts);
 }
 
-/// Nobody is to blame for what happens to all.
+/// No edit is to blame for what happens to all.
 #[tokio::test(start_paused = true)]
 async fn where_everything_is_too_fast_no_edit_fails_and_the_run_is_given_up_in_the_end() {
     let scripts: [Script; 2] = [
@@ -111,7 +111,7 @@ async fn where_everything_is_too_fast_no_edit_fails_and_the_run_is_given_up_in_t
     assert_eq!((tally.done, tally.failed), (3_000, 0));
 }
 
-/// Its looks once held the edits again and again, and after five minutes nothing was read back any more in that run.
+/// Once, its lookups held the edits again and again, and after five minutes that run read nothing back any more.
 #[tokio::test(start_paused = true)]
 async fn a_message_whose_looks_are_always_too_fast_stays_in_doubt_and_the_others_are_read_back() {
     let mut session = Session::new(20_000, |line, sending, _| {
@@ -120,7 +120,7 @@ async fn a_message_whose_looks_are_always_too_fast_stays_in_doubt_and_the_others
     });
     session.in_doubt = InDoubt::Verify;
     session.service.history = Arc::new(|nth, _| {
-        // The first may be meant for all, and eight are all that it has.
+        // The first may be meant for all, and the edit has eight of its own.
         if nth <= 9 {
             return Err(refused(60_007));
         }
@@ -135,12 +135,12 @@ async fn a_message_whose_looks_are_always_too_fast_stays_in_doubt_and_the_others
     let known = session.memory.only(State::InDoubt);
     assert_eq!((known.note, known.code), (Some(Note::ReadBackFailed), Some(60_007)));
     let arrivals = session.service.arrivals.lock().unwrap();
-    // The first request goes alone, and what that held up is made up for in the next seconds.
+    // The first request goes alone, and the time it took is caught up in the next seconds.
     let holds = arrivals.windows(2).filter(|pair| pair[1] - pair[0] > Duration::from_millis(300)).count();
     assert_eq!(holds, 1, "only the first holds the edits");
 }
 
-/// With few places, a change once waited 80 ms for company that could not come: 24 edits a second with two places.
+/// Once, with few slots a change waited 80 ms for others that could not come: 24 edits a second with two slots.
 #[tokio::test(start_paused = true)]
 async fn few_places_are_enough_for_the_cap_where_answers_are_quick() {
     for (places, takes) in [(2, 1), (8, 3), (32, 60), (128, 400)] {

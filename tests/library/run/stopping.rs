@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::scripted::{RATE, Reply, Script, Session, refused, reply};
 
-/// A look finds out about an edit 5 s after its answer was lost at the earliest, and the run waits for 10 s more at most.
+/// A lookup can settle an edit no sooner than 5 s after its answer was lost, and the run waits at most 10 s longer.
 const DUE: Duration = Duration::from_secs(5);
 const MOST: Duration = Duration::from_secs(15);
 const NEARLY_MOST: Duration = Duration::from_millis(14_500);
-/// What is in flight and what is to be written takes less than that.
+/// What is in flight and what has to be written take less than that.
 const A_MOMENT: Duration = Duration::from_millis(500);
 
 /// The answer to one edit is lost.
@@ -27,7 +27,7 @@ fn loses_one(line: u64, sending: u32, _: Duration) -> Reply {
     reply(1, if lost { Outcome::NoAnswer(Note::ConnectionLost) } else { Outcome::Confirmed })
 }
 
-/// A run of which one answer is lost at once, and whose message then holds this.
+/// A run in which one answer is lost at once, and whose message then holds `data`.
 fn session(script: Script, data: &'static str) -> Session {
     let mut session = Session::new(2_000, script);
     session.in_doubt = InDoubt::Verify;
@@ -51,7 +51,7 @@ async fn tell(control: &Control, what: ControlAction) {
     control.tell(ControlEvent { what, by: "the operator".to_owned() }).await.unwrap();
 }
 
-/// Interrupted after a second; how long it took from then on.
+/// Interrupts the run after a second. Returns how long it took from then on.
 async fn interrupt(session: &Session) -> (Tally, RunEnd, Duration) {
     let stop = session.stop.clone();
     let stopping = tokio::spawn(async move {
@@ -74,7 +74,7 @@ async fn what_came_into_doubt_is_settled_before_the_run_ends() {
     assert!((150..=250).contains(&sent), "nothing was sent after the stop: {sent}");
 }
 
-/// It is not sent any more, and the next run finds it as it is.
+/// It is not sent any more, and the next run finds it unchanged.
 #[tokio::test(start_paused = true)]
 async fn what_was_not_edited_is_left_to_the_next_run() {
     let mut session = session(loses_one, "as it was");
@@ -90,11 +90,11 @@ async fn what_was_not_edited_is_left_to_the_next_run() {
     assert_eq!(session.service.sendings.lock().unwrap()[&7], 2);
 }
 
-/// Whoever watches sees meanwhile that it is there, and can tell it something.
+/// Meanwhile the run can still be watched and controlled.
 #[tokio::test(start_paused = true)]
 async fn looks_that_are_never_answered_hold_it_up_for_so_long_and_no_longer() {
     let mut session = session(loses_one, "x");
-    session.service.looks_take = Duration::from_hours(1);
+    session.service.lookup_takes = Duration::from_hours(1);
     let (session, control, run) = start(session);
     sleep(Duration::from_secs(1)).await;
     tell(&control, ControlAction::Stop).await;
@@ -113,10 +113,10 @@ async fn looks_that_are_never_answered_hold_it_up_for_so_long_and_no_longer() {
 
 #[tokio::test(start_paused = true)]
 async fn told_to_stop_again_it_does_not_wait() {
-    // Before its look is due, and while it is under way.
+    // Before its lookup is due, and while it is under way.
     for after in [Duration::from_secs(1), Duration::from_secs(7)] {
         let mut session = session(loses_one, "x");
-        session.service.looks_take = Duration::from_hours(1);
+        session.service.lookup_takes = Duration::from_hours(1);
         let (session, control, run) = start(session);
         sleep(Duration::from_secs(1)).await;
         tell(&control, ControlAction::Stop).await;
@@ -138,11 +138,11 @@ async fn a_run_that_is_paused_does_not_wait() {
             tell(&control, order).await;
         }
         let (tally, _) = timeout(A_MOMENT, run).await.unwrap().unwrap();
-        assert_eq!((tally.in_doubt, session.service.questions.lock().unwrap().len()), (1, 0));
+        assert_eq!((tally.in_doubt, session.service.lookups.lock().unwrap().len()), (1, 0));
     }
 }
 
-/// Nor does one that the service refuses.
+/// A run that the service refuses does not wait either.
 #[tokio::test(start_paused = true)]
 async fn a_run_that_the_service_refuses_does_not_wait() {
     let session = session(
@@ -153,10 +153,10 @@ async fn a_run_that_the_service_refuses_does_not_wait() {
     let (tally, ended) = session.run().await;
     assert!(matches!(ended, RunEnd::Stopped(StopReason::Refused(_))), "{ended:?}");
     assert!(start.elapsed() < DUE, "{:?}", start.elapsed());
-    assert_eq!((tally.in_doubt, session.service.questions.lock().unwrap().len()), (1, 0));
+    assert_eq!((tally.in_doubt, session.service.lookups.lock().unwrap().len()), (1, 0));
 }
 
-/// What this run did not send is left as it stood: in doubt since an earlier run, or to be read before it is sent.
+/// What this run did not send stays as it was: in doubt since an earlier run, or to be read before it is sent.
 #[tokio::test(start_paused = true)]
 async fn it_waits_for_nothing_that_it_did_not_send() {
     let mut session = session(loses_one, "x");
@@ -172,12 +172,12 @@ async fn it_waits_for_nothing_that_it_did_not_send() {
         let (_, ended, took) = interrupt(&session).await;
         assert!(matches!(ended, RunEnd::Interrupted), "{ended:?}");
         assert!(took < A_MOMENT, "{took:?}");
-        assert_eq!((session.memory.count(State::InDoubt), session.service.questions.lock().unwrap().len()), (1, 0));
+        assert_eq!((session.memory.count(State::InDoubt), session.service.lookups.lock().unwrap().len()), (1, 0));
     }
     assert!(session.service.sendings() < sent + 200);
 }
 
-/// Nor does one that does not reach it.
+/// A run that cannot reach the service does not wait either.
 #[tokio::test(start_paused = true)]
 async fn a_run_that_is_out_of_reach_does_not_wait() {
     let session = session(
@@ -190,15 +190,15 @@ async fn a_run_that_is_out_of_reach_does_not_wait() {
     let (tally, ended, took) = interrupt(&session).await;
     assert!(matches!(ended, RunEnd::Interrupted), "{ended:?}");
     assert!(took < A_MOMENT, "{took:?}");
-    assert_eq!((tally.in_doubt, session.service.questions.lock().unwrap().len()), (1, 0));
+    assert_eq!((tally.in_doubt, session.service.lookups.lock().unwrap().len()), (1, 0));
 }
 
-/// What a proxy may still pass on cannot be looked at for two minutes: the next run does.
+/// What a proxy may still pass on cannot be read back for two minutes: the next run does that.
 #[tokio::test(start_paused = true)]
 async fn a_run_by_way_of_a_proxy_does_not_wait() {
     let mut session = session(loses_one, "x");
     session.under_way = UnderWay::by_way_of(true, false);
     let (tally, _, took) = interrupt(&session).await;
     assert!(took < A_MOMENT, "{took:?}");
-    assert_eq!((tally.in_doubt, session.service.questions.lock().unwrap().len()), (1, 0));
+    assert_eq!((tally.in_doubt, session.service.lookups.lock().unwrap().len()), (1, 0));
 }

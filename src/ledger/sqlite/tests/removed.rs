@@ -30,9 +30,9 @@ impl InUse {
 
     /// The error of the next intent, which nobody may send; then the ledger is let go of.
     async fn intent_is_refused(self) -> (TempDir, String) {
-        let error = self.ledger.intend(pending("3")).await.unwrap_err();
+        let error = self.ledger.intend(pending("3").ready().unwrap()).await.unwrap_err();
         assert!(matches!(error, LedgerError::Removed { .. }), "{error}");
-        assert!(matches!(self.ledger.intend(pending("4")).await, Err(LedgerError::Latched)));
+        assert!(matches!(self.ledger.intend(pending("4").ready().unwrap()).await, Err(LedgerError::Latched)));
         drop(self.ledger);
         assert!(matches!(self.writer.await.unwrap().end_run("stopped", ""), Err(LedgerError::Latched)));
         (self.dir, error.to_string())
@@ -201,6 +201,6 @@ async fn a_ledger_behind_a_link_is_found_and_missed() {
     assert!(far.path().join("far.db-wal").exists());
     assert_eq!(state(&path, "1"), Some(State::Sending), "its log was not read");
     fs::remove_file(far.path().join("far.db-wal")).unwrap();
-    let message = ledger.intend(pending("2")).await.unwrap_err().to_string();
+    let message = ledger.intend(pending("2").ready().unwrap()).await.unwrap_err().to_string();
     assert!(message.contains("far.db-wal was removed") && message.contains("ledger.db.rescued"), "{message}");
 }

@@ -1,0 +1,159 @@
+//! What the parts of a run share: the ledger, the service, the two paces, and the limits that the run keeps.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::accepted::Accepted;
+use super::history_access::HistoryAccess;
+use super::todo::InDoubt;
+use super::under_way::UnderWay;
+use crate::api::Service;
+use crate::ledger::Ledger;
+use crate::pace::{self, Pace, Permit};
+
+/// More than this would not raise the rate, however high it is.
+const AHEAD_MAX: usize = 1_024;
+
+/// What all parts of a run share.
+#[derive(Debug)]
+pub struct RunContext<S> {
+    pub(super) ledger: Ledger,
+    pub(super) pace: Pace,
+    pub(super) lookups: HistoryAccess,
+    pub(super) accepted: Accepted,
+    pub(super) service: S,
+    /// Slots of requests whose answers, or the commits of those answers, are outstanding.
+    pub(super) in_flight: Arc<Semaphore>,
+    pub(super) in_flight_max: usize,
+    /// The most edits whose intent is durable and that still wait for a permit: as many as go out during two commits.
+    /// No more than that, since each of them is in doubt if the process dies.
+    pub(super) ahead_max: usize,
+    /// The same, for the rate that is set now.
+    ahead_now: AtomicUsize,
+    pub(super) attempts_max: NonZeroU32,
+    pub(super) in_doubt: InDoubt,
+    pub(super) under_way: UnderWay,
+    /// Nothing is sent before this.
+    pub(super) begins: Instant,
+    /// From this on, nothing that an earlier run sent can still be under way.
+    pub(super) quiet_from: Instant,
+    /// Makes all that wait for a permit withdraw their intents, for example when the service is out of reach and only
+    /// one request tries it.
+    pub(super) recall: Notify,
+    /// Cancelled when nothing more may be sent.
+    pub(super) stop: CancellationToken,
+    pub(super) seed: u64,
+}
+
+/// The limits of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct RunTerms {
+    /// The most requests a second. Reading back has its own limit, which is the same or lower.
+    pub rate: NonZeroU32,
+    /// The cap that all jobs of the app on this machine share.
+    pub max_rate: NonZeroU32,
+    /// The most requests whose answers, or the commits of those answers, are outstanding.
+    pub in_flight_max: usize,
+    /// The most attempts at one edit.
+    pub attempts_max: NonZeroU32,
+    /// What becomes of an edit in doubt.
+    pub in_doubt: InDoubt,
+    /// How long a request may be under way.
+    pub under_way: UnderWay,
+    /// When the ledger was locked and the share of the cap taken: since then, nobody else can have sent edits of this
+    /// job, or used this run's share. `None` if nobody else can have at any time, because no one else knows the
+    /// service.
+    pub locked_since: Option<Instant>,
+    /// Seeds the jitter of delays.
+    pub seed: u64,
+}
+
+/// A slot of a bounded number.
+pub(super) type Slot = OwnedSemaphorePermit;
+
+/// The most intents made ahead. A slot is held until the outcome is on disk, so in that time each slot sends two edits
+/// at most.
+fn ahead(rate: NonZeroU32, in_flight_max: usize) -> usize {
+    (rate.get() as usize / 4).clamp(4, AHEAD_MAX).min(in_flight_max.saturating_mul(2))
+}
+
+impl<S: Service> RunContext<S> {
+    /// A run that sends the intents of `ledger` to `service`.
+    pub fn new(ledger: Ledger, service: S, terms: RunTerms) -> RunContext<S> {
+        let RunTerms { rate, max_rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed } = terms;
+        // An earlier run of this list may have sent a full second's worth of requests just before the ledger was
+        // locked, and these may arrive late and take a while to process.
+        let now = Instant::now();
+        let begins = locked_since.map_or(now, |since| now.max(since + pace::WINDOW));
+        let quiet_from = locked_since.map_or(now, |since| since + under_way.of_earlier_runs);
+        RunContext {
+            ledger,
+            pace: Pace::new(rate, begins),
+            lookups: HistoryAccess::new(rate, max_rate, begins),
+            accepted: Accepted::default(),
+            service,
+            in_flight: Arc::new(Semaphore::new(in_flight_max)),
+            in_flight_max,
+            ahead_max: ahead(rate, in_flight_max),
+            ahead_now: AtomicUsize::new(ahead(rate, in_flight_max)),
+            attempts_max,
+            in_doubt,
+            under_way,
+            begins,
+            quiet_from,
+            recall: Notify::new(),
+            stop: CancellationToken::new(),
+            seed,
+        }
+    }
+
+    /// Waits for a slot among the requests in flight, and then for a permit. `None`: the run is paused.
+    pub(super) async fn permit(&self, pace: &Pace) -> Option<(Slot, Permit)> {
+        let room = Arc::clone(&self.in_flight).acquire_owned().await.ok()?;
+        Some((room, pace.permit().await?))
+    }
+
+    pub(super) fn hold(&self, asked: Duration) {
+        self.pace.hold(asked);
+        self.lookups.hold(asked);
+    }
+
+    /// Stops sending for now. Edits that wait for a permit withdraw their intents, so that nothing is in doubt if the
+    /// process dies during a pause.
+    pub(super) fn pause(&self) {
+        self.pace.pause();
+        self.lookups.pause();
+    }
+
+    pub(super) fn resume(&self) {
+        self.pace.resume();
+        self.lookups.resume();
+    }
+
+    /// At a lower rate, edits would wait longer for their permits; so they are recalled, and fewer take their place.
+    pub(super) fn set_rate(&self, rate: NonZeroU32) {
+        let ahead = ahead(rate, self.in_flight_max);
+        if ahead < self.ahead_now.swap(ahead, Ordering::Relaxed) {
+            self.recall.notify_waiters();
+        }
+        self.pace.set_cap(rate);
+        self.lookups.set_rate(rate);
+    }
+
+    /// Whether one more intent may be made while `waiting` of them wait for a permit.
+    pub(super) fn may_intend(&self, waiting: usize) -> bool {
+        let now = self.ahead_now.load(Ordering::Relaxed);
+        now == self.ahead_max || waiting < now
+    }
+
+    /// When the first request may go out.
+    pub fn begins(&self) -> Instant {
+        self.begins
+    }
+}
