@@ -1,8 +1,11 @@
 //! The library from outside: its parsers, the sandbox, the run on a paused clock, and what the documents claim.
 
+#[expect(dead_code, reason = "the tests of the program need more of it")]
+mod support;
 mod library {
     mod input;
     mod input_properties;
+
     mod parser_properties;
     mod readme;
     mod run;

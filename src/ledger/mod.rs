@@ -11,9 +11,14 @@
 
 mod change;
 mod clock;
+mod control_event;
 mod error;
 mod handle;
+mod job;
+mod latency;
 mod note;
+mod open;
+mod overview;
 mod pending;
 mod run_event;
 mod sqlite;
@@ -23,14 +28,17 @@ mod writer;
 
 pub use self::change::{Change, EditRow, EditStatus, Settlement};
 pub use self::clock::unix_ms;
+pub use self::control_event::{ControlAction, ControlEvent};
 pub use self::error::LedgerError;
 pub use self::handle::{Intent, Ledger, Recorded, WeakLedger};
-pub use self::note::Note;
-pub use self::pending::Pending;
-pub use self::run_event::{Cause, ControlAction, ControlEvent, Latency, RunEvent, Sample};
-pub use self::sqlite::{
-    EditRecord, JobIdentity, LedgerTotals, LostCommits, Outcomes, Overview, RunInfo, RunRecord, SqliteReader,
-    SqliteStore, WalEnd, Worker,
+pub use self::job::JobIdentity;
+pub use self::latency::Latency;
+pub use self::note::{Cause, Note};
+pub use self::open::{
+    create_store, open_overview, open_records, open_store, overview_beside_writer, records_beside_writer,
 };
+pub use self::overview::{EditRecord, LedgerTotals, Outcomes, Overview, RunRecord, Worker};
+pub use self::pending::Pending;
+pub use self::run_event::{RunEvent, Sample};
 pub use self::state::{State, Transition};
-pub use self::store::{Records, Store};
+pub use self::store::{CommitFuture, LostCommits, Records, RunInfo, RunStore, Store, WalEnd};

@@ -151,3 +151,12 @@ impl Note {
         }
     }
 }
+
+/// Why an attempt did not succeed: the service's code, or what came instead of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// The service's `ErrorCode`.
+    Code(i64),
+    /// Something else than the service's answer.
+    Note(Note),
+}

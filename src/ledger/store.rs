@@ -1,31 +1,120 @@
-//! What a ledger must do for a run.
+//! What a ledger must do for a run. The SQLite file does it, and so does the model that tests use
+//! (`tests/support/model_ledger.rs`); `tests/library/ledger_conformance.rs` holds both to the same behaviour.
 
-use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
 
 use super::{Change, EditRow, EditStatus, LedgerError, RunEvent};
 use crate::edit::IdDigest;
 
-/// Where changes become durable.
+/// A commit that is being made.
+pub type CommitFuture<'a> = Pin<Box<dyn Future<Output = Result<(), LedgerError>> + Send + 'a>>;
+
+/// Makes changes durable.
 pub trait Store: Send + 'static {
-    /// Once this returns `Ok`, every one of `changes` and `events` is on disk and outlives a power cut; after an error that
-    /// is not known of any of them.
-    fn commit(
-        &mut self,
-        changes: Vec<Change>,
-        events: Vec<RunEvent>,
-    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    /// Commits all of `changes` and `events`, in this order, or none of them. Once this returns `Ok` they survive a power
+    /// cut; after an error nothing is known of any of them, and the caller must not commit again.
+    ///
+    /// A change whose edit is not in the state [`Change::from`] is refused with [`LedgerError::Transition`], and one that
+    /// the schema does not allow with [`LedgerError::Damaged`].
+    fn commit(&mut self, changes: Vec<Change>, events: Vec<RunEvent>) -> CommitFuture<'_>;
 }
 
-/// What is known of messages from earlier runs.
+impl<S: Store + ?Sized> Store for Box<S> {
+    fn commit(&mut self, changes: Vec<Change>, events: Vec<RunEvent>) -> CommitFuture<'_> {
+        (**self).commit(changes, events)
+    }
+}
+
+/// The writing side of a ledger, locked against other processes: records a run from its beginning to its end.
+pub trait RunStore: Store {
+    /// Records that a run begins, and that the ledger is its job's. Until then the ledger holds what it held before; every
+    /// later commit belongs to this run.
+    ///
+    /// # Errors
+    /// It could not be made durable.
+    fn begin_run(&mut self, info: &RunInfo) -> Result<(), LedgerError>;
+
+    /// Records that every message of the list was read before it was sent, or is settled, so the next run need not read
+    /// first.
+    ///
+    /// # Errors
+    /// It could not be made durable.
+    fn mark_all_read(&mut self) -> Result<(), LedgerError>;
+
+    /// Records how the run ended (`finished`, `interrupted`, `stopped`) and why. The store takes nothing more afterwards.
+    ///
+    /// # Errors
+    /// It could not be made durable. The state of each edit is durable all the same.
+    fn end_run(&mut self, ended: &str, reason: &str) -> Result<WalEnd, LedgerError>;
+}
+
+/// Looks edits of earlier runs up.
 pub trait Records: Send {
-    /// Where the edit of this message stands; `None` if it was never sent. Made for whoever asks about all rows of a list,
-    /// one behind the other: it may be what was there when a row before was asked for.
+    /// Where the edit of this message stands; `None` if it was never sent. Made for a caller that looks up all rows of a
+    /// list in order: the answer may be as old as the look-up of an earlier row.
     fn status(&mut self, message: IdDigest) -> Result<Option<EditStatus>, LedgerError>;
 
-    /// All that there is now of a message that `brief` has told of. That it is not there is an error: it would be sent once
-    /// more, as if for the first time.
+    /// The whole row, as it is now, of a message that [`Records::status`] has found. A missing row is an error: the edit
+    /// would otherwise be sent as if for the first time.
     fn row(&mut self, message: IdDigest) -> Result<EditRow, LedgerError>;
 
-    /// The same once more, for another thread.
+    /// Another reader of the same ledger, for another thread.
     fn again(&self) -> Result<Box<dyn Records>, LedgerError>;
+
+    /// Reads one state of the ledger from here on, which is faster. Only while nothing is written: this reader keeps the
+    /// writer from folding its log in.
+    fn held(self: Box<Self>) -> Result<Box<dyn Records>, LedgerError>;
+
+    /// Whether a run sent through a proxy, which may still pass on what it has accepted.
+    fn went_through_proxy(&self) -> Result<bool, LedgerError>;
+}
+
+/// What is noted of a run when it begins.
+#[derive(Clone, Debug)]
+pub struct RunInfo {
+    /// The name of the list.
+    pub input: String,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub input_sha256: String,
+    /// Its rows.
+    pub input_rows: u64,
+    /// Those that repeat another.
+    pub duplicates: u64,
+    /// Edits to send, or to read back.
+    pub planned: u64,
+    /// Messages of the list that are not in the ledger yet.
+    pub new_edits: u64,
+    /// Requests a second at most.
+    pub rate: u32,
+    /// Each message is read before it is sent.
+    pub read_first: bool,
+    /// The admin account that signs.
+    pub identifier: String,
+    /// SHA-256 of the job file, in hexadecimal, where there is one.
+    pub job_sha256: Option<String>,
+    /// `host:port` of the proxy on the way, where there is one.
+    pub proxy: Option<String>,
+    /// How the program was called, and where.
+    pub command: String,
+    /// Where it was called.
+    pub directory: String,
+}
+
+/// What to do with a ledger that may have lost its newest commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostCommits {
+    /// It is refused.
+    Refused,
+    /// It is used: every message that it does not call done is read before it is sent.
+    ReadFirst,
+}
+
+/// How the end of a run has left the ledger's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WalEnd {
+    /// The file alone holds everything.
+    Whole,
+    /// Another program was reading, so the newest commits are still in the log beside the file.
+    LogRemains(PathBuf),
 }

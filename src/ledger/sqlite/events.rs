@@ -2,7 +2,7 @@
 
 use rusqlite::{Transaction, params};
 
-use super::number;
+use super::columns::number;
 use crate::ledger::{Cause, ControlAction, ControlEvent, RunEvent, Sample, unix_ms};
 
 pub(super) fn write(transaction: &Transaction<'_>, run: i64, record_event: &RunEvent) -> rusqlite::Result<()> {

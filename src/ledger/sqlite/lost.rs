@@ -7,13 +7,14 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params};
 
-use super::{ledger_files, open, read_error, unix_ms};
-use crate::ledger::LedgerError;
+use super::damage::{check_after_crash, read_error};
+use super::ledger_files;
+use crate::ledger::{LedgerError, LostCommits, unix_ms};
 
 /// The header of a log that holds no commit.
 const LOG_HEADER_BYTES: usize = 32;
@@ -25,24 +26,6 @@ const TELLS_OF_EVERY_RUN: i64 = 3;
 
 /// The first version that keeps whether a run reads first.
 const KNOWS_WHO_READS_FIRST: i64 = 4;
-
-/// What to do with a ledger that may have lost its newest commits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LostCommits {
-    /// It is refused.
-    Refused,
-    /// It is used: every message that it does not call done is read before it is sent.
-    ReadFirst,
-}
-
-/// How the end of a run has left the ledger's files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WalEnd {
-    /// The file alone holds everything.
-    Whole,
-    /// Another program was reading, so the newest commits are still in the log beside the file.
-    LogRemains(PathBuf),
-}
 
 /// Whether a log with commits in it lies beside the file. One that is empty is what somebody leaves who has only looked.
 pub(super) fn has_log(path: &Path) -> bool {
@@ -84,7 +67,7 @@ pub(super) fn check(path: &Path, connection: &Connection, gaps: LostCommits) -> 
     match gaps {
         LostCommits::Refused if lacks => {
             // A damaged file is of no use to --read-first either.
-            open::check_after_crash(path, connection)?;
+            check_after_crash(path, connection)?;
             Err(LedgerError::CommitsLost { path: path.to_owned(), log: ledger_files::log(path) })
         }
         LostCommits::Refused if reads_first(connection).map_err(|source| read_error(path, source))? => {

@@ -10,9 +10,9 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::lost::{self, LostCommits};
-use super::{filesystem, ledger_files, read_error, system_error, unix_ms, write_error};
-use crate::ledger::LedgerError;
+use super::damage::{check_after_crash, read_error, system_error, write_error};
+use super::{filesystem, ledger_files, lost};
+use crate::ledger::{JobIdentity, LedgerError, LostCommits, unix_ms};
 
 /// "RUNR": in the header of every ledger, so that no other database is taken for one.
 const APPLICATION_ID: i64 = 0x5255_4E52;
@@ -41,45 +41,6 @@ const LOCK_TRIES: u32 = 10;
 /// Between two of them.
 const LOCK_AGAIN: Duration = Duration::from_millis(10);
 const OTHER_PROCESS: &str = "another process";
-/// What the sandbox inside a process is known by.
-const SANDBOX: &str = "sandbox";
-
-/// The job that a ledger belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobIdentity {
-    /// The application.
-    pub sdkappid: u64,
-    /// The service's host and port, or `sandbox`.
-    pub service: String,
-    /// Its other host and port, which a ledger may know it by.
-    pub other_host: Option<String>,
-    /// The job file's name, where it gives one.
-    pub name: Option<String>,
-}
-
-impl JobIdentity {
-    /// Whether the other one differs by the service's address only. The sandbox inside a process shares no message with
-    /// anything else.
-    fn may_move_to(&self, other: &JobIdentity) -> bool {
-        let is_elsewhere = self.service != other.service && self.service != SANDBOX && other.service != SANDBOX;
-        is_elsewhere && self.sdkappid == other.sdkappid && self.name == other.name
-    }
-
-    /// The same one, which names the service as `ours` does where it knows it by its other host.
-    fn named_as(mut self, ours: &JobIdentity) -> JobIdentity {
-        if ours.other_host.as_ref() == Some(&self.service) {
-            self.service.clone_from(&ours.service);
-        }
-        self.other_host.clone_from(&ours.other_host);
-        self
-    }
-
-    fn describe(&self) -> String {
-        let name = self.name.as_ref().map(|name| format!("the job {name:?} of ")).unwrap_or_default();
-        format!("{name}app {} at {}", self.sdkappid, self.service)
-    }
-}
-
 /// What a path leads to.
 pub(super) enum PathContent {
     /// Nothing, or an empty file.
@@ -351,9 +312,7 @@ fn nothing_happened(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM edit WHERE state <> 'waiting')", [], |row| row.get(0))
 }
 
-/// A ledger in which nothing has happened yet may change its job: the first try with a wrong region or app is
-/// refused by the service, and mending it must not need a new ledger. And where each message is read first, the job may go on
-/// at another address of the service.
+/// Refuses the ledger of another job.
 pub(super) fn check_job(
     path: &Path,
     connection: &Connection,
@@ -362,38 +321,7 @@ pub(super) fn check_job(
 ) -> Result<(), LedgerError> {
     let failed = |source| read_error(path, source);
     let Some(theirs) = find_job(connection).map_err(failed)? else { return Ok(()) };
-    let theirs = theirs.named_as(ours);
-    let may_move = theirs.may_move_to(ours);
-    if theirs == *ours
-        || (may_move && gaps == LostCommits::ReadFirst)
-        || nothing_happened(connection).map_err(failed)?
-    {
-        return Ok(());
-    }
-    Err(LedgerError::OtherJob {
-        path: path.to_owned(),
-        theirs: theirs.describe(),
-        ours: ours.describe(),
-        may_move: may_move.then(|| ours.service.clone()),
-    })
-}
-
-/// A run that never ended was ended by something, maybe by a power cut, and that can leave damage behind. The check
-/// reads all of the file, so it is not made when all is well. It is the one that compares the indexes with the table, too:
-/// an edit that is missing from its index would be taken for one that was never sent.
-pub(super) fn check_after_crash(path: &Path, connection: &Connection) -> Result<(), LedgerError> {
-    let failed = |source| read_error(path, source);
-    let query = "SELECT EXISTS (SELECT 1 FROM run WHERE ended IS NULL)";
-    if !connection.query_row(query, [], |row| row.get::<_, bool>(0)).map_err(failed)? {
-        return Ok(());
-    }
-    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
-    if found == "ok" {
-        return Ok(());
-    }
-    let found = found.replace('\n', " ");
-    let what = format!("{found} (looked for since the last run never ended; nothing was sent)");
-    Err(LedgerError::Damaged { path: path.to_owned(), what })
+    theirs.check(path, ours, gaps, || nothing_happened(connection).map_err(failed))
 }
 
 /// Makes the ledger this job's. Only when a run begins: until then nobody has agreed that it goes on elsewhere.

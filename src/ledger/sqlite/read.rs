@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::lost::{self, LostCommits};
-use super::open::{self, JobIdentity, PathContent};
-use super::read_error;
+use super::columns::state;
+use super::damage::read_error;
+use super::lost;
+use super::open::{self, PathContent};
 use crate::edit::{ContentDigest, IdDigest};
-use crate::ledger::{EditRow, EditStatus, LedgerError, Note, Records, State};
+use crate::ledger::{EditRow, EditStatus, JobIdentity, LedgerError, LostCommits, Note, Records};
 
 /// Rows fetched at a time while walking. Each read is short, so it never keeps the writer's log from being folded in; and
 /// little is fetched in vain by a thread that looks at every other part of a list, and leaps from one to the next.
@@ -28,7 +29,7 @@ const COLUMNS: &str = "message, content, state";
 
 /// The reading side of a ledger file. It reads beside a writer, and changes nothing.
 #[derive(Debug)]
-pub struct SqliteReader {
+pub(crate) struct SqliteReader {
     connection: Connection,
     path: PathBuf,
     how: &'static str,
@@ -44,19 +45,21 @@ pub struct SqliteReader {
 }
 
 impl SqliteReader {
-    /// Opens the ledger of this job to read; `None` where there is no ledger yet.
-    ///
-    /// # Errors
-    /// The file is no ledger, another job's, may have lost its newest commits, or cannot be read.
-    pub fn open(path: &Path, job: &JobIdentity) -> Result<Option<SqliteReader>, LedgerError> {
+    #[cfg(test)]
+    pub(crate) fn open(path: &Path, job: &JobIdentity) -> Result<Option<SqliteReader>, LedgerError> {
         SqliteReader::open_with(path, job, LostCommits::Refused)
     }
 
-    /// The same; `gaps` says what becomes of a ledger that may have lost its newest commits.
+    /// Opens the ledger of this job to read; `None` if there is no ledger yet. `gaps` says what to do with a ledger that may
+    /// have lost its newest commits.
     ///
     /// # Errors
-    /// As [`SqliteReader::open`].
-    pub fn open_with(path: &Path, job: &JobIdentity, gaps: LostCommits) -> Result<Option<SqliteReader>, LedgerError> {
+    /// The file is no ledger, another job's, may have lost its newest commits, or cannot be read.
+    pub(crate) fn open_with(
+        path: &Path,
+        job: &JobIdentity,
+        gaps: LostCommits,
+    ) -> Result<Option<SqliteReader>, LedgerError> {
         match open::inspect(path)? {
             PathContent::Nothing => Ok(None),
             PathContent::Ledger => {
@@ -74,33 +77,8 @@ impl SqliteReader {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn beside_writer(path: &Path) -> Result<SqliteReader, LedgerError> {
+    pub(crate) fn beside_writer(path: &Path) -> Result<SqliteReader, LedgerError> {
         SqliteReader::new(path, open::READ_BESIDE)
-    }
-
-    /// Reads one state of the ledger from here on, so that not every look-up has to ask anew whether it is the last one: it
-    /// takes a third off the time of a list in another order. Only while nothing is written: the writer's log cannot be
-    /// folded in as long as this reader is there.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn held(mut self) -> Result<SqliteReader, LedgerError> {
-        self.is_held = true;
-        self.connection.execute_batch("BEGIN").map_err(|source| read_error(&self.path, source))?;
-        Ok(self)
-    }
-
-    /// Whether a run sent by way of a proxy, which may pass on late what it has taken.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn went_through_proxy(&self) -> Result<bool, LedgerError> {
-        let ask = || {
-            let version: i64 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-            let query = "SELECT EXISTS (SELECT 1 FROM run WHERE proxy IS NOT NULL)";
-            if version < open::NAMES_PROXY { Ok(false) } else { self.connection.query_row(query, [], |row| row.get(0)) }
-        };
-        ask().map_err(|source| read_error(&self.path, source))
     }
 
     fn new(path: &Path, how: &'static str) -> Result<SqliteReader, LedgerError> {
@@ -185,7 +163,24 @@ impl Records for SqliteReader {
 
     fn again(&self) -> Result<Box<dyn Records>, LedgerError> {
         let reader = SqliteReader::new(&self.path, self.how)?;
-        Ok(Box::new(if self.is_held { reader.held()? } else { reader }))
+        if self.is_held { Box::new(reader).held() } else { Ok(Box::new(reader)) }
+    }
+
+    /// Not every look-up then has to ask anew whether it has the last state, which takes a third off the time of a list in
+    /// another order.
+    fn held(mut self: Box<Self>) -> Result<Box<dyn Records>, LedgerError> {
+        self.is_held = true;
+        self.connection.execute_batch("BEGIN").map_err(|source| read_error(&self.path, source))?;
+        Ok(self)
+    }
+
+    fn went_through_proxy(&self) -> Result<bool, LedgerError> {
+        let find = || {
+            let version: i64 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            let query = "SELECT EXISTS (SELECT 1 FROM run WHERE proxy IS NOT NULL)";
+            if version < open::NAMES_PROXY { Ok(false) } else { self.connection.query_row(query, [], |row| row.get(0)) }
+        };
+        find().map_err(|source| read_error(&self.path, source))
     }
 }
 
@@ -201,10 +196,4 @@ fn row(row: &Row<'_>) -> rusqlite::Result<EditRow> {
         code: row.get(3)?,
         note: row.get_ref(4)?.as_str_or_null()?.and_then(Note::from_word),
     })
-}
-
-fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
-    let word = row.get_ref(column)?.as_str()?;
-    State::from_word(word)
-        .ok_or_else(|| rusqlite::Error::InvalidColumnType(column, "state".to_owned(), rusqlite::types::Type::Text))
 }

@@ -4,13 +4,19 @@ mod overview;
 mod removed;
 
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::*;
+use super::damage::write_error;
+use super::{SqliteOverview, SqliteReader, SqliteStore};
 use crate::edit::{Edit, IdDigest, MessageId};
-use crate::ledger::{EditRow, EditStatus, Intent, Ledger, Note, Pending, Records, Settlement, state};
+use crate::ledger::{
+    Change, CommitFuture, EditRow, EditStatus, Intent, JobIdentity, Ledger, LedgerError, LostCommits, Note, Overview,
+    Pending, Records, RunEvent, RunInfo, RunStore, Settlement, State, Store, WalEnd, state,
+};
 
 fn job() -> JobIdentity {
     JobIdentity { sdkappid: 1_400_000_000, service: "sandbox".into(), other_host: None, name: None }
@@ -347,8 +353,8 @@ fn only_its_owner_can_read_it() {
 async fn after_one_failed_commit_nothing_more_is_taken() {
     struct Full;
     impl Store for Full {
-        async fn commit(&mut self, _: Vec<Change>, _: Vec<RunEvent>) -> Result<(), LedgerError> {
-            Err(write_error(Path::new("ledger.db"), rusqlite::Error::QueryReturnedNoRows))
+        fn commit(&mut self, _: Vec<Change>, _: Vec<RunEvent>) -> CommitFuture<'_> {
+            Box::pin(async { Err(write_error(Path::new("ledger.db"), rusqlite::Error::QueryReturnedNoRows)) })
         }
     }
     let (ledger, _writer) = Ledger::start(Full);

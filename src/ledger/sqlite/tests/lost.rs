@@ -1,6 +1,9 @@
 //! A ledger without the log that held its newest commits.
 
+use std::fs::File;
+
 use super::*;
+use crate::ledger::sqlite::ledger_files;
 
 /// A ledger in which one edit was done in a run that never ended, with its log beside it.
 async fn interrupted(dir: &TempDir) -> PathBuf {
@@ -25,7 +28,7 @@ fn check_refused(path: &Path) {
         let LedgerError::CommitsLost { path: named, log } = &error else { panic!("{error}") };
         assert_eq!((named.as_path(), log), (path, &ledger_files::log(path)));
     }
-    assert!(Overview::open(path).unwrap().may_lack_commits());
+    assert!(SqliteOverview::open(path).unwrap().may_lack_commits());
     assert_eq!(std::fs::read(path).unwrap(), before);
 }
 
@@ -39,7 +42,7 @@ async fn a_run_that_never_ended_and_has_no_log_is_refused() {
     for lose in ways {
         let dir = TempDir::new().unwrap();
         let path = interrupted(&dir).await;
-        assert!(!Overview::open(&path).unwrap().may_lack_commits(), "with its log beside it, it is whole");
+        assert!(!SqliteOverview::open(&path).unwrap().may_lack_commits(), "with its log beside it, it is whole");
         lose_log(&path, lose);
         check_refused(&path);
     }
@@ -97,7 +100,7 @@ fn an_empty_log_behind_a_run_that_has_ended_is_no_log() {
     for name in [ledger_files::log(&path), ledger_files::index(&path)] {
         drop(File::create(name).unwrap());
     }
-    let overview = Overview::open(&path).unwrap();
+    let overview = SqliteOverview::open(&path).unwrap();
     assert!(overview.is_at_rest() && !overview.may_lack_commits() && !overview.has_begun_to_move());
     drop(SqliteStore::open(&path, &job()).unwrap());
 }
@@ -107,7 +110,7 @@ fn an_empty_log_behind_a_run_that_has_ended_is_no_log() {
 fn a_log_that_cannot_be_folded_in_is_named() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("ledger.db");
-    let store = open(&dir);
+    let mut store = open(&dir);
     let reader = Connection::open(&path).unwrap();
     reader.execute_batch("BEGIN; SELECT * FROM run").unwrap();
     assert_eq!(store.end_run("finished", "").unwrap(), WalEnd::LogRemains(ledger_files::log(&path)));
@@ -129,7 +132,7 @@ fn no_run_begins_while_somebody_reads_an_older_state() {
     let error = store.begin_run(&RunInfo { read_first: true, ..info() }).unwrap_err();
     assert!(matches!(error, LedgerError::BeingRead { .. }), "{error}");
     drop((reader, store));
-    let overview = Overview::open(&path).unwrap();
+    let overview = SqliteOverview::open(&path).unwrap();
     assert_eq!(overview.runs().unwrap(), [], "the run that did not begin is not named");
     assert_eq!(overview.job().unwrap(), job());
     drop(SqliteStore::open(&path, &job()).expect("nor must the next one read first for it"));
@@ -160,7 +163,7 @@ fn another_address_of_the_service_is_taken_where_messages_are_read_first() {
     drop(SqliteStore::open(&path, &here).unwrap());
     let mut store = SqliteStore::open_with(&path, &there, LostCommits::ReadFirst).unwrap();
     store.begin_run(&RunInfo { read_first: true, ..info() }).unwrap();
-    store.has_read_all().unwrap();
+    store.mark_all_read().unwrap();
     store.end_run("finished", "").unwrap();
     drop(SqliteStore::open(&path, &there).unwrap());
     SqliteStore::open(&path, &here).unwrap_err();
@@ -186,6 +189,6 @@ fn a_ledger_of_a_regions_second_host_goes_on_without_reading_first() {
     let mut store = SqliteStore::open(&path, &ours).unwrap();
     store.begin_run(&info()).unwrap();
     store.end_run("finished", "").unwrap();
-    assert_eq!(Overview::open(&path).unwrap().job().unwrap().service, "first:443");
+    assert_eq!(SqliteOverview::open(&path).unwrap().job().unwrap().service, "first:443");
     drop(SqliteStore::open(&path, &ours).unwrap());
 }

@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::*;
-use crate::ledger::{Cause, ControlAction, ControlEvent, Latency, Sample};
+use crate::ledger::{Cause, ControlAction, ControlEvent, Latency, LedgerTotals, Sample};
 
-fn totals(overview: &Overview) -> LedgerTotals {
+fn totals(overview: &dyn Overview) -> LedgerTotals {
     overview.totals(&overview.outcomes().unwrap(), &overview.runs().unwrap()).unwrap()
 }
 
@@ -28,22 +28,22 @@ async fn totals_add_up_while_it_is_worked_on_and_after_a_death() {
     let _under_way = intend(&ledger, "5").await;
 
     let expected = LedgerTotals { messages: 10, done: 1, failed: 1, in_doubt: 0, in_flight: 1, not_reached: 7 };
-    let overview = Overview::open(&path).unwrap();
+    let overview = SqliteOverview::open(&path).unwrap();
     assert_eq!(overview.worker().unwrap().name(), format!("process {}", std::process::id()));
     assert_eq!(totals(&overview), expected);
-    assert_eq!(totals(&Overview::beside_writer(&path).unwrap()), expected);
+    assert_eq!(totals(&SqliteOverview::beside_writer(&path).unwrap()), expected);
     drop((ledger, overview));
     writer.await.unwrap();
 
     // Nobody works on it, and nobody has resumed it yet.
-    let overview = Overview::open(&path).unwrap();
+    let overview = SqliteOverview::open(&path).unwrap();
     assert_eq!(overview.worker(), None);
     assert_eq!(totals(&overview), LedgerTotals { in_doubt: 1, in_flight: 0, ..expected });
     let run = &overview.runs().unwrap()[0];
     assert_eq!((run.run, run.ended.as_deref(), run.duplicates, run.planned), (1, None, Some(0), Some(3)));
     assert_eq!(run.command.as_deref(), Some("runner --input edits.csv --resume ledger.db"));
     let mut found = Vec::new();
-    overview
+    (&overview as &dyn Overview)
         .edits(State::Failed, None, |edit| {
             found.push(edit);
             Ok::<_, LedgerError>(())
@@ -79,7 +79,7 @@ async fn remarks_are_read_as_they_were_written() {
     assert!(ledger.commits().count() >= 6);
     drop(ledger);
     writer.await.unwrap();
-    let overview = Overview::open(&dir.path().join("ledger.db")).unwrap();
+    let overview = SqliteOverview::open(&dir.path().join("ledger.db")).unwrap();
     let samples = overview.samples(1).unwrap();
     assert_eq!(samples[0], first);
     assert_eq!(samples[1], Sample { answers: Vec::new(), latency: Latency::default(), ..second });
@@ -107,7 +107,7 @@ async fn a_ledger_of_the_first_version_is_looked_at_and_brought_up() {
         .unwrap();
     drop(connection);
     let before = std::fs::read(&path).unwrap();
-    let overview = Overview::open(&path).unwrap();
+    let overview = SqliteOverview::open(&path).unwrap();
     let run = &overview.runs().unwrap()[0];
     assert_eq!(
         (run.ended.as_deref(), run.reason.as_ref(), run.planned, run.command.as_ref()),
@@ -124,7 +124,7 @@ async fn a_ledger_of_the_first_version_is_looked_at_and_brought_up() {
     ledger.record_event(RunEvent::Sample(Box::default())).await.unwrap();
     drop(ledger);
     writer.await.unwrap();
-    let overview = Overview::open(&path).unwrap();
+    let overview = SqliteOverview::open(&path).unwrap();
     assert_eq!(overview.runs().unwrap().len(), 2);
     assert_eq!(overview.samples(2).unwrap().len(), 1);
 }
@@ -133,9 +133,9 @@ async fn a_ledger_of_the_first_version_is_looked_at_and_brought_up() {
 fn what_is_no_ledger_is_not_looked_at() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("none.db");
-    assert!(matches!(Overview::open(&path), Err(LedgerError::Missing { .. })));
+    assert!(matches!(SqliteOverview::open(&path), Err(LedgerError::Missing { .. })));
     std::fs::write(&path, "edits").unwrap();
-    assert!(matches!(Overview::open(&path), Err(LedgerError::NotALedger { .. })));
+    assert!(matches!(SqliteOverview::open(&path), Err(LedgerError::NotALedger { .. })));
 }
 
 /// That a run went by way of a proxy is known for good: a later one waits for what that one may have kept.
@@ -150,6 +150,6 @@ fn a_run_by_way_of_a_proxy_is_remembered() {
         store.end_run("finished", "").unwrap();
         assert_eq!(SqliteReader::open(&path, &job()).unwrap().unwrap().went_through_proxy().unwrap(), ever);
     }
-    let runs = Overview::open(&path).unwrap().runs().unwrap();
+    let runs = SqliteOverview::open(&path).unwrap().runs().unwrap();
     assert_eq!(runs.into_iter().map(|run| run.proxy).collect::<Vec<_>>(), [None, proxy, None]);
 }
