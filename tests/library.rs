@@ -5,6 +5,7 @@ mod support;
 mod library {
     mod input;
     mod input_properties;
+    mod ledger_conformance;
 
     mod parser_properties;
     mod readme;
