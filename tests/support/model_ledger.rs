@@ -311,7 +311,9 @@ impl ModelStore {
                 }
             }
         }
-        events.iter().for_each(|event| tables.write_event(self.run, event));
+        for event in events {
+            tables.write_event(self.run, event);
+        }
         Ok(())
     }
 }

@@ -48,7 +48,7 @@ async fn a_run_that_never_ended_and_has_no_log_is_refused() {
     }
 }
 
-/// What the lost run did is never known again, so it does not help that a later run comes to a good end.
+/// What the lost run did cannot be known again, even after a later run has ended well.
 #[tokio::test]
 async fn a_loss_is_remembered_for_good() {
     let dir = TempDir::new().unwrap();
@@ -58,6 +58,7 @@ async fn a_loss_is_remembered_for_good() {
         let mut store = SqliteStore::open_with(&path, &job(), LostCommits::ReadFirst).unwrap();
         store.begin_run(&info()).unwrap();
         assert_eq!(store.end_run("finished", "").unwrap(), WalEnd::Whole);
+        drop(store);
         check_refused(&path);
     }
 }
@@ -91,7 +92,7 @@ fn a_ledger_of_an_earlier_version_that_names_no_run_may_have_lost_it() {
     check_refused(&path);
 }
 
-/// Somebody who only looks leaves an empty log behind.
+/// A reader leaves an empty log behind.
 #[test]
 fn an_empty_log_behind_a_run_that_has_ended_is_no_log() {
     let dir = TempDir::new().unwrap();
@@ -105,7 +106,7 @@ fn an_empty_log_behind_a_run_that_has_ended_is_no_log() {
     drop(SqliteStore::open(&path, &job()).unwrap());
 }
 
-/// The end of a run cannot fold the log in while somebody reads: then it says which file belongs to the ledger.
+/// The end of a run cannot fold the log in while another program reads: then it names the file that belongs to the ledger.
 #[test]
 fn a_log_that_cannot_be_folded_in_is_named() {
     let dir = TempDir::new().unwrap();
@@ -119,7 +120,7 @@ fn a_log_that_cannot_be_folded_in_is_named() {
     check_refused(&copy);
 }
 
-/// A run begins only once the file itself says so; otherwise the ledger goes on saying what it said.
+/// A run begins only once the file itself says so; otherwise the ledger stays as it was.
 #[test]
 fn no_run_begins_while_somebody_reads_an_older_state() {
     let dir = TempDir::new().unwrap();
@@ -152,6 +153,7 @@ fn another_address_of_the_service_is_taken_where_messages_are_read_first() {
          UPDATE edit SET state = 'done', code = 0";
     store.connection().unwrap().execute_batch(done).unwrap();
     store.end_run("interrupted", "").unwrap();
+    drop(store);
     let refusal = SqliteStore::open(&path, &there).unwrap_err().to_string();
     assert!(refusal.contains("add --read-first"), "{refusal}");
     let sandbox = SqliteStore::open_with(&path, &at("sandbox"), LostCommits::ReadFirst).unwrap_err().to_string();
@@ -165,6 +167,7 @@ fn another_address_of_the_service_is_taken_where_messages_are_read_first() {
     store.begin_run(&RunInfo { read_first: true, ..info() }).unwrap();
     store.mark_all_read().unwrap();
     store.end_run("finished", "").unwrap();
+    drop(store);
     drop(SqliteStore::open(&path, &there).unwrap());
     SqliteStore::open(&path, &here).unwrap_err();
 }
@@ -184,11 +187,13 @@ fn a_ledger_of_a_regions_second_host_goes_on_without_reading_first() {
          UPDATE edit SET state = 'done', code = 0";
     store.connection().unwrap().execute_batch(done).unwrap();
     store.end_run("finished", "").unwrap();
+    drop(store);
     SqliteStore::open(&path, &JobIdentity { other_host: None, ..ours.clone() }).unwrap_err();
     assert!(SqliteReader::open(&path, &ours).unwrap().is_some());
     let mut store = SqliteStore::open(&path, &ours).unwrap();
     store.begin_run(&info()).unwrap();
     store.end_run("finished", "").unwrap();
+    drop(store);
     assert_eq!(SqliteOverview::open(&path).unwrap().job().unwrap().service, "first:443");
     drop(SqliteStore::open(&path, &ours).unwrap());
 }
