@@ -1,4 +1,4 @@
-//! What the ledger holds of an edit, and what changes it.
+//! The row of an edit, and changes to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,67 +7,67 @@ use super::clock::unix_ms;
 use super::{Note, Pending, State};
 use crate::edit::{ContentDigest, Edit, IdDigest};
 
-/// What the ledger holds of one message.
+/// What the ledger holds of the edit of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EditRow {
-    /// Where the edit stands.
+    /// Its state.
     pub state: State,
-    /// The content it was, or shall be, given.
+    /// The digest of the content that it gives its message.
     pub content: ContentDigest,
-    /// Sendings so far.
+    /// The attempts so far.
     pub attempts: u32,
-    /// The last answer's error code, where there was one.
+    /// The error code of the last answer, if it had one.
     pub code: Option<i64>,
-    /// Why there is no code, where there is none.
+    /// The reason where no code gives it.
     pub note: Option<Note>,
 }
 
-/// Where an edit stands in the ledger, and with which content.
+/// The state and content of an edit: what a plan compares a list with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EditStatus {
-    /// Where the edit stands.
+    /// Its state.
     pub state: State,
-    /// The content it was, or shall be, given.
+    /// The digest of the content that it gives its message.
     pub content: ContentDigest,
 }
 
-/// What came of one sending, to be recorded.
+/// The outcome of an attempt or of reading a message, to be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settlement {
-    /// The state the edit goes to.
+    /// The new state.
     pub state: State,
-    /// The answer's error code, where there was one.
+    /// The error code of the answer, if it had one.
     pub code: Option<i64>,
-    /// Why there is no code.
+    /// The reason where no code gives it.
     pub note: Option<Note>,
-    /// Whether this sending counts towards the most that are allowed: not so where the fault was not the edit's.
+    /// Whether this attempt counts towards the maximum: not if the fault was not the edit's.
     pub counts: bool,
 }
 
-/// One step of one edit, as the store takes it.
+/// One transition of one edit, as a store commits it.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// The edit.
     pub edit: Arc<Edit>,
     /// The digest of its message.
     pub message: IdDigest,
-    /// What the ledger shall say that it was given.
+    /// The digest of the content to record.
     pub content: ContentDigest,
     /// The line of the list it was read from.
     pub line: u64,
-    /// The state it must be in; `None` if it must not be in the ledger.
+    /// The state that it must have; `None` if it must not be in the ledger.
     pub from: Option<State>,
-    /// The state it goes to; `None` if it leaves the ledger.
+    /// The new state; `None` if it leaves the ledger.
     pub to: Option<State>,
-    /// Sendings, this one included.
+    /// The attempts, this one included.
     pub attempts: u32,
-    /// The answer's error code.
+    /// The error code of the answer, if it had one.
     pub code: Option<i64>,
-    /// Why there is no code.
+    /// The reason where no code gives it.
     pub note: Option<Note>,
-    /// Milliseconds since 1970, for people: nothing is decided by it.
+    /// Milliseconds since 1970.
     pub at: i64,
-    /// From the intent to the outcome.
+    /// The time from the intent to the outcome. `None` for an outcome withdraws the intent.
     pub took: Option<Duration>,
 }
 

@@ -1,32 +1,32 @@
-//! What an operator has told a run.
+//! Actions of an operator.
 
 use std::fmt;
 use std::num::NonZeroU32;
 
-/// What somebody has told a run.
+/// An action of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlEvent {
-    /// What is to be done.
+    /// The action.
     pub what: ControlAction,
-    /// Who said so, and by which way: `root by runner ctl`, `127.0.0.1 on the page`.
+    /// The operator and the channel: `root by runner ctl`, `127.0.0.1 on the page`.
     pub by: String,
 }
 
-/// What a run can be told.
+/// What an operator can have a run do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlAction {
-    /// Send nothing more for now; what is in flight comes to its end.
+    /// Send nothing more for now; requests in flight complete.
     Pause,
-    /// Go on.
+    /// Continue after a pause.
     Resume,
-    /// At most so many requests a second from now on.
+    /// Send at most this many requests per second.
     Rate(NonZeroU32),
-    /// Stop after what is in flight.
+    /// Stop once requests in flight have completed.
     Stop,
 }
 
 impl ControlAction {
-    /// The word for it, in the ledger and on the command line.
+    /// Its name in the ledger and on the command line.
     pub fn word(self) -> &'static str {
         match self {
             ControlAction::Pause => "pause",

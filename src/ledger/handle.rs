@@ -1,4 +1,4 @@
-//! The handle by which a run writes, and the two values that only it makes.
+//! The handle through which a run writes, and the two values that only it makes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,21 +13,21 @@ use super::writer::{QUEUE_MAX, QueuedStep, Step, write, write_through};
 use super::{Change, Latency, LedgerError, Note, Pending, RunEvent, Settlement, State, Store};
 use crate::edit::Edit;
 
-/// A handle on the one writer; cheap to clone.
+/// A handle to the one writer; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     queue: mpsc::Sender<QueuedStep>,
     latch: CancellationToken,
     commits: Arc<Mutex<Latency>>,
-    /// Requests that may be in flight at most.
+    /// The maximum number of requests in flight.
     places: Arc<AtomicUsize>,
 }
 
-/// A handle that does not keep the writer from ending.
+/// A handle that does not keep the writer alive.
 #[derive(Clone, Debug)]
 pub struct WeakLedger(mpsc::WeakSender<QueuedStep>);
 
-/// The durable intent to send one edit once more. Only [`Ledger::intend`] makes it, after the commit.
+/// The durable intent to send one edit once. Only [`Ledger::intend`] makes it, after the commit.
 #[derive(Debug)]
 pub struct Intent {
     pending: Pending,
@@ -43,7 +43,7 @@ pub struct Recorded {
 }
 
 impl WeakLedger {
-    /// Notes that the run is stopped at once, if the writer is still there.
+    /// Records that the run is stopped immediately, if the writer still runs.
     ///
     /// # Errors
     /// It is not durable: the run will look as if its process had died.
@@ -54,7 +54,7 @@ impl WeakLedger {
 }
 
 impl Ledger {
-    /// Starts the writer. The store comes back when every handle is gone.
+    /// Starts the writer. Its task returns the store once every handle is dropped.
     pub fn start<S: Store>(store: S) -> (Ledger, JoinHandle<S>) {
         let (queue, changes) = mpsc::channel(QUEUE_MAX);
         let places = Arc::new(AtomicUsize::new(usize::MAX));
@@ -64,28 +64,28 @@ impl Ledger {
         (ledger, tokio::spawn(write(store, changes, latch, commits, places)))
     }
 
-    /// From now on so many requests are in flight at most. Few of them cannot bring much company to a commit, and each
-    /// place stands idle until the outcome of its request is durable.
+    /// Sets the maximum number of requests in flight. With few of them, few changes can share a commit, and each slot stays
+    /// idle until the outcome of its request is durable.
     pub fn expect(&self, places: usize) {
         self.places.store(places, Ordering::Relaxed);
     }
 
-    /// A handle that does not keep the writer from ending.
+    /// A handle that does not keep the writer alive.
     pub fn downgrade(&self) -> WeakLedger {
         WeakLedger(self.queue.downgrade())
     }
 
-    /// How long commits took so far.
+    /// The latency of commits so far.
     pub fn commits(&self) -> Latency {
         self.commits.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Is cancelled once a commit has failed; does not keep the writer from ending.
+    /// A token that is cancelled once a commit has failed. It does not keep the writer alive.
     pub fn latch(&self) -> CancellationToken {
         self.latch.child_token()
     }
 
-    /// Waits until a commit has failed. Whoever is about to send must not, from then on.
+    /// Waits until a commit has failed. From then on nothing may be sent.
     pub async fn latched(&self) {
         self.latch.cancelled().await;
     }
@@ -101,10 +101,10 @@ impl Ledger {
         Ok(Intent { pending, since: Instant::now() })
     }
 
-    /// Makes what came of a sending durable.
+    /// Makes the outcome of an attempt durable.
     ///
     /// # Errors
-    /// The outcome is not durable: the ledger goes on saying `sending`, which is found at the next start.
+    /// The outcome is not durable: the ledger still says `sending`, which the next start finds.
     pub async fn record(&self, intent: Intent, settlement: Settlement) -> Result<Recorded, LedgerError> {
         let Intent { mut pending, since } = intent;
         pending.attempts += 1;
@@ -120,10 +120,10 @@ impl Ledger {
         Ok(Recorded::new(pending, settlement))
     }
 
-    /// Makes durable what reading the message of an edit has shown: of one in doubt, or before it is sent.
+    /// Makes durable what reading the message has shown: of an edit in doubt, or before it is sent.
     ///
     /// # Errors
-    /// It is not durable: the ledger says of the edit what it said before.
+    /// It is not durable: the row of the edit is as it was.
     pub async fn settle(&self, pending: Pending, settlement: Settlement) -> Result<Recorded, LedgerError> {
         let change = Change {
             code: settlement.code,
@@ -135,10 +135,10 @@ impl Ledger {
         Ok(Recorded::new(pending, settlement))
     }
 
-    /// Takes back the intent to send an edit of which surely not one byte went out: it stands again as before.
+    /// Withdraws the intent to send an edit of which not one byte went out: its row is again as it was.
     ///
     /// # Errors
-    /// The ledger goes on saying `sending`, which is found at the next start.
+    /// The ledger still says `sending`, which the next start finds.
     pub async fn withdraw(&self, intent: Intent) -> Result<Pending, LedgerError> {
         let pending = intent.pending;
         let content = pending.content_before.unwrap_or(pending.content);
@@ -147,12 +147,12 @@ impl Ledger {
         Ok(pending)
     }
 
-    /// Makes a remark on the run durable.
+    /// Makes an event of the run durable.
     ///
     /// # Errors
-    /// It is not, and nothing more will be.
-    pub async fn record_event(&self, record_event: RunEvent) -> Result<(), LedgerError> {
-        self.write(Step::RunEvent(record_event)).await
+    /// It is not durable, and the ledger is latched.
+    pub async fn record_event(&self, event: RunEvent) -> Result<(), LedgerError> {
+        self.write(Step::RunEvent(event)).await
     }
 
     async fn commit(&self, change: Change) -> Result<(), LedgerError> {
@@ -166,32 +166,32 @@ impl Ledger {
 }
 
 impl Intent {
-    /// The edit that is to be sent.
+    /// The edit to send.
     pub fn edit(&self) -> &Edit {
         &self.pending.edit
     }
 
-    /// Sendings in this run that count, without this one.
+    /// The attempts in this run that count, without this one.
     pub fn tries(&self) -> u32 {
         self.pending.tries
     }
 
-    /// When it was first refused in this run with a code that speaks of the job, while the service accepted others.
+    /// When it was first refused in this run with a code that concerns the job, while the service accepted others.
     pub fn job_refused_at(&self) -> Option<Instant> {
         self.pending.job_refused_at
     }
 
-    /// Whether its signature was refused in this run, and made anew.
+    /// Whether its signature was refused in this run and renewed.
     pub fn signed_anew(&self) -> bool {
         self.pending.signed_anew
     }
 
-    /// Why the edit is in doubt already, if it is.
+    /// Why the edit was in doubt before this attempt, if it was.
     pub fn doubt(&self) -> Option<Note> {
         self.pending.doubt
     }
 
-    /// How the edit stood before this run, if this is its first sending in it.
+    /// The state before this run, if this is the first attempt in it.
     pub fn taken_up(&self) -> Option<State> {
         self.pending.taken_up
     }
@@ -201,7 +201,7 @@ impl Intent {
         self.pending.line
     }
 
-    /// The service has answered "too fast" to it; when it first did in this run, if it did before.
+    /// Records that the service answered "too fast" to it, and returns when it first did in this run, if it did before.
     pub fn too_fast_again(&mut self) -> Option<Instant> {
         let first = self.pending.too_fast_at;
         self.pending.too_fast_at.get_or_insert_with(Instant::now);
@@ -219,22 +219,22 @@ impl Recorded {
         Recorded { pending, state, taken_up }
     }
 
-    /// Where the edit stands now.
+    /// The state of the edit.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Sendings in this run that count towards the most that are allowed.
+    /// The attempts in this run that count towards the maximum.
     pub fn tries(&self) -> u32 {
         self.pending.tries
     }
 
-    /// How the edit stood before this run, if this was its first sending in it.
+    /// The state before this run, if this was the first attempt in it.
     pub fn taken_up(&self) -> Option<State> {
         self.taken_up
     }
 
-    /// Whether it was settled before anything was sent, by reading its message first.
+    /// Whether its message is, or was, to be read before it is sent.
     pub fn was_read_first(&self) -> bool {
         self.pending.read_first
     }
@@ -244,7 +244,7 @@ impl Recorded {
         &self.pending
     }
 
-    /// The edit, to be sent again.
+    /// Returns the edit, to be sent again.
     pub fn into_pending(self) -> Pending {
         self.pending
     }

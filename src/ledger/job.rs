@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{LedgerError, LostCommits};
 
-/// What the sandbox inside a process is known by.
+/// The service of the in-process sandbox.
 const SANDBOX: &str = "sandbox";
 
 /// The job that a ledger belongs to.
@@ -12,11 +12,11 @@ const SANDBOX: &str = "sandbox";
 pub struct JobIdentity {
     /// The application.
     pub sdkappid: u64,
-    /// The service's host and port, or `sandbox`.
+    /// The host and port of the service, or `sandbox`.
     pub service: String,
-    /// Its other host and port, which a ledger may know it by.
+    /// The other host and port of the same service, which a ledger may name instead.
     pub other_host: Option<String>,
-    /// The job file's name, where it gives one.
+    /// The name that the job file gives, if it gives one.
     pub name: Option<String>,
 }
 
@@ -47,14 +47,14 @@ impl JobIdentity {
         })
     }
 
-    /// Whether the other one differs by the service's address only. The sandbox inside a process shares no message with
+    /// Whether the other job differs only by the address of the service. The in-process sandbox shares no message with
     /// anything else.
     fn may_move_to(&self, other: &JobIdentity) -> bool {
         let is_elsewhere = self.service != other.service && self.service != SANDBOX && other.service != SANDBOX;
         is_elsewhere && self.sdkappid == other.sdkappid && self.name == other.name
     }
 
-    /// The same one, which names the service as `ours` does where it knows it by its other host.
+    /// The same job, with the service named as in `ours` if it was named by its other host.
     fn named_as(mut self, ours: &JobIdentity) -> JobIdentity {
         if ours.other_host.as_ref() == Some(&self.service) {
             self.service.clone_from(&ours.service);

@@ -1,42 +1,42 @@
-//! How long something took, counted up to bounds.
+//! A histogram of durations.
 
 use std::time::Duration;
 
-/// How often something took how long.
+/// A histogram of durations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Latency {
-    /// How many took up to each of [`Latency::BOUNDS_MS`], and longer than the one before; the last is longer than all.
+    /// The count up to each of [`Latency::BOUNDS_MS`] and above the previous one; the last slot has no upper bound.
     counts: [u64; Latency::BOUNDS_MS.len() + 1],
     sum: Duration,
 }
 
 impl Latency {
-    /// In milliseconds. The service itself gives up after 3 s.
+    /// Upper bounds of the slots, in milliseconds. The service itself gives up after 3 s.
     pub const BOUNDS_MS: [u32; 15] = [1, 2, 5, 10, 20, 50, 100, 200, 300, 500, 1_000, 2_000, 3_000, 5_000, 10_000];
 
-    /// One more.
+    /// Counts one duration.
     pub fn add(&mut self, took: Duration) {
         let slot = Latency::BOUNDS_MS.partition_point(|bound| Duration::from_millis(u64::from(*bound)) < took);
         self.counts[slot] += 1;
         self.sum += took;
     }
 
-    /// How many took up to each bound in milliseconds (`None`: longer than the last), and longer than the one before.
+    /// The upper bound of each slot in milliseconds (`None`: no bound), and its count.
     pub fn slots(&self) -> impl Iterator<Item = (Option<u32>, u64)> {
         Latency::BOUNDS_MS.iter().copied().map(Some).chain([None]).zip(self.counts)
     }
 
-    /// How many there are.
+    /// The number of durations.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// All of them together.
+    /// The sum of all durations.
     pub fn sum(&self) -> Duration {
         self.sum
     }
 
-    /// Adds so many more to a slot of [`Latency::slots`]; how long each of them took is not known.
+    /// Adds `count` to a slot of [`Latency::slots`], as read from a ledger. The sum stays as it is.
     pub fn add_slot(&mut self, up_to_ms: Option<u32>, count: u64) {
         let slot = up_to_ms.map_or(Latency::BOUNDS_MS.len(), |up_to| {
             Latency::BOUNDS_MS.partition_point(|bound| *bound < up_to).min(Latency::BOUNDS_MS.len())
@@ -44,7 +44,7 @@ impl Latency {
         self.counts[slot] += count;
     }
 
-    /// The bound that this share of all took at most: 0.5 is the median. `None`: longer than the last, or there is none.
+    /// The upper bound of the slot with this quantile: 0.5 is the median. `None`: it has no bound, or nothing was counted.
     pub fn quantile_ms(&self, share: f64) -> Option<u32> {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         let wanted = self.count() as f64 * share;

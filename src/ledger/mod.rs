@@ -1,13 +1,15 @@
-//! What happened to each edit, on disk before anything relies on it.
+//! The durable record of each edit: on disk before anything relies on it.
 //!
-//! The life of an edit runs through here twice. [`Ledger::intend`] makes the wish to send it durable and only then
-//! hands out an [`Intent`], the one value that the client takes for sending. [`Ledger::record`] makes what came of it
-//! durable and only then hands out a [`Recorded`], the one value that is counted and shown. Neither can be made
-//! elsewhere, so two of the promises hold by construction. An edit in doubt passes [`Ledger::settle`] in between, with
-//! what reading the message back has told.
+//! Each edit passes through here twice. [`Ledger::intend`] makes the intent to send it durable and only then returns an
+//! [`Intent`], the only value that the client accepts for sending. [`Ledger::record`] makes the outcome durable and only
+//! then returns a [`Recorded`], the only value that is counted and shown. Neither can be made elsewhere, so two of the
+//! promises hold by construction. [`Ledger::settle`] records what reading a message back has shown.
 //!
-//! One writer takes all changes that wait and commits them together. After one failed commit it is latched: every
-//! later call fails too, so nothing more is sent.
+//! One writer (`writer.rs`) takes all waiting changes and commits them together. After a failed commit it is latched: every
+//! later call fails, so nothing more is sent.
+//!
+//! `store.rs` and `overview.rs` hold the traits of a ledger, `open.rs` opens one, and `sqlite/` is the one there is. To add
+//! another kind, implement the traits, name it in `open.rs`, and run it through `tests/library/ledger_conformance.rs`.
 
 mod change;
 mod clock;

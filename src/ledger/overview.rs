@@ -110,7 +110,7 @@ impl dyn Overview + '_ {
         taken
     }
 
-    /// Where all messages are.
+    /// The messages of the ledger and of the last run's list by state.
     ///
     /// # Errors
     /// They cannot be read.
@@ -128,20 +128,20 @@ impl dyn Overview + '_ {
     }
 }
 
-/// Who works on a ledger just now.
+/// The process that has a ledger open to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Worker(String);
 
-/// How many edits stand the same way for the same reason.
+/// The number of edits in the same state for the same reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcomes {
-    /// Where they stand.
+    /// Their state.
     pub state: State,
-    /// Why: the last answer's code (0: success), or what came instead. `None` before the first answer.
+    /// The code of the last answer (0: success), or a note. `None` before the first answer.
     pub cause: Option<Cause>,
-    /// The run that sent them last.
+    /// The run with their last attempt.
     pub run: i64,
-    /// How many.
+    /// Their number.
     pub edits: u64,
 }
 
@@ -152,43 +152,43 @@ pub struct RunRecord {
     pub run: i64,
     /// When it began.
     pub started_at: i64,
-    /// When it ended; `None` while it goes on, and where the process died and nobody has resumed since.
+    /// When it ended; `None` while it runs, and if its process died and nobody has resumed since.
     pub ended_at: Option<i64>,
     /// `finished`, `interrupted`, `stopped`, `died`.
     pub ended: Option<String>,
-    /// Why it was stopped.
+    /// Why it stopped.
     pub reason: Option<String>,
     /// The version of the program.
     pub version: String,
-    /// Who started it.
+    /// The user that started it.
     pub user: String,
-    /// On which machine.
+    /// The machine.
     pub host: String,
-    /// As which process.
+    /// The process.
     pub pid: u32,
-    /// The list's name.
+    /// The name of the list.
     pub input: String,
     /// SHA-256 of the list as stored, in hexadecimal.
     pub input_sha256: String,
-    /// Rows of the list.
+    /// The rows of the list.
     pub input_rows: u64,
-    /// Requests a second at most, as it began.
+    /// The initial rate limit, in requests per second.
     pub rate: u32,
-    /// Rows of the list that repeat another. This and the following are not known of runs of the first versions.
+    /// The rows of the list that repeat another. This and what follows are unknown for runs of the first versions.
     pub duplicates: Option<u64>,
-    /// Edits that it set out to send or to read back.
+    /// The edits that it set out to send or to read back.
     pub planned: Option<u64>,
-    /// The admin account that signed. This and the next are not known of runs of earlier versions.
+    /// The admin account that signed. This and the next are unknown for runs of earlier versions.
     pub identifier: Option<String>,
-    /// SHA-256 of the job file, in hexadecimal; `None` also where there was none.
+    /// SHA-256 of the job file, in hexadecimal; also `None` if there was none.
     pub job_sha256: Option<String>,
-    /// `host:port` of the proxy on the way; `None` also of runs of earlier versions.
+    /// `host:port` of the proxy; also `None` for runs of earlier versions.
     pub proxy: Option<String>,
-    /// How it was called.
+    /// The command line.
     pub command: Option<String>,
-    /// And where.
+    /// The working directory.
     pub directory: Option<String>,
-    /// Messages of the list that were not in the ledger when it began, and the last number of an edit then.
+    /// The messages of the list that were not in the ledger when it began, and the last number of an edit then.
     pub new_edits: Option<(u64, i64)>,
 }
 
@@ -201,45 +201,45 @@ pub struct EditRecord {
     pub to_account: String,
     /// Its `MsgKey`.
     pub msg_key: String,
-    /// Where the edit stands.
+    /// The state of the edit.
     pub state: State,
-    /// Why.
+    /// The reason.
     pub cause: Option<Cause>,
-    /// Sendings so far.
+    /// The attempts so far.
     pub attempts: u32,
-    /// The line of the list it was last sent from.
+    /// Its line in the list that it was last sent from.
     pub line: u64,
-    /// The run in which it was last sent.
+    /// The run with its last attempt.
     pub run: i64,
     /// When its last intent was made durable, in milliseconds since 1970.
     pub sent_at: i64,
 }
 
-/// Where all messages of a ledger, and of the last run's list, are: `messages` is the sum of the others.
+/// The messages of a ledger and of the last run's list by state; `messages` is the sum of the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LedgerTotals {
-    /// All of them.
+    /// All messages.
     pub messages: u64,
     /// The service confirmed the edit.
     pub done: u64,
-    /// It was refused for good, or too often.
+    /// The service refused it permanently, or too often.
     pub failed: u64,
-    /// Nobody knows.
+    /// Whether it took place is unknown.
     pub in_doubt: u64,
-    /// A run is sending it just now.
+    /// A run is sending it.
     pub in_flight: u64,
     /// Not edited yet.
     pub not_reached: u64,
 }
 
 impl LedgerTotals {
-    /// Where edits in this state are counted, while somebody works on the ledger or while nobody does.
+    /// The count of edits in this state, while a process has the ledger open to write or while none has.
     pub fn of(&mut self, state: State, is_worked_on: bool) -> &mut u64 {
         match state {
             State::Done => &mut self.done,
             State::Failed => &mut self.failed,
             State::Sending if is_worked_on => &mut self.in_flight,
-            // What a process that died was sending is in doubt, and the next start will say so.
+            // What a process that died was sending is in doubt, as the next start will record.
             State::Sending | State::InDoubt => &mut self.in_doubt,
             State::Waiting => &mut self.not_reached,
         }
@@ -252,7 +252,7 @@ impl Worker {
         Worker(name.into())
     }
 
-    /// `process 4711`, or `another process` where that is not known.
+    /// `process 4711`, or `another process` if its number is unknown.
     pub fn name(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! An edit that is to be sent.
+//! An edit that is still to be sent.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{EditRow, Note, State};
 use crate::edit::{ContentDigest, Edit, IdDigest, Wanted};
 
-/// An edit that is to be sent, and how it stands in the ledger.
+/// An edit that is to be sent or read back, with what the ledger and this run know of it.
 #[derive(Clone, Debug)]
 pub struct Pending {
     /// The edit.
@@ -18,35 +18,35 @@ pub struct Pending {
     pub content: ContentDigest,
     /// The line of the list it was read from.
     pub line: u64,
-    /// How it stands in the ledger; `None` if it is not in it.
+    /// Its state in the ledger; `None` if it is not in it.
     pub state: Option<State>,
-    /// The content that the ledger has for it, where that differs: a failed edit may be mended.
+    /// The content in the ledger, if that differs: a failed edit may be corrected.
     pub content_before: Option<ContentDigest>,
-    /// Why it is in doubt. `None` also where the ledger still says so, but reading the message back has told that it was
-    /// not edited: then it may be sent.
+    /// Why it is in doubt. Also `None` if the ledger still says so, but reading the message back has shown that it was not
+    /// edited: then it may be sent.
     pub doubt: Option<Note>,
     /// Its message must be read before it is sent.
     pub read_first: bool,
-    /// How it stood before this run, until its first sending in this run is recorded.
+    /// Its state before this run, until the first outcome in this run is recorded.
     pub taken_up: Option<State>,
-    /// Sendings so far, in all runs.
+    /// The attempts so far, in all runs.
     pub attempts: u32,
-    /// Sendings in this run that count towards the most that are allowed.
+    /// The attempts in this run that count towards the maximum.
     pub tries: u32,
-    /// How often it was tried in vain to read it back since its last sending.
+    /// How often reading it back has failed since its last attempt.
     pub looks: u32,
-    /// When it was first refused in this run with a code that speaks of the job, while the service accepted others.
+    /// When it was first refused in this run with a code that concerns the job, while the service accepted others.
     pub job_refused_at: Option<Instant>,
-    /// Its signature was refused in this run, and made anew.
+    /// Its signature was refused in this run and renewed.
     pub signed_anew: bool,
     /// When the service first answered "too fast" to it in this run.
     pub too_fast_at: Option<Instant>,
-    /// The same, to reading it back.
+    /// When the service first answered "too fast" to reading it back in this run.
     pub look_too_fast_at: Option<Instant>,
 }
 
 impl Pending {
-    /// An edit that is wanted in `line`; what the ledger has `known` of it so far.
+    /// The edit of this `line`, with its row in the ledger, if there is one.
     pub fn new(edit: Edit, wanted: Wanted, line: u64, known: Option<EditRow>) -> Pending {
         let Wanted { message, content } = wanted;
         let state = known.map(|known| known.state);
@@ -60,7 +60,7 @@ impl Pending {
             doubt: known
                 .filter(|known| known.state == State::InDoubt)
                 .map(|known| known.note.unwrap_or(Note::ProcessDied)),
-            // What was not sent for what its message showed is not sent before that shows something else.
+            // An edit that reading its message kept from being sent is read again before it is sent.
             read_first: known.and_then(|known| known.note).is_some_and(Note::is_of_reading_first),
             taken_up: state,
             attempts: known.map_or(0, |known| known.attempts),
@@ -73,7 +73,7 @@ impl Pending {
         }
     }
 
-    /// Its answer was lost in this run, and nothing has settled it since as far as the ledger says.
+    /// Whether its answer was lost in this run, and the ledger still has it in doubt.
     pub fn came_into_doubt(&self) -> bool {
         self.state == Some(State::InDoubt) && self.taken_up.is_none()
     }

@@ -42,7 +42,8 @@ pub trait RunStore: Store {
     /// It could not be made durable.
     fn mark_all_read(&mut self) -> Result<(), LedgerError>;
 
-    /// Records how the run ended (`finished`, `interrupted`, `stopped`) and why. The store takes nothing more afterwards.
+    /// Records how the run ended (`finished`, `interrupted`, `stopped`) and why. The store takes nothing more afterwards; it keeps its lock until
+    /// it is dropped.
     ///
     /// # Errors
     /// It could not be made durable. The state of each edit is durable all the same.
@@ -70,50 +71,50 @@ pub trait Records: Send {
     fn went_through_proxy(&self) -> Result<bool, LedgerError>;
 }
 
-/// What is noted of a run when it begins.
+/// What is recorded of a run when it begins.
 #[derive(Clone, Debug)]
 pub struct RunInfo {
     /// The name of the list.
     pub input: String,
     /// SHA-256 of its bytes, in hexadecimal.
     pub input_sha256: String,
-    /// Its rows.
+    /// The number of its rows.
     pub input_rows: u64,
-    /// Those that repeat another.
+    /// The rows that repeat another.
     pub duplicates: u64,
-    /// Edits to send, or to read back.
+    /// The edits to send or to read back.
     pub planned: u64,
-    /// Messages of the list that are not in the ledger yet.
+    /// The messages of the list that are not in the ledger yet.
     pub new_edits: u64,
-    /// Requests a second at most.
+    /// The rate limit, in requests per second.
     pub rate: u32,
-    /// Each message is read before it is sent.
+    /// Whether each message is read before it is sent.
     pub read_first: bool,
     /// The admin account that signs.
     pub identifier: String,
-    /// SHA-256 of the job file, in hexadecimal, where there is one.
+    /// SHA-256 of the job file, in hexadecimal, if there is one.
     pub job_sha256: Option<String>,
-    /// `host:port` of the proxy on the way, where there is one.
+    /// `host:port` of the proxy, if there is one.
     pub proxy: Option<String>,
-    /// How the program was called, and where.
+    /// The command line.
     pub command: String,
-    /// Where it was called.
+    /// The working directory.
     pub directory: String,
 }
 
 /// What to do with a ledger that may have lost its newest commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LostCommits {
-    /// It is refused.
+    /// Refuse it.
     Refused,
-    /// It is used: every message that it does not call done is read before it is sent.
+    /// Use it: every message that it does not call done is read before it is sent.
     ReadFirst,
 }
 
-/// How the end of a run has left the ledger's files.
+/// The state of the ledger's files after a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WalEnd {
-    /// The file alone holds everything.
+    /// The file alone is the whole ledger.
     Whole,
     /// Another program was reading, so the newest commits are still in the log beside the file.
     LogRemains(PathBuf),

@@ -1,4 +1,4 @@
-//! The one writer of a ledger: it takes all changes that wait and commits them together.
+//! The one writer of a ledger. It takes all waiting changes and commits them together.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,16 +10,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Change, Latency, LedgerError, RunEvent, Store};
 
-/// Changes that one transaction carries at most: bounds the time for which others wait for it.
+/// The maximum number of changes in a transaction: bounds how long others wait for it.
 const BATCH_MAX: usize = 1_024;
-/// How long a change waits at most for others to share its commit: a commit costs much more than what is in it.
+/// The longest time that a change waits for others to share its commit: a commit costs far more than the changes in it.
 const LINGER: Duration = Duration::from_millis(80);
-/// With this many changes together there is nothing to be gained by waiting for more.
+/// With this many changes, waiting for more gains nothing.
 const BATCH_ENOUGH: u32 = 64;
-/// Changes that may wait for the writer: more than the requests in flight can ever bring at once.
+/// The maximum number of changes waiting for the writer: more than the requests in flight can produce at once.
 pub(super) const QUEUE_MAX: usize = 4_096;
 
-/// What the writer takes, and whom it tells that it is durable.
+/// What to write, and where to report that it is durable.
 pub(super) type QueuedStep = (Step, oneshot::Sender<Result<(), LedgerError>>);
 
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) async fn write_through(queue: &mpsc::Sender<QueuedStep>, step: Step) 
     answer.await.map_err(|_| LedgerError::Latched)?
 }
 
-/// The one writer: everything that waits goes into one transaction.
+/// Runs the writer: everything that waits goes into one transaction.
 pub(super) async fn write<S: Store>(
     mut store: S,
     mut queue: mpsc::Receiver<QueuedStep>,
@@ -44,10 +44,10 @@ pub(super) async fn write<S: Store>(
 ) -> S {
     let mut waiting = Vec::with_capacity(BATCH_MAX);
     while queue.recv_many(&mut waiting, BATCH_MAX).await > 0 {
-        // Remarks alone do not wait for company: they are few, and the end of a run waits for the last one.
-        let remarks_only = waiting.iter().all(|(step, _)| matches!(step, Step::RunEvent(_)));
-        let (linger, enough) = company(places.load(Ordering::Relaxed));
-        let until = Instant::now() + if remarks_only { Duration::ZERO } else { linger };
+        // Events alone do not linger: they are few, and the end of a run waits for the last one.
+        let only_events = waiting.iter().all(|(step, _)| matches!(step, Step::RunEvent(_)));
+        let (delay, enough) = linger(places.load(Ordering::Relaxed));
+        let until = Instant::now() + if only_events { Duration::ZERO } else { delay };
         while waiting.len() < enough {
             let room = BATCH_MAX - waiting.len();
             match tokio::time::timeout_at(until, queue.recv_many(&mut waiting, room)).await {
@@ -59,7 +59,7 @@ pub(super) async fn write<S: Store>(
         for (step, reply) in waiting.drain(..) {
             match step {
                 Step::Change(change) => changes.push(change),
-                Step::RunEvent(record_event) => events.push(record_event),
+                Step::RunEvent(event) => events.push(event),
             }
             replies.push(reply);
         }
@@ -71,20 +71,20 @@ pub(super) async fn write<S: Store>(
             latch.cancel();
         }
         for reply in replies {
-            // Who no longer waits for the answer has lost interest, not the change.
+            // If the caller no longer waits, the change is committed all the same.
             let _ = reply.send(result.clone());
         }
         if failed {
-            // Latched: with the queue closed, every waiting and later call fails.
+            // With the queue closed, every waiting and later call fails.
             break;
         }
     }
     store
 }
 
-/// How long a change waits for others, and how many are enough. Half the places: while these wait for the commit, the
-/// other half is at work, so a place is idle for at most half of the time that it has for an edit at the cap.
-fn company(places: usize) -> (Duration, usize) {
+/// How long a change waits for others, and how many are enough. With half the slots waiting for the commit, the other half
+/// is at work, so a slot is idle for at most half of the time that it has for an edit at the cap.
+fn linger(places: usize) -> (Duration, usize) {
     let enough = (places / 2).clamp(1, BATCH_ENOUGH as usize);
     (LINGER * u32::try_from(enough).unwrap_or(BATCH_ENOUGH) / BATCH_ENOUGH, enough)
 }

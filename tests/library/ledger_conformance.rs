@@ -1,6 +1,6 @@
-//! What every ledger must do, whatever it keeps its rows in: run against the SQLite file and against the model that the tests
-//! of the run use. Another kind of ledger joins with one `impl LedgerKind` and one line at the end.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+//! What every ledger must do: one suite, run against the SQLite file and against the model that the tests of the run use. To
+//! add another kind of ledger, implement `LedgerKind` for it and name it at the end.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -174,7 +174,7 @@ async fn end(ledger: Ledger, writer: JoinHandle<Box<dyn RunStore>>, how: &str) {
     assert_eq!(writer.await.unwrap().end_run(how, "").unwrap(), WalEnd::Whole);
 }
 
-/// As a process that dies.
+/// Ends as a process that dies does.
 async fn die(ledger: Ledger, writer: JoinHandle<Box<dyn RunStore>>) {
     drop(ledger);
     drop(writer.await.unwrap());
@@ -208,7 +208,7 @@ async fn a_ledger_is_made_by_the_first_store_and_names_its_job<L: LedgerKind>() 
     assert_eq!(runs(&ledger), []);
     drop(ledger.create().unwrap());
     assert_eq!(ledger.begin().end_run("finished", "").unwrap(), WalEnd::Whole);
-    let Err(error) = ledger.create() else { panic!("somebody has worked on it") };
+    let Err(error) = ledger.create() else { panic!("a run has begun in it") };
     assert!(matches!(error, LedgerError::InUse { .. }), "{error}");
 }
 
@@ -378,7 +378,7 @@ async fn a_commit_is_all_or_nothing<L: LedgerKind>() {
     assert_eq!(ledger.overview_beside_writer().samples(1).unwrap(), [Sample::default()]);
 }
 
-/// A run that believes another state than the ledger holds must not go on.
+/// A run that believes another state than the ledger holds must not continue.
 async fn an_edit_that_is_elsewhere_than_the_run_believes_latches_the_ledger<L: LedgerKind>() {
     let ledger = L::fresh();
     let (handle, writer) = ledger.start();
@@ -591,7 +591,7 @@ async fn events_are_read_as_they_were_written<L: LedgerKind>() {
         Sample { at: 1_000, rate: 200, done: 1, requests: 2, answers, latency: latency.clone(), ..Sample::default() };
     latency.add(Duration::from_millis(80));
     latency.add(Duration::from_secs(20));
-    // Counts go on from sample to sample: the last one stands for all.
+    // Counts are totals since the beginning of the run, so the last sample replaces the others.
     let answers = vec![(Cause::Code(20004), 2), (Cause::Note(Note::Http(502)), 9)];
     let second = Sample { at: 6_000, done: 900, slow_downs: 1, answers: answers.clone(), latency, ..first.clone() };
     for sample in [&first, &second] {
@@ -603,6 +603,7 @@ async fn events_are_read_as_they_were_written<L: LedgerKind>() {
     for act in &acts {
         handle.record_event(RunEvent::ControlEvent(act.clone())).await.unwrap();
     }
+    assert!(handle.commits().count() >= 6);
     end(handle, writer, "finished").await;
     let (handle, writer) = ledger.start();
     handle.record_event(RunEvent::Sample(Box::new(first.clone()))).await.unwrap();
@@ -629,7 +630,7 @@ async fn events_are_read_as_they_were_written<L: LedgerKind>() {
     assert!(run.reason.as_ref().is_some_and(|reason| reason.starts_with("a second signal")));
 }
 
-/// As sorted by state, as the order is free.
+/// Sorted, as their order is free.
 fn outcomes(overview: &dyn Overview) -> Vec<Outcomes> {
     let mut outcomes = overview.outcomes().unwrap();
     outcomes.sort_by_key(|line| (line.state, line.cause, line.run));
@@ -652,14 +653,14 @@ fn change(edit: &Edit, from: Option<State>, to: Option<State>) -> Change {
     }
 }
 
-/// A step that a run may take or not.
+/// A transition, lawful or not.
 #[derive(Clone, Debug)]
 struct Step {
     key: usize,
     /// `None`: the state in which the edit is.
     from: Option<Option<State>>,
     to: Option<State>,
-    /// `None`: as many as there are, and one more where it is sent.
+    /// `None`: as many as before, and one more if it is sent.
     attempts: Option<u32>,
     code: Option<i64>,
     note: Option<Note>,

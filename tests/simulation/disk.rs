@@ -1,4 +1,4 @@
-//! The model of a ledger, on a disk that outlives the process and can fail; every step is checked.
+//! The model of a ledger on a disk that outlives the process and can fail. Every transition is checked.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -24,14 +24,14 @@ pub(crate) struct Disk {
 
 #[derive(Default)]
 struct Inner {
-    /// As they were when this session began.
+    /// The rows when this session began.
     rows_before: BTreeMap<[u8; 16], EditRow>,
-    /// Commits were lost: from then on every message is read before it is sent.
+    /// Whether commits were lost: from then on every message is read before it is sent.
     has_lost_commits: bool,
-    /// Of this session.
+    /// The commits of this session.
     commits: u64,
     fails_at: Option<u64>,
-    /// Whether the commit that fails is on the disk all the same.
+    /// Whether the commit that fails is on disk all the same.
     applied: bool,
     has_failed: bool,
 }
@@ -79,7 +79,7 @@ impl Disk {
         self.model.row(message)
     }
 
-    /// The same when this session began.
+    /// The row when this session began.
     pub(crate) fn held_before(&self, message: IdDigest) -> Option<EditRow> {
         self.inner.lock().unwrap().rows_before.get(&message.0).copied()
     }
@@ -115,7 +115,9 @@ impl Store for DiskStore {
                 fails.then_some(inner.applied)
             };
             if failure != Some(false) {
-                changes.iter().for_each(|change| self.check(change));
+                for change in &changes {
+                    self.check(change);
+                }
                 if let Err(error) = self.model.apply(&changes, &run_events) {
                     events.wrong(format_args!("the run commits what no ledger takes: {error}"));
                 }
@@ -136,7 +138,7 @@ impl Store for DiskStore {
 }
 
 impl DiskStore {
-    /// The run has ended, and its process with it. `has_read_all`: nothing of its list was left unread.
+    /// Ends the run and its process. `has_read_all`: no message of its list was left unread.
     pub(crate) fn end(mut self, ended: &RunEnd, has_read_all: bool) {
         let how = match ended {
             RunEnd::Finished => "finished",

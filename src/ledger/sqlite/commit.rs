@@ -21,17 +21,17 @@ pub(super) fn commit(
     for change in changes {
         let rows = apply(&transaction, run, change).map_err(failed)?;
         if rows != 1 {
-            // The ledger holds another state than the run believes: neither may be trusted now.
+            // The ledger holds another state than the run believes, so neither can be trusted now.
             return Err(Transition { from: change.from, to: change.to }.into());
         }
     }
-    for record_event in events {
-        events::write(&transaction, run, record_event).map_err(failed)?;
+    for event in events {
+        events::write(&transaction, run, event).map_err(failed)?;
     }
     transaction.commit().map_err(failed)
 }
 
-/// One step of one edit; how many rows it changed, which must be one.
+/// Applies one change. Returns the number of rows that it changed, which must be one.
 fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::Result<usize> {
     let message = change.message.0;
     let line = number(change.line);
@@ -52,7 +52,7 @@ fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::
                 change.attempts,
                 change.at
             ]),
-        // Read, and it is as it was, for this reason: no step of the state.
+        // Read, and still in the same state, for this reason.
         (Some(before), Some(state)) if before == state => transaction
             .prepare_cached("UPDATE edit SET code = ?3, note = ?4 WHERE message = ?1 AND state = ?2")?
             .execute(params![message, from, change.code, change.note.map(Note::word)]),
@@ -69,7 +69,7 @@ fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::
                 change.note.map(Note::word),
                 change.content.0
             ]),
-        // An intent withdrawn: code and note are still those of the last answer.
+        // A withdrawn intent: code and note are still those of the last answer.
         (Some(State::Sending), Some(state)) if change.took.is_none() => transaction
             .prepare_cached("UPDATE edit SET state = ?3, attempts = ?4, content = ?5 WHERE message = ?1 AND state = ?2")?
             .execute(params![message, from, state.word(), change.attempts, change.content.0]),
@@ -93,7 +93,7 @@ fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::
     }
 }
 
-/// The first intent of an edit, or what reading its message showed before.
+/// Inserts an edit with its first intent, or as settled by reading its message before that.
 fn insert(
     transaction: &Transaction<'_>,
     run: i64,

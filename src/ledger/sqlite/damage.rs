@@ -1,4 +1,4 @@
-//! What an error of SQLite says of the ledger, and whether a file is sound.
+//! Errors of SQLite as errors of the ledger, and the check whether a file is sound.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,18 +19,18 @@ pub(super) fn system_error(path: &Path, source: std::io::Error) -> LedgerError {
     LedgerError::Read { path: path.to_owned(), source: Arc::new(source) }
 }
 
-/// Where this tells that the file does not hold what was written to it: the error that says so.
+/// The error for a file that does not hold what was written to it, if `error` shows that.
 fn damage(path: &Path, error: &rusqlite::Error) -> Option<LedgerError> {
     use rusqlite::ErrorCode::{ConstraintViolation, DatabaseCorrupt, NotADatabase};
     let what = match error {
-        // Nothing is ever written that the schema, as it is written down here, would refuse.
+        // Nothing is ever written that the schema of this program would refuse.
         rusqlite::Error::SqliteFailure(failure, _) => match (failure.code, failure.extended_code) {
             (DatabaseCorrupt | NotADatabase | ConstraintViolation, _) | (_, ffi::SQLITE_ERROR) => error.to_string(),
             _ => return None,
         },
-        // The schema is not the one that is written down here.
+        // The schema is not that of this program.
         rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
-        // What is in a column is nothing that is ever put there.
+        // A column holds a value that is never written to it.
         rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::IntegralValueOutOfRange(..)
         | rusqlite::Error::InvalidColumnType(..)
@@ -40,9 +40,9 @@ fn damage(path: &Path, error: &rusqlite::Error) -> Option<LedgerError> {
     Some(LedgerError::Damaged { path: path.to_owned(), what })
 }
 
-/// A run that never ended was ended by something, maybe by a power cut, and that can leave damage behind. The check
-/// reads all of the file, so it is not made when all is well. It is the one that compares the indexes with the table, too:
-/// an edit that is missing from its index would be taken for one that was never sent.
+/// Checks the file for damage if a run never ended, as after a power cut. The check reads the whole file, so it is skipped
+/// after a run that ended. It also compares the indexes with the table: an edit that is missing from its index would be taken
+/// for one that was never sent.
 pub(super) fn check_after_crash(path: &Path, connection: &Connection) -> Result<(), LedgerError> {
     let failed = |source| read_error(path, source);
     let query = "SELECT EXISTS (SELECT 1 FROM run WHERE ended IS NULL)";

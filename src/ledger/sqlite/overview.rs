@@ -23,14 +23,14 @@ const NAMES_OPERATOR: i64 = 4;
 /// The columns of an [`EditRecord`].
 const EDIT: &str = "from_account, to_account, msg_key, state, code, note, attempts, line, run, sent_at";
 
-/// A ledger file, open to be looked at.
+/// A ledger file, open to be read in one state.
 #[derive(Debug)]
 pub(crate) struct SqliteOverview {
     connection: Connection,
     path: PathBuf,
     version: i64,
     worker: Option<Worker>,
-    /// There is no log beside it.
+    /// There was no log beside it.
     is_at_rest: bool,
     may_lack_commits: bool,
 }
@@ -44,10 +44,10 @@ impl SqliteOverview {
         if matches!(open::inspect(path)?, PathContent::Nothing) {
             return Err(LedgerError::Missing { path: path.to_owned() });
         }
-        // By a handle of its own, which is closed again before SQLite opens the file (see `open::lock`).
+        // Through a handle of its own, which is closed before SQLite opens the file (see `open::lock`).
         let worker = File::open(path).ok().and_then(|file| open::worker(&file)).map(Worker::new);
-        // Who begins just now has a log before its index is there, and must not be taken for a copy.
-        let how = if worker.is_some() { open::how_to_read(path) } else { open::how_to_look(path) };
+        // A writer that is just starting has a log before its index, and must not be taken for a copy.
+        let how = if worker.is_some() { open::how_to_read(path) } else { open::how_to_read_traceless(path) };
         SqliteOverview::new(path, how, worker)
     }
 
@@ -62,7 +62,7 @@ impl SqliteOverview {
     fn new(path: &Path, how: &str, worker: Option<Worker>) -> Result<SqliteOverview, LedgerError> {
         let failed = |source| read_error(path, source);
         let connection = open::read_only_with(path, how)?;
-        // One state of the ledger from here on, so that all numbers are of the same moment.
+        // One state of the ledger from here on, so that all numbers belong together.
         connection.execute_batch("BEGIN").map_err(failed)?;
         let version = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
         let is_at_rest = how == open::READ_ALONE;
@@ -116,7 +116,7 @@ impl Overview for SqliteOverview {
     }
 
     fn outcomes(&self) -> Result<Vec<Outcomes>, LedgerError> {
-        // Nearly all edits are done, and to sort them by four columns takes three times as long as by one.
+        // Nearly all edits are done, and sorting them by four columns takes three times as long as by one.
         let query = "SELECT 'done', 0, NULL, run, count(*) FROM edit
                      WHERE state = 'done' AND code = 0 AND note IS NULL GROUP BY run
                      UNION ALL
@@ -283,7 +283,7 @@ fn edit(row: &Row<'_>) -> rusqlite::Result<EditRecord> {
     })
 }
 
-/// What the last answer was; a note counts before a code, as it says what the code does not.
+/// The result of the last attempt. A note takes precedence over a code, as it says what the code does not.
 fn cause(code: Option<i64>, note: Option<&str>) -> Option<Cause> {
     let note = note.and_then(Note::from_word).map(Cause::Note);
     note.or(code.map(Cause::Code))

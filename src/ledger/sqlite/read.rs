@@ -1,9 +1,8 @@
 //! Looking edits up in a ledger file.
 //!
-//! A list is usually read in the order in which it was first sent, which is the order of the ledger's rows. So the
-//! reader walks the ledger beside the list and mostly finds the next row where it expects it: no search at all.
-//! Where the list has changed, it looks the message up by its digest and walks on from there. Position is the fast
-//! path, the message is the truth.
+//! A list is usually read in the order in which it was first sent, which is the order of the ledger's rows. So the reader
+//! walks through the ledger along with the list and mostly finds the next row without a search. Where the list has changed,
+//! it looks the message up by its digest and continues from there. Position is the fast path; the message decides.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -17,29 +16,29 @@ use super::open::{self, PathContent};
 use crate::edit::{ContentDigest, IdDigest};
 use crate::ledger::{EditRow, EditStatus, JobIdentity, LedgerError, LostCommits, Note, Records};
 
-/// Rows fetched at a time while walking. Each read is short, so it never keeps the writer's log from being folded in; and
-/// little is fetched in vain by a thread that looks at every other part of a list, and leaps from one to the next.
+/// Rows fetched at a time while walking. Each read is short, so it never keeps the writer's log from being folded in, and a
+/// thread that reads every other part of a list fetches few rows that it skips.
 const AHEAD: i64 = 128;
 
-/// So many rows found one behind the other make it worth fetching the next ones ahead.
+/// After this many consecutive rows it is worth fetching the next ones ahead.
 const IN_ORDER: u32 = 4;
 
-/// What a list is compared with. More is read of the few that are taken up again: each column of millions counts.
+/// The columns that a list is compared with. More is read only of the few edits to send: each column of millions counts.
 const COLUMNS: &str = "message, content, state";
 
-/// The reading side of a ledger file. It reads beside a writer, and changes nothing.
+/// The reading side of a ledger file. It reads beside a writer and changes nothing.
 #[derive(Debug)]
 pub(crate) struct SqliteReader {
     connection: Connection,
     path: PathBuf,
     how: &'static str,
-    /// It reads one state of the ledger.
+    /// Whether it reads one state of the ledger.
     is_held: bool,
-    /// Rows behind the last one found, in the ledger's order.
+    /// The rows after the last one found, in order.
     ahead: VecDeque<(IdDigest, EditStatus)>,
-    /// Up to which row they were fetched; where there are none, the last one that was found.
+    /// The number of the last row fetched; without rows ahead, of the last one found.
     last: i64,
-    /// How many were found just behind the one before.
+    /// How many rows in succession were each found right after the previous one.
     in_order: u32,
     empty: bool,
 }
@@ -71,9 +70,9 @@ impl SqliteReader {
         }
     }
 
-    /// Opens a ledger to read in the process that has it open to write. Other than [`SqliteReader::open`] this never
-    /// opens the file by itself: closing it again would take SQLite's own locks with it (such is the rule for
-    /// `fcntl` locks), and the next program that looks at the ledger would believe itself alone and remove the log.
+    /// Opens a ledger to read in the process that has it open to write. Unlike [`SqliteReader::open_with`] this never opens
+    /// the file itself: closing it again would release SQLite's own locks (such is the rule for `fcntl` locks), and the next
+    /// program to read the ledger would believe itself alone and remove the log.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -98,7 +97,7 @@ impl SqliteReader {
         })
     }
 
-    /// The next row of the ledger, or one soon behind it, if it is this message's.
+    /// Finds the message if its row is the next one, or soon after it.
     fn walk(&mut self, message: IdDigest) -> rusqlite::Result<Option<EditStatus>> {
         if self.ahead.is_empty() && self.in_order >= IN_ORDER {
             let query = format!("SELECT {COLUMNS} FROM edit WHERE seq > ?1 AND seq <= ?2 ORDER BY seq");
@@ -110,7 +109,7 @@ impl SqliteReader {
             }
             self.last = end;
             if self.ahead.is_empty() {
-                // At its end: what follows in the list is new, or stands elsewhere.
+                // The end of the ledger: the rest of the list is new, or is elsewhere.
                 self.in_order = 0;
             }
         }
@@ -118,7 +117,7 @@ impl SqliteReader {
             let Some(at) = self.ahead.iter().position(|(next, _)| *next == message) else { return Ok(None) };
             self.ahead.drain(..at);
         }
-        Ok(self.ahead.pop_front().map(|(_, brief)| brief))
+        Ok(self.ahead.pop_front().map(|(_, status)| status))
     }
 
     fn look_up(&mut self, message: IdDigest) -> rusqlite::Result<Option<EditStatus>> {
@@ -127,12 +126,12 @@ impl SqliteReader {
             .prepare_cached(&format!("SELECT {COLUMNS}, seq FROM edit WHERE message = ?1"))?
             .query_row([message.0], |row| Ok((status(row)?, row.get(3)?)))
             .optional()?;
-        // A message that is not in the ledger says nothing about where the next one is.
-        let Some((brief, seq)) = found else { return Ok(None) };
+        // A message that is not in the ledger does not show where the next one is.
+        let Some((status, seq)) = found else { return Ok(None) };
         self.in_order = if seq == self.last.saturating_add(1) { self.in_order + 1 } else { 0 };
         self.last = seq;
         self.ahead.clear();
-        Ok(Some(brief))
+        Ok(Some(status))
     }
 }
 
@@ -153,7 +152,7 @@ impl Records for SqliteReader {
             let query = "SELECT state, content, attempts, code, note FROM edit WHERE message = ?1";
             self.connection.prepare_cached(query)?.query_row([message.0], row).optional()
         };
-        // The walk finds an edit without its index.
+        // The walk finds an edit without the index.
         let missing = || {
             let what = "an edit is missing from its index".to_owned();
             LedgerError::Damaged { path: self.path.clone(), what }
@@ -166,8 +165,7 @@ impl Records for SqliteReader {
         if self.is_held { Box::new(reader).held() } else { Ok(Box::new(reader)) }
     }
 
-    /// Not every look-up then has to ask anew whether it has the last state, which takes a third off the time of a list in
-    /// another order.
+    /// A look-up then need not check for a newer state, which takes a third off the time of a list in another order.
     fn held(mut self: Box<Self>) -> Result<Box<dyn Records>, LedgerError> {
         self.is_held = true;
         self.connection.execute_batch("BEGIN").map_err(|source| read_error(&self.path, source))?;

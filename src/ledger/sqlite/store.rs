@@ -18,24 +18,24 @@ use crate::ledger::{
 };
 use crate::{BUILD, system};
 
-/// The writing side of a ledger file, which only one process has at a time.
+/// The writing side of a ledger file. Only one process has it at a time.
 #[derive(Debug)]
 pub(crate) struct SqliteStore {
-    /// `None` while a commit runs on another thread, and once the file was found to be gone.
+    /// `None` while a commit runs on another thread, after the end of the run, and once the file was found to be gone.
     connection: Option<Connection>,
     path: PathBuf,
-    /// Whose it is from when a run begins.
+    /// The job that the ledger belongs to once a run begins.
     job: JobIdentity,
     run: i64,
-    /// From when a run began.
+    /// Set when a run begins.
     ledger_files: Option<Arc<LedgerFiles>>,
-    /// Declared last, so closed last: it is the lock on the file.
+    /// The lock on the file. Declared last, so closed last.
     lock: File,
 }
 
 impl SqliteStore {
-    /// Opens the ledger of this job, or makes it where there is none, and locks it. What a process that died left
-    /// `sending` is in doubt from here on.
+    /// Opens the ledger of this job, or creates it, and locks it. What a process that died left `sending` is in doubt from
+    /// here on.
     ///
     /// # Errors
     /// The file is no ledger, another job's, locked, may have lost its newest commits, or cannot be opened; it is as it
@@ -44,7 +44,7 @@ impl SqliteStore {
         SqliteStore::open_with(path, job, LostCommits::Refused)
     }
 
-    /// The same; `gaps` says what becomes of a ledger that may have lost its newest commits.
+    /// The same; `gaps` says what to do with a ledger that may have lost its newest commits.
     ///
     /// # Errors
     /// As [`SqliteStore::open`].
@@ -55,11 +55,11 @@ impl SqliteStore {
         Ok(SqliteStore { connection: Some(connection), path, job, run: 0, ledger_files: None, lock })
     }
 
-    /// Makes the ledger of this job where there was none a moment ago.
+    /// Creates the ledger of this job where there was none a moment ago.
     ///
     /// # Errors
-    /// As [`SqliteStore::open`]; and where somebody else has made it meanwhile and worked on it: what was planned
-    /// without it does not hold any more.
+    /// As [`SqliteStore::open`]; also if another process has created it and run in it since: a plan made without it no longer
+    /// holds.
     pub(crate) fn create(path: &Path, job: &JobIdentity) -> Result<SqliteStore, LedgerError> {
         let store = SqliteStore::open(path, job)?;
         let ran = store.connection()?.query_row("SELECT EXISTS (SELECT 1 FROM run)", [], |row| row.get(0));
@@ -70,13 +70,13 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// The file itself must say that a run has begun, whatever becomes of the log beside it. A run of which it cannot has not
-    /// begun, and the job is what it was `before`.
+    /// Copies the beginning of the run into the file itself, which must show it whatever happens to the log beside it. If that
+    /// fails, the run has not begun, and the job is what it was `before`.
     fn copy_into_file(&mut self, before: &JobBefore) -> Result<(), LedgerError> {
         let (run, path) = (self.run, &self.path);
         let failed = |source| write_error(path, source);
         let connection = self.connection.as_mut().ok_or(LedgerError::Latched)?;
-        // Whoever closes it without having ended the run leaves the log where it is, as a process that dies does.
+        // Closing it without ending the run leaves the log in place, as a process that dies does.
         lost::keep_log_on_close(connection, true).map_err(failed)?;
         if lost::copy_into_file(connection).map_err(failed)? {
             return Ok(());
@@ -88,8 +88,8 @@ impl SqliteStore {
         Err(LedgerError::BeingRead { path: path.clone() })
     }
 
-    /// Gives the ledger up if its files are not where they were.
-    fn check_whereabouts(&mut self) -> Result<(), LedgerError> {
+    /// Gives the ledger up if its files are no longer where they were.
+    fn check_files(&mut self) -> Result<(), LedgerError> {
         let Some(ledger_files) = &self.ledger_files else { return Ok(()) };
         let Some(file) = ledger_files.changed() else { return Ok(()) };
         let connection = self.connection.take().ok_or(LedgerError::Latched)?;
@@ -110,7 +110,7 @@ impl RunStore for SqliteStore {
         let ledger_files =
             LedgerFiles::note(&self.path, &self.lock).map_err(|source| system_error(&self.path, source))?;
         self.ledger_files = Some(Arc::new(ledger_files));
-        self.check_whereabouts()
+        self.check_files()
     }
 
     fn mark_all_read(&mut self) -> Result<(), LedgerError> {
@@ -118,7 +118,7 @@ impl RunStore for SqliteStore {
     }
 
     fn end_run(&mut self, ended: &str, reason: &str) -> Result<WalEnd, LedgerError> {
-        self.check_whereabouts()?;
+        self.check_files()?;
         let connection = self.connection.take().ok_or(LedgerError::Latched)?;
         connection
             .execute(
@@ -126,7 +126,7 @@ impl RunStore for SqliteStore {
                 params![self.run, unix_ms(), ended, reason],
             )
             .map_err(|source| write_error(&self.path, source))?;
-        // That it ended is durable; a log that stays is no loss, as long as it stays beside the file.
+        // The end is durable. A log that remains loses nothing as long as it stays beside the file.
         let is_folded =
             lost::keep_log_on_close(&connection, false).and_then(|()| lost::fold_in(&connection)).unwrap_or(false);
         connection.close().map_err(|(_, source)| write_error(&self.path, source))?;
@@ -138,7 +138,7 @@ impl RunStore for SqliteStore {
     }
 }
 
-/// A run and its job, in one commit: the run's number, and what the ledger said of its job before.
+/// Records a run and its job in one commit. Returns the number of the run, and what the ledger said of its job before.
 fn begin(connection: &mut Connection, job: &JobIdentity, info: &RunInfo) -> rusqlite::Result<(i64, JobBefore)> {
     let transaction = connection.transaction()?;
     let before = JobBefore::of(&transaction)?;
@@ -177,7 +177,7 @@ fn begin(connection: &mut Connection, job: &JobIdentity, info: &RunInfo) -> rusq
     Ok((run, before))
 }
 
-/// What the ledger says of its job before a run begins.
+/// What the ledger said of its job before a run began.
 struct JobBefore {
     identity: Option<JobIdentity>,
     reads_first: bool,
@@ -222,8 +222,8 @@ impl Store for SqliteStore {
     }
 }
 
-/// What a process that died left behind: its run never ended, and what it was sending is in doubt. To look for that reads
-/// the whole table, and is needless behind a run that has come to the end of its list: it waited for every outcome.
+/// Records what a process that died left behind: its run never ended, and what it was sending is in doubt. This scans the
+/// whole table, and is unnecessary after a run that reached the end of its list: it waited for every outcome.
 fn recover(connection: &mut Connection) -> rusqlite::Result<()> {
     let ended =
         connection.query_row("SELECT ended FROM run ORDER BY run DESC LIMIT 1", [], |row| row.get(0)).optional()?;

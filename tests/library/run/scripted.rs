@@ -1,4 +1,4 @@
-//! A list, a ledger in memory, a service that does as it is told, and a run between them.
+//! A list, a ledger in memory, a service that follows a script, and a run that connects them.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
