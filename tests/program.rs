@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
+#[expect(dead_code, reason = "the model of a ledger is for the tests of the library")]
 mod support;
 mod program {
     pub(crate) mod certificate;

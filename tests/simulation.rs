@@ -11,6 +11,8 @@
 //! `-- --nocapture`) replays one and tells its story.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on shall say so")]
 
+#[expect(dead_code, reason = "the other test programs need more of it")]
+mod support;
 mod simulation {
     pub(crate) mod disk;
     pub(crate) mod events;

@@ -10,7 +10,7 @@ use super::{Error, Exit, tell, with_causes};
 use crate::cli::{Cli, JobArgs, ReportArgs};
 use crate::input::{Format, Input, Mapping, Row};
 use crate::job;
-use crate::ledger::{LostCommits, Overview, Records, RunRecord, SqliteReader, unix_ms};
+use crate::ledger::{LostCommits, Overview, RunRecord, open_overview, open_records, unix_ms};
 use crate::report::facts::{NotReachedList, Report};
 use crate::report::lists::ListAndPlan;
 use crate::report::words::{Lang, Words};
@@ -19,9 +19,9 @@ use crate::run::{self, InDoubt, Plan, Policy};
 use crate::system::atomic_file;
 
 pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
-    let overview = Overview::open(&args.ledger)?;
+    let overview = open_overview(&args.ledger)?;
     let words = Words::new(args.lang.unwrap_or_default());
-    let mut report = Report::read(&overview, unix_ms(), &here())?;
+    let mut report = Report::read(&*overview, unix_ms(), &here())?;
     check_last_list(args, &report)?;
     if let Some(path) = &args.html {
         directory::write_page(path, &report, &words)?;
@@ -29,14 +29,14 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
         let list = match &args.input {
             Some(list) => {
                 let list = PlannedList::open(list, None, args.job.as_deref())?;
-                list.check_content(&args.ledger, &overview)?;
+                list.check_content(&args.ledger, &*overview)?;
                 Ok(list)
             }
             None => last_list(&report).map_err(|error| with_causes(error.as_ref())),
         };
         directory::write(
             path,
-            &overview,
+            &*overview,
             &mut report,
             list.as_ref().map(PlannedList::wanted).map_err(Clone::clone),
             &words,
@@ -56,9 +56,9 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
 
 /// Writes the report of a run that has just ended.
 pub(super) fn write(path: &Path, ledger: &Path, lang: Lang, wanted: ListAndPlan<'_>) -> Result<(), Error> {
-    let overview = Overview::open(ledger)?;
-    let mut report = Report::read(&overview, unix_ms(), &here())?;
-    directory::write(path, &overview, &mut report, Ok(wanted), &Words::new(lang))?;
+    let overview = open_overview(ledger)?;
+    let mut report = Report::read(&*overview, unix_ms(), &here())?;
+    directory::write(path, &*overview, &mut report, Ok(wanted), &Words::new(lang))?;
     Ok(())
 }
 
@@ -94,8 +94,8 @@ impl PlannedList {
     }
 
     /// Says so where the list and its job file give messages another content than the ledger knows that they were sent.
-    fn check_content(&self, ledger: &Path, overview: &Overview) -> Result<(), Error> {
-        let Some(mut records) = SqliteReader::open_with(ledger, &overview.job()?, LostCommits::ReadFirst)? else {
+    fn check_content(&self, ledger: &Path, overview: &dyn Overview) -> Result<(), Error> {
+        let Some(mut records) = open_records(ledger, &overview.job()?, LostCommits::ReadFirst)? else {
             return Ok(());
         };
         let (mut others, mut first) = (0_u64, 0);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::report::{here, print};
 use super::{Error, Exit};
 use crate::cli::StatusArgs;
-use crate::ledger::{Overview, unix_ms};
+use crate::ledger::{open_overview, unix_ms};
 use crate::report::facts::LedgerFacts;
 use crate::report::words::Words;
 use crate::report::{machine, text};
@@ -59,8 +59,8 @@ async fn watch(args: &StatusArgs, words: &Words) -> Result<Exit, Error> {
 /// Opened anew for each look: a look is at one state of the file, and would keep the writer's log from being folded in.
 fn look(args: &StatusArgs) -> Result<LedgerFacts, Error> {
     loop {
-        let overview = Overview::open(&args.ledger)?;
-        let facts = LedgerFacts::read(&overview, unix_ms());
+        let overview = open_overview(&args.ledger)?;
+        let facts = LedgerFacts::read(&*overview, unix_ms());
         if !overview.has_begun_to_move() {
             return Ok(facts?);
         }

@@ -1,4 +1,4 @@
-//! Why the ledger cannot be used: which file, why, and what to do.
+//! Errors of the ledger. Each message names the file, the cause, and what to do.
 
 use std::error::Error;
 use std::fmt;
@@ -10,14 +10,14 @@ use rusqlite::ErrorCode;
 
 use super::state::Transition;
 
-/// Why the ledger cannot be used, or can no longer be.
+/// Why the ledger cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LedgerError {
-    /// There is no file, or nothing in it.
+    /// There is no file, or it is empty.
     #[error("there is no ledger {}", path.display())]
     Missing {
-        /// Where it should be.
+        /// The missing file.
         path: PathBuf,
     },
     /// The file is something else.
@@ -25,10 +25,10 @@ pub enum LedgerError {
     NotALedger {
         /// The file.
         path: PathBuf,
-        /// What it is instead.
+        /// What the file is instead.
         what: String,
     },
-    /// Made by a newer runner.
+    /// It was written by a newer version of this program.
     #[error("{} was written by a newer runner (ledger version {found}, this one knows {known}); use that one", path.display())]
     Newer {
         /// The file.
@@ -38,7 +38,7 @@ pub enum LedgerError {
         /// The newest this program knows.
         known: i64,
     },
-    /// A ledger, but of something else.
+    /// It belongs to another job.
     #[error(
         "{} is the ledger of {theirs}, but this job is {ours}; {}", path.display(), MoveAdvice { to: may_move.as_deref() }
     )]
@@ -49,10 +49,10 @@ pub enum LedgerError {
         theirs: String,
         /// The job at hand.
         ours: String,
-        /// Where only the service's address differs: the one of the job at hand.
+        /// If only the address of the service differs: that of the job at hand.
         may_move: Option<String>,
     },
-    /// Its newest commits are gone.
+    /// Its newest commits are missing.
     #[error(
         "the newest commits of {} are missing: a run has begun in it and not ended, and its log {} is not beside it (or was \
          folded in by another program), so what was sent last is not known. If the log was left behind or moved, \
@@ -66,7 +66,7 @@ pub enum LedgerError {
         /// Where its log should be.
         log: PathBuf,
     },
-    /// A run that reads messages first has not come to its end.
+    /// A run that reads messages first has not reached the end of its list.
     #[error(
         "in {} a run with --read-first has not come to the end of its list: say --read-first again, so that the messages that \
          it has not read are read before they are sent",
@@ -76,7 +76,7 @@ pub enum LedgerError {
         /// The ledger.
         path: PathBuf,
     },
-    /// Its log lies there without it.
+    /// Its log is there without it.
     #[error(
         "{} holds the newest commits of a ledger that is not there: {} was moved, removed or emptied after a run that \
          never ended. Put the two together again, here or where the ledger is now, or move the log elsewhere to begin anew",
@@ -98,7 +98,7 @@ pub enum LedgerError {
         /// The ledger.
         path: PathBuf,
     },
-    /// It is on another machine.
+    /// It is on a network file system.
     #[error(
         "{} is on a network file system ({filesystem}), where locks and the log that SQLite keeps cannot be relied on; \
          keep the ledger on a disk of this machine",
@@ -110,12 +110,12 @@ pub enum LedgerError {
         /// The kind of file system.
         filesystem: String,
     },
-    /// Another process has it.
+    /// Another process has it locked.
     #[error("{} is in use by {holder}; let it finish or stop it, then try again", path.display())]
     InUse {
         /// The file.
         path: PathBuf,
-        /// Who, as far as the ledger tells.
+        /// The process, as far as it is known.
         holder: String,
     },
     /// It cannot be opened or read.
@@ -123,7 +123,7 @@ pub enum LedgerError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the database says.
+        /// The error of the database or the system.
         source: Arc<dyn Error + Send + Sync>,
     },
     /// A change could not be made durable.
@@ -131,10 +131,10 @@ pub enum LedgerError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the database says.
+        /// The error of the database or the system.
         source: Arc<dyn Error + Send + Sync>,
     },
-    /// What it holds is not what was written.
+    /// It does not hold what was written to it.
     #[error(
         "the ledger {} is damaged: {what}; put a sound copy in its place (one from before the last run does not know \
          what was sent since), or see how much of it sqlite3's .recover saves",
@@ -143,20 +143,20 @@ pub enum LedgerError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What the database says.
+        /// The error of the database or the system.
         what: String,
     },
-    /// Its file, or one of the two that SQLite keeps beside it, is not where it was when the run began.
+    /// Its file, or one of the two that SQLite keeps beside it, was removed or replaced during the run.
     #[error("{} was removed or replaced while it was in use; {}", file.display(), Rescue { path, rescued })]
     Removed {
         /// The ledger.
         path: PathBuf,
-        /// The file that is missing, or another now.
+        /// The file that was removed or replaced.
         file: PathBuf,
-        /// Where all that the ledger held is now; or why it could not be saved.
+        /// The file with all that the ledger held, or why it could not be saved.
         rescued: Result<PathBuf, Arc<str>>,
     },
-    /// What was rescued of it when it was removed still lies beside it: without it edits would be made twice.
+    /// What was rescued when it was removed is still beside it. Without that, messages would be edited twice.
     #[error(
         "{} holds what {} held when that was removed or replaced: {}, then try again; or, if nobody needs it any more, \
          move it elsewhere",
@@ -165,7 +165,7 @@ pub enum LedgerError {
     NotPutBack {
         /// The ledger.
         path: PathBuf,
-        /// What was rescued of it.
+        /// The rescued ledger.
         rescued: PathBuf,
     },
     /// It was removed, and what it held could not be saved.
@@ -178,18 +178,18 @@ pub enum LedgerError {
     Lost {
         /// The ledger.
         path: PathBuf,
-        /// The empty file that tells so.
+        /// The empty file that marks this.
         mark: PathBuf,
     },
-    /// A step that the life of an edit does not have.
+    /// A transition that an edit cannot take.
     #[error(transparent)]
     Transition(#[from] Transition),
-    /// An earlier write failed, or the writer is gone.
+    /// An earlier commit failed, or the writer has ended.
     #[error("the ledger takes nothing more after it failed once")]
     Latched,
 }
 
-/// What to do about an error of the database or the system, where that is known.
+/// Advice for an error of the database or the system, if there is any.
 struct ErrorAdvice<'a> {
     source: &'a Arc<dyn Error + Send + Sync>,
     writing: bool,
@@ -226,7 +226,7 @@ impl fmt::Display for ErrorAdvice<'_> {
     }
 }
 
-/// What to do with a ledger of another job.
+/// Advice for a ledger of another job.
 struct MoveAdvice<'a> {
     to: Option<&'a str>,
 }
@@ -244,7 +244,7 @@ impl fmt::Display for MoveAdvice<'_> {
     }
 }
 
-/// What became of a ledger that was removed, and what to do about it.
+/// The fate of a ledger that was removed, with advice.
 struct Rescue<'a> {
     path: &'a Path,
     rescued: &'a Result<PathBuf, Arc<str>>,
@@ -266,7 +266,7 @@ impl fmt::Display for Rescue<'_> {
     }
 }
 
-/// How a rescued ledger is put back. (A log that is left beside it would be taken for its own.)
+/// How to put a rescued ledger back. (A log that remained beside it would be taken for its own.)
 struct RestoreSteps<'a> {
     path: &'a Path,
     rescued: &'a Path,

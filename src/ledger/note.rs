@@ -1,46 +1,46 @@
-//! Why an edit is where it is, where no error code says it.
+//! Reasons for the state of an edit.
 
-/// Why an edit is where it is, where no error code says it.
+/// The reason for the state of an edit where no error code gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Note {
-    /// No answer came in time.
+    /// The answer timed out.
     TimedOut,
-    /// The connection ended before the answer did.
+    /// The connection was lost before the answer was complete.
     ConnectionLost,
     /// The service, or something in front of it, answered with this HTTP status, which is not 200.
     Http(u16),
-    /// The answer came with status 200, and was not the service's JSON.
+    /// The status was 200, but the body was not the service's JSON.
     NotTheService,
-    /// The service said that it lost an answer inside itself.
+    /// The service reported that it lost an answer internally.
     LostInside,
-    /// The process ended while the request was under way.
+    /// The process ended while the request was in flight.
     ProcessDied,
-    /// Read back: the message holds what is wanted.
+    /// Read back: the message has the wanted content.
     ReadBack,
-    /// Read back: the message holds something else, and no attempt is left.
+    /// Read back: the message has other content, and no attempt is left.
     NotEdited,
-    /// Read back: neither side's history has the message.
+    /// Read back: the message is in neither account's history.
     NotInHistory,
-    /// It cannot be read back: its key does not tell when it was sent.
+    /// It cannot be read back: its key does not contain the time of sending.
     KeyWithoutTime,
-    /// Read back: what the message holds is like what is wanted, but not the same.
+    /// Read back: the content is similar to the wanted content, but not the same.
     Alike,
-    /// Read back: the message was recalled, and does not hold what is wanted.
+    /// Read back: the message was recalled, and does not have the wanted content.
     Recalled,
-    /// Read before it was sent: the message holds what is wanted already.
+    /// Read first: the message already has the wanted content.
     AlreadyThere,
-    /// Read before it was sent: the message was recalled, so it is not sent.
+    /// Read first: the message was recalled, so the edit is not sent.
     RecalledBefore,
-    /// Read before it was sent: neither side's history has the message, so it is not sent.
+    /// Read first: the message is in neither account's history, so the edit is not sent.
     NotThere,
-    /// It could not be read back: the service refused that.
+    /// The service refused to have it read back.
     ReadBackRefused,
-    /// It could not be read back: no try came to a page, or the pages broke off before their end.
+    /// Reading it back failed: no attempt returned a page, or the pages ended early.
     ReadBackFailed,
 }
 
 impl Note {
-    /// The word that the ledger keeps.
+    /// Its name in the ledger.
     pub fn word(self) -> String {
         match self {
             Note::TimedOut => "timed out".to_owned(),
@@ -63,7 +63,7 @@ impl Note {
         }
     }
 
-    /// From the word that the ledger keeps.
+    /// Parses its name in the ledger.
     pub fn from_word(word: &str) -> Option<Note> {
         Some(match word {
             "timed out" => Note::TimedOut,
@@ -86,7 +86,7 @@ impl Note {
         })
     }
 
-    /// Whether it is what reading a message before sending showed.
+    /// Whether it is the result of reading the message before sending.
     pub fn is_of_reading_first(self) -> bool {
         match self {
             Note::AlreadyThere | Note::RecalledBefore | Note::NotThere => true,
@@ -107,7 +107,7 @@ impl Note {
         }
     }
 
-    /// A sentence's worth for people.
+    /// An explanation for people.
     pub fn meaning(self) -> String {
         match self {
             Note::TimedOut => "no answer came in time; the edit may or may not have taken place".to_owned(),
@@ -150,4 +150,13 @@ impl Note {
             Note::ReadBackFailed => "reading it back came to nothing; resume later".to_owned(),
         }
     }
+}
+
+/// The result of an attempt: the service's code, or a note where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// The service's `ErrorCode`.
+    Code(i64),
+    /// There was no code, for this reason.
+    Note(Note),
 }

@@ -1,178 +1,40 @@
-//! What the ledger keeps of a run beside its edits: a sample every few seconds, for curves and for whoever watches, and
-//! every act by which a person has changed the run. Nothing is decided by it.
+//! What the ledger records of a run besides its edits: a sample every few seconds, for charts and live views, and each
+//! action of an operator. Nothing is decided by it.
 
-use std::fmt;
-use std::num::NonZeroU32;
-use std::time::Duration;
+use super::{Cause, ControlEvent, Latency};
 
-use super::Note;
-
-/// One remark on a run.
+/// An event of a run.
 #[derive(Clone, Debug)]
 pub enum RunEvent {
-    /// How far it is.
+    /// Its progress.
     Sample(Box<Sample>),
-    /// What somebody has told it.
+    /// An action of an operator.
     ControlEvent(ControlEvent),
-    /// A second signal stops it at once: what is in flight is found by the next run.
+    /// A second signal stops it immediately; the next run finds what was in flight.
     StoppedAtOnce,
 }
 
-/// How far a run is. All counts are from its beginning, so that one sample that is missing costs no more than itself.
+/// The progress of a run. All counts are totals since its beginning, so a missing sample loses nothing but itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     /// Milliseconds since 1970.
     pub at: i64,
-    /// Requests a second at most, just then.
+    /// The rate limit at that moment, in requests per second.
     pub rate: u32,
     /// Edits that were confirmed.
     pub done: u64,
     /// Edits that failed.
     pub failed: u64,
-    /// Edits that stay in doubt.
+    /// Edits left in doubt.
     pub in_doubt: u64,
     /// Requests to edit.
     pub requests: u64,
     /// Requests to read back.
     pub read_backs: u64,
-    /// How often the service said "too fast".
+    /// How often the service answered "too fast".
     pub slow_downs: u64,
-    /// How often each answer other than a success came.
+    /// The number of answers of each kind other than success.
     pub answers: Vec<(Cause, u64)>,
-    /// How long answers took.
+    /// The latency of answers.
     pub latency: Latency,
-}
-
-/// Why an attempt did not succeed: the service's code, or what came instead of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Cause {
-    /// The service's `ErrorCode`.
-    Code(i64),
-    /// Something else than the service's answer.
-    Note(Note),
-}
-
-/// What somebody has told a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ControlEvent {
-    /// What is to be done.
-    pub what: ControlAction,
-    /// Who said so, and by which way: `root by runner ctl`, `127.0.0.1 on the page`.
-    pub by: String,
-}
-
-/// What a run can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ControlAction {
-    /// Send nothing more for now; what is in flight comes to its end.
-    Pause,
-    /// Go on.
-    Resume,
-    /// At most so many requests a second from now on.
-    Rate(NonZeroU32),
-    /// Stop after what is in flight.
-    Stop,
-}
-
-impl ControlAction {
-    /// The word for it, in the ledger and on the command line.
-    pub fn word(self) -> &'static str {
-        match self {
-            ControlAction::Pause => "pause",
-            ControlAction::Resume => "resume",
-            ControlAction::Rate(_) => "rate",
-            ControlAction::Stop => "stop",
-        }
-    }
-}
-
-impl fmt::Display for ControlAction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ControlAction::Rate(rate) => write!(f, "rate {rate}"),
-            ControlAction::Pause | ControlAction::Resume | ControlAction::Stop => f.write_str(self.word()),
-        }
-    }
-}
-
-/// How often something took how long.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Latency {
-    /// How many took up to each of [`Latency::BOUNDS_MS`], and longer than the one before; the last is longer than all.
-    counts: [u64; Latency::BOUNDS_MS.len() + 1],
-    sum: Duration,
-}
-
-impl Latency {
-    /// In milliseconds. The service itself gives up after 3 s.
-    pub const BOUNDS_MS: [u32; 15] = [1, 2, 5, 10, 20, 50, 100, 200, 300, 500, 1_000, 2_000, 3_000, 5_000, 10_000];
-
-    /// One more.
-    pub fn add(&mut self, took: Duration) {
-        let slot = Latency::BOUNDS_MS.partition_point(|bound| Duration::from_millis(u64::from(*bound)) < took);
-        self.counts[slot] += 1;
-        self.sum += took;
-    }
-
-    /// How many took up to each bound in milliseconds (`None`: longer than the last), and longer than the one before.
-    pub fn slots(&self) -> impl Iterator<Item = (Option<u32>, u64)> {
-        Latency::BOUNDS_MS.iter().copied().map(Some).chain([None]).zip(self.counts)
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
-    }
-
-    /// All of them together.
-    pub fn sum(&self) -> Duration {
-        self.sum
-    }
-
-    /// Adds so many more to a slot of [`Latency::slots`]; how long each of them took is not known.
-    pub(super) fn add_slot(&mut self, up_to_ms: Option<u32>, count: u64) {
-        let slot = up_to_ms.map_or(Latency::BOUNDS_MS.len(), |up_to| {
-            Latency::BOUNDS_MS.partition_point(|bound| *bound < up_to).min(Latency::BOUNDS_MS.len())
-        });
-        self.counts[slot] += count;
-    }
-
-    /// The bound that this share of all took at most: 0.5 is the median. `None`: longer than the last, or there is none.
-    pub fn quantile_ms(&self, share: f64) -> Option<u32> {
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        let wanted = self.count() as f64 * share;
-        let mut so_far = 0;
-        let slot = self.slots().find(|(_, count)| {
-            so_far += count;
-            #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-            let reached = so_far > 0 && so_far as f64 >= wanted;
-            reached
-        });
-        slot.and_then(|(bound, _)| bound)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_counted_up_to_their_bound() {
-        let mut latency = Latency::default();
-        for ms in [0, 1, 2, 3, 300, 301, 10_000, 10_001, 60_000] {
-            latency.add(Duration::from_millis(ms));
-        }
-        let taken: Vec<_> = latency.slots().filter(|(_, count)| *count > 0).collect();
-        let wanted =
-            [(Some(1), 2), (Some(2), 1), (Some(5), 1), (Some(300), 1), (Some(500), 1), (Some(10_000), 1), (None, 2)];
-        assert_eq!(taken, wanted);
-        assert_eq!((latency.count(), latency.sum()), (9, Duration::from_millis(80_608)));
-        assert_eq!((latency.quantile_ms(0.5), latency.quantile_ms(0.9)), (Some(300), None));
-        let mut again = Latency::default();
-        for (bound, count) in latency.slots() {
-            again.add_slot(bound, count);
-        }
-        assert_eq!(again.counts, latency.counts);
-        assert_eq!(Latency::default().quantile_ms(0.5), None);
-    }
 }

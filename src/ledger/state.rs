@@ -1,31 +1,31 @@
-//! The states of an edit, and the steps between them: one table, used live and on resume. The schema refuses the
-//! same steps once more.
+//! The states of an edit and the transitions between them: one table, used during a run and on resume. The schema enforces
+//! the same transitions.
 
 use std::fmt;
 
-/// Where an edit stands. An edit that was never sent is not in the ledger.
+/// The state of an edit. An edit that was neither sent nor read first is not in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
     /// The intent is durable; the request may be under way.
     Sending,
-    /// The service clearly refused it for now, and it is not in doubt: it can be sent again.
+    /// The service refused it for now, and it is not in doubt: it can be sent again.
     Waiting,
     /// The service confirmed it.
     Done,
-    /// The service refused it for good, or too often, and it is not in doubt.
+    /// The service refused it permanently, or too often, and it is not in doubt.
     Failed,
-    /// Nobody can tell from here whether it took place. A later refusal does not settle it, as that says nothing about the
-    /// sending whose answer was lost; reading the message back does, or a success.
+    /// Whether it took place is unknown. A later refusal does not settle this, as it says nothing about the attempt whose
+    /// answer was lost; a success does, and so does reading the message back.
     InDoubt,
 }
 
-/// A step that is not in the table.
+/// A transition that is not in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an edit cannot go from {} to {}", word(*from), word(*to))]
 pub struct Transition {
-    /// Where the edit stands.
+    /// The present state; `None`: not in the ledger.
     pub from: Option<State>,
-    /// Where it was to go.
+    /// The requested state; `None`: to leave the ledger.
     pub to: Option<State>,
 }
 
@@ -33,7 +33,7 @@ impl State {
     /// Every state.
     pub const ALL: [State; 5] = [State::Sending, State::Waiting, State::Done, State::Failed, State::InDoubt];
 
-    /// The word in the ledger.
+    /// Its name in the ledger.
     pub fn word(self) -> &'static str {
         match self {
             State::Sending => "sending",
@@ -44,7 +44,7 @@ impl State {
         }
     }
 
-    /// From the word in the ledger.
+    /// Parses its name in the ledger.
     pub fn from_word(word: &str) -> Option<State> {
         State::ALL.into_iter().find(|state| state.word() == word)
     }
@@ -56,14 +56,14 @@ impl fmt::Display for State {
     }
 }
 
-/// Whether an edit may take this step by being sent, or by what came of that.
+/// Checks a transition by sending, or by the outcome of sending.
 ///
 /// # Errors
-/// It may not; the error names both sides.
+/// The table does not allow it.
 pub(super) fn check(from: Option<State>, to: Option<State>) -> Result<(), Transition> {
     use State::{Done, Failed, InDoubt, Sending, Waiting};
     let allowed = match from {
-        // To nothing, or back to where it stood before: an intent withdrawn before a byte of it went out.
+        // `None` and a return to the earlier state withdraw an intent before a byte of the request went out.
         Some(Sending) => matches!(to, None | Some(Done | Failed | InDoubt | Waiting)),
         None | Some(Waiting | Failed | InDoubt) => matches!(to, Some(Sending)),
         Some(Done) => false,
@@ -71,15 +71,14 @@ pub(super) fn check(from: Option<State>, to: Option<State>) -> Result<(), Transi
     if allowed { Ok(()) } else { Err(Transition { from, to }) }
 }
 
-/// Whether an edit may take this step by what reading its message has shown: one in doubt, or with `--read-first` any that
-/// is not done.
+/// Checks a transition by reading the message: of an edit in doubt, or with `--read-first` of any that is not done.
 ///
 /// # Errors
-/// It may not; the error names both sides.
+/// The table does not allow it.
 pub(super) fn check_read(from: Option<State>, to: Option<State>) -> Result<(), Transition> {
     use State::{Done, Failed, InDoubt, Sending, Waiting};
     let allowed = match from {
-        // To itself: it could not be told, or it is still so.
+        // To the same state: reading did not settle it.
         None | Some(Waiting | Failed | InDoubt) => matches!(to, Some(Done | Failed | InDoubt)),
         Some(Sending | Done) => false,
     };

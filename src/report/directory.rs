@@ -52,7 +52,7 @@ pub enum ReportError {
 /// The ledger cannot be read, or a file cannot be written; those written before stay.
 pub fn write(
     directory: &Path,
-    overview: &Overview,
+    overview: &dyn Overview,
     report: &mut Report,
     wanted: Result<ListAndPlan<'_>, String>,
     words: &Words,

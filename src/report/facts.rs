@@ -95,7 +95,7 @@ impl Report {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn read(overview: &Overview, at: i64, directory: &Path) -> Result<Report, LedgerError> {
+    pub fn read(overview: &dyn Overview, at: i64, directory: &Path) -> Result<Report, LedgerError> {
         let facts = LedgerFacts::read(overview, at)?;
         // SQLite reads a file at rest without locks, so none are lost when another handle of it is closed. And a report
         // without this number is better than none.
@@ -136,7 +136,7 @@ impl LedgerFacts {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn read(overview: &Overview, at: i64) -> Result<LedgerFacts, LedgerError> {
+    pub fn read(overview: &dyn Overview, at: i64) -> Result<LedgerFacts, LedgerError> {
         let (outcomes, records, acts) = (overview.outcomes()?, overview.runs()?, overview.acts()?);
         let totals = overview.totals(&outcomes, &records)?;
         let runs: Vec<RunFacts> = records
@@ -300,7 +300,7 @@ impl NotDone {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn read(overview: &Overview, totals: LedgerTotals) -> Result<NotDone, LedgerError> {
+    pub fn read(overview: &dyn Overview, totals: LedgerTotals) -> Result<NotDone, LedgerError> {
         let first = |state, count: u64| {
             let mut edits = Vec::new();
             if count > 0 {

@@ -44,7 +44,7 @@ pub struct ListAndPlan<'a> {
 ///
 /// # Errors
 /// The ledger cannot be read, or the file cannot be written.
-pub fn failed(overview: &Overview, words: &Words, out: &mut dyn Write) -> Result<u64, CsvFileError> {
+pub fn failed(overview: &dyn Overview, words: &Words, out: &mut dyn Write) -> Result<u64, CsvFileError> {
     let mut list = CsvFile::begin(words, out)?;
     overview.edits(State::Failed, None, |edit| list.edit("failed", &edit))?;
     list.end()
@@ -54,7 +54,7 @@ pub fn failed(overview: &Overview, words: &Words, out: &mut dyn Write) -> Result
 ///
 /// # Errors
 /// The ledger cannot be read, or the file cannot be written.
-pub fn in_doubt(overview: &Overview, words: &Words, out: &mut dyn Write) -> Result<u64, CsvFileError> {
+pub fn in_doubt(overview: &dyn Overview, words: &Words, out: &mut dyn Write) -> Result<u64, CsvFileError> {
     let mut list = CsvFile::begin(words, out)?;
     overview.edits(State::InDoubt, None, |edit| list.edit("in_doubt", &edit))?;
     if overview.worker().is_none() {
@@ -72,7 +72,7 @@ pub fn in_doubt(overview: &Overview, words: &Words, out: &mut dyn Write) -> Resu
 /// # Errors
 /// The ledger or the list cannot be read, or the file cannot be written.
 pub fn not_reached(
-    overview: &Overview,
+    overview: &dyn Overview,
     wanted: Option<ListAndPlan<'_>>,
     words: &Words,
     out: &mut dyn Write,

@@ -14,7 +14,7 @@ use super::page::page;
 use super::words::{Lang, Words};
 use super::{lists, machine, text};
 use crate::edit::MessageId;
-use crate::ledger::{JobIdentity, LedgerTotals, Overview, SqliteStore};
+use crate::ledger::{JobIdentity, LedgerTotals, LostCommits, open_overview, open_store};
 
 /// 2025-11-25 14:00:01 UTC.
 const BEGIN: i64 = 1_764_079_201_000;
@@ -37,7 +37,7 @@ impl Filled {
             other_host: None,
             name: None,
         };
-        drop(SqliteStore::open(&path, &job).unwrap());
+        drop(open_store(&path, &job, LostCommits::Refused).unwrap());
         Filled { connection: Connection::open(&path).unwrap(), path, _dir: dir }
     }
 
@@ -82,8 +82,8 @@ impl Filled {
     }
 
     fn report(&self) -> Report {
-        let overview = Overview::open(&self.path).unwrap();
-        let mut report = Report::read(&overview, BEGIN + 40 * MINUTE, Path::new("/home/li.wei")).unwrap();
+        let overview = open_overview(&self.path).unwrap();
+        let mut report = Report::read(&*overview, BEGIN + 40 * MINUTE, Path::new("/home/li.wei")).unwrap();
         // It is another one each time.
         report.ledger_sha256 = Some("cd".repeat(32));
         report
@@ -313,16 +313,16 @@ fn lists_hold_ids_as_they_are() {
     ledger.run(1, BEGIN, None, 3);
     ledger.edit(1, ["=1+1", "a,\"b\"", "line\nbreak"], "failed", Some(20026), None);
     ledger.edit(1, ["@x", "y", "z"], "sending", None, None);
-    let overview = Overview::open(&ledger.path).unwrap();
+    let overview = open_overview(&ledger.path).unwrap();
     let mut out = Vec::new();
-    assert_eq!(lists::failed(&overview, &words(Lang::En), &mut out).unwrap(), 1);
+    assert_eq!(lists::failed(&*overview, &words(Lang::En), &mut out).unwrap(), 1);
     assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
     from_account,to_account,msg_key,_state,_code,_meaning,_attempts,_line,_sent_at
     =1+1,"a,""b""","line
     break",failed,20026,there is no such message,1,2,2025-11-25T14:00:01.000Z
     "#);
     let mut out = Vec::new();
-    assert_eq!(lists::in_doubt(&overview, &words(Lang::En), &mut out).unwrap(), 1);
+    assert_eq!(lists::in_doubt(&*overview, &words(Lang::En), &mut out).unwrap(), 1);
     let mut rows = csv::Reader::from_reader(&out[..]);
     let row = rows.records().next().unwrap().unwrap();
     assert_eq!((&row[0], &row[3], &row[4]), ("@x", "in_doubt", ""));

@@ -1,69 +1,85 @@
-//! The ledger, in memory: it outlives the process, can fail, and checks every step.
+//! The model of a ledger on a disk that outlives the process and can fail. Every transition is checked.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use runner::edit::IdDigest;
-use runner::ledger::{Change, EditRow, EditStatus, LedgerError, Note, Records, RunEvent, State, Store};
+use runner::ledger::{
+    Change, CommitFuture, EditRow, LedgerError, LostCommits, Note, Records, RunEvent, RunInfo, RunStore, State, Store,
+};
+use runner::run::RunEnd;
 use tokio::time::sleep;
 
 use crate::simulation::events::Events;
 use crate::simulation::service::Tencent;
+use crate::support::model_ledger::{ModelLedger, ModelStore, job, run_info};
 
 #[derive(Clone)]
 pub(crate) struct Disk {
     events: Events,
+    model: ModelLedger,
     inner: Arc<Mutex<Inner>>,
 }
 
 #[derive(Default)]
 struct Inner {
-    rows: BTreeMap<[u8; 16], EditRow>,
-    /// As they were when this session began: what the file alone holds if its log is lost.
+    /// The rows when this session began.
     rows_before: BTreeMap<[u8; 16], EditRow>,
-    /// Commits were lost: from then on every message is read before it is sent.
+    /// Whether commits were lost: from then on every message is read before it is sent.
     has_lost_commits: bool,
-    /// Of this session.
+    /// The commits of this session.
     commits: u64,
     fails_at: Option<u64>,
-    /// Whether the commit that fails is on the disk all the same.
+    /// Whether the commit that fails is on disk all the same.
     applied: bool,
     has_failed: bool,
 }
 
 impl Disk {
     pub(crate) fn new(events: &Events) -> Disk {
-        Disk { events: events.clone(), inner: Arc::default() }
+        Disk { events: events.clone(), model: ModelLedger::default(), inner: Arc::default() }
     }
 
-    /// A process opens it: what the last one was sending is in doubt.
-    pub(crate) fn open(&self, fails_at: Option<u64>, applied: bool) {
-        let mut inner = self.inner.lock().unwrap();
-        for known in inner.rows.values_mut().filter(|known| known.state == State::Sending) {
-            (known.state, known.note, known.code) = (State::InDoubt, Some(Note::ProcessDied), None);
+    /// Whether the program refuses the ledger unless each message is read first.
+    pub(crate) fn wants_read_first(&self) -> bool {
+        match self.model.open_records(&job(), LostCommits::Refused) {
+            Ok(_) => false,
+            Err(LedgerError::CommitsLost { .. } | LedgerError::ReadsFirst { .. }) => true,
+            Err(error) => panic!("{error}"),
         }
-        let rows = std::mem::take(&mut inner.rows);
-        let (rows_before, has_lost_commits) = (rows.clone(), inner.has_lost_commits);
-        *inner = Inner { rows, rows_before, has_lost_commits, fails_at, applied, ..Inner::default() };
+    }
+
+    /// A process opens it and begins a run.
+    pub(crate) fn open(&self, service: &Tencent, read_first: bool, fails_at: Option<u64>, applied: bool) -> DiskStore {
+        let gaps = if read_first { LostCommits::ReadFirst } else { LostCommits::Refused };
+        let mut model = self.model.open_store(&job(), gaps).unwrap();
+        model.begin_run(&RunInfo { read_first, ..run_info() }).unwrap();
+        let mut inner = self.inner.lock().unwrap();
+        let (rows_before, has_lost_commits) = (self.model.rows(), inner.has_lost_commits);
+        *inner = Inner { rows_before, has_lost_commits, fails_at, applied, ..Inner::default() };
+        DiskStore { disk: self.clone(), model, service: service.clone() }
     }
 
     /// The log of a process that has died is gone: what it committed is lost.
     pub(crate) fn lose_log(&self) {
-        let mut inner = self.inner.lock().unwrap();
-        inner.rows = std::mem::take(&mut inner.rows_before);
-        inner.has_lost_commits = true;
+        self.model.lose_log();
+        self.inner.lock().unwrap().has_lost_commits = true;
     }
 
     pub(crate) fn has_lost_commits(&self) -> bool {
         self.inner.lock().unwrap().has_lost_commits
     }
 
-    pub(crate) fn held(&self, message: IdDigest) -> Option<EditRow> {
-        self.inner.lock().unwrap().rows.get(&message.0).copied()
+    pub(crate) fn records(&self) -> Box<dyn Records> {
+        self.model.records()
     }
 
-    /// The same when this session began.
+    pub(crate) fn held(&self, message: IdDigest) -> Option<EditRow> {
+        self.model.row(message)
+    }
+
+    /// The row when this session began.
     pub(crate) fn held_before(&self, message: IdDigest) -> Option<EditRow> {
         self.inner.lock().unwrap().rows_before.get(&message.0).copied()
     }
@@ -73,68 +89,69 @@ impl Disk {
     }
 
     pub(crate) fn count(&self, state: State) -> u64 {
-        self.inner.lock().unwrap().rows.values().filter(|known| known.state == state).count() as u64
-    }
-
-    /// The process's side of it.
-    pub(crate) fn store(&self, service: &Tencent) -> DiskStore {
-        DiskStore { disk: self.clone(), service: service.clone() }
+        self.model.count(state) as u64
     }
 }
 
-impl Records for Disk {
-    fn status(&mut self, message: IdDigest) -> Result<Option<EditStatus>, LedgerError> {
-        Ok(self.held(message).map(|EditRow { state, content, .. }| EditStatus { state, content }))
-    }
-
-    fn row(&mut self, message: IdDigest) -> Result<EditRow, LedgerError> {
-        Ok(self.held(message).unwrap())
-    }
-
-    fn again(&self) -> Result<Box<dyn Records>, LedgerError> {
-        Ok(Box::new(self.clone()))
-    }
-}
-
+/// The process's side of it.
 pub(crate) struct DiskStore {
     disk: Disk,
+    model: ModelStore,
     service: Tencent,
 }
 
 impl Store for DiskStore {
-    async fn commit(&mut self, changes: Vec<Change>, _: Vec<RunEvent>) -> Result<(), LedgerError> {
-        let events = self.disk.events.clone();
-        // As long as an fsync on a cloud disk takes.
-        sleep(Duration::from_millis(5)).await;
-        events.point("before a commit").await;
-        let failure = {
-            let mut inner = self.disk.inner.lock().unwrap();
-            inner.commits += 1;
-            let fails = inner.fails_at.is_some_and(|at| inner.commits >= at);
-            inner.has_failed |= fails;
-            fails.then_some(inner.applied)
-        };
-        if failure != Some(false) {
-            for change in &changes {
-                self.apply(change);
+    fn commit(&mut self, changes: Vec<Change>, run_events: Vec<RunEvent>) -> CommitFuture<'_> {
+        Box::pin(async move {
+            let events = self.disk.events.clone();
+            // As long as an fsync on a cloud disk takes.
+            sleep(Duration::from_millis(5)).await;
+            events.point("before a commit").await;
+            let failure = {
+                let mut inner = self.disk.inner.lock().unwrap();
+                inner.commits += 1;
+                let fails = inner.fails_at.is_some_and(|at| inner.commits >= at);
+                inner.has_failed |= fails;
+                fails.then_some(inner.applied)
+            };
+            if failure != Some(false) {
+                for change in &changes {
+                    self.check(change);
+                }
+                if let Err(error) = self.model.apply(&changes, &run_events) {
+                    events.wrong(format_args!("the run commits what no ledger takes: {error}"));
+                }
             }
-        }
-        events.log(format_args!(
-            "commit of {} changes{}",
-            changes.len(),
-            if failure.is_some() { " fails" } else { "" }
-        ));
-        if failure.is_some() {
-            let source = Arc::new(std::io::Error::other("no space left on device"));
-            return Err(LedgerError::Write { path: "ledger.db".into(), source });
-        }
-        events.point("after a commit").await;
-        Ok(())
+            events.log(format_args!(
+                "commit of {} changes{}",
+                changes.len(),
+                if failure.is_some() { " fails" } else { "" }
+            ));
+            if failure.is_some() {
+                let source = Arc::new(std::io::Error::other("no space left on device"));
+                return Err(LedgerError::Write { path: "ledger.db".into(), source });
+            }
+            events.point("after a commit").await;
+            Ok(())
+        })
     }
 }
 
 impl DiskStore {
-    fn apply(&self, change: &Change) {
+    /// Ends the run and its process. `has_read_all`: no message of its list was left unread.
+    pub(crate) fn end(mut self, ended: &RunEnd, has_read_all: bool) {
+        let how = match ended {
+            RunEnd::Finished => "finished",
+            RunEnd::Interrupted => "interrupted",
+            RunEnd::Stopped(_) => "stopped",
+        };
+        if has_read_all {
+            self.model.mark_all_read().unwrap();
+        }
+        self.model.end_run(how, "").unwrap();
+    }
+
+    fn check(&self, change: &Change) {
         let (events, message) = (&self.disk.events, change.edit.id().digest());
         let key = &change.edit.id().msg_key;
         let before = self.disk.held(message).map(|known| known.state);
@@ -156,15 +173,5 @@ impl DiskStore {
         events.check(change.to != Some(State::Failed) || !is_of_the_job || self.service.may_be_blamed(key), || {
             format!("{key} is called failed with {:?}, and nothing was accepted since", change.code)
         });
-        let mut inner = self.disk.inner.lock().unwrap();
-        match change.to {
-            None => {
-                inner.rows.remove(&message.0);
-            }
-            Some(state) => {
-                let (content, attempts, code, note) = (change.content, change.attempts, change.code, change.note);
-                inner.rows.insert(message.0, EditRow { state, content, attempts, code, note });
-            }
-        }
     }
 }

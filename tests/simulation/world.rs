@@ -313,17 +313,18 @@ impl World {
 
     async fn process(&self, session: &Session, bound: Duration) -> (bool, Option<(Tally, RunEnd)>) {
         let Session { in_doubt, failures, retry_failed, rows_max, .. } = *session;
-        // The program refuses such a ledger without `--read-first`.
-        let read_first = session.read_first || self.disk.has_lost_commits();
+        // Without it the program refuses such a ledger.
+        let read_first = session.read_first || self.disk.wants_read_first();
         let crash = self.events.begin(session.crash_at);
         self.service.begin(session.weather.clone(), in_doubt == InDoubt::Retry);
-        self.disk.open(session.ledger_fails_at, session.applied);
+        let store = self.disk.open(&self.service, read_first, session.ledger_fails_at, session.applied);
         let input = Input::from_reader("edits.jsonl", self.list.as_bytes(), Format::Jsonl).unwrap();
         let mapping = Mapping::new(&InputSpec::default(), &ContentSpec::default()).unwrap();
         let policy = Policy { in_doubt, retry_failed, read_first, rows_max };
-        let plan = plan(&input, &mapping, Some(&self.disk), &policy).unwrap();
-        let todo = plan.todo(&input, &mapping, Some(Box::new(self.disk.clone())), policy).unwrap();
-        let (ledger, writer) = Ledger::start(self.disk.store(&self.service));
+        let records = self.disk.records();
+        let plan = plan(&input, &mapping, Some(&*records), &policy).unwrap();
+        let todo = plan.todo(&input, &mapping, Some(records), policy).unwrap();
+        let (ledger, writer) = Ledger::start(store);
         let Climate { rate, attempts_max, in_flight_max, .. } = self.climate;
         let locked_since = Some(Instant::now());
         let under_way = UnderWay::DIRECT;
@@ -363,7 +364,7 @@ impl World {
             tokio::task::yield_now().await;
             return (true, None);
         };
-        writer.await.unwrap();
+        let store = writer.await.unwrap();
         self.events.log(format_args!("END {ended:?}"));
         if !matches!(ended, RunEnd::Stopped(StopReason::Ledger(_))) {
             let totals = Totals::new(&plan, &tally);
@@ -379,6 +380,7 @@ impl World {
             assert_eq!(totals.rows, all, "the totals do not add up: {totals:?}");
             let is_through = matches!(ended, RunEnd::Finished) && rows_max.is_none();
             assert!(!is_through || totals.not_reached == 0, "finished, and passed over rows: {totals:?}");
+            store.end(&ended, matches!(ended, RunEnd::Finished) && totals.not_reached == 0);
         }
         (false, Some((tally, ended)))
     }

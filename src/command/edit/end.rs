@@ -10,7 +10,7 @@ use super::signals::Signals;
 use super::{RunSession, resume_command};
 use crate::command::{Error, Exit, hook, print, tell, with_causes};
 use crate::job::ServiceChoice;
-use crate::ledger::{LedgerError, SqliteReader, SqliteStore, WalEnd};
+use crate::ledger::{LedgerError, RunStore, WalEnd, records_beside_writer};
 use crate::report::lists::ListAndPlan;
 use crate::report::summary::Summary;
 use crate::report::{self, directory};
@@ -38,19 +38,19 @@ impl RunSession<'_> {
     pub(super) async fn end(
         &self,
         result: &RunResult,
-        store: Result<SqliteStore, LedgerError>,
+        store: Result<Box<dyn RunStore>, LedgerError>,
         signals: &Signals,
     ) -> Exit {
         let mut summary = result.summary(&self.plan);
         summary.failed_rows = self.failed_rows(&summary);
         let has_read_all = matches!(result.ended, RunEnd::Finished) && summary.totals().not_reached == 0;
-        let closed = store.and_then(|store| {
+        let closed = store.and_then(|mut store| {
             if has_read_all {
-                store.has_read_all()?;
+                store.mark_all_read()?;
             }
             Ok(store)
         });
-        let closed = closed.and_then(|store| store.end_run(summary.how(), &summary.reason().unwrap_or_default()));
+        let closed = closed.and_then(|mut store| store.end_run(summary.how(), &summary.reason().unwrap_or_default()));
         let exit = exit(&summary, &closed, signals.are_to_terminate());
         let left = summary.totals().not_reached > 0 && exit != Exit::Done;
         if left || !matches!(result.ended, RunEnd::Finished) {
@@ -120,12 +120,12 @@ impl RunSession<'_> {
         let path = &self.failed_rows;
         let totals = summary.totals();
         let ledger = self.readable(summary)?;
-        let written = SqliteReader::beside_writer(ledger).map_err(Error::from).and_then(|mut reader| {
+        let written = records_beside_writer(ledger).map_err(Error::from).and_then(|mut reader| {
             if totals.failed + totals.in_doubt == 0 {
                 atomic_file::remove_marked(path)?;
                 return Ok(None);
             }
-            report::failed::write(path, &self.input, &self.job.mapping, &self.plan, &mut reader)?;
+            report::failed::write(path, &self.input, &self.job.mapping, &self.plan, reader.as_mut())?;
             Ok(Some(path.clone()))
         });
         match written {

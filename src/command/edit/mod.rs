@@ -23,7 +23,8 @@ use crate::cli::until;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
 use crate::ledger::{
-    JobIdentity, Ledger, LedgerError, LostCommits, Records, RunInfo, SqliteReader, SqliteStore, unix_ms,
+    JobIdentity, Ledger, LedgerError, LostCommits, Records, RunInfo, RunStore, create_store, open_records, open_store,
+    records_beside_writer, unix_ms,
 };
 use crate::live::page::{self, Page};
 use crate::live::{Live, LiveRun};
@@ -56,13 +57,13 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
 
     // A ledger that is there is locked before it is read; a new one is made only once it is needed.
     let gaps = gaps(&job);
-    let is_there = SqliteReader::open_with(ledger_path, &identity, gaps)?.is_some();
-    let mut store = is_there.then(|| SqliteStore::open_with(ledger_path, &identity, gaps)).transpose()?;
-    let reader = store.as_ref().map(|_| SqliteReader::beside_writer(ledger_path)?.held()).transpose()?;
-    let Some(plan) = plan(&job, &input, reader.as_ref())? else {
+    let is_there = open_records(ledger_path, &identity, gaps)?.is_some();
+    let mut store = is_there.then(|| open_store(ledger_path, &identity, gaps)).transpose()?;
+    let reader = store.as_ref().map(|_| records_beside_writer(ledger_path)?.held()).transpose()?;
+    let Some(plan) = plan(&job, &input, reader.as_deref())? else {
         return Ok(Exit::NothingSent);
     };
-    let under_way = under_way(&job, reader.as_ref())?;
+    let under_way = under_way(&job, reader.as_deref())?;
     // It reads the ledger as it is now, and the writer's log could not be folded in.
     drop(reader);
     // Held while somebody is asked: what he says yes to can then be done.
@@ -88,9 +89,9 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     }
     let mut store = match store.take() {
         Some(store) => store,
-        None => SqliteStore::create(ledger_path, &identity)?,
+        None => create_store(ledger_path, &identity)?,
     };
-    let records: Box<dyn Records> = Box::new(SqliteReader::beside_writer(ledger_path)?);
+    let records = records_beside_writer(ledger_path)?;
     let todo = plan.todo(&input, &job.mapping, Some(records), job.policy)?;
     let signals = Signals::listen(resume_command(&input))?;
     // A run that has begun has an end, so from here on nothing may go wrong before it goes on.
@@ -122,7 +123,7 @@ fn gaps(job: &Job) -> LostCommits {
 
 /// What a run is made of, and uses up.
 struct RunParts {
-    store: SqliteStore,
+    store: Box<dyn RunStore>,
     todo: Todo,
     signals: Signals,
     /// `None`: the sandbox inside this process knows nobody else.
@@ -266,15 +267,13 @@ fn with_list(command: String, input: &Input) -> String {
 fn dry_run(args: &JobArgs, job: &Job, input: &Input, until: Option<&Zoned>) -> Result<Exit, Error> {
     let identity = job.identity.as_ref();
     let reader = match (args.resume.as_deref(), identity) {
-        (Some(ledger), Some(identity)) => {
-            SqliteReader::open_with(ledger, identity, gaps(job))?.map(SqliteReader::held).transpose()?
-        }
+        (Some(ledger), Some(identity)) => open_records(ledger, identity, gaps(job))?.map(Records::held).transpose()?,
         (_, _) => None,
     };
-    let Some(plan) = plan(job, input, reader.as_ref())? else {
+    let Some(plan) = plan(job, input, reader.as_deref())? else {
         return Ok(Exit::NothingSent);
     };
-    let target = target(job, input, until, under_way(job, reader.as_ref())?);
+    let target = target(job, input, until, under_way(job, reader.as_deref())?);
     let mut shown = Vec::new();
     if args.json {
         report::plan::write_json(&mut shown, &plan, &target)?;
@@ -286,8 +285,8 @@ fn dry_run(args: &JobArgs, job: &Job, input: &Input, until: Option<&Zoned>) -> R
 }
 
 /// How long something may be under way: for longer where a proxy is, or was, on the way.
-fn under_way(job: &Job, reader: Option<&SqliteReader>) -> Result<UnderWay, Error> {
-    let before = reader.map(SqliteReader::went_through_proxy).transpose()?.unwrap_or_default();
+fn under_way(job: &Job, records: Option<&dyn Records>) -> Result<UnderWay, Error> {
+    let before = records.map(Records::went_through_proxy).transpose()?.unwrap_or_default();
     Ok(UnderWay::by_way_of(job.proxy.is_some(), before))
 }
 
@@ -334,8 +333,7 @@ fn share(job: &Job, identity: &JobIdentity, ledger: &Path) -> Result<Option<Arc<
 }
 
 /// `None`: the list has problems, and they are told.
-fn plan(job: &Job, input: &Input, reader: Option<&SqliteReader>) -> Result<Option<Plan>, Error> {
-    let records = reader.map(|reader| reader as &dyn Records);
+fn plan(job: &Job, input: &Input, records: Option<&dyn Records>) -> Result<Option<Plan>, Error> {
     match run::plan(input, &job.mapping, records, &job.policy) {
         Ok(plan) => Ok(Some(plan)),
         Err(PlanError::Problems(problems)) => {

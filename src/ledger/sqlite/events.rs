@@ -1,12 +1,12 @@
-//! What is kept of a run beside its edits.
+//! Writing the events of a run.
 
 use rusqlite::{Transaction, params};
 
-use super::number;
+use super::columns::number;
 use crate::ledger::{Cause, ControlAction, ControlEvent, RunEvent, Sample, unix_ms};
 
-pub(super) fn write(transaction: &Transaction<'_>, run: i64, record_event: &RunEvent) -> rusqlite::Result<()> {
-    match record_event {
+pub(super) fn write(transaction: &Transaction<'_>, run: i64, event: &RunEvent) -> rusqlite::Result<()> {
+    match event {
         RunEvent::Sample(sample) => write_sample(transaction, run, sample),
         RunEvent::ControlEvent(act) => write_act(transaction, run, act),
         RunEvent::StoppedAtOnce => write_stop(transaction, run),

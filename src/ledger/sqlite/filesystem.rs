@@ -1,7 +1,7 @@
-//! On which file systems a ledger can lie.
+//! Refuses ledgers on network file systems.
 //!
-//! SQLite's log needs memory that all programs on one machine share, and locks that hold. Across a network neither is to be
-//! had: two machines would each believe themselves alone, and a commit might not be where it was said to be.
+//! SQLite's log needs memory that all processes of one machine share, and reliable locks. A network provides neither: two
+//! machines would each believe themselves alone, and a confirmed commit might not be on disk.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,17 +11,17 @@ use nix::sys::statfs::{FUSE_SUPER_MAGIC, FsType, NFS_SUPER_MAGIC, SMB_SUPER_MAGI
 use super::ledger_files;
 use crate::ledger::LedgerError;
 
-/// File systems in user space whose files are elsewhere. Others keep them on this machine: containers' overlays, encryption.
+/// File systems in user space with remote files. Others keep them on this machine: overlays of containers, encryption.
 const REMOTE_FUSE: [&str; 9] =
     ["sshfs", "rclone", "s3fs", "gcsfuse", "glusterfs", "davfs", "curlftpfs", "smbnetfs", "ceph-fuse"];
 
-/// Refuses a ledger, also one that is still to be made, on a network file system.
+/// Refuses a ledger on a network file system, also one that is still to be created.
 ///
 /// # Errors
 /// It is on one.
 pub(super) fn check(path: &Path) -> Result<(), LedgerError> {
     let folder = folder_of(path);
-    // Where the system does not say, opening the file will tell what is wrong.
+    // If the system does not say, opening the file shows what is wrong.
     let Ok(status) = statfs(&folder) else { return Ok(()) };
     let fuse = || fuse_type(&folder);
     match network_name(status.filesystem_type(), fuse) {
@@ -30,7 +30,7 @@ pub(super) fn check(path: &Path) -> Result<(), LedgerError> {
     }
 }
 
-/// The folder in which the ledger's files are, by way of symbolic links.
+/// The directory of the ledger's files, behind symbolic links.
 fn folder_of(path: &Path) -> PathBuf {
     let file = ledger_files::followed(path);
     match file.parent() {
@@ -39,13 +39,13 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-/// What a network file system is called; `None`: it is none.
+/// The name of a network file system; `None`: it is a local one.
 fn network_name(kind: FsType, fuse: impl FnOnce() -> Option<String>) -> Option<String> {
     const CIFS: u32 = 0xFF53_4D42;
     const SMB2: u32 = 0xFE53_4D42;
     const CEPH: u32 = 0x00C3_6400;
     const NINE_P: u32 = 0x0102_1997;
-    // Some systems give these numbers a sign, others do not.
+    // These numbers are signed on some systems.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "they have 32 bits")]
     let bits = |kind: FsType| kind.0 as u32;
     let name = match bits(kind) {
@@ -62,7 +62,7 @@ fn network_name(kind: FsType, fuse: impl FnOnce() -> Option<String>) -> Option<S
     Some(name.to_owned())
 }
 
-/// Which file system in user space a folder is on, as the kernel lists it: `fuse.sshfs`.
+/// The type of the file system in user space that holds a directory, as the kernel lists it: `fuse.sshfs`.
 fn fuse_type(folder: &Path) -> Option<String> {
     let device = folder.metadata().ok()?.dev();
     let device = format!("{}:{}", nix::sys::stat::major(device), nix::sys::stat::minor(device));

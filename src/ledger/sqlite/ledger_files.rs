@@ -1,7 +1,7 @@
-//! Whether the ledger's files are still where the run found them, and what to do once they are not.
+//! Checks that the ledger's files are still where the run found them, and rescues the ledger if they are not.
 //!
-//! SQLite goes on writing into a file that was removed or replaced, and says nothing. Whoever then opens the ledger by
-//! its name finds another, or none, and would send everything again.
+//! SQLite keeps writing to a file that was removed or replaced, without an error. A later run that opens the ledger by its name
+//! finds another, or none, and would send everything again.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -14,10 +14,10 @@ use rusqlite::config::DbConfig;
 
 use crate::ledger::{LedgerError, unix_ms};
 
-/// So many rescued ledgers may lie beside one: more than anybody lets come to that.
+/// The maximum number of rescued ledgers beside one: more than anybody lets accumulate.
 const RESCUED_MAX: u32 = 9;
 
-/// Which file a name leads to; `None`: to none.
+/// Device and inode of the file with a name; `None`: there is none.
 type FileId = Option<(u64, u64)>;
 
 /// The ledger's file and the two that SQLite keeps beside it, as they were when the run began.
@@ -28,35 +28,34 @@ pub(super) struct LedgerFiles {
 }
 
 impl LedgerFiles {
-    /// Notes where the files are now. The ledger's own is told by its open handle: nobody can replace that.
+    /// Records where the files are now. The ledger's own is identified by its open handle, which nobody can replace.
     pub(super) fn note(path: &Path, ledger: &File) -> io::Result<LedgerFiles> {
         let held = (path.to_owned(), Some(id(&ledger.metadata()?)));
         let beside = ["-wal", "-shm"].map(|ending| {
             let file = beside(&followed(path), ending);
-            let id = look(&file);
+            let id = id_of(&file);
             (file, id)
         });
         let [log, index] = beside;
         Ok(LedgerFiles { path: path.to_owned(), files: [held, log, index] })
     }
 
-    /// The first file that is not the one it was. It is looked at by its name and never opened: closing any handle of
-    /// a file takes away the locks that SQLite has on it.
+    /// The first file that was removed or replaced. Files are examined by name and never opened: closing any handle of a file
+    /// releases SQLite's locks on it.
     pub(super) fn changed(&self) -> Option<&Path> {
-        self.files.iter().find(|(file, id)| look(file) != *id).map(|(file, _)| file.as_path())
+        self.files.iter().find(|(file, id)| id_of(file) != *id).map(|(file, _)| file.as_path())
     }
 
-    /// Saves what the ledger holds into a new file, and lets go of the old ones without touching whatever now has
-    /// their names.
+    /// Saves what the ledger holds to a new file, and closes the old ones without touching whatever now has their names.
     pub(super) fn give_up(&self, connection: Connection, file: &Path) -> LedgerError {
-        // This is all that the run has done. Without this word the file would pass for one whose log is lost; where it cannot be
-        // written, messages are read first, which is slower and no less safe.
+        // The rescued file is complete, but without this it would pass for one whose log is lost. If it cannot be written, the
+        // next run has to read messages first, which is slower and no less safe.
         let _ = connection.execute("UPDATE run SET ended = 'died', ended_at = ?1 WHERE ended IS NULL", [unix_ms()]);
         let rescued = rescue(&connection, &self.path);
-        // Whoever moved the ledger and moves it back has it whole; and a log that is left behind is empty, so that it
-        // cannot be taken for that of another file. Where this fails, nothing is lost that was not lost before.
+        // A ledger that was moved is then complete where it is now, and the log that is left behind is empty, so it cannot be
+        // taken for that of another file. If this fails, nothing more is lost.
         let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        // Otherwise closing removes the two files beside it by their names, whosever they are now.
+        // Otherwise closing removes the two files beside it by name, whatever they are now.
         if connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).is_err() {
             std::mem::forget(connection);
         }
@@ -64,10 +63,10 @@ impl LedgerFiles {
     }
 }
 
-/// Whether a run has lost this ledger, and it was not put back since.
+/// Checks that no rescued ledger is waiting to be put back.
 ///
 /// # Errors
-/// That is so: a run that began now would not know what was sent.
+/// There is one: a run that began now would not know what was sent.
 pub(super) fn put_back(path: &Path) -> Result<(), LedgerError> {
     let found = rescued_names(path).find_map(|rescued| Some((rescued.symlink_metadata().ok()?.len(), rescued)));
     match found {
@@ -77,23 +76,23 @@ pub(super) fn put_back(path: &Path) -> Result<(), LedgerError> {
     }
 }
 
-/// The file that SQLite keeps its log in.
+/// SQLite's log (`-wal`).
 pub(super) fn log(path: &Path) -> PathBuf {
     beside(&followed(path), "-wal")
 }
 
-/// The index of the log, which SQLite shares among all who have the ledger open.
+/// The index of the log (`-shm`), which all processes that have the ledger open share.
 pub(super) fn index(path: &Path) -> PathBuf {
     beside(&followed(path), "-shm")
 }
 
-/// The journal that SQLite keeps beside a ledger while it makes it.
+/// SQLite's journal while it creates a ledger.
 pub(super) fn journal(path: &Path) -> PathBuf {
     beside(&followed(path), "-journal")
 }
 
 fn rescue(connection: &Connection, path: &Path) -> Result<PathBuf, String> {
-    // Made here, so that nobody else can read it; SQLite takes a file that is empty.
+    // Created here, so that nobody else can read it; SQLite accepts an empty file.
     let make = |name: &PathBuf| OpenOptions::new().write(true).create_new(true).mode(0o600).open(name);
     let free = rescued_names(path).find_map(|name| match make(&name) {
         Ok(_) => Some(Ok(name)),
@@ -104,14 +103,14 @@ fn rescue(connection: &Connection, path: &Path) -> Result<PathBuf, String> {
     let written = std::path::absolute(&rescued).map_err(|error| error.to_string()).and_then(|whole| {
         let name = whole.to_str().ok_or("its name is not UTF-8")?;
         connection.execute("VACUUM INTO ?1", [name]).map_err(|error| error.to_string())?;
-        // The file is on disk by now; this makes its name so. Where that cannot be asked for, it comes by itself.
+        // The file is on disk by now; this makes its name durable. If it fails, the system does so later by itself.
         let _ = whole.parent().map(File::open).map(|folder| folder.and_then(|folder| folder.sync_all()));
         Ok(())
     });
     match written {
         Ok(()) => Ok(rescued),
         Err(why) => {
-            // Half of a ledger is worse than none. The empty file stays: it keeps the next run from starting anew.
+            // Half a ledger is worse than none. The empty file stays, so that the next run does not start anew.
             let _ = File::create(&rescued);
             Err(why)
         }
@@ -129,7 +128,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Where a name leads by way of symbolic links, as SQLite follows them: its own files are there.
+/// The file behind symbolic links, as SQLite follows them: its own files are beside that one.
 pub(super) fn followed(path: &Path) -> PathBuf {
     /// As many as the kernel follows.
     const LINKS_MAX: usize = 40;
@@ -141,7 +140,7 @@ pub(super) fn followed(path: &Path) -> PathBuf {
     path
 }
 
-fn look(file: &Path) -> FileId {
+fn id_of(file: &Path) -> FileId {
     file.metadata().ok().map(|metadata| id(&metadata))
 }
 

@@ -1,5 +1,5 @@
-//! Opening a ledger file: is it one, is it this job's, is it free? Until all three are answered with yes, not one
-//! byte of the file is changed.
+//! Opening a ledger file: it must be a ledger, this job's, and free. Until all three are known, not one byte of the file is
+//! changed.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read};
@@ -11,13 +11,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::lost::{self, LostCommits};
-use super::{filesystem, ledger_files, read_error, system_error, unix_ms, write_error};
-use crate::ledger::LedgerError;
+use super::damage::{check_after_crash, read_error, system_error, write_error};
+use super::{filesystem, ledger_files, lost};
+use crate::ledger::{JobIdentity, LedgerError, LostCommits, unix_ms};
 
 /// "RUNR": in the header of every ledger, so that no other database is taken for one.
 const APPLICATION_ID: i64 = 0x5255_4E52;
-/// The schema, a file a version: ledgers of an older version are brought up step by step.
+/// The schema, one file per version. Older ledgers are upgraded step by step.
 const MIGRATIONS: &[&str] = &[
     include_str!("0001_first.sql"),
     include_str!("0002_watched.sql"),
@@ -33,55 +33,16 @@ pub(super) const NAMES_PROXY: i64 = 5;
 pub(super) const READ_BESIDE: &str = "mode=ro";
 /// Reads the file alone, without locks.
 pub(super) const READ_ALONE: &str = "immutable=1";
-/// Reads the file and the log beside it where the log has no index, as in a copy. Nobody has such a ledger open, so no
-/// locks are taken; SQLite would make the index as a file, and with the ledger to itself keeps it in memory.
+/// Reads the file and the log beside it if the log has no index, as in a copy. No process has such a ledger open, so no locks
+/// are taken. In exclusive mode SQLite keeps the index in memory instead of creating a file.
 const READ_COPY: &str = "mode=ro&vfs=unix-none";
 
-/// A lock that is held for longer than this many tries is a run's.
+/// A lock that outlasts this many attempts belongs to a run.
 const LOCK_TRIES: u32 = 10;
-/// Between two of them.
+/// The time between two attempts.
 const LOCK_AGAIN: Duration = Duration::from_millis(10);
 const OTHER_PROCESS: &str = "another process";
-/// What the sandbox inside a process is known by.
-const SANDBOX: &str = "sandbox";
-
-/// The job that a ledger belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobIdentity {
-    /// The application.
-    pub sdkappid: u64,
-    /// The service's host and port, or `sandbox`.
-    pub service: String,
-    /// Its other host and port, which a ledger may know it by.
-    pub other_host: Option<String>,
-    /// The job file's name, where it gives one.
-    pub name: Option<String>,
-}
-
-impl JobIdentity {
-    /// Whether the other one differs by the service's address only. The sandbox inside a process shares no message with
-    /// anything else.
-    fn may_move_to(&self, other: &JobIdentity) -> bool {
-        let is_elsewhere = self.service != other.service && self.service != SANDBOX && other.service != SANDBOX;
-        is_elsewhere && self.sdkappid == other.sdkappid && self.name == other.name
-    }
-
-    /// The same one, which names the service as `ours` does where it knows it by its other host.
-    fn named_as(mut self, ours: &JobIdentity) -> JobIdentity {
-        if ours.other_host.as_ref() == Some(&self.service) {
-            self.service.clone_from(&ours.service);
-        }
-        self.other_host.clone_from(&ours.other_host);
-        self
-    }
-
-    fn describe(&self) -> String {
-        let name = self.name.as_ref().map(|name| format!("the job {name:?} of ")).unwrap_or_default();
-        format!("{name}app {} at {}", self.sdkappid, self.service)
-    }
-}
-
-/// What a path leads to.
+/// What is at a path.
 pub(super) enum PathContent {
     /// Nothing, or an empty file.
     Nothing,
@@ -96,7 +57,7 @@ pub(super) fn open(path: &Path, job: &JobIdentity, gaps: LostCommits) -> Result<
     }
     let lock = lock(path)?;
     let mut lacks_commits = false;
-    // Looked at again under the lock: another process may have made, or filled, it meanwhile.
+    // Inspected again under the lock: another process may have created or filled it meanwhile.
     let mut connection = match inspect(path)? {
         PathContent::Nothing => make(path, job).map_err(|source| write_error(path, source))?,
         PathContent::Ledger => {
@@ -109,12 +70,12 @@ pub(super) fn open(path: &Path, job: &JobIdentity, gaps: LostCommits) -> Result<
         }
     };
     migrate(path, &mut connection, lacks_commits)?;
-    // A ledger that was saved or restored by way of SQLite's tools has it no more.
+    // A ledger that was saved or restored with SQLite's tools has lost this mode.
     connection.pragma_update(None, "journal_mode", "WAL").map_err(|source| write_error(path, source))?;
     Ok((connection, lock))
 }
 
-/// Reads the header alone: whether this is a ledger at all is known before SQLite touches the file.
+/// Reads only the header, so that what is not a ledger is recognized before SQLite touches the file.
 pub(super) fn inspect(path: &Path) -> Result<PathContent, LedgerError> {
     ledger_files::put_back(path)?;
     let not = |what: &str| LedgerError::NotALedger { path: path.to_owned(), what: what.to_owned() };
@@ -133,10 +94,10 @@ pub(super) fn inspect(path: &Path) -> Result<PathContent, LedgerError> {
     if header.is_empty() {
         return nothing(path);
     }
-    // It was being made when the process died, and its first page may not be written yet. SQLite takes that back from
-    // its journal, and then it is empty; once it is made, it has a log instead.
-    let was_being_made = ledger_files::journal(path).metadata().is_ok_and(|journal| journal.len() > 0);
-    if was_being_made && header.iter().all(|byte| *byte == 0) {
+    // The process died while creating it, perhaps before the first page was written. SQLite rolls that back from the journal,
+    // which leaves an empty file. A complete ledger has a log instead of a journal.
+    let is_incomplete = ledger_files::journal(path).metadata().is_ok_and(|journal| journal.len() > 0);
+    if is_incomplete && header.iter().all(|byte| *byte == 0) {
         return Ok(PathContent::Nothing);
     }
     if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
@@ -146,7 +107,7 @@ pub(super) fn inspect(path: &Path) -> Result<PathContent, LedgerError> {
     if number(68) != APPLICATION_ID {
         return Err(not("it is another program's SQLite database"));
     }
-    if was_being_made {
+    if is_incomplete {
         return Ok(PathContent::Nothing);
     }
     let version = number(60);
@@ -155,7 +116,7 @@ pub(super) fn inspect(path: &Path) -> Result<PathContent, LedgerError> {
     if version < 1 { Err(not("its header has no ledger's version")) } else { Ok(PathContent::Ledger) }
 }
 
-/// There is no ledger, and so no log either: to SQLite one that is left alone is litter, and the newest commits are in it.
+/// Checks that, without a ledger, there is no log either: SQLite would delete it, with the newest commits in it.
 fn nothing(path: &Path) -> Result<PathContent, LedgerError> {
     if lost::has_log(path) {
         return Err(LedgerError::LogAlone { path: path.to_owned(), log: ledger_files::log(path) });
@@ -172,8 +133,8 @@ fn refuse_newer(path: &Path, found: i64) -> Result<(), LedgerError> {
     if found > known { Err(LedgerError::Newer { path: path.to_owned(), found, known }) } else { Ok(()) }
 }
 
-/// Opens without leaving a trace. Where a process has the ledger open, or died with it open, there is a log beside
-/// the file and SQLite reads both; where there is none, the file alone is read and no log is made.
+/// Opens without leaving a trace. If a process has the ledger open, or died with it open, there is a log beside the file and
+/// SQLite reads both; otherwise only the file is read and no log is created.
 pub(super) fn read_only(path: &Path) -> Result<Connection, LedgerError> {
     read_only_with(path, how_to_read(path))
 }
@@ -182,8 +143,8 @@ pub(super) fn how_to_read(path: &Path) -> &'static str {
     if lost::has_log(path) { READ_BESIDE } else { READ_ALONE }
 }
 
-/// As [`how_to_read`], and so that not even an index is left behind.
-pub(super) fn how_to_look(path: &Path) -> &'static str {
+/// As [`how_to_read`], but without leaving an index behind.
+pub(super) fn how_to_read_traceless(path: &Path) -> &'static str {
     match how_to_read(path) {
         READ_BESIDE if !ledger_files::index(path).exists() => READ_COPY,
         how => how,
@@ -197,7 +158,7 @@ pub(super) fn read_only_with(path: &Path, how: &str) -> Result<Connection, Ledge
     connection.busy_timeout(Duration::from_secs(5)).map_err(|source| read_error(path, source))?;
     if how == READ_COPY {
         let alone = || {
-            // Otherwise closing would remove a log that is empty.
+            // Otherwise closing would remove an empty log.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
             connection.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()))
         };
@@ -209,14 +170,14 @@ pub(super) fn read_only_with(path: &Path, how: &str) -> Result<Connection, Ledge
 /// What is escaped in the path of a URI.
 const IN_URI: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 
-/// The same file, by a name that means nothing else to SQLite, as `:memory:` and `file:…` do.
+/// The same file, by a name that has no special meaning for SQLite, unlike `:memory:` and `file:…`.
 fn plain(path: &Path) -> PathBuf {
     Path::new(".").join(path)
 }
 
-/// The lock is on the file itself, so nothing is left lying about, and the kernel lets go of it however a process
-/// ends. (It is of another kind than the locks SQLite takes, and they do not meet. But the handle must stay open for as
-/// long as SQLite has the file open: closing any handle of a file takes SQLite's locks on it away.)
+/// Locks the file itself, so nothing is left behind, and the kernel releases the lock however a process ends. (It is of another
+/// kind than SQLite's locks and does not conflict with them. But the handle must stay open as long as SQLite has the file open:
+/// closing any handle of a file releases SQLite's locks on it.)
 fn lock(path: &Path) -> Result<File, LedgerError> {
     let mut options = OpenOptions::new();
     let file = options
@@ -230,7 +191,7 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            // Maybe by somebody who only looks, and has it for a moment (see `worker`).
+            // Perhaps by a reader that has it for a moment (see `worker`).
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_AGAIN),
             Err(TryLockError::Error(error)) => return Err(system_error(path, error)),
         }
@@ -239,14 +200,14 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
     Err(LedgerError::InUse { path: path.to_owned(), holder })
 }
 
-/// Whose lock is on this file; `None`: nobody's. Where the kernel does not name him (another container's process, some
-/// file systems), the lock itself tells that there is one.
+/// The process whose lock is on this file; `None`: there is none. If the kernel does not name it (a process of another
+/// container, some file systems), the lock itself shows that there is one.
 pub(super) fn worker(file: &File) -> Option<String> {
     let is_locked = || matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
     named_worker(file).or_else(|| is_locked().then(|| OTHER_PROCESS.to_owned()))
 }
 
-/// Whose lock is on this file, as far as the kernel names him: `1: FLOCK  ADVISORY  WRITE 4711 fe:00:1053 0 EOF`.
+/// The process whose lock is on this file, if the kernel names it: `1: FLOCK  ADVISORY  WRITE 4711 fe:00:1053 0 EOF`.
 fn named_worker(file: &File) -> Option<String> {
     let metadata = file.metadata().ok()?;
     let device = metadata.dev();
@@ -257,7 +218,7 @@ fn named_worker(file: &File) -> Option<String> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let is_ours = words.get(1) == Some(&"FLOCK") && words.get(5) == Some(&place.as_str());
         is_ours.then(|| match words[4] {
-            // A process of another container has no number here.
+            // A process of another container has no number in this one.
             "0" => OTHER_PROCESS.to_owned(),
             process => format!("process {process}"),
         })
@@ -266,7 +227,7 @@ fn named_worker(file: &File) -> Option<String> {
 
 fn make(path: &Path, job: &JobIdentity) -> rusqlite::Result<Connection> {
     let mut connection = open_to_write(path)?;
-    // Schema and header in one transaction of the old kind, so that the file itself tells what it is from then on.
+    // Schema and header in one transaction with a journal, so that the file itself shows what it is from then on.
     let transaction = connection.transaction()?;
     for migration in MIGRATIONS {
         transaction.execute_batch(migration)?;
@@ -287,8 +248,8 @@ fn open_to_write(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Brings the schema up, and in the same transaction remembers that commits are missing: a later version tells that by
-/// other signs.
+/// Upgrades the schema, and in the same transaction records that commits are missing: later versions recognize that by other
+/// signs.
 fn migrate(path: &Path, connection: &mut Connection, lacks_commits: bool) -> Result<(), LedgerError> {
     let failed = |source| write_error(path, source);
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
@@ -297,7 +258,7 @@ fn migrate(path: &Path, connection: &mut Connection, lacks_commits: bool) -> Res
         if lacks_commits {
             lost::remember(connection).map_err(failed)?;
         }
-        // Setting the version to what it is would be a write all the same.
+        // Setting the version again would be a write.
         return Ok(());
     }
     let transaction = connection.transaction().map_err(failed)?;
@@ -334,15 +295,13 @@ pub(super) fn find_job(connection: &Connection) -> rusqlite::Result<Option<JobId
         .optional()
 }
 
-/// Whether nothing can have reached a phone yet: all that was sent was refused, or read back as not edited. (A doubt
-/// that was not settled does not become `waiting`.)
+/// Whether nothing can have reached a phone yet: all that was sent was refused, or read back as not edited. (An edit in doubt
+/// becomes `waiting` only by being settled.)
 fn nothing_happened(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM edit WHERE state <> 'waiting')", [], |row| row.get(0))
 }
 
-/// A ledger in which nothing has happened yet may change its job: the first try with a wrong region or app is
-/// refused by the service, and mending it must not need a new ledger. And where each message is read first, the job may go on
-/// at another address of the service.
+/// Refuses the ledger of another job.
 pub(super) fn check_job(
     path: &Path,
     connection: &Connection,
@@ -351,41 +310,10 @@ pub(super) fn check_job(
 ) -> Result<(), LedgerError> {
     let failed = |source| read_error(path, source);
     let Some(theirs) = find_job(connection).map_err(failed)? else { return Ok(()) };
-    let theirs = theirs.named_as(ours);
-    let may_move = theirs.may_move_to(ours);
-    if theirs == *ours
-        || (may_move && gaps == LostCommits::ReadFirst)
-        || nothing_happened(connection).map_err(failed)?
-    {
-        return Ok(());
-    }
-    Err(LedgerError::OtherJob {
-        path: path.to_owned(),
-        theirs: theirs.describe(),
-        ours: ours.describe(),
-        may_move: may_move.then(|| ours.service.clone()),
-    })
+    theirs.check(path, ours, gaps, || nothing_happened(connection).map_err(failed))
 }
 
-/// A run that never ended was ended by something, maybe by a power cut, and that can leave damage behind. The check
-/// reads all of the file, so it is not made when all is well. It is the one that compares the indexes with the table, too:
-/// an edit that is missing from its index would be taken for one that was never sent.
-pub(super) fn check_after_crash(path: &Path, connection: &Connection) -> Result<(), LedgerError> {
-    let failed = |source| read_error(path, source);
-    let query = "SELECT EXISTS (SELECT 1 FROM run WHERE ended IS NULL)";
-    if !connection.query_row(query, [], |row| row.get::<_, bool>(0)).map_err(failed)? {
-        return Ok(());
-    }
-    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
-    if found == "ok" {
-        return Ok(());
-    }
-    let found = found.replace('\n', " ");
-    let what = format!("{found} (looked for since the last run never ended; nothing was sent)");
-    Err(LedgerError::Damaged { path: path.to_owned(), what })
-}
-
-/// Makes the ledger this job's. Only when a run begins: until then nobody has agreed that it goes on elsewhere.
+/// Assigns the ledger to this job, when a run begins: until then nobody has agreed to a change.
 pub(super) fn adopt(connection: &Connection, ours: &JobIdentity) -> rusqlite::Result<()> {
     insert_job(connection, ours)
 }

@@ -1,62 +1,64 @@
 //! Looking edits up in a ledger file.
 //!
-//! A list is usually read in the order in which it was first sent, which is the order of the ledger's rows. So the
-//! reader walks the ledger beside the list and mostly finds the next row where it expects it: no search at all.
-//! Where the list has changed, it looks the message up by its digest and walks on from there. Position is the fast
-//! path, the message is the truth.
+//! A list is usually read in the order in which it was first sent, which is the order of the ledger's rows. So the reader
+//! walks through the ledger along with the list and mostly finds the next row without a search. Where the list has changed,
+//! it looks the message up by its digest and continues from there. Position is the fast path; the message decides.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::lost::{self, LostCommits};
-use super::open::{self, JobIdentity, PathContent};
-use super::read_error;
+use super::columns::state;
+use super::damage::read_error;
+use super::lost;
+use super::open::{self, PathContent};
 use crate::edit::{ContentDigest, IdDigest};
-use crate::ledger::{EditRow, EditStatus, LedgerError, Note, Records, State};
+use crate::ledger::{EditRow, EditStatus, JobIdentity, LedgerError, LostCommits, Note, Records};
 
-/// Rows fetched at a time while walking. Each read is short, so it never keeps the writer's log from being folded in; and
-/// little is fetched in vain by a thread that looks at every other part of a list, and leaps from one to the next.
+/// Rows fetched at a time while walking. Each read is short, so it never keeps the writer's log from being folded in, and a
+/// thread that reads every other part of a list fetches few rows that it skips.
 const AHEAD: i64 = 128;
 
-/// So many rows found one behind the other make it worth fetching the next ones ahead.
+/// After this many consecutive rows it is worth fetching the next ones ahead.
 const IN_ORDER: u32 = 4;
 
-/// What a list is compared with. More is read of the few that are taken up again: each column of millions counts.
+/// The columns that a list is compared with. More is read only of the few edits to send: each column of millions counts.
 const COLUMNS: &str = "message, content, state";
 
-/// The reading side of a ledger file. It reads beside a writer, and changes nothing.
+/// The reading side of a ledger file. It reads beside a writer and changes nothing.
 #[derive(Debug)]
-pub struct SqliteReader {
+pub(crate) struct SqliteReader {
     connection: Connection,
     path: PathBuf,
     how: &'static str,
-    /// It reads one state of the ledger.
+    /// Whether it reads one state of the ledger.
     is_held: bool,
-    /// Rows behind the last one found, in the ledger's order.
+    /// The rows after the last one found, in order.
     ahead: VecDeque<(IdDigest, EditStatus)>,
-    /// Up to which row they were fetched; where there are none, the last one that was found.
+    /// The number of the last row fetched; without rows ahead, of the last one found.
     last: i64,
-    /// How many were found just behind the one before.
+    /// How many rows in succession were each found right after the previous one.
     in_order: u32,
     empty: bool,
 }
 
 impl SqliteReader {
-    /// Opens the ledger of this job to read; `None` where there is no ledger yet.
-    ///
-    /// # Errors
-    /// The file is no ledger, another job's, may have lost its newest commits, or cannot be read.
-    pub fn open(path: &Path, job: &JobIdentity) -> Result<Option<SqliteReader>, LedgerError> {
+    #[cfg(test)]
+    pub(crate) fn open(path: &Path, job: &JobIdentity) -> Result<Option<SqliteReader>, LedgerError> {
         SqliteReader::open_with(path, job, LostCommits::Refused)
     }
 
-    /// The same; `gaps` says what becomes of a ledger that may have lost its newest commits.
+    /// Opens the ledger of this job to read; `None` if there is no ledger yet. `gaps` says what to do with a ledger that may
+    /// have lost its newest commits.
     ///
     /// # Errors
-    /// As [`SqliteReader::open`].
-    pub fn open_with(path: &Path, job: &JobIdentity, gaps: LostCommits) -> Result<Option<SqliteReader>, LedgerError> {
+    /// The file is no ledger, another job's, may have lost its newest commits, or cannot be read.
+    pub(crate) fn open_with(
+        path: &Path,
+        job: &JobIdentity,
+        gaps: LostCommits,
+    ) -> Result<Option<SqliteReader>, LedgerError> {
         match open::inspect(path)? {
             PathContent::Nothing => Ok(None),
             PathContent::Ledger => {
@@ -68,39 +70,14 @@ impl SqliteReader {
         }
     }
 
-    /// Opens a ledger to read in the process that has it open to write. Other than [`SqliteReader::open`] this never
-    /// opens the file by itself: closing it again would take SQLite's own locks with it (such is the rule for
-    /// `fcntl` locks), and the next program that looks at the ledger would believe itself alone and remove the log.
+    /// Opens a ledger to read in the process that has it open to write. Unlike [`SqliteReader::open_with`] this never opens
+    /// the file itself: closing it again would release SQLite's own locks (such is the rule for `fcntl` locks), and the next
+    /// program to read the ledger would believe itself alone and remove the log.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn beside_writer(path: &Path) -> Result<SqliteReader, LedgerError> {
+    pub(crate) fn beside_writer(path: &Path) -> Result<SqliteReader, LedgerError> {
         SqliteReader::new(path, open::READ_BESIDE)
-    }
-
-    /// Reads one state of the ledger from here on, so that not every look-up has to ask anew whether it is the last one: it
-    /// takes a third off the time of a list in another order. Only while nothing is written: the writer's log cannot be
-    /// folded in as long as this reader is there.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn held(mut self) -> Result<SqliteReader, LedgerError> {
-        self.is_held = true;
-        self.connection.execute_batch("BEGIN").map_err(|source| read_error(&self.path, source))?;
-        Ok(self)
-    }
-
-    /// Whether a run sent by way of a proxy, which may pass on late what it has taken.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn went_through_proxy(&self) -> Result<bool, LedgerError> {
-        let ask = || {
-            let version: i64 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-            let query = "SELECT EXISTS (SELECT 1 FROM run WHERE proxy IS NOT NULL)";
-            if version < open::NAMES_PROXY { Ok(false) } else { self.connection.query_row(query, [], |row| row.get(0)) }
-        };
-        ask().map_err(|source| read_error(&self.path, source))
     }
 
     fn new(path: &Path, how: &'static str) -> Result<SqliteReader, LedgerError> {
@@ -120,7 +97,7 @@ impl SqliteReader {
         })
     }
 
-    /// The next row of the ledger, or one soon behind it, if it is this message's.
+    /// Finds the message if its row is the next one, or soon after it.
     fn walk(&mut self, message: IdDigest) -> rusqlite::Result<Option<EditStatus>> {
         if self.ahead.is_empty() && self.in_order >= IN_ORDER {
             let query = format!("SELECT {COLUMNS} FROM edit WHERE seq > ?1 AND seq <= ?2 ORDER BY seq");
@@ -132,7 +109,7 @@ impl SqliteReader {
             }
             self.last = end;
             if self.ahead.is_empty() {
-                // At its end: what follows in the list is new, or stands elsewhere.
+                // The end of the ledger: the rest of the list is new, or is elsewhere.
                 self.in_order = 0;
             }
         }
@@ -140,7 +117,7 @@ impl SqliteReader {
             let Some(at) = self.ahead.iter().position(|(next, _)| *next == message) else { return Ok(None) };
             self.ahead.drain(..at);
         }
-        Ok(self.ahead.pop_front().map(|(_, brief)| brief))
+        Ok(self.ahead.pop_front().map(|(_, status)| status))
     }
 
     fn look_up(&mut self, message: IdDigest) -> rusqlite::Result<Option<EditStatus>> {
@@ -149,12 +126,12 @@ impl SqliteReader {
             .prepare_cached(&format!("SELECT {COLUMNS}, seq FROM edit WHERE message = ?1"))?
             .query_row([message.0], |row| Ok((status(row)?, row.get(3)?)))
             .optional()?;
-        // A message that is not in the ledger says nothing about where the next one is.
-        let Some((brief, seq)) = found else { return Ok(None) };
+        // A message that is not in the ledger does not show where the next one is.
+        let Some((status, seq)) = found else { return Ok(None) };
         self.in_order = if seq == self.last.saturating_add(1) { self.in_order + 1 } else { 0 };
         self.last = seq;
         self.ahead.clear();
-        Ok(Some(brief))
+        Ok(Some(status))
     }
 }
 
@@ -175,7 +152,7 @@ impl Records for SqliteReader {
             let query = "SELECT state, content, attempts, code, note FROM edit WHERE message = ?1";
             self.connection.prepare_cached(query)?.query_row([message.0], row).optional()
         };
-        // The walk finds an edit without its index.
+        // The walk finds an edit without the index.
         let missing = || {
             let what = "an edit is missing from its index".to_owned();
             LedgerError::Damaged { path: self.path.clone(), what }
@@ -185,7 +162,23 @@ impl Records for SqliteReader {
 
     fn again(&self) -> Result<Box<dyn Records>, LedgerError> {
         let reader = SqliteReader::new(&self.path, self.how)?;
-        Ok(Box::new(if self.is_held { reader.held()? } else { reader }))
+        if self.is_held { Box::new(reader).held() } else { Ok(Box::new(reader)) }
+    }
+
+    /// A look-up then need not check for a newer state, which takes a third off the time of a list in another order.
+    fn held(mut self: Box<Self>) -> Result<Box<dyn Records>, LedgerError> {
+        self.is_held = true;
+        self.connection.execute_batch("BEGIN").map_err(|source| read_error(&self.path, source))?;
+        Ok(self)
+    }
+
+    fn went_through_proxy(&self) -> Result<bool, LedgerError> {
+        let find = || {
+            let version: i64 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            let query = "SELECT EXISTS (SELECT 1 FROM run WHERE proxy IS NOT NULL)";
+            if version < open::NAMES_PROXY { Ok(false) } else { self.connection.query_row(query, [], |row| row.get(0)) }
+        };
+        find().map_err(|source| read_error(&self.path, source))
     }
 }
 
@@ -201,10 +194,4 @@ fn row(row: &Row<'_>) -> rusqlite::Result<EditRow> {
         code: row.get(3)?,
         note: row.get_ref(4)?.as_str_or_null()?.and_then(Note::from_word),
     })
-}
-
-fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
-    let word = row.get_ref(column)?.as_str()?;
-    State::from_word(word)
-        .ok_or_else(|| rusqlite::Error::InvalidColumnType(column, "state".to_owned(), rusqlite::types::Type::Text))
 }

@@ -1,16 +1,24 @@
+//! What is particular to the SQLite file; `tests/library/ledger_conformance.rs` has what every ledger must do.
+
 mod damage;
 mod lost;
 mod overview;
 mod removed;
 
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::*;
+use super::damage::write_error;
+use super::{SqliteOverview, SqliteReader, SqliteStore};
 use crate::edit::{Edit, IdDigest, MessageId};
-use crate::ledger::{EditRow, EditStatus, Intent, Ledger, Note, Pending, Records, Settlement, state};
+use crate::ledger::{
+    Change, CommitFuture, EditRow, EditStatus, Intent, JobIdentity, Ledger, LedgerError, LostCommits, Overview,
+    Pending, Records, RunEvent, RunInfo, RunStore, Settlement, State, Store, WalEnd, state,
+};
 
 fn job() -> JobIdentity {
     JobIdentity { sdkappid: 1_400_000_000, service: "sandbox".into(), other_host: None, name: None }
@@ -65,66 +73,6 @@ fn find(dir: &TempDir, key: &str) -> Option<EditRow> {
 
 async fn intend(ledger: &Ledger, key: &str) -> Intent {
     ledger.intend(pending(key).ready().unwrap()).await.unwrap()
-}
-
-#[tokio::test]
-async fn intents_and_outcomes_are_on_disk_when_the_calls_return() {
-    let dir = TempDir::new().unwrap();
-    let (ledger, writer) = Ledger::start(open(&dir));
-    let intent = intend(&ledger, "1").await;
-    assert_eq!(find(&dir, "1").unwrap().state, State::Sending);
-    let recorded = ledger.record(intent, settled(State::Waiting, 20004)).await.unwrap();
-    let known = find(&dir, "1").unwrap();
-    assert_eq!((known.state, known.attempts, known.code), (State::Waiting, 1, Some(20004)));
-    let intent = ledger.intend(recorded.into_pending().ready().unwrap()).await.unwrap();
-    ledger.record(intent, settled(State::Done, 0)).await.unwrap();
-    let known = find(&dir, "1").unwrap();
-    assert_eq!((known.state, known.attempts, known.code), (State::Done, 2, Some(0)));
-    drop(ledger);
-    writer.await.unwrap().end_run("finished", "").unwrap();
-}
-
-#[tokio::test]
-async fn a_withdrawn_intent_leaves_things_as_they_stood() {
-    let dir = TempDir::new().unwrap();
-    let (ledger, _writer) = Ledger::start(open(&dir));
-    let intent = intend(&ledger, "1").await;
-    ledger.withdraw(intent).await.unwrap();
-    assert_eq!(find(&dir, "1"), None);
-
-    let intent = intend(&ledger, "2").await;
-    let waiting = ledger.record(intent, settled(State::Waiting, 20004)).await.unwrap();
-    let before = find(&dir, "2");
-    let intent = ledger.intend(waiting.into_pending().ready().unwrap()).await.unwrap();
-    ledger.withdraw(intent).await.unwrap();
-    assert_eq!(find(&dir, "2"), before);
-}
-
-#[tokio::test]
-async fn a_withdrawn_intent_to_send_mended_content_leaves_the_old_content() {
-    let dir = TempDir::new().unwrap();
-    let (ledger, _writer) = Ledger::start(open(&dir));
-    let intent = intend(&ledger, "1").await;
-    let failed = ledger.record(intent, settled(State::Failed, 20001)).await.unwrap().into_pending();
-    let before = find(&dir, "1").unwrap();
-    let mended = Edit::new(failed.edit.id().clone(), None, Some("mended".into())).unwrap();
-    let intent =
-        ledger.intend(Pending::new(mended.clone(), mended.wanted(), 2, Some(before)).ready().unwrap()).await.unwrap();
-    assert_ne!(find(&dir, "1").unwrap().content, before.content, "what is being sent is what the ledger says");
-    ledger.withdraw(intent).await.unwrap();
-    assert_eq!(find(&dir, "1"), Some(before));
-}
-
-#[tokio::test]
-async fn what_a_dead_process_left_sending_is_in_doubt() {
-    let dir = TempDir::new().unwrap();
-    let (ledger, writer) = Ledger::start(open(&dir));
-    let _intent = intend(&ledger, "1").await;
-    drop(ledger);
-    drop(writer.await.unwrap());
-    drop(open(&dir));
-    let known = find(&dir, "1").unwrap();
-    assert_eq!((known.state, known.note), (State::InDoubt, Some(Note::ProcessDied)));
 }
 
 #[tokio::test]
@@ -348,8 +296,8 @@ fn only_its_owner_can_read_it() {
 async fn after_one_failed_commit_nothing_more_is_taken() {
     struct Full;
     impl Store for Full {
-        async fn commit(&mut self, _: Vec<Change>, _: Vec<RunEvent>) -> Result<(), LedgerError> {
-            Err(write_error(Path::new("ledger.db"), rusqlite::Error::QueryReturnedNoRows))
+        fn commit(&mut self, _: Vec<Change>, _: Vec<RunEvent>) -> CommitFuture<'_> {
+            Box::pin(async { Err(write_error(Path::new("ledger.db"), rusqlite::Error::QueryReturnedNoRows)) })
         }
     }
     let (ledger, _writer) = Ledger::start(Full);

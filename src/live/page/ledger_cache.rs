@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::ledger::{ControlEvent, LedgerError, Overview};
+use crate::ledger::{ControlEvent, LedgerError, overview_beside_writer};
 use crate::report::chart::RunSeries;
 
 /// A sample comes every few seconds; those in between are made of the view.
@@ -59,7 +59,7 @@ impl LedgerCache {
 }
 
 fn look(ledger: &Path) -> Result<LedgerView, LedgerError> {
-    let overview = Overview::beside_writer(ledger)?;
+    let overview = overview_beside_writer(ledger)?;
     let acts = overview.acts()?;
     let runs = overview.runs()?;
     let first = runs.len().saturating_sub(RUNS_MAX);

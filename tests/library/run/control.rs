@@ -111,7 +111,7 @@ async fn told_to_stop_it_drains_also_in_the_middle_of_a_pause() {
         assert!(matches!(&ended, RunEnd::Stopped(StopReason::Operator { by }) if by == "the operator"), "{ended:?}");
         assert_eq!(tally.done, u64::from(session.service.sendings()));
         assert_eq!(session.memory.count(State::Done), tally.done as usize);
-        assert_eq!(session.memory.edits.lock().unwrap().len(), tally.done as usize, "the rest is not in the ledger");
+        assert_eq!(session.memory.rows().len(), tally.done as usize, "the rest is not in the ledger");
     }
 }
 
@@ -124,7 +124,7 @@ async fn the_ledger_is_told_of_acts_and_how_far_the_run_is() {
         control.tell(act(order)).await.unwrap();
     }
     run.await.unwrap();
-    let remarks = session.memory.remarks.lock().unwrap();
+    let remarks = session.memory.events();
     let acts: Vec<ControlEvent> = remarks
         .iter()
         .filter_map(|record_event| match record_event {

@@ -33,7 +33,7 @@ async fn a_wrong_key_is_refused_once() {
             assert!(reason.to_string().contains("line 2: MsgKey \"0_1_1773188576\" from \"a\" to \"b\""), "{reason}");
             assert_eq!((session.service.sendings(), tally.settled()), (1, 0), "{takes} ms");
             assert_eq!(session.memory.count(State::Waiting), 1, "no other edit is even in the ledger");
-            assert_eq!(session.memory.edits.lock().unwrap().len(), 1);
+            assert_eq!(session.memory.rows().len(), 1);
         }
     }
 }
@@ -147,8 +147,8 @@ async fn a_code_of_the_job_given_to_one_row_fails_that_row() {
             _ => 5,
         };
         assert_eq!(failed, expected, "{code}");
-        let edits = session.memory.edits.lock().unwrap();
-        let failed = edits.values().filter(|known| known.state == State::Failed);
+        let edits = session.memory.rows();
+        let failed = edits.iter().filter(|known| known.state == State::Failed);
         assert!(failed.into_iter().all(|known| known.code == Some(code) && known.attempts == 2), "{code}");
         // Only at the end of the list, where nothing else can show that the signature still works.
         let lookups = session.service.lookups.lock().unwrap().len();

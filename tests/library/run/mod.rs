@@ -132,7 +132,7 @@ async fn a_stop_takes_back_what_was_not_sent_and_waits_for_what_was() {
     assert!(matches!(ended, RunEnd::Interrupted), "{ended:?}");
     let sent = session.service.sendings() as usize;
     assert_eq!(session.memory.count(State::Done), sent);
-    assert_eq!(session.memory.edits.lock().unwrap().len(), sent, "nothing else is in the ledger");
+    assert_eq!(session.memory.rows().len(), sent, "nothing else is in the ledger");
     assert_eq!(tally.done as usize, sent);
 }
 
@@ -186,12 +186,12 @@ async fn a_service_out_of_reach_costs_no_attempts() {
     let (tally, ended) = session.run().await;
     assert!(matches!(ended, RunEnd::Finished), "{ended:?}");
     assert_eq!((tally.done, tally.attempts), (100, 100));
-    assert!(session.memory.edits.lock().unwrap().values().all(|known| known.attempts == 1));
+    assert!(session.memory.rows().iter().all(|known| known.attempts == 1));
 
     let gone = Session::new(100, |_, _, _| reply(0, Outcome::NotSent { reason: "connection refused".to_owned() }));
     let (tally, ended) = gone.run().await;
     assert!(matches!(ended, RunEnd::Stopped(StopReason::Unreachable(_))), "{ended:?}");
-    assert_eq!((tally.settled(), gone.memory.edits.lock().unwrap().len()), (0, 0));
+    assert_eq!((tally.settled(), gone.memory.rows().len()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! A list, a ledger in memory, a scripted service, and a run between them.
+//! A list, a ledger in memory, a service that follows a script, and a run that connects them.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -7,90 +7,88 @@ use std::time::Duration;
 
 use runner::api::history::{HistoryPage, HistoryQuery};
 use runner::api::{Outcome, Service};
-use runner::edit::{IdDigest, MessageId};
+use runner::edit::MessageId;
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
-use runner::ledger::{Change, EditRow, EditStatus, Intent, Ledger, LedgerError, Records, RunEvent, State, Store};
+use runner::ledger::{
+    Change, CommitFuture, EditRow, Intent, Ledger, LedgerError, LostCommits, RunEvent, RunInfo, RunStore, State, Store,
+};
 use runner::pace::Permit;
 use runner::run::{
-    ControlInbox, FailureLimit, InDoubt, Policy, RunContext, RunEnd, RunTerms, Tally, UnderWay, plan, run,
+    ControlInbox, FailureLimit, InDoubt, Policy, RunContext, RunEnd, RunTerms, StopReason, Tally, UnderWay, plan, run,
 };
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::support::model_ledger::{ModelLedger, ModelStore, job, run_info};
+
 pub(crate) const RATE: NonZeroU32 = NonZeroU32::new(200).unwrap();
 
-/// The ledger, in memory. It can be told to fail at its n-th commit.
+/// The model of a ledger, whose commits take as long as an fsync on a cloud disk. It can fail at its n-th commit.
 #[derive(Clone, Default)]
 pub(crate) struct Memory {
-    pub(crate) edits: Arc<Mutex<HashMap<IdDigest, EditRow>>>,
-    pub(crate) commits: Arc<Mutex<u64>>,
-    pub(crate) remarks: Arc<Mutex<Vec<RunEvent>>>,
+    model: ModelLedger,
+    commits: Arc<Mutex<u64>>,
+    events: Arc<Mutex<Vec<RunEvent>>>,
     pub(crate) fails_at: Option<u64>,
 }
 
-impl Store for Memory {
-    async fn commit(&mut self, changes: Vec<Change>, remarks: Vec<RunEvent>) -> Result<(), LedgerError> {
-        // As long as an fsync on a cloud disk takes.
-        sleep(Duration::from_millis(5)).await;
-        let mut commits = self.commits.lock().unwrap();
-        *commits += 1;
-        if self.fails_at.is_some_and(|at| *commits >= at) {
-            let source = Arc::new(std::io::Error::other("no space left on device"));
-            return Err(LedgerError::Write { path: "ledger.db".into(), source });
-        }
-        self.remarks.lock().unwrap().extend(remarks);
-        let mut edits = self.edits.lock().unwrap();
-        for change in changes {
-            let message = change.edit.id().digest();
-            assert_eq!(edits.get(&message).map(|known| known.state), change.from, "the run believes another state");
-            match change.to {
-                None => {
-                    edits.remove(&message);
-                }
-                Some(state) => {
-                    let content = change.edit.content_digest();
-                    let (attempts, code, note) = (change.attempts, change.code, change.note);
-                    edits.insert(message, EditRow { state, content, attempts, code, note });
-                }
-            }
-        }
-        Ok(())
-    }
+struct MemoryStore {
+    memory: Memory,
+    model: ModelStore,
 }
 
-impl Records for Memory {
-    fn status(&mut self, message: IdDigest) -> Result<Option<EditStatus>, LedgerError> {
-        let edits = self.edits.lock().unwrap();
-        Ok(edits.get(&message).map(|EditRow { state, content, .. }| EditStatus { state: *state, content: *content }))
-    }
-
-    fn row(&mut self, message: IdDigest) -> Result<EditRow, LedgerError> {
-        Ok(self.edits.lock().unwrap()[&message])
-    }
-
-    fn again(&self) -> Result<Box<dyn Records>, LedgerError> {
-        Ok(Box::new(self.clone()))
+impl Store for MemoryStore {
+    fn commit(&mut self, changes: Vec<Change>, events: Vec<RunEvent>) -> CommitFuture<'_> {
+        Box::pin(async move {
+            sleep(Duration::from_millis(5)).await;
+            let mut commits = self.memory.commits.lock().unwrap();
+            *commits += 1;
+            if self.memory.fails_at.is_some_and(|at| *commits >= at) {
+                let source = Arc::new(std::io::Error::other("no space left on device"));
+                return Err(LedgerError::Write { path: "ledger.db".into(), source });
+            }
+            let applied = self.model.apply(&changes, &events);
+            assert!(applied.is_ok(), "the run commits what no ledger takes: {applied:?}");
+            self.memory.events.lock().unwrap().extend(events);
+            Ok(())
+        })
     }
 }
 
 impl Memory {
-    /// The one edit that stands so.
+    /// Opens it for a run, as the program does.
+    fn open(&self, info: &RunInfo) -> MemoryStore {
+        let mut model = self.model.open_store(&job(), LostCommits::ReadFirst).unwrap();
+        model.begin_run(info).unwrap();
+        MemoryStore { memory: self.clone(), model }
+    }
+
+    pub(crate) fn rows(&self) -> Vec<EditRow> {
+        self.model.rows().into_values().collect()
+    }
+
+    /// What was recorded of its runs.
+    pub(crate) fn events(&self) -> Vec<RunEvent> {
+        self.events.lock().unwrap().clone()
+    }
+
+    /// The one edit in this state.
     pub(crate) fn only(&self, state: State) -> EditRow {
-        let edits = self.edits.lock().unwrap();
-        let mut these = edits.values().filter(|known| known.state == state);
+        let rows = self.rows();
+        let mut these = rows.iter().filter(|row| row.state == state);
         let only = *these.next().unwrap();
         assert!(these.next().is_none());
         only
     }
 
-    /// How the message with this key stands.
+    /// The row of the message with this key.
     pub(crate) fn of(&self, msg_key: &str) -> EditRow {
         let [from_account, to_account, msg_key] = ["a", "b", msg_key].map(str::to_owned);
-        self.edits.lock().unwrap()[&MessageId { from_account, to_account, msg_key }.digest()]
+        self.model.row(MessageId { from_account, to_account, msg_key }.digest()).unwrap()
     }
 
     pub(crate) fn count(&self, state: State) -> usize {
-        self.edits.lock().unwrap().values().filter(|known| known.state == state).count()
+        self.model.count(state)
     }
 }
 
@@ -261,15 +259,21 @@ impl Session {
         let mapping = Mapping::new(&InputSpec::default(), &ContentSpec::default()).unwrap();
         let policy =
             Policy { in_doubt: self.in_doubt, retry_failed: false, read_first: self.read_first, rows_max: None };
-        let plan = plan(&input, &mapping, Some(&self.memory), &policy).unwrap();
-        let todo = plan.todo(&input, &mapping, Some(Box::new(self.memory.clone())), policy).unwrap();
-        let (ledger, writer) = Ledger::start(self.memory.clone());
+        let store = self.memory.open(&RunInfo { read_first: self.read_first, ..run_info() });
+        let records = self.memory.model.records();
+        let plan = plan(&input, &mapping, Some(&*records), &policy).unwrap();
+        let todo = plan.todo(&input, &mapping, Some(records), policy).unwrap();
+        let (ledger, writer) = Ledger::start(store);
         let Session { rate, attempts_max, in_doubt, under_way, locked_since, in_flight_max, failures, .. } = *self;
         let terms =
             RunTerms { rate, max_rate: rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed: 1 };
         let line = RunContext::new(ledger, self.service.clone(), terms);
         let ended = run(line, failures, todo, orders, |_| {}).await;
-        writer.await.unwrap();
+        let mut store = writer.await.unwrap();
+        if !matches!(ended.1, RunEnd::Stopped(StopReason::Ledger(_))) {
+            let how = if matches!(ended.1, RunEnd::Finished) { "finished" } else { "stopped" };
+            store.model.end_run(how, "").unwrap();
+        }
         ended
     }
 }

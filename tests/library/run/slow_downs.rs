@@ -44,8 +44,8 @@ async fn a_message_that_is_always_too_fast_fails_and_the_others_do_not_wait_for_
         assert!((stubborn..=6 * stubborn).contains(&more), "{more} of {stubborn}");
         assert!(session.service.mean(2_900) >= 185.0, "{}", session.service.mean(2_900));
         assert!(start.elapsed() < Duration::from_mins(3), "{:?}", start.elapsed());
-        let edits = session.memory.edits.lock().unwrap();
-        let failed = edits.values().filter(|known| known.state == State::Failed);
+        let edits = session.memory.rows();
+        let failed = edits.iter().filter(|known| known.state == State::Failed);
         assert!(failed.clone().all(|known| matches!(known.code, Some(60_007 | 60_018))));
         assert_eq!(failed.count() as u64, stubborn);
     }

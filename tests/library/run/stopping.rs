@@ -106,7 +106,7 @@ async fn looks_that_are_never_answered_hold_it_up_for_so_long_and_no_longer() {
     assert!(matches!(ended, RunEnd::Stopped(StopReason::Operator { .. })), "{ended:?}");
     assert!((MOST..MOST + A_MOMENT).contains(&stopped.elapsed()), "{:?}", stopped.elapsed());
     assert_eq!((tally.in_doubt, session.memory.only(State::InDoubt).note), (1, Some(Note::ConnectionLost)));
-    let remarks = session.memory.remarks.lock().unwrap();
+    let remarks = session.memory.events();
     let samples = remarks.iter().filter(|record_event| matches!(record_event, RunEvent::Sample(_))).count();
     assert!(samples >= 4, "one every 5 s: {samples}");
 }

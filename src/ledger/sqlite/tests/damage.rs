@@ -13,7 +13,7 @@ async fn files(has_ended: bool) -> Vec<(&'static str, Vec<u8>)> {
         edit.await.unwrap();
     }
     drop(ledger);
-    let store = writer.await.unwrap();
+    let mut store = writer.await.unwrap();
     let read = |ending| std::fs::read(dir.path().join(format!("ledger.db{ending}"))).unwrap();
     if has_ended {
         store.end_run("finished", "").unwrap();

@@ -1,6 +1,9 @@
 //! A ledger without the log that held its newest commits.
 
+use std::fs::File;
+
 use super::*;
+use crate::ledger::sqlite::ledger_files;
 
 /// A ledger in which one edit was done in a run that never ended, with its log beside it.
 async fn interrupted(dir: &TempDir) -> PathBuf {
@@ -25,7 +28,7 @@ fn check_refused(path: &Path) {
         let LedgerError::CommitsLost { path: named, log } = &error else { panic!("{error}") };
         assert_eq!((named.as_path(), log), (path, &ledger_files::log(path)));
     }
-    assert!(Overview::open(path).unwrap().may_lack_commits());
+    assert!(SqliteOverview::open(path).unwrap().may_lack_commits());
     assert_eq!(std::fs::read(path).unwrap(), before);
 }
 
@@ -39,13 +42,13 @@ async fn a_run_that_never_ended_and_has_no_log_is_refused() {
     for lose in ways {
         let dir = TempDir::new().unwrap();
         let path = interrupted(&dir).await;
-        assert!(!Overview::open(&path).unwrap().may_lack_commits(), "with its log beside it, it is whole");
+        assert!(!SqliteOverview::open(&path).unwrap().may_lack_commits(), "with its log beside it, it is whole");
         lose_log(&path, lose);
         check_refused(&path);
     }
 }
 
-/// What the lost run did is never known again, so it does not help that a later run comes to a good end.
+/// What the lost run did cannot be known again, even after a later run has ended well.
 #[tokio::test]
 async fn a_loss_is_remembered_for_good() {
     let dir = TempDir::new().unwrap();
@@ -55,6 +58,7 @@ async fn a_loss_is_remembered_for_good() {
         let mut store = SqliteStore::open_with(&path, &job(), LostCommits::ReadFirst).unwrap();
         store.begin_run(&info()).unwrap();
         assert_eq!(store.end_run("finished", "").unwrap(), WalEnd::Whole);
+        drop(store);
         check_refused(&path);
     }
 }
@@ -88,7 +92,7 @@ fn a_ledger_of_an_earlier_version_that_names_no_run_may_have_lost_it() {
     check_refused(&path);
 }
 
-/// Somebody who only looks leaves an empty log behind.
+/// A reader leaves an empty log behind.
 #[test]
 fn an_empty_log_behind_a_run_that_has_ended_is_no_log() {
     let dir = TempDir::new().unwrap();
@@ -97,17 +101,17 @@ fn an_empty_log_behind_a_run_that_has_ended_is_no_log() {
     for name in [ledger_files::log(&path), ledger_files::index(&path)] {
         drop(File::create(name).unwrap());
     }
-    let overview = Overview::open(&path).unwrap();
+    let overview = SqliteOverview::open(&path).unwrap();
     assert!(overview.is_at_rest() && !overview.may_lack_commits() && !overview.has_begun_to_move());
     drop(SqliteStore::open(&path, &job()).unwrap());
 }
 
-/// The end of a run cannot fold the log in while somebody reads: then it says which file belongs to the ledger.
+/// The end of a run cannot fold the log in while another program reads: then it names the file that belongs to the ledger.
 #[test]
 fn a_log_that_cannot_be_folded_in_is_named() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("ledger.db");
-    let store = open(&dir);
+    let mut store = open(&dir);
     let reader = Connection::open(&path).unwrap();
     reader.execute_batch("BEGIN; SELECT * FROM run").unwrap();
     assert_eq!(store.end_run("finished", "").unwrap(), WalEnd::LogRemains(ledger_files::log(&path)));
@@ -116,7 +120,7 @@ fn a_log_that_cannot_be_folded_in_is_named() {
     check_refused(&copy);
 }
 
-/// A run begins only once the file itself says so; otherwise the ledger goes on saying what it said.
+/// A run begins only once the file itself says so; otherwise the ledger stays as it was.
 #[test]
 fn no_run_begins_while_somebody_reads_an_older_state() {
     let dir = TempDir::new().unwrap();
@@ -129,7 +133,7 @@ fn no_run_begins_while_somebody_reads_an_older_state() {
     let error = store.begin_run(&RunInfo { read_first: true, ..info() }).unwrap_err();
     assert!(matches!(error, LedgerError::BeingRead { .. }), "{error}");
     drop((reader, store));
-    let overview = Overview::open(&path).unwrap();
+    let overview = SqliteOverview::open(&path).unwrap();
     assert_eq!(overview.runs().unwrap(), [], "the run that did not begin is not named");
     assert_eq!(overview.job().unwrap(), job());
     drop(SqliteStore::open(&path, &job()).expect("nor must the next one read first for it"));
@@ -149,6 +153,7 @@ fn another_address_of_the_service_is_taken_where_messages_are_read_first() {
          UPDATE edit SET state = 'done', code = 0";
     store.connection().unwrap().execute_batch(done).unwrap();
     store.end_run("interrupted", "").unwrap();
+    drop(store);
     let refusal = SqliteStore::open(&path, &there).unwrap_err().to_string();
     assert!(refusal.contains("add --read-first"), "{refusal}");
     let sandbox = SqliteStore::open_with(&path, &at("sandbox"), LostCommits::ReadFirst).unwrap_err().to_string();
@@ -160,8 +165,9 @@ fn another_address_of_the_service_is_taken_where_messages_are_read_first() {
     drop(SqliteStore::open(&path, &here).unwrap());
     let mut store = SqliteStore::open_with(&path, &there, LostCommits::ReadFirst).unwrap();
     store.begin_run(&RunInfo { read_first: true, ..info() }).unwrap();
-    store.has_read_all().unwrap();
+    store.mark_all_read().unwrap();
     store.end_run("finished", "").unwrap();
+    drop(store);
     drop(SqliteStore::open(&path, &there).unwrap());
     SqliteStore::open(&path, &here).unwrap_err();
 }
@@ -181,11 +187,13 @@ fn a_ledger_of_a_regions_second_host_goes_on_without_reading_first() {
          UPDATE edit SET state = 'done', code = 0";
     store.connection().unwrap().execute_batch(done).unwrap();
     store.end_run("finished", "").unwrap();
+    drop(store);
     SqliteStore::open(&path, &JobIdentity { other_host: None, ..ours.clone() }).unwrap_err();
     assert!(SqliteReader::open(&path, &ours).unwrap().is_some());
     let mut store = SqliteStore::open(&path, &ours).unwrap();
     store.begin_run(&info()).unwrap();
     store.end_run("finished", "").unwrap();
-    assert_eq!(Overview::open(&path).unwrap().job().unwrap().service, "first:443");
+    drop(store);
+    assert_eq!(SqliteOverview::open(&path).unwrap().job().unwrap().service, "first:443");
     drop(SqliteStore::open(&path, &ours).unwrap());
 }

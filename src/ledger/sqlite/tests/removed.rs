@@ -184,7 +184,7 @@ async fn a_ledger_that_is_removed_after_its_last_commit_is_rescued_too() {
     assert!(matches!(error, LedgerError::Removed { .. }), "{error}");
 
     let dir = TempDir::new().unwrap();
-    let store = open(&dir);
+    let mut store = open(&dir);
     fs::remove_file(dir.path().join("ledger.db")).unwrap();
     let error = store.end_run("finished", "").unwrap_err();
     assert!(matches!(error, LedgerError::Removed { rescued: Ok(_), .. }), "{error}");

@@ -1,0 +1,78 @@
+//! An edit that is still to be sent.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{EditRow, Note, State};
+use crate::edit::{ContentDigest, Edit, IdDigest, Wanted};
+
+/// An edit that is to be sent or read back, with what the ledger and this run know of it.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// The edit.
+    pub edit: Arc<Edit>,
+    /// The digest of its message.
+    pub message: IdDigest,
+    /// The digest of its wanted content.
+    pub content: ContentDigest,
+    /// The line of the list it was read from.
+    pub line: u64,
+    /// Its state in the ledger; `None` if it is not in it.
+    pub state: Option<State>,
+    /// The content in the ledger, if that differs: a failed edit may be corrected.
+    pub content_before: Option<ContentDigest>,
+    // Cleared by a proof (`ready.rs`) or by a recorded outcome, and by nothing else.
+    pub(in crate::ledger) doubt: Option<Note>,
+    pub(in crate::ledger) read_first: bool,
+    /// Its state before this run, until the first outcome in this run is recorded.
+    pub taken_up: Option<State>,
+    /// The attempts so far, in all runs.
+    pub attempts: u32,
+    /// The attempts in this run that count towards the maximum.
+    pub tries: u32,
+    /// How often reading it back has failed since its last attempt.
+    pub looks: u32,
+    /// When it was first refused in this run with a code that concerns the job, while the service accepted others.
+    pub job_refused_at: Option<Instant>,
+    /// Its signature was refused in this run and renewed.
+    pub signed_anew: bool,
+    /// When the service first answered "too fast" to it in this run.
+    pub too_fast_at: Option<Instant>,
+    /// When the service first answered "too fast" to reading it back in this run.
+    pub look_too_fast_at: Option<Instant>,
+}
+
+impl Pending {
+    /// The edit of this `line`, with its row in the ledger, if there is one.
+    pub fn new(edit: Edit, wanted: Wanted, line: u64, known: Option<EditRow>) -> Pending {
+        let Wanted { message, content } = wanted;
+        let state = known.map(|known| known.state);
+        Pending {
+            edit: Arc::new(edit),
+            message,
+            content,
+            line,
+            state,
+            content_before: known.map(|known| known.content).filter(|before| *before != content),
+            doubt: known
+                .filter(|known| known.state == State::InDoubt)
+                .map(|known| known.note.unwrap_or(Note::ProcessDied)),
+            // An edit that reading its message kept from being sent is read again before it is sent.
+            read_first: known.and_then(|known| known.note).is_some_and(Note::is_of_reading_first),
+            taken_up: state,
+            attempts: known.map_or(0, |known| known.attempts),
+            tries: 0,
+            looks: 0,
+            job_refused_at: None,
+            signed_anew: false,
+            too_fast_at: None,
+            look_too_fast_at: None,
+        }
+    }
+
+    /// Whether its answer was lost in this run, and the ledger still has it in doubt.
+    pub fn came_into_doubt(&self) -> bool {
+        self.state == Some(State::InDoubt) && self.taken_up.is_none()
+    }
+}
