@@ -2,11 +2,11 @@
 
 use std::io::{BufWriter, Write, stdout};
 
-use super::{Error, Exit, whole};
+use super::{CommandError, Exit, whole};
 use crate::report::codes;
 use crate::report::words::Lang;
 
-pub(super) fn execute(code: Option<i64>, lang: Lang) -> Result<Exit, Error> {
+pub(super) fn execute(code: Option<i64>, lang: Lang) -> Result<Exit, CommandError> {
     let mut out = BufWriter::new(stdout().lock());
     let written = match code {
         Some(code) => codes::write_one(&mut out, code, lang),

@@ -3,11 +3,11 @@
 use std::io::{Write, stdout};
 use std::path::Path;
 
-use super::{Error, Exit, asked, tell};
+use super::{CommandError, Exit, asked, tell};
 use crate::cli::{CtlAction, CtlArgs};
 use crate::live::control_socket::{SocketRequest, ask};
 
-pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, Error> {
+pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, CommandError> {
     let request = match args.what {
         CtlAction::Status => SocketRequest::Status {},
         CtlAction::Pause => SocketRequest::Pause {},
@@ -41,7 +41,7 @@ pub(super) fn command(ledger: &Path, what: &str) -> String {
 }
 
 /// Whether it may be stopped. Without a terminal the command line is the consent.
-async fn consent(ledger: &Path) -> Result<bool, Error> {
+async fn consent(ledger: &Path) -> Result<bool, CommandError> {
     let status = ask(ledger, SocketRequest::Status {}).await?;
     let question = format_args!("{status}\nStop it after what is in flight? The same command resumes it.");
     Ok(asked(question)?.unwrap_or(true))

@@ -6,11 +6,11 @@ use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
-use super::{Error, Exit, whole};
+use super::{CommandError, Exit, whole};
 use crate::VERSION;
 use crate::cli::{self, Cli};
 
-pub(super) fn execute() -> Result<Exit, Error> {
+pub(super) fn execute() -> Result<Exit, CommandError> {
     let page = page()?;
     whole(stdout().write_all(&page).and_then(|()| stdout().flush()))
 }

@@ -4,6 +4,7 @@ mod codes;
 mod completions;
 mod ctl;
 mod edit;
+mod error;
 mod files;
 mod hook;
 mod man;
@@ -17,9 +18,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::process::ExitCode;
 
+use self::error::CommandError;
 pub use self::files::{Conflict, check as check_files};
 use crate::cli::{Cli, Command};
-use crate::job::JobError;
 use crate::terminal::colour::{DOUBT, FAILED};
 use crate::terminal::escape::escape_control;
 use crate::terminal::fit;
@@ -75,11 +76,11 @@ pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
         Some(Command::Man) => man::execute(),
     };
     result.unwrap_or_else(|error| {
-        tell(format_args!("error: {}", with_causes(error.as_ref())));
-        if let Some(excerpt) = error.downcast_ref().and_then(JobError::excerpt) {
+        tell(format_args!("error: {}", error.with_causes()));
+        if let Some(excerpt) = error.excerpt() {
             let _ = writeln!(anstream::stderr(), "{}", excerpt.render());
         }
-        Exit::NothingSent
+        Exit::from(&error)
     })
 }
 
@@ -114,20 +115,9 @@ fn print(text: &[u8], is_json: bool) -> io::Result<()> {
 }
 
 /// How a command ends that prints: whoever reads a part of it, with `head` or a pager, has what he wants.
-fn whole(printed: io::Result<()>) -> Result<Exit, Error> {
+fn whole(printed: io::Result<()>) -> Result<Exit, CommandError> {
     match printed {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
         result => Ok(result.map(|()| Exit::Done)?),
     }
 }
-
-/// An error and what caused it; causes that an error's own text tells already are not told twice.
-fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes
-        .map(ToString::to_string)
-        .fold(error.to_string(), |told, cause| if told.contains(&cause) { told } else { format!("{told}: {cause}") })
-}
-
-/// An error that ends a command before anything was sent.
-type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 
 use super::files::CommandFiles;
-use super::{Error, Exit, tell, with_causes};
+use super::{CommandError, Exit, tell};
 use crate::cli::{Cli, JobArgs, ReportArgs};
 use crate::input::{Format, Input, Mapping, Row};
 use crate::job;
@@ -18,7 +18,7 @@ use crate::report::{counted, directory, machine, text};
 use crate::run::{self, InDoubt, Plan, Policy};
 use crate::system::atomic_file;
 
-pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
+pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     let overview = Overview::open(&args.ledger)?;
     let words = Words::new(args.lang.unwrap_or_default());
     let mut report = Report::read(&overview, unix_ms(), &here())?;
@@ -32,7 +32,7 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
                 list.check_content(&args.ledger, &overview)?;
                 Ok(list)
             }
-            None => last_list(&report).map_err(|error| with_causes(error.as_ref())),
+            None => last_list(&report).map_err(|error| error.with_causes()),
         };
         directory::write(
             path,
@@ -55,7 +55,7 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
 }
 
 /// Writes the report of a run that has just ended.
-pub(super) fn write(path: &Path, ledger: &Path, lang: Lang, wanted: ListAndPlan<'_>) -> Result<(), Error> {
+pub(super) fn write(path: &Path, ledger: &Path, lang: Lang, wanted: ListAndPlan<'_>) -> Result<(), CommandError> {
     let overview = Overview::open(ledger)?;
     let mut report = Report::read(&overview, unix_ms(), &here())?;
     directory::write(path, &overview, &mut report, Ok(wanted), &Words::new(lang))?;
@@ -63,7 +63,7 @@ pub(super) fn write(path: &Path, ledger: &Path, lang: Lang, wanted: ListAndPlan<
 }
 
 /// Prints a text, coloured only where somebody sees colours. Whoever reads the beginning only has what he wants.
-pub(super) fn print(text: &str) -> Result<(), Error> {
+pub(super) fn print(text: &str) -> Result<(), CommandError> {
     let mut out = anstream::AutoStream::auto(stdout().lock());
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -84,7 +84,7 @@ struct PlannedList {
 }
 
 impl PlannedList {
-    fn open(path: &Path, format: Option<Format>, job: Option<&Path>) -> Result<PlannedList, Error> {
+    fn open(path: &Path, format: Option<Format>, job: Option<&Path>) -> Result<PlannedList, CommandError> {
         let (its_format, mapping) = job::reading(job)?;
         let input = Input::open(path, format.or(its_format))?;
         // Nothing is compared with the ledger here: which rows it has is looked up one by one.
@@ -94,7 +94,7 @@ impl PlannedList {
     }
 
     /// Says so where the list and its job file give messages another content than the ledger knows that they were sent.
-    fn check_content(&self, ledger: &Path, overview: &Overview) -> Result<(), Error> {
+    fn check_content(&self, ledger: &Path, overview: &Overview) -> Result<(), CommandError> {
         let Some(mut records) = SqliteReader::open_with(ledger, &overview.job()?, LostCommits::ReadFirst)? else {
             return Ok(());
         };
@@ -124,7 +124,7 @@ impl PlannedList {
 }
 
 /// The last run's list and job file may lie where the report is to be written.
-fn check_last_list(args: &ReportArgs, report: &Report) -> Result<(), Error> {
+fn check_last_list(args: &ReportArgs, report: &Report) -> Result<(), CommandError> {
     let mut files = CommandFiles::of_report(args);
     if let Ok((last, directory)) = last_call(report)
         && args.input.is_none()
@@ -135,35 +135,55 @@ fn check_last_list(args: &ReportArgs, report: &Report) -> Result<(), Error> {
     Ok(files.check()?)
 }
 
+/// Why the last run's list cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LastRunError {
+    #[error("no run has had a list yet")]
+    None,
+    #[error("the ledger does not say how its last run was called")]
+    NotRecorded,
+    #[error("the last run's command cannot be read")]
+    Unreadable,
+    #[error("the last run's command is another version's")]
+    OtherVersion,
+    #[error("the list came from standard input")]
+    StandardInput,
+    #[error("{0} is not where it was in the last run")]
+    Gone(String),
+    #[error("{0} is not what it was in the last run")]
+    Changed(String),
+    #[error("the job file {} is not what it was in the last run", .0.display())]
+    JobFileChanged(PathBuf),
+}
+
 /// How the last run was called, and where.
-fn last_call(report: &Report) -> Result<(JobArgs, &Path), Error> {
-    let run = report.facts.last_run().map(|run| &run.record).ok_or("no run has had a list yet")?;
+fn last_call(report: &Report) -> Result<(JobArgs, &Path), CommandError> {
+    let run = report.facts.last_run().map(|run| &run.record).ok_or(LastRunError::None)?;
     let RunRecord { command: Some(command), directory: Some(directory), .. } = run else {
-        return Err("the ledger does not say how its last run was called".into());
+        return Err(LastRunError::NotRecorded.into());
     };
-    let words = shlex::split(command).ok_or("the last run's command cannot be read")?;
-    let args = Cli::try_parse_from(words).map_err(|_| "the last run's command is another version's")?.job;
+    let words = shlex::split(command).ok_or(LastRunError::Unreadable)?;
+    let args = Cli::try_parse_from(words).map_err(|_| LastRunError::OtherVersion)?.job;
     Ok((args, Path::new(directory)))
 }
 
 /// The last run's list, if it is where it was and what it was.
-fn last_list(report: &Report) -> Result<PlannedList, Error> {
+fn last_list(report: &Report) -> Result<PlannedList, CommandError> {
     let (args, directory) = last_call(report)?;
-    let RunRecord { input, input_sha256, job_sha256, .. } =
-        &report.facts.last_run().ok_or("no run has had a list yet")?.record;
-    let path = args.input.filter(|path| path.as_os_str() != "-").ok_or("the list came from standard input")?;
+    let RunRecord { input, input_sha256, job_sha256, .. } = &report.facts.last_run().ok_or(LastRunError::None)?.record;
+    let path = args.input.filter(|path| path.as_os_str() != "-").ok_or(LastRunError::StandardInput)?;
     if !directory.join(&path).is_file() {
-        return Err(format!("{input} is not where it was in the last run").into());
+        return Err(LastRunError::Gone(input.clone()).into());
     }
     let job = args.job.map(|job| directory.join(job));
     if let (Some(job), Some(before)) = (&job, job_sha256)
         && atomic_file::sha256(job)? != *before
     {
-        return Err(format!("the job file {} is not what it was in the last run", job.display()).into());
+        return Err(LastRunError::JobFileChanged(job.clone()).into());
     }
     let list = PlannedList::open(&directory.join(path), args.input_format, job.as_deref())?;
     if list.plan.sha256 != *input_sha256 {
-        return Err(format!("{input} is not what it was in the last run").into());
+        return Err(LastRunError::Changed(input.clone()).into());
     }
     Ok(list)
 }

@@ -2,13 +2,13 @@
 
 use std::io::{Write, stdout};
 
-use super::{Error, Exit};
+use super::{CommandError, Exit};
 use crate::cli::SandboxArgs;
 use crate::input::{Input, InputError, Mapping};
 use crate::job;
 use crate::sandbox::{Faults, Options, Sandbox};
 
-pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, Error> {
+pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, CommandError> {
     let sandbox = Sandbox::start(Options {
         listen: args.listen,
         rate: args.rate.get(),
@@ -17,7 +17,7 @@ pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, Error> {
         ..Options::well_known()
     })
     .await
-    .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
+    .map_err(|error| CommandError::Listen { address: args.listen, error })?;
     if let Some(path) = &args.input {
         let (format, mapping) = job::reading(args.job.as_deref())?;
         add_messages(&sandbox, &Input::open(path, format)?, &mapping)?;

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stdout};
 use std::time::Duration;
 
 use super::report::{here, print};
-use super::{Error, Exit};
+use super::{CommandError, Exit};
 use crate::cli::StatusArgs;
 use crate::ledger::{Overview, unix_ms};
 use crate::report::facts::LedgerFacts;
@@ -19,19 +19,19 @@ const REST_OF_LINE: &str = "\u{1b}[K\n";
 const REST_OF_SCREEN: &str = "\u{1b}[J";
 const WHOLE_SCREEN: &str = "\u{1b}[2J";
 
-pub(super) async fn execute(args: &StatusArgs) -> Result<Exit, Error> {
+pub(super) async fn execute(args: &StatusArgs) -> Result<Exit, CommandError> {
     let words = Words::new(args.lang.unwrap_or_default());
     if args.watch { watch(args, &words).await } else { show(args, &words) }
 }
 
-fn show(args: &StatusArgs, words: &Words) -> Result<Exit, Error> {
+fn show(args: &StatusArgs, words: &Words) -> Result<Exit, CommandError> {
     let facts = look(args)?;
     print(&block(args, &facts, words))?;
     Ok(Exit::Done)
 }
 
 /// Shows it again and again, until nobody works on it any more or Ctrl-C.
-async fn watch(args: &StatusArgs, words: &Words) -> Result<Exit, Error> {
+async fn watch(args: &StatusArgs, words: &Words) -> Result<Exit, CommandError> {
     let is_screen = stdout().is_terminal() && !args.json;
     let mut before: Option<LedgerFacts> = None;
     if is_screen {
@@ -57,7 +57,7 @@ async fn watch(args: &StatusArgs, words: &Words) -> Result<Exit, Error> {
 }
 
 /// Opened anew for each look: a look is at one state of the file, and would keep the writer's log from being folded in.
-fn look(args: &StatusArgs) -> Result<LedgerFacts, Error> {
+fn look(args: &StatusArgs) -> Result<LedgerFacts, CommandError> {
     loop {
         let overview = Overview::open(&args.ledger)?;
         let facts = LedgerFacts::read(&overview, unix_ms());

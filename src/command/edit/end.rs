@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::signals::Signals;
 use super::{RunSession, resume_command};
-use crate::command::{Error, Exit, hook, print, tell, with_causes};
+use crate::command::{CommandError, Exit, hook, print, tell};
 use crate::job::ServiceChoice;
 use crate::ledger::{LedgerError, SqliteReader, SqliteStore, WalEnd};
 use crate::report::lists::ListAndPlan;
@@ -105,12 +105,12 @@ impl RunSession<'_> {
     async fn on_finish(&self, summary: &Summary<'_>, exit: Exit, signalled: &CancellationToken) {
         let Some(command) = &self.args.on_finish else { return };
         let mut json = Vec::new();
-        let told = match summary.write_json(&mut json) {
+        let result = match summary.write_json(&mut json) {
             Ok(()) => hook::run(command, &json, exit, self.ledger_path, hook::TIME, signalled).await,
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error.into()),
         };
-        if let Err(what) = told {
-            tell(format_args!("warning: --on-finish: {what}"));
+        if let Err(error) = result {
+            tell(format_args!("warning: --on-finish: {error}"));
         }
     }
 
@@ -120,7 +120,7 @@ impl RunSession<'_> {
         let path = &self.failed_rows;
         let totals = summary.totals();
         let ledger = self.readable(summary)?;
-        let written = SqliteReader::beside_writer(ledger).map_err(Error::from).and_then(|mut reader| {
+        let written = SqliteReader::beside_writer(ledger).map_err(CommandError::from).and_then(|mut reader| {
             if totals.failed + totals.in_doubt == 0 {
                 atomic_file::remove_marked(path)?;
                 return Ok(None);
@@ -131,7 +131,7 @@ impl RunSession<'_> {
         match written {
             Ok(path) => path,
             Err(error) => {
-                tell(format_args!("error: {}; the ledger has them all the same", with_causes(error.as_ref())));
+                tell(format_args!("error: {}; the ledger has them all the same", error.with_causes()));
                 None
             }
         }
@@ -154,7 +154,7 @@ impl RunSession<'_> {
         match crate::command::report::write(directory, ledger, self.args.lang.unwrap_or_default(), wanted) {
             Ok(()) => Some(directory.join(directory::PAGE)),
             Err(error) => {
-                let told = with_causes(error.as_ref());
+                let told = error.with_causes();
                 tell(format_args!("error: cannot write the report: {told}; runner report makes it from the ledger"));
                 None
             }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use self::end::RunResult;
 use self::service::service;
 use self::signals::Signals;
-use super::{Error, Exit, asked, files, print, tell};
+use super::{CommandError, Exit, asked, files, print, tell};
 use crate::api::client::HttpService;
 use crate::api::proxy::Proxy;
 use crate::cli::JobArgs;
@@ -42,16 +42,16 @@ use crate::terminal::progress::{Mode, Progress, Screen, Snapshot};
 const EXCERPTS_MAX: usize = 10;
 
 /// Plan, consent, run, summary.
-pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Error> {
+pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, CommandError> {
     let job = Job::new(args, &ProcessEnvironment)?;
-    let path = args.input.as_deref().ok_or("--input is not given")?;
+    let path = args.input.as_deref().ok_or(CommandError::NoInput)?;
     let input = Input::open(path, job.input.format)?;
     let until = args.until.as_ref().map(|until| until.moment(&Zoned::now())).transpose()?;
     if args.dry_run {
         return dry_run(args, &job, &input, until.as_ref());
     }
     let (Some(identity), Some(ledger_path)) = (job.identity.clone(), args.resume.as_deref()) else {
-        return Err("neither the service nor the ledger may be left out".into());
+        return Err(CommandError::NoServiceOrLedger);
     };
 
     // A ledger that is there is locked before it is read; a new one is made only once it is needed.
@@ -59,9 +59,7 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Err
     let is_there = SqliteReader::open_with(ledger_path, &identity, gaps)?.is_some();
     let mut store = is_there.then(|| SqliteStore::open_with(ledger_path, &identity, gaps)).transpose()?;
     let reader = store.as_ref().map(|_| SqliteReader::beside_writer(ledger_path)?.held()).transpose()?;
-    let Some(plan) = plan(&job, &input, reader.as_ref())? else {
-        return Ok(Exit::NothingSent);
-    };
+    let plan = plan(&job, &input, reader.as_ref())?;
     let under_way = under_way(&job, reader.as_ref())?;
     // It reads the ledger as it is now, and the writer's log could not be folded in.
     drop(reader);
@@ -263,7 +261,7 @@ fn with_list(command: String, input: &Input) -> String {
 }
 
 /// The plan only: nothing is sent, nothing is made or touched.
-fn dry_run(args: &JobArgs, job: &Job, input: &Input, until: Option<&Zoned>) -> Result<Exit, Error> {
+fn dry_run(args: &JobArgs, job: &Job, input: &Input, until: Option<&Zoned>) -> Result<Exit, CommandError> {
     let identity = job.identity.as_ref();
     let reader = match (args.resume.as_deref(), identity) {
         (Some(ledger), Some(identity)) => {
@@ -271,9 +269,7 @@ fn dry_run(args: &JobArgs, job: &Job, input: &Input, until: Option<&Zoned>) -> R
         }
         (_, _) => None,
     };
-    let Some(plan) = plan(job, input, reader.as_ref())? else {
-        return Ok(Exit::NothingSent);
-    };
+    let plan = plan(job, input, reader.as_ref())?;
     let target = target(job, input, until, under_way(job, reader.as_ref())?);
     let mut shown = Vec::new();
     if args.json {
@@ -286,7 +282,7 @@ fn dry_run(args: &JobArgs, job: &Job, input: &Input, until: Option<&Zoned>) -> R
 }
 
 /// How long something may be under way: for longer where a proxy is, or was, on the way.
-fn under_way(job: &Job, reader: Option<&SqliteReader>) -> Result<UnderWay, Error> {
+fn under_way(job: &Job, reader: Option<&SqliteReader>) -> Result<UnderWay, CommandError> {
     let before = reader.map(SqliteReader::went_through_proxy).transpose()?.unwrap_or_default();
     Ok(UnderWay::by_way_of(job.proxy.is_some(), before))
 }
@@ -315,7 +311,7 @@ fn target<'a>(job: &'a Job, input: &'a Input, until: Option<&'a Zoned>, under_wa
 }
 
 /// What the job takes of its app's cap on this machine. `None`: the sandbox inside this process has no other callers.
-fn share(job: &Job, identity: &JobIdentity, ledger: &Path) -> Result<Option<Arc<Share>>, Error> {
+fn share(job: &Job, identity: &JobIdentity, ledger: &Path) -> Result<Option<Arc<Share>>, CommandError> {
     match &job.service {
         Some(ServiceChoice::Sandbox(_)) | None => Ok(None),
         Some(ServiceChoice::At { .. }) => {
@@ -333,11 +329,11 @@ fn share(job: &Job, identity: &JobIdentity, ledger: &Path) -> Result<Option<Arc<
     }
 }
 
-/// `None`: the list has problems, and they are told.
-fn plan(job: &Job, input: &Input, reader: Option<&SqliteReader>) -> Result<Option<Plan>, Error> {
+/// Reads and checks the list. Its problems are listed here, before the error is returned.
+fn plan(job: &Job, input: &Input, reader: Option<&SqliteReader>) -> Result<Plan, CommandError> {
     let records = reader.map(|reader| reader as &dyn Records);
     match run::plan(input, &job.mapping, records, &job.policy) {
-        Ok(plan) => Ok(Some(plan)),
+        Ok(plan) => Ok(plan),
         Err(PlanError::Problems(problems)) => {
             // What stands in the list is message text: for the eyes of who looks on, not for a file.
             let first = &problems.first[..problems.first.len().min(EXCERPTS_MAX)];
@@ -346,25 +342,20 @@ fn plan(job: &Job, input: &Input, reader: Option<&SqliteReader>) -> Result<Optio
             let mut shown = Vec::new();
             report::plan::write_problems(&mut shown, input.name(), &problems, &excerpts.unwrap_or_default())?;
             fit::write(&mut anstream::stderr().lock(), &shown, fit::columns_of_stderr())?;
-            tell(format_args!("error: {}; nothing was sent", PlanError::Problems(problems)));
-            Ok(None)
+            Err(CommandError::Problems(PlanError::Problems(problems)))
         }
         Err(error) => Err(error.into()),
     }
 }
 
 /// Whether the edits may be sent. Without a terminal the command line is the consent.
-fn consent(args: &JobArgs, job: &Job, plan: &Plan) -> Result<bool, Error> {
+fn consent(args: &JobArgs, job: &Job, plan: &Plan) -> Result<bool, CommandError> {
     if args.yes {
         return Ok(true);
     }
     match asked(format_args!("{TITLE}{}{TITLE:#}", report::plan::question(plan)))? {
         Some(answer) => Ok(answer),
-        None if job.confirm_always => {
-            Err("the job file says confirm = \"always\", and there is no terminal to ask on; \
-                                           look at the plan with --dry-run, then say --yes"
-                .into())
-        }
+        None if job.confirm_always => Err(CommandError::NobodyToAsk),
         None => Ok(true),
     }
 }

@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::command::{Error, Exit, tell};
+use crate::command::{CommandError, Exit, tell};
 use crate::ledger::{Ledger, WeakLedger};
 use crate::terminal::fit;
 
@@ -26,7 +26,7 @@ const NOTED_WITHIN: Duration = Duration::from_secs(1);
 
 impl Signals {
     /// Listens from now on. `resume` is the command that goes on.
-    pub(super) fn listen(resume: String) -> Result<Signals, Error> {
+    pub(super) fn listen(resume: String) -> Result<Signals, CommandError> {
         let stop = CancellationToken::new();
         let ledger = Arc::new(OnceLock::new());
         let terminated = listen(stop.clone(), Arc::clone(&ledger), resume)?;
@@ -49,7 +49,7 @@ fn listen(
     stop: CancellationToken,
     ledger: Arc<OnceLock<WeakLedger>>,
     resume: String,
-) -> Result<Arc<AtomicBool>, Error> {
+) -> Result<Arc<AtomicBool>, CommandError> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut hang_up = if outlives_terminal() { None } else { Some(signal(SignalKind::hangup())?) };
     let terminated = Arc::new(AtomicBool::new(false));
