@@ -3,7 +3,7 @@
 use std::io::{Write, stdout};
 use std::path::Path;
 
-use super::{CommandError, Exit, asked, tell};
+use super::{CommandError, Exit, confirm, tell};
 use crate::cli::{CtlAction, CtlArgs};
 use crate::live::control_socket::{SocketRequest, ask};
 
@@ -44,5 +44,5 @@ pub(super) fn command(ledger: &Path, what: &str) -> String {
 async fn consent(ledger: &Path) -> Result<bool, CommandError> {
     let status = ask(ledger, SocketRequest::Status {}).await?;
     let question = format_args!("{status}\nStop it after what is in flight? The same command resumes it.");
-    Ok(asked(question)?.unwrap_or(true))
+    Ok(confirm(question)?.unwrap_or(true))
 }

@@ -98,7 +98,7 @@ pub fn tell(line: impl Display) {
 }
 
 /// Asks for a yes. The answer comes from the terminal itself, as standard input may be the list; `None`: there is none.
-fn asked(question: impl Display) -> io::Result<Option<bool>> {
+fn confirm(question: impl Display) -> io::Result<Option<bool>> {
     let terminal = if io::stderr().is_terminal() { File::open("/dev/tty").ok() } else { None };
     let Some(terminal) = terminal else { return Ok(None) };
     write!(anstream::stderr(), "{question} [y/N] ")?;

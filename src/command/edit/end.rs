@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::command_line::resume_command;
+use super::session::RunSession;
 use super::signals::Signals;
-use super::{RunSession, resume_command};
 use crate::command::{CommandError, Exit, hook, print, tell};
 use crate::job::ServiceChoice;
 use crate::ledger::{LedgerError, SqliteReader, SqliteStore, WalEnd};
