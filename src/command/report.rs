@@ -16,7 +16,7 @@ use crate::report::lists::ListAndPlan;
 use crate::report::words::{Lang, Words};
 use crate::report::{counted, directory, machine, text};
 use crate::run::{self, InDoubt, Plan, Policy};
-use crate::system::atomic_file;
+use crate::system::digest;
 
 pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     let overview = Overview::open(&args.ledger)?;
@@ -177,7 +177,7 @@ fn last_list(report: &Report) -> Result<PlannedList, CommandError> {
     }
     let job = args.job.map(|job| directory.join(job));
     if let (Some(job), Some(before)) = (&job, job_sha256)
-        && atomic_file::sha256(job)? != *before
+        && digest::sha256_of_file(job)? != *before
     {
         return Err(LastRunError::JobFileChanged(job.clone()).into());
     }

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::JobError;
 use crate::input::{ContentSpec, InputSpec};
 use crate::run::InDoubt;
-use crate::system::atomic_file::sha256_of;
+use crate::system::digest::sha256;
 use crate::system::small_file;
 use crate::terminal::excerpt::{Excerpt, line_of};
 
@@ -80,7 +80,7 @@ impl JobFile {
 impl JobFileText {
     /// SHA-256 of the file, in hexadecimal.
     pub(super) fn sha256(&self) -> Option<String> {
-        self.0.as_ref().map(|(_, text)| sha256_of(text.as_bytes()))
+        self.0.as_ref().map(|(_, text)| sha256(text.as_bytes()))
     }
 
     /// The same error; where it is about what the file says, with the place in it.

@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 
 use super::socket;
 use crate::ledger::{ControlAction, LedgerError};
-use crate::terminal::progress::time;
+use crate::terminal::duration::time;
 
 /// The longest line that either side reads.
 pub(super) const LINE_BYTES_MAX: u64 = 4 * 1024;

@@ -14,8 +14,8 @@ use crate::api::proxy::KEEPS_MAX;
 use crate::cli::until::shown;
 use crate::run::{Plan, Problems};
 use crate::terminal::colour::{DONE, DOUBT, FAILED, REMARK, TITLE};
+use crate::terminal::duration::time;
 use crate::terminal::excerpt::Excerpt;
-use crate::terminal::progress::time;
 
 /// Where the plan's edits go.
 #[derive(Clone, Debug)]

@@ -12,9 +12,9 @@ use super::{CountLine, counted, write_lines};
 use crate::api::error_code::meaning;
 use crate::run::{Cause, Plan, RunEnd, StopReason, Tally};
 use crate::terminal::colour::{COMMAND, DONE, DOUBT, FAILED, REMARK, TITLE};
+use crate::terminal::duration::time;
 use crate::terminal::escape::escape_control;
 use crate::terminal::fit;
-use crate::terminal::progress::time;
 
 /// What there is to say of a run.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use super::todo::{InDoubt, Policy, Repeated, Standing, Todo, is_duplicate, stand
 use crate::edit::{ContentDigest, Edit, Finding, IdDigest, Wanted};
 use crate::input::{Input, InputError, Mapping, Problem, Row};
 use crate::ledger::{LedgerError, Records, State};
+use crate::system::digest::hex;
 
 /// Problems that are told one by one; those beyond are counted.
 const PROBLEMS_MAX: usize = 100;
@@ -134,7 +135,7 @@ pub fn plan(
     for part in others {
         survey.add(part);
     }
-    survey.plan.sha256 = hex(sha256.unwrap_or_default());
+    survey.plan.sha256 = hex(&sha256.unwrap_or_default());
     let (suspects, conversations) = survey.distinct();
     survey.plan.conversations = conversations;
     if !suspects.is_empty() {
@@ -415,8 +416,4 @@ impl<'a> Survey<'a> {
         self.plan.warnings.sort_by_key(|warning| warning.line);
         Ok(self.plan)
     }
-}
-
-fn hex(bytes: [u8; 32]) -> String {
-    bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }

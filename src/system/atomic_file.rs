@@ -6,12 +6,13 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
-use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
+use crate::system::digest::{hex, sha256_of_file};
 use crate::system::small_file;
 use crate::terminal::escape::escape_control;
 
@@ -55,7 +56,7 @@ pub fn write<T, E: From<WriteError>>(
         let mut out = Hashing { out: BufWriter::new(temporary.as_file_mut()), hash: Sha256::new(), bytes: 0 };
         let filled = fill(&mut out)?;
         out.flush().map_err(failed)?;
-        (filled, Written { bytes: out.bytes, sha256: hex(out.hash) })
+        (filled, Written { bytes: out.bytes, sha256: hex(&out.hash.finalize()) })
     };
     temporary.as_file().sync_all().map_err(failed)?;
     put_aside_unless(path, ours).map_err(failed)?;
@@ -76,7 +77,7 @@ pub fn write_marked<T, E: From<WriteError>>(
     let beside = mark(path);
     let failed = |source| WriteError { path: beside.clone(), source };
     // One that cannot be read is somebody else's.
-    let ours = marked(path).and_then(|_| sha256(&beside).ok());
+    let ours = marked(path).and_then(|_| sha256_of_file(&beside).ok());
     write(&beside, ours.as_deref(), |out| {
         let name = path.file_name().unwrap_or_default();
         out.write_all(written.sha256.as_bytes()).map_err(failed)?;
@@ -107,7 +108,7 @@ pub fn remove(path: &Path, ours: Option<&str>) -> Result<(), WriteError> {
 pub fn remove_marked(path: &Path) -> Result<(), WriteError> {
     let ours = marked(path);
     remove(path, ours.as_deref())?;
-    if ours.is_some() { remove(&mark(path), sha256(&mark(path)).ok().as_deref()) } else { Ok(()) }
+    if ours.is_some() { remove(&mark(path), sha256_of_file(&mark(path)).ok().as_deref()) } else { Ok(()) }
 }
 
 /// Where the SHA-256 of a file is that [`write_marked`] wrote.
@@ -126,20 +127,6 @@ fn marked(path: &Path) -> Option<String> {
     String::from_utf8(sha256.to_vec()).ok().filter(|_| is_ours)
 }
 
-/// SHA-256 of what is in a file, in hexadecimal.
-///
-/// # Errors
-/// It cannot be read.
-pub fn sha256(path: &Path) -> io::Result<String> {
-    let (mut file, mut hash, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(hash)),
-            read => hash.update(&buffer[..read]),
-        }
-    }
-}
-
 /// Gives what stands at a path another name as well, unless it is nothing or ours; whoever writes there then takes this
 /// one from it.
 fn put_aside_unless(path: &Path, ours: Option<&str>) -> io::Result<()> {
@@ -153,7 +140,7 @@ fn put_aside_unless(path: &Path, ours: Option<&str>) -> io::Result<()> {
     if path.metadata().is_ok_and(|metadata: Metadata| !metadata.is_file()) {
         return Err(io::Error::new(ErrorKind::AlreadyExists, "something stands there that is not a file"));
     }
-    if ours.is_some_and(|ours| sha256(path).is_ok_and(|sha256| sha256 == ours)) {
+    if ours.is_some_and(|ours| sha256_of_file(path).is_ok_and(|sha256| sha256 == ours)) {
         return Ok(());
     }
     let name = |number: String| {
@@ -196,15 +183,6 @@ fn directory(path: &Path) -> &Path {
 /// Makes a name durable. Where that cannot be asked for, it comes by itself.
 fn sync(directory: &Path) {
     let _ = File::open(directory).and_then(|directory| directory.sync_all());
-}
-
-/// SHA-256 of these bytes, in hexadecimal.
-pub fn sha256_of(bytes: &[u8]) -> String {
-    hex(Sha256::new_with_prefix(bytes))
-}
-
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 struct Hashing<W> {
@@ -250,7 +228,7 @@ mod tests {
         let path = dir.path().join("deep/file.txt");
         let ((), written) = write(&path, None, fill("abc")).unwrap();
         assert_eq!(written.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_eq!((written.bytes, sha256(&path).unwrap()), (3, written.sha256));
+        assert_eq!((written.bytes, sha256_of_file(&path).unwrap()), (3, written.sha256));
         let broken = |out: &mut dyn Write| {
             out.write_all(b"half").unwrap();
             Err::<(), _>(WriteError { path: path.clone(), source: io::Error::other("it broke") })

@@ -2,15 +2,21 @@
 //! at all.
 
 pub mod atomic_file;
+pub mod digest;
 pub mod same_file;
 pub mod small_file;
 
-use nix::unistd::{Uid, User};
+use nix::unistd::{Uid, User, gethostname};
 
 /// The name of the user that this process belongs to, as the system knows it: what the environment says can be set by
 /// anybody.
 pub fn this_user() -> String {
     user_name(Uid::current())
+}
+
+/// The name of this machine; `None` if the system has none that is text.
+pub fn host_name() -> Option<String> {
+    gethostname().ok()?.into_string().ok().filter(|name| !name.is_empty())
 }
 
 /// A user's name, where the system knows one.

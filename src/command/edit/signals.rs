@@ -83,8 +83,8 @@ async fn next(signal: &mut Option<Signal>) -> Option<()> {
     signal.as_mut()?.recv().await
 }
 
-/// Whether whoever started this process wants it to go on without its terminal, as `nohup` does: then the hang-up is
-/// ignored from the start. Linux tells; elsewhere it is not known, and the run stops and can be resumed.
+/// Whether this process is meant to outlive its terminal: `nohup`, for instance, starts it with SIGHUP ignored. Without
+/// `/proc` this is unknown, so the run stops and can be resumed.
 fn outlives_terminal() -> bool {
     let status = std::fs::read("/proc/self/status").unwrap_or_default();
     let status = String::from_utf8_lossy(&status);

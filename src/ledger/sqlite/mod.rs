@@ -25,6 +25,7 @@ pub use self::overview::Overview;
 pub use self::read::SqliteReader;
 pub use self::record::{EditRecord, LedgerTotals, Outcomes, RunRecord, Worker};
 use super::{Change, LedgerError, RunEvent, State, Store, Transition, unix_ms};
+use crate::system::host_name;
 use crate::{BUILD, system};
 
 /// The writing side of a ledger file, which only one process has at a time.
@@ -207,7 +208,7 @@ fn begin(connection: &mut Connection, job: &JobIdentity, info: &RunInfo) -> rusq
             unix_ms(),
             BUILD,
             system::this_user(),
-            host(),
+            host_name().unwrap_or_else(|| "unknown".to_owned()),
             std::process::id(),
             info.input,
             info.input_sha256,
@@ -438,13 +439,6 @@ fn damage(path: &Path, error: &rusqlite::Error) -> Option<LedgerError> {
 
 fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-fn host() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map(|name| name.trim().to_owned())
-        .or_else(|_| std::env::var("HOSTNAME"))
-        .unwrap_or_else(|_| "unknown".to_owned())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
@@ -191,7 +192,7 @@ pub(super) fn how_to_look(path: &Path) -> &'static str {
 
 pub(super) fn read_only_with(path: &Path, how: &str) -> Result<Connection, LedgerError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let uri = format!("file:{}?{how}", percent_encoded(&plain(path)));
+    let uri = format!("file:{}?{how}", percent_encode(plain(path).as_os_str().as_encoded_bytes(), OUTSIDE_URI));
     let connection = Connection::open_with_flags(uri, flags).map_err(|source| read_error(path, source))?;
     connection.busy_timeout(Duration::from_secs(5)).map_err(|source| read_error(path, source))?;
     if how == READ_COPY {
@@ -205,24 +206,12 @@ pub(super) fn read_only_with(path: &Path, how: &str) -> Result<Connection, Ledge
     Ok(connection)
 }
 
+/// What has no meaning of its own in SQLite's URIs stays readable.
+const OUTSIDE_URI: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
+
 /// The same file, by a name that means nothing else to SQLite, as `:memory:` and `file:…` do.
 fn plain(path: &Path) -> PathBuf {
     Path::new(".").join(path)
-}
-
-fn percent_encoded(path: &Path) -> String {
-    let mut encoded = String::new();
-    for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => encoded.push(char::from(*byte)),
-            _ => encoded.extend(['%', hex(byte >> 4), hex(byte & 15)]),
-        }
-    }
-    encoded
-}
-
-fn hex(nibble: u8) -> char {
-    char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase()
 }
 
 /// The lock is on the file itself, so nothing is left lying about, and the kernel lets go of it however a process

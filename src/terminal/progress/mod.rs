@@ -17,6 +17,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 pub use self::speed::Speed;
 use crate::terminal::colour::{DONE, DOUBT, FAILED, REMARK};
+use crate::terminal::duration::time;
 
 /// Between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -326,17 +327,6 @@ fn draw(columns: usize, settled: u64, total: u64) -> String {
     let head = if filled < columns { "╸" } else { "" };
     let rest = "━".repeat(columns.saturating_sub(filled + 1));
     format!("{DONE}{}{head}{DONE:#}{REMARK}{rest}{REMARK:#} ", "━".repeat(filled))
-}
-
-/// A length of time for people: two units at most.
-pub fn time(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
-        (0, 0, 0, seconds) => format!("{seconds} s"),
-        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
-        (days, hours, _, _) => format!("{days} d {hours} h"),
-    }
 }
 
 #[cfg(test)]
