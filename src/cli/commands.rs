@@ -13,22 +13,22 @@ use crate::sandbox::Faults;
 /// The flags of `runner sandbox`.
 #[derive(Debug, Args)]
 pub struct SandboxArgs {
-    /// The address to listen on; it must be of this machine only
+    /// The address to listen on; it must be a loopback address
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8200")]
     pub listen: SocketAddr,
-    /// Requests a second for each call, beyond which it answers 60007
+    /// Requests per second for each call; beyond that it answers 60007
     #[arg(long, value_name = "N", default_value = "200")]
     pub rate: NonZeroU32,
-    /// A list whose messages it has from the start; others it has once somebody asks to edit them
+    /// A list whose messages exist from the start; others are created by the first request to edit them
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub input: Option<PathBuf>,
     /// The list's job file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "input")]
     pub job: Option<PathBuf>,
-    /// How it misbehaves, such as 20004=2%,lost-after=1%,latency=20ms..80ms
+    /// Faults, such as 20004=2%,lost-after=1%,latency=20ms..80ms
     #[arg(long, value_name = "FAULTS")]
     pub faults: Option<Faults>,
-    /// The same seed misbehaves in the same way
+    /// Seed of the faults: the same seed gives the same faults
     #[arg(long, value_name = "N", default_value = "1")]
     pub seed: u64,
     /// The log's flags.
@@ -45,10 +45,10 @@ pub struct StatusArgs {
     /// Write one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Look again every two seconds, until nobody works on it any more
+    /// Refresh every two seconds until the run ends
     #[arg(long)]
     pub watch: bool,
-    /// The language: en or zh (en)
+    /// Language: en or zh [default: en]
     #[arg(long, value_enum, value_name = "LANG", hide_possible_values = true)]
     pub lang: Option<Lang>,
 }
@@ -59,19 +59,19 @@ pub struct ReportArgs {
     /// The ledger
     #[arg(value_name = "LEDGER", value_hint = ValueHint::FilePath)]
     pub ledger: PathBuf,
-    /// Write a page that needs nothing beside it
+    /// Write a self-contained page
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["json", "csv"])]
     pub html: Option<PathBuf>,
     /// Write one JSON object
     #[arg(long, conflicts_with = "csv")]
     pub json: bool,
-    /// Write the page, the summary, the lists of what is not done, and a manifest into this directory
+    /// Write the page, the summary, lists of what is not done, and a manifest into this directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub csv: Option<PathBuf>,
-    /// The language: en or zh (en)
+    /// Language: en or zh [default: en]
     #[arg(long, value_enum, value_name = "LANG", hide_possible_values = true)]
     pub lang: Option<Lang>,
-    /// The list of edits, for the list of those not reached (the last run's, where it is unchanged)
+    /// The list of edits, to list those not reached [default: the last run's, if unchanged]
     #[arg(long, value_name = "LIST", value_hint = ValueHint::FilePath, requires = "csv")]
     pub input: Option<PathBuf>,
     /// The list's job file
@@ -82,10 +82,10 @@ pub struct ReportArgs {
 /// The arguments of `runner ctl`.
 #[derive(Debug, Args)]
 pub struct CtlArgs {
-    /// The ledger that the run works on
+    /// The ledger of the run
     #[arg(value_name = "LEDGER", value_hint = ValueHint::FilePath)]
     pub ledger: PathBuf,
-    /// What it is told.
+    /// The request.
     #[command(subcommand)]
     pub what: CtlAction,
     /// Write the answer as JSON
@@ -93,27 +93,26 @@ pub struct CtlArgs {
     pub json: bool,
 }
 
-/// What a run can be told from the shell.
+/// A request to a run in progress.
 #[derive(Debug, Subcommand)]
 pub enum CtlAction {
-    /// How far it is
+    /// Show the run's progress
     Status,
-    /// Send nothing more for now; what is in flight comes to its end, and nothing is left in doubt
+    /// Send nothing more until resumed; what is in flight is completed, and nothing is left in doubt
     Pause,
-    /// Go on after a pause
+    /// Resume after a pause
     Resume,
-    /// At most N requests a second from now on; nothing above what the run began with
+    /// Send at most N requests per second, and never more than when the run began
     Rate {
-        /// Requests a second
+        /// Requests per second
         #[arg(value_name = "N")]
         rate: NonZeroU32,
     },
-    /// Stop after what is in flight; the run ends with exit code 3, and the same command resumes it
+    /// Stop after what is in flight; the run exits with code 3, and the same command resumes it
     ///
-    /// Edits whose answers were lost are read back first, which takes 15 s more at most. Told once more, the run does not
-    /// wait for that.
+    /// Edits whose answers were lost are read back first, which takes at most 15 s more. A second stop skips that.
     Stop {
-        /// Do not ask
+        /// Do not ask before stopping
         #[arg(long)]
         yes: bool,
     },

@@ -17,7 +17,7 @@ use crate::report::words::Lang;
 use crate::run::{FailureLimit, InDoubt};
 use crate::sandbox::Faults;
 
-/// Where the live page is, where nobody says it.
+/// The live page's address, if none is given.
 const PAGE: &str = "127.0.0.1:8201";
 
 /// The job's flags.
@@ -28,127 +28,130 @@ pub struct JobArgs {
     /// The list of edits: .csv, .jsonl or .ndjson, each also .gz; - is standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, required = true)]
     pub input: Option<PathBuf>,
-    /// How the list is written, where its name does not say it
+    /// Format of the list, if its name does not show it: csv or jsonl
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     pub input_format: Option<Format>,
-    /// The ledger of what was done; made if it is not there
+    /// The ledger, which records what was done; created if missing
     ///
-    /// The same ledger again resumes the job. Keep it: it is what keeps a message from being edited twice.
+    /// Running with the same ledger resumes the job. Keep the ledger: it prevents messages from being edited twice.
     #[arg(long, value_name = "LEDGER", value_hint = ValueHint::FilePath, required_unless_present = "dry_run")]
     pub resume: Option<PathBuf>,
-    /// A job file (TOML); flags and environment win over it
+    /// A job file (TOML); flags and environment override it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub job: Option<PathBuf>,
-    /// Show the plan only: nothing is sent, no ledger is made or touched
+    /// Show the plan only: nothing is sent, no ledger is created or changed
     #[arg(long)]
     pub dry_run: bool,
     /// Do not ask before sending
     #[arg(long)]
     pub yes: bool,
 
-    /// Requests a second at most (200)
+    /// Maximum requests per second [default: 200]
     ///
-    /// The cap is the app's, for this call. Jobs of the app that this user runs on this machine share it: one that would
-    /// bring their sum above --max-rate is refused. Leave room for other machines and programs.
+    /// The service limits this call for the app as a whole. Jobs of the app that this user runs on this machine share the
+    /// cap: a job that would bring their sum above --max-rate is refused. Leave room for other machines and programs.
     #[arg(long, value_name = "N", value_parser = at_most(RATE_MAX), help_heading = PACE)]
     pub rate: Option<NonZeroU32>,
-    /// What --rate, and all jobs of the app together, may be at most (200, the service's limit)
+    /// Upper limit for --rate, and for all jobs of the app together [default: 200, the service's limit]
     #[arg(long, value_name = "N", value_parser = at_most(RATE_MAX), help_heading = PACE)]
     pub max_rate: Option<NonZeroU32>,
-    /// Requests in flight at most (as many as the rate needs at 3 s an answer)
+    /// Maximum requests in flight [default: what the rate needs if an answer takes 3 s]
     #[arg(long, value_name = "N", value_parser = at_most(CONCURRENCY_MAX), help_heading = PACE)]
     pub concurrency: Option<NonZeroUsize>,
 
-    /// Edits in this run at most
+    /// Maximum edits in this run
     ///
-    /// Exit 0 then means that these are done; the summary counts the others as not reached.
+    /// Exit code 0 then means that these are done; the summary counts the others as not reached.
     #[arg(long, value_name = "N", value_parser = at_most(ROWS_MAX), help_heading = LIMITS)]
     pub max_rows: Option<NonZeroU64>,
-    /// Stop in time, such as 07:00, or 2026-03-01T07:00+08:00
+    /// Stop at a time, such as 07:00 or 2026-03-01T07:00+08:00
     ///
-    /// A time of day is the next one of this machine's local time. What is in flight is waited for, and edits whose answers
-    /// were lost are read back, which takes 15 s more at most. The exit is 3, and the same command resumes.
+    /// A time of day means its next occurrence in local time. The run waits for what is in flight, and reads back edits
+    /// whose answers were lost, which takes at most 15 s more. The exit code is 3, and the same command resumes.
     #[arg(long, value_name = "TIME", help_heading = LIMITS)]
     pub until: Option<Until>,
-    /// Stop when more edits than this fail or come into doubt (20% once 100 are settled)
+    /// Stop if more edits than this fail or end in doubt [default: 20%, once 100 are settled]
     #[arg(long, value_name = "N|N%", help_heading = LIMITS)]
     pub max_failures: Option<FailureLimit>,
 
-    /// Sendings of one edit in one run at most (8)
+    /// Maximum attempts for each edit in one run [default: 8]
     #[arg(long, value_name = "N", value_parser = at_most(ATTEMPTS_MAX), help_heading = RETRY)]
     pub max_attempts: Option<NonZeroU32>,
-    /// Time for one answer (10s)
+    /// How long to wait for an answer [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = RETRY)]
     pub timeout: Option<Duration>,
-    /// What becomes of an edit whose answer was lost: verify, retry or hold (verify)
+    /// How to handle an edit whose answer was lost: verify, retry or hold [default: verify]
     ///
-    /// verify reads the message back, and sends it again only where it was not edited; hold leaves the edit in doubt,
-    /// for a person; retry sends it again unseen, which tells phones twice where it did take place.
+    /// verify reads the message back, and sends the edit again only if it did not take place; hold leaves the edit in
+    /// doubt, for a person to decide; retry sends it again without reading, so phones are notified twice if it did take
+    /// place.
     #[arg(long, value_enum, value_name = "HOW", hide_possible_values = true, help_heading = RETRY)]
     pub in_doubt: Option<InDoubt>,
-    /// Read each message before it is sent, and send only where it holds something else
+    /// Read each message first, and send an edit only if its content differs
     ///
-    /// A message that holds the new content already is done; one that was recalled or is not there is not sent, and is
-    /// listed. It takes two requests more for each message, which have a limit of their own. This is the way on with
-    /// a ledger that was lost, or has lost its newest commits, and to another address of the service.
+    /// A message that already holds the new content counts as done; one that was recalled or does not exist is not edited,
+    /// and is listed. This takes two more requests for each message, which have a limit of their own. Use it to resume after
+    /// a ledger was lost, or lost its newest commits, or to move to another address of the service.
     #[arg(long, help_heading = RETRY)]
     pub read_first: bool,
-    /// Take up the ledger's failed edits again
+    /// Retry the edits that the ledger records as failed
     #[arg(long, help_heading = RETRY)]
     pub retry_failed: bool,
 
-    /// Where the app's data is: cn, sgp, kor, ger, ind, usa, jpn or idn (TIM_REGION)
+    /// Region of the app's data: cn, sgp, kor, ger, ind, usa, jpn or idn (TIM_REGION)
     ///
-    /// Each but jpn has a second host for when the first is out of reach: sgp-backup. It is the same service with the same
-    /// messages, and the same ledger goes on there.
+    /// Each region except jpn has a second host, for when the first cannot be reached, such as sgp-backup. It is the same
+    /// service with the same messages, and the same ledger can be resumed there.
     #[arg(long, value_parser = region_hosts(), value_name = "REGION", hide_possible_values = true)]
     #[arg(conflicts_with_all = ["endpoint", "sandbox"], help_heading = SERVICE)]
     pub region: Option<RegionHost>,
-    /// The service's address, instead of a region (TIM_ENDPOINT)
+    /// Address of the service, instead of a region (TIM_ENDPOINT)
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, conflicts_with = "sandbox", help_heading = SERVICE)]
     pub endpoint: Option<String>,
-    /// The app (TIM_SDKAPPID)
+    /// SDKAppID of the app (TIM_SDKAPPID)
     #[arg(long, value_name = "ID", help_heading = SERVICE)]
     pub sdkappid: Option<u64>,
     /// An admin account of the app (TIM_IDENTIFIER)
     #[arg(long, value_name = "NAME", help_heading = SERVICE)]
     pub identifier: Option<String>,
-    /// One more trusted authority (PEM)
+    /// An additional trusted certificate authority (PEM)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = SERVICE)]
     pub ca_cert: Option<PathBuf>,
-    /// Run against a stand-in inside this process; needs no credentials
+    /// Run against a stand-in inside this process; no credentials needed
     #[arg(long, help_heading = SERVICE)]
     pub sandbox: bool,
-    /// How the stand-in misbehaves, such as 20004=2%,lost-after=1%
+    /// Faults of the stand-in, such as 20004=2%,lost-after=1%
     #[arg(long, value_name = "FAULTS", requires = "sandbox", help_heading = SERVICE)]
     pub faults: Option<Faults>,
 
     /// Write results as JSON
     #[arg(long, help_heading = OUTPUT)]
     pub json: bool,
-    /// Write a report into this directory at the end
+    /// Write a report into this directory when the run ends
     ///
-    /// A page for people, a summary for programs, lists of what failed, is in doubt or was not reached, and a manifest.
+    /// It has a page for people, a summary for programs, lists of what failed, is in doubt or was not reached, and a manifest.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = OUTPUT)]
     pub report: Option<PathBuf>,
-    /// A command to run when the run has ended
+    /// Run a command when the run has ended
     ///
-    /// It goes through sh -c, with the JSON summary on its standard input and RUNNER_EXIT and RUNNER_LEDGER in its
-    /// environment, and without the secrets. It has a minute. Its failure is told, and does not change the exit code.
+    /// The command is run with sh -c. It gets the JSON summary on standard input, RUNNER_EXIT and RUNNER_LEDGER in its
+    /// environment, and none of the secrets. It is killed after one minute. A failure is reported, and does not change the
+    /// exit code.
     #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString, help_heading = OUTPUT)]
     pub on_finish: Option<String>,
-    /// Show the run on a live page (127.0.0.1:8201)
+    /// Show the run on a live page [without an address: 127.0.0.1:8201]
     ///
-    /// It has totals, charts and buttons to pause, resume, slow down and stop the run, and /metrics and /healthz. On
-    /// this machine it is open to the user who started the run, and to root. A token is needed beyond this machine, and where
-    /// the kernel does not say who connects (/proc/net/tcp): it is part of the address that is printed, or RUNNER_PAGE_TOKEN.
+    /// The page has totals, charts and buttons to pause, resume, slow down and stop the run; it also serves /metrics and
+    /// /healthz. On loopback it is open to the user who started the run, and to root. A token is needed at any other
+    /// address, and if the kernel does not report who connects (/proc/net/tcp): it is part of the printed address, or
+    /// RUNNER_PAGE_TOKEN.
     #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = PAGE, help_heading = OUTPUT)]
     pub page: Option<SocketAddr>,
-    /// The language of the report and of the page: en or zh (en; the browser's)
+    /// Language of the report and the page: en or zh [default: en; for the page, the browser's]
     #[arg(long, value_enum, value_name = "LANG", hide_possible_values = true, hide_short_help = true)]
     #[arg(help_heading = OUTPUT)]
     pub lang: Option<Lang>,
-    /// No progress on standard error
+    /// Do not show progress on standard error
     #[arg(long, help_heading = OUTPUT)]
     pub no_progress: bool,
     /// The log's flags.

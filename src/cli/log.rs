@@ -9,18 +9,18 @@ use super::help::OUTPUT;
 /// How the log is written.
 #[derive(Clone, Debug, Default, Args)]
 pub struct LogArgs {
-    /// How log lines are written: text or json (text)
+    /// Format of the log: text or json [default: text]
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true, help_heading = OUTPUT)]
     pub log_format: Option<LogFormat>,
-    /// Log into this file instead of standard error
+    /// Log to this file instead of standard error
     ///
-    /// Lines are added at its end. Where it was moved away or removed, as logrotate does, the next line begins a new one.
+    /// Lines are appended. If the file is moved or removed, as by logrotate, the next line starts a new file.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = OUTPUT)]
     pub log_file: Option<PathBuf>,
     /// Log errors only
     #[arg(long, short, conflicts_with = "verbose", help_heading = OUTPUT)]
     pub quiet: bool,
-    /// Log more; twice for everything
+    /// Log more; repeat it to log everything
     #[arg(long, short, action = ArgAction::Count, help_heading = OUTPUT)]
     pub verbose: u8,
 }

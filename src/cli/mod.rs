@@ -1,4 +1,4 @@
-//! The words of the command line. No work is done here.
+//! The command line: flags, commands and their help. No work is done here.
 
 mod commands;
 mod help;
@@ -26,54 +26,54 @@ use crate::{BUILD, VERSION};
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(disable_help_subcommand = true, disable_help_flag = true, disable_version_flag = true)]
 pub struct Cli {
-    /// Something else than the job.
+    /// A command other than the job.
     #[command(subcommand)]
     pub command: Option<Command>,
     /// The job.
     #[command(flatten)]
     pub job: JobArgs,
-    /// This, in short; --help says more
+    /// Print short help; --help prints more
     #[arg(long, short, global = true, action = ArgAction::Help, help_heading = help::HELP)]
-    #[arg(long_help = "This; -h is shorter")]
+    #[arg(long_help = "Print help; -h prints less")]
     help: Option<bool>,
-    /// The version; --version has the build too
+    /// Print the version; --version adds the build
     #[arg(long, short = 'V', action = ArgAction::Version, help_heading = help::HELP)]
     version: Option<bool>,
 }
 
-/// What can be done besides the job.
+/// The commands besides the job.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// How far a ledger's run is, while it goes on and after
+    /// Show the progress of a ledger's run, during the run and afterwards
     #[command(after_help = help::examples(help::STATUS_EXAMPLES))]
     Status(StatusArgs),
-    /// What happened, for people and for programs
+    /// Report what happened, for people and for programs
     #[command(after_help = help::examples(help::REPORT_EXAMPLES))]
     Report(ReportArgs),
-    /// Tell a run that is going on: pause, resume, rate N, stop
+    /// Control a run in progress: status, pause, resume, rate N, stop
     #[command(after_help = help::examples(help::CTL_EXAMPLES))]
     Ctl(CtlArgs),
-    /// What the service's error codes mean, and what a run does about them
+    /// Explain the service's error codes, and how a run handles them
     #[command(after_help = help::examples(help::CODES_EXAMPLES))]
     Codes {
-        /// One code; without it all are listed
+        /// The code to explain; lists all codes if omitted
         #[arg(value_name = "CODE")]
         code: Option<i64>,
-        /// The language: en or zh (en)
+        /// Language: en or zh [default: en]
         #[arg(long, value_enum, value_name = "LANG", hide_possible_values = true)]
         lang: Option<Lang>,
     },
-    /// A local stand-in for the service, for rehearsals
+    /// Run a local stand-in for the service, for rehearsals
     #[command(after_help = help::examples(help::SANDBOX_EXAMPLES))]
     Sandbox(SandboxArgs),
-    /// A script that lets a shell complete these words
+    /// Print a shell completion script
     #[command(after_help = help::examples(help::COMPLETIONS_EXAMPLES))]
     Completions {
-        /// The shell
+        /// The shell to complete in
         #[arg(value_name = "SHELL")]
         shell: Shell,
     },
-    /// The manual page
+    /// Print the manual page
     #[command(after_help = help::examples(help::MAN_EXAMPLES))]
     Man,
 }

@@ -9,16 +9,16 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::api::endpoint::RegionHost;
 
-/// No answer is worth a longer wait: the service itself gives up after 3 s. And an hour can be added to any clock.
+/// Longer waits are pointless, as the service itself gives up after 3 s; and an hour can be added to any clock.
 const TIME_MAX: Duration = Duration::from_hours(1);
 
-/// Far above what any service or sandbox takes.
+/// Far above what any service or sandbox accepts.
 pub const RATE_MAX: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
-/// As many ports as an address has: no more connections can be open.
+/// The number of ports of an address: no more connections can be open.
 pub const CONCURRENCY_MAX: NonZeroUsize = NonZeroUsize::new(65_535).unwrap();
-/// Eight take a minute; this many, a working day.
+/// Eight attempts take a minute; this many, a working day.
 pub const ATTEMPTS_MAX: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
-/// No list is longer: at 200 a second it would take a century and a half.
+/// No list is longer: at 200 a second this would take a century and a half.
 pub(super) const ROWS_MAX: NonZeroU64 = NonZeroU64::new(1_000_000_000_000).unwrap();
 
 /// A number from 1 to `max`.
