@@ -2,7 +2,7 @@
 
 use std::io::{BufWriter, Write, stdout};
 
-use super::{CommandError, Exit, whole};
+use super::{CommandError, Exit, exit_after_printing};
 use crate::report::codes;
 use crate::report::words::Lang;
 
@@ -12,5 +12,5 @@ pub(super) fn execute(code: Option<i64>, lang: Lang) -> Result<Exit, CommandErro
         Some(code) => codes::write_one(&mut out, code, lang),
         None => codes::write_table(&mut out, lang),
     };
-    whole(written.and_then(|()| out.flush()))
+    exit_after_printing(written.and_then(|()| out.flush()))
 }

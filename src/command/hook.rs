@@ -1,4 +1,4 @@
-//! `--on-finish CMD`: what somebody wants to be done when the run has ended.
+//! `--on-finish CMD`: a command that is run when the run has ended.
 
 use std::io;
 use std::path::Path;
@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 
-/// Long enough to post a message somewhere, short enough that whoever waits for the run does not wonder.
+/// Long enough to post a message, short enough not to hold up whoever waits for the run.
 pub(super) const TIME: Duration = Duration::from_mins(1);
-/// Variables whose names begin so are secrets.
+/// Prefixes of the names of secret variables.
 const SECRETS: [&str; 3] = ["TIM_SECRET_KEY", "TIM_USERSIG", "RUNNER_PAGE_TOKEN"];
 
 /// Why the command of `--on-finish` did not succeed.
@@ -36,8 +36,8 @@ pub(super) enum HookError {
     Summary(#[from] io::Error),
 }
 
-/// Runs a command by way of the shell, with the summary on its standard input. What it prints goes to standard error, for
-/// standard output is for results.
+/// Runs a command in the shell, with the summary on its standard input. Its output goes to standard error, since standard
+/// output is for results.
 pub(super) async fn run(
     command: &str,
     summary: &[u8],
@@ -54,9 +54,9 @@ pub(super) async fn run(
     secrets.for_each(|name| {
         call.env_remove(name);
     });
-    // A group of its own, so that what it has started ends with it.
+    // A process group of its own, so that its children are killed with it.
     let mut child = call.process_group(0).spawn().map_err(HookError::NotStarted)?;
-    // A signal that stopped the run is not meant for this.
+    // The signal that stopped the run is not meant for the hook.
     let was_signalled = signalled.is_cancelled();
     let ended = tokio::select! {
         ended = timeout(time, end(&mut child, summary)) => ended.ok(),
@@ -76,14 +76,14 @@ pub(super) async fn run(
 
 async fn end(child: &mut Child, summary: &[u8]) -> io::Result<ExitStatus> {
     if let Some(mut input) = child.stdin.take() {
-        // A command that does not read it need not.
+        // The command need not read it.
         let _ = input.write_all(summary).await;
     }
     child.wait().await
 }
 
 async fn kill(child: &mut Child) {
-    // It is there until it was waited for, so the number is nobody else's.
+    // Until the child has been waited for, its process id cannot be reused.
     if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()) {
         let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
     }

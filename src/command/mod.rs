@@ -1,4 +1,4 @@
-//! What the program does when it is called: a file for each command, and what its exit tells.
+//! The program's commands, one file each, and their exit codes.
 
 mod codes;
 mod completions;
@@ -26,14 +26,14 @@ use crate::terminal::escape::escape_control;
 use crate::terminal::fit;
 use crate::terminal::progress::Screen;
 
-/// What the program's exit tells.
+/// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Every edit of the list is done.
     Done,
     /// Finished, and some edits failed or are in doubt.
     SomeNotDone,
-    /// Nothing was sent: usage, configuration, the list, or the ledger.
+    /// Nothing was sent: usage, configuration, the list, or the ledger is wrong.
     NothingSent,
     /// Stopped early; the same command resumes.
     Stopped,
@@ -50,7 +50,7 @@ impl From<Exit> for ExitCode {
 }
 
 impl Exit {
-    /// The number that the shell sees.
+    /// The exit code.
     pub fn code(self) -> u8 {
         match self {
             Exit::Done => 0,
@@ -63,7 +63,7 @@ impl Exit {
     }
 }
 
-/// Does what the command line says. Errors that come before anything was sent are told here.
+/// Executes the command line, and reports errors that occur before anything is sent.
 pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
     let result = match &cli.command {
         None => edit::execute(&cli.job, screen).await,
@@ -84,8 +84,8 @@ pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
     })
 }
 
-/// Writes a line to standard error: what it says of files and names cannot steer the terminal. Whoever has closed it does
-/// not want to know. The word that says how bad it is has its colour.
+/// Writes a line to standard error, with `error:` and `warning:` in colour. Control characters in file names are escaped,
+/// so they cannot steer the terminal. Write errors are ignored: there is nowhere left to report them.
 pub fn tell(line: impl Display) {
     let line = line.to_string();
     let line = escape_control(&line);
@@ -97,7 +97,8 @@ pub fn tell(line: impl Display) {
     let _ = fit::write(&mut anstream::stderr(), line.as_bytes(), fit::columns_of_stderr());
 }
 
-/// Asks for a yes. The answer comes from the terminal itself, as standard input may be the list; `None`: there is none.
+/// Asks a yes-or-no question. The answer is read from the terminal, since standard input may be the list; `None` if there is
+/// no terminal.
 fn confirm(question: impl Display) -> io::Result<Option<bool>> {
     let terminal = if io::stderr().is_terminal() { File::open("/dev/tty").ok() } else { None };
     let Some(terminal) = terminal else { return Ok(None) };
@@ -107,15 +108,15 @@ fn confirm(question: impl Display) -> io::Result<Option<bool>> {
     Ok(Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")))
 }
 
-/// Writes a result to standard output. JSON stays as it is.
+/// Writes a result to standard output, wrapped to the terminal unless it is JSON.
 fn print(text: &[u8], is_json: bool) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
     fit::write(&mut out, text, if is_json { None } else { fit::columns_of_stdout() })?;
     out.flush()
 }
 
-/// How a command ends that prints: whoever reads a part of it, with `head` or a pager, has what he wants.
-fn whole(printed: io::Result<()>) -> Result<Exit, CommandError> {
+/// The exit of a command that only prints. A closed pipe is a success: `head` or a pager has read enough.
+fn exit_after_printing(printed: io::Result<()>) -> Result<Exit, CommandError> {
     match printed {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
         result => Ok(result.map(|()| Exit::Done)?),

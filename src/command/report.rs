@@ -1,4 +1,4 @@
-//! `runner report`: what happened, from the ledger.
+//! `runner report`: reports what happened, from the ledger.
 
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::system::digest;
 pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     let overview = Overview::open(&args.ledger)?;
     let words = Words::new(args.lang.unwrap_or_default());
-    let mut report = Report::read(&overview, unix_ms(), &here())?;
+    let mut report = Report::read(&overview, unix_ms(), &working_directory())?;
     check_last_list(args, &report)?;
     if let Some(path) = &args.html {
         directory::write_page(path, &report, &words)?;
@@ -57,12 +57,12 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
 /// Writes the report of a run that has just ended.
 pub(super) fn write(path: &Path, ledger: &Path, lang: Lang, wanted: ListAndPlan<'_>) -> Result<(), CommandError> {
     let overview = Overview::open(ledger)?;
-    let mut report = Report::read(&overview, unix_ms(), &here())?;
+    let mut report = Report::read(&overview, unix_ms(), &working_directory())?;
     directory::write(path, &overview, &mut report, Ok(wanted), &Words::new(lang))?;
     Ok(())
 }
 
-/// Prints a text, coloured only where somebody sees colours. Whoever reads the beginning only has what he wants.
+/// Prints a text, in colour if standard output supports it. A closed pipe is no error.
 pub(super) fn print(text: &str) -> Result<(), CommandError> {
     let mut out = anstream::AutoStream::auto(stdout().lock());
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -71,12 +71,12 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
     }
 }
 
-/// The directory in which a command would be typed.
-pub(super) fn here() -> PathBuf {
+/// The working directory.
+pub(super) fn working_directory() -> PathBuf {
     std::env::current_dir().unwrap_or_default()
 }
 
-/// A list, read and checked, to tell which of its edits were not reached.
+/// A list, read and checked, from which the edits that were not reached are listed.
 struct PlannedList {
     input: Input,
     mapping: Mapping,
@@ -87,13 +87,13 @@ impl PlannedList {
     fn open(path: &Path, format: Option<Format>, job: Option<&Path>) -> Result<PlannedList, CommandError> {
         let (its_format, mapping) = job::reading(job)?;
         let input = Input::open(path, format.or(its_format))?;
-        // Nothing is compared with the ledger here: which rows it has is looked up one by one.
+        // No ledger: each row is looked up in it later.
         let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, read_first: false, rows_max: None };
         let plan = run::plan(&input, &mapping, None, &policy)?;
         Ok(PlannedList { input, mapping, plan })
     }
 
-    /// Says so where the list and its job file give messages another content than the ledger knows that they were sent.
+    /// Warns if the list and its job file give messages a content that differs from what the ledger recorded as sent.
     fn check_content(&self, ledger: &Path, overview: &Overview) -> Result<(), CommandError> {
         let Some(mut records) = SqliteReader::open_with(ledger, &overview.job()?, LostCommits::ReadFirst)? else {
             return Ok(());
@@ -123,7 +123,7 @@ impl PlannedList {
     }
 }
 
-/// The last run's list and job file may lie where the report is to be written.
+/// Checks that the report does not overwrite the last run's list and job file.
 fn check_last_list(args: &ReportArgs, report: &Report) -> Result<(), CommandError> {
     let mut files = CommandFiles::of_report(args);
     if let Ok((last, directory)) = last_call(report)
@@ -156,7 +156,7 @@ pub(super) enum LastRunError {
     JobFileChanged(PathBuf),
 }
 
-/// How the last run was called, and where.
+/// The last run's command line and working directory.
 fn last_call(report: &Report) -> Result<(JobArgs, &Path), CommandError> {
     let run = report.facts.last_run().map(|run| &run.record).ok_or(LastRunError::None)?;
     let RunRecord { command: Some(command), directory: Some(directory), .. } = run else {
@@ -167,7 +167,7 @@ fn last_call(report: &Report) -> Result<(JobArgs, &Path), CommandError> {
     Ok((args, Path::new(directory)))
 }
 
-/// The last run's list, if it is where it was and what it was.
+/// The last run's list, if it has neither moved nor changed.
 fn last_list(report: &Report) -> Result<PlannedList, CommandError> {
     let (args, directory) = last_call(report)?;
     let RunRecord { input, input_sha256, job_sha256, .. } = &report.facts.last_run().ok_or(LastRunError::None)?.record;

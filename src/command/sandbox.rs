@@ -22,14 +22,14 @@ pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, CommandError> {
         let (format, mapping) = job::reading(args.job.as_deref())?;
         add_messages(&sandbox, &Input::open(path, format)?, &mapping)?;
     }
-    // Whoever reads only the first line has seen enough, and wants the sandbox to go on.
+    // A closed pipe must not end the sandbox.
     let _ = writeln!(stdout(), "{}", sandbox.banner());
     tokio::signal::ctrl_c().await?;
     sandbox.stop().await;
     Ok(Exit::Done)
 }
 
-/// Lets the sandbox have the messages of a list from the start. Rows that are wrong are left to whoever runs the list.
+/// Adds the messages of a list to the sandbox. Invalid rows are skipped: a run of the list reports them.
 pub(super) fn add_messages(sandbox: &Sandbox, input: &Input, mapping: &Mapping) -> Result<(), InputError> {
     for row in input.rows(mapping)? {
         if let Ok(edit) = row?.edit {
