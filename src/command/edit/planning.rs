@@ -57,7 +57,7 @@ pub(super) fn show(
     Ok(fit::write(&mut screen.writer(), &text, fit::columns_of_stderr())?)
 }
 
-/// Reads and checks the list. Its problems are listed here, before the error is returned.
+/// Reads and checks the list. Problems are listed on standard error before the error is returned.
 fn plan(request: &Request<'_>, reader: Option<&SqliteReader>) -> Result<Plan, CommandError> {
     let Request { job, input, .. } = request;
     let records = reader.map(|reader| reader as &dyn Records);

@@ -1,4 +1,4 @@
-//! The service that a run calls, set up; nothing is sent.
+//! The client of the service, set up without sending anything.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use crate::command::CommandError;
 use crate::job::{Job, ServiceChoice};
 use crate::sandbox::{self, Faults, Sandbox};
 
-/// File handles for all else: list, ledger, log, and connections that are about to be closed.
+/// File handles for everything else: list, ledger, log, and connections that are about to be closed.
 const FILES_BESIDE: u64 = 128;
 
-/// The client, and the sandbox that it calls where that is inside this process. Nothing is sent.
+/// The client, and the sandbox if it runs inside this process. Nothing is sent.
 pub(super) async fn service(job: &Job) -> Result<(HttpService, Option<Sandbox>), CommandError> {
     let (endpoint, credentials, ca_cert, sandbox) = match &job.service {
         Some(ServiceChoice::Sandbox(faults)) => {
@@ -27,7 +27,7 @@ pub(super) async fn service(job: &Job) -> Result<(HttpService, Option<Sandbox>),
         }
         None => return Err(CommandError::NoService),
     };
-    // The sandbox takes as many again.
+    // The sandbox needs as many again.
     check_file_handles(job.in_flight_max, if sandbox.is_some() { 2 } else { 1 })?;
     let options = ClientOptions {
         endpoint: &endpoint,
@@ -39,7 +39,7 @@ pub(super) async fn service(job: &Job) -> Result<(HttpService, Option<Sandbox>),
     Ok((HttpService::new(&options, credentials)?, sandbox))
 }
 
-/// Each request in flight takes a file handle, or two; what a process gets at first is often 1,024 of many more.
+/// Raises the limit of file handles, often 1,024, if the requests in flight need more: one handle each, or two.
 fn check_file_handles(in_flight_max: usize, each: u64) -> Result<(), CommandError> {
     let wanted = (in_flight_max as u64).saturating_mul(each).saturating_add(FILES_BESIDE);
     let given = rlimit::increase_nofile_limit(wanted)?;

@@ -61,8 +61,8 @@ impl RunSession<'_> {
         let control = control.sharing(share.clone());
 
         let (ledger, writer) = Ledger::start(store);
-        signals.note_in(&ledger);
-        let mut watched = self.watched(control, page, &stop, &ledger);
+        signals.record_in(&ledger);
+        let mut live = self.live(control, page, &stop, &ledger);
         let terms = RunTerms {
             rate: self.job.rate,
             max_rate: self.job.max_rate,
@@ -73,22 +73,22 @@ impl RunSession<'_> {
             locked_since,
             seed: fastrand::u64(..),
         };
-        let line = RunContext::new(ledger, service, terms);
+        let context = RunContext::new(ledger, service, terms);
         let mode = if args.no_progress || args.log.quiet { Mode::Off } else { Mode::of_stderr() };
         let mut progress = Progress::start(screen, mode, plan.this_run, ctl::command(self.ledger_path, "resume"));
-        let started = line.begins();
+        let started = context.begins();
         let mut time_is_up = false;
         let show = |tally: &Tally| {
             progress.show(snapshot(tally));
-            watched.show(tally, Totals::new(plan, tally));
-            // By the wall clock, each time: the machine may have slept over it.
+            live.show(tally, Totals::new(plan, tally));
+            // By the wall clock, each time: the machine may have been suspended.
             if !time_is_up && self.until.as_ref().is_some_and(|until| Timestamp::now() >= until.timestamp()) {
                 time_is_up = true;
                 tracing::warn!("the time of --until has come; stopping after what is in flight");
                 stop.cancel();
             }
         };
-        let (tally, ended) = run::run(line, self.job.failures, todo, orders, show).await;
+        let (tally, ended) = run::run(context, self.job.failures, todo, orders, show).await;
         let ended = match (ended, &self.until) {
             (RunEnd::Interrupted, Some(until)) if time_is_up && !signals.stop.is_cancelled() => {
                 RunEnd::Stopped(StopReason::TimeIsUp(until::shown(until, &Zoned::now())))
@@ -97,12 +97,12 @@ impl RunSession<'_> {
         };
         let result = RunResult { tally, ended, took: started.elapsed() };
         progress.finish();
-        watched.end(result.summary(plan).how(), &result.tally, result.summary(plan).totals()).await;
-        // Nothing more is sent, and what --on-finish starts may need the room.
+        live.end(result.summary(plan).how(), &result.tally, result.summary(plan).totals()).await;
+        // Nothing more is sent, and a job that --on-finish starts may need this share.
         if let Some(share) = share {
             share.release();
         }
-        // The writer ends when the last attempt has let go of the ledger; its store then says how the run ended.
+        // The writer ends when the last attempt drops its ledger; its store then records how the run ended.
         let store = writer.await.map_err(|_| LedgerError::Latched);
         if let Some(sandbox) = sandbox {
             sandbox.stop().await;
@@ -110,8 +110,8 @@ impl RunSession<'_> {
         self.end(&result, store, &signals).await
     }
 
-    /// Opens what the run is watched and told by.
-    fn watched(&self, control: Control, page: Option<Page>, stop: &CancellationToken, ledger: &Ledger) -> Live {
+    /// Starts the live page and the control socket.
+    fn live(&self, control: Control, page: Option<Page>, stop: &CancellationToken, ledger: &Ledger) -> Live {
         if let Some(page) = &page {
             tell(format_args!("Live page: {}", page.url()));
             page.warning().iter().for_each(|warning| tell(format_args!("warning: {warning}")));
