@@ -35,12 +35,12 @@ pub const EXAMPLES: &str = "  Show the plan; nothing is sent:
 
 /// The environment variables.
 pub const ENVIRONMENT: &str = "  TIM_SDKAPPID, TIM_IDENTIFIER            the app and its admin account
-  TIM_SECRET_KEY or TIM_SECRET_KEY_FILE   the app's secret key, or a file with it
-  TIM_USERSIG                             a ready-made signature instead of the key
+  TIM_SECRET_KEY or TIM_SECRET_KEY_FILE   the app's secret key, or its file
+  TIM_USERSIG                             a ready-made signature instead
   TIM_REGION, TIM_ENDPOINT                the service
   RUNNER_PAGE_TOKEN, or …_TOKEN_FILE      the live page's token
-  RUNNER_STATE_DIR                        where jobs record their shares of an app's cap
-  HTTPS_PROXY, ALL_PROXY, NO_PROXY        the proxy, and hosts reached without it
+  RUNNER_STATE_DIR                        where jobs share an app's cap
+  HTTPS_PROXY, ALL_PROXY, NO_PROXY        the proxy, and hosts without it
   RUST_LOG, NO_COLOR                      as usual";
 
 /// The exit codes.
