@@ -1,24 +1,24 @@
 //! `runner` reads a list of message edits, has Tencent Cloud IM make each of them once, never faster than the service
-//! allows, and keeps a ledger of what happened, so that an interrupted run goes on where it stopped.
+//! allows, and records what happened in a ledger, so that an interrupted run resumes where it stopped.
 //!
-//! An edit cannot be undone, and each one is pushed to people's phones. So everything here is built around four
+//! An edit cannot be undone, and each one is pushed to people's phones. The code is therefore built around four
 //! promises:
 //!
 //! 1. Nothing is sent before its intent is durable. Only [`ledger::Ledger::intend`] makes a [`ledger::Intent`], after
 //!    the commit, and nothing else can be sent.
-//! 2. Nothing is called done before its outcome is durable, and nothing that the service did not confirm. Only
+//! 2. Nothing counts as done before its outcome is durable, and nothing that the service did not confirm. Only
 //!    [`ledger::Ledger::record`] (what the service answered) and [`ledger::Ledger::settle`] (what reading back showed)
 //!    make a [`ledger::Recorded`], after the commit, and nothing else is counted.
-//! 3. No message is edited twice. Only a 200 whose body is the service's JSON is an answer. What became of a request that
-//!    got another, or none, is not guessed: the edit is *in doubt*
-//!    until its message was read back, which happens only once the service can no longer be working on it. Whether the
-//!    request went out at all is known for certain, see [`api::Outcome::NotSent`]. A ledger that may have lost its newest
-//!    commits is refused, or used with `--read-first`, which reads each message before it is sent.
-//! 4. Never more than the cap in any second, for one app, of all jobs that a user runs on one machine: retries and
-//!    restarts included. A [`pace::Permit`] counts until a second after its bytes left, and [`register`] knows of the
-//!    other jobs. Reading back is another call with a limit of its own at the service, which is kept in the same way.
+//! 3. No message is edited twice. Only a 200 whose body is the service's JSON is an answer. A request that gets any other
+//!    response, or none, leaves the edit *in doubt* until its message has been read back, which happens only once the
+//!    service can no longer be working on it. Whether the request went out at all is known for certain, see
+//!    [`api::Outcome::NotSent`]. A ledger that may have lost its newest commits is refused, or used with `--read-first`,
+//!    which reads each message before it is sent.
+//! 4. Never more requests than the cap in any second, for one app, across all jobs that a user runs on one machine,
+//!    retries and restarts included. A [`pace::Permit`] counts until a second after its bytes left, and [`register`]
+//!    knows the other jobs. Reading back is another call with its own limit at the service, which is kept in the same way.
 //!
-//! The way of one edit is a straight line:
+//! An edit takes a straight path:
 //!
 //! ```text
 //! edits.csv ──▶ input ──▶ edit ──▶ ledger ──▶ pace ──▶ api ──▶ retry ──▶ ledger ──▶ progress, report
@@ -26,11 +26,10 @@
 //!                                 durable    in time   request means     is durable
 //! ```
 //!
-//! First [`run::plan`] reads and checks the whole list; then [`run::run`] takes row after row along that line. The
-//! modules stand here in the order in which to read them. Imports run the other way: the domain first ([`edit`], [`input`],
-//! [`ledger`], [`pace`], [`api`], [`retry`], [`run`]), then what people see of it ([`report`], [`live`], [`sandbox`]), then
-//! the program ([`cli`], [`job`], [`command`]). [`terminal`], [`system`], [`register`] and [`log`] serve them all and know
-//! none of them.
+//! First [`run::plan`] reads and checks the whole list; then [`run::run`] takes each row along that path. The modules are
+//! listed below in reading order. Imports run the other way: first the domain ([`edit`], [`input`], [`ledger`], [`pace`],
+//! [`api`], [`retry`], [`run`]), then what people see of it ([`report`], [`live`], [`sandbox`]), then the program ([`cli`],
+//! [`job`], [`command`]). [`terminal`], [`system`], [`register`] and [`log`] are used by all of them and depend on none.
 
 pub mod edit;
 
@@ -66,9 +65,9 @@ pub mod system;
 
 pub mod log;
 
-/// The version, as of the package.
+/// The package's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The version and what it was built from and for: `0.2.0 (commit abc1234, target x86_64-unknown-linux-gnu)`.
+/// The version, the commit and the target: `0.2.0 (commit abc1234, target x86_64-unknown-linux-gnu)`.
 pub const BUILD: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (", env!("RUNNER_COMMIT"), ", target ", env!("RUNNER_TARGET"), ")");

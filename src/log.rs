@@ -11,8 +11,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-/// A file to which lines are added at its end. Where it was moved away or removed, the next line goes to a new one at its
-/// path, as `logrotate` expects; one that was cut off (`copytruncate`) goes on at its beginning.
+/// A file that lines are appended to. If it is moved or removed, the next line goes to a new file at its path, as
+/// `logrotate` expects; a truncated file (`copytruncate`) continues from its beginning.
 #[derive(Clone, Debug)]
 pub struct LogFile(Arc<Mutex<Opened>>);
 
@@ -20,12 +20,12 @@ pub struct LogFile(Arc<Mutex<Opened>>);
 struct Opened {
     path: PathBuf,
     file: File,
-    /// What tells a file from another one: its device and number.
+    /// Device and inode, which tell whether the path still leads to this file.
     identity: (u64, u64),
 }
 
 impl LogFile {
-    /// Opens the file, or makes it, for its owner alone.
+    /// Opens the file, or creates it for its owner alone.
     ///
     /// # Errors
     /// It cannot be opened for writing.
@@ -41,14 +41,13 @@ impl Opened {
         Ok(Opened { path, file, identity: (metadata.dev(), metadata.ino()) })
     }
 
-    /// The file that is at the path now. Where there can be none, lines still go to the one that was there.
-    fn current(&mut self) -> &mut File {
-        let there = std::fs::metadata(&self.path).ok();
-        let is_same = there.is_some_and(|there| (there.dev(), there.ino()) == self.identity);
+    /// Reopens the path if the file is no longer there. If that fails, lines still go to the old file.
+    fn reopen_if_moved(&mut self) {
+        let metadata = std::fs::metadata(&self.path).ok();
+        let is_same = metadata.is_some_and(|metadata| (metadata.dev(), metadata.ino()) == self.identity);
         if !is_same && let Ok(opened) = Opened::new(self.path.clone()) {
             *self = opened;
         }
-        &mut self.file
     }
 }
 
@@ -69,15 +68,15 @@ impl Write for LineWriter<'_> {
 impl<'a> MakeWriter<'a> for LogFile {
     type Writer = LineWriter<'a>;
 
-    /// Looks whether the file is still there: once for each line, so that none is torn.
+    /// Checks for a moved file once per line, so that no line is split between two files.
     fn make_writer(&'a self) -> LineWriter<'a> {
         let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.current();
+        opened.reopen_if_moved();
         LineWriter(opened)
     }
 }
 
-/// The time of day, for who looks on and knows which day it is.
+/// The time of day, for a log in a terminal.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeOfDay;
 
@@ -91,7 +90,7 @@ impl FormatTime for TimeOfDay {
 mod tests {
     use super::*;
 
-    fn say(log: &LogFile, line: &str) {
+    fn write_line(log: &LogFile, line: &str) {
         writeln!(log.make_writer(), "{line}").unwrap();
     }
 
@@ -102,22 +101,22 @@ mod tests {
         std::fs::write(&path, "before\n").unwrap();
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();
         let log = LogFile::open(&path).unwrap();
-        say(&log, "one");
+        write_line(&log, "one");
         std::fs::rename(&path, &old).unwrap();
-        say(&log, "two");
-        say(&log, "three");
+        write_line(&log, "two");
+        write_line(&log, "three");
         assert_eq!((read(&old).as_str(), read(&path).as_str()), ("before\none\n", "two\nthree\n"));
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         std::fs::remove_file(&path).unwrap();
-        say(&log, "four");
+        write_line(&log, "four");
         assert_eq!(read(&path), "four\n");
         // `create`: the new file is there already. `copytruncate`: it is the same one, and empty.
         std::fs::rename(&path, &old).unwrap();
         std::fs::write(&path, "").unwrap();
-        say(&log, "five");
+        write_line(&log, "five");
         assert_eq!((read(&old).as_str(), read(&path).as_str()), ("four\n", "five\n"));
         File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
-        say(&log, "six");
+        write_line(&log, "six");
         assert_eq!(read(&path), "six\n");
     }
 
@@ -128,7 +127,7 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         let log = LogFile::open(&folder.join("run.log")).unwrap();
         std::fs::rename(&folder, &moved).unwrap();
-        say(&log, "one");
+        write_line(&log, "one");
         assert_eq!(std::fs::read_to_string(moved.join("run.log")).unwrap(), "one\n");
     }
 }

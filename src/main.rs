@@ -1,4 +1,4 @@
-//! The command line of `runner`: arguments, logging, command, exit code.
+//! The entry point of `runner`: arguments, logging, command, exit code.
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // The log's first line may already be written over something.
+    // Before logging starts: the log's first line could already overwrite a file.
     if let Err(conflict) = command::check_files(&cli) {
         command::tell(format_args!("error: {conflict}"));
         return Exit::NothingSent.into();
@@ -55,7 +55,7 @@ fn start_log(args: &LogArgs, screen: &Screen) -> io::Result<()> {
         (false, _) => LevelFilter::TRACE,
     };
     let wanted = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
-    // Only our own lines: those of the HTTP client would show the signature, which is part of the URL.
+    // Only our own lines: those of the HTTP client would contain the signature, which is part of the URL.
     let ours = tracing_subscriber::filter::filter_fn(|line| line.target().starts_with("runner"));
     let (writer, colours) = match &args.log_file {
         Some(path) => (BoxMakeWriter::new(LogFile::open(path)?), false),

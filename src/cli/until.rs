@@ -1,4 +1,4 @@
-//! When a run shall stop, as a person says it. A leaf.
+//! The time at which a run stops (`--until`).
 
 use std::str::FromStr;
 
@@ -6,24 +6,24 @@ use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Unit, Zoned, ZonedRound};
 
-/// A time, as a person says it.
+/// A time, as given on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// The next time that it is that late.
+    /// The next occurrence of a time of day.
     TimeOfDay(Time),
-    /// A day and a time, by the clock on the wall.
+    /// A day and a local time.
     Local(DateTime),
     /// A moment.
     Moment(Zoned),
 }
 
-/// What is wrong with a time.
+/// Why a time cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UntilError {
-    /// It is none.
+    /// It is not a time.
     #[error("write a time such as 07:00, 2026-03-01T07:00 or 2026-03-01T07:00+08:00")]
     NoTime,
-    /// It is over.
+    /// It has passed.
     #[error("--until {0} is over already; it is {1}")]
     Over(String, String),
     /// Jiff's calendar ends in the year 9999.
@@ -35,14 +35,14 @@ impl FromStr for Until {
     type Err = UntilError;
 
     fn from_str(text: &str) -> Result<Until, UntilError> {
-        // From the most to the least that can be said: each parser also takes what says more than it needs.
+        // From the most to the least specific: each parser also accepts more specific texts than it needs.
         if let Ok(zoned) = text.parse::<Zoned>() {
             return Ok(Until::Moment(zoned));
         }
         if let Ok(moment) = text.parse::<Timestamp>() {
             return Ok(Until::Moment(moment.to_zoned(TimeZone::system())));
         }
-        // A day alone would be its beginning, which is hardly what was meant.
+        // A day alone would mean its midnight, which is hardly intended.
         if text.contains(':') {
             if let Ok(local) = text.parse::<DateTime>() {
                 return Ok(Until::Local(local));
@@ -56,10 +56,10 @@ impl FromStr for Until {
 }
 
 impl Until {
-    /// The moment that is meant, said at `now`.
+    /// The moment that is meant, as of `now`.
     ///
     /// # Errors
-    /// It is over.
+    /// It has passed, or is too far away.
     pub fn moment(&self, now: &Zoned) -> Result<Zoned, UntilError> {
         let moment = match self {
             Until::TimeOfDay(time) => next(*time, now).map_err(|_| UntilError::TooFar)?,
@@ -73,15 +73,15 @@ impl Until {
     }
 }
 
-/// Today, or else tomorrow. A time that a clock passes over, as in spring, comes an hour later; of one that it shows twice
-/// the first counts.
+/// Today, or else tomorrow. A time that clocks skip, as in spring, is an hour later; of a time that occurs twice, the first
+/// counts.
 fn next(time: Time, now: &Zoned) -> Result<Zoned, jiff::Error> {
     let on = |day: jiff::civil::Date| day.to_datetime(time).to_zoned(now.time_zone().clone());
     let today = on(now.date())?;
     if today > *now { Ok(today) } else { on(now.date().checked_add(1.day())?) }
 }
 
-/// A moment, for people who look at the clock now: `07:00`, and the day where it is another one.
+/// A moment for display: `07:00`, with the day unless it is today.
 pub fn shown(moment: &Zoned, now: &Zoned) -> String {
     let moment = moment.with_time_zone(now.time_zone().clone());
     let minutes = moment.round(ZonedRound::new().smallest(Unit::Minute)).is_ok_and(|rounded| rounded == moment);

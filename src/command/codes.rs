@@ -2,15 +2,15 @@
 
 use std::io::{BufWriter, Write, stdout};
 
-use super::{Error, Exit, whole};
+use super::{CommandError, Exit, exit_after_printing};
 use crate::report::codes;
 use crate::report::words::Lang;
 
-pub(super) fn execute(code: Option<i64>, lang: Lang) -> Result<Exit, Error> {
+pub(super) fn execute(code: Option<i64>, lang: Lang) -> Result<Exit, CommandError> {
     let mut out = BufWriter::new(stdout().lock());
     let written = match code {
         Some(code) => codes::write_one(&mut out, code, lang),
         None => codes::write_table(&mut out, lang),
     };
-    whole(written.and_then(|()| out.flush()))
+    exit_after_printing(written.and_then(|()| out.flush()))
 }

@@ -5,12 +5,12 @@ use std::io::{Write, stdout};
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
 
-use super::{Error, Exit, whole};
+use super::{CommandError, Exit, exit_after_printing};
 use crate::cli::Cli;
 
-pub(super) fn execute(shell: Shell) -> Result<Exit, Error> {
-    // Into memory first: the generator ends in a panic where nobody reads on.
+pub(super) fn execute(shell: Shell) -> Result<Exit, CommandError> {
+    // Into memory first: the generator panics if its output is closed.
     let mut script = Vec::new();
     generate(shell, &mut Cli::command(), "runner", &mut script);
-    whole(stdout().write_all(&script).and_then(|()| stdout().flush()))
+    exit_after_printing(stdout().write_all(&script).and_then(|()| stdout().flush()))
 }

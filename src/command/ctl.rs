@@ -1,13 +1,13 @@
-//! `runner ctl LEDGER pause|resume|rate N|stop|status`: tells the run that is going on.
+//! `runner ctl LEDGER pause|resume|rate N|stop|status`: controls a run in progress.
 
 use std::io::{Write, stdout};
 use std::path::Path;
 
-use super::{Error, Exit, asked, tell};
+use super::{CommandError, Exit, confirm, tell};
 use crate::cli::{CtlAction, CtlArgs};
 use crate::live::control_socket::{SocketRequest, ask};
 
-pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, Error> {
+pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, CommandError> {
     let request = match args.what {
         CtlAction::Status => SocketRequest::Status {},
         CtlAction::Pause => SocketRequest::Pause {},
@@ -15,7 +15,7 @@ pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, Error> {
         CtlAction::Rate { rate } => SocketRequest::Rate { rate },
         CtlAction::Stop { yes } => {
             if !yes && !consent(&args.ledger).await? {
-                tell("It goes on.");
+                tell("The run continues.");
                 return Ok(Exit::NothingSent);
             }
             SocketRequest::Stop {}
@@ -28,21 +28,21 @@ pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, Error> {
     } else {
         writeln!(out, "{status}")?;
         if status.state == "paused" {
-            writeln!(out, "To go on: {}", command(&args.ledger, "resume"))?;
+            writeln!(out, "To resume: {}", command(&args.ledger, "resume"))?;
         }
     }
     Ok(Exit::Done)
 }
 
-/// What to type to tell the run of this ledger.
+/// The `runner ctl` command for this ledger, quoted for the shell.
 pub(super) fn command(ledger: &Path, what: &str) -> String {
     let ledger = ledger.to_string_lossy();
     format!("runner ctl {} {what}", shlex::try_quote(&ledger).unwrap_or_else(|_| ledger.clone()))
 }
 
-/// Whether it may be stopped. Without a terminal the command line is the consent.
-async fn consent(ledger: &Path) -> Result<bool, Error> {
+/// Whether the operator agrees to stop the run. Without a terminal, the command line counts as agreement.
+async fn consent(ledger: &Path) -> Result<bool, CommandError> {
     let status = ask(ledger, SocketRequest::Status {}).await?;
     let question = format_args!("{status}\nStop it after what is in flight? The same command resumes it.");
-    Ok(asked(question)?.unwrap_or(true))
+    Ok(confirm(question)?.unwrap_or(true))
 }

@@ -1,5 +1,5 @@
-//! Which files a command reads and writes. Nothing that it reads may be written over, whatever names lead to it: that is
-//! looked for before the first byte is written, which may be the log's.
+//! The files that a command reads and writes. No command may overwrite what it reads, whatever names lead to it. This is
+//! checked before the first byte is written, which may be the log's.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use crate::system::same_file::{Identity, resolved};
 
 /// What SQLite keeps beside a ledger, and the socket of a run.
 const BESIDE_LEDGER: [&str; 4] = ["-wal", "-shm", "-journal", "-ctl"];
-/// The variables that name files which are read.
+/// Variables that name files to read.
 const READ_BY_NAME: [&str; 3] = ["TIM_SECRET_KEY_FILE", "RUNNER_PAGE_TOKEN_FILE", "SSL_CERT_FILE"];
 const STANDARD_INPUT: &str = "/dev/stdin";
 
-/// Two uses of one file that do not go together.
+/// Two uses of one file that exclude each other.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{} and {} would be one file ({} is {}), and writing the one would destroy the other; name another place for one of \
@@ -25,7 +25,7 @@ const STANDARD_INPUT: &str = "/dev/stdin";
 )]
 pub struct Conflict(Box<Named>, Box<Named>);
 
-/// A file, and what it is to the command.
+/// A file and its use.
 #[derive(Clone, Debug)]
 struct Named {
     what: String,
@@ -38,7 +38,7 @@ struct Named {
 enum Usage {
     Reads,
     Writes,
-    /// Is added to: the log may be where standard output is, as with the shell's `2>&1`.
+    /// The log may go to the same file as standard output, as with the shell's `2>&1`.
     Appends,
 }
 
@@ -59,12 +59,12 @@ impl CommandFiles {
         self.add(Usage::Writes, what, path);
     }
 
-    /// Looks for two that are one.
+    /// Fails if two uses exclude each other.
     pub(super) fn check(&self) -> Result<(), Conflict> {
         for (index, one) in self.0.iter().enumerate() {
             for other in &self.0[index + 1..] {
-                let goes_together = one.usage == other.usage && one.usage != Usage::Writes;
-                if !goes_together && one.identity.is(&other.identity) {
+                let is_compatible = one.usage == other.usage && one.usage != Usage::Writes;
+                if !is_compatible && one.identity.is(&other.identity) {
                     let (written, other) = if one.usage == Usage::Reads { (other, one) } else { (one, other) };
                     return Err(Conflict(Box::new(written.clone()), Box::new(other.clone())));
                 }
@@ -73,7 +73,7 @@ impl CommandFiles {
         Ok(())
     }
 
-    /// The list, which may come from a file by way of standard input.
+    /// The list, which may be a file redirected to standard input.
     fn list(&mut self, input: Option<&Path>) {
         if let Some(path) = input {
             self.reads("the list (--input)", list(path));
@@ -106,7 +106,7 @@ impl CommandFiles {
         self.writes("the checksum of a file", &atomic_file::mark(path));
     }
 
-    /// Where the rest goes. (Of standard error nothing could be told: it would be told there.)
+    /// Standard output and the log. (A conflict with standard error could not be reported: the report would go there.)
     fn streams(&mut self, log: Option<&Path>) {
         self.add(Usage::Appends, "standard output", Path::new("/dev/stdout"));
         if let Some(path) = log {
@@ -167,10 +167,10 @@ impl CommandFiles {
     }
 }
 
-/// Whether the files of this command line go together.
+/// Checks the files of a command line, before any is opened for writing.
 ///
 /// # Errors
-/// They do not; nothing was opened for writing yet.
+/// Two uses of one file exclude each other.
 pub fn check(cli: &Cli) -> Result<(), Conflict> {
     match &cli.command {
         None => CommandFiles::of_job(&cli.job).check(),
@@ -182,7 +182,7 @@ pub fn check(cli: &Cli) -> Result<(), Conflict> {
     }
 }
 
-/// Where the rows that failed go: never over the list that is being worked on.
+/// The file for the rows that failed, which is never the input list.
 pub(super) fn failed_rows(ledger: &Path, format: Format, input: Option<&Path>) -> PathBuf {
     let list = input.map(|path| Identity::of(list(path)));
     failed::path(ledger, format, |path| list.as_ref().is_some_and(|list| list.is(&Identity::of(path))))

@@ -1,8 +1,8 @@
-//! `--on-finish CMD`: what somebody wants to be done when the run has ended.
+//! `--on-finish CMD`: a command that is run when the run has ended.
 
 use std::io;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
@@ -14,13 +14,30 @@ use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 
-/// Long enough to post a message somewhere, short enough that whoever waits for the run does not wonder.
+/// Long enough to post a message, short enough not to hold up whoever waits for the run.
 pub(super) const TIME: Duration = Duration::from_mins(1);
-/// Variables whose names begin so are secrets.
+/// Prefixes of the names of secret variables.
 const SECRETS: [&str; 3] = ["TIM_SECRET_KEY", "TIM_USERSIG", "RUNNER_PAGE_TOKEN"];
 
-/// Runs a command by way of the shell, with the summary on its standard input. What it prints goes to standard error, for
-/// standard output is for results. Gives what went wrong, for people.
+/// Why the command of `--on-finish` did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HookError {
+    #[error("sh cannot be started: {0}")]
+    NotStarted(io::Error),
+    #[error("the command ended with {0}")]
+    Failed(ExitStatus),
+    #[error("the command cannot be waited for: {0}")]
+    NotAwaited(io::Error),
+    #[error("the command was killed: a signal came")]
+    Interrupted,
+    #[error("the command was killed: it did not end within {} s", .0.as_secs())]
+    TimedOut(Duration),
+    #[error(transparent)]
+    Summary(#[from] io::Error),
+}
+
+/// Runs a command in the shell, with the summary on its standard input. Its output goes to standard error, since standard
+/// output is for results.
 pub(super) async fn run(
     command: &str,
     summary: &[u8],
@@ -28,7 +45,7 @@ pub(super) async fn run(
     ledger: &Path,
     time: Duration,
     signalled: &CancellationToken,
-) -> Result<(), String> {
+) -> Result<(), HookError> {
     let secrets = std::env::vars_os().map(|(name, _)| name);
     let secrets = secrets.filter(|name| SECRETS.iter().any(|secret| name.to_string_lossy().starts_with(secret)));
     let mut call = Command::new("sh");
@@ -37,9 +54,9 @@ pub(super) async fn run(
     secrets.for_each(|name| {
         call.env_remove(name);
     });
-    // A group of its own, so that what it has started ends with it.
-    let mut child = call.process_group(0).spawn().map_err(|error| format!("sh cannot be started: {error}"))?;
-    // A signal that stopped the run is not meant for this.
+    // A process group of its own, so that its children are killed with it.
+    let mut child = call.process_group(0).spawn().map_err(HookError::NotStarted)?;
+    // The signal that stopped the run is not meant for the hook.
     let was_signalled = signalled.is_cancelled();
     let ended = tokio::select! {
         ended = timeout(time, end(&mut child, summary)) => ended.ok(),
@@ -47,30 +64,26 @@ pub(super) async fn run(
     };
     match ended {
         Some(Ok(status)) if status.success() => Ok(()),
-        Some(Ok(status)) => Err(format!("the command ended with {status}")),
-        Some(Err(error)) => Err(format!("the command cannot be waited for: {error}")),
+        Some(Ok(status)) => Err(HookError::Failed(status)),
+        Some(Err(error)) => Err(HookError::NotAwaited(error)),
         None => {
             kill(&mut child).await;
-            let why = if signalled.is_cancelled() && !was_signalled {
-                "a signal came".to_owned()
-            } else {
-                format!("it did not end within {} s", time.as_secs())
-            };
-            Err(format!("the command was killed: {why}"))
+            let has_come = signalled.is_cancelled() && !was_signalled;
+            Err(if has_come { HookError::Interrupted } else { HookError::TimedOut(time) })
         }
     }
 }
 
-async fn end(child: &mut Child, summary: &[u8]) -> io::Result<std::process::ExitStatus> {
+async fn end(child: &mut Child, summary: &[u8]) -> io::Result<ExitStatus> {
     if let Some(mut input) = child.stdin.take() {
-        // A command that does not read it need not.
+        // The command need not read it.
         let _ = input.write_all(summary).await;
     }
     child.wait().await
 }
 
 async fn kill(child: &mut Child) {
-    // It is there until it was waited for, so the number is nobody else's.
+    // Until the child has been waited for, its process id cannot be reused.
     if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()) {
         let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
     }
@@ -85,7 +98,8 @@ mod tests {
     const PATIENCE: Duration = Duration::from_mins(1);
 
     async fn check(command: &str, time: Duration) -> Result<(), String> {
-        run(command, b"{}\n", Exit::Stopped, Path::new("a b.db"), time, &CancellationToken::new()).await
+        let ran = run(command, b"{}\n", Exit::Stopped, Path::new("a b.db"), time, &CancellationToken::new()).await;
+        ran.map_err(|error| error.to_string())
     }
 
     #[tokio::test]
@@ -98,16 +112,16 @@ mod tests {
         // A run that was interrupted has its command all the same.
         let signalled = CancellationToken::new();
         signalled.cancel();
-        let told = run("exec <&-; true", &much, Exit::Interrupted, Path::new("l.db"), PATIENCE, &signalled).await;
-        assert_eq!(told, Ok(()));
+        let result = run("exec <&-; true", &much, Exit::Interrupted, Path::new("l.db"), PATIENCE, &signalled).await;
+        assert!(result.is_ok(), "{result:?}");
     }
 
     #[tokio::test]
     async fn a_signal_ends_it() {
         let signalled = CancellationToken::new();
         let ran = run("sleep 1000", b"", Exit::Done, Path::new("l.db"), PATIENCE, &signalled);
-        let (told, ()) = tokio::join!(ran, async { signalled.cancel() });
-        assert_eq!(told, Err("the command was killed: a signal came".to_owned()));
+        let (result, ()) = tokio::join!(ran, async { signalled.cancel() });
+        assert_eq!(result.unwrap_err().to_string(), "the command was killed: a signal came");
     }
 
     #[tokio::test]

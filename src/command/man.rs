@@ -1,4 +1,4 @@
-//! `runner man`: one page, on which each subcommand has a section of its own.
+//! `runner man`: one page with a section for each subcommand.
 
 use std::io::{self, Write, stdout};
 
@@ -6,13 +6,13 @@ use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
-use super::{Error, Exit, whole};
+use super::{CommandError, Exit, exit_after_printing};
 use crate::VERSION;
 use crate::cli::{self, Cli};
 
-pub(super) fn execute() -> Result<Exit, Error> {
+pub(super) fn execute() -> Result<Exit, CommandError> {
     let page = page()?;
-    whole(stdout().write_all(&page).and_then(|()| stdout().flush()))
+    exit_after_printing(stdout().write_all(&page).and_then(|()| stdout().flush()))
 }
 
 fn page() -> io::Result<Vec<u8>> {
@@ -44,7 +44,7 @@ fn section(heading: &str, page: &mut Vec<u8>) -> io::Result<()> {
 fn subcommand(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
     section(&name.to_uppercase(), page)?;
-    // That each has one is told once.
+    // `--help` is documented once, in the program's own options.
     let man = Man::new(command.clone().mut_arg("help", |help| help.hide(true)));
     below(|part| man.render_description_section(part), page)?;
     below(|part| man.render_synopsis_section(part), page)?;
@@ -59,7 +59,7 @@ fn subcommand(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts sections below the one that was begun.
+/// Renders sections as subsections of the current one.
 fn below(render: impl FnOnce(&mut dyn Write) -> io::Result<()>, page: &mut Vec<u8>) -> io::Result<()> {
     let mut part = Vec::new();
     render(&mut part)?;
@@ -67,7 +67,7 @@ fn below(render: impl FnOnce(&mut dyn Write) -> io::Result<()>, page: &mut Vec<u
     Ok(())
 }
 
-/// Lines that stay lines, with their columns.
+/// Preformatted lines.
 fn as_written(lines: &str, page: &mut Vec<u8>) -> io::Result<()> {
     let mut section = Roff::new();
     section.control("nf", []);

@@ -1,9 +1,10 @@
-//! What the program does when it is called: a file for each command, and what its exit tells.
+//! The program's commands, one file each, and their exit codes.
 
 mod codes;
 mod completions;
 mod ctl;
 mod edit;
+mod error;
 mod files;
 mod hook;
 mod man;
@@ -17,22 +18,22 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::process::ExitCode;
 
+use self::error::CommandError;
 pub use self::files::{Conflict, check as check_files};
 use crate::cli::{Cli, Command};
-use crate::job::JobError;
 use crate::terminal::colour::{DOUBT, FAILED};
 use crate::terminal::escape::escape_control;
 use crate::terminal::fit;
 use crate::terminal::progress::Screen;
 
-/// What the program's exit tells.
+/// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Every edit of the list is done.
     Done,
     /// Finished, and some edits failed or are in doubt.
     SomeNotDone,
-    /// Nothing was sent: usage, configuration, the list, or the ledger.
+    /// Nothing was sent: usage, configuration, the list, or the ledger is wrong.
     NothingSent,
     /// Stopped early; the same command resumes.
     Stopped,
@@ -49,7 +50,7 @@ impl From<Exit> for ExitCode {
 }
 
 impl Exit {
-    /// The number that the shell sees.
+    /// The exit code.
     pub fn code(self) -> u8 {
         match self {
             Exit::Done => 0,
@@ -62,7 +63,7 @@ impl Exit {
     }
 }
 
-/// Does what the command line says. Errors that come before anything was sent are told here.
+/// Executes the command line, and reports errors that occur before anything is sent.
 pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
     let result = match &cli.command {
         None => edit::execute(&cli.job, screen).await,
@@ -75,16 +76,16 @@ pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
         Some(Command::Man) => man::execute(),
     };
     result.unwrap_or_else(|error| {
-        tell(format_args!("error: {}", with_causes(error.as_ref())));
-        if let Some(excerpt) = error.downcast_ref().and_then(JobError::excerpt) {
+        tell(format_args!("error: {}", error.with_causes()));
+        if let Some(excerpt) = error.excerpt() {
             let _ = writeln!(anstream::stderr(), "{}", excerpt.render());
         }
-        Exit::NothingSent
+        Exit::from(&error)
     })
 }
 
-/// Writes a line to standard error: what it says of files and names cannot steer the terminal. Whoever has closed it does
-/// not want to know. The word that says how bad it is has its colour.
+/// Writes a line to standard error, with `error:` and `warning:` in colour. Control characters in file names are escaped,
+/// so they cannot steer the terminal. Write errors are ignored: there is nowhere left to report them.
 pub fn tell(line: impl Display) {
     let line = line.to_string();
     let line = escape_control(&line);
@@ -96,8 +97,9 @@ pub fn tell(line: impl Display) {
     let _ = fit::write(&mut anstream::stderr(), line.as_bytes(), fit::columns_of_stderr());
 }
 
-/// Asks for a yes. The answer comes from the terminal itself, as standard input may be the list; `None`: there is none.
-fn asked(question: impl Display) -> io::Result<Option<bool>> {
+/// Asks a yes-or-no question. The answer is read from the terminal, since standard input may be the list; `None` if there is
+/// no terminal.
+fn confirm(question: impl Display) -> io::Result<Option<bool>> {
     let terminal = if io::stderr().is_terminal() { File::open("/dev/tty").ok() } else { None };
     let Some(terminal) = terminal else { return Ok(None) };
     write!(anstream::stderr(), "{question} [y/N] ")?;
@@ -106,28 +108,17 @@ fn asked(question: impl Display) -> io::Result<Option<bool>> {
     Ok(Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")))
 }
 
-/// Writes a result to standard output. JSON stays as it is.
+/// Writes a result to standard output, wrapped to the terminal unless it is JSON.
 fn print(text: &[u8], is_json: bool) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
     fit::write(&mut out, text, if is_json { None } else { fit::columns_of_stdout() })?;
     out.flush()
 }
 
-/// How a command ends that prints: whoever reads a part of it, with `head` or a pager, has what he wants.
-fn whole(printed: io::Result<()>) -> Result<Exit, Error> {
+/// The exit of a command that only prints. A closed pipe is a success: `head` or a pager has read enough.
+fn exit_after_printing(printed: io::Result<()>) -> Result<Exit, CommandError> {
     match printed {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
         result => Ok(result.map(|()| Exit::Done)?),
     }
 }
-
-/// An error and what caused it; causes that an error's own text tells already are not told twice.
-fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes
-        .map(ToString::to_string)
-        .fold(error.to_string(), |told, cause| if told.contains(&cause) { told } else { format!("{told}: {cause}") })
-}
-
-/// An error that ends a command before anything was sent.
-type Error = Box<dyn std::error::Error + Send + Sync>;

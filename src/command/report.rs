@@ -1,4 +1,4 @@
-//! `runner report`: what happened, from the ledger.
+//! `runner report`: reports what happened, from the ledger.
 
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 
 use super::files::CommandFiles;
-use super::{Error, Exit, tell, with_causes};
+use super::{CommandError, Exit, tell};
 use crate::cli::{Cli, JobArgs, ReportArgs};
 use crate::input::{Format, Input, Mapping, Row};
 use crate::job;
@@ -16,12 +16,12 @@ use crate::report::lists::ListAndPlan;
 use crate::report::words::{Lang, Words};
 use crate::report::{counted, directory, machine, text};
 use crate::run::{self, InDoubt, Plan, Policy};
-use crate::system::atomic_file;
+use crate::system::digest;
 
-pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
+pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     let overview = open_overview(&args.ledger)?;
     let words = Words::new(args.lang.unwrap_or_default());
-    let mut report = Report::read(&*overview, unix_ms(), &here())?;
+    let mut report = Report::read(&*overview, unix_ms(), &working_directory())?;
     check_last_list(args, &report)?;
     if let Some(path) = &args.html {
         directory::write_page(path, &report, &words)?;
@@ -32,7 +32,7 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
                 list.check_content(&args.ledger, &*overview)?;
                 Ok(list)
             }
-            None => last_list(&report).map_err(|error| with_causes(error.as_ref())),
+            None => last_list(&report).map_err(|error| error.with_causes()),
         };
         directory::write(
             path,
@@ -55,15 +55,15 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
 }
 
 /// Writes the report of a run that has just ended.
-pub(super) fn write(path: &Path, ledger: &Path, lang: Lang, wanted: ListAndPlan<'_>) -> Result<(), Error> {
+pub(super) fn write(path: &Path, ledger: &Path, lang: Lang, wanted: ListAndPlan<'_>) -> Result<(), CommandError> {
     let overview = open_overview(ledger)?;
-    let mut report = Report::read(&*overview, unix_ms(), &here())?;
+    let mut report = Report::read(&*overview, unix_ms(), &working_directory())?;
     directory::write(path, &*overview, &mut report, Ok(wanted), &Words::new(lang))?;
     Ok(())
 }
 
-/// Prints a text, coloured only where somebody sees colours. Whoever reads the beginning only has what he wants.
-pub(super) fn print(text: &str) -> Result<(), Error> {
+/// Prints a text, in colour if standard output supports it. A closed pipe is no error.
+pub(super) fn print(text: &str) -> Result<(), CommandError> {
     let mut out = anstream::AutoStream::auto(stdout().lock());
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -71,12 +71,12 @@ pub(super) fn print(text: &str) -> Result<(), Error> {
     }
 }
 
-/// The directory in which a command would be typed.
-pub(super) fn here() -> PathBuf {
+/// The working directory.
+pub(super) fn working_directory() -> PathBuf {
     std::env::current_dir().unwrap_or_default()
 }
 
-/// A list, read and checked, to tell which of its edits were not reached.
+/// A list, read and checked, from which the edits that were not reached are listed.
 struct PlannedList {
     input: Input,
     mapping: Mapping,
@@ -84,17 +84,17 @@ struct PlannedList {
 }
 
 impl PlannedList {
-    fn open(path: &Path, format: Option<Format>, job: Option<&Path>) -> Result<PlannedList, Error> {
+    fn open(path: &Path, format: Option<Format>, job: Option<&Path>) -> Result<PlannedList, CommandError> {
         let (its_format, mapping) = job::reading(job)?;
         let input = Input::open(path, format.or(its_format))?;
-        // Nothing is compared with the ledger here: which rows it has is looked up one by one.
+        // No ledger: each row is looked up in it later.
         let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, read_first: false, rows_max: None };
         let plan = run::plan(&input, &mapping, None, &policy)?;
         Ok(PlannedList { input, mapping, plan })
     }
 
-    /// Says so where the list and its job file give messages another content than the ledger knows that they were sent.
-    fn check_content(&self, ledger: &Path, overview: &dyn Overview) -> Result<(), Error> {
+    /// Warns if the list and its job file give messages a content that differs from what the ledger recorded as sent.
+    fn check_content(&self, ledger: &Path, overview: &dyn Overview) -> Result<(), CommandError> {
         let Some(mut records) = open_records(ledger, &overview.job()?, LostCommits::ReadFirst)? else {
             return Ok(());
         };
@@ -123,8 +123,8 @@ impl PlannedList {
     }
 }
 
-/// The last run's list and job file may lie where the report is to be written.
-fn check_last_list(args: &ReportArgs, report: &Report) -> Result<(), Error> {
+/// Checks that the report does not overwrite the last run's list and job file.
+fn check_last_list(args: &ReportArgs, report: &Report) -> Result<(), CommandError> {
     let mut files = CommandFiles::of_report(args);
     if let Ok((last, directory)) = last_call(report)
         && args.input.is_none()
@@ -135,35 +135,55 @@ fn check_last_list(args: &ReportArgs, report: &Report) -> Result<(), Error> {
     Ok(files.check()?)
 }
 
-/// How the last run was called, and where.
-fn last_call(report: &Report) -> Result<(JobArgs, &Path), Error> {
-    let run = report.facts.last_run().map(|run| &run.record).ok_or("no run has had a list yet")?;
+/// Why the last run's list cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LastRunError {
+    #[error("no run has had a list yet")]
+    None,
+    #[error("the ledger does not say how its last run was called")]
+    NotRecorded,
+    #[error("the last run's command cannot be read")]
+    Unreadable,
+    #[error("the last run's command is another version's")]
+    OtherVersion,
+    #[error("the list came from standard input")]
+    StandardInput,
+    #[error("{0} is not where it was in the last run")]
+    Gone(String),
+    #[error("{0} is not what it was in the last run")]
+    Changed(String),
+    #[error("the job file {} is not what it was in the last run", .0.display())]
+    JobFileChanged(PathBuf),
+}
+
+/// The last run's command line and working directory.
+fn last_call(report: &Report) -> Result<(JobArgs, &Path), CommandError> {
+    let run = report.facts.last_run().map(|run| &run.record).ok_or(LastRunError::None)?;
     let RunRecord { command: Some(command), directory: Some(directory), .. } = run else {
-        return Err("the ledger does not say how its last run was called".into());
+        return Err(LastRunError::NotRecorded.into());
     };
-    let words = shlex::split(command).ok_or("the last run's command cannot be read")?;
-    let args = Cli::try_parse_from(words).map_err(|_| "the last run's command is another version's")?.job;
+    let words = shlex::split(command).ok_or(LastRunError::Unreadable)?;
+    let args = Cli::try_parse_from(words).map_err(|_| LastRunError::OtherVersion)?.job;
     Ok((args, Path::new(directory)))
 }
 
-/// The last run's list, if it is where it was and what it was.
-fn last_list(report: &Report) -> Result<PlannedList, Error> {
+/// The last run's list, if it has neither moved nor changed.
+fn last_list(report: &Report) -> Result<PlannedList, CommandError> {
     let (args, directory) = last_call(report)?;
-    let RunRecord { input, input_sha256, job_sha256, .. } =
-        &report.facts.last_run().ok_or("no run has had a list yet")?.record;
-    let path = args.input.filter(|path| path.as_os_str() != "-").ok_or("the list came from standard input")?;
+    let RunRecord { input, input_sha256, job_sha256, .. } = &report.facts.last_run().ok_or(LastRunError::None)?.record;
+    let path = args.input.filter(|path| path.as_os_str() != "-").ok_or(LastRunError::StandardInput)?;
     if !directory.join(&path).is_file() {
-        return Err(format!("{input} is not where it was in the last run").into());
+        return Err(LastRunError::Gone(input.clone()).into());
     }
     let job = args.job.map(|job| directory.join(job));
     if let (Some(job), Some(before)) = (&job, job_sha256)
-        && atomic_file::sha256(job)? != *before
+        && digest::sha256_of_file(job)? != *before
     {
-        return Err(format!("the job file {} is not what it was in the last run", job.display()).into());
+        return Err(LastRunError::JobFileChanged(job.clone()).into());
     }
     let list = PlannedList::open(&directory.join(path), args.input_format, job.as_deref())?;
     if list.plan.sha256 != *input_sha256 {
-        return Err(format!("{input} is not what it was in the last run").into());
+        return Err(LastRunError::Changed(input.clone()).into());
     }
     Ok(list)
 }

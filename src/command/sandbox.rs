@@ -2,13 +2,13 @@
 
 use std::io::{Write, stdout};
 
-use super::{Error, Exit};
+use super::{CommandError, Exit};
 use crate::cli::SandboxArgs;
 use crate::input::{Input, InputError, Mapping};
 use crate::job;
 use crate::sandbox::{Faults, Options, Sandbox};
 
-pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, Error> {
+pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, CommandError> {
     let sandbox = Sandbox::start(Options {
         listen: args.listen,
         rate: args.rate.get(),
@@ -17,19 +17,19 @@ pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, Error> {
         ..Options::well_known()
     })
     .await
-    .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
+    .map_err(|error| CommandError::Listen { address: args.listen, error })?;
     if let Some(path) = &args.input {
         let (format, mapping) = job::reading(args.job.as_deref())?;
         add_messages(&sandbox, &Input::open(path, format)?, &mapping)?;
     }
-    // Whoever reads only the first line has seen enough, and wants the sandbox to go on.
+    // A closed pipe must not end the sandbox.
     let _ = writeln!(stdout(), "{}", sandbox.banner());
     tokio::signal::ctrl_c().await?;
     sandbox.stop().await;
     Ok(Exit::Done)
 }
 
-/// Lets the sandbox have the messages of a list from the start. Rows that are wrong are left to whoever runs the list.
+/// Adds the messages of a list to the sandbox. Invalid rows are skipped: a run of the list reports them.
 pub(super) fn add_messages(sandbox: &Sandbox, input: &Input, mapping: &Mapping) -> Result<(), InputError> {
     for row in input.rows(mapping)? {
         if let Ok(edit) = row?.edit {

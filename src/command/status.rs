@@ -1,63 +1,63 @@
-//! `runner status`: how far it is, beside a run or after it.
+//! `runner status`: a run's progress, during the run or afterwards.
 
 use std::io::{IsTerminal, stdout};
 use std::time::Duration;
 
-use super::report::{here, print};
-use super::{Error, Exit};
+use super::report::{print, working_directory};
+use super::{CommandError, Exit};
 use crate::cli::StatusArgs;
 use crate::ledger::{open_overview, unix_ms};
 use crate::report::facts::LedgerFacts;
 use crate::report::words::Words;
 use crate::report::{machine, text};
 
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Goes to the upper left corner; what follows is written over what was there, so that nothing flickers.
+/// The interval of `--watch`.
+const REFRESH_EVERY: Duration = Duration::from_secs(2);
+/// Moves to the upper left corner. The old text is overwritten rather than cleared, so that nothing flickers.
 const TOP: &str = "\u{1b}[H";
 const REST_OF_LINE: &str = "\u{1b}[K\n";
 const REST_OF_SCREEN: &str = "\u{1b}[J";
 const WHOLE_SCREEN: &str = "\u{1b}[2J";
 
-pub(super) async fn execute(args: &StatusArgs) -> Result<Exit, Error> {
+pub(super) async fn execute(args: &StatusArgs) -> Result<Exit, CommandError> {
     let words = Words::new(args.lang.unwrap_or_default());
     if args.watch { watch(args, &words).await } else { show(args, &words) }
 }
 
-fn show(args: &StatusArgs, words: &Words) -> Result<Exit, Error> {
-    let facts = look(args)?;
+fn show(args: &StatusArgs, words: &Words) -> Result<Exit, CommandError> {
+    let facts = read(args)?;
     print(&block(args, &facts, words))?;
     Ok(Exit::Done)
 }
 
-/// Shows it again and again, until nobody works on it any more or Ctrl-C.
-async fn watch(args: &StatusArgs, words: &Words) -> Result<Exit, Error> {
+/// Refreshes the status until the run ends or Ctrl-C.
+async fn watch(args: &StatusArgs, words: &Words) -> Result<Exit, CommandError> {
     let is_screen = stdout().is_terminal() && !args.json;
     let mut before: Option<LedgerFacts> = None;
     if is_screen {
         print(WHOLE_SCREEN)?;
     }
     loop {
-        let facts = look(args)?;
-        let goes_on = facts.worker.is_some();
+        let facts = read(args)?;
+        let is_running = facts.worker.is_some();
         if is_screen {
             print(&on_screen(&block(args, &facts, words)))?;
         } else if before.as_ref().is_none_or(|before| !facts.tell_the_same(before)) {
             print(&block(args, &facts, words))?;
         }
         before = Some(facts);
-        if !goes_on {
+        if !is_running {
             return Ok(Exit::Done);
         }
         tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(REFRESH_EVERY) => {}
             pressed = tokio::signal::ctrl_c() => return Ok(pressed.map(|()| Exit::Done)?),
         }
     }
 }
 
-/// Opened anew for each look: a look is at one state of the file, and would keep the writer's log from being folded in.
-fn look(args: &StatusArgs) -> Result<LedgerFacts, Error> {
+/// Reads the ledger, opened anew each time: an open reader sees one state only, and keeps the writer's log from being folded in.
+fn read(args: &StatusArgs) -> Result<LedgerFacts, CommandError> {
     loop {
         let overview = open_overview(&args.ledger)?;
         let facts = LedgerFacts::read(&*overview, unix_ms());
@@ -68,9 +68,9 @@ fn look(args: &StatusArgs) -> Result<LedgerFacts, Error> {
 }
 
 fn block(args: &StatusArgs, facts: &LedgerFacts, words: &Words) -> String {
-    let resume = facts.resume(&here());
+    let resume = facts.resume(&working_directory());
     if args.json {
-        // A line each, where there are many.
+        // One line per object with --watch.
         let object = machine::status(facts, resume.as_deref(), words);
         if args.watch { format!("{object}\n") } else { format!("{object:#}\n") }
     } else {
@@ -78,7 +78,7 @@ fn block(args: &StatusArgs, facts: &LedgerFacts, words: &Words) -> String {
     }
 }
 
-/// Over what is there, and no more lines than there are: otherwise it would scroll away under itself.
+/// Overwrites the screen, with no more lines than it has: more would scroll.
 fn on_screen(block: &str) -> String {
     let rows = terminal_size::terminal_size().map_or(usize::MAX, |(_, rows)| usize::from(rows.0));
     let lines = block.lines().take(rows.saturating_sub(1));

@@ -1,4 +1,4 @@
-//! The job file: what may stand in it, and where something is wrong with it.
+//! The job file: its keys, and the places of its errors.
 
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::JobError;
 use crate::input::{ContentSpec, InputSpec};
 use crate::run::InDoubt;
-use crate::system::atomic_file::sha256_of;
+use crate::system::digest::sha256;
 use crate::system::small_file;
 use crate::terminal::excerpt::{Excerpt, line_of};
 
@@ -60,12 +60,12 @@ pub(super) struct RetrySpec {
     pub(super) read_first: Option<bool>,
 }
 
-/// A job file's own text, where there is one.
+/// The text of the job file, if there is one.
 #[derive(Debug, Default)]
 pub(super) struct JobFileText(Option<(PathBuf, String)>);
 
 impl JobFile {
-    /// What the file says; nothing where there is none.
+    /// Reads the file; everything is unset if there is none.
     pub(super) fn read(path: Option<&Path>) -> Result<(JobFile, JobFileText), JobError> {
         let Some(path) = path else { return Ok((JobFile::default(), JobFileText::default())) };
         let text = small_file::read_text(path).map_err(|source| JobError::Read { path: path.to_owned(), source })?;
@@ -80,10 +80,10 @@ impl JobFile {
 impl JobFileText {
     /// SHA-256 of the file, in hexadecimal.
     pub(super) fn sha256(&self) -> Option<String> {
-        self.0.as_ref().map(|(_, text)| sha256_of(text.as_bytes()))
+        self.0.as_ref().map(|(_, text)| sha256(text.as_bytes()))
     }
 
-    /// The same error; where it is about what the file says, with the place in it.
+    /// Adds the place in the file to an error about a value of the file.
     pub(super) fn locate(&self, error: JobError) -> JobError {
         let Some((path, text)) = &self.0 else { return error };
         let key = match &error {
@@ -121,7 +121,7 @@ fn find(text: &str, key: &str) -> Option<Range<usize>> {
 pub struct JobFilePlace {
     line: u64,
     column: usize,
-    /// What stands there.
+    /// The text at that place.
     pub excerpt: Excerpt,
 }
 

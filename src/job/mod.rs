@@ -1,5 +1,5 @@
-//! What to do: the job file, the flags and the environment, put together and checked. Flags win over the environment,
-//! and both over the file. Secrets come from the environment or a file of their own, never from here.
+//! The job: flags, environment and job file, merged and checked. Flags override the environment, and both override the
+//! file. Secrets come from the environment or a file of their own, never from the job file.
 
 mod file;
 
@@ -23,48 +23,47 @@ use crate::run::{FailureLimit, FailureLimitError, InDoubt, Policy};
 use crate::sandbox::{self, Faults};
 use crate::terminal::excerpt::Excerpt;
 
-/// The service's limit for this call, and so the most that is sent unless somebody says otherwise. (What is unwrapped in a
-/// constant is checked by the compiler.)
+/// The service's limit for this call. (An `unwrap` in a constant is checked by the compiler.)
 const RATE: NonZeroU32 = NonZeroU32::new(200).unwrap();
 const ATTEMPTS: NonZeroU32 = NonZeroU32::new(8).unwrap();
 /// The service itself gives up after 3 s.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const FAILURES: FailureLimit = FailureLimit::Percent(20);
-/// Answers that take as long as the service ever works must not slow the run down.
+/// Answers that take as long as the service's own timeout must not slow the run down.
 const ANSWER_SECONDS: usize = 3;
-/// Requests in flight at most unless somebody says otherwise: each takes a file handle and some memory.
+/// The default limit of requests in flight: each needs a file handle and some memory.
 const IN_FLIGHT_MAX: usize = 768;
 
-/// What to do, checked.
+/// A checked job.
 #[derive(Debug)]
 pub struct Job {
-    /// What its ledger is known by. `None` only where nothing will be sent, and there is no ledger.
+    /// The identity of its ledger. `None` only if nothing will be sent and there is no ledger.
     pub identity: Option<JobIdentity>,
-    /// The service. `None` where nothing will be sent.
+    /// The service. `None` if nothing will be sent.
     pub service: Option<ServiceChoice>,
     /// The proxy on the way to it, if there is one.
     pub proxy: Option<Proxy>,
-    /// Sendings of one edit in one run at most.
+    /// Maximum attempts for each edit in one run.
     pub attempts_max: NonZeroU32,
-    /// Requests a second at most.
+    /// Maximum requests per second.
     pub rate: NonZeroU32,
-    /// What all jobs of the app may send in a second together.
+    /// Maximum requests per second of all jobs of the app together.
     pub max_rate: NonZeroU32,
-    /// Requests in flight at most.
+    /// Maximum requests in flight.
     pub in_flight_max: usize,
-    /// For one answer.
+    /// How long to wait for an answer.
     pub timeout: Duration,
-    /// What is taken up again, and how often.
+    /// Which edits are sent, read back or retried.
     pub policy: Policy,
-    /// When there are too many failures.
+    /// The number of failures that stops the run.
     pub failures: FailureLimit,
-    /// How the list is written, and what it is called there.
+    /// The list's format and column names.
     pub input: InputSpec,
-    /// From the list's rows to edits.
+    /// How rows become edits.
     pub mapping: Mapping,
-    /// Whether a person must say yes.
+    /// Whether a person must confirm the plan.
     pub confirm_always: bool,
-    /// SHA-256 of the job file, in hexadecimal, where there is one.
+    /// SHA-256 of the job file, in hexadecimal, if there is one.
     pub file_sha256: Option<String>,
 }
 
@@ -73,7 +72,7 @@ pub struct Job {
 pub enum ServiceChoice {
     /// The stand-in inside this process.
     Sandbox(Faults),
-    /// The service, or a stand-in elsewhere.
+    /// The service, or a stand-in in another process.
     At {
         /// Where.
         endpoint: Endpoint,
@@ -167,7 +166,7 @@ fn whereabouts(path: Option<&Path>, place: Option<&JobFilePlace>) -> String {
 }
 
 impl JobError {
-    /// What stands in the job file where it is wrong.
+    /// The part of the job file that is wrong.
     pub fn excerpt(&self) -> Option<&Excerpt> {
         match self {
             JobError::File { place, .. } | JobError::Mapping { place, .. } => {
@@ -178,12 +177,12 @@ impl JobError {
     }
 }
 
-/// Where values come from that are neither flags nor in the file.
+/// The source of environment variables, which tests replace.
 pub trait Environment {
     /// The value of a variable; `None` if it is not set or empty.
     fn get(&self, name: &str) -> Option<OsString>;
 
-    /// The same of a variable that means something where it is empty, too: `None` only if it is not set.
+    /// As [`Environment::get`], for a variable whose empty value has a meaning: `None` only if it is not set.
     fn get_even_empty(&self, name: &str) -> Option<OsString> {
         self.get(name)
     }
@@ -217,7 +216,7 @@ impl Job {
     /// Puts the job together.
     ///
     /// # Errors
-    /// Something is missing, contradictory or out of range; the error names where it was said.
+    /// A value is missing, contradictory or out of range; the error names its origin.
     pub fn new(args: &JobArgs, environment: &impl Environment) -> Result<Job, JobError> {
         let (file, source) = JobFile::read(args.job.as_deref())?;
         let job = Job::of(args, environment, file).map_err(|error| source.locate(error))?;
@@ -287,7 +286,7 @@ impl Job {
     }
 }
 
-/// How a list is read: the part of a job that says nothing of a service.
+/// How a list is read: the part of a job that does not concern the service.
 ///
 /// # Errors
 /// The job file cannot be read, or is wrong.
@@ -353,7 +352,7 @@ fn sdkappid(args: &JobArgs, environment: &impl Environment, file: &ServiceSpec) 
     }
 }
 
-/// A region and an endpoint say the same; the nearest word wins.
+/// A region and an endpoint name the same thing; flags override the environment, and both override the file.
 fn endpoint(args: &JobArgs, environment: &impl Environment, file: &ServiceSpec) -> Result<Endpoint, JobError> {
     let parse =
         |given: &str| Endpoint::parse(given).map_err(|source| JobError::Endpoint { given: redacted(given), source });

@@ -13,8 +13,8 @@
 //! This can stop an irreversible job, or speed it up. What those can do who should not:
 //!
 //! - **Another user of this machine.** The socket is open to its owner only (mode 0600 before anybody can connect), and
-//!   to root; whoever connects is told by the kernel, not by himself. On Linux a page on loopback is open to the user who
-//!   started the run and to root alone, as the kernel tells whose connection it is; elsewhere, and for whoever wants it,
+//!   to root; whoever connects is told by the kernel, not by himself. A page on loopback is open to the user who
+//!   started the run and to root alone, as the kernel tells whose connection it is; where it does not, and for whoever wants it,
 //!   there is `RUNNER_PAGE_TOKEN`. A file that somebody has put where the socket belongs is left alone, and told of.
 //! - **A hostile web page in the operator's browser.** It cannot read this page (no CORS header, frames refused), nor reach
 //!   it under a name of its own (the Host must be an address, or this machine's name). It cannot press a button: a post

@@ -11,7 +11,7 @@ use crate::ledger::{
     Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerError, LedgerTotals, Note, Outcomes,
     Overview, RunRecord, Sample, State, Worker,
 };
-use crate::system::atomic_file::sha256;
+use crate::system::digest::sha256_of_file;
 use crate::terminal::escape::escape_control;
 
 /// The rate is that of the last seconds: long enough to be calm, short enough to show a slow-down.
@@ -99,7 +99,7 @@ impl Report {
         let facts = LedgerFacts::read(overview, at)?;
         // SQLite reads a file at rest without locks, so none are lost when another handle of it is closed. And a report
         // without this number is better than none.
-        let ledger_sha256 = if overview.is_at_rest() { sha256(overview.path()).ok() } else { None };
+        let ledger_sha256 = if overview.is_at_rest() { sha256_of_file(overview.path()).ok() } else { None };
         Ok(Report {
             not_done: NotDone::read(overview, facts.totals)?,
             ledger_sha256,

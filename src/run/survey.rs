@@ -13,7 +13,7 @@ use super::todo::{InDoubt, Policy, Repeated, Standing, stand};
 use crate::edit::{ContentDigest, Edit, Finding, IdDigest, Wanted};
 use crate::input::{Input, Mapping, Problem, Row};
 use crate::ledger::{LedgerError, Records, State};
-use crate::terminal::escape::hex;
+use crate::system::digest::hex;
 
 /// Kinds of warnings that are kept, the first ones met. A list can have as many kinds as it has rows.
 const WARNINGS_MAX: usize = 50;

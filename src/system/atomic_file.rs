@@ -1,21 +1,22 @@
-//! Files that are written completely or not at all, and never over what somebody else has put there. All that the program
-//! writes whole goes through here. A leaf but for [`escape_control`].
+//! Writes files completely or not at all, and never over a file that somebody else put there. Every file that the program
+//! writes in one piece goes through here.
 //!
-//! Whether what stands at a path is what the program wrote there last is known by its SHA-256: a manifest has it, or a
-//! file of its own beside it (`.NAME.sha256`, as `sha256sum -c` reads it). Everything else is put aside under a free name.
+//! A file is recognised as the program's own by its SHA-256, recorded in a manifest or in a file beside it
+//! (`.NAME.sha256`, as `sha256sum -c` reads it). Any other file is put aside under a free name.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
-use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
+use crate::system::digest::{hex, sha256_of_file};
 use crate::system::small_file;
-use crate::terminal::escape::{escape_control, hex};
+use crate::terminal::escape::escape_control;
 
-/// Names that are tried for what is put aside: more than anybody lets come to that.
+/// How many names are tried for a file that is put aside.
 const ASIDE_MAX: u32 = 1_000;
 
 /// A file could not be written.
@@ -28,20 +29,20 @@ pub struct WriteError {
     pub source: io::Error,
 }
 
-/// What a manifest says of a file.
+/// What a manifest records about a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// How long it is.
+    /// Its length.
     pub bytes: u64,
-    /// SHA-256 of what is in it, in hexadecimal.
+    /// SHA-256 of its content, in hexadecimal.
     pub sha256: String,
 }
 
-/// Writes a file, readable by its owner only: what `fill` writes, all of it and durably, or nothing. What stands there is
+/// Writes a file, readable by its owner only: everything that `fill` writes, durably, or nothing. An existing file is
 /// replaced if its SHA-256 is `ours`, and put aside otherwise.
 ///
 /// # Errors
-/// It cannot be written, what stands there cannot be put aside, or `fill` failed.
+/// The file cannot be written, an existing one cannot be put aside, or `fill` failed.
 pub fn write<T, E: From<WriteError>>(
     path: &Path,
     ours: Option<&str>,
@@ -75,8 +76,8 @@ pub fn write_marked<T, E: From<WriteError>>(
     let (filled, written) = write(path, marked(path).as_deref(), fill)?;
     let beside = mark(path);
     let failed = |source| WriteError { path: beside.clone(), source };
-    // One that cannot be read is somebody else's.
-    let ours = marked(path).and_then(|_| sha256(&beside).ok());
+    // A checksum that cannot be read is somebody else's.
+    let ours = marked(path).and_then(|_| sha256_of_file(&beside).ok());
     write(&beside, ours.as_deref(), |out| {
         let name = path.file_name().unwrap_or_default();
         out.write_all(written.sha256.as_bytes()).map_err(failed)?;
@@ -87,10 +88,10 @@ pub fn write_marked<T, E: From<WriteError>>(
     Ok(filled)
 }
 
-/// Takes a file away. If its SHA-256 is not `ours`, it is put aside.
+/// Removes a file. If its SHA-256 is not `ours`, it is put aside.
 ///
 /// # Errors
-/// It cannot be taken away.
+/// The file cannot be removed.
 pub fn remove(path: &Path, ours: Option<&str>) -> Result<(), WriteError> {
     let failed = |source| WriteError { path: path.to_owned(), source };
     put_aside_unless(path, ours).map_err(failed)?;
@@ -100,17 +101,17 @@ pub fn remove(path: &Path, ours: Option<&str>) -> Result<(), WriteError> {
     }
 }
 
-/// As [`remove`], of a file that [`write_marked`] wrote.
+/// As [`remove`], for a file that [`write_marked`] wrote.
 ///
 /// # Errors
-/// It cannot be taken away.
+/// The file cannot be removed.
 pub fn remove_marked(path: &Path) -> Result<(), WriteError> {
     let ours = marked(path);
     remove(path, ours.as_deref())?;
-    if ours.is_some() { remove(&mark(path), sha256(&mark(path)).ok().as_deref()) } else { Ok(()) }
+    if ours.is_some() { remove(&mark(path), sha256_of_file(&mark(path)).ok().as_deref()) } else { Ok(()) }
 }
 
-/// Where the SHA-256 of a file is that [`write_marked`] wrote.
+/// The path of the SHA-256 that [`write_marked`] wrote beside a file.
 pub fn mark(path: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -118,7 +119,7 @@ pub fn mark(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The SHA-256 that stands there.
+/// The SHA-256 recorded beside a file.
 fn marked(path: &Path) -> Option<String> {
     let text = small_file::read(&mark(path)).ok()?;
     let sha256 = text.get(..64)?;
@@ -126,34 +127,18 @@ fn marked(path: &Path) -> Option<String> {
     String::from_utf8(sha256.to_vec()).ok().filter(|_| is_ours)
 }
 
-/// SHA-256 of what is in a file, in hexadecimal.
-///
-/// # Errors
-/// It cannot be read.
-pub fn sha256(path: &Path) -> io::Result<String> {
-    let (mut file, mut hash, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hash.finalize())),
-            read => hash.update(&buffer[..read]),
-        }
-    }
-}
-
-/// Gives what stands at a path another name as well, unless it is nothing or ours; whoever writes there then takes this
-/// one from it.
+/// Gives an existing file that is not ours a second name; the write that follows then replaces the first.
 fn put_aside_unless(path: &Path, ours: Option<&str>) -> io::Result<()> {
     match path.symlink_metadata() {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
         Ok(_) => {}
     }
-    // A directory has no content to keep, and replacing a device would take it from everybody. (A link that leads nowhere is
-    // put aside like a file.)
+    // A directory cannot be replaced, and a device must not be. (A dangling link is put aside like a file.)
     if path.metadata().is_ok_and(|metadata: Metadata| !metadata.is_file()) {
         return Err(io::Error::new(ErrorKind::AlreadyExists, "something stands there that is not a file"));
     }
-    if ours.is_some_and(|ours| sha256(path).is_ok_and(|sha256| sha256 == ours)) {
+    if ours.is_some_and(|ours| sha256_of_file(path).is_ok_and(|sha256| sha256 == ours)) {
         return Ok(());
     }
     let name = |number: String| {
@@ -176,7 +161,7 @@ fn put_aside_unless(path: &Path, ours: Option<&str>) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::AlreadyExists, "too many files of this name were put aside; move them away"))
 }
 
-/// A link never replaces what has its name. Some file systems have none.
+/// A hard link never replaces an existing file. Some file systems do not support them.
 fn link_or_rename(path: &Path, aside: &Path) -> io::Result<()> {
     match fs::hard_link(path, aside) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -193,14 +178,9 @@ fn directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
-/// Makes a name durable. Where that cannot be asked for, it comes by itself.
+/// Makes a name durable, where the file system supports it.
 fn sync(directory: &Path) {
     let _ = File::open(directory).and_then(|directory| directory.sync_all());
-}
-
-/// SHA-256 of these bytes, in hexadecimal.
-pub fn sha256_of(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
 }
 
 struct Hashing<W> {
@@ -246,7 +226,7 @@ mod tests {
         let path = dir.path().join("deep/file.txt");
         let ((), written) = write(&path, None, fill("abc")).unwrap();
         assert_eq!(written.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_eq!((written.bytes, sha256(&path).unwrap()), (3, written.sha256));
+        assert_eq!((written.bytes, sha256_of_file(&path).unwrap()), (3, written.sha256));
         let broken = |out: &mut dyn Write| {
             out.write_all(b"half").unwrap();
             Err::<(), _>(WriteError { path: path.clone(), source: io::Error::other("it broke") })

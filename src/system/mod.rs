@@ -1,27 +1,26 @@
-//! What is asked of the operating system: who somebody is, which file is which, and files that are written whole or not
-//! at all.
+//! What the operating system provides: names of users and of this machine, file identity, atomic and bounded file access.
 
 pub mod atomic_file;
+pub mod digest;
 pub mod same_file;
 pub mod small_file;
 
-use nix::unistd::{Uid, User};
+use nix::unistd::{Uid, User, gethostname};
 
-/// The name of the user that this process belongs to, as the system knows it: what the environment says can be set by
-/// anybody.
+/// The name of the user that this process runs as, from the user database: environment variables can be set by anybody.
 pub fn this_user() -> String {
     user_name(Uid::current())
 }
 
-/// A user's name, where the system knows one.
+/// The name of this machine; `None` if the system has none that is text.
+pub fn host_name() -> Option<String> {
+    gethostname().ok()?.into_string().ok().filter(|name| !name.is_empty())
+}
+
+/// A user's name, or `user 1000` if the user database has none.
 pub fn user_name(user: Uid) -> String {
     match User::from_uid(user) {
         Ok(Some(user)) => user.name,
         Ok(None) | Err(_) => format!("user {user}"),
     }
-}
-
-/// The name of this machine, as the kernel has it.
-pub(crate) fn host_name() -> Option<String> {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned())
 }

@@ -1,25 +1,25 @@
-//! Whether two paths lead to one file, by whatever names, links or hard links. A leaf.
+//! Whether two paths lead to the same file, also by way of symbolic or hard links.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-/// As many as the kernel follows.
+/// As many links as the kernel follows.
 const LINKS_MAX: usize = 40;
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// A file, by device and number.
+    /// A file, by device and inode.
     File(u64, u64),
     /// Nothing yet: a file made at this path would be made here.
     Place(PathBuf),
-    /// A pipe, a terminal, a socket: nothing that could be written over.
+    /// A pipe, a terminal, a socket: nothing that can be overwritten.
     Other,
 }
 
 impl Identity {
-    /// That of a path.
+    /// The identity of a path's target.
     pub fn of(path: &Path) -> Identity {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_file() => Identity::File(metadata.dev(), metadata.ino()),
@@ -34,7 +34,7 @@ impl Identity {
     }
 }
 
-/// The path without links, as far as there is anything.
+/// The path with its links resolved, as far as it exists.
 pub fn resolved(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
     // A link that leads nowhere: a file opened by its name is made at its end.

@@ -1,4 +1,4 @@
-//! Small files read whole, and no more of them than makes sense: a name may lead to `/dev/zero`. A leaf.
+//! Reads small files, up to a limit: a path may lead to `/dev/zero`.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,10 +7,10 @@ use std::path::Path;
 /// The longest job file, key file or file of certificates.
 const BYTES_MAX: u64 = 1024 * 1024;
 
-/// The bytes of a small file.
+/// Reads the bytes of a small file.
 ///
 /// # Errors
-/// It cannot be read, or is too long for what it should be.
+/// The file cannot be read, or is longer than 1 MiB.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
@@ -20,10 +20,10 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The text of a small file.
+/// Reads the text of a small file.
 ///
 /// # Errors
-/// As [`read`], or it is not UTF-8.
+/// As [`read`], or the file is not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }

@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-/// The duration for display, in at most two units.
+/// The duration in English, in at most two units: `1 h 25 min`.
 pub fn format_duration(duration: Duration) -> String {
+    in_two_units(duration, ["d", "h", "min", "s"])
+}
+
+/// The duration in at most two units, given the words for day, hour, minute and second.
+pub fn in_two_units(duration: Duration, [day, hour, minute, second]: [&str; 4]) -> String {
     let seconds = duration.as_secs();
     match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
-        (0, 0, 0, seconds) => format!("{seconds} s"),
-        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
-        (days, hours, _, _) => format!("{days} d {hours} h"),
+        (0, 0, 0, seconds) => format!("{seconds} {second}"),
+        (0, 0, minutes, seconds) => format!("{minutes} {minute} {seconds} {second}"),
+        (0, hours, minutes, _) => format!("{hours} {hour} {minutes} {minute}"),
+        (days, hours, _, _) => format!("{days} {day} {hours} {hour}"),
     }
 }
 

@@ -63,11 +63,6 @@ pub fn is_printable_ascii(text: &str) -> bool {
     eights.iter().all(|eight| all(eight)) && all(rest)
 }
 
-/// Bytes in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -1,14 +1,15 @@
-//! The end of a run: what it did is told. From here on edits may have been sent, so nothing that goes wrong may end in
-//! "nothing was sent".
+//! The end of a run: the ledger is closed and the result reported. Edits may have been sent, so no error may end in
+//! "nothing was sent" from here on.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::command_line::resume_command;
+use super::session::RunSession;
 use super::signals::Signals;
-use super::{RunSession, resume_command};
-use crate::command::{Error, Exit, hook, print, tell, with_causes};
+use crate::command::{CommandError, Exit, hook, print, tell};
 use crate::job::ServiceChoice;
 use crate::ledger::{LedgerError, RunStore, WalEnd, records_beside_writer};
 use crate::report::lists::ListAndPlan;
@@ -17,11 +18,11 @@ use crate::report::{self, directory};
 use crate::run::{Plan, RunEnd, StopReason, Tally};
 use crate::system::atomic_file;
 
-/// What a run has come to.
+/// The result of a run.
 pub(super) struct RunResult {
     pub(super) tally: Tally,
     pub(super) ended: RunEnd,
-    /// How long it sent.
+    /// How long the run took.
     pub(super) took: Duration,
 }
 
@@ -33,8 +34,7 @@ impl RunResult {
 }
 
 impl RunSession<'_> {
-    /// Closes the ledger, and tells what the run did: the rows that failed, the report, the summary, and whoever is to
-    /// hear of it.
+    /// Closes the ledger, writes the failed rows and the report, prints the summary, and runs `--on-finish`.
     pub(super) async fn end(
         &self,
         result: &RunResult,
@@ -51,12 +51,12 @@ impl RunSession<'_> {
             Ok(store)
         });
         let closed = closed.and_then(|mut store| store.end_run(summary.how(), &summary.reason().unwrap_or_default()));
-        let exit = exit(&summary, &closed, signals.are_to_terminate());
+        let exit = exit(&summary, &closed, signals.was_terminated());
         let left = summary.totals().not_reached > 0 && exit != Exit::Done;
         if left || !matches!(result.ended, RunEnd::Finished) {
             summary.resume = Some(resume_command(&self.input));
         }
-        // That it was latched is told already, with the reason.
+        // A latched ledger is the reason why the run stopped, and is reported as such.
         match closed {
             Err(error) if !matches!(result.ended, RunEnd::Stopped(StopReason::Ledger(_))) => {
                 tell(format_args!("error: {error}"));
@@ -81,7 +81,7 @@ impl RunSession<'_> {
         exit
     }
 
-    /// The word for the region's other host, where the one that was called did not answer.
+    /// The region's other host, for `--region`, if the one that was called did not answer.
     fn other_host(&self, ended: &RunEnd) -> Option<String> {
         let is_silent = matches!(
             ended,
@@ -105,22 +105,22 @@ impl RunSession<'_> {
     async fn on_finish(&self, summary: &Summary<'_>, exit: Exit, signalled: &CancellationToken) {
         let Some(command) = &self.args.on_finish else { return };
         let mut json = Vec::new();
-        let told = match summary.write_json(&mut json) {
+        let result = match summary.write_json(&mut json) {
             Ok(()) => hook::run(command, &json, exit, self.ledger_path, hook::TIME, signalled).await,
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error.into()),
         };
-        if let Err(what) = told {
-            tell(format_args!("warning: --on-finish: {what}"));
+        if let Err(error) = result {
+            tell(format_args!("warning: --on-finish: {error}"));
         }
     }
 
-    /// Writes the rows that failed or are in doubt; where there are none, takes away what an earlier run wrote. What is not
-    /// as a run has written it is put aside.
+    /// Writes the rows that failed or are in doubt; if there are none, removes the file of an earlier run. A file that was
+    /// changed since a run wrote it is put aside.
     fn failed_rows(&self, summary: &Summary<'_>) -> Option<PathBuf> {
         let path = &self.failed_rows;
         let totals = summary.totals();
         let ledger = self.readable(summary)?;
-        let written = records_beside_writer(ledger).map_err(Error::from).and_then(|mut reader| {
+        let written = records_beside_writer(ledger).map_err(CommandError::from).and_then(|mut reader| {
             if totals.failed + totals.in_doubt == 0 {
                 atomic_file::remove_marked(path)?;
                 return Ok(None);
@@ -131,13 +131,13 @@ impl RunSession<'_> {
         match written {
             Ok(path) => path,
             Err(error) => {
-                tell(format_args!("error: {}; the ledger has them all the same", with_causes(error.as_ref())));
+                tell(format_args!("error: {}; the ledger has them all the same", error.with_causes()));
                 None
             }
         }
     }
 
-    /// The ledger that can be asked: one that is gone cannot be, what was rescued of it can.
+    /// The ledger that can be read: what was rescued of it, if it was removed.
     fn readable<'a>(&'a self, summary: &'a Summary<'_>) -> Option<&'a Path> {
         match summary.ended {
             RunEnd::Stopped(StopReason::Ledger(LedgerError::Removed { rescued, .. })) => rescued.as_deref().ok(),
@@ -145,8 +145,8 @@ impl RunSession<'_> {
         }
     }
 
-    /// Writes the report that `--report` asks for, once the ledger says how the run ended; the path of its page. What went
-    /// wrong with it is told, and changes nothing of what was done.
+    /// Writes the report of `--report`, once the ledger records how the run ended, and returns the path of its page. An error
+    /// is reported, and does not change the exit code.
     fn report(&self, summary: &Summary<'_>) -> Option<PathBuf> {
         let directory = self.args.report.as_deref()?;
         let wanted = ListAndPlan { input: &self.input, mapping: &self.job.mapping, plan: &self.plan };
@@ -154,8 +154,8 @@ impl RunSession<'_> {
         match crate::command::report::write(directory, ledger, self.args.lang.unwrap_or_default(), wanted) {
             Ok(()) => Some(directory.join(directory::PAGE)),
             Err(error) => {
-                let told = with_causes(error.as_ref());
-                tell(format_args!("error: cannot write the report: {told}; runner report makes it from the ledger"));
+                let text = error.with_causes();
+                tell(format_args!("error: cannot write the report: {text}; runner report makes it from the ledger"));
                 None
             }
         }
@@ -172,7 +172,7 @@ fn exit(summary: &Summary<'_>, closed: &Result<WalEnd, LedgerError>, terminated:
         }
         RunEnd::Stopped(_) => Exit::Stopped,
         RunEnd::Finished if closed.is_err() => Exit::Stopped,
-        // Rows that were passed over: a defect, but exit 0 would say that all is done.
+        // Rows were skipped: a defect, but exit 0 would mean that all are done.
         RunEnd::Finished if totals.not_reached > summary.plan.to_do - summary.plan.this_run => Exit::Stopped,
         RunEnd::Finished if totals.failed + totals.in_doubt > 0 => Exit::SomeNotDone,
         RunEnd::Finished => Exit::Done,

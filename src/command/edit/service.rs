@@ -1,19 +1,19 @@
-//! The service that a run calls, set up; nothing is sent.
+//! The client of the service, set up without sending anything.
 
 use std::sync::Arc;
 
 use crate::api::client::{ClientOptions, HttpService};
 use crate::api::credentials::Credentials;
 use crate::api::endpoint::Endpoint;
-use crate::command::Error;
+use crate::command::CommandError;
 use crate::job::{Job, ServiceChoice};
 use crate::sandbox::{self, Faults, Sandbox};
 
-/// File handles for all else: list, ledger, log, and connections that are about to be closed.
+/// File handles for everything else: list, ledger, log, and connections that are about to be closed.
 const FILES_BESIDE: u64 = 128;
 
-/// The client, and the sandbox that it calls where that is inside this process. Nothing is sent.
-pub(super) async fn service(job: &Job) -> Result<(HttpService, Option<Sandbox>), Error> {
+/// The client, and the sandbox if it runs inside this process. Nothing is sent.
+pub(super) async fn service(job: &Job) -> Result<(HttpService, Option<Sandbox>), CommandError> {
     let (endpoint, credentials, ca_cert, sandbox) = match &job.service {
         Some(ServiceChoice::Sandbox(faults)) => {
             let sandbox = start_sandbox(job, faults).await?;
@@ -25,9 +25,9 @@ pub(super) async fn service(job: &Job) -> Result<(HttpService, Option<Sandbox>),
         Some(ServiceChoice::At { endpoint, credentials, ca_cert }) => {
             (endpoint.clone(), Arc::clone(credentials), ca_cert.clone(), None)
         }
-        None => return Err("the service is not given".into()),
+        None => return Err(CommandError::NoService),
     };
-    // The sandbox takes as many again.
+    // The sandbox needs as many again.
     check_file_handles(job.in_flight_max, if sandbox.is_some() { 2 } else { 1 })?;
     let options = ClientOptions {
         endpoint: &endpoint,
@@ -39,26 +39,22 @@ pub(super) async fn service(job: &Job) -> Result<(HttpService, Option<Sandbox>),
     Ok((HttpService::new(&options, credentials)?, sandbox))
 }
 
-/// Each request in flight takes a file handle, or two; what a process gets at first is often 1,024 of many more.
-fn check_file_handles(in_flight_max: usize, each: u64) -> Result<(), Error> {
+/// Raises the limit of file handles, often 1,024, if the requests in flight need more: one handle each, or two.
+fn check_file_handles(in_flight_max: usize, each: u64) -> Result<(), CommandError> {
     let wanted = (in_flight_max as u64).saturating_mul(each).saturating_add(FILES_BESIDE);
     let given = rlimit::increase_nofile_limit(wanted)?;
     if given < wanted {
-        let most = given.saturating_sub(FILES_BESIDE) / each;
-        let told = format!(
-            "{in_flight_max} requests in flight take more file handles than this machine gives (ulimit -n: {given}); \
-             say --concurrency {most} or less"
-        );
-        return Err(told.into());
+        let possible = given.saturating_sub(FILES_BESIDE) / each;
+        return Err(CommandError::FileHandles { in_flight_max, limit: given, possible });
     }
     Ok(())
 }
 
-async fn start_sandbox(job: &Job, faults: &Faults) -> Result<Sandbox, Error> {
+async fn start_sandbox(job: &Job, faults: &Faults) -> Result<Sandbox, CommandError> {
     let options = sandbox::Options {
         rate: job.rate.get().max(sandbox::RATE),
         faults: faults.clone(),
         ..sandbox::Options::well_known()
     };
-    Sandbox::start(options).await.map_err(|error| format!("cannot start the sandbox: {error}").into())
+    Sandbox::start(options).await.map_err(CommandError::Sandbox)
 }

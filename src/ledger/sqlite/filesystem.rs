@@ -45,7 +45,7 @@ fn network_name(kind: FsType, fuse: impl FnOnce() -> Option<String>) -> Option<S
     const SMB2: u32 = 0xFE53_4D42;
     const CEPH: u32 = 0x00C3_6400;
     const NINE_P: u32 = 0x0102_1997;
-    // These numbers are signed on some systems.
+    // Whether these numbers have a sign depends on the target.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "they have 32 bits")]
     let bits = |kind: FsType| kind.0 as u32;
     let name = match bits(kind) {

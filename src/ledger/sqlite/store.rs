@@ -156,7 +156,7 @@ fn begin(connection: &mut Connection, job: &JobIdentity, info: &RunInfo) -> rusq
             unix_ms(),
             BUILD,
             system::this_user(),
-            host(),
+            system::host_name().unwrap_or_else(|| "unknown".to_owned()),
             std::process::id(),
             info.input,
             info.input_sha256,
@@ -237,11 +237,4 @@ fn recover(connection: &mut Connection) -> rusqlite::Result<()> {
         params![Null, Note::ProcessDied.word()],
     )?;
     transaction.commit()
-}
-
-fn host() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map(|name| name.trim().to_owned())
-        .or_else(|_| std::env::var("HOSTNAME"))
-        .unwrap_or_else(|_| "unknown".to_owned())
 }

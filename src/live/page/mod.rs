@@ -35,6 +35,7 @@ use crate::ledger::ControlAction;
 use crate::report::chart::CHART_CSS;
 use crate::report::words::{Lang, Words};
 use crate::run::ControlError;
+use crate::system::host_name;
 
 /// The longest form: a word, a number and a key.
 const FORM_BYTES_MAX: usize = 1_024;
@@ -152,7 +153,7 @@ impl Page {
             format!(
                 "the page's token goes over the wire unencrypted; safer is --page 127.0.0.1:{port} and, where you sit, \
                  ssh -L {port}:127.0.0.1:{port} {}",
-                crate::system::host_name().unwrap_or_default()
+                host_name().unwrap_or_default()
             )
         })
     }
@@ -166,7 +167,7 @@ impl Page {
         };
         let ledger_cache = LedgerCache::new(&shared.facts.ledger);
         let streams = Arc::new(tokio::sync::Semaphore::new(stream::STREAMS_MAX));
-        let host = crate::system::host_name().unwrap_or_default();
+        let host = host_name().unwrap_or_default();
         let inside =
             Inside { shared, address, gate, form_key, lang, host, ledger_cache, close: close.clone(), streams };
         server::serve(listener, address, router(Context(Arc::new(inside))), close).await;

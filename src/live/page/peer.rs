@@ -10,7 +10,7 @@ use nix::unistd::Uid;
 const ESTABLISHED: &str = "01";
 
 /// Whether a connection from `peer` to `own` is of the user who runs this, or of root. Where the kernel does not say
-/// (another system than Linux, or `ProcSubset=pid`), it is not.
+/// (as with `ProcSubset=pid`), it is not.
 pub(super) fn is_ours(peer: SocketAddr, own: SocketAddr) -> bool {
     is_ours_by(table(own.ip()), peer, own)
 }

@@ -17,6 +17,7 @@ use self::english::ENGLISH;
 pub use self::phrases::{LatencyCaption, OverTimeCaption, Phrases};
 use crate::api::error_code;
 use crate::ledger::{Cause, ControlAction, State};
+use crate::terminal::duration::in_two_units;
 
 /// A language of reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -109,15 +110,10 @@ impl Words {
 
     /// A length of time: two units at most, tenths below ten seconds.
     pub fn length(&self, length: Duration) -> String {
-        let seconds = length.as_secs();
-        let [day, hour, minute, second] = self.say.units;
-        match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
-            (0, 0, 0, 0..10) => format!("{:.1} {second}", length.as_secs_f64()),
-            (0, 0, 0, seconds) => format!("{seconds} {second}"),
-            (0, 0, minutes, seconds) => format!("{minutes} {minute} {seconds} {second}"),
-            (0, hours, minutes, _) => format!("{hours} {hour} {minutes} {minute}"),
-            (days, hours, _, _) => format!("{days} {day} {hours} {hour}"),
+        if length < Duration::from_secs(10) {
+            return format!("{:.1} {}", length.as_secs_f64(), self.say.units[3]);
         }
+        in_two_units(length, self.say.units)
     }
 
     /// A moment, given in milliseconds since 1970: `2026-11-25 13:40:01`.
@@ -184,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_have_two_units_at_most() {
+    fn lengths_have_in_two_units_at_most() {
         let (english, chinese) = (Words::at(Lang::En, TimeZone::UTC), Words::at(Lang::Zh, TimeZone::UTC));
         for (ms, in_english, in_chinese) in [
             (400, "0.4 s", "0.4 秒"),

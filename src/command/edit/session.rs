@@ -1,0 +1,134 @@
+//! The run itself: from its first request to its end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::{Timestamp, Zoned};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::command_line::{recorded_command, with_list};
+use super::end::RunResult;
+use super::signals::Signals;
+use crate::api::client::HttpService;
+use crate::cli::{JobArgs, until};
+use crate::command::{Exit, ctl, tell};
+use crate::input::Input;
+use crate::job::Job;
+use crate::ledger::{Ledger, LedgerError, RunStore, unix_ms};
+use crate::live::page::Page;
+use crate::live::{Live, LiveRun};
+use crate::register::Share;
+use crate::report::summary::Totals;
+use crate::run::{self, Control, Plan, RunContext, RunEnd, RunTerms, StopReason, Tally, Todo, UnderWay};
+use crate::sandbox::Sandbox;
+use crate::terminal::progress::{Mode, Progress, Screen, Snapshot};
+
+/// What a run uses up.
+pub(super) struct RunParts {
+    pub(super) store: Box<dyn RunStore>,
+    pub(super) todo: Todo,
+    pub(super) signals: Signals,
+    /// Since when the ledger has been locked. `None`: nobody else can have called the sandbox inside this process.
+    pub(super) locked_since: Option<Instant>,
+    /// The run's part of its app's cap.
+    pub(super) share: Option<Arc<Share>>,
+    pub(super) service: HttpService,
+    pub(super) sandbox: Option<Sandbox>,
+    pub(super) page: Option<Page>,
+}
+
+/// What stays the same during a run.
+pub(super) struct RunSession<'a> {
+    pub(super) args: &'a JobArgs,
+    pub(super) job: Job,
+    pub(super) input: Input,
+    pub(super) plan: Plan,
+    pub(super) under_way: UnderWay,
+    pub(super) until: Option<Zoned>,
+    pub(super) ledger_path: &'a Path,
+    /// The file of the rows that failed.
+    pub(super) failed_rows: PathBuf,
+    pub(super) screen: &'a Screen,
+}
+
+impl RunSession<'_> {
+    pub(super) async fn run(self, parts: RunParts) -> Exit {
+        let RunParts { store, todo, signals, locked_since, share, service, sandbox, page } = parts;
+        let RunSession { args, plan, screen, .. } = &self;
+        let stop = signals.stop.child_token();
+        let (control, orders) = Control::new(self.job.rate, stop.clone());
+        let control = control.sharing(share.clone());
+
+        let (ledger, writer) = Ledger::start(store);
+        signals.record_in(&ledger);
+        let mut live = self.live(control, page, &stop, &ledger);
+        let terms = RunTerms {
+            rate: self.job.rate,
+            max_rate: self.job.max_rate,
+            in_flight_max: self.job.in_flight_max,
+            attempts_max: self.job.attempts_max,
+            in_doubt: self.job.policy.in_doubt,
+            under_way: self.under_way,
+            locked_since,
+            seed: fastrand::u64(..),
+        };
+        let context = RunContext::new(ledger, service, terms);
+        let mode = if args.no_progress || args.log.quiet { Mode::Off } else { Mode::of_stderr() };
+        let mut progress = Progress::start(screen, mode, plan.this_run, ctl::command(self.ledger_path, "resume"));
+        let started = context.begins();
+        let mut time_is_up = false;
+        let show = |tally: &Tally| {
+            progress.show(snapshot(tally));
+            live.show(tally, Totals::new(plan, tally));
+            // By the wall clock, each time: the machine may have been suspended.
+            if !time_is_up && self.until.as_ref().is_some_and(|until| Timestamp::now() >= until.timestamp()) {
+                time_is_up = true;
+                tracing::warn!("the time of --until has come; stopping after what is in flight");
+                stop.cancel();
+            }
+        };
+        let (tally, ended) = run::run(context, self.job.failures, todo, orders, show).await;
+        let ended = match (ended, &self.until) {
+            (RunEnd::Interrupted, Some(until)) if time_is_up && !signals.stop.is_cancelled() => {
+                RunEnd::Stopped(StopReason::TimeIsUp(until::shown(until, &Zoned::now())))
+            }
+            (ended, _) => ended,
+        };
+        let result = RunResult { tally, ended, took: started.elapsed() };
+        progress.finish();
+        live.end(result.summary(plan).how(), &result.tally, result.summary(plan).totals()).await;
+        // Nothing more is sent, and a job that --on-finish starts may need this share.
+        if let Some(share) = share {
+            share.release();
+        }
+        // The writer ends when the last attempt drops its ledger; its store then records how the run ended.
+        let store = writer.await.map_err(|_| LedgerError::Latched);
+        if let Some(sandbox) = sandbox {
+            sandbox.stop().await;
+        }
+        self.end(&result, store, &signals).await
+    }
+
+    /// Starts the live page and the control socket.
+    fn live(&self, control: Control, page: Option<Page>, stop: &CancellationToken, ledger: &Ledger) -> Live {
+        if let Some(page) = &page {
+            tell(format_args!("Live page: {}", page.url()));
+            page.warning().iter().for_each(|warning| tell(format_args!("warning: {warning}")));
+        }
+        let facts = LiveRun {
+            ledger: self.ledger_path.to_owned(),
+            input: self.input.name().to_owned(),
+            planned: self.plan.this_run,
+            cap: self.job.rate,
+            resume: with_list(recorded_command(), &self.input),
+            started_at: unix_ms(),
+        };
+        Live::start(facts, control, page, stop, ledger.latch(), Totals::new(&self.plan, &Tally::default()))
+    }
+}
+
+fn snapshot(tally: &Tally) -> Snapshot {
+    let Tally { done, failed, in_doubt, to_read_back, slow_downs, paused, stopping, .. } = *tally;
+    Snapshot { done, failed, in_doubt, to_read_back, slow_downs, paused, stopping }
+}

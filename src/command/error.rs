@@ -1,0 +1,109 @@
+//! Errors that end a command before anything is sent.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::Exit;
+use super::files::Conflict;
+use super::report::LastRunError;
+use crate::api::client::ClientError;
+use crate::api::endpoint::EndpointError;
+use crate::cli::until::UntilError;
+use crate::input::InputError;
+use crate::job::JobError;
+use crate::ledger::LedgerError;
+use crate::live::control_socket::SocketError;
+use crate::live::page::PageError;
+use crate::register::RegisterError;
+use crate::report::directory::ReportError;
+use crate::report::failed::FailedRowsError;
+use crate::run::PlanError;
+use crate::system::atomic_file::WriteError;
+use crate::terminal::excerpt::Excerpt;
+
+/// Why a command ended without sending anything.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommandError {
+    #[error(transparent)]
+    Job(#[from] JobError),
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error(transparent)]
+    Until(#[from] UntilError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The list's problems, which are listed before this error is reported.
+    #[error("{0}; nothing was sent")]
+    Problems(PlanError),
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Page(#[from] PageError),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    #[error(transparent)]
+    FailedRows(#[from] FailedRowsError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error(transparent)]
+    LastRun(#[from] LastRunError),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("cannot start the sandbox: {0}")]
+    Sandbox(io::Error),
+    #[error("cannot listen on {address}: {error}")]
+    Listen { address: SocketAddr, error: io::Error },
+    #[error(
+        "{in_flight_max} requests in flight take more file handles than this machine gives (ulimit -n: {limit}); \
+         say --concurrency {possible} or less"
+    )]
+    FileHandles { in_flight_max: usize, limit: u64, possible: u64 },
+    #[error(
+        "the job file says confirm = \"always\", and there is no terminal to ask on; look at the plan with --dry-run, \
+         then say --yes"
+    )]
+    NobodyToAsk,
+    #[error("--input is not given")]
+    NoInput,
+    #[error("neither the service nor the ledger may be left out")]
+    NoServiceOrLedger,
+    #[error("the service is not given")]
+    NoService,
+}
+
+impl CommandError {
+    /// The part of the job file that is wrong.
+    pub(super) fn excerpt(&self) -> Option<&Excerpt> {
+        match self {
+            CommandError::Job(error) => error.excerpt(),
+            _ => None,
+        }
+    }
+
+    /// The error and its causes, without causes that its own text already names.
+    pub(super) fn with_causes(&self) -> String {
+        let error: &dyn std::error::Error = self;
+        let causes = std::iter::successors(error.source(), |cause| cause.source());
+        causes
+            .map(ToString::to_string)
+            .fold(self.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
+    }
+}
+
+impl From<&CommandError> for Exit {
+    fn from(_: &CommandError) -> Exit {
+        Exit::NothingSent
+    }
+}
