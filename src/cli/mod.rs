@@ -234,7 +234,7 @@ pub struct JobArgs {
     #[arg(long, value_name = "N|N%", help_heading = LIMITS)]
     pub max_failures: Option<FailureLimit>,
 
-    /// Sendings of one edit in one run at most (8)
+    /// Attempts at one edit in one run at most (8)
     #[arg(long, value_name = "N", value_parser = at_most(ATTEMPTS_MAX), help_heading = RETRY)]
     pub max_attempts: Option<NonZeroU32>,
     /// Time for one answer (10s)

@@ -13,7 +13,7 @@ use textwrap::core::display_width;
 const TEXT_MIN: usize = 20;
 
 /// What begins the line of a command, to be copied as it is.
-pub const COMMAND_LABEL: &str = "To go on: ";
+pub const COMMAND_LABEL: &str = "To resume: ";
 
 /// The columns of standard error; `None` where it is no terminal.
 pub fn columns_of_stderr() -> Option<usize> {
@@ -84,7 +84,7 @@ mod tests {
             "{TITLE}Stopped after 3 s:{TITLE:#} the service refused the job, for a reason\n  \
              rows  4   {REMARK}all of which were told of before{REMARK:#}\n  \
              4  the connection was lost before the answer; it may or may not have been\n\
-             To go on: runner --input edits.csv --resume ledger.db\n"
+             To resume: runner --input edits.csv --resume ledger.db\n"
         );
         assert_snapshot!(strip_str(&fit(&text, 30)).to_string(), @"
         Stopped after 3 s: the service
@@ -94,7 +94,7 @@ mod tests {
           4  the connection was lost
              before the answer; it may
              or may not have been
-        To go on: runner --input edits.csv --resume ledger.db
+        To resume: runner --input edits.csv --resume ledger.db
         ");
         assert_eq!(fit(&text, 100), text);
     }

@@ -187,13 +187,13 @@ pub struct Progress {
 /// What is said while the run is paused, and whether it was said.
 #[derive(Debug)]
 struct Paused {
-    to_go_on: String,
+    to_resume: String,
     said: bool,
 }
 
 impl Progress {
-    /// Begins to show a run of `total` edits; `to_go_on` is the command that ends a pause.
-    pub fn start(screen: &Screen, mode: Mode, total: u64, to_go_on: String) -> Progress {
+    /// Begins to show a run of `total` edits; `to_resume` is the command that ends a pause.
+    pub fn start(screen: &Screen, mode: Mode, total: u64, to_resume: String) -> Progress {
         let bar = (mode == Mode::Bar).then(|| screen.bar.clone());
         if let Some(bar) = &bar {
             bar.set_length(total);
@@ -210,7 +210,7 @@ impl Progress {
             total,
             line_at: now + LINE_EVERY,
             speed: Speed::new(),
-            paused: Paused { to_go_on, said: false },
+            paused: Paused { to_resume, said: false },
         }
     }
 
@@ -219,7 +219,7 @@ impl Progress {
         let now = Instant::now();
         let rate = self.speed.of(now, snapshot.settled());
         let told = if snapshot.paused {
-            format!("paused; to go on: {}", self.paused.to_go_on)
+            format!("paused; to resume: {}", self.paused.to_resume)
         } else {
             join(&parts(snapshot, self.total, rate))
         };
