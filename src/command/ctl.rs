@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::{Error, Exit, asked, tell};
 use crate::cli::{CtlAction, CtlArgs};
-use crate::live::control_socket::{SocketRequest, ask};
+use crate::live::socket::{SocketRequest, send};
+use crate::report::format::RunState;
 
 pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, Error> {
     let request = match args.what {
@@ -21,14 +22,14 @@ pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, Error> {
             SocketRequest::Stop {}
         }
     };
-    let status = ask(&args.ledger, request).await?;
+    let status = send(&args.ledger, request).await?;
     let mut out = stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&status)?)?;
     } else {
         writeln!(out, "{status}")?;
-        if status.state == "paused" {
-            writeln!(out, "To go on: {}", command(&args.ledger, "resume"))?;
+        if status.state == RunState::Paused {
+            writeln!(out, "To resume: {}", command(&args.ledger, "resume"))?;
         }
     }
     Ok(Exit::Done)
@@ -42,7 +43,7 @@ pub(super) fn command(ledger: &Path, what: &str) -> String {
 
 /// Whether it may be stopped. Without a terminal the command line is the consent.
 async fn consent(ledger: &Path) -> Result<bool, Error> {
-    let status = ask(ledger, SocketRequest::Status {}).await?;
+    let status = send(ledger, SocketRequest::Status {}).await?;
     let question = format_args!("{status}\nStop it after what is in flight? The same command resumes it.");
     Ok(asked(question)?.unwrap_or(true))
 }

@@ -14,7 +14,7 @@ use crate::ledger::{LostCommits, Overview, Records, RunRecord, SqliteReader, uni
 use crate::report::facts::{NotReachedList, Report};
 use crate::report::lists::ListAndPlan;
 use crate::report::words::{Lang, Words};
-use crate::report::{counted, directory, machine, text};
+use crate::report::{counted, directory, format, machine, text};
 use crate::run::{self, InDoubt, Plan, Policy};
 use crate::system::atomic_file;
 
@@ -47,7 +47,7 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
             ));
         }
     } else if args.json {
-        print(&format!("{:#}\n", machine::summary(&report, &words)))?;
+        print(&format::pretty(&machine::report(&report, &words))?)?;
     } else {
         print(&text::report(&report, &words))?;
     }

@@ -14,6 +14,7 @@ mod note;
 mod run_event;
 mod sqlite;
 mod state;
+mod totals;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,10 +30,11 @@ pub use self::error::LedgerError;
 pub use self::note::Note;
 pub use self::run_event::{Cause, ControlAction, ControlEvent, Latency, RunEvent, Sample};
 pub use self::sqlite::{
-    EditRecord, JobIdentity, LedgerTotals, LostCommits, Outcomes, Overview, RunInfo, RunRecord, SqliteReader,
-    SqliteStore, WalEnd, Worker,
+    EditRecord, JobIdentity, LostCommits, Outcomes, Overview, RunInfo, RunRecord, SqliteReader, SqliteStore, WalEnd,
+    Worker,
 };
 pub use self::state::{State, Transition};
+pub use self::totals::Totals;
 use crate::edit::{ContentDigest, Edit, IdDigest, Wanted};
 
 /// Changes that one transaction carries at most: bounds the time for which others wait for it.

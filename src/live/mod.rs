@@ -28,10 +28,9 @@
 //!
 //! Whatever they do, nothing is sent above the cap, no edit twice, and nothing without its row in the ledger.
 
-pub mod control_socket;
 mod metrics;
 pub mod page;
-mod socket;
+pub mod socket;
 mod view;
 
 use std::sync::Arc;
@@ -44,8 +43,7 @@ use tokio_util::sync::CancellationToken;
 use self::page::Page;
 use self::socket::Socket;
 pub use self::view::{LiveRun, View, ViewState};
-use crate::ledger::{ControlAction, ControlEvent};
-use crate::report::summary::Totals;
+use crate::ledger::{ControlAction, ControlEvent, Totals};
 use crate::run::{Control, ControlError, Tally};
 use crate::terminal::progress::Speed;
 
@@ -144,7 +142,7 @@ impl LiveShared {
     }
 
     /// Tells the run, and waits until it is done and can be seen.
-    async fn tell(&self, what: ControlAction, by: String) -> Result<(), ControlError> {
+    async fn control(&self, what: ControlAction, by: String) -> Result<(), ControlError> {
         self.control.tell(ControlEvent { what, by }).await?;
         if what == ControlAction::Stop {
             self.stopping.cancel();

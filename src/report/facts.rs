@@ -7,9 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::chart::RunSeries;
+use super::format::RunState;
 use crate::ledger::{
-    Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerError, LedgerTotals, Note, Outcomes,
-    Overview, RunRecord, Sample, State, Worker,
+    Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerError, Note, Outcomes, Overview,
+    RunRecord, Sample, State, Totals, Worker,
 };
 use crate::system::atomic_file::sha256;
 use crate::terminal::escape::escape_control;
@@ -31,7 +32,7 @@ pub struct LedgerFacts {
     /// Who works on it.
     pub worker: Option<Worker>,
     /// Where all messages are.
-    pub totals: LedgerTotals,
+    pub totals: Totals,
     /// How many edits stand where, and why.
     pub outcomes: Vec<Outcomes>,
     /// How often each answer other than success came.
@@ -54,7 +55,7 @@ pub struct RunFacts {
     /// What the ledger says of it.
     pub record: RunRecord,
     /// Where the edits are that it sent last.
-    pub edits: LedgerTotals,
+    pub edits: Totals,
     /// Its samples, to be drawn.
     pub stretch: RunSeries,
     /// How far it was when it last said so.
@@ -128,7 +129,7 @@ pub struct CauseLine {
     /// How often it came in all; not known of success.
     pub answers: u64,
     /// Edits that had it last.
-    pub edits: LedgerTotals,
+    pub edits: Totals,
 }
 
 impl LedgerFacts {
@@ -146,7 +147,7 @@ impl LedgerFacts {
                 let told = acts.iter().filter(|(run, _, _)| *run == record.run);
                 let orders = told.map(|(_, at, act)| (*at, act.what)).collect();
                 let (last, rate) = (samples.last().cloned(), rate(&samples));
-                let mut edits = LedgerTotals::default();
+                let mut edits = Totals::default();
                 for Outcomes { state, edits: number, .. } in outcomes.iter().filter(|line| line.run == record.run) {
                     edits.messages += number;
                     *edits.of(*state, overview.worker().is_some()) += number;
@@ -188,12 +189,23 @@ impl LedgerFacts {
         self.worker.is_some() && self.last_run().is_some_and(|run| run.record.ended.is_none())
     }
 
-    /// Whether somebody has told the run that goes on to pause.
-    pub fn is_paused(&self) -> bool {
+    /// What the run is doing, as far as its ledger tells.
+    pub fn state(&self) -> RunState {
+        if !self.goes_on() {
+            return RunState::Over;
+        }
         let run = self.last_run().map(|run| run.record.run);
-        let mut orders = self.acts.iter().filter(|(of, _, _)| Some(*of) == run).map(|(_, _, act)| act.what);
-        let last = orders.rfind(|order| matches!(order, ControlAction::Pause | ControlAction::Resume));
-        self.goes_on() && last == Some(ControlAction::Pause)
+        let mut actions = self.acts.iter().filter(|(of, _, _)| Some(*of) == run).map(|(_, _, act)| act.what);
+        match actions.rfind(|action| !matches!(action, ControlAction::Rate(_))) {
+            Some(ControlAction::Pause) => RunState::Paused,
+            Some(ControlAction::Stop) => RunState::Stopping,
+            Some(ControlAction::Resume | ControlAction::Rate(_)) | None => RunState::Running,
+        }
+    }
+
+    /// Whether the run that is going on is paused.
+    pub fn is_paused(&self) -> bool {
+        self.state() == RunState::Paused
     }
 
     /// Whether the last run's process ended without a word.
@@ -209,7 +221,7 @@ impl LedgerFacts {
 
     /// Whether something is left that running the same command again would do.
     pub fn is_something_left(&self) -> bool {
-        let LedgerTotals { in_doubt, not_reached, .. } = self.totals;
+        let Totals { in_doubt, not_reached, .. } = self.totals;
         in_doubt + not_reached > 0 || self.may_lack_commits || self.was_cut_off() || !self.knows_what_is_left()
     }
 
@@ -265,7 +277,7 @@ impl LedgerFacts {
     /// How long what is left of the run will take, as fast as it is now.
     pub fn time_left(&self) -> Option<Duration> {
         let run = self.last_run().filter(|_| self.goes_on() && !self.is_paused())?;
-        let LedgerTotals { in_flight, not_reached, .. } = self.totals;
+        let Totals { in_flight, not_reached, .. } = self.totals;
         // With `--max-rows` it ends before the list does; and the last sample is some seconds old.
         let left = run.record.planned?.saturating_sub(run.settled()).min(in_flight + not_reached);
         let rate = run.rate.filter(|rate| *rate > 0.0)?;
@@ -300,7 +312,7 @@ impl NotDone {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn read(overview: &Overview, totals: LedgerTotals) -> Result<NotDone, LedgerError> {
+    pub fn read(overview: &Overview, totals: Totals) -> Result<NotDone, LedgerError> {
         let first = |state, count: u64| {
             let mut edits = Vec::new();
             if count > 0 {

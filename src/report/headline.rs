@@ -2,7 +2,7 @@
 
 use super::facts::LedgerFacts;
 use super::words::Words;
-use crate::ledger::LedgerTotals;
+use crate::ledger::Totals;
 
 /// How it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Tone {
 impl Headline {
     /// Says it.
     pub fn of(facts: &LedgerFacts, words: &Words) -> Headline {
-        let LedgerTotals { messages, done, failed, in_doubt, not_reached, .. } = facts.totals;
+        let Totals { messages, done, failed, in_doubt, not_reached, .. } = facts.totals;
         let say = words.say;
         let (tone, headline) = if facts.is_paused() {
             (Tone::Busy, (say.run_paused)(done, messages))
@@ -69,7 +69,7 @@ impl Headline {
 }
 
 fn more(facts: &LedgerFacts, words: &Words) -> Vec<String> {
-    let LedgerTotals { failed, in_doubt, not_reached, .. } = facts.totals;
+    let Totals { failed, in_doubt, not_reached, .. } = facts.totals;
     let say = words.say;
     let mut more = Vec::new();
     if facts.may_lack_commits {

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use anstyle::Style;
 use jiff::{Timestamp, Zoned};
-use serde_json::json;
 use thousands::Separable;
 
+use super::format::{self, FORMAT};
+use super::summary::totals;
 use super::{CountLine, counted, write_lines};
 use crate::api::proxy::KEEPS_MAX;
 use crate::cli::until::shown;
-use crate::run::{Plan, Problems};
+use crate::run::{Plan, Problems, Tally, Warning};
 use crate::terminal::colour::{DONE, DOUBT, FAILED, REMARK, TITLE};
 use crate::terminal::excerpt::Excerpt;
 use crate::terminal::progress::time;
@@ -26,6 +27,8 @@ pub struct PlanTarget<'a> {
     pub sdkappid: Option<u64>,
     /// The service, where it is known.
     pub service: Option<String>,
+    /// The job file's name, where it gives one.
+    pub job_name: Option<String>,
     /// `host:port` of the proxy on the way, where there is one.
     pub proxy: Option<String>,
     /// Requests a second at most.
@@ -124,7 +127,7 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::
         CountLine::new("messages", plan.messages(), format!("in {conversations}")),
     ];
     let usual = Style::new();
-    for (label, number, style, record_event) in [
+    for (label, number, style, remark) in [
         ("duplicates", plan.duplicates, usual, "rows that repeat another; each message is sent once"),
         ("done", plan.done, DONE, "by an earlier run; never sent again"),
         ("failed", plan.failed, FAILED, "in an earlier run; left alone without --retry-failed"),
@@ -134,7 +137,7 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::
         ("to read first", plan.to_read_first, DOUBT, "sent where the message still holds something else"),
     ] {
         if number > 0 {
-            lines.push(CountLine::new(label, number, record_event).styled(style));
+            lines.push(CountLine::new(label, number, remark).styled(style));
         }
     }
     let content = format!("{} bytes of new content", plan.bytes.separate_with_commas());
@@ -167,42 +170,33 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::
     Ok(())
 }
 
-/// Writes the plan as one JSON object.
-///
-/// # Errors
-/// It cannot be written.
-pub fn write_json(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::Result<()> {
-    let warnings: Vec<_> = plan
-        .warnings
-        .iter()
-        .map(|warning| json!({ "line": warning.line, "rows": warning.rows, "what": warning.what }))
-        .collect();
-    let object = json!({
-        "input": target.input,
-        "input_sha256": plan.sha256,
-        "sdkappid": target.sdkappid,
-        "service": target.service,
-        "proxy": target.proxy,
-        "rate": target.rate,
-        "rows": plan.rows,
-        "messages": plan.messages(),
-        "conversations": plan.conversations,
-        "duplicates": plan.duplicates,
-        "done": plan.done,
-        "failed": plan.failed,
-        "in_doubt": plan.in_doubt,
-        "to_read_back": plan.to_read_back,
-        "to_read_first": plan.to_read_first,
-        "to_send": plan.to_send(),
-        "to_send_in_doubt": plan.to_send_in_doubt(),
-        "this_run": plan.this_run,
-        "content_bytes": plan.bytes,
-        "seconds": target.takes(plan).as_secs(),
-        "until": target.until.map(|until| until.timestamp().to_string()),
-        "until_edits": target.stops(plan).map(|(_, edits)| edits),
-        "warnings": warnings,
-    });
-    writeln!(out, "{object:#}")
+/// The plan as one JSON object.
+pub fn object(plan: &Plan, target: &PlanTarget<'_>) -> format::Plan {
+    let warning =
+        |Warning { what, line, rows }: &Warning| format::Warning { line: *line, rows: *rows, what: what.clone() };
+    format::Plan {
+        format: FORMAT,
+        job: format::Job { sdkappid: target.sdkappid, service: target.service.clone(), name: target.job_name.clone() },
+        proxy: target.proxy.clone(),
+        input: target.input.to_owned(),
+        input_sha256: plan.sha256.clone(),
+        rows: plan.rows,
+        duplicates: plan.duplicates,
+        conversations: plan.conversations,
+        totals: totals(plan, &Tally::default()),
+        planned: plan.this_run,
+        to_send: plan.to_send(),
+        to_send_failed: plan.failed_again,
+        to_send_in_doubt: plan.to_send_in_doubt(),
+        to_read_back: plan.to_read_back,
+        to_read_first: plan.to_read_first,
+        content_bytes: plan.bytes,
+        rate: target.rate.get(),
+        seconds_left: target.takes(plan).as_secs(),
+        until: target.until.map(|until| until.timestamp().to_string()),
+        until_edits: target.stops(plan).map(|(_, edits)| edits),
+        warnings: plan.warnings.iter().map(warning).collect(),
+    }
 }
 
 /// Writes what is wrong with the rows of a list, and below each of the first ones what stands there, as far as that is
@@ -253,6 +247,7 @@ mod tests {
             input: "edits.csv",
             sdkappid: Some(1_400_000_000),
             service: Some("adminapisgp.im.qcloud.com".to_owned()),
+            job_name: None,
             proxy: Some("proxy.example.com:3128".to_owned()),
             rate: RATE,
             read_back_rate: RATE,
@@ -277,6 +272,7 @@ mod tests {
             input: "edits.csv",
             sdkappid: None,
             service: None,
+            job_name: None,
             proxy: None,
             rate: RATE,
             read_back_rate: RATE,

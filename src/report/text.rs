@@ -11,7 +11,7 @@ use super::chart;
 use super::facts::{LedgerFacts, Report, RunFacts};
 use super::headline::{Headline, Tone};
 use super::words::Words;
-use crate::ledger::{Cause, EditRecord, LedgerTotals, RunRecord, Worker};
+use crate::ledger::{Cause, EditRecord, RunRecord, Totals, Worker};
 use crate::terminal::colour::{DONE, DOUBT, FAILED, IN_FLIGHT, REMARK, TITLE};
 use crate::terminal::escape::escape_control;
 
@@ -106,7 +106,7 @@ impl TextReport<'_> {
 
     fn totals(&mut self, facts: &LedgerFacts) {
         let say = self.words.say;
-        let LedgerTotals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
+        let Totals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
         let lines = [
             (say.messages, messages, PLAIN),
             (say.done, done, DONE),
@@ -229,7 +229,7 @@ impl TextReport<'_> {
         if let Some(proxy) = &record.proxy {
             let _ = write!(told, " · {}", (words.say.through_proxy)(proxy));
         }
-        let LedgerTotals { done, failed, in_doubt, .. } = run.edits;
+        let Totals { done, failed, in_doubt, .. } = run.edits;
         let parts = [(done, words.say.done), (failed, words.say.failed), (in_doubt, words.say.in_doubt)];
         for (number, what) in parts.into_iter().filter(|(number, _)| *number > 0) {
             let _ = write!(told, " · {} {what}", number.separate_with_commas());
@@ -274,7 +274,7 @@ impl TextReport<'_> {
         let say = self.words.say;
         let same = if facts.needs_its_list_again() { format!("  ({})", say.same_list) } else { String::new() };
         self.line("");
-        self.line(&format!("{}{}{}{same}", styled(TITLE, say.to_go_on), say.colon, escape_control(command)));
+        self.line(&format!("{}{}{}{same}", styled(TITLE, say.to_resume), say.colon, escape_control(command)));
     }
 }
 

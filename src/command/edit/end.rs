@@ -13,7 +13,7 @@ use crate::job::ServiceChoice;
 use crate::ledger::{LedgerError, SqliteReader, SqliteStore, WalEnd};
 use crate::report::lists::ListAndPlan;
 use crate::report::summary::Summary;
-use crate::report::{self, directory};
+use crate::report::{self, directory, format};
 use crate::run::{Plan, RunEnd, StopReason, Tally};
 use crate::system::atomic_file;
 
@@ -96,7 +96,7 @@ impl RunSession<'_> {
     fn print(&self, summary: &Summary<'_>) {
         let mut shown = Vec::new();
         let json = self.args.json;
-        let written = if json { summary.write_json(&mut shown) } else { summary.write(&mut shown) };
+        let written = if json { format::write(&mut shown, &summary.object()) } else { summary.write(&mut shown) };
         if let Err(error) = written.and_then(|()| print(&shown, json)) {
             tell(format_args!("error: cannot write the summary: {error}; the ledger has it all"));
         }
@@ -105,7 +105,7 @@ impl RunSession<'_> {
     async fn on_finish(&self, summary: &Summary<'_>, exit: Exit, signalled: &CancellationToken) {
         let Some(command) = &self.args.on_finish else { return };
         let mut json = Vec::new();
-        let told = match summary.write_json(&mut json) {
+        let told = match format::write(&mut json, &summary.object()) {
             Ok(()) => hook::run(command, &json, exit, self.ledger_path, hook::TIME, signalled).await,
             Err(error) => Err(error.to_string()),
         };

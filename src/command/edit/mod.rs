@@ -28,8 +28,8 @@ use crate::ledger::{
 use crate::live::page::{self, Page};
 use crate::live::{Live, LiveRun};
 use crate::register::{Register, RegisterEntry, Share};
-use crate::report::summary::Totals;
-use crate::report::{self, plan::PlanTarget};
+use crate::report::summary::totals;
+use crate::report::{self, format, plan::PlanTarget};
 use crate::run::{self, Control, Plan, PlanError, RunContext, RunEnd, RunTerms, StopReason, Tally, Todo, UnderWay};
 use crate::sandbox::Sandbox;
 use crate::system::same_file::resolved;
@@ -177,7 +177,7 @@ impl RunSession<'_> {
         let mut time_is_up = false;
         let show = |tally: &Tally| {
             progress.show(snapshot(tally));
-            watched.show(tally, Totals::new(plan, tally));
+            watched.show(tally, totals(plan, tally));
             // By the wall clock, each time: the machine may have slept over it.
             if !time_is_up && self.until.as_ref().is_some_and(|until| Timestamp::now() >= until.timestamp()) {
                 time_is_up = true;
@@ -217,11 +217,12 @@ impl RunSession<'_> {
             ledger: self.ledger_path.to_owned(),
             input: self.input.name().to_owned(),
             planned: self.plan.this_run,
+            duplicates: self.plan.duplicates,
             cap: self.job.rate,
             resume: with_list(recorded_command(), &self.input),
             started_at: unix_ms(),
         };
-        Live::start(facts, control, page, stop, ledger.latch(), Totals::new(&self.plan, &Tally::default()))
+        Live::start(facts, control, page, stop, ledger.latch(), totals(&self.plan, &Tally::default()))
     }
 }
 
@@ -277,7 +278,7 @@ fn dry_run(args: &JobArgs, job: &Job, input: &Input, until: Option<&Zoned>) -> R
     let target = target(job, input, until, under_way(job, reader.as_ref())?);
     let mut shown = Vec::new();
     if args.json {
-        report::plan::write_json(&mut shown, &plan, &target)?;
+        format::write(&mut shown, &report::plan::object(&plan, &target))?;
     } else {
         report::plan::write(&mut shown, &plan, &target)?;
     }
@@ -301,6 +302,7 @@ fn target<'a>(job: &'a Job, input: &'a Input, until: Option<&'a Zoned>, under_wa
             Some(ServiceChoice::At { endpoint, .. }) => Some(endpoint.host_and_port()),
             Some(ServiceChoice::Sandbox(_)) | None => identity.map(|identity| identity.service.clone()),
         },
+        job_name: identity.and_then(|identity| identity.name.clone()),
         proxy: job.proxy.as_ref().map(Proxy::address),
         rate: job.rate,
         read_back_rate: run::read_back_rate(job.rate, job.max_rate),

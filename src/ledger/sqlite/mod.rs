@@ -23,7 +23,7 @@ pub use self::lost::{LostCommits, WalEnd};
 pub use self::open::JobIdentity;
 pub use self::overview::Overview;
 pub use self::read::SqliteReader;
-pub use self::record::{EditRecord, LedgerTotals, Outcomes, RunRecord, Worker};
+pub use self::record::{EditRecord, Outcomes, RunRecord, Worker};
 use super::{Change, LedgerError, RunEvent, State, Store, Transition, unix_ms};
 use crate::{BUILD, system};
 

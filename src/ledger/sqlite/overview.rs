@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::open::{self, JobIdentity, PathContent};
-use super::record::{EditRecord, LedgerTotals, Outcomes, RunRecord, Worker};
+use super::record::{EditRecord, Outcomes, RunRecord, Worker};
 use super::{lost, read_error};
 use crate::edit::IdDigest;
-use crate::ledger::{Cause, ControlAction, ControlEvent, Latency, LedgerError, Note, Sample, State};
+use crate::ledger::{Cause, ControlAction, ControlEvent, Latency, LedgerError, Note, Sample, State, Totals};
 
 /// The first version of the schema that keeps what is in `0002_watched.sql`.
 const WATCHED: i64 = 2;
@@ -126,8 +126,8 @@ impl Overview {
     ///
     /// # Errors
     /// They cannot be read.
-    pub fn totals(&self, outcomes: &[Outcomes], runs: &[RunRecord]) -> Result<LedgerTotals, LedgerError> {
-        let mut totals = LedgerTotals::default();
+    pub fn totals(&self, outcomes: &[Outcomes], runs: &[RunRecord]) -> Result<Totals, LedgerError> {
+        let mut totals = Totals::default();
         for Outcomes { state, edits, .. } in outcomes {
             *totals.of(*state, self.worker.is_some()) += edits;
         }
@@ -136,7 +136,7 @@ impl Overview {
             let reached = self.all(query, [seq_before], |row| count(row, 0))?.first().copied().unwrap_or_default();
             totals.not_reached += new_edits.saturating_sub(reached);
         }
-        let LedgerTotals { done, failed, in_doubt, in_flight, not_reached, .. } = totals;
+        let Totals { done, failed, in_doubt, in_flight, not_reached, .. } = totals;
         totals.messages = done + failed + in_doubt + in_flight + not_reached;
         Ok(totals)
     }

@@ -89,37 +89,6 @@ pub struct EditRecord {
     pub sent_at: i64,
 }
 
-/// Where all messages of a ledger, and of the last run's list, are: `messages` is the sum of the others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LedgerTotals {
-    /// All of them.
-    pub messages: u64,
-    /// The service confirmed the edit.
-    pub done: u64,
-    /// It was refused for good, or too often.
-    pub failed: u64,
-    /// Nobody knows.
-    pub in_doubt: u64,
-    /// A run is sending it just now.
-    pub in_flight: u64,
-    /// Not edited yet.
-    pub not_reached: u64,
-}
-
-impl LedgerTotals {
-    /// Where edits in this state are counted, while somebody works on the ledger or while nobody does.
-    pub fn of(&mut self, state: State, is_worked_on: bool) -> &mut u64 {
-        match state {
-            State::Done => &mut self.done,
-            State::Failed => &mut self.failed,
-            State::Sending if is_worked_on => &mut self.in_flight,
-            // What a process that died was sending is in doubt, and the next start will say so.
-            State::Sending | State::InDoubt => &mut self.in_doubt,
-            State::Waiting => &mut self.not_reached,
-        }
-    }
-}
-
 impl Worker {
     /// `process 4711`, or `another process` where that is not known.
     pub fn name(&self) -> &str {

@@ -50,7 +50,7 @@ pub(super) fn page(page: &Context, words: &Words) -> Html<String> {
             (section(said.answers, "answers", Some(said.answers_note)))
             (section(say.acts, "acts", None))
             section aria-labelledby="resume-title" {
-                h2 id="resume-title" { (say.to_go_on) }
+                h2 id="resume-title" { (say.to_resume) }
                 pre tabindex="0" { code { (facts.resume) } }
             }
         }
@@ -95,7 +95,7 @@ pub(super) fn places(page: &Context, view: &View, words: &Words) -> Vec<(&'stati
         ("said", html! { ((said.aloud)(state, percent / ALOUD_PERCENT * ALOUD_PERCENT)) }),
         ("state", self::state(page, view, words, percent)),
         ("buttons", buttons(view, said)),
-        ("totals", totals(view, words)),
+        ("totals", totals(view, page.shared.facts.duplicates, words)),
         ("pace", pace(page, view, words)),
         (
             "over-time",
@@ -125,7 +125,7 @@ fn state(page: &Context, view: &View, words: &Words, percent: u64) -> Markup {
     let (name, told) = named(view, words);
     let told = if matches!(view.state, ViewState::Held(_)) && view.tally.settled() == 0 { String::new() } else { told };
     html! {
-        p.state.(view.state.word()) {
+        p.state.(view.state.state().word()) {
             strong { (name) }
             span { (percent) " % · " (view.tally.settled().separate_with_commas()) " / " (facts.planned.separate_with_commas()) }
         }
@@ -149,22 +149,23 @@ fn buttons(view: &View, said: &PageWords) -> Markup {
 }
 
 /// Where every row of the list is: the parts add up to the whole.
-fn totals(view: &View, words: &Words) -> Markup {
+fn totals(view: &View, duplicates: u64, words: &Words) -> Markup {
+    let rows = view.totals.messages + duplicates;
     let (totals, say, said) = (view.totals, words.say, PageWords::of(words));
     let parts = [
         ("done", say.done, totals.done),
         ("failed", say.failed, totals.failed),
         ("doubt", say.in_doubt, totals.in_doubt),
         ("left", say.not_reached, totals.not_reached),
-        ("twice", said.duplicates, totals.duplicates),
+        ("twice", said.duplicates, duplicates),
     ];
     html! {
-        (bar(&parts, totals.rows))
+        (bar(&parts, rows))
         dl.totals {
             @for (class, name, number) in parts {
                 div.(class) { dt { (name) } dd { (number.separate_with_commas()) } }
             }
-            div.rows { dt { (said.rows) } dd { (totals.rows.separate_with_commas()) } }
+            div.rows { dt { (said.rows) } dd { (rows.separate_with_commas()) } }
         }
     }
 }

@@ -24,7 +24,6 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use self::guard::{Gate, Key, Peer};
@@ -33,6 +32,7 @@ use self::words::PageWords;
 use super::{LiveShared, metrics};
 use crate::ledger::ControlAction;
 use crate::report::chart::CHART_CSS;
+use crate::report::format::{FORMAT, Health};
 use crate::report::words::{Lang, Words};
 use crate::run::ControlError;
 
@@ -236,11 +236,14 @@ async fn health(State(page): State<Context>) -> Response {
     let (view, facts) = (page.shared.view(), &page.shared.facts);
     let latched = page.shared.latch.is_cancelled();
     let status = if latched { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    let state = if latched { "the ledger has failed" } else { view.state.word() };
+    let state = if latched { "the ledger has failed" } else { view.state.state().word() };
     let last = (view.tally.last_done_at > 0).then(|| crate::report::words::iso(view.tally.last_done_at));
     let left = facts.planned.saturating_sub(view.tally.settled());
-    let body = json!({ "state": state, "planned": facts.planned, "left": left, "last_success": last });
-    (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+    let body = Health { format: FORMAT, state, planned: facts.planned, left, last_success: last };
+    match serde_json::to_string(&body) {
+        Ok(body) => (status, [(header::CONTENT_TYPE, "application/json")], body + "\n").into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
 }
 
 /// What can be told, in the words of forms and addresses.
@@ -309,7 +312,7 @@ async fn tell(
         (Button::Rate, Some(rate)) => ControlAction::Rate(rate),
         (Button::Rate, None) => return html::refusal(StatusCode::BAD_REQUEST, &words, said.not_understood),
     };
-    match page.shared.tell(order, format!("{} on the page", peer.address)).await {
+    match page.shared.control(order, format!("{} on the page", peer.address)).await {
         Ok(()) => {
             page.ledger_cache.is_stale();
             Redirect::to("/").into_response()

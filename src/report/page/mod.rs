@@ -13,7 +13,7 @@ use super::chart::{CHART_CSS, latency, over_time};
 use super::facts::Report;
 use super::headline::Headline;
 use super::words::Words;
-use crate::ledger::LedgerTotals;
+use crate::ledger::Totals;
 use crate::terminal::escape::escape_control;
 
 const PAGE_CSS: &str = include_str!("page.css");
@@ -73,7 +73,7 @@ fn headline(report: &Report, words: &Words) -> Markup {
             p.headline { (shown(&headline.headline)) }
             @for sentence in &headline.more { p { (shown(sentence)) } }
             @if let Some(command) = &report.resume {
-                p.label { (words.say.to_go_on) @if report.facts.needs_its_list_again() { " (" (words.say.same_list) ")" } }
+                p.label { (words.say.to_resume) @if report.facts.needs_its_list_again() { " (" (words.say.same_list) ")" } }
                 pre { code { (shown(command)) } }
             }
         }
@@ -81,9 +81,9 @@ fn headline(report: &Report, words: &Words) -> Markup {
 }
 
 /// The totals as the sum that they are, and as a bar.
-fn totals(totals: LedgerTotals, words: &Words) -> Markup {
+fn totals(totals: Totals, words: &Words) -> Markup {
     let say = words.say;
-    let LedgerTotals { messages, done, failed, in_doubt, in_flight, not_reached } = totals;
+    let Totals { messages, done, failed, in_doubt, in_flight, not_reached } = totals;
     let parts = [
         ("done", done, say.done),
         ("failed", failed, say.failed),

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use thousands::Separable;
 
 use super::shown;
-use crate::ledger::{Cause, ControlEvent, EditRecord, LedgerTotals, State};
+use crate::ledger::{Cause, ControlEvent, EditRecord, State, Totals};
 use crate::report::facts::{CauseLine, LedgerFacts, Report, RunFacts};
 use crate::report::text::account;
 use crate::report::words::Words;
@@ -18,7 +18,7 @@ pub(super) fn outcomes(facts: &LedgerFacts, words: &Words) -> Markup {
     if lines.is_empty() {
         return html! { p.empty { (say.no_outcomes) } };
     }
-    let LedgerTotals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
+    let Totals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
     let columns = [say.done, say.failed, say.in_doubt, say.in_flight, say.not_reached];
     // In flight is something only while a run goes on.
     let is_used = [true, true, true, in_flight > 0, true];
@@ -81,7 +81,7 @@ fn count(number: u64) -> Markup {
 
 pub(super) fn not_done(report: &Report, words: &Words) -> Markup {
     let (say, totals) = (words.say, report.facts.totals);
-    let LedgerTotals { failed, in_doubt, not_reached, .. } = totals;
+    let Totals { failed, in_doubt, not_reached, .. } = totals;
     html! {
         @if failed + in_doubt + not_reached == 0 { p.empty { (say.nothing_not_done) } }
         @if failed > 0 { (edits(&report.not_done.failed, failed, say.failed_first, "failed.csv", words)) }

@@ -62,7 +62,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     what_died: "The last run was cut off: its process ended without a word (killed, or a power cut). The same command \
                 goes on, and reads back first what was under way.",
     what_stopped: |reason| format!("The last run was stopped: {}.", reason.trim_end_matches('.')),
-    to_go_on: "To go on",
+    to_resume: "To resume",
     same_list: "with the same list on standard input",
 
     over_time: "Over time",

@@ -54,7 +54,7 @@ pub struct Phrases {
     pub what_not_reached: &'static str,
     pub what_died: &'static str,
     pub what_stopped: fn(&str) -> String,
-    pub to_go_on: &'static str,
+    pub to_resume: &'static str,
     pub same_list: &'static str,
 
     // Charts.

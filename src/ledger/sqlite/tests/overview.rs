@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::*;
-use crate::ledger::{Cause, ControlAction, ControlEvent, Latency, Sample};
+use crate::ledger::{Cause, ControlAction, ControlEvent, Latency, Sample, Totals};
 
-fn totals(overview: &Overview) -> LedgerTotals {
+fn totals(overview: &Overview) -> Totals {
     overview.totals(&overview.outcomes().unwrap(), &overview.runs().unwrap()).unwrap()
 }
 
@@ -27,7 +27,7 @@ async fn totals_add_up_while_it_is_worked_on_and_after_a_death() {
     ledger.withdraw(withdrawn).await.unwrap();
     let _under_way = intend(&ledger, "5").await;
 
-    let expected = LedgerTotals { messages: 10, done: 1, failed: 1, in_doubt: 0, in_flight: 1, not_reached: 7 };
+    let expected = Totals { messages: 10, done: 1, failed: 1, in_doubt: 0, in_flight: 1, not_reached: 7 };
     let overview = Overview::open(&path).unwrap();
     assert_eq!(overview.worker().unwrap().name(), format!("process {}", std::process::id()));
     assert_eq!(totals(&overview), expected);
@@ -38,7 +38,7 @@ async fn totals_add_up_while_it_is_worked_on_and_after_a_death() {
     // Nobody works on it, and nobody has resumed it yet.
     let overview = Overview::open(&path).unwrap();
     assert_eq!(overview.worker(), None);
-    assert_eq!(totals(&overview), LedgerTotals { in_doubt: 1, in_flight: 0, ..expected });
+    assert_eq!(totals(&overview), Totals { in_doubt: 1, in_flight: 0, ..expected });
     let run = &overview.runs().unwrap()[0];
     assert_eq!((run.run, run.ended.as_deref(), run.duplicates, run.planned), (1, None, Some(0), Some(3)));
     assert_eq!(run.command.as_deref(), Some("runner --input edits.csv --resume ledger.db"));
@@ -113,7 +113,7 @@ async fn a_ledger_of_the_first_version_is_looked_at_and_brought_up() {
         (run.ended.as_deref(), run.reason.as_ref(), run.planned, run.command.as_ref()),
         (Some("finished"), None, None, None)
     );
-    assert_eq!(totals(&overview), LedgerTotals::default());
+    assert_eq!(totals(&overview), Totals::default());
     assert_eq!((overview.samples(1).unwrap(), overview.acts().unwrap()), (vec![], vec![]));
     assert_eq!((overview.answers(None).unwrap(), overview.latency(None).unwrap().count()), (vec![], 0));
     drop(overview);
