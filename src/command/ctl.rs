@@ -1,4 +1,4 @@
-//! `runner ctl LEDGER pause|resume|rate N|stop|status`: tells the run that is going on.
+//! `runner ctl LEDGER pause|resume|rate N|stop|status`: controls the run in progress.
 
 use std::io::{Write, stdout};
 use std::path::Path;
@@ -35,7 +35,7 @@ pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// What to type to tell the run of this ledger.
+/// The command that controls the run of this ledger.
 pub(super) fn command(ledger: &Path, what: &str) -> String {
     let ledger = ledger.to_string_lossy();
     format!("runner ctl {} {what}", shlex::try_quote(&ledger).unwrap_or_else(|_| ledger.clone()))

@@ -12,7 +12,7 @@ use crate::input::{Format, Input, Mapping, Row};
 use crate::job;
 use crate::ledger::{LostCommits, Overview, Records, RunRecord, SqliteReader, unix_ms};
 use crate::report::facts::{NotReachedList, Report};
-use crate::report::lists::ListAndPlan;
+use crate::report::lists::PlannedInput;
 use crate::report::words::{Lang, Words};
 use crate::report::{counted, directory, format, machine, text};
 use crate::run::{self, InDoubt, Plan, Policy};
@@ -55,7 +55,7 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, Error> {
 }
 
 /// Writes the report of a run that has just ended.
-pub(super) fn write(path: &Path, ledger: &Path, lang: Lang, wanted: ListAndPlan<'_>) -> Result<(), Error> {
+pub(super) fn write(path: &Path, ledger: &Path, lang: Lang, wanted: PlannedInput<'_>) -> Result<(), Error> {
     let overview = Overview::open(ledger)?;
     let mut report = Report::read(&overview, unix_ms(), &here())?;
     directory::write(path, &overview, &mut report, Ok(wanted), &Words::new(lang))?;
@@ -118,8 +118,8 @@ impl PlannedList {
         Ok(())
     }
 
-    fn wanted(&self) -> ListAndPlan<'_> {
-        ListAndPlan { input: &self.input, mapping: &self.mapping, plan: &self.plan }
+    fn wanted(&self) -> PlannedInput<'_> {
+        PlannedInput { input: &self.input, mapping: &self.mapping, plan: &self.plan }
     }
 }
 

@@ -42,7 +42,7 @@ async fn watch(args: &StatusArgs, words: &Words) -> Result<Exit, Error> {
         let goes_on = facts.worker.is_some();
         if is_screen {
             print(&on_screen(&block(args, &facts, words)?))?;
-        } else if before.as_ref().is_none_or(|before| !facts.tell_the_same(before)) {
+        } else if before.as_ref().is_none_or(|before| !facts.is_same_as(before)) {
             print(&block(args, &facts, words)?)?;
         }
         before = Some(facts);

@@ -1,4 +1,4 @@
-//! How a run is just now, as whoever watches it is told.
+//! The state of a run at one moment, as page, metrics and `runner ctl` show it.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -12,18 +12,18 @@ use crate::report::format::{FORMAT, RunState, RunStatus, ThisRun};
 use crate::run::Tally;
 use crate::terminal::progress::time;
 
-/// What is known of a run from its beginning.
+/// What is fixed when a run begins.
 #[derive(Clone, Debug)]
 pub struct LiveRun {
     /// Its ledger.
     pub ledger: PathBuf,
     /// The list's name.
     pub input: String,
-    /// Edits that it set out to send or to read back.
+    /// Edits that it sets out to send or to read back.
     pub planned: u64,
     /// Rows of the list that repeat another.
     pub duplicates: u64,
-    /// Requests a second that it may be told at most.
+    /// The highest rate that it can be set to, in requests a second.
     pub cap: NonZeroU32,
     /// The command that resumes it.
     pub resume: String,
@@ -31,38 +31,38 @@ pub struct LiveRun {
     pub started_at: i64,
 }
 
-/// What a run is about.
+/// What a run is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ViewState {
-    /// It sends.
+    /// It is sending.
     Running,
-    /// Nothing goes out for so long: at the start, after a slow-down, or while the service is out of reach.
+    /// Nothing is sent for this long: at the start, after a slow-down, or while the service is out of reach.
     Held(Duration),
-    /// Somebody has told it to pause.
+    /// An operator has paused it.
     Paused,
-    /// It was told to stop, waits for what is in flight, and reads back what is in doubt.
+    /// It is stopping: it waits for what is in flight, and reads back what is in doubt.
     Stopping,
     /// It has ended: `finished`, `interrupted`, `stopped`.
     Over(&'static str),
 }
 
-/// How a run is at one moment.
+/// A run at one moment.
 #[derive(Clone, Debug)]
 pub struct View {
-    /// What it is about.
+    /// What it is doing.
     pub state: ViewState,
     /// What it has done.
     pub tally: Tally,
     /// How many messages of the list are in each state.
     pub totals: Totals,
-    /// Edits settled a second, of late.
+    /// Edits settled a second, over the last seconds.
     pub speed: f64,
-    /// When this was so, in milliseconds since 1970.
+    /// The moment, in milliseconds since 1970.
     pub at: i64,
 }
 
 impl ViewState {
-    /// What it is to other programs.
+    /// The state as JSON has it.
     pub fn state(&self) -> RunState {
         match self {
             ViewState::Running => RunState::Running,
@@ -79,12 +79,12 @@ impl View {
         View { state, tally: tally.clone(), totals, speed, at: unix_ms() }
     }
 
-    /// How long it takes yet, at the speed of late. `None`: nobody knows, as while it is paused.
+    /// How long the rest takes at the current speed. `None` if that is not known, as while it is paused.
     pub fn left(&self, facts: &LiveRun) -> Option<Duration> {
         let left = facts.planned.saturating_sub(self.tally.settled());
-        let goes_on = matches!(self.state, ViewState::Running | ViewState::Held(_)) && self.speed > 0.0 && left > 0;
+        let is_sending = matches!(self.state, ViewState::Running | ViewState::Held(_)) && self.speed > 0.0 && left > 0;
         #[expect(clippy::cast_precision_loss, reason = "for people, and far below 2^52")]
-        goes_on.then(|| Duration::from_secs_f64((left as f64 / self.speed).ceil().min(1e9)))
+        is_sending.then(|| Duration::from_secs_f64((left as f64 / self.speed).ceil().min(1e9)))
     }
 
     /// For `runner ctl`.

@@ -23,7 +23,7 @@ pub fn write_table(out: &mut impl Write, lang: Lang) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes what is known of one code, its advice included; also says so where nothing is known of it.
+/// Writes what is known about one code, including advice, or that nothing is known about it.
 ///
 /// # Errors
 /// Those of writing to `out`.

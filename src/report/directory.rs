@@ -1,4 +1,4 @@
-//! A report as a directory, for whoever keeps it or has to check it: the page, the summary, a list of the edits that
+//! A report as a directory, to be kept or checked: the page, the summary, a list of the edits that
 //! failed, are in doubt or were not reached, and a manifest by which each file can be verified.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::facts::{NotReachedList, Report};
 use super::format::{self, FORMAT, Manifest};
-use super::lists::{self, CsvFileError, ListAndPlan};
+use super::lists::{self, EditListError, PlannedInput};
 use super::machine;
 use super::page::page;
 use super::words::{Words, iso};
@@ -36,19 +36,19 @@ pub enum ReportError {
     Ledger(#[from] LedgerError),
     /// A list cannot be made.
     #[error("cannot write {name}: {source}")]
-    CsvFile {
+    List {
         /// The file.
         name: &'static str,
         /// Why.
-        source: CsvFileError,
+        source: EditListError,
     },
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
 
-/// Writes all of it. What an earlier report has written there is replaced, as far as its manifest knows it; anything else is
-/// put aside. `wanted` is the list whose edits may not have been reached, or why there is none.
+/// Writes the whole report. Files of an earlier report are replaced if its manifest lists them; other files are put
+/// aside. `wanted` is the list, whose edits may not have been reached, or why there is none.
 ///
 /// # Errors
 /// The ledger cannot be read, or a file cannot be written; those written before stay.
@@ -56,15 +56,15 @@ pub fn write(
     directory: &Path,
     overview: &Overview,
     report: &mut Report,
-    wanted: Result<ListAndPlan<'_>, String>,
+    wanted: Result<PlannedInput<'_>, String>,
     words: &Words,
 ) -> Result<(), ReportError> {
     let mut files = ReportFiles { directory, known: known(directory), written: Vec::new() };
-    let list = |name| move |source| ReportError::CsvFile { name, source };
+    let list = |name| move |source| ReportError::List { name, source };
     files.add(FAILED, |out| lists::failed(overview, words, out).map_err(list(FAILED)))?;
     files.add(IN_DOUBT, |out| lists::in_doubt(overview, words, out).map_err(list(IN_DOUBT)))?;
     report.not_reached = match wanted {
-        // Where it is known that there is none left, the list is not needed.
+        // If it is known that none is left, the list is not needed.
         Err(why) if report.facts.totals.not_reached > 0 || !report.facts.knows_what_is_left() => {
             files.remove(NOT_REACHED)?;
             NotReachedList::LeftOut(why)
@@ -74,7 +74,7 @@ pub fn write(
             let written = files
                 .add(NOT_REACHED, |out| lists::not_reached(overview, wanted, words, out).map_err(list(NOT_REACHED)));
             match written {
-                Err(ReportError::CsvFile { source: CsvFileError::Input(error), .. }) => {
+                Err(ReportError::List { source: EditListError::Input(error), .. }) => {
                     files.remove(NOT_REACHED)?;
                     NotReachedList::LeftOut(error.to_string())
                 }
@@ -165,7 +165,7 @@ impl ReportFiles<'_> {
         self.add_text(name, &text)
     }
 
-    /// What an earlier report wrote is not of this one.
+    /// Removes a file of an earlier report that this one does not have.
     fn remove(&self, name: &str) -> Result<(), WriteError> {
         atomic_file::remove(&self.directory.join(name), self.known.get(name).map(String::as_str))
     }

@@ -8,7 +8,7 @@ use crate::ledger::{Cause, ControlAction, ControlEvent, JobIdentity, RunRecord, 
 
 /// What `runner status` prints, with the command that resumes the last run.
 pub fn status(facts: &LedgerFacts, resume: Option<&str>, words: &Words) -> format::Status {
-    let current = facts.last_run().filter(|_| facts.goes_on());
+    let current = facts.last_run().filter(|_| facts.is_running());
     format::Status {
         format: FORMAT,
         ledger: facts.ledger.clone(),

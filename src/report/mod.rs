@@ -1,4 +1,4 @@
-//! What people read: the plan before, the summary after, the rows that did not succeed, the codes.
+//! What people and programs read: the plan before, the summary after, the rows that did not succeed, the codes.
 
 pub mod chart;
 pub mod codes;
@@ -27,7 +27,7 @@ struct CountLine {
     label: &'static str,
     number: u64,
     remark: String,
-    /// The number's, unless it is nothing.
+    /// The style of the number, unless it is 0.
     style: Style,
 }
 

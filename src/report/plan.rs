@@ -35,17 +35,17 @@ pub struct PlanTarget<'a> {
     pub rate: NonZeroU32,
     /// And requests to read back.
     pub read_back_rate: NonZeroU32,
-    /// When the run is to stop, if it is.
+    /// When the run is to stop.
     pub until: Option<&'a Zoned>,
-    /// What it is now.
+    /// The current time.
     pub now: Timestamp,
-    /// What an earlier run sent may be under way for this long: so long nothing in doubt is looked at or sent again.
+    /// What an earlier run sent may be under way for this long; until then nothing in doubt is read back or sent again.
     pub quiet_after: Duration,
 }
 
 impl PlanTarget<'_> {
-    /// The edits that are not in doubt are sent during that pause; behind it each of the others needs a request to send
-    /// it again, or two to read it back, as each side has a history of its own.
+    /// Edits that are not in doubt are sent during that wait; after it each of the others needs one request to send it
+    /// again, or two to read it back, as each side has a history of its own.
     fn takes(&self, plan: &Plan) -> Duration {
         let rate = u64::from(self.rate.get());
         let seconds = |requests: u64, rate: u64| Duration::from_secs(requests.div_ceil(rate));
@@ -60,7 +60,7 @@ impl PlanTarget<'_> {
         }
     }
 
-    /// When it is to stop, for people, and how many edits are sent by then, about.
+    /// When it is to stop, in words, and about how many edits are sent by then.
     fn stops(&self, plan: &Plan) -> Option<(String, u64)> {
         let until = self.until?;
         let now = self.now.to_zoned(until.time_zone().clone());
@@ -80,7 +80,7 @@ impl PlanTarget<'_> {
     }
 }
 
-/// Edits of this run that wait until nothing of them can be under way: in doubt, or to be read first.
+/// Edits of this run that must wait until no request for them can be under way: in doubt, or to be read first.
 fn slow(plan: &Plan) -> u64 {
     (plan.in_doubt_again + plan.to_read_first).min(plan.this_run)
 }
@@ -96,7 +96,7 @@ pub fn question(plan: &Plan) -> String {
     if in_doubt == 0 {
         return format!("Send {what}? They cannot be undone.");
     }
-    // Which of the list's edits this run takes on is known row by row only.
+    // Which of the list's edits this run takes on is only known row by row.
     let up_to = if plan.this_run < plan.to_do { "up to " } else { "" };
     let how = if plan.to_read_back > 0 {
         "to be read back first and sent only where they did not take place"
@@ -265,7 +265,7 @@ mod tests {
         }
     }
 
-    /// What a plan of this many edits, some of them in doubt, says where it is to stop in an hour.
+    /// What a plan of this many edits, some of them in doubt, says if it is to stop in an hour.
     fn check(this_run: u64, in_doubt: u64, to_read_back: u64, says: &str) {
         let until: Zoned = "2026-03-11T07:00[Asia/Shanghai]".parse().unwrap();
         let target = PlanTarget {

@@ -17,7 +17,7 @@ use crate::terminal::escape::escape_control;
 use crate::terminal::fit;
 use crate::terminal::progress::time;
 
-/// What there is to say of a run.
+/// What a summary says about a run.
 #[derive(Debug)]
 pub struct Summary<'a> {
     /// What it set out to do.
@@ -32,7 +32,7 @@ pub struct Summary<'a> {
     pub failed_rows: Option<PathBuf>,
     /// Where the report's page is, if one was wanted.
     pub report: Option<PathBuf>,
-    /// The command that goes on, where something is left.
+    /// The command that resumes the run, where something is left.
     pub resume: Option<String>,
 }
 
@@ -62,7 +62,7 @@ impl Summary<'_> {
         self.tally.attempts as f64 / self.took.as_secs_f64().max(0.001)
     }
 
-    /// How it ended, in the ledger's word.
+    /// How it ended, by the ledger's word.
     pub fn how(&self) -> &'static str {
         match self.ended {
             RunEnd::Finished => "finished",

@@ -134,10 +134,10 @@ fn the_status_of_a_rough_night() {
     ledger.db: app 1400000000 at adminapisgp.im.qcloud.com:443
     2 edits are in doubt.
     In doubt: the answer was lost, so the message may or may not have been edited.
-    The next run reads it back; what that cannot tell, look at on a phone.
-    Not reached: the same command goes on with what is left.
-    Failed: the messages are as before. Mend their rows in the list of failed rows
-    beside the ledger, and give them in with --retry-failed.
+    The next run reads it back; check on a phone what that cannot settle.
+    Not reached: the same command continues with what is left.
+    Failed: the messages are as before. Fix their rows in the list of failed rows
+    beside the ledger, and run that list with --retry-failed.
 
       messages     1,000
       done           900   90.0 %
@@ -158,7 +158,7 @@ fn the_status_of_a_rough_night() {
        2  2025-11-25 22:30:01  3 min 0 s     interrupted
           li.wei@ops-3 · edits.csv · 500 done · 2 in doubt
 
-    What the runs were told
+    Pauses, rate changes and stops
        2  2025-11-25 22:31:01  pause       li.wei by runner ctl
        2  2025-11-25 22:32:01  resume      li.wei by runner ctl
        2  2025-11-25 22:32:10  rate 100    127.0.0.1 on the page

@@ -11,7 +11,7 @@ use super::{RunSession, resume_command};
 use crate::command::{Error, Exit, hook, print, tell, with_causes};
 use crate::job::ServiceChoice;
 use crate::ledger::{LedgerError, SqliteReader, SqliteStore, WalEnd};
-use crate::report::lists::ListAndPlan;
+use crate::report::lists::PlannedInput;
 use crate::report::summary::Summary;
 use crate::report::{self, directory, format};
 use crate::run::{Plan, RunEnd, StopReason, Tally};
@@ -149,7 +149,7 @@ impl RunSession<'_> {
     /// wrong with it is told, and changes nothing of what was done.
     fn report(&self, summary: &Summary<'_>) -> Option<PathBuf> {
         let directory = self.args.report.as_deref()?;
-        let wanted = ListAndPlan { input: &self.input, mapping: &self.job.mapping, plan: &self.plan };
+        let wanted = PlannedInput { input: &self.input, mapping: &self.job.mapping, plan: &self.plan };
         let ledger = self.readable(summary)?;
         match crate::command::report::write(directory, ledger, self.args.lang.unwrap_or_default(), wanted) {
             Ok(()) => Some(directory.join(directory::PAGE)),

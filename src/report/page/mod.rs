@@ -21,7 +21,7 @@ const PAGE_CSS: &str = include_str!("page.css");
 /// Writes the page.
 pub fn page(report: &Report, words: &Words) -> Markup {
     let (facts, say) = (&report.facts, words.say);
-    let stretches: Vec<_> = facts.runs.iter().map(|run| run.stretch.clone()).collect();
+    let series: Vec<_> = facts.runs.iter().map(|run| run.series.clone()).collect();
     html! {
         (DOCTYPE)
         html lang=(say.html_lang) {
@@ -39,7 +39,7 @@ pub fn page(report: &Report, words: &Words) -> Markup {
                     (head(report, words))
                     (headline(report, words))
                     (totals(facts.totals, words))
-                    section { h2 { (say.over_time) } p.note { (say.over_time_note) } (over_time(&stretches, words)) }
+                    section { h2 { (say.over_time) } p.note { (say.over_time_note) } (over_time(&series, words)) }
                     section { h2 { (say.latency) } (latency(&facts.latency, words)) }
                     section { h2 { (say.outcomes) } p.note { (say.outcomes_note) } (tables::outcomes(facts, words)) }
                     section { h2 { (say.not_done) } (tables::not_done(report, words)) }
@@ -108,7 +108,7 @@ fn totals(totals: Totals, words: &Words) -> Markup {
     }
 }
 
-/// Where there is one edit among a million, it is to be seen all the same.
+/// One edit among a million must still be visible.
 fn bar(parts: &[(&str, u64, &str)], messages: u64) -> Markup {
     const WHOLE: f64 = 1_000.0;
     const LEAST: f64 = 3.0;
