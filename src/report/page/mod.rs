@@ -69,7 +69,7 @@ fn head(report: &Report, words: &Words) -> Markup {
 fn headline(report: &Report, words: &Words) -> Markup {
     let headline = Headline::of(&report.facts, words);
     html! {
-        section.headline.(headline.tone.class()) {
+        section.summary.(headline.tone.class()) {
             p.headline { (shown(&headline.headline)) }
             @for sentence in &headline.more { p { (shown(sentence)) } }
             @if let Some(command) = &report.resume {
