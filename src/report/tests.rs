@@ -285,8 +285,8 @@ fn what_a_stranger_wrote_is_harmless_on_the_page() {
         {
             let found = page.find(harm);
             // The one stranger's `src=` that there is stands within an escaped tag.
-            let escape_control = |at: usize| page[..at].ends_with("&lt;img ");
-            assert!(found.is_none_or(escape_control), "{harm:?} in {lang:?}: {:?}", &page[found.unwrap()..][..80]);
+            let is_escaped = |at: usize| page[..at].ends_with("&lt;img ");
+            assert!(found.is_none_or(is_escaped), "{harm:?} in {lang:?}: {:?}", &page[found.unwrap()..][..80]);
         }
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && page.contains("\\u{202e}evil"));
     }
