@@ -1,11 +1,12 @@
-//! `runner ctl LEDGER pause|resume|rate N|stop|status`: controls a run in progress.
+//! `runner ctl LEDGER pause|resume|rate N|stop|status`: controls the run in progress.
 
 use std::io::{Write, stdout};
 use std::path::Path;
 
 use super::{CommandError, Exit, confirm, tell};
 use crate::cli::{CtlAction, CtlArgs};
-use crate::live::control_socket::{SocketRequest, ask};
+use crate::live::socket::{SocketRequest, send};
+use crate::report::format::RunState;
 
 pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, CommandError> {
     let request = match args.what {
@@ -21,13 +22,13 @@ pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, CommandError> {
             SocketRequest::Stop {}
         }
     };
-    let status = ask(&args.ledger, request).await?;
+    let status = send(&args.ledger, request).await?;
     let mut out = stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&status)?)?;
     } else {
         writeln!(out, "{status}")?;
-        if status.state == "paused" {
+        if status.state == RunState::Paused {
             writeln!(out, "To resume: {}", command(&args.ledger, "resume"))?;
         }
     }
@@ -42,7 +43,7 @@ pub(super) fn command(ledger: &Path, what: &str) -> String {
 
 /// Whether the operator agrees to stop the run. Without a terminal, the command line counts as agreement.
 async fn consent(ledger: &Path) -> Result<bool, CommandError> {
-    let status = ask(ledger, SocketRequest::Status {}).await?;
+    let status = send(ledger, SocketRequest::Status {}).await?;
     let question = format_args!("{status}\nStop it after what is in flight? The same command resumes it.");
     Ok(confirm(question)?.unwrap_or(true))
 }

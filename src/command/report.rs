@@ -12,9 +12,9 @@ use crate::input::{Format, Input, Mapping, Row};
 use crate::job;
 use crate::ledger::{LostCommits, Overview, RunRecord, open_overview, open_records, unix_ms};
 use crate::report::facts::{NotReachedList, Report};
-use crate::report::lists::ListAndPlan;
+use crate::report::lists::PlannedInput;
 use crate::report::words::{Lang, Words};
-use crate::report::{counted, directory, machine, text};
+use crate::report::{counted, directory, format, machine, text};
 use crate::run::{self, InDoubt, Plan, Policy};
 use crate::system::digest;
 
@@ -47,7 +47,7 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
             ));
         }
     } else if args.json {
-        print(&format!("{:#}\n", machine::summary(&report, &words)))?;
+        print(&format::pretty(&machine::report(&report, &words))?)?;
     } else {
         print(&text::report(&report, &words))?;
     }
@@ -55,7 +55,7 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
 }
 
 /// Writes the report of a run that has just ended.
-pub(super) fn write(path: &Path, ledger: &Path, lang: Lang, wanted: ListAndPlan<'_>) -> Result<(), CommandError> {
+pub(super) fn write(path: &Path, ledger: &Path, lang: Lang, wanted: PlannedInput<'_>) -> Result<(), CommandError> {
     let overview = open_overview(ledger)?;
     let mut report = Report::read(&*overview, unix_ms(), &working_directory())?;
     directory::write(path, &*overview, &mut report, Ok(wanted), &Words::new(lang))?;
@@ -118,8 +118,8 @@ impl PlannedList {
         Ok(())
     }
 
-    fn wanted(&self) -> ListAndPlan<'_> {
-        ListAndPlan { input: &self.input, mapping: &self.mapping, plan: &self.plan }
+    fn wanted(&self) -> PlannedInput<'_> {
+        PlannedInput { input: &self.input, mapping: &self.mapping, plan: &self.plan }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::cli::StatusArgs;
 use crate::ledger::{open_overview, unix_ms};
 use crate::report::facts::LedgerFacts;
 use crate::report::words::Words;
-use crate::report::{machine, text};
+use crate::report::{format, machine, text};
 
 /// The interval of `--watch`.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ pub(super) async fn execute(args: &StatusArgs) -> Result<Exit, CommandError> {
 
 fn show(args: &StatusArgs, words: &Words) -> Result<Exit, CommandError> {
     let facts = read(args)?;
-    print(&block(args, &facts, words))?;
+    print(&block(args, &facts, words)?)?;
     Ok(Exit::Done)
 }
 
@@ -41,9 +41,9 @@ async fn watch(args: &StatusArgs, words: &Words) -> Result<Exit, CommandError> {
         let facts = read(args)?;
         let is_running = facts.worker.is_some();
         if is_screen {
-            print(&on_screen(&block(args, &facts, words)))?;
-        } else if before.as_ref().is_none_or(|before| !facts.tell_the_same(before)) {
-            print(&block(args, &facts, words))?;
+            print(&on_screen(&block(args, &facts, words)?))?;
+        } else if before.as_ref().is_none_or(|before| !facts.is_same_as(before)) {
+            print(&block(args, &facts, words)?)?;
         }
         before = Some(facts);
         if !is_running {
@@ -67,14 +67,14 @@ fn read(args: &StatusArgs) -> Result<LedgerFacts, CommandError> {
     }
 }
 
-fn block(args: &StatusArgs, facts: &LedgerFacts, words: &Words) -> String {
+fn block(args: &StatusArgs, facts: &LedgerFacts, words: &Words) -> Result<String, CommandError> {
     let resume = facts.resume(&working_directory());
     if args.json {
         // One line per object with --watch.
         let object = machine::status(facts, resume.as_deref(), words);
-        if args.watch { format!("{object}\n") } else { format!("{object:#}\n") }
+        if args.watch { Ok(serde_json::to_string(&object)? + "\n") } else { Ok(format::pretty(&object)?) }
     } else {
-        text::status(facts, resume.as_deref(), words)
+        Ok(text::status(facts, resume.as_deref(), words))
     }
 }
 

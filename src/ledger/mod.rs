@@ -27,6 +27,7 @@ mod run_event;
 mod sqlite;
 mod state;
 mod store;
+mod totals;
 mod writer;
 
 pub use self::change::{Change, EditRow, EditStatus, Settlement};
@@ -40,9 +41,10 @@ pub use self::note::{Cause, Note};
 pub use self::open::{
     create_store, open_overview, open_records, open_store, overview_beside_writer, records_beside_writer,
 };
-pub use self::overview::{EditRecord, LedgerTotals, Outcomes, Overview, RunRecord, Worker};
+pub use self::overview::{EditRecord, Outcomes, Overview, RunRecord, Worker};
 pub use self::pending::Pending;
 pub use self::ready::{NotEdited, Ready};
 pub use self::run_event::{RunEvent, Sample};
 pub use self::state::{State, Transition};
 pub use self::store::{CommitFuture, LostCommits, Records, RunInfo, RunStore, Store, WalEnd};
+pub use self::totals::Totals;

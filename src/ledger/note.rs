@@ -127,7 +127,7 @@ impl Note {
                 "the process ended while this was being sent; the edit may or may not have taken place".to_owned()
             }
             Note::ReadBack => "read back: the message holds what is wanted".to_owned(),
-            Note::NotEdited => "no sending was answered, and read back, the message was not edited".to_owned(),
+            Note::NotEdited => "no attempt was answered, and read back, the message was not edited".to_owned(),
             Note::NotInHistory => {
                 "its answer was lost, and read back, the message is in neither side's history; look at it on a phone"
                     .to_owned()

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::{Cause, ControlEvent, JobIdentity, Latency, LedgerError, Sample, State};
+use super::{Cause, ControlEvent, JobIdentity, Latency, LedgerError, Sample, State, Totals};
 use crate::edit::IdDigest;
 
 /// A ledger, open to be looked at: in one state, beside a writer or after it. Nothing is changed. Every method fails if the
@@ -114,15 +114,15 @@ impl dyn Overview + '_ {
     ///
     /// # Errors
     /// They cannot be read.
-    pub fn totals(&self, outcomes: &[Outcomes], runs: &[RunRecord]) -> Result<LedgerTotals, LedgerError> {
-        let mut totals = LedgerTotals::default();
+    pub fn totals(&self, outcomes: &[Outcomes], runs: &[RunRecord]) -> Result<Totals, LedgerError> {
+        let mut totals = Totals::default();
         for Outcomes { state, edits, .. } in outcomes {
             *totals.of(*state, self.worker().is_some()) += edits;
         }
         if let Some((new_edits, seq_before)) = runs.last().and_then(|run| run.new_edits) {
             totals.not_reached += new_edits.saturating_sub(self.edits_after(seq_before)?);
         }
-        let LedgerTotals { done, failed, in_doubt, in_flight, not_reached, .. } = totals;
+        let Totals { done, failed, in_doubt, in_flight, not_reached, .. } = totals;
         totals.messages = done + failed + in_doubt + in_flight + not_reached;
         Ok(totals)
     }
@@ -213,37 +213,6 @@ pub struct EditRecord {
     pub run: i64,
     /// When its last intent was made durable, in milliseconds since 1970.
     pub sent_at: i64,
-}
-
-/// The messages of a ledger and of the last run's list by state; `messages` is the sum of the others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LedgerTotals {
-    /// All messages.
-    pub messages: u64,
-    /// The service confirmed the edit.
-    pub done: u64,
-    /// The service refused it permanently, or too often.
-    pub failed: u64,
-    /// Whether it took place is unknown.
-    pub in_doubt: u64,
-    /// A run is sending it.
-    pub in_flight: u64,
-    /// Not edited yet.
-    pub not_reached: u64,
-}
-
-impl LedgerTotals {
-    /// The count of edits in this state, while a process has the ledger open to write or while none has.
-    pub fn of(&mut self, state: State, is_worked_on: bool) -> &mut u64 {
-        match state {
-            State::Done => &mut self.done,
-            State::Failed => &mut self.failed,
-            State::Sending if is_worked_on => &mut self.in_flight,
-            // What a process that died was sending is in doubt, as the next start will record.
-            State::Sending | State::InDoubt => &mut self.in_doubt,
-            State::Waiting => &mut self.not_reached,
-        }
-    }
 }
 
 impl Worker {

@@ -18,7 +18,7 @@ use crate::ledger::{Cause, Latency};
 /// The format's name.
 pub(super) use prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
 
-/// Everything that is told, of one moment.
+/// Every metric, at one moment.
 #[derive(Debug)]
 struct Numbers {
     view: Arc<View>,
@@ -27,7 +27,7 @@ struct Numbers {
     started_at: i64,
 }
 
-/// Tells them all.
+/// All metrics in the text format.
 pub(super) fn text(shared: &super::LiveShared) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("runner");
     registry.register_collector(Box::new(Numbers {
@@ -91,7 +91,7 @@ impl Numbers {
         let rate = Unit::Other("requests_per_second".to_owned());
         let rate = Some(&rate);
         out.gauge("cap", "The most that this run may send.", rate, &[], u64::from(self.cap))?;
-        out.gauge("rate", "The most that it was told to send.", rate, &[], u64::from(pace.cap))?;
+        out.gauge("rate", "Requests a second at most, as set last.", rate, &[], u64::from(pace.cap))?;
         out.gauge(
             "pace",
             "What requests leave at: the rate, or less after a slow-down.",
@@ -99,7 +99,7 @@ impl Numbers {
             &[],
             u64::from(pace.rate),
         )?;
-        out.gauge("paused", "1 while somebody has told it to pause.", None, &[], u64::from(self.view.tally.paused))?;
+        out.gauge("paused", "1 while the run is paused.", None, &[], u64::from(self.view.tally.paused))?;
         let stopping = matches!(self.view.state, ViewState::Stopping | ViewState::Over(_));
         out.gauge("stopping", "1 once nothing new is sent any more.", None, &[], u64::from(stopping))?;
         let held = pace.held.as_secs_f64();

@@ -1,4 +1,4 @@
-//! What can be seen of a run, and said to it, while it goes on.
+//! Watching and controlling a run while it is in progress.
 //!
 //! ```text
 //! runner ctl ──▶ socket ─┐                    ┌─▶ metrics   /metrics, /healthz
@@ -6,32 +6,31 @@
 //! a browser ───▶ page ───┘            View    └─▶ page      totals and charts that move
 //! ```
 //!
-//! All of it lives on a thread of its own: whoever floods it slows down what is seen of the run, and not the run. The run
-//! hands over a [`View`] a few times a second, and takes orders by way of [`Control`], which makes each act durable
-//! before it is done, refuses whatever is above the cap that was agreed to when the run began, and has a bounded queue.
+//! All of it lives on a thread of its own: a flood of requests slows down the view of the run, not the run. The run
+//! publishes a [`View`] a few times a second, and takes actions through [`Control`], which makes each one durable
+//! before it takes effect, refuses a rate above the cap that the run began with, and has a bounded queue.
 //!
-//! This can stop an irreversible job, or speed it up. What those can do who should not:
+//! This can stop an irreversible job, or speed it up. What people without permission can do:
 //!
-//! - **Another user of this machine.** The socket is open to its owner only (mode 0600 before anybody can connect), and
-//!   to root; whoever connects is told by the kernel, not by himself. A page on loopback is open to the user who
-//!   started the run and to root alone, as the kernel tells whose connection it is; where it does not, and for whoever wants it,
-//!   there is `RUNNER_PAGE_TOKEN`. A file that somebody has put where the socket belongs is left alone, and told of.
+//! - **Another user of this machine.** The socket is open to its owner (mode 0600 before anybody can connect) and to
+//!   root; the kernel says who connects, not the client. A page on loopback is open only to the user who started the
+//!   run and to root, as the kernel says whose connection it is; where it does not, and for anyone who prefers it,
+//!   there is `RUNNER_PAGE_TOKEN`. Any other file in the place of the socket is left alone, and reported.
 //! - **A hostile web page in the operator's browser.** It cannot read this page (no CORS header, frames refused), nor reach
 //!   it under a name of its own (the Host must be an address, or this machine's name). It cannot press a button: a post
-//!   must come from the page's own origin, as the browser says it, and carry the form token that only the page has.
+//!   must come from the page's own origin, as the browser states it, and carry the form token that only the page has.
 //!   And it cannot change what the page does: the policy runs no script but the page's own file.
-//! - **A port scanner, or whoever is on the network.** Beyond loopback nothing is answered without the token: 128 random
+//! - **A port scanner, or anyone on the network.** Beyond loopback nothing is answered without the token: 128 random
 //!   bits, or what the operator chose, compared in constant time. In a browser it is exchanged for a cookie that dies with
-//!   the run and that no script can read. Over plain HTTP who can listen on the wire can read it: the program says so, and
+//!   the run and that no script can read. Over plain HTTP anyone who listens on the wire can read it: the program says so, and
 //!   names the tunnel that keeps it in.
-//! - **Slow and greedy ones.** Connections are counted, heads, bodies and times bounded; nobody waits for them.
+//! - **Slow and greedy clients.** Connections are counted; heads, bodies and times are bounded; nothing waits for them.
 //!
-//! Whatever they do, nothing is sent above the cap, no edit twice, and nothing without its row in the ledger.
+//! Whatever they do, nothing is sent above the cap, no edit is sent twice, and nothing without its row in the ledger.
 
-pub mod control_socket;
 mod metrics;
 pub mod page;
-mod socket;
+pub mod socket;
 mod view;
 
 use std::sync::Arc;
@@ -44,15 +43,14 @@ use tokio_util::sync::CancellationToken;
 use self::page::Page;
 use self::socket::Socket;
 pub use self::view::{LiveRun, View, ViewState};
-use crate::ledger::{ControlAction, ControlEvent};
-use crate::report::summary::Totals;
+use crate::ledger::{ControlAction, ControlEvent, Totals};
 use crate::run::{Control, ControlError, Tally};
 use crate::terminal::progress::Speed;
 
-/// How long the end of the run may be held up so that whoever watches sees it.
+/// How long the end of the run may be delayed so that open pages see it.
 const LAST_LOOK: Duration = Duration::from_secs(2);
 
-/// A run that is watched. The run's side: it shows how far it is.
+/// The run's side: it publishes its progress.
 #[derive(Debug)]
 pub struct Live {
     shared: Arc<LiveShared>,
@@ -61,13 +59,13 @@ pub struct Live {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What all who watch share.
+/// What the socket and the page share.
 #[derive(Debug)]
 pub(crate) struct LiveShared {
     facts: LiveRun,
     control: Control,
     views: watch::Sender<Arc<View>>,
-    /// Cancelled when the run shall stop, whoever wants it.
+    /// Cancelled when the run is to stop, whatever the reason.
     stopping: CancellationToken,
     /// Cancelled once the ledger has failed.
     latch: CancellationToken,
@@ -75,9 +73,9 @@ pub(crate) struct LiveShared {
 
 impl Live {
     /// Opens the socket, and the page if there is one. `stop` is the run's, `latch` its ledger's; `totals` are those
-    /// before it.
+    /// before the run.
     ///
-    /// A run without a socket is better than none: where it cannot be opened, a warning says so.
+    /// A run without a socket is better than none: if it cannot be opened, a warning says so.
     pub fn start(
         facts: LiveRun,
         control: Control,
@@ -101,7 +99,7 @@ impl Live {
         Live { shared, speed: Speed::new(), close, thread }
     }
 
-    /// Shows how far the run is; to be called several times a second.
+    /// Publishes the run's progress; called several times a second.
     pub fn show(&mut self, tally: &Tally, totals: Totals) {
         let speed = self.speed.update(std::time::Instant::now(), tally.settled());
         let state = if tally.paused {
@@ -114,19 +112,19 @@ impl Live {
         self.shared.views.send_replace(Arc::new(View::new(state, tally, totals, speed)));
     }
 
-    /// Shows how it ended, and takes socket and page away. From then on nobody can tell it anything; the ledger must
-    /// still be locked, as the next run has a socket of the same name.
+    /// Publishes how the run ended, and closes socket and page. The ledger must still be locked, as the next run has a
+    /// socket of the same name.
     pub async fn end(mut self, how: &'static str, tally: &Tally, totals: Totals) {
         self.shared.views.send_replace(Arc::new(View::new(ViewState::Over(how), tally, totals, 0.0)));
         self.close.cancel();
         if let Some(thread) = self.thread.take() {
-            // It has nothing to return, and a panic in it was told when it happened.
+            // It returns nothing, and a panic in it was reported when it happened.
             let _ = tokio::task::spawn_blocking(|| thread.join()).await;
         }
     }
 }
 
-/// However the run is left, nothing of it stays behind.
+/// However the run ends, socket and page are closed.
 impl Drop for Live {
     fn drop(&mut self) {
         self.close.cancel();
@@ -134,7 +132,7 @@ impl Drop for Live {
 }
 
 impl LiveShared {
-    /// How the run is just now.
+    /// The current view.
     fn view(&self) -> Arc<View> {
         let view = Arc::clone(&self.views.borrow());
         if self.stopping.is_cancelled() && !matches!(view.state, ViewState::Over(_)) {
@@ -143,27 +141,27 @@ impl LiveShared {
         view
     }
 
-    /// Tells the run, and waits until it is done and can be seen.
-    async fn tell(&self, what: ControlAction, by: String) -> Result<(), ControlError> {
+    /// Hands an action to the run, and waits until it has taken effect and the view shows it.
+    async fn control(&self, what: ControlAction, by: String) -> Result<(), ControlError> {
         self.control.tell(ControlEvent { what, by }).await?;
         if what == ControlAction::Stop {
             self.stopping.cancel();
         } else {
-            // What is shown now may be older than the act. It is shown again within a moment, or at the end.
+            // The current view may be older than the action. The next one comes within a moment, or at the end.
             let _ = self.views.subscribe().changed().await;
         }
         Ok(())
     }
 }
 
-/// The thread of those who watch.
+/// The thread of socket and page.
 fn serve(shared: &Arc<LiveShared>, page: Option<Page>, close: &CancellationToken) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return unwatched(&error),
     };
     runtime.block_on(async {
-        let told = async {
+        let socket = async {
             match Socket::open(&shared.facts.ledger) {
                 Ok(socket) => {
                     close.run_until_cancelled(socket.serve(Arc::clone(shared))).await;
@@ -171,19 +169,17 @@ fn serve(shared: &Arc<LiveShared>, page: Option<Page>, close: &CancellationToken
                 Err(error) => unwatched(&error),
             }
         };
-        let watched = async {
+        let page = async {
             if let Some(page) = page {
                 page.serve(Arc::clone(shared), close.clone()).await;
             }
         };
-        tokio::join!(told, watched);
+        tokio::join!(socket, page);
     });
-    // Whoever is in the middle of something is not waited for.
+    // Connections that are still open are not waited for.
     runtime.shutdown_background();
 }
 
 fn unwatched(error: &dyn std::error::Error) {
-    tracing::warn!(
-        "the run goes on without a socket beside the ledger, so runner ctl cannot tell it anything: {error}"
-    );
+    tracing::warn!("the run goes on without a socket beside the ledger, so runner ctl cannot reach it: {error}");
 }

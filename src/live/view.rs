@@ -1,24 +1,29 @@
-//! How a run is just now, as whoever watches it is told.
+//! The state of a run at one moment, as page, metrics and `runner ctl` show it.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::control_socket::Status;
-use crate::ledger::unix_ms;
-use crate::report::summary::Totals;
-use crate::run::Tally;
+use thousands::Separable;
 
-/// What is known of a run from its beginning.
+use crate::ledger::{Totals, unix_ms};
+use crate::report::format::{FORMAT, RunState, RunStatus, ThisRun};
+use crate::run::Tally;
+use crate::terminal::duration::format_duration;
+
+/// What is fixed when a run begins.
 #[derive(Clone, Debug)]
 pub struct LiveRun {
     /// Its ledger.
     pub ledger: PathBuf,
     /// The list's name.
     pub input: String,
-    /// Edits that it set out to send or to read back.
+    /// Edits that it sets out to send or to read back.
     pub planned: u64,
-    /// Requests a second that it may be told at most.
+    /// Rows of the list that repeat another.
+    pub duplicates: u64,
+    /// The highest rate that it can be set to, in requests a second.
     pub cap: NonZeroU32,
     /// The command that resumes it.
     pub resume: String,
@@ -26,45 +31,45 @@ pub struct LiveRun {
     pub started_at: i64,
 }
 
-/// What a run is about.
+/// What a run is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ViewState {
-    /// It sends.
+    /// It is sending.
     Running,
-    /// Nothing goes out for so long: at the start, after a slow-down, or while the service is out of reach.
+    /// Nothing is sent for this long: at the start, after a slow-down, or while the service is out of reach.
     Held(Duration),
-    /// Somebody has told it to pause.
+    /// An operator has paused it.
     Paused,
-    /// It was told to stop, waits for what is in flight, and reads back what is in doubt.
+    /// It is stopping: it waits for what is in flight, and reads back what is in doubt.
     Stopping,
     /// It has ended: `finished`, `interrupted`, `stopped`.
     Over(&'static str),
 }
 
-/// How a run is at one moment.
+/// A run at one moment.
 #[derive(Clone, Debug)]
 pub struct View {
-    /// What it is about.
+    /// What it is doing.
     pub state: ViewState,
     /// What it has done.
     pub tally: Tally,
-    /// Where every row of the list is.
+    /// How many messages of the list are in each state.
     pub totals: Totals,
-    /// Edits settled a second, of late.
+    /// Edits settled a second, over the last seconds.
     pub speed: f64,
-    /// When this was so, in milliseconds since 1970.
+    /// The moment, in milliseconds since 1970.
     pub at: i64,
 }
 
 impl ViewState {
-    /// One word for it.
-    pub fn word(&self) -> &'static str {
+    /// The state as JSON has it.
+    pub fn state(&self) -> RunState {
         match self {
-            ViewState::Running => "running",
-            ViewState::Held(_) => "held",
-            ViewState::Paused => "paused",
-            ViewState::Stopping => "stopping",
-            ViewState::Over(_) => "over",
+            ViewState::Running => RunState::Running,
+            ViewState::Held(_) => RunState::Held,
+            ViewState::Paused => RunState::Paused,
+            ViewState::Stopping => RunState::Stopping,
+            ViewState::Over(_) => RunState::Over,
         }
     }
 }
@@ -74,29 +79,83 @@ impl View {
         View { state, tally: tally.clone(), totals, speed, at: unix_ms() }
     }
 
-    /// How long it takes yet, at the speed of late. `None`: nobody knows, as while it is paused.
+    /// How long the rest takes at the current speed. `None` if that is not known, as while it is paused.
     pub fn left(&self, facts: &LiveRun) -> Option<Duration> {
         let left = facts.planned.saturating_sub(self.tally.settled());
-        let goes_on = matches!(self.state, ViewState::Running | ViewState::Held(_)) && self.speed > 0.0 && left > 0;
+        let is_sending = matches!(self.state, ViewState::Running | ViewState::Held(_)) && self.speed > 0.0 && left > 0;
         #[expect(clippy::cast_precision_loss, reason = "for people, and far below 2^52")]
-        goes_on.then(|| Duration::from_secs_f64((left as f64 / self.speed).ceil().min(1e9)))
+        is_sending.then(|| Duration::from_secs_f64((left as f64 / self.speed).ceil().min(1e9)))
     }
 
-    pub(super) fn status(&self, facts: &LiveRun) -> Status {
-        let Tally { done, failed, in_doubt, to_read_back, slow_downs, pace, .. } = self.tally;
-        Status {
-            state: self.state.word().to_owned(),
-            process: std::process::id(),
-            planned: facts.planned,
-            done,
-            failed,
-            in_doubt,
-            to_read_back,
-            slow_downs,
-            speed: (self.speed * 10.0).round() / 10.0,
-            rate: pace.cap,
+    /// For `runner ctl`.
+    pub(super) fn status(&self, facts: &LiveRun) -> RunStatus {
+        let mut totals = self.totals;
+        totals.in_flight = (self.tally.under_way as u64).min(totals.not_reached);
+        totals.not_reached -= totals.in_flight;
+        let took = Duration::from_millis(self.at.saturating_sub(facts.started_at).max(0).unsigned_abs());
+        RunStatus {
+            format: FORMAT,
+            state: self.state.state(),
+            pid: std::process::id(),
+            totals,
+            this_run: ThisRun::new(facts.planned, &self.tally, took),
+            edits_a_second: (self.speed * 10.0).round() / 10.0,
+            rate: self.tally.pace.cap,
             cap: facts.cap.get(),
             seconds_left: self.left(facts).map(|left| left.as_secs()),
         }
+    }
+}
+
+impl fmt::Display for RunStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ThisRun { planned, done, failed, in_doubt, to_read_back, slow_downs, .. } = self.this_run;
+        let settled = (done + failed + in_doubt).separate_with_commas();
+        write!(f, "{}: {settled} of {}", self.state.word(), planned.separate_with_commas())?;
+        for (count, what) in [(failed, "failed"), (in_doubt, "in doubt"), (to_read_back, "to read back")] {
+            if count > 0 {
+                write!(f, " · {} {what}", count.separate_with_commas())?;
+            }
+        }
+        let RunStatus { edits_a_second, rate, cap, .. } = *self;
+        write!(f, " · {edits_a_second:.1}/s of {rate}")?;
+        if rate < cap {
+            write!(f, " (at most {cap})")?;
+        }
+        if let Some(seconds) = self.seconds_left {
+            write!(f, " · {} left", format_duration(Duration::from_secs(seconds)))?;
+        }
+        if slow_downs > 0 {
+            write!(f, " · slowed down {slow_downs}×")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_what_matters() {
+        let tally = Tally { done: 1_800, ..Tally::default() };
+        let calm = RunStatus {
+            format: FORMAT,
+            state: RunState::Running,
+            pid: 1,
+            totals: Totals { messages: 4_000, done: 1_800, not_reached: 2_200, ..Totals::default() },
+            this_run: ThisRun::new(4_000, &tally, Duration::from_secs(9)),
+            edits_a_second: 199.2,
+            rate: 200,
+            cap: 200,
+            seconds_left: Some(12),
+        };
+        assert_eq!(calm.to_string(), "running: 1,800 of 4,000 · 199.2/s of 200 · 12 s left");
+        let line = serde_json::to_string(&calm).unwrap();
+        assert_eq!(serde_json::from_str::<RunStatus>(&line).unwrap(), calm, "{line}");
+        let this_run = ThisRun { failed: 3, ..calm.this_run.clone() };
+        let (state, seconds_left) = (RunState::Paused, None);
+        let paused = RunStatus { state, this_run, rate: 50, edits_a_second: 0.0, seconds_left, ..calm };
+        assert_eq!(paused.to_string(), "paused: 1,803 of 4,000 · 3 failed · 0.0/s of 50 (at most 200)");
     }
 }

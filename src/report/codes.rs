@@ -16,14 +16,14 @@ pub fn write_table(out: &mut impl Write, lang: Lang) -> io::Result<()> {
     let verdict_width = Class::ALL.iter().map(|class| class.verdict_word().len()).max().unwrap_or(0);
     writeln!(out, "{:<code_width$}  {:<verdict_width$}  MEANING", "CODE", "VERDICT")?;
     for entry in error_code::all() {
-        let (codes, headline) = (codes_text(entry), entry.class.verdict_word());
+        let (codes, verdict) = (codes_text(entry), entry.class.verdict_word());
         let meaning = words.meaning(Cause::Code(*entry.codes.start()));
-        writeln!(out, "{codes:<code_width$}  {headline:<verdict_width$}  {meaning}")?;
+        writeln!(out, "{codes:<code_width$}  {verdict:<verdict_width$}  {meaning}")?;
     }
     Ok(())
 }
 
-/// Writes what is known of one code, its advice included; also says so where nothing is known of it.
+/// Writes what is known about one code, including advice, or that nothing is known about it.
 ///
 /// # Errors
 /// Those of writing to `out`.

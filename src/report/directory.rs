@@ -1,13 +1,15 @@
-//! A report as a directory, for whoever keeps it or has to check it: the page, the summary, a list of the edits that
+//! A report as a directory, to be kept or checked: the page, the summary, a list of the edits that
 //! failed, are in doubt or were not reached, and a manifest by which each file can be verified.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::facts::{NotReachedList, Report};
-use super::lists::{self, CsvFileError, ListAndPlan};
+use super::format::{self, FORMAT, Manifest};
+use super::lists::{self, EditListError, PlannedInput};
 use super::machine;
 use super::page::page;
 use super::words::{Words, iso};
@@ -34,19 +36,19 @@ pub enum ReportError {
     Ledger(#[from] LedgerError),
     /// A list cannot be made.
     #[error("cannot write {name}: {source}")]
-    CsvFile {
+    List {
         /// The file.
         name: &'static str,
         /// Why.
-        source: CsvFileError,
+        source: EditListError,
     },
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
 
-/// Writes all of it. What an earlier report has written there is replaced, as far as its manifest knows it; anything else is
-/// put aside. `wanted` is the list whose edits may not have been reached, or why there is none.
+/// Writes the whole report. Files of an earlier report are replaced if its manifest lists them; other files are put
+/// aside. `wanted` is the list, whose edits may not have been reached, or why there is none.
 ///
 /// # Errors
 /// The ledger cannot be read, or a file cannot be written; those written before stay.
@@ -54,15 +56,15 @@ pub fn write(
     directory: &Path,
     overview: &dyn Overview,
     report: &mut Report,
-    wanted: Result<ListAndPlan<'_>, String>,
+    wanted: Result<PlannedInput<'_>, String>,
     words: &Words,
 ) -> Result<(), ReportError> {
     let mut files = ReportFiles { directory, known: known(directory), written: Vec::new() };
-    let list = |name| move |source| ReportError::CsvFile { name, source };
+    let list = |name| move |source| ReportError::List { name, source };
     files.add(FAILED, |out| lists::failed(overview, words, out).map_err(list(FAILED)))?;
     files.add(IN_DOUBT, |out| lists::in_doubt(overview, words, out).map_err(list(IN_DOUBT)))?;
     report.not_reached = match wanted {
-        // Where it is known that there is none left, the list is not needed.
+        // If it is known that none is left, the list is not needed.
         Err(why) if report.facts.totals.not_reached > 0 || !report.facts.knows_what_is_left() => {
             files.remove(NOT_REACHED)?;
             NotReachedList::LeftOut(why)
@@ -72,7 +74,7 @@ pub fn write(
             let written = files
                 .add(NOT_REACHED, |out| lists::not_reached(overview, wanted, words, out).map_err(list(NOT_REACHED)));
             match written {
-                Err(ReportError::CsvFile { source: CsvFileError::Input(error), .. }) => {
+                Err(ReportError::List { source: EditListError::Input(error), .. }) => {
                     files.remove(NOT_REACHED)?;
                     NotReachedList::LeftOut(error.to_string())
                 }
@@ -80,10 +82,11 @@ pub fn write(
             }
         }
     };
-    files.add_json(SUMMARY, &machine::summary(report, words))?;
+    files.add_json(SUMMARY, &machine::report(report, words))?;
     files.add_text(PAGE, &page(report, words).into_string())?;
-    let manifest = format!("{:#}\n", manifest(report, &files.written));
-    Ok(write_text(&directory.join(MANIFEST), &manifest)?)
+    let path = directory.join(MANIFEST);
+    let manifest = pretty(&path, &manifest(report, &files.written))?;
+    Ok(write_text(&path, &manifest)?)
 }
 
 /// Writes the page alone.
@@ -100,6 +103,10 @@ fn write_text(path: &Path, text: &str) -> Result<(), WriteError> {
     })
 }
 
+fn pretty(path: &Path, value: &impl Serialize) -> Result<String, WriteError> {
+    format::pretty(value).map_err(|error| WriteError { path: path.to_owned(), source: error.into() })
+}
+
 /// The SHA-256 of each file that an earlier report wrote, as its manifest has them.
 fn known(directory: &Path) -> BTreeMap<String, String> {
     let manifest = small_file::read(&directory.join(MANIFEST)).ok();
@@ -108,22 +115,26 @@ fn known(directory: &Path) -> BTreeMap<String, String> {
     files.filter_map(|file| Some((file["name"].as_str()?.to_owned(), file["sha256"].as_str()?.to_owned()))).collect()
 }
 
-fn manifest(report: &Report, written: &[(&str, Written)]) -> Value {
+fn manifest(report: &Report, written: &[(&str, Written)]) -> Manifest {
     let facts = &report.facts;
-    let files: Vec<_> = written
-        .iter()
-        .map(|(name, file)| json!({ "name": name, "bytes": file.bytes, "sha256": file.sha256 }))
-        .collect();
-    let list = facts.last_run().map(|run| json!({ "name": run.record.input, "sha256": run.record.input_sha256 }));
-    json!({
-        "made_at": iso(facts.at),
-        "made_by": format!("runner {}", crate::BUILD),
-        "ledger": { "name": facts.ledger, "sha256": report.ledger_sha256 },
-        "job": { "sdkappid": facts.job.sdkappid, "service": facts.job.service, "name": facts.job.name },
-        "list": list,
-        "files": files,
-        "left_out": machine::left_out(report),
-    })
+    let files = written.iter().map(|(name, file)| format::File {
+        name: (*name).to_owned(),
+        bytes: file.bytes,
+        sha256: file.sha256.clone(),
+    });
+    let last = facts.last_run().map(|run| &run.record);
+    Manifest {
+        format: FORMAT,
+        made_at: iso(facts.at),
+        version: crate::BUILD.to_owned(),
+        ledger: facts.ledger.clone(),
+        ledger_sha256: report.ledger_sha256.clone(),
+        job: machine::job(&facts.job),
+        input: last.map(|run| run.input.clone()),
+        input_sha256: last.map(|run| run.input_sha256.clone()),
+        files: files.collect(),
+        left_out: machine::left_out(report),
+    }
 }
 
 struct ReportFiles<'a> {
@@ -149,11 +160,12 @@ impl ReportFiles<'_> {
         self.add(name, |out| Ok(out.write_all(text.as_bytes()).map_err(|source| WriteError { path, source })?))
     }
 
-    fn add_json(&mut self, name: &'static str, value: &Value) -> Result<(), ReportError> {
-        self.add_text(name, &format!("{value:#}\n"))
+    fn add_json(&mut self, name: &'static str, value: &impl Serialize) -> Result<(), ReportError> {
+        let text = pretty(&self.directory.join(name), value)?;
+        self.add_text(name, &text)
     }
 
-    /// What an earlier report wrote is not of this one.
+    /// Removes a file of an earlier report that this one does not have.
     fn remove(&self, name: &str) -> Result<(), WriteError> {
         atomic_file::remove(&self.directory.join(name), self.known.get(name).map(String::as_str))
     }

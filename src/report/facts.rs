@@ -1,5 +1,4 @@
-//! What there is to say of a ledger: read once, in one state of the file, and then told as text, as a page or for
-//! programs.
+//! What a report says about a ledger: read once, in one state of the file, and then shown as text, page or JSON.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -7,9 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::chart::RunSeries;
+use super::format::RunState;
 use crate::ledger::{
-    Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerError, LedgerTotals, Note, Outcomes,
-    Overview, RunRecord, Sample, State, Worker,
+    Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerError, Note, Outcomes, Overview,
+    RunRecord, Sample, State, Totals, Worker,
 };
 use crate::system::digest::sha256_of_file;
 use crate::terminal::escape::escape_control;
@@ -21,18 +21,18 @@ const READ_FIRST: &str = "--read-first";
 /// Edits that are shown one by one; all of them are in the lists.
 pub const EDITS_SHOWN: u32 = 100;
 
-/// What a ledger tells of its edits and its runs.
+/// What a ledger holds about its edits and runs.
 #[derive(Debug)]
 pub struct LedgerFacts {
     /// The ledger's name, fit to be shown.
     pub ledger: String,
     /// The job it belongs to.
     pub job: JobIdentity,
-    /// Who works on it.
+    /// The process that works on it.
     pub worker: Option<Worker>,
-    /// Where all messages are.
-    pub totals: LedgerTotals,
-    /// How many edits stand where, and why.
+    /// How many messages are in each state.
+    pub totals: Totals,
+    /// How many edits are in each state, and why.
     pub outcomes: Vec<Outcomes>,
     /// How often each answer other than success came.
     pub answers: Vec<(Cause, u64)>,
@@ -40,45 +40,45 @@ pub struct LedgerFacts {
     pub latency: Latency,
     /// Every run, the first one first.
     pub runs: Vec<RunFacts>,
-    /// What each run was told, and when.
+    /// How operators changed each run, and when.
     pub acts: Vec<(i64, i64, ControlEvent)>,
-    /// Its newest commits may be missing: then it does not tell all that was done.
+    /// Its newest commits may be missing: then it does not hold all that was done.
     pub may_lack_commits: bool,
-    /// When it was looked at, in milliseconds since 1970.
+    /// When it was read, in milliseconds since 1970.
     pub at: i64,
 }
 
-/// One run, and how far it came.
+/// One run, and how far it got.
 #[derive(Debug)]
 pub struct RunFacts {
-    /// What the ledger says of it.
+    /// Its record in the ledger.
     pub record: RunRecord,
-    /// Where the edits are that it sent last.
-    pub edits: LedgerTotals,
+    /// The edits whose last request it sent, by state.
+    pub edits: Totals,
     /// Its samples, to be drawn.
-    pub stretch: RunSeries,
-    /// How far it was when it last said so.
+    pub series: RunSeries,
+    /// Its last sample.
     pub last: Option<Sample>,
     /// Edits that it settled a second, over its last seconds.
     pub rate: Option<f64>,
 }
 
-/// What there is to say in a report.
+/// The content of a report.
 #[derive(Debug)]
 pub struct Report {
-    /// What the ledger tells in numbers.
+    /// The ledger in numbers.
     pub facts: LedgerFacts,
     /// The first edits that are not done.
     pub not_done: NotDone,
     /// SHA-256 of the ledger's file, in hexadecimal; `None` while it changes.
     pub ledger_sha256: Option<String>,
-    /// The command that goes on, where something is left.
+    /// The command that resumes the last run, where something is left.
     pub resume: Option<String>,
     /// Whether there is a list of the edits that were not reached.
     pub not_reached: NotReachedList,
 }
 
-/// Whether there is a list of the edits that were not reached: the ledger does not hold it.
+/// Whether there is a list of the edits that were not reached; the ledger itself does not hold it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum NotReachedList {
     /// It was not asked for.
@@ -91,7 +91,7 @@ pub enum NotReachedList {
 }
 
 impl Report {
-    /// Reads all that a report tells; `at` is now, and `directory` where the command that goes on will be typed.
+    /// Reads the content of a report; `at` is now, and `directory` the one that the resuming command will be typed in.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -119,16 +119,16 @@ pub struct NotDone {
     pub in_doubt: Vec<EditRecord>,
 }
 
-/// A line of the outcomes by code: how often an answer came, and where the edits are that had it last. The lines add up
+/// A line of the outcomes by code: how often an answer came, and the edits whose last answer it was. The lines add up
 /// to the totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CauseLine {
     /// The answer; `None`: none has come yet.
     pub cause: Option<Cause>,
-    /// How often it came in all; not known of success.
+    /// How often it came in all; not known for success.
     pub answers: u64,
     /// Edits that had it last.
-    pub edits: LedgerTotals,
+    pub edits: Totals,
 }
 
 impl LedgerFacts {
@@ -143,15 +143,15 @@ impl LedgerFacts {
             .into_iter()
             .map(|record| {
                 let samples = overview.samples(record.run)?;
-                let told = acts.iter().filter(|(run, _, _)| *run == record.run);
-                let orders = told.map(|(_, at, act)| (*at, act.what)).collect();
+                let of_run = acts.iter().filter(|(run, _, _)| *run == record.run);
+                let actions = of_run.map(|(_, at, act)| (*at, act.what)).collect();
                 let (last, rate) = (samples.last().cloned(), rate(&samples));
-                let mut edits = LedgerTotals::default();
+                let mut edits = Totals::default();
                 for Outcomes { state, edits: number, .. } in outcomes.iter().filter(|line| line.run == record.run) {
                     edits.messages += number;
                     *edits.of(*state, overview.worker().is_some()) += number;
                 }
-                Ok(RunFacts { record, edits, last, rate, stretch: RunSeries::new(samples, orders) })
+                Ok(RunFacts { record, edits, last, rate, series: RunSeries::new(samples, actions) })
             })
             .collect::<Result<_, LedgerError>>()?;
         Ok(LedgerFacts {
@@ -169,13 +169,13 @@ impl LedgerFacts {
         })
     }
 
-    /// Whether nothing has changed since, but the time.
-    pub fn tell_the_same(&self, before: &LedgerFacts) -> bool {
-        let told = |facts: &LedgerFacts| {
+    /// Whether nothing but the time has changed since.
+    pub fn is_same_as(&self, before: &LedgerFacts) -> bool {
+        let compared = |facts: &LedgerFacts| {
             let last = facts.last_run().map(|run| (run.record.clone(), run.last.clone()));
             (facts.totals, facts.worker.clone(), facts.acts.clone(), last)
         };
-        told(self) == told(before)
+        compared(self) == compared(before)
     }
 
     /// The last run.
@@ -183,37 +183,48 @@ impl LedgerFacts {
         self.runs.last()
     }
 
-    /// Whether the last run is at work.
-    pub fn goes_on(&self) -> bool {
+    /// Whether the last run is in progress.
+    pub fn is_running(&self) -> bool {
         self.worker.is_some() && self.last_run().is_some_and(|run| run.record.ended.is_none())
     }
 
-    /// Whether somebody has told the run that goes on to pause.
-    pub fn is_paused(&self) -> bool {
+    /// What the run is doing, as far as its ledger tells.
+    pub fn state(&self) -> RunState {
+        if !self.is_running() {
+            return RunState::Over;
+        }
         let run = self.last_run().map(|run| run.record.run);
-        let mut orders = self.acts.iter().filter(|(of, _, _)| Some(*of) == run).map(|(_, _, act)| act.what);
-        let last = orders.rfind(|order| matches!(order, ControlAction::Pause | ControlAction::Resume));
-        self.goes_on() && last == Some(ControlAction::Pause)
+        let mut actions = self.acts.iter().filter(|(of, _, _)| Some(*of) == run).map(|(_, _, act)| act.what);
+        match actions.rfind(|action| !matches!(action, ControlAction::Rate(_))) {
+            Some(ControlAction::Pause) => RunState::Paused,
+            Some(ControlAction::Stop) => RunState::Stopping,
+            Some(ControlAction::Resume | ControlAction::Rate(_)) | None => RunState::Running,
+        }
     }
 
-    /// Whether the last run's process ended without a word.
+    /// Whether the run that is going on is paused.
+    pub fn is_paused(&self) -> bool {
+        self.state() == RunState::Paused
+    }
+
+    /// Whether the last run's process died.
     pub fn was_cut_off(&self) -> bool {
         let ended = |run: &RunFacts| run.record.ended.as_deref().is_none_or(|ended| ended == "died");
         self.worker.is_none() && self.last_run().is_some_and(ended)
     }
 
-    /// Whether it is known how much of the list is left: not so of the first versions' ledgers.
+    /// Whether it is known how much of the list is left; ledgers of the first versions do not say.
     pub fn knows_what_is_left(&self) -> bool {
         self.last_run().is_none_or(|run| run.record.planned.is_some())
     }
 
     /// Whether something is left that running the same command again would do.
     pub fn is_something_left(&self) -> bool {
-        let LedgerTotals { in_doubt, not_reached, .. } = self.totals;
+        let Totals { in_doubt, not_reached, .. } = self.totals;
         in_doubt + not_reached > 0 || self.may_lack_commits || self.was_cut_off() || !self.knows_what_is_left()
     }
 
-    /// The command that goes on, as it is typed in this directory; `None`: nothing is left, somebody is at work, or it is
+    /// The command that resumes the last run, as typed in this directory; `None`: nothing is left, a process is at work, or it is
     /// not known how the last run was called.
     pub fn resume(&self, directory: &Path) -> Option<String> {
         if self.worker.is_some() || !self.is_something_left() {
@@ -264,8 +275,8 @@ impl LedgerFacts {
 
     /// How long what is left of the run will take, as fast as it is now.
     pub fn time_left(&self) -> Option<Duration> {
-        let run = self.last_run().filter(|_| self.goes_on() && !self.is_paused())?;
-        let LedgerTotals { in_flight, not_reached, .. } = self.totals;
+        let run = self.last_run().filter(|_| self.is_running() && !self.is_paused())?;
+        let Totals { in_flight, not_reached, .. } = self.totals;
         // With `--max-rows` it ends before the list does; and the last sample is some seconds old.
         let left = run.record.planned?.saturating_sub(run.settled()).min(in_flight + not_reached);
         let rate = run.rate.filter(|rate| *rate > 0.0)?;
@@ -280,10 +291,10 @@ impl RunFacts {
         self.last.as_ref().map_or(0, settled)
     }
 
-    /// How long it took, as far as it is known; while it goes on, so far.
+    /// How long it took, as far as that is known; during the run, so far.
     pub fn took(&self, now: Option<i64>) -> Option<Duration> {
         let said_last = self.last.as_ref().map(|sample| sample.at);
-        // When a run that was cut off ended is only known by the next one, hours later maybe.
+        // The end of a run that was cut off is recorded by the next run, maybe hours later.
         let ended = self.record.ended_at.filter(|_| self.record.ended.as_deref() != Some("died"));
         let until = ended.or(now).or(said_last)?;
         Some(Duration::from_millis(until.saturating_sub(self.record.started_at).max(0).unsigned_abs()))
@@ -300,7 +311,7 @@ impl NotDone {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn read(overview: &dyn Overview, totals: LedgerTotals) -> Result<NotDone, LedgerError> {
+    pub fn read(overview: &dyn Overview, totals: Totals) -> Result<NotDone, LedgerError> {
         let first = |state, count: u64| {
             let mut edits = Vec::new();
             if count > 0 {
@@ -313,7 +324,7 @@ impl NotDone {
         };
         let mut in_doubt = first(State::InDoubt, totals.in_doubt)?;
         if overview.worker().is_none() && in_doubt.len() < EDITS_SHOWN as usize {
-            // What a process that died was sending is in doubt, and the next start will say so.
+            // What a dead process was sending is in doubt, and the next run records it as such.
             in_doubt.extend(first(State::Sending, totals.in_doubt)?);
             in_doubt.truncate(EDITS_SHOWN as usize);
         }

@@ -68,7 +68,7 @@ fn note(known: &EditRow) -> Option<RowNote> {
     let what = match state {
         State::Failed => code.map(|code| meaning(code).to_owned()).or_else(|| note.map(crate::ledger::Note::meaning)),
         State::InDoubt | State::Sending => {
-            let why = note.map_or_else(|| "it was never heard of again".to_owned(), crate::ledger::Note::meaning);
+            let why = note.map_or_else(|| "no answer ever came".to_owned(), crate::ledger::Note::meaning);
             Some(format!("in doubt: {why}"))
         }
         State::Done | State::Waiting => return None,

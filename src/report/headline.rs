@@ -1,26 +1,26 @@
-//! How it stands, in plain words: a sentence that says it all, and what there is to do.
+//! The state of a ledger in plain words: one sentence that sums it up, and what to do next.
 
 use super::facts::LedgerFacts;
 use super::words::Words;
-use crate::ledger::LedgerTotals;
+use crate::ledger::Totals;
 
-/// How it stands.
+/// The state of a ledger in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headline {
-    /// What to feel about it.
+    /// How good or bad it is.
     pub tone: Tone,
     /// One sentence.
     pub headline: String,
-    /// What there is to know and to do.
+    /// What else to know, and what to do.
     pub more: Vec<String>,
 }
 
-/// What to feel about how it stands.
+/// How good or bad the state is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
     /// All is done.
     Good,
-    /// A run is at work.
+    /// A run is in progress.
     Busy,
     /// Something is left to do.
     Open,
@@ -41,13 +41,13 @@ impl Tone {
 }
 
 impl Headline {
-    /// Says it.
+    /// The headline for this ledger.
     pub fn of(facts: &LedgerFacts, words: &Words) -> Headline {
-        let LedgerTotals { messages, done, failed, in_doubt, not_reached, .. } = facts.totals;
+        let Totals { messages, done, failed, in_doubt, not_reached, .. } = facts.totals;
         let say = words.say;
         let (tone, headline) = if facts.is_paused() {
             (Tone::Busy, (say.run_paused)(done, messages))
-        } else if facts.goes_on() {
+        } else if facts.is_running() {
             (Tone::Busy, (say.run_goes_on)(done, messages))
         } else if facts.may_lack_commits {
             (Tone::Bad, say.may_lack_commits.to_owned())
@@ -69,7 +69,7 @@ impl Headline {
 }
 
 fn more(facts: &LedgerFacts, words: &Words) -> Vec<String> {
-    let LedgerTotals { failed, in_doubt, not_reached, .. } = facts.totals;
+    let Totals { failed, in_doubt, not_reached, .. } = facts.totals;
     let say = words.say;
     let mut more = Vec::new();
     if facts.may_lack_commits {
@@ -84,7 +84,7 @@ fn more(facts: &LedgerFacts, words: &Words) -> Vec<String> {
     if in_doubt > 0 {
         more.push(say.what_in_doubt.to_owned());
     }
-    if not_reached > 0 && !facts.goes_on() && !facts.may_lack_commits {
+    if not_reached > 0 && !facts.is_running() && !facts.may_lack_commits {
         more.push(say.what_not_reached.to_owned());
     }
     if failed > 0 {

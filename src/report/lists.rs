@@ -1,8 +1,8 @@
 //! The edits that are not done, as CSV. The ledger keeps no content, so these have none; with a job file that gives it,
-//! each is a list again: columns that begin with `_` are passed over.
+//! each is a list again: columns that begin with `_` are ignored.
 //!
-//! An id that begins with `=`, `+`, `-` or `@` is a formula to a spreadsheet program. It stands here as it is all the
-//! same: changed, it would be the id of another message. Nothing else in these files begins so.
+//! An id that begins with `=`, `+`, `-` or `@` is a formula to a spreadsheet program. It is written
+//! unchanged all the same: changed, it would be the id of another message. No other cell of these files begins so.
 
 use std::io::Write;
 
@@ -17,7 +17,7 @@ const HEADER: [&str; 9] =
 
 /// Why a list could not be written.
 #[derive(Debug, thiserror::Error)]
-pub enum CsvFileError {
+pub enum EditListError {
     /// The ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -29,9 +29,9 @@ pub enum CsvFileError {
     Write(#[from] csv::Error),
 }
 
-/// A list of wanted edits, and what its plan knows of it.
+/// A list of wanted edits, with its plan.
 #[derive(Clone, Copy, Debug)]
-pub struct ListAndPlan<'a> {
+pub struct PlannedInput<'a> {
     /// The list.
     pub input: &'a Input,
     /// How it is read.
@@ -40,25 +40,25 @@ pub struct ListAndPlan<'a> {
     pub plan: &'a Plan,
 }
 
-/// Writes the edits that failed, and tells how many there are.
+/// Writes the edits that failed, and returns how many there are.
 ///
 /// # Errors
 /// The ledger cannot be read, or the file cannot be written.
-pub fn failed(overview: &dyn Overview, words: &Words, out: &mut dyn Write) -> Result<u64, CsvFileError> {
-    let mut list = CsvFile::begin(words, out)?;
+pub fn failed(overview: &dyn Overview, words: &Words, out: &mut dyn Write) -> Result<u64, EditListError> {
+    let mut list = EditListWriter::begin(words, out)?;
     overview.edits(State::Failed, None, |edit| list.edit("failed", &edit))?;
     list.end()
 }
 
-/// Writes the edits in doubt, and tells how many there are.
+/// Writes the edits in doubt, and returns how many there are.
 ///
 /// # Errors
 /// The ledger cannot be read, or the file cannot be written.
-pub fn in_doubt(overview: &dyn Overview, words: &Words, out: &mut dyn Write) -> Result<u64, CsvFileError> {
-    let mut list = CsvFile::begin(words, out)?;
+pub fn in_doubt(overview: &dyn Overview, words: &Words, out: &mut dyn Write) -> Result<u64, EditListError> {
+    let mut list = EditListWriter::begin(words, out)?;
     overview.edits(State::InDoubt, None, |edit| list.edit("in_doubt", &edit))?;
     if overview.worker().is_none() {
-        // What a process that died was sending is in doubt, and the next start will say so.
+        // What a dead process was sending is in doubt, and the next run records it as such.
         overview.edits(State::Sending, None, |mut edit| {
             edit.cause = Some(Cause::Note(Note::ProcessDied));
             list.edit("in_doubt", &edit)
@@ -67,18 +67,18 @@ pub fn in_doubt(overview: &dyn Overview, words: &Words, out: &mut dyn Write) -> 
     list.end()
 }
 
-/// Writes the edits that were not reached, and tells how many there are; without `wanted` there are none.
+/// Writes the edits that were not reached, and returns how many there are; without `wanted` there are none.
 ///
 /// # Errors
 /// The ledger or the list cannot be read, or the file cannot be written.
 pub fn not_reached(
     overview: &dyn Overview,
-    wanted: Option<ListAndPlan<'_>>,
+    wanted: Option<PlannedInput<'_>>,
     words: &Words,
     out: &mut dyn Write,
-) -> Result<u64, CsvFileError> {
-    let mut list = CsvFile::begin(words, out)?;
-    if let Some(ListAndPlan { input, mapping, plan }) = wanted {
+) -> Result<u64, EditListError> {
+    let mut list = EditListWriter::begin(words, out)?;
+    if let Some(PlannedInput { input, mapping, plan }) = wanted {
         for row in input.rows(mapping)? {
             let row = row?;
             let Ok(edit) = &row.edit else { continue };
@@ -95,20 +95,20 @@ pub fn not_reached(
     list.end()
 }
 
-struct CsvFile<'a> {
+struct EditListWriter<'a> {
     out: csv::Writer<&'a mut dyn Write>,
     words: &'a Words,
     rows: u64,
 }
 
-impl<'a> CsvFile<'a> {
-    fn begin(words: &'a Words, out: &'a mut dyn Write) -> Result<CsvFile<'a>, CsvFileError> {
+impl<'a> EditListWriter<'a> {
+    fn begin(words: &'a Words, out: &'a mut dyn Write) -> Result<EditListWriter<'a>, EditListError> {
         let mut out = csv::Writer::from_writer(out);
         out.write_record(HEADER)?;
-        Ok(CsvFile { out, words, rows: 0 })
+        Ok(EditListWriter { out, words, rows: 0 })
     }
 
-    fn edit(&mut self, state: &str, edit: &EditRecord) -> Result<(), CsvFileError> {
+    fn edit(&mut self, state: &str, edit: &EditRecord) -> Result<(), EditListError> {
         let EditRecord { from_account, to_account, msg_key, cause, attempts, line, sent_at, .. } = edit;
         let code = match cause {
             Some(Cause::Code(code)) => code.to_string(),
@@ -130,7 +130,7 @@ impl<'a> CsvFile<'a> {
         ])?)
     }
 
-    fn new_edit(&mut self, edit: &Edit, line: u64) -> Result<(), CsvFileError> {
+    fn new_edit(&mut self, edit: &Edit, line: u64) -> Result<(), EditListError> {
         let id = edit.id();
         self.rows += 1;
         let line = line.to_string();
@@ -147,7 +147,7 @@ impl<'a> CsvFile<'a> {
         ])?)
     }
 
-    fn end(mut self) -> Result<u64, CsvFileError> {
+    fn end(mut self) -> Result<u64, EditListError> {
         self.out.flush().map_err(csv::Error::from)?;
         Ok(self.rows)
     }

@@ -1,10 +1,11 @@
-//! What people read: the plan before, the summary after, the rows that did not succeed, the codes.
+//! What people and programs read: the plan before, the summary after, the rows that did not succeed, the codes.
 
 pub mod chart;
 pub mod codes;
 pub mod directory;
 pub mod facts;
 pub mod failed;
+pub mod format;
 pub mod headline;
 pub mod lists;
 pub mod machine;
@@ -25,14 +26,14 @@ use crate::terminal::colour::REMARK;
 struct CountLine {
     label: &'static str,
     number: u64,
-    record_event: String,
-    /// The number's, unless it is nothing.
+    remark: String,
+    /// The style of the number, unless it is 0.
     style: Style,
 }
 
 impl CountLine {
-    fn new(label: &'static str, number: u64, record_event: impl Into<String>) -> CountLine {
-        CountLine { label, number, record_event: record_event.into(), style: Style::new() }
+    fn new(label: &'static str, number: u64, remark: impl Into<String>) -> CountLine {
+        CountLine { label, number, remark: remark.into(), style: Style::new() }
     }
 
     fn styled(self, style: Style) -> CountLine {
@@ -45,12 +46,12 @@ fn write_lines(out: &mut impl Write, lines: &[CountLine]) -> io::Result<()> {
     let labels = lines.iter().map(|line| line.label.len()).max().unwrap_or_default();
     let numbers = lines.iter().map(|line| line.number.separate_with_commas());
     let width = numbers.map(|number| number.len()).max().unwrap_or_default();
-    for CountLine { label, number, record_event, style } in lines {
+    for CountLine { label, number, remark, style } in lines {
         let style = if *number == 0 { REMARK } else { *style };
         let number = number.separate_with_commas();
         write!(out, "  {label:<labels$}  {style}{number:>width$}{style:#}")?;
-        if !record_event.is_empty() {
-            write!(out, "   {REMARK}{record_event}{REMARK:#}")?;
+        if !remark.is_empty() {
+            write!(out, "   {REMARK}{remark}{REMARK:#}")?;
         }
         writeln!(out)?;
     }

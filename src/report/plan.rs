@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use anstyle::Style;
 use jiff::{Timestamp, Zoned};
-use serde_json::json;
 use thousands::Separable;
 
+use super::format::{self, FORMAT};
+use super::summary::totals;
 use super::{CountLine, counted, write_lines};
 use crate::api::proxy::KEEPS_MAX;
 use crate::cli::until::shown;
-use crate::run::{Plan, Problems};
+use crate::run::{Plan, Problems, Tally, Warning};
 use crate::terminal::colour::{DONE, DOUBT, FAILED, REMARK, TITLE};
 use crate::terminal::duration::format_duration;
 use crate::terminal::excerpt::Excerpt;
@@ -26,23 +27,25 @@ pub struct PlanTarget<'a> {
     pub sdkappid: Option<u64>,
     /// The service, where it is known.
     pub service: Option<String>,
+    /// The job file's name, where it gives one.
+    pub job_name: Option<String>,
     /// `host:port` of the proxy on the way, where there is one.
     pub proxy: Option<String>,
     /// Requests a second at most.
     pub rate: NonZeroU32,
     /// And requests to read back.
     pub read_back_rate: NonZeroU32,
-    /// When the run is to stop, if it is.
+    /// When the run is to stop.
     pub until: Option<&'a Zoned>,
-    /// What it is now.
+    /// The current time.
     pub now: Timestamp,
-    /// What an earlier run sent may be under way for this long: so long nothing in doubt is looked at or sent again.
+    /// What an earlier run sent may be under way for this long; until then nothing in doubt is read back or sent again.
     pub quiet_after: Duration,
 }
 
 impl PlanTarget<'_> {
-    /// The edits that are not in doubt are sent during that pause; behind it each of the others needs a request to send
-    /// it again, or two to read it back, as each side has a history of its own.
+    /// Edits that are not in doubt are sent during that wait; after it each of the others needs one request to send it
+    /// again, or two to read it back, as each side has a history of its own.
     fn takes(&self, plan: &Plan) -> Duration {
         let rate = u64::from(self.rate.get());
         let seconds = |requests: u64, rate: u64| Duration::from_secs(requests.div_ceil(rate));
@@ -57,7 +60,7 @@ impl PlanTarget<'_> {
         }
     }
 
-    /// When it is to stop, for people, and how many edits are sent by then, about.
+    /// When it is to stop, in words, and about how many edits are sent by then.
     fn stops(&self, plan: &Plan) -> Option<(String, u64)> {
         let until = self.until?;
         let now = self.now.to_zoned(until.time_zone().clone());
@@ -77,7 +80,7 @@ impl PlanTarget<'_> {
     }
 }
 
-/// Edits of this run that wait until nothing of them can be under way: in doubt, or to be read first.
+/// Edits of this run that must wait until no request for them can be under way: in doubt, or to be read first.
 fn slow(plan: &Plan) -> u64 {
     (plan.in_doubt_again + plan.to_read_first).min(plan.this_run)
 }
@@ -93,7 +96,7 @@ pub fn question(plan: &Plan) -> String {
     if in_doubt == 0 {
         return format!("Send {what}? They cannot be undone.");
     }
-    // Which of the list's edits this run takes on is known row by row only.
+    // Which of the list's edits this run takes on is only known row by row.
     let up_to = if plan.this_run < plan.to_do { "up to " } else { "" };
     let how = if plan.to_read_back > 0 {
         "to be read back first and sent only where they did not take place"
@@ -124,7 +127,7 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::
         CountLine::new("messages", plan.messages(), format!("in {conversations}")),
     ];
     let usual = Style::new();
-    for (label, number, style, record_event) in [
+    for (label, number, style, remark) in [
         ("duplicates", plan.duplicates, usual, "rows that repeat another; each message is sent once"),
         ("done", plan.done, DONE, "by an earlier run; never sent again"),
         ("failed", plan.failed, FAILED, "in an earlier run; left alone without --retry-failed"),
@@ -134,7 +137,7 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::
         ("to read first", plan.to_read_first, DOUBT, "sent where the message still holds something else"),
     ] {
         if number > 0 {
-            lines.push(CountLine::new(label, number, record_event).styled(style));
+            lines.push(CountLine::new(label, number, remark).styled(style));
         }
     }
     let content = format!("{} bytes of new content", plan.bytes.separate_with_commas());
@@ -167,42 +170,33 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::
     Ok(())
 }
 
-/// Writes the plan as one JSON object.
-///
-/// # Errors
-/// It cannot be written.
-pub fn write_json(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::Result<()> {
-    let warnings: Vec<_> = plan
-        .warnings
-        .iter()
-        .map(|warning| json!({ "line": warning.line, "rows": warning.rows, "what": warning.what }))
-        .collect();
-    let object = json!({
-        "input": target.input,
-        "input_sha256": plan.sha256,
-        "sdkappid": target.sdkappid,
-        "service": target.service,
-        "proxy": target.proxy,
-        "rate": target.rate,
-        "rows": plan.rows,
-        "messages": plan.messages(),
-        "conversations": plan.conversations,
-        "duplicates": plan.duplicates,
-        "done": plan.done,
-        "failed": plan.failed,
-        "in_doubt": plan.in_doubt,
-        "to_read_back": plan.to_read_back,
-        "to_read_first": plan.to_read_first,
-        "to_send": plan.to_send(),
-        "to_send_in_doubt": plan.to_send_in_doubt(),
-        "this_run": plan.this_run,
-        "content_bytes": plan.bytes,
-        "seconds": target.takes(plan).as_secs(),
-        "until": target.until.map(|until| until.timestamp().to_string()),
-        "until_edits": target.stops(plan).map(|(_, edits)| edits),
-        "warnings": warnings,
-    });
-    writeln!(out, "{object:#}")
+/// The plan as one JSON object.
+pub fn object(plan: &Plan, target: &PlanTarget<'_>) -> format::Plan {
+    let warning =
+        |Warning { what, line, rows }: &Warning| format::Warning { line: *line, rows: *rows, what: what.clone() };
+    format::Plan {
+        format: FORMAT,
+        job: format::Job { sdkappid: target.sdkappid, service: target.service.clone(), name: target.job_name.clone() },
+        proxy: target.proxy.clone(),
+        input: target.input.to_owned(),
+        input_sha256: plan.sha256.clone(),
+        rows: plan.rows,
+        duplicates: plan.duplicates,
+        conversations: plan.conversations,
+        totals: totals(plan, &Tally::default()),
+        planned: plan.this_run,
+        to_send: plan.to_send(),
+        to_send_failed: plan.failed_again,
+        to_send_in_doubt: plan.to_send_in_doubt(),
+        to_read_back: plan.to_read_back,
+        to_read_first: plan.to_read_first,
+        content_bytes: plan.bytes,
+        rate: target.rate.get(),
+        seconds_left: target.takes(plan).as_secs(),
+        until: target.until.map(|until| until.timestamp().to_string()),
+        until_edits: target.stops(plan).map(|(_, edits)| edits),
+        warnings: plan.warnings.iter().map(warning).collect(),
+    }
 }
 
 /// Writes what is wrong with the rows of a list, and below each of the first ones what stands there, as far as that is
@@ -253,6 +247,7 @@ mod tests {
             input: "edits.csv",
             sdkappid: Some(1_400_000_000),
             service: Some("adminapisgp.im.qcloud.com".to_owned()),
+            job_name: None,
             proxy: Some("proxy.example.com:3128".to_owned()),
             rate: RATE,
             read_back_rate: RATE,
@@ -270,13 +265,14 @@ mod tests {
         }
     }
 
-    /// What a plan of this many edits, some of them in doubt, says where it is to stop in an hour.
+    /// What a plan of this many edits, some of them in doubt, says if it is to stop in an hour.
     fn check(this_run: u64, in_doubt: u64, to_read_back: u64, says: &str) {
         let until: Zoned = "2026-03-11T07:00[Asia/Shanghai]".parse().unwrap();
         let target = PlanTarget {
             input: "edits.csv",
             sdkappid: None,
             service: None,
+            job_name: None,
             proxy: None,
             rate: RATE,
             read_back_rate: RATE,

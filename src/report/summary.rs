@@ -1,22 +1,23 @@
-//! What a run did, for people and for programs. The numbers add up: rows are done, failed, in doubt, duplicates or
+//! What a run did, for people and for programs. The numbers add up: each row is done, failed, in doubt, a duplicate or
 //! not reached.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::json;
 use thousands::Separable;
 
+use super::format::{self, FORMAT};
 use super::{CountLine, counted, write_lines};
 use crate::api::error_code::meaning;
+use crate::ledger::Totals;
 use crate::run::{Cause, Plan, RunEnd, StopReason, Tally};
 use crate::terminal::colour::{COMMAND, DONE, DOUBT, FAILED, REMARK, TITLE};
 use crate::terminal::duration::format_duration;
 use crate::terminal::escape::escape_control;
 use crate::terminal::fit;
 
-/// What there is to say of a run.
+/// What a summary says about a run.
 #[derive(Debug)]
 pub struct Summary<'a> {
     /// What it set out to do.
@@ -31,48 +32,29 @@ pub struct Summary<'a> {
     pub failed_rows: Option<PathBuf>,
     /// Where the report's page is, if one was wanted.
     pub report: Option<PathBuf>,
-    /// The command that goes on, where something is left.
+    /// The command that resumes the run, where something is left.
     pub resume: Option<String>,
 }
 
-/// Where every row of the list is now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Totals {
-    /// Rows of the list.
-    pub rows: u64,
-    /// Confirmed, in this run or before.
-    pub done: u64,
-    /// Refused, in this run or before.
-    pub failed: u64,
-    /// Nobody knows.
-    pub in_doubt: u64,
-    /// Another row wants the same.
-    pub duplicates: u64,
-    /// Neither settled in this run nor before.
-    pub not_reached: u64,
-}
-
-impl Totals {
-    /// Adds what a run did to what was so before it.
-    pub fn new(plan: &Plan, tally: &Tally) -> Totals {
-        // Edits that were to be taken up again and were not stand as they stood.
-        let still_failed = plan.failed_again.saturating_sub(tally.failed_again);
-        let still_in_doubt = plan.in_doubt_again.saturating_sub(tally.in_doubt_again);
-        Totals {
-            rows: plan.rows,
-            done: plan.done + tally.done,
-            failed: plan.failed + still_failed + tally.failed,
-            in_doubt: plan.in_doubt + still_in_doubt + tally.in_doubt,
-            duplicates: plan.duplicates,
-            not_reached: plan.to_do.saturating_sub(tally.settled() + still_failed + still_in_doubt),
-        }
+/// How many messages of the list are in each state: what the plan found, and what the run did to it.
+pub fn totals(plan: &Plan, tally: &Tally) -> Totals {
+    // Edits of earlier runs that this one was to take up and has not are still in the state that the plan found.
+    let still_failed = plan.failed_again.saturating_sub(tally.failed_again);
+    let still_in_doubt = plan.in_doubt_again.saturating_sub(tally.in_doubt_again);
+    Totals {
+        messages: plan.messages(),
+        done: plan.done + tally.done,
+        failed: plan.failed + still_failed + tally.failed,
+        in_doubt: plan.in_doubt + still_in_doubt + tally.in_doubt,
+        in_flight: 0,
+        not_reached: plan.to_do.saturating_sub(tally.settled() + still_failed + still_in_doubt),
     }
 }
 
 impl Summary<'_> {
-    /// Where every row of the list is now.
+    /// How many messages of the list are in each state.
     pub fn totals(&self) -> Totals {
-        Totals::new(self.plan, self.tally)
+        totals(self.plan, self.tally)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "for people, and far below 2^52")]
@@ -80,7 +62,7 @@ impl Summary<'_> {
         self.tally.attempts as f64 / self.took.as_secs_f64().max(0.001)
     }
 
-    /// How it ended, in the ledger's word.
+    /// How it ended, by the ledger's word.
     pub fn how(&self) -> &'static str {
         match self.ended {
             RunEnd::Finished => "finished",
@@ -130,12 +112,12 @@ impl Summary<'_> {
         write_lines(
             out,
             &[
-                CountLine::new("rows", totals.rows, ""),
+                CountLine::new("rows", self.plan.rows, ""),
                 CountLine::new("done", totals.done, before(self.plan.done)).styled(DONE),
                 CountLine::new("failed", totals.failed, before(totals.failed - self.tally.failed)).styled(FAILED),
                 CountLine::new("in doubt", totals.in_doubt, before(totals.in_doubt - self.tally.in_doubt))
                     .styled(DOUBT),
-                CountLine::new("duplicates", totals.duplicates, ""),
+                CountLine::new("duplicates", self.plan.duplicates, ""),
                 CountLine::new("not reached", totals.not_reached, not_reached).styled(TITLE),
             ],
         )?;
@@ -191,52 +173,30 @@ impl Summary<'_> {
         Ok(())
     }
 
-    /// Writes it as one JSON object.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
-        let totals = self.totals();
-        let causes: Vec<_> = self
-            .tally
-            .causes
-            .iter()
-            .map(|(cause, count)| {
-                let (code, what) = match cause {
-                    Cause::Code(code) => (Some(*code), meaning(*code).to_owned()),
-                    Cause::Note(note) => (None, note.meaning()),
-                };
-                json!({ "code": code, "meaning": what, "answers": count })
-            })
-            .collect();
-        let object = json!({
-            "ended": self.how(),
-            "reason": self.reason(),
-            "rows": totals.rows,
-            "done": totals.done,
-            "failed": totals.failed,
-            "in_doubt": totals.in_doubt,
-            "duplicates": totals.duplicates,
-            "not_reached": totals.not_reached,
-            "this_run": {
-                "done": self.tally.done,
-                "failed": self.tally.failed,
-                "in_doubt": self.tally.in_doubt,
-                "requests": self.tally.attempts,
-                "read_backs": self.tally.read_backs,
-                "found_edited": self.tally.found_edited,
-                "found_not_edited": self.tally.found_not_edited,
-                "found_already": self.tally.found_already,
-                "found_missing": self.tally.found_missing,
-                "slow_downs": self.tally.slow_downs,
-                "seconds": self.took.as_secs_f64(),
-            },
-            "answers_other_than_success": causes,
-            // A path need not be UTF-8, and JSON must be.
-            "failed_rows": self.failed_rows.as_deref().map(Path::to_string_lossy),
-            "report": self.report.as_deref().map(Path::to_string_lossy),
-            "resume": self.resume,
+    /// The summary as one JSON object.
+    pub fn object(&self) -> format::Summary {
+        let answers = self.tally.causes.iter().map(|(cause, answers)| format::Answers {
+            cause: Some(*cause).into(),
+            meaning: Some(match cause {
+                Cause::Code(code) => meaning(*code).to_owned(),
+                Cause::Note(note) => note.meaning(),
+            }),
+            answers: Some(*answers),
         });
-        writeln!(out, "{object:#}")
+        // A path need not be UTF-8, and JSON must be.
+        let path = |path: &Option<PathBuf>| path.as_deref().map(|path| path.to_string_lossy().into_owned());
+        format::Summary {
+            format: FORMAT,
+            ended: self.how().to_owned(),
+            reason: self.reason(),
+            rows: self.plan.rows,
+            duplicates: self.plan.duplicates,
+            totals: self.totals(),
+            this_run: format::ThisRun::new(self.plan.this_run, self.tally, self.took),
+            answers_other_than_success: answers.collect(),
+            failed_rows: path(&self.failed_rows),
+            report: path(&self.report),
+            resume: self.resume.clone(),
+        }
     }
 }

@@ -14,7 +14,7 @@ use super::page::page;
 use super::words::{Lang, Words};
 use super::{lists, machine, text};
 use crate::edit::MessageId;
-use crate::ledger::{JobIdentity, LedgerTotals, LostCommits, open_overview, open_store};
+use crate::ledger::{JobIdentity, LostCommits, Totals, open_overview, open_store};
 
 /// 2025-11-25 14:00:01 UTC.
 const BEGIN: i64 = 1_764_079_201_000;
@@ -59,7 +59,7 @@ impl Filled {
         self.connection.execute(&insert, params![run, started, when, how, "ab".repeat(32), new_edits]).unwrap();
     }
 
-    /// An edit whose last sending, in `run`, came to this.
+    /// An edit whose last attempt, in `run`, came to this.
     fn edit(&self, run: i64, id: [&str; 3], state: &str, code: Option<i64>, note: Option<&str>) {
         let [from_account, to_account, msg_key] = id.map(str::to_owned);
         let message = MessageId { from_account, to_account, msg_key }.digest();
@@ -134,10 +134,10 @@ fn the_status_of_a_rough_night() {
     ledger.db: app 1400000000 at adminapisgp.im.qcloud.com:443
     2 edits are in doubt.
     In doubt: the answer was lost, so the message may or may not have been edited.
-    The next run reads it back; what that cannot tell, look at on a phone.
-    Not reached: the same command goes on with what is left.
-    Failed: the messages are as before. Mend their rows in the list of failed rows
-    beside the ledger, and give them in with --retry-failed.
+    The next run reads it back; check on a phone what that cannot settle.
+    Not reached: the same command continues with what is left.
+    Failed: the messages are as before. Fix their rows in the list of failed rows
+    beside the ledger, and run that list with --retry-failed.
 
       messages     1,000
       done           900   90.0 %
@@ -158,12 +158,12 @@ fn the_status_of_a_rough_night() {
        2  2025-11-25 22:30:01  3 min 0 s     interrupted
           li.wei@ops-3 · edits.csv · 500 done · 2 in doubt
 
-    What the runs were told
+    Pauses, rate changes and stops
        2  2025-11-25 22:31:01  pause       li.wei by runner ctl
        2  2025-11-25 22:32:01  resume      li.wei by runner ctl
        2  2025-11-25 22:32:10  rate 100    127.0.0.1 on the page
 
-    To go on: (cd /srv/redact && runner --input edits.csv --resume ledger.db)
+    To resume: (cd /srv/redact && runner --input edits.csv --resume ledger.db)
     ");
 }
 
@@ -228,7 +228,7 @@ fn the_verdict_says_what_matters_most() {
         let ledger = Filled::new();
         fill(&ledger);
         let report = ledger.report();
-        assert_eq!(machine::summary(&report, &words(Lang::En))["verdict"], headline);
+        assert_eq!(machine::report(&report, &words(Lang::En)).status.headline, headline);
         assert_eq!(report.resume.is_some(), goes_on, "{headline}");
     };
     let finished = Some(("finished", BEGIN + MINUTE));
@@ -286,8 +286,8 @@ fn what_a_stranger_wrote_is_harmless_on_the_page() {
         {
             let found = page.find(harm);
             // The one stranger's `src=` that there is stands within an escaped tag.
-            let escape_control = |at: usize| page[..at].ends_with("&lt;img ");
-            assert!(found.is_none_or(escape_control), "{harm:?} in {lang:?}: {:?}", &page[found.unwrap()..][..80]);
+            let is_escaped = |at: usize| page[..at].ends_with("&lt;img ");
+            assert!(found.is_none_or(is_escaped), "{harm:?} in {lang:?}: {:?}", &page[found.unwrap()..][..80]);
         }
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && page.contains("\\u{202e}evil"));
     }
@@ -332,13 +332,13 @@ fn lists_hold_ids_as_they_are() {
 fn a_summary_says_what_is_left_out() {
     let mut report = rough_night().report();
     let words = words(Lang::En);
-    assert_eq!(machine::summary(&report, &words)["left_out"], serde_json::json!([]));
+    assert!(machine::report(&report, &words).left_out.is_empty());
     report.not_reached = NotReachedList::LeftOut("it moved".into());
-    assert_eq!(machine::summary(&report, &words)["left_out"][0]["why"], "it moved");
+    assert_eq!(machine::report(&report, &words).left_out[0].why, "it moved");
 }
 
-fn sum(edits: &[LedgerTotals]) -> LedgerTotals {
-    edits.iter().fold(LedgerTotals::default(), |sum, edits| LedgerTotals {
+fn sum(edits: &[Totals]) -> Totals {
+    edits.iter().fold(Totals::default(), |sum, edits| Totals {
         messages: sum.messages + edits.messages,
         done: sum.done + edits.done,
         failed: sum.failed + edits.failed,
@@ -369,12 +369,12 @@ proptest! {
         }
         ledger.sql("COMMIT");
         let facts: LedgerFacts = ledger.report().facts;
-        let LedgerTotals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
+        let Totals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
         prop_assert_eq!(messages, edits.len() as u64 + left);
         prop_assert_eq!(messages, done + failed + in_doubt + in_flight + not_reached);
-        let by_cause: Vec<LedgerTotals> = facts.by_cause().iter().map(|line| line.edits).collect();
+        let by_cause: Vec<Totals> = facts.by_cause().iter().map(|line| line.edits).collect();
         prop_assert_eq!(sum(&by_cause), facts.totals);
-        let by_run: Vec<LedgerTotals> = facts.runs.iter().map(|run| run.edits).collect();
+        let by_run: Vec<Totals> = facts.runs.iter().map(|run| run.edits).collect();
         let by_run = sum(&by_run);
         prop_assert_eq!((by_run.done, by_run.failed, by_run.in_doubt), (done, failed, in_doubt));
     }

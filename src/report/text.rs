@@ -1,5 +1,5 @@
-//! How it stands, as text for a terminal of 80 columns. Colours say what a number means and nothing else; whoever prints
-//! the text takes them out where they are not wanted.
+//! Status and report as text for a terminal of 80 columns. Colours only repeat what the words say; the caller strips
+//! them where they are not wanted.
 
 use std::fmt::Write;
 
@@ -11,19 +11,19 @@ use super::chart;
 use super::facts::{LedgerFacts, Report, RunFacts};
 use super::headline::{Headline, Tone};
 use super::words::Words;
-use crate::ledger::{Cause, EditRecord, LedgerTotals, RunRecord, Worker};
+use crate::ledger::{Cause, EditRecord, RunRecord, Totals, Worker};
 use crate::terminal::colour::{DONE, DOUBT, FAILED, IN_FLIGHT, REMARK, TITLE};
 use crate::terminal::escape::escape_control;
 
 const COLUMNS: usize = 80;
-/// Runs that are shown: a ledger that is worked on every hour has many.
+/// Runs shown; a ledger with a run every hour has many.
 const RUNS_SHOWN: usize = 8;
-/// Edits that are shown one by one.
+/// Edits shown one by one.
 const EDITS_SHOWN: usize = 10;
 
 const PLAIN: Style = Style::new();
 
-/// How it stands, in some twenty lines.
+/// The status, in some twenty lines.
 pub fn status(facts: &LedgerFacts, resume: Option<&str>, words: &Words) -> String {
     let mut text = TextReport { out: String::new(), words };
     text.head(facts);
@@ -49,7 +49,7 @@ pub fn report(report: &Report, words: &Words) -> String {
     text.pace(facts);
     if facts.latency.count() > 0 {
         text.title(say.latency);
-        text.wrapped(&chart::told(&facts.latency, words), "  ", "  ");
+        text.wrapped(&chart::caption(&facts.latency, words), "  ", "  ");
     }
     text.answers(facts, true);
     text.not_done(say.failed_first, &report.not_done.failed, facts.totals.failed, "failed.csv");
@@ -77,7 +77,7 @@ impl TextReport<'_> {
         self.line(&styled(TITLE, title));
     }
 
-    /// A paragraph, with what stands before its first line and before the others.
+    /// A paragraph, with the indents of its first line and of the others.
     fn wrapped(&mut self, paragraph: &str, first: &str, others: &str) {
         let options = textwrap::Options::new(COLUMNS)
             .word_splitter(textwrap::WordSplitter::NoHyphenation)
@@ -97,7 +97,7 @@ impl TextReport<'_> {
         self.line(&styled(tone_style(tone).bold(), &escape_control(&headline)));
     }
 
-    /// What there is to know and to do.
+    /// What else to know, and what to do.
     fn advice(&mut self, facts: &LedgerFacts) {
         for sentence in &Headline::of(facts, self.words).more {
             self.wrapped(sentence, "", "");
@@ -106,7 +106,7 @@ impl TextReport<'_> {
 
     fn totals(&mut self, facts: &LedgerFacts) {
         let say = self.words.say;
-        let LedgerTotals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
+        let Totals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
         let lines = [
             (say.messages, messages, PLAIN),
             (say.done, done, DONE),
@@ -126,21 +126,21 @@ impl TextReport<'_> {
         }
     }
 
-    /// How fast it goes, and how long it will take.
+    /// Speed and time left.
     fn pace(&mut self, facts: &LedgerFacts) {
         let say = self.words.say;
-        let Some(run) = facts.last_run().filter(|_| facts.goes_on()) else { return };
+        let Some(run) = facts.last_run().filter(|_| facts.is_running()) else { return };
         let rate = run.rate.map_or_else(|| say.not_known_yet.to_owned(), |rate| format!("{rate:.1}"));
         let left = facts.time_left().map_or_else(
             || say.not_known_yet.to_owned(),
             |left| {
                 let until = facts.at.saturating_add(i64::try_from(left.as_millis()).unwrap_or(i64::MAX));
-                (say.time_left_told)(&self.words.length(left), &self.words.clock(until))
+                (say.time_left_text)(&self.words.length(left), &self.words.clock(until))
             },
         );
         let worker = facts.worker.as_ref().map(Worker::name).unwrap_or_default();
         let mut lines = vec![
-            (say.rate, (say.rate_told)(&rate, run.cap())),
+            (say.rate, (say.rate_text)(&rate, run.cap())),
             (say.time_left, left),
             (say.who, (say.worker)(worker, &self.words.moment(run.record.started_at))),
         ];
@@ -155,7 +155,7 @@ impl TextReport<'_> {
         }
     }
 
-    /// What the service said other than success, with advice where there is room for it.
+    /// The answers other than success, with advice where it fits.
     fn answers(&mut self, facts: &LedgerFacts, with_advice: bool) {
         if facts.answers.is_empty() {
             return;
@@ -210,7 +210,7 @@ impl TextReport<'_> {
             self.line(&format!("  {}", (say.runs_earlier)(earlier)));
         }
         for (index, run) in facts.runs.iter().enumerate().skip(earlier) {
-            self.run(run, facts.goes_on() && index + 1 == facts.runs.len(), facts.at);
+            self.run(run, facts.is_running() && index + 1 == facts.runs.len(), facts.at);
         }
     }
 
@@ -225,16 +225,16 @@ impl TextReport<'_> {
         let ended = styled(style, words.ended(record.ended.as_deref(), goes_on));
         let started = words.moment(record.started_at);
         self.line(&format!("  {:>2}  {started}  {}  {ended}", record.run, padded(&took, 12)));
-        let mut told = format!("{}@{}{} · {}", record.user, record.host, account(record), record.input);
+        let mut line = format!("{}@{}{} · {}", record.user, record.host, account(record), record.input);
         if let Some(proxy) = &record.proxy {
-            let _ = write!(told, " · {}", (words.say.through_proxy)(proxy));
+            let _ = write!(line, " · {}", (words.say.through_proxy)(proxy));
         }
-        let LedgerTotals { done, failed, in_doubt, .. } = run.edits;
+        let Totals { done, failed, in_doubt, .. } = run.edits;
         let parts = [(done, words.say.done), (failed, words.say.failed), (in_doubt, words.say.in_doubt)];
         for (number, what) in parts.into_iter().filter(|(number, _)| *number > 0) {
-            let _ = write!(told, " · {} {what}", number.separate_with_commas());
+            let _ = write!(line, " · {} {what}", number.separate_with_commas());
         }
-        self.wrapped(&told, "      ", "      ");
+        self.wrapped(&line, "      ", "      ");
         if let Some(reason) = &record.reason {
             self.wrapped(reason, "      ", "      ");
         }
@@ -274,7 +274,7 @@ impl TextReport<'_> {
         let say = self.words.say;
         let same = if facts.needs_its_list_again() { format!("  ({})", say.same_list) } else { String::new() };
         self.line("");
-        self.line(&format!("{}{}{}{same}", styled(TITLE, say.to_go_on), say.colon, escape_control(command)));
+        self.line(&format!("{}{}{}{same}", styled(TITLE, say.to_resume), say.colon, escape_control(command)));
     }
 }
 
@@ -291,8 +291,8 @@ fn styled(style: Style, text: &str) -> String {
     if text.is_empty() || style.is_plain() { text.to_owned() } else { format!("{style}{text}{style:#}") }
 }
 
-/// Where a line may be broken: at blanks, and around each Chinese character, but not before what closes a phrase nor behind
-/// what opens one.
+/// Where a line may be broken: at blanks, and around each Chinese character, but not before closing punctuation nor after
+/// opening punctuation.
 fn words(line: &str) -> Box<dyn Iterator<Item = textwrap::core::Word<'_>> + '_> {
     let is_wide = |c: char| c.width() == Some(2);
     let closes = |c: char| "，。、；：？！）》”’…".contains(c);
@@ -312,7 +312,7 @@ fn words(line: &str) -> Box<dyn Iterator<Item = textwrap::core::Word<'_>> + '_> 
     }))
 }
 
-/// To so many columns of a terminal: a Chinese character takes two.
+/// Padded to this many columns of a terminal; a Chinese character takes two.
 fn padded(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
 }
@@ -329,7 +329,7 @@ fn share(number: u64, messages: u64) -> String {
     }
 }
 
-/// The admin account that a run signed with, behind who started it.
+/// The admin account that a run signed with, shown after the user who started it.
 pub(super) fn account(record: &RunRecord) -> String {
     record.identifier.as_ref().map(|identifier| format!(" ({identifier})")).unwrap_or_default()
 }

@@ -13,7 +13,7 @@ use textwrap::core::display_width;
 const TEXT_MIN: usize = 20;
 
 /// The label before a command, whose line is never broken so that it can be copied.
-pub const COMMAND_LABEL: &str = "To go on: ";
+pub const COMMAND_LABEL: &str = "To resume: ";
 
 /// The width of standard error in columns; `None` if it is not a terminal.
 pub fn columns_of_stderr() -> Option<usize> {
@@ -85,7 +85,7 @@ mod tests {
             "{TITLE}Stopped after 3 s:{TITLE:#} the service refused the job, for a reason\n  \
              rows  4   {REMARK}all of which were reported before{REMARK:#}\n  \
              4  the connection was lost before the answer; it may or may not have been\n\
-             To go on: runner --input edits.csv --resume ledger.db\n"
+             To resume: runner --input edits.csv --resume ledger.db\n"
         );
         assert_snapshot!(strip_str(&fit(&text, 30)).to_string(), @"
         Stopped after 3 s: the service
@@ -95,7 +95,7 @@ mod tests {
           4  the connection was lost
              before the answer; it may
              or may not have been
-        To go on: runner --input edits.csv --resume ledger.db
+        To resume: runner --input edits.csv --resume ledger.db
         ");
         assert_eq!(fit(&text, 100), text);
     }

@@ -120,7 +120,7 @@ fn an_operator_watches_pauses_resumes_slows_down_and_stops_a_run() {
 
     presses(&browser, "stop");
     browser.wait("document.querySelector('.state.over')");
-    assert!(browser.text("#state").contains("The command below goes on where it stopped"));
+    assert!(browser.text("#state").contains("The command below resumes it"));
     assert_eq!(browser.text("#buttons"), "");
     browser.screenshot("live-over");
     let by = |what: &str| format!("{what} by 127.0.0.1 on the page");

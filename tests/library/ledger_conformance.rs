@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use runner::edit::{Edit, IdDigest, MessageId};
 use runner::ledger::{
     Cause, Change, ControlAction, ControlEvent, EditRecord, EditRow, EditStatus, Intent, JobIdentity, Latency, Ledger,
-    LedgerError, LedgerTotals, LostCommits, Note, Outcomes, Overview, Pending, Records, RunEvent, RunInfo, RunRecord,
-    RunStore, Sample, Settlement, State, Transition, WalEnd, create_store, open_overview, open_records, open_store,
+    LedgerError, LostCommits, Note, Outcomes, Overview, Pending, Records, RunEvent, RunInfo, RunRecord, RunStore,
+    Sample, Settlement, State, Totals, Transition, WalEnd, create_store, open_overview, open_records, open_store,
     overview_beside_writer, records_beside_writer, unix_ms,
 };
 use tempfile::TempDir;
@@ -184,7 +184,7 @@ fn runs(ledger: &impl LedgerKind) -> Vec<RunRecord> {
     ledger.overview().unwrap().runs().unwrap()
 }
 
-fn totals(overview: &dyn Overview) -> LedgerTotals {
+fn totals(overview: &dyn Overview) -> Totals {
     overview.totals(&overview.outcomes().unwrap(), &overview.runs().unwrap()).unwrap()
 }
 
@@ -337,7 +337,7 @@ async fn what_a_dead_process_was_sending_is_in_doubt<L: LedgerKind>() {
     let overview = ledger.overview().unwrap();
     assert_eq!((overview.worker(), overview.may_lack_commits(), overview.is_at_rest()), (None, false, false));
     assert_eq!(listed(&*overview, State::Sending, None).len(), 2);
-    let expected = LedgerTotals { messages: 3, done: 1, in_doubt: 2, ..LedgerTotals::default() };
+    let expected = Totals { messages: 3, done: 1, in_doubt: 2, ..Totals::default() };
     assert_eq!(totals(&*overview), expected);
     assert_eq!(overview.runs().unwrap()[0].ended, None);
     drop(overview);
@@ -537,7 +537,7 @@ async fn an_overview_counts_and_lists<L: LedgerKind>() {
     let _under_way = intend(&handle, "6").await;
 
     let overview = ledger.overview_beside_writer();
-    let expected = LedgerTotals { messages: 10, done: 1, failed: 3, in_doubt: 1, in_flight: 1, not_reached: 4 };
+    let expected = Totals { messages: 10, done: 1, failed: 3, in_doubt: 1, in_flight: 1, not_reached: 4 };
     assert_eq!(totals(&*overview), expected);
     let line = |state, cause, edits| Outcomes { state, cause, run: 1, edits };
     assert_eq!(

@@ -38,12 +38,15 @@ fn a_run_is_paused_slowed_down_and_gone_on_with_from_the_shell() {
     let service = Service::start("latency=20ms");
     let (run, ctl) = start(&place, &service);
     let status = ctl("status --json").exits(0).json();
-    assert_eq!((&status["planned"], &status["rate"], &status["cap"]), (&400.into(), &100.into(), &100.into()));
+    assert_eq!(
+        (&status["this_run"]["planned"], &status["rate"], &status["cap"]),
+        (&400.into(), &100.into(), &100.into())
+    );
     assert!(["running", "held"].contains(&status["state"].as_str().unwrap()), "{status}");
 
     let paused = ctl("pause").exits(0);
     assert!(paused.out.starts_with("paused: "), "{paused:#?}");
-    assert!(paused.out.contains("To go on: runner ctl ledger.db resume"), "{paused:#?}");
+    assert!(paused.out.contains("To resume: runner ctl ledger.db resume"), "{paused:#?}");
     // Requests in flight finish; then nothing is in flight, and nothing arrives any more.
     wait_for("all answers", || {
         let sending = "SELECT count(*) FROM edit WHERE state = 'sending'";
@@ -193,14 +196,16 @@ fn something_else_where_the_socket_belongs_is_left_alone_and_told_of() {
 
 /// In a terminal of 80 columns.
 #[test]
-fn a_bar_that_is_paused_says_how_to_go_on() {
+fn a_bar_that_is_paused_says_how_to_resume() {
     let place = Place::with_list(300);
     let service = Service::start("latency=20ms");
     let args = format!("--input edits.csv --resume ledger.db --yes --endpoint {}", service.url);
     let run = place.terminal(&args).credentials().start();
     service.wait_for_requests(5);
     place.runner("ctl ledger.db pause").exits(0);
-    wait_for("the bar to say so", || run.out().contains("paused; to go on: runner ctl ledger.db resume").then_some(()));
+    wait_for("the bar to say so", || {
+        run.out().contains("paused; to resume: runner ctl ledger.db resume").then_some(())
+    });
     place.runner("ctl ledger.db stop").exits(0);
     run.exits(3);
 }

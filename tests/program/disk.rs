@@ -72,7 +72,7 @@ fn check_fault(fault: &str, says: &str) {
     let run = stage.middle();
     stage.shim.disk(fault);
     let ran = stage.stops(run, &[says]);
-    assert!(ran.out.contains("To go on: "), "{ran:#?}");
+    assert!(ran.out.contains("To resume: "), "{ran:#?}");
     stage.goes_on();
 }
 

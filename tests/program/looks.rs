@@ -100,7 +100,7 @@ fn what_somebody_made_of_the_failed_rows_is_kept() {
 
 /// An interrupted run of failed edits once left nothing "not reached", and so did not say how to resume.
 #[test]
-fn whatever_is_interrupted_says_how_to_go_on() {
+fn whatever_is_interrupted_says_how_to_resume() {
     let (place, service) = (Place::with_list(60), Service::start("20026=100%"));
     place.runner("--input edits.csv --resume ledger.db --max-failures 100%").at(&service).exits(1);
     service.set_faults("none");

@@ -44,7 +44,7 @@ fn check_refused_and_then_finished(place: &Place, service: &Service) {
     assert!(report.out.contains("newest commits of this ledger are missing"), "{report:#?}");
 
     let plan = place.runner(&format!("{JOB} --read-first --dry-run")).at(service).exits(0).json();
-    assert!(plan["to_read_first"].as_u64() > Some(0) && plan["seconds"].as_u64() >= Some(10), "{plan:#}");
+    assert!(plan["to_read_first"].as_u64() > Some(0) && plan["seconds_left"].as_u64() >= Some(10), "{plan:#}");
     let ran = place.runner(&format!("{JOB} {FAST} --read-first")).at(service).exits(0);
     check_all_done(service, &ran);
     // Lost commits stay lost: a list with other messages may have been among them.

@@ -41,8 +41,9 @@ fn as_json_it_has_the_numbers() {
     let plan = place.runner(flags).at(&service).exits(0).json();
     let numbers = |names: &[&str]| names.iter().map(|name| plan[name].clone()).collect::<Vec<_>>();
     assert_eq!(numbers(&["rows", "messages", "duplicates", "conversations"]), [6, 5, 1, 4]);
-    assert_eq!(numbers(&["done", "failed", "in_doubt", "to_send", "this_run"]), [0, 0, 0, 5, 3]);
-    assert_eq!(numbers(&["rate", "seconds", "sdkappid"]), [2, 2, 1_400_000_000]);
+    assert_eq!(numbers(&["done", "failed", "in_doubt", "to_send", "planned"]), [0, 0, 0, 5, 3]);
+    assert_eq!(numbers(&["format", "not_reached", "rate", "seconds_left"]), [1, 5, 2, 2]);
+    assert_eq!(plan["job"]["sdkappid"], 1_400_000_000);
     assert_eq!(plan["warnings"].as_array().unwrap().len(), 1);
     assert_eq!(plan["input_sha256"].as_str().unwrap().len(), 64);
     // No ledger, and no other file, was made.
@@ -111,12 +112,12 @@ fn what_is_in_doubt_is_planned_as_it_will_be_settled() {
     ");
     let json = plan("--in-doubt retry --json").json();
     let numbers = ["in_doubt", "to_read_back", "to_send", "to_send_in_doubt"].map(|name| json[name].clone());
-    assert_eq!(numbers, [0, 0, 5, 3]);
+    assert_eq!(numbers, [3, 0, 5, 3]);
     // An earlier process's sandbox ended with it, so nothing of it can be in flight.
     let rehearsal = "--input edits.csv --resume rehearsal.db --sandbox";
     place.runner(&format!("{rehearsal} --faults lost-after=100% --in-doubt hold --max-rows 3")).exits(1);
     let plan = place.runner(&format!("{rehearsal} --dry-run --json")).exits(0).json();
-    assert_eq!((&plan["to_read_back"], &plan["seconds"]), (&3.into(), &2.into()));
+    assert_eq!((&plan["to_read_back"], &plan["seconds_left"]), (&3.into(), &2.into()));
 }
 
 /// The messages for a list with these lines after its header. Nothing is sent and no ledger is created.

@@ -172,7 +172,7 @@ fn a_proxy_can_be_refused() {
             call.env("https_proxy", proxy.url()).env("ALL_PROXY", proxy.url()).env(name, value)
         };
         let planned = run("--dry-run --json").exits(0).json();
-        assert_eq!((&planned["proxy"], &planned["this_run"]), (&Value::Null, &Value::from(3)), "{name}={value}");
+        assert_eq!((&planned["proxy"], &planned["planned"]), (&Value::Null, &Value::from(3)), "{name}={value}");
         let run = run("").start();
         wait_for("a try", || run.err().contains("; trying again").then_some(()));
         run.signal("TERM");
@@ -209,7 +209,7 @@ fn what_an_earlier_run_sent_by_way_of_a_proxy_is_left_alone_for_longer() {
     let seconds = |place: &Place| {
         let planned = place.runner(&format!("{} --dry-run --json", job())).credentials().exits(0).json();
         assert_eq!((&planned["to_read_back"], &planned["proxy"]), (&Value::from(3), &Value::Null));
-        planned["seconds"].as_u64().unwrap()
+        planned["seconds_left"].as_u64().unwrap()
     };
     // Ten seconds for the network and the service, two minutes for the proxy, and one second for reading back.
     assert_eq!(seconds(&place), 131);

@@ -66,9 +66,9 @@ fn the_status_beside_a_run_and_after_it() {
     let [messages, done, .., not_reached] = totals(&beside);
     assert_eq!((messages, beside.json()["worker"].is_string()), (400, true), "{beside:#?}");
     assert!(done < 400 && not_reached > 0, "{beside:#?}");
-    assert_eq!((&beside.json()["cap"], &beside.json()["resume"]), (&100.into(), &Value::Null));
+    assert_eq!((&beside.json()["rate"], &beside.json()["resume"]), (&100.into(), &Value::Null));
     let text = place.runner("status ledger.db").exits(0).out;
-    assert!(text.contains("A run goes on: ") && text.contains("cap 100") && !text.contains('\u{1b}'), "{text}");
+    assert!(text.contains("A run is in progress: ") && text.contains("cap 100") && !text.contains('\u{1b}'), "{text}");
     // It watches until the end, and writes only changes.
     let watch = place.runner("status ledger.db --watch").exits(0);
     run.exits(0);
@@ -99,14 +99,14 @@ fn the_status_after_a_run_was_killed() {
     assert!(in_doubt > 0, "{status:#?}");
     let text = place.runner("status ledger.db").exits(0).out;
     assert!(text.contains("The last run was cut off"), "{text}");
-    let resume = text.lines().find_map(|line| line.strip_prefix("To go on: ")).unwrap().to_owned();
+    let resume = text.lines().find_map(|line| line.strip_prefix("To resume: ")).unwrap().to_owned();
     assert!(resume.contains(JOB) && !resume.contains("cd "), "{resume}");
     // From another directory it names the run's.
     let ledger = place.path("ledger.db");
     let elsewhere = Place::new();
     let text = elsewhere.runner("status").arg(&ledger).exits(0).out;
     assert!(
-        text.contains(&format!("To go on: (cd {} && ", place.path("").to_str().unwrap().trim_end_matches('/'))),
+        text.contains(&format!("To resume: (cd {} && ", place.path("").to_str().unwrap().trim_end_matches('/'))),
         "{text}"
     );
     place.runner("report ledger.db").exits(0);

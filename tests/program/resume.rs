@@ -185,7 +185,7 @@ fn while_it_reads_back_it_can_be_asked_and_told_to_stop_at_once() {
     ctl("stop");
     wait_for("the looks", || run.err().contains("a second Ctrl-C stops at once").then_some(()));
     let status = ctl("status --json").json();
-    assert!(status["state"] == "stopping" && status["to_read_back"].as_u64().unwrap() > 0, "{status:#}");
+    assert!(status["state"] == "stopping" && status["this_run"]["to_read_back"].as_u64().unwrap() > 0, "{status:#}");
     run.signal("INT");
     wait_for("the first signal to be taken in", || run.err().contains("once more stops at once").then_some(()));
     run.signal("INT");

@@ -7,7 +7,7 @@ use runner::api::history::AccountNames;
 use runner::edit::{Edit, MessageId, MsgBody};
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
 use runner::ledger::{ControlAction, EditRow, Ledger, Note, State};
-use runner::report::summary::Totals;
+use runner::report::summary::totals;
 use runner::run::{
     Control, FailureLimit, InDoubt, Policy, RunContext, RunEnd, RunTerms, StopReason, Tally, UnderWay, plan, run,
 };
@@ -367,7 +367,7 @@ impl World {
         let store = writer.await.unwrap();
         self.events.log(format_args!("END {ended:?}"));
         if !matches!(ended, RunEnd::Stopped(StopReason::Ledger(_))) {
-            let totals = Totals::new(&plan, &tally);
+            let totals = totals(&plan, &tally);
             let known = |state| self.disk.count(state);
             let of_ledger = (known(State::Done), known(State::Failed), known(State::InDoubt));
             assert_eq!(
@@ -376,8 +376,8 @@ impl World {
                 "the totals are not the ledger's: {tally:?}"
             );
             assert_eq!(known(State::Sending), 0, "nothing is left under way");
-            let all = totals.done + totals.failed + totals.in_doubt + totals.duplicates + totals.not_reached;
-            assert_eq!(totals.rows, all, "the totals do not add up: {totals:?}");
+            let all = totals.done + totals.failed + totals.in_doubt + plan.duplicates + totals.not_reached;
+            assert_eq!(plan.rows, all, "the totals do not add up: {totals:?}");
             let is_through = matches!(ended, RunEnd::Finished) && rows_max.is_none();
             assert!(!is_through || totals.not_reached == 0, "finished, and passed over rows: {totals:?}");
             store.end(&ended, matches!(ended, RunEnd::Finished) && totals.not_reached == 0);

@@ -335,7 +335,7 @@ impl Ran {
     /// The resume command that it printed.
     pub(crate) fn resume_command(&self) -> &str {
         let lines = self.out.lines().chain(self.err.lines());
-        let command = lines.filter_map(|line| line.split_once("To go on: ")).map(|(_, command)| command).next();
+        let command = lines.filter_map(|line| line.split_once("To resume: ")).map(|(_, command)| command).next();
         command.unwrap_or_else(|| panic_about(self))
     }
 }

@@ -12,9 +12,9 @@ use super::signals::Signals;
 use crate::command::{CommandError, Exit, hook, print, tell};
 use crate::job::ServiceChoice;
 use crate::ledger::{LedgerError, RunStore, WalEnd, records_beside_writer};
-use crate::report::lists::ListAndPlan;
+use crate::report::lists::PlannedInput;
 use crate::report::summary::Summary;
-use crate::report::{self, directory};
+use crate::report::{self, directory, format};
 use crate::run::{Plan, RunEnd, StopReason, Tally};
 use crate::system::atomic_file;
 
@@ -96,7 +96,7 @@ impl RunSession<'_> {
     fn print(&self, summary: &Summary<'_>) {
         let mut shown = Vec::new();
         let json = self.args.json;
-        let written = if json { summary.write_json(&mut shown) } else { summary.write(&mut shown) };
+        let written = if json { format::write(&mut shown, &summary.object()) } else { summary.write(&mut shown) };
         if let Err(error) = written.and_then(|()| print(&shown, json)) {
             tell(format_args!("error: cannot write the summary: {error}; the ledger has it all"));
         }
@@ -105,7 +105,7 @@ impl RunSession<'_> {
     async fn on_finish(&self, summary: &Summary<'_>, exit: Exit, signalled: &CancellationToken) {
         let Some(command) = &self.args.on_finish else { return };
         let mut json = Vec::new();
-        let result = match summary.write_json(&mut json) {
+        let result = match format::write(&mut json, &summary.object()) {
             Ok(()) => hook::run(command, &json, exit, self.ledger_path, hook::TIME, signalled).await,
             Err(error) => Err(error.into()),
         };
@@ -149,7 +149,7 @@ impl RunSession<'_> {
     /// is reported, and does not change the exit code.
     fn report(&self, summary: &Summary<'_>) -> Option<PathBuf> {
         let directory = self.args.report.as_deref()?;
-        let wanted = ListAndPlan { input: &self.input, mapping: &self.job.mapping, plan: &self.plan };
+        let wanted = PlannedInput { input: &self.input, mapping: &self.job.mapping, plan: &self.plan };
         let ledger = self.readable(summary)?;
         match crate::command::report::write(directory, ledger, self.args.lang.unwrap_or_default(), wanted) {
             Ok(()) => Some(directory.join(directory::PAGE)),

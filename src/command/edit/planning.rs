@@ -10,7 +10,7 @@ use crate::api::proxy::Proxy;
 use crate::command::{CommandError, Exit, confirm, print};
 use crate::job::{Job, ServiceChoice};
 use crate::ledger::Records;
-use crate::report::{self, plan::PlanTarget};
+use crate::report::{self, format, plan::PlanTarget};
 use crate::run::{self, Plan, PlanError, UnderWay};
 use crate::terminal::colour::TITLE;
 use crate::terminal::excerpt;
@@ -31,7 +31,7 @@ pub(super) fn dry_run(request: &Request<'_>) -> Result<Exit, CommandError> {
     let target = target(request, under_way(job, reader.as_deref())?);
     let mut text = Vec::new();
     if args.json {
-        report::plan::write_json(&mut text, &plan, &target)?;
+        format::write(&mut text, &report::plan::object(&plan, &target))?;
     } else {
         report::plan::write(&mut text, &plan, &target)?;
     }
@@ -106,6 +106,7 @@ fn target<'a>(request: &'a Request<'_>, under_way: UnderWay) -> PlanTarget<'a> {
             Some(ServiceChoice::At { endpoint, .. }) => Some(endpoint.host_and_port()),
             Some(ServiceChoice::Sandbox(_)) | None => identity.map(|identity| identity.service.clone()),
         },
+        job_name: identity.and_then(|identity| identity.name.clone()),
         proxy: job.proxy.as_ref().map(Proxy::address),
         rate: job.rate,
         read_back_rate: run::read_back_rate(job.rate, job.max_rate),

@@ -19,7 +19,7 @@ use crate::ledger::{Ledger, LedgerError, RunStore, unix_ms};
 use crate::live::page::Page;
 use crate::live::{Live, LiveRun};
 use crate::register::Share;
-use crate::report::summary::Totals;
+use crate::report::summary::totals;
 use crate::run::{self, Control, Plan, RunContext, RunEnd, RunTerms, StopReason, Tally, Todo, UnderWay};
 use crate::sandbox::Sandbox;
 use crate::terminal::progress::{Mode, Progress, Screen, Snapshot};
@@ -80,7 +80,7 @@ impl RunSession<'_> {
         let mut time_is_up = false;
         let show = |tally: &Tally| {
             progress.show(snapshot(tally));
-            live.show(tally, Totals::new(plan, tally));
+            live.show(tally, totals(plan, tally));
             // By the wall clock, each time: the machine may have been suspended.
             if !time_is_up && self.until.as_ref().is_some_and(|until| Timestamp::now() >= until.timestamp()) {
                 time_is_up = true;
@@ -120,11 +120,12 @@ impl RunSession<'_> {
             ledger: self.ledger_path.to_owned(),
             input: self.input.name().to_owned(),
             planned: self.plan.this_run,
+            duplicates: self.plan.duplicates,
             cap: self.job.rate,
             resume: with_list(recorded_command(), &self.input),
             started_at: unix_ms(),
         };
-        Live::start(facts, control, page, stop, ledger.latch(), Totals::new(&self.plan, &Tally::default()))
+        Live::start(facts, control, page, stop, ledger.latch(), totals(&self.plan, &Tally::default()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who may see the page, and whose posts count.
+//! Access control: who may see the page, and whose posts are accepted.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -11,24 +11,24 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{Context, PageError, html};
 
-/// The shortest token that is taken from outside: 16 random letters and digits are not guessed over a network.
+/// The shortest token accepted from outside: 16 random letters and digits are not guessed over a network.
 const TOKEN_CHARS_MIN: usize = 16;
-/// For a form to come in, and for what it says to be done.
+/// The time for a form to arrive and to be carried out.
 const POST_WITHIN: Duration = Duration::from_secs(30);
-/// Those who post come from here.
+/// What the browser says in `Sec-Fetch-Site` for the page's own posts.
 const SAME_ORIGIN: &[u8] = b"same-origin";
 
-/// Nothing is loaded but from here, nothing runs but the page's own script, nobody frames it, forms lead nowhere else.
+/// Everything is loaded from here only, no script but the page's own runs, no other page frames it, and forms post only here.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 
 /// A secret of this process, or the operator's. Compared in constant time.
 pub(super) struct Key(SecretString);
 
-/// What is asked of who wants to see the page.
+/// What a client needs to see the page.
 #[derive(Debug)]
 pub(super) enum Gate {
-    /// Nothing: it is on loopback, and the kernel says whose each connection is.
+    /// Nothing: the page is on loopback, and the kernel says whose each connection is.
     Loopback,
     /// The token, or the cookie that it was exchanged for.
     Token {
@@ -39,7 +39,7 @@ pub(super) enum Gate {
     },
 }
 
-/// From where a connection comes, and whether it is of the user who started the run (or of root).
+/// Where a connection comes from, and whether it belongs to the user who started the run (or to root).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
     pub(super) address: IpAddr,
@@ -64,7 +64,7 @@ impl Key {
         self.0.expose_secret()
     }
 
-    /// How long it takes tells nothing of where they differ: digests are compared, and those in constant time.
+    /// The time it takes does not reveal where they differ: digests are compared, in constant time.
     pub(super) fn is(&self, other: &str) -> bool {
         blake3::hash(self.text().as_bytes()) == blake3::hash(other.as_bytes())
     }
@@ -120,11 +120,11 @@ fn cookie_name(port: u16) -> String {
     format!("runner_{port}")
 }
 
-/// What every request passes on its way in, and every response on its way out.
+/// The middleware of every request and response.
 pub(super) async fn guard(State(page): State<Context>, request: Request, next: Next) -> Response {
     let is_post = request.method() == Method::POST;
     let mut response = match admit(&page, &request) {
-        // Who sends a form byte by byte is not waited for; others wait for a commit of the ledger.
+        // A client that sends a form byte by byte is cut off; others wait for a commit of the ledger.
         Ok(()) if is_post => tokio::time::timeout(POST_WITHIN, next.run(request))
             .await
             .unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response()),
@@ -192,7 +192,7 @@ fn host(headers: &HeaderMap) -> Option<Authority> {
     (is_whole && hosts.next().is_none()).then_some(host)
 }
 
-/// Whether a browser says that this post comes from the page: other pages have another Origin, and cannot say otherwise.
+/// Whether the browser says that this post comes from the page: other pages have another Origin, and cannot forge it.
 fn is_from(headers: &HeaderMap, host: &Authority) -> bool {
     let site = headers.get("sec-fetch-site");
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());

@@ -1,4 +1,4 @@
-//! The page, drawn.
+//! The page as HTML.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use crate::live::{View, ViewState};
 use crate::report::chart::{RunSeries, latency, over_time};
 use crate::report::words::Words;
 
-/// Who has no script loads the page again after so many seconds.
+/// Without a script the page reloads itself after this many seconds.
 const RELOAD_SECONDS: u32 = 5;
-/// Who cannot see hears of it every so many percent.
+/// A screen reader announces progress every this many percent.
 const ALOUD_PERCENT: u64 = 10;
 
 /// The whole page.
@@ -50,7 +50,7 @@ pub(super) fn page(page: &Context, words: &Words) -> Html<String> {
             (section(said.answers, "answers", Some(said.answers_note)))
             (section(say.acts, "acts", None))
             section aria-labelledby="resume-title" {
-                h2 id="resume-title" { (say.to_go_on) }
+                h2 id="resume-title" { (say.to_resume) }
                 pre tabindex="0" { code { (facts.resume) } }
             }
         }
@@ -68,7 +68,7 @@ pub(super) fn page(page: &Context, words: &Words) -> Html<String> {
     document(words, &place("title").unwrap_or_default(), &reload, Some(facts.started_at), &body)
 }
 
-/// What changes while the run goes on, by where it is on the page.
+/// The parts that change during the run, by their place on the page.
 pub(super) fn places(page: &Context, view: &View, words: &Words) -> Vec<(&'static str, Markup)> {
     let said = PageWords::of(words);
     let facts = &page.shared.facts;
@@ -95,7 +95,7 @@ pub(super) fn places(page: &Context, view: &View, words: &Words) -> Vec<(&'stati
         ("said", html! { ((said.aloud)(state, percent / ALOUD_PERCENT * ALOUD_PERCENT)) }),
         ("state", self::state(page, view, words, percent)),
         ("buttons", buttons(view, said)),
-        ("totals", totals(view, words)),
+        ("totals", totals(view, page.shared.facts.duplicates, words)),
         ("pace", pace(page, view, words)),
         (
             "over-time",
@@ -111,10 +111,10 @@ pub(super) fn places(page: &Context, view: &View, words: &Words) -> Vec<(&'stati
 fn named(view: &View, words: &Words) -> (&'static str, String) {
     let said = PageWords::of(words);
     match view.state {
-        ViewState::Running => (said.running, said.running_told.to_owned()),
-        ViewState::Held(time) => (said.held, (said.held_told)(&words.length(time.max(Duration::from_millis(100))))),
-        ViewState::Paused => (said.paused, said.paused_told.to_owned()),
-        ViewState::Stopping => (said.stopping, said.stopping_told.to_owned()),
+        ViewState::Running => (said.running, said.running_text.to_owned()),
+        ViewState::Held(time) => (said.held, (said.held_text)(&words.length(time.max(Duration::from_millis(100))))),
+        ViewState::Paused => (said.paused, said.paused_text.to_owned()),
+        ViewState::Stopping => (said.stopping, said.stopping_text.to_owned()),
         ViewState::Over("finished") => (said.over, said.over_finished.to_owned()),
         ViewState::Over(_) => (said.over, said.over_left.to_owned()),
     }
@@ -122,18 +122,18 @@ fn named(view: &View, words: &Words) -> (&'static str, String) {
 
 fn state(page: &Context, view: &View, words: &Words, percent: u64) -> Markup {
     let facts = &page.shared.facts;
-    let (name, told) = named(view, words);
-    let told = if matches!(view.state, ViewState::Held(_)) && view.tally.settled() == 0 { String::new() } else { told };
+    let (name, note) = named(view, words);
+    let note = if matches!(view.state, ViewState::Held(_)) && view.tally.settled() == 0 { String::new() } else { note };
     html! {
-        p.state.(view.state.word()) {
+        p.state.(view.state.state().word()) {
             strong { (name) }
             span { (percent) " % · " (view.tally.settled().separate_with_commas()) " / " (facts.planned.separate_with_commas()) }
         }
-        p.note { (told) }
+        p.note { (note) }
     }
 }
 
-/// Links to pages that ask; with the script they open a dialog here.
+/// Links to pages that ask for confirmation; with the script they open a dialog on this page.
 fn buttons(view: &View, said: &PageWords) -> Markup {
     let button = |button: Button, name: &str| {
         let word = button.word();
@@ -148,23 +148,24 @@ fn buttons(view: &View, said: &PageWords) -> Markup {
     }
 }
 
-/// Where every row of the list is: the parts add up to the whole.
-fn totals(view: &View, words: &Words) -> Markup {
+/// How many rows of the list are in each state; the parts add up to the rows.
+fn totals(view: &View, duplicates: u64, words: &Words) -> Markup {
+    let rows = view.totals.messages + duplicates;
     let (totals, say, said) = (view.totals, words.say, PageWords::of(words));
     let parts = [
         ("done", say.done, totals.done),
         ("failed", say.failed, totals.failed),
         ("doubt", say.in_doubt, totals.in_doubt),
         ("left", say.not_reached, totals.not_reached),
-        ("twice", said.duplicates, totals.duplicates),
+        ("twice", said.duplicates, duplicates),
     ];
     html! {
-        (bar(&parts, totals.rows))
+        (bar(&parts, rows))
         dl.totals {
             @for (class, name, number) in parts {
                 div.(class) { dt { (name) } dd { (number.separate_with_commas()) } }
             }
-            div.rows { dt { (said.rows) } dd { (totals.rows.separate_with_commas()) } }
+            div.rows { dt { (said.rows) } dd { (rows.separate_with_commas()) } }
         }
     }
 }
@@ -190,14 +191,14 @@ fn pace(page: &Context, view: &View, words: &Words) -> Markup {
     let now = tally.pace;
     let left = view.left(facts).map(|left| {
         let until = view.at + i64::try_from(left.as_millis()).unwrap_or(0);
-        (say.time_left_told)(&words.length(left), &words.minute(until))
+        (say.time_left_text)(&words.length(left), &words.minute(until))
     });
     let last = (tally.last_done_at > 0).then(|| words.clock(tally.last_done_at));
-    let rate = (said.rate_told)(if now.cap == 0 { facts.cap.get() } else { now.cap }, facts.cap.get());
+    let rate = (said.rate_text)(if now.cap == 0 { facts.cap.get() } else { now.cap }, facts.cap.get());
     let slowed = (now.rate < now.cap).then(|| (said.slowed)(now.rate));
     html! {
         dl.pace {
-            div { dt { (said.speed) } dd { ((said.speed_told)(view.speed)) } }
+            div { dt { (said.speed) } dd { ((said.speed_text)(view.speed)) } }
             div { dt { (said.rate) } dd { (rate) @if let Some(slowed) = slowed { " · " (slowed) } } }
             div { dt { (say.time_left) } dd { (left.as_deref().unwrap_or("–")) } }
             div { dt { (said.under_way) } dd { (tally.under_way.separate_with_commas()) } }
@@ -237,7 +238,7 @@ fn answers(view: &View, words: &Words) -> Markup {
     }
 }
 
-/// What the ledger would be told now: the last point of the curve.
+/// The sample that the ledger would get now: the last point of the curve.
 fn sample(view: &View) -> Sample {
     let tally = &view.tally;
     Sample {
@@ -253,7 +254,7 @@ fn sample(view: &View) -> Sample {
     }
 }
 
-/// A page that asks.
+/// A page that asks for confirmation.
 pub(super) fn confirmation(page: &Context, words: &Words, button: Button) -> Html<String> {
     let body = html! { main.asks { (form(page, words, button, false)) } };
     document(words, &html! { "runner" }, &html! {}, None, &body)
@@ -264,10 +265,10 @@ fn form(page: &Context, words: &Words, button: Button, is_dialog: bool) -> Marku
     let cap = page.shared.facts.cap.get();
     let now = page.shared.view().tally.pace.cap;
     let (question, name) = match button {
-        Button::Pause => (said.pause_asked.to_owned(), said.pause),
-        Button::Resume => (said.resume_asked.to_owned(), said.resume),
-        Button::Rate => ((said.rate_asked)(cap), said.change_rate),
-        Button::Stop => (said.stop_asked.to_owned(), said.stop),
+        Button::Pause => (said.pause_question.to_owned(), said.pause),
+        Button::Resume => (said.resume_question.to_owned(), said.resume),
+        Button::Rate => ((said.rate_question)(cap), said.change_rate),
+        Button::Stop => (said.stop_question.to_owned(), said.stop),
     };
     html! {
         form method="post" action="/tell" {
@@ -290,7 +291,7 @@ fn form(page: &Context, words: &Words, button: Button, is_dialog: bool) -> Marku
     }
 }
 
-/// What was asked for was not done.
+/// The page that says why an action was refused.
 pub(super) fn refusal(status: StatusCode, words: &Words, why: &str) -> Response {
     let said = PageWords::of(words);
     let body = html! {
@@ -303,13 +304,13 @@ pub(super) fn refusal(status: StatusCode, words: &Words, why: &str) -> Response 
     (status, document(words, &html! { (said.not_done) }, &html! {}, None, &body)).into_response()
 }
 
-/// Who has no token is asked for it.
+/// The form that asks for the token.
 pub(super) fn ask_for_token(words: &Words, is_wrong: bool) -> Response {
     let said = PageWords::of(words);
     let body = html! {
         main.asks {
             h1 { (said.token_title) }
-            p { (said.token_told) }
+            p { (said.token_text) }
             @if is_wrong { p role="alert" { (said.token_wrong) } }
             form method="post" action="/token" {
                 label { (said.token_label) input type="password" name="token" required autocomplete="off"; }

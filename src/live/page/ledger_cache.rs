@@ -24,7 +24,7 @@ pub(super) struct LedgerCache {
 /// What the ledger knew.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LedgerView {
-    /// The last of them is the run that goes on.
+    /// The last of them is the current run.
     pub(super) runs: Vec<RunSeries>,
     /// When, and what; the last one first.
     pub(super) acts: Vec<(i64, ControlEvent)>,
@@ -35,7 +35,7 @@ impl LedgerCache {
         LedgerCache { ledger: ledger.to_owned(), read: Mutex::new(None) }
     }
 
-    /// The next look reads the ledger again.
+    /// Makes the next call read the ledger again.
     pub(super) fn is_stale(&self) {
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -48,7 +48,7 @@ impl LedgerCache {
             return Arc::clone(known);
         }
         let known = look(&self.ledger).unwrap_or_else(|error| {
-            // A ledger that fails stops the run, and that is told elsewhere.
+            // A ledger that fails stops the run, which is reported elsewhere.
             tracing::debug!(?error, "the page could not look at the ledger");
             read.take().map(|(_, known)| LedgerView::clone(&known)).unwrap_or_default()
         });
@@ -63,11 +63,11 @@ fn look(ledger: &Path) -> Result<LedgerView, LedgerError> {
     let acts = overview.acts()?;
     let runs = overview.runs()?;
     let first = runs.len().saturating_sub(RUNS_MAX);
-    let stretch = |run| -> Result<RunSeries, LedgerError> {
-        let told = acts.iter().filter(|(of, ..)| *of == run).map(|(_, at, act)| (*at, act.what)).collect();
-        Ok(RunSeries::new(overview.samples(run)?, told))
+    let series = |run| -> Result<RunSeries, LedgerError> {
+        let actions = acts.iter().filter(|(of, ..)| *of == run).map(|(_, at, act)| (*at, act.what)).collect();
+        Ok(RunSeries::new(overview.samples(run)?, actions))
     };
-    let runs = runs[first..].iter().map(|run| stretch(run.run)).collect::<Result<_, _>>()?;
+    let runs = runs[first..].iter().map(|run| series(run.run)).collect::<Result<_, _>>()?;
     let acts = acts.into_iter().rev().take(ACTS_MAX).map(|(_, at, act)| (at, act)).collect();
     Ok(LedgerView { runs, acts })
 }

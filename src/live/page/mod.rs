@@ -1,8 +1,8 @@
-//! The live page: what the run is about, in a browser, and its buttons.
+//! The live page: the run in a browser, with buttons to control it.
 //!
-//! `server` takes connections, `guard` says who may see and press, `html` draws, `stream` pushes what has changed, once a
-//! second. A script of some tens of lines puts that into its place; without it the page loads itself again every few
-//! seconds, and every button leads to a page that asks.
+//! `server` accepts connections, `guard` controls access, `html` renders, `stream` pushes the parts that have changed,
+//! once a second. A script of some tens of lines puts them into their places; without it the page reloads itself every
+//! few seconds, and every button leads to a page that asks for confirmation.
 
 mod guard;
 mod html;
@@ -24,7 +24,6 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use self::guard::{Gate, Key, Peer};
@@ -33,6 +32,7 @@ use self::words::PageWords;
 use super::{LiveShared, metrics};
 use crate::ledger::ControlAction;
 use crate::report::chart::CHART_CSS;
+use crate::report::format::{FORMAT, Health};
 use crate::report::words::{Lang, Words};
 use crate::run::ControlError;
 use crate::system::host_name;
@@ -40,7 +40,7 @@ use crate::system::host_name;
 /// The longest form: a word, a number and a key.
 const FORM_BYTES_MAX: usize = 1_024;
 
-/// The page's address, taken; nobody is answered yet.
+/// The page, bound to its address and not serving yet.
 #[derive(Debug)]
 pub struct Page {
     listener: TcpListener,
@@ -50,11 +50,11 @@ pub struct Page {
     lang: Option<Lang>,
 }
 
-/// Why there is no page.
+/// Why the page cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
-    /// Somebody else has the address, or it is not this machine's.
-    #[error("the page cannot listen on {address}: {source}; say another address with --page")]
+    /// The address is in use, or is not this machine's.
+    #[error("the page cannot listen on {address}: {source}; give another address with --page")]
     Address {
         /// The address.
         address: SocketAddr,
@@ -66,7 +66,7 @@ pub enum PageError {
         "RUNNER_PAGE_TOKEN is shorter than 16 characters and could be guessed; make one with: openssl rand -hex 16"
     )]
     ShortToken,
-    /// The file that shall hold it.
+    /// The file that should hold it.
     #[error("RUNNER_PAGE_TOKEN_FILE {} cannot be read: {source}", path.display())]
     TokenFile {
         /// The file.
@@ -138,7 +138,7 @@ impl Page {
         Ok(Page { listener, address, gate, form_key: Key::random()?, lang })
     }
 
-    /// Where it is, for whoever started the run: a token that was made here is part of it, and told nowhere else.
+    /// Its address, for the operator: a token that was made here is part of it, and shown nowhere else.
     pub fn url(&self) -> String {
         match &self.gate {
             Gate::Token { token, given: false, .. } => format!("http://{}/?token={}", self.address, token.text()),
@@ -146,7 +146,7 @@ impl Page {
         }
     }
 
-    /// What whoever started the run must know: beyond loopback the token can be read on its way.
+    /// What the operator must know: beyond loopback the token can be read on its way.
     pub fn warning(&self) -> Option<String> {
         let port = self.address.port();
         (!self.address.ip().is_loopback()).then(|| {
@@ -158,7 +158,7 @@ impl Page {
         })
     }
 
-    /// Answers whoever connects, until `close` is cancelled; those who watch are told the end of it.
+    /// Serves the page until `close` is cancelled; open pages get the last numbers.
     pub(super) async fn serve(self, shared: Arc<LiveShared>, close: CancellationToken) {
         let Page { listener, address, gate, form_key, lang } = self;
         let listener = match tokio::net::TcpListener::from_std(listener) {
@@ -186,7 +186,7 @@ impl Inside {
     }
 }
 
-/// The first language of the browser that there is; browsers name the one first that they like best.
+/// The first of the browser's languages that the page has; browsers name the preferred one first.
 fn preferred(headers: &HeaderMap) -> Lang {
     let wanted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let known = wanted.split(',').find_map(|tag| match tag.trim().get(..2)? {
@@ -228,19 +228,22 @@ async fn numbers(State(page): State<Context>) -> Response {
     }
 }
 
-/// Well is a run whose ledger takes what is written to it; paused or held is well.
+/// A run is healthy as long as its ledger can be written, also while it is paused or held.
 async fn health(State(page): State<Context>) -> Response {
     let (view, facts) = (page.shared.view(), &page.shared.facts);
     let latched = page.shared.latch.is_cancelled();
     let status = if latched { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    let state = if latched { "the ledger has failed" } else { view.state.word() };
+    let state = if latched { "the ledger has failed" } else { view.state.state().word() };
     let last = (view.tally.last_done_at > 0).then(|| crate::report::words::iso(view.tally.last_done_at));
     let left = facts.planned.saturating_sub(view.tally.settled());
-    let body = json!({ "state": state, "planned": facts.planned, "left": left, "last_success": last });
-    (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+    let body = Health { format: FORMAT, state, planned: facts.planned, left, last_success: last };
+    match serde_json::to_string(&body) {
+        Ok(body) => (status, [(header::CONTENT_TYPE, "application/json")], body + "\n").into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
 }
 
-/// What can be told, in the words of forms and addresses.
+/// The actions, by their words in forms and addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Button {
@@ -263,7 +266,7 @@ impl Button {
     }
 }
 
-/// A page of its own that asks, for who has no script.
+/// A page of its own that asks for confirmation, for browsers without the script.
 async fn confirm(
     State(page): State<Context>,
     headers: HeaderMap,
@@ -289,24 +292,24 @@ async fn tell(
     State(page): State<Context>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
-    told: Result<Form<ButtonPress>, extract::rejection::FormRejection>,
+    form: Result<Form<ButtonPress>, extract::rejection::FormRejection>,
 ) -> Response {
     let words = page.words(&headers);
     let said = PageWords::of(&words);
-    let Ok(Form(told)) = told else {
+    let Ok(Form(form)) = form else {
         return html::refusal(StatusCode::BAD_REQUEST, &words, said.not_understood);
     };
-    if !page.form_key.is(&told.form_key) {
+    if !page.form_key.is(&form.form_key) {
         return html::refusal(StatusCode::FORBIDDEN, &words, said.old_form);
     }
-    let order = match (told.what, told.rate) {
+    let action = match (form.what, form.rate) {
         (Button::Pause, _) => ControlAction::Pause,
         (Button::Resume, _) => ControlAction::Resume,
         (Button::Stop, _) => ControlAction::Stop,
         (Button::Rate, Some(rate)) => ControlAction::Rate(rate),
         (Button::Rate, None) => return html::refusal(StatusCode::BAD_REQUEST, &words, said.not_understood),
     };
-    match page.shared.tell(order, format!("{} on the page", peer.address)).await {
+    match page.shared.control(action, format!("{} on the page", peer.address)).await {
         Ok(()) => {
             page.ledger_cache.is_stale();
             Redirect::to("/").into_response()
@@ -340,8 +343,8 @@ async fn token(State(page): State<Context>, headers: HeaderMap, Form(offered): F
 mod tests {
     use super::*;
 
-    /// The address that is told, and what is said of it, where the page would listen on this address.
-    fn told(address: &str, given: Option<&str>) -> (String, Option<String>) {
+    /// The URL and the warning of a page at this address.
+    fn shown(address: &str, given: Option<&str>) -> (String, Option<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address: SocketAddr = address.parse().unwrap();
         let gate = Gate::new(address, given.map(Into::into), true).unwrap();
@@ -351,13 +354,13 @@ mod tests {
 
     #[test]
     fn a_token_that_was_made_is_told_once_and_the_wire_is_warned_of() {
-        assert_eq!(told("127.0.0.1:8201", None), ("http://127.0.0.1:8201/".to_owned(), None));
-        assert_eq!(told("127.0.0.1:8201", Some("0123456789abcdef")).0, "http://127.0.0.1:8201/");
-        let (url, warning) = told("10.0.0.7:8201", None);
+        assert_eq!(shown("127.0.0.1:8201", None), ("http://127.0.0.1:8201/".to_owned(), None));
+        assert_eq!(shown("127.0.0.1:8201", Some("0123456789abcdef")).0, "http://127.0.0.1:8201/");
+        let (url, warning) = shown("10.0.0.7:8201", None);
         let token = url.strip_prefix("http://10.0.0.7:8201/?token=").unwrap();
         assert_eq!(token.len(), 32);
         assert!(warning.is_some_and(|text| text.contains("ssh -L 8201:127.0.0.1:8201") && !text.contains(token)));
-        let (url, warning) = told("10.0.0.7:8201", Some("0123456789abcdef"));
+        let (url, warning) = shown("10.0.0.7:8201", Some("0123456789abcdef"));
         assert!(url == "http://10.0.0.7:8201/" && warning.is_some());
     }
 

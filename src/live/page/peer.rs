@@ -1,4 +1,4 @@
-//! Whose a connection on loopback is, as the kernel tells.
+//! Which user a connection on loopback belongs to, according to the kernel.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -9,13 +9,13 @@ use nix::unistd::Uid;
 /// An open connection, in the kernel's number.
 const ESTABLISHED: &str = "01";
 
-/// Whether a connection from `peer` to `own` is of the user who runs this, or of root. Where the kernel does not say
+/// Whether a connection from `peer` to `own` belongs to the user who runs this, or to root. Where the kernel does not say
 /// (as with `ProcSubset=pid`), it is not.
 pub(super) fn is_ours(peer: SocketAddr, own: SocketAddr) -> bool {
     is_ours_by(table(own.ip()), peer, own)
 }
 
-/// Whether the kernel says whose a connection to this loopback address is: it is asked about one of our own.
+/// Whether the kernel says whose a connection to this loopback address is, tried with one of our own.
 pub(super) fn can_be_told(address: IpAddr) -> bool {
     can_be_told_by(table(address), address).unwrap_or(false)
 }

@@ -1,4 +1,4 @@
-//! Connections of the page: counted, and bounded in all that a stranger could draw out.
+//! Connections of the page: their number, sizes and times are bounded.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,12 +24,12 @@ const CONNECTIONS_MAX: usize = 64;
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// The longest head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// A connection is closed after this time; a page that watches opens another.
+/// A connection is closed after this time; an open page then opens another.
 const CONNECTION_LASTS: Duration = Duration::from_mins(10);
 /// After a connection could not be accepted; most often the process has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Takes connections until `close` is cancelled, and then lets those that are open come to their end, for a moment.
+/// Accepts connections until `close` is cancelled, and then gives open ones a moment to finish.
 pub(super) async fn serve(listener: TcpListener, own: SocketAddr, router: Router, close: CancellationToken) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
@@ -39,7 +39,7 @@ pub(super) async fn serve(listener: TcpListener, own: SocketAddr, router: Router
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    // Who finds no place is not waited for.
+                    // A client beyond the limit is not waited for.
                     if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
                         let (router, close) = (router.clone(), close.clone());
                         connections.spawn(async move {

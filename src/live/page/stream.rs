@@ -1,4 +1,4 @@
-//! What has changed, pushed to who watches, once a second and at the end.
+//! What has changed, pushed to open pages, once a second and at the end.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -17,18 +17,18 @@ use super::{Context, html};
 use crate::live;
 use crate::report::words::Words;
 
-/// Browsers that watch at once.
+/// Pages open at once.
 pub(super) const STREAMS_MAX: usize = 16;
 const EVERY: Duration = Duration::from_secs(1);
 /// How soon a browser that lost the connection tries again.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// One browser that watches.
+/// One open page.
 struct Watcher {
     page: Context,
     words: Words,
     tick: Interval,
-    /// What it has in each place of the page.
+    /// What it shows in each place.
     has: BTreeMap<&'static str, String>,
     is_over: bool,
     _place: OwnedSemaphorePermit,
@@ -36,7 +36,7 @@ struct Watcher {
 
 pub(super) async fn events(State(page): State<Context>, headers: HeaderMap) -> Response {
     let Ok(place) = std::sync::Arc::clone(&page.streams).try_acquire_owned() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "too many watch already\n").into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, "too many pages are open already\n").into_response();
     };
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -59,7 +59,7 @@ impl Watcher {
             tokio::select! {
                 biased;
                 () = close.cancelled() => {
-                    // Whoever was there saw the last numbers, and is told that they are.
+                    // The page has shown the last numbers; this event says that they are the last.
                     self.is_over = true;
                 }
                 _ = self.tick.tick() => {}

@@ -1,18 +1,18 @@
-//! What the page says beside what reports say as well, in their two languages and with their words.
+//! The page's own words, in the two languages of reports; what both say is in `report::words`.
 
 use crate::report::words::{Lang, Words};
 
-/// What only the page says.
+/// Words that only the page has.
 #[derive(Debug)]
 pub(super) struct PageWords {
     pub(super) running: &'static str,
-    pub(super) running_told: &'static str,
+    pub(super) running_text: &'static str,
     pub(super) held: &'static str,
-    pub(super) held_told: fn(&str) -> String,
+    pub(super) held_text: fn(&str) -> String,
     pub(super) paused: &'static str,
-    pub(super) paused_told: &'static str,
+    pub(super) paused_text: &'static str,
     pub(super) stopping: &'static str,
-    pub(super) stopping_told: &'static str,
+    pub(super) stopping_text: &'static str,
     pub(super) over: &'static str,
     pub(super) over_finished: &'static str,
     pub(super) over_left: &'static str,
@@ -23,9 +23,9 @@ pub(super) struct PageWords {
     pub(super) rows: &'static str,
     pub(super) duplicates: &'static str,
     pub(super) speed: &'static str,
-    pub(super) speed_told: fn(f64) -> String,
+    pub(super) speed_text: fn(f64) -> String,
     pub(super) rate: &'static str,
-    pub(super) rate_told: fn(u32, u32) -> String,
+    pub(super) rate_text: fn(u32, u32) -> String,
     pub(super) slowed: fn(u32) -> String,
     pub(super) under_way: &'static str,
     pub(super) to_read_back: &'static str,
@@ -35,14 +35,14 @@ pub(super) struct PageWords {
     pub(super) no_answers: &'static str,
 
     pub(super) pause: &'static str,
-    pub(super) pause_asked: &'static str,
+    pub(super) pause_question: &'static str,
     pub(super) resume: &'static str,
-    pub(super) resume_asked: &'static str,
+    pub(super) resume_question: &'static str,
     pub(super) change_rate: &'static str,
-    pub(super) rate_asked: fn(u32) -> String,
+    pub(super) rate_question: fn(u32) -> String,
     pub(super) rate_label: &'static str,
     pub(super) stop: &'static str,
-    pub(super) stop_asked: &'static str,
+    pub(super) stop_question: &'static str,
     pub(super) cancel: &'static str,
 
     pub(super) not_done: &'static str,
@@ -55,7 +55,7 @@ pub(super) struct PageWords {
     pub(super) ledger_failed: fn(&str) -> String,
 
     pub(super) token_title: &'static str,
-    pub(super) token_told: &'static str,
+    pub(super) token_text: &'static str,
     pub(super) token_wrong: &'static str,
     pub(super) token_label: &'static str,
     pub(super) token_open: &'static str,
@@ -73,30 +73,30 @@ impl PageWords {
 
 static ENGLISH: PageWords = PageWords {
     running: "Running",
-    running_told: "Edits are being sent.",
+    running_text: "Edits are being sent.",
     held: "Held",
-    held_told: |time| {
+    held_text: |time| {
         format!(
-            "Nothing is sent for another {time}: at the start, after a slow-down, or while the service is out of reach. It goes on by itself."
+            "Nothing is sent for another {time}: at the start, after a slow-down, or while the service cannot be reached. It continues by itself."
         )
     },
     paused: "Paused",
-    paused_told: "Nothing is sent until somebody resumes it. Nothing is in doubt because of that.",
+    paused_text: "Nothing is sent until somebody resumes it. A pause leaves nothing in doubt.",
     stopping: "Stopping",
-    stopping_told: "Nothing new is sent; what is in flight comes to its end, and edits in doubt are read back.",
+    stopping_text: "Nothing new is sent; requests in flight finish, and edits in doubt are read back.",
     over: "Over",
-    over_finished: "The run has ended: every edit was taken up.",
-    over_left: "The run has ended before its list did. The command below goes on where it stopped.",
+    over_finished: "The run has ended: every edit was processed.",
+    over_left: "The run ended before the end of its list. The command below resumes it.",
     aloud: |state, percent| format!("{state}, {percent} % settled"),
-    lost: "The connection to the run is lost. These are the last numbers that came; it is tried again. If the run has ended, runner status tells how.",
+    lost: "The connection to the run is lost. These are the last numbers; reconnecting. If the run has ended, runner status shows how.",
     as_of: "as of",
 
     rows: "rows of the list",
     duplicates: "duplicates",
     speed: "speed",
-    speed_told: |speed| format!("{speed:.1} edits a second"),
+    speed_text: |speed| format!("{speed:.1} edits a second"),
     rate: "rate",
-    rate_told: |rate, cap| {
+    rate_text: |rate, cap| {
         if rate == cap { format!("{rate} a second, the cap") } else { format!("{rate} a second; the cap is {cap}") }
     },
     slowed: |pace| format!("slowed down to {pace} for now"),
@@ -108,46 +108,46 @@ static ENGLISH: PageWords = PageWords {
     no_answers: "No answer yet.",
 
     pause: "Pause",
-    pause_asked: "Send nothing more for now? What is in flight comes to its end, and nothing is left in doubt.",
+    pause_question: "Send nothing more for now? Requests in flight finish, and nothing is left in doubt.",
     resume: "Resume",
-    resume_asked: "Go on sending? Edits cannot be undone.",
+    resume_question: "Resume sending? Edits cannot be undone.",
     change_rate: "Change the rate",
-    rate_asked: |cap| {
-        format!("How many requests a second at most, from now on? This run began with {cap}, and is not sent faster.")
+    rate_question: |cap| {
+        format!("How many requests a second at most, from now on? This run began with {cap}, which is its limit.")
     },
     rate_label: "requests a second",
     stop: "Stop",
-    stop_asked: "Stop the run? What is in flight comes to its end, and the same command resumes it.",
+    stop_question: "Stop the run? Requests in flight finish, and the same command resumes it.",
     cancel: "Cancel",
 
     not_done: "That was not done",
     back: "Back to the page",
-    not_understood: "The form was not filled in as it must be.",
-    old_form: "The form is of another run, or of another page. Load the page again.",
+    not_understood: "The form was not filled in correctly.",
+    old_form: "The form belongs to another run or another page. Reload the page.",
     no_room: |why| format!("The rate stays as it is: {why}."),
     above_cap: |wanted, cap| {
         format!("{wanted} requests a second are more than the {cap} that this run may send at most.")
     },
-    at_its_end: "The run is at its end.",
+    at_its_end: "The run is ending.",
     ledger_failed: |error| format!("It could not be written to the ledger: {error}"),
 
     token_title: "This page needs its token",
-    token_told: "It was printed when the run was started, or is the one that RUNNER_PAGE_TOKEN holds.",
+    token_text: "It was printed when the run was started, or is the one that RUNNER_PAGE_TOKEN holds.",
     token_wrong: "That is not the token.",
     token_label: "Token",
     token_open: "Open",
-    token_there: "I have opened the printed link already: go on",
+    token_there: "I have already opened the printed link: continue",
 };
 
 static CHINESE: PageWords = PageWords {
     running: "运行中",
-    running_told: "正在发送编辑。",
+    running_text: "正在发送编辑。",
     held: "等待中",
-    held_told: |time| format!("{time}内不发送：刚启动、服务端提示过快，或暂时连不上服务端。之后自动继续。"),
+    held_text: |time| format!("{time}内不发送：刚启动、服务端提示过快，或暂时连不上服务端。之后自动继续。"),
     paused: "已暂停",
-    paused_told: "在有人点“继续”之前不再发送；不会因此产生待核实的编辑。",
+    paused_text: "在有人点“继续”之前不再发送；不会因此产生待核实的编辑。",
     stopping: "正在停止",
-    stopping_told: "不再发送新的编辑，等待已发出的请求得到应答，并回读待核实的编辑。",
+    stopping_text: "不再发送新的编辑，等待已发出的请求得到应答，并回读待核实的编辑。",
     over: "已结束",
     over_finished: "运行已结束：清单已全部处理。",
     over_left: "运行已结束，清单尚未处理完。用下面的命令即可续跑。",
@@ -158,9 +158,9 @@ static CHINESE: PageWords = PageWords {
     rows: "清单行数",
     duplicates: "重复",
     speed: "速度",
-    speed_told: |speed| format!("每秒 {speed:.1} 条编辑"),
+    speed_text: |speed| format!("每秒 {speed:.1} 条编辑"),
     rate: "限速",
-    rate_told: |rate, cap| {
+    rate_text: |rate, cap| {
         if rate == cap { format!("每秒 {rate}，即上限") } else { format!("每秒 {rate}，上限 {cap}") }
     },
     slowed: |pace| format!("暂时降到每秒 {pace}"),
@@ -172,14 +172,14 @@ static CHINESE: PageWords = PageWords {
     no_answers: "尚无应答。",
 
     pause: "暂停",
-    pause_asked: "暂时不再发送？已发出的请求会等到应答，不会产生待核实的编辑。",
+    pause_question: "暂时不再发送？已发出的请求会等到应答，不会产生待核实的编辑。",
     resume: "继续",
-    resume_asked: "继续发送？编辑无法撤销。",
+    resume_question: "继续发送？编辑无法撤销。",
     change_rate: "调整限速",
-    rate_asked: |cap| format!("此后每秒最多发送多少请求？本次运行以 {cap} 开始，不能更快。"),
+    rate_question: |cap| format!("此后每秒最多发送多少请求？本次运行以 {cap} 开始，不能更快。"),
     rate_label: "每秒请求数",
     stop: "停止",
-    stop_asked: "停止运行？已发出的请求会等到应答，用同一条命令即可续跑。",
+    stop_question: "停止运行？已发出的请求会等到应答，用同一条命令即可续跑。",
     cancel: "取消",
 
     not_done: "未执行",
@@ -192,7 +192,7 @@ static CHINESE: PageWords = PageWords {
     ledger_failed: |error| format!("无法写入账本：{error}"),
 
     token_title: "此页面需要令牌",
-    token_told: "启动运行时已打印令牌，或为 RUNNER_PAGE_TOKEN 的值。",
+    token_text: "启动运行时已打印令牌，或为 RUNNER_PAGE_TOKEN 的值。",
     token_wrong: "令牌不正确。",
     token_label: "令牌",
     token_open: "打开",

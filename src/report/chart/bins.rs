@@ -2,7 +2,7 @@
 
 use crate::ledger::Sample;
 
-/// A shorter time than this tells no speed: the last sample comes as soon as the run ends.
+/// A shorter time than this gives no speed: the last sample comes as soon as the run ends.
 const SHORTEST_MS: i64 = 1_000;
 
 /// What happened from one moment to another.

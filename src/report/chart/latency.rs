@@ -27,9 +27,9 @@ pub fn latency(latency: &Latency, words: &Words) -> Markup {
             @if slots.is_empty() {
                 p.empty { (words.say.no_answers) }
             } @else {
-                @let told = told(latency, words);
-                @for size in [WIDE, NARROW] { (draw(&slots, size, &told, words)) }
-                figcaption { (told) }
+                @let caption = caption(latency, words);
+                @for size in [WIDE, NARROW] { (draw(&slots, size, &caption, words)) }
+                figcaption { (caption) }
             }
         }
     }
@@ -64,7 +64,7 @@ fn slots(latency: &Latency) -> Vec<LatencyBucket> {
     }
 }
 
-fn draw(slots: &[LatencyBucket], size: Size, told: &str, words: &Words) -> Markup {
+fn draw(slots: &[LatencyBucket], size: Size, caption: &str, words: &Words) -> Markup {
     let Size { class, width: wide, height } = size;
     let floor = height - BOTTOM;
     let most = slots.iter().map(|slot| slot.share * 100.0).fold(0.0, f64::max);
@@ -76,7 +76,7 @@ fn draw(slots: &[LatencyBucket], size: Size, told: &str, words: &Words) -> Marku
     let bar = ((wide - LEFT - RIGHT - 24.0) / count).min(BAR_MAX);
     let x = |index: usize| LEFT + 12.0 + bar * nth(index);
     html! {
-        svg class=(class) viewBox={ "0 0 " (wide) " " (height) } role="img" aria-label=(told) {
+        svg class=(class) viewBox={ "0 0 " (wide) " " (height) } role="img" aria-label=(caption) {
             text x="0" y="11" { (words.say.latency_axis) }
             @for tick in &ticks {
                 line.grid x1=(LEFT) x2=(wide - RIGHT) y1=(at(y(*tick))) y2=(at(y(*tick))) {}
@@ -143,8 +143,8 @@ fn percent(share: f64) -> String {
 }
 
 /// The same in words.
-pub fn told(latency: &Latency, words: &Words) -> String {
-    (words.say.latency_told)(&LatencyCaption {
+pub fn caption(latency: &Latency, words: &Words) -> String {
+    (words.say.latency_text)(&LatencyCaption {
         answers: latency.count(),
         half_ms: latency.quantile_ms(0.5),
         most_ms: latency.quantile_ms(0.95),
@@ -185,7 +185,7 @@ mod tests {
         let words = Words::at(Lang::En, TimeZone::UTC);
         let latency = of(&[(30, 1_000), (150, 60), (20_000, 20)]);
         assert_eq!(
-            told(&latency, &words),
+            caption(&latency, &words),
             "Half of 1,080 answers came within 50 ms, 95 % within 200 ms, 99 % longer than 10 s."
         );
         assert!(super::latency(&Latency::default(), &words).into_string().contains(words.say.no_answers));

@@ -9,7 +9,7 @@ mod over_time;
 use maud::{Markup, html};
 
 use self::bins::thinned;
-pub use self::latency::{latency, told};
+pub use self::latency::{caption, latency};
 pub use self::over_time::over_time;
 use crate::ledger::{ControlAction, Sample};
 
@@ -24,7 +24,7 @@ const POINTS_MAX: usize = 300;
 pub struct RunSeries {
     /// How far it was, in the order of time; counts are from the run's beginning.
     pub samples: Vec<Sample>,
-    /// What it was told, and when (milliseconds since 1970).
+    /// How operators changed it, and when (milliseconds since 1970).
     pub acts: Vec<(i64, ControlAction)>,
 }
 

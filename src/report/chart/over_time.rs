@@ -36,7 +36,7 @@ const TICK_APART: f64 = 76.0;
 /// Marks closer than this are one.
 const MARK_APART: f64 = 7.0;
 
-/// Draws how fast edits were settled: a stretch for each run, in the order of time.
+/// Draws how fast edits were settled, run after run.
 pub fn over_time(runs: &[RunSeries], words: &Words) -> Markup {
     let drawn: Vec<DrawnRun<'_>> =
         [WIDE, NARROW].into_iter().filter_map(|size| DrawnRun::new(runs, words, size)).collect();
@@ -67,7 +67,7 @@ impl RunSpan {
         self.x.0 + (self.x.1 - self.x.0) * since / whole
     }
 
-    /// From when to when it was told to pause.
+    /// From when to when it was paused.
     fn pauses(&self) -> Vec<(i64, i64)> {
         let mut pauses = Vec::new();
         let mut since = None;
@@ -115,7 +115,7 @@ impl<'a> DrawnRun<'a> {
         let Size { class, width, height } = self.size;
         let labels = self.labels();
         html! {
-            svg class=(class) viewBox={ "0 0 " (width) " " (height) } role="img" aria-label=(self.told()) {
+            svg class=(class) viewBox={ "0 0 " (width) " " (height) } role="img" aria-label=(self.caption()) {
                 @for (from, to) in self.gaps() {
                     rect.gap x=(at(from)) y=(at(TOP)) width=(at(to - from)) height=(at(self.bottom() - TOP)) {}
                 }
@@ -292,10 +292,10 @@ impl<'a> DrawnRun<'a> {
     }
 
     /// The same in words.
-    fn told(&self) -> String {
+    fn caption(&self) -> String {
         let (Some(first), Some(last)) = (self.parts.first(), self.parts.last()) else { return String::new() };
         let bins = || self.parts.iter().flat_map(|part| &part.bins);
-        (self.words.say.over_time_told)(&OverTimeCaption {
+        (self.words.say.over_time_text)(&OverTimeCaption {
             from: &self.words.moment(first.from),
             to: &self.words.moment(last.to),
             runs: self.parts.len(),

@@ -13,7 +13,7 @@ use super::chart::{CHART_CSS, latency, over_time};
 use super::facts::Report;
 use super::headline::Headline;
 use super::words::Words;
-use crate::ledger::LedgerTotals;
+use crate::ledger::Totals;
 use crate::terminal::escape::escape_control;
 
 const PAGE_CSS: &str = include_str!("page.css");
@@ -21,7 +21,7 @@ const PAGE_CSS: &str = include_str!("page.css");
 /// Writes the page.
 pub fn page(report: &Report, words: &Words) -> Markup {
     let (facts, say) = (&report.facts, words.say);
-    let stretches: Vec<_> = facts.runs.iter().map(|run| run.stretch.clone()).collect();
+    let series: Vec<_> = facts.runs.iter().map(|run| run.series.clone()).collect();
     html! {
         (DOCTYPE)
         html lang=(say.html_lang) {
@@ -39,7 +39,7 @@ pub fn page(report: &Report, words: &Words) -> Markup {
                     (head(report, words))
                     (headline(report, words))
                     (totals(facts.totals, words))
-                    section { h2 { (say.over_time) } p.note { (say.over_time_note) } (over_time(&stretches, words)) }
+                    section { h2 { (say.over_time) } p.note { (say.over_time_note) } (over_time(&series, words)) }
                     section { h2 { (say.latency) } (latency(&facts.latency, words)) }
                     section { h2 { (say.outcomes) } p.note { (say.outcomes_note) } (tables::outcomes(facts, words)) }
                     section { h2 { (say.not_done) } (tables::not_done(report, words)) }
@@ -69,11 +69,11 @@ fn head(report: &Report, words: &Words) -> Markup {
 fn headline(report: &Report, words: &Words) -> Markup {
     let headline = Headline::of(&report.facts, words);
     html! {
-        section.headline.(headline.tone.class()) {
+        section.summary.(headline.tone.class()) {
             p.headline { (shown(&headline.headline)) }
             @for sentence in &headline.more { p { (shown(sentence)) } }
             @if let Some(command) = &report.resume {
-                p.label { (words.say.to_go_on) @if report.facts.needs_its_list_again() { " (" (words.say.same_list) ")" } }
+                p.label { (words.say.to_resume) @if report.facts.needs_its_list_again() { " (" (words.say.same_list) ")" } }
                 pre { code { (shown(command)) } }
             }
         }
@@ -81,9 +81,9 @@ fn headline(report: &Report, words: &Words) -> Markup {
 }
 
 /// The totals as the sum that they are, and as a bar.
-fn totals(totals: LedgerTotals, words: &Words) -> Markup {
+fn totals(totals: Totals, words: &Words) -> Markup {
     let say = words.say;
-    let LedgerTotals { messages, done, failed, in_doubt, in_flight, not_reached } = totals;
+    let Totals { messages, done, failed, in_doubt, in_flight, not_reached } = totals;
     let parts = [
         ("done", done, say.done),
         ("failed", failed, say.failed),
@@ -108,7 +108,7 @@ fn totals(totals: LedgerTotals, words: &Words) -> Markup {
     }
 }
 
-/// Where there is one edit among a million, it is to be seen all the same.
+/// One edit among a million must still be visible.
 fn bar(parts: &[(&str, u64, &str)], messages: u64) -> Markup {
     const WHOLE: f64 = 1_000.0;
     const LEAST: f64 = 3.0;

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use thousands::Separable;
 
 use super::shown;
-use crate::ledger::{Cause, ControlEvent, EditRecord, LedgerTotals, State};
+use crate::ledger::{Cause, ControlEvent, EditRecord, State, Totals};
 use crate::report::facts::{CauseLine, LedgerFacts, Report, RunFacts};
 use crate::report::text::account;
 use crate::report::words::Words;
@@ -18,9 +18,9 @@ pub(super) fn outcomes(facts: &LedgerFacts, words: &Words) -> Markup {
     if lines.is_empty() {
         return html! { p.empty { (say.no_outcomes) } };
     }
-    let LedgerTotals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
+    let Totals { messages, done, failed, in_doubt, in_flight, not_reached } = facts.totals;
     let columns = [say.done, say.failed, say.in_doubt, say.in_flight, say.not_reached];
-    // In flight is something only while a run goes on.
+    // Edits are in flight only during a run.
     let is_used = [true, true, true, in_flight > 0, true];
     let cells = |numbers: [u64; 5]| {
         html! {
@@ -42,14 +42,14 @@ pub(super) fn outcomes(facts: &LedgerFacts, words: &Words) -> Markup {
                 tr {
                     th.code scope="row" { (code(*cause)) }
                     td { (why(*cause, edits.not_reached, words)) }
-                    // Of success it is not known, and other answers came at least once.
+                    // The number is not known for success; other answers came at least once.
                     td.number { @if *answers > 0 { (answers.separate_with_commas()) } }
                     (cells([edits.done, edits.failed, edits.in_doubt, edits.in_flight, edits.not_reached]))
                 }
             } }
             tfoot { tr {
                 th scope="row" { (say.total) }
-                td { ((say.messages_told)(&messages.separate_with_commas())) }
+                td { ((say.messages_text)(&messages.separate_with_commas())) }
                 td {}
                 (cells([done, failed, in_doubt, in_flight, not_reached]))
             } }
@@ -81,12 +81,12 @@ fn count(number: u64) -> Markup {
 
 pub(super) fn not_done(report: &Report, words: &Words) -> Markup {
     let (say, totals) = (words.say, report.facts.totals);
-    let LedgerTotals { failed, in_doubt, not_reached, .. } = totals;
+    let Totals { failed, in_doubt, not_reached, .. } = totals;
     html! {
         @if failed + in_doubt + not_reached == 0 { p.empty { (say.nothing_not_done) } }
         @if failed > 0 { (edits(&report.not_done.failed, failed, say.failed_first, "failed.csv", words)) }
         @if in_doubt > 0 { (edits(&report.not_done.in_doubt, in_doubt, say.in_doubt_first, "in_doubt.csv", words)) }
-        @if not_reached > 0 { p { ((say.not_reached_told)(not_reached)) } }
+        @if not_reached > 0 { p { ((say.not_reached_text)(not_reached)) } }
     }
 }
 
@@ -138,7 +138,7 @@ pub(super) fn runs(facts: &LedgerFacts, words: &Words) -> Markup {
                 th.number scope="col" { (say.in_doubt) }
             } }
             @for (index, run) in facts.runs.iter().enumerate().skip(earlier) {
-                (one_run(run, facts.goes_on() && index + 1 == facts.runs.len(), facts.at, words))
+                (one_run(run, facts.is_running() && index + 1 == facts.runs.len(), facts.at, words))
             }
         } }
     }
@@ -161,7 +161,7 @@ fn one_run(run: &RunFacts, goes_on: bool, now: i64, words: &Words) -> Markup {
                 @if let Some(reason) = &record.reason { p { (shown(reason)) } }
                 p {
                     (say.list) " " b { (shown(&record.input)) } (say.comma)
-                    ((say.rows_told)(record.input_rows, record.duplicates))
+                    ((say.rows_text)(record.input_rows, record.duplicates))
                     " · " (say.cap) " " (record.rate) "/s · runner " (shown(&record.version))
                     @if let Some(proxy) = &record.proxy { " · " ((say.through_proxy)(&shown(proxy))) }
                     br; "SHA-256 " code { (shown(&record.input_sha256)) }

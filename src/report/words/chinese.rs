@@ -14,7 +14,7 @@ pub(super) static CHINESE: Phrases = Phrases {
 
     totals: "总数",
     messages: "消息",
-    messages_told: |number| format!("{number} 条消息"),
+    messages_text: |number| format!("{number} 条消息"),
     done: "已完成",
     failed: "失败",
     in_doubt: "待核实",
@@ -62,7 +62,7 @@ pub(super) static CHINESE: Phrases = Phrases {
     what_not_reached: "未处理：用同一条命令即可续跑。",
     what_died: "上次运行异常终止：进程被强制结束或断电。用同一条命令即可续跑，程序会先回读当时正在发送的编辑。",
     what_stopped: |reason| format!("上次运行已停止，原因（英文原文）：{}", reason.trim_end_matches('.')),
-    to_go_on: "续跑命令",
+    to_resume: "续跑命令",
     same_list: "标准输入须为同一份清单",
 
     over_time: "运行过程",
@@ -76,8 +76,8 @@ pub(super) static CHINESE: Phrases = Phrases {
     rate_changed: "限速调整",
     no_run: "无运行",
     no_samples: "没有可绘制的数据：运行时间过短，或账本由早期版本写成。",
-    over_time_told: |told| {
-        let OverTimeCaption { from, to, runs, settled, fastest, cap, not_done, slow_downs } = *told;
+    over_time_text: |caption| {
+        let OverTimeCaption { from, to, runs, settled, fastest, cap, not_done, slow_downs } = *caption;
         format!(
             "{from} 至 {to}，共运行 {runs} 次：结清 {} 条编辑，最快每秒 {fastest:.0} 条，限速 {cap}；其中 {} 条失败或待核实；降速 {} 次。",
             settled.separate_with_commas(),
@@ -87,8 +87,8 @@ pub(super) static CHINESE: Phrases = Phrases {
     },
     latency: "应答耗时",
     latency_axis: "编辑请求应答耗时的占比分布",
-    latency_told: |told| {
-        let LatencyCaption { answers, half_ms, most_ms, nearly_all_ms } = *told;
+    latency_text: |caption| {
+        let LatencyCaption { answers, half_ms, most_ms, nearly_all_ms } = *caption;
         let bound = |ms: Option<u32>| match ms {
             Some(ms) => format!("不超过 {}", LatencyCaption::bound(ms)),
             None => "超过 10 s".to_owned(),
@@ -125,7 +125,7 @@ pub(super) static CHINESE: Phrases = Phrases {
     ended: "结果",
     who: "操作人与主机",
     list: "清单",
-    rows_told: |rows, duplicates| match duplicates {
+    rows_text: |rows, duplicates| match duplicates {
         None | Some(0) => format!("{} 行", rows.separate_with_commas()),
         Some(duplicates) => {
             format!("{} 行，其中重复 {} 行", rows.separate_with_commas(), duplicates.separate_with_commas())
@@ -150,7 +150,7 @@ pub(super) static CHINESE: Phrases = Phrases {
     line: "行号",
     sent_at: "最后发送",
     and_more: |more, file| format!("另有 {} 条，见 {file}", more.separate_with_commas()),
-    not_reached_told: |left| {
+    not_reached_text: |left| {
         format!(
             "{} 条编辑未处理。账本不保存清单；提供清单后，用 runner report … --csv DIR --input LIST 可生成 not_reached.csv。",
             left.separate_with_commas()
@@ -170,9 +170,9 @@ pub(super) static CHINESE: Phrases = Phrases {
 
     worker: |name, since| format!("{name} 自 {since} 起运行"),
     rate: "速率",
-    rate_told: |rate, cap| format!("每秒 {rate} 条编辑，限速 {cap}"),
+    rate_text: |rate, cap| format!("每秒 {rate} 条编辑，限速 {cap}"),
     not_known_yet: "尚不可知",
     time_left: "剩余时间",
-    time_left_told: |length, until| format!("约 {length}，预计 {until} 结束"),
+    time_left_text: |length, until| format!("约 {length}，预计 {until} 结束"),
     slow_downs: "降速次数",
 };

@@ -13,7 +13,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
 
     totals: "Totals",
     messages: "messages",
-    messages_told: |number| format!("{number} messages"),
+    messages_text: |number| format!("{number} messages"),
     done: "done",
     failed: "failed",
     in_doubt: "in doubt",
@@ -21,15 +21,15 @@ pub(super) static ENGLISH: Phrases = Phrases {
     not_reached: "not reached",
     done_means: "the service confirmed the edit, or reading the message back showed it",
     failed_means: "the service refused the edit for good, or every attempt; the message is as it was",
-    in_doubt_means: "the answer was lost: nobody knows yet whether the message was edited",
-    in_flight_means: "being sent just now",
+    in_doubt_means: "the answer was lost: it is not known yet whether the message was edited",
+    in_flight_means: "being sent right now",
     not_reached_means: "not edited yet",
 
     ended_finished: "finished",
     ended_interrupted: "interrupted",
     ended_stopped: "stopped",
     ended_died: "cut off",
-    goes_on: "goes on",
+    goes_on: "in progress",
     order_pause: "pause",
     order_resume: "resume",
     order_stop: "stop",
@@ -46,27 +46,29 @@ pub(super) static ENGLISH: Phrases = Phrases {
     some_not_reached: |left, all| {
         format!("{} of {} {} not reached yet.", edits(left), all.separate_with_commas(), are(left))
     },
-    run_goes_on: |done, all| format!("A run goes on: {} of {} done so far.", done.separate_with_commas(), edits(all)),
+    run_goes_on: |done, all| {
+        format!("A run is in progress: {} of {} done so far.", done.separate_with_commas(), edits(all))
+    },
     run_paused: |done, all| format!("A run is paused: {} of {} done so far.", done.separate_with_commas(), edits(all)),
     may_lack_commits: "The newest commits of this ledger are missing.",
-    what_commits_lost: "A run has begun in it and not ended, and the log that SQLite keeps beside it (its name with -wal) is gone or was \
+    what_commits_lost: "A run began and did not end, and the log that SQLite keeps beside it (its name with -wal) is gone or was \
                         folded in by another program, so what was sent last is not known: the numbers below may be too low. \
                         If the log was left behind, put it back beside the ledger. Otherwise resume with --read-first: \
-                        each message that is not called done is read before it is sent.",
+                        each message that is not recorded as done is read before it is sent.",
     left_unknown: "How much of the list is left is not known: a first version of the program wrote this ledger.",
-    what_failed: "Failed: the messages are as before. Mend their rows in the list of failed rows beside the ledger, and give \
-                  them in with --retry-failed.",
+    what_failed: "Failed: the messages are as before. Fix their rows in the list of failed rows beside the ledger, and run \
+                  that list with --retry-failed.",
     what_in_doubt: "In doubt: the answer was lost, so the message may or may not have been edited. The next run reads it \
-                    back; what that cannot tell, look at on a phone.",
-    what_not_reached: "Not reached: the same command goes on with what is left.",
-    what_died: "The last run was cut off: its process ended without a word (killed, or a power cut). The same command \
-                goes on, and reads back first what was under way.",
+                    back; check on a phone what that cannot settle.",
+    what_not_reached: "Not reached: the same command continues with what is left.",
+    what_died: "The last run was cut off: its process died (killed, or a power cut). The same command \
+                resumes it, and first reads back what was under way.",
     what_stopped: |reason| format!("The last run was stopped: {}.", reason.trim_end_matches('.')),
-    to_go_on: "To go on",
+    to_resume: "To resume",
     same_list: "with the same list on standard input",
 
     over_time: "Over time",
-    over_time_note: "Settled edits a second, the cap as a dashed line. Where no run was going on, the time is left out.",
+    over_time_note: "Settled edits a second, the cap as a dashed line. Times without a run are left out.",
     edits_a_second: "edits a second",
     all_requests: "requests a second, with those sent again and read back",
     cap: "cap",
@@ -76,8 +78,8 @@ pub(super) static ENGLISH: Phrases = Phrases {
     rate_changed: "rate changed",
     no_run: "no run",
     no_samples: "There is nothing to draw: no run was long enough, or the ledger is of a first version.",
-    over_time_told: |told| {
-        let OverTimeCaption { from, to, runs, settled, fastest, cap, not_done, slow_downs } = *told;
+    over_time_text: |caption| {
+        let OverTimeCaption { from, to, runs, settled, fastest, cap, not_done, slow_downs } = *caption;
         let runs = if runs == 1 { "one run".to_owned() } else { format!("{runs} runs") };
         format!(
             "From {from} to {to}, {runs}: {} settled, at most {fastest:.0} a second under a cap of {cap}; {} of them \
@@ -89,8 +91,8 @@ pub(super) static ENGLISH: Phrases = Phrases {
     },
     latency: "How long answers took",
     latency_axis: "share of the answers to edits, by how long they took",
-    latency_told: |told| {
-        let LatencyCaption { answers, half_ms, most_ms, nearly_all_ms } = *told;
+    latency_text: |caption| {
+        let LatencyCaption { answers, half_ms, most_ms, nearly_all_ms } = *caption;
         let bound = |ms: Option<u32>| match ms {
             Some(ms) => format!("within {}", LatencyCaption::bound(ms)),
             None => "longer than 10 s".to_owned(),
@@ -124,14 +126,14 @@ pub(super) static ENGLISH: Phrases = Phrases {
         1 => "One earlier run is in summary.json.".to_owned(),
         more => format!("{more} earlier runs are in summary.json."),
     },
-    no_runs: "There was none yet.",
+    no_runs: "None yet.",
     run: "run",
     started: "started",
     took: "took",
     ended: "ended",
     who: "who, host",
     list: "list",
-    rows_told: |rows, duplicates| {
+    rows_text: |rows, duplicates| {
         let rows = if rows == 1 { "1 row".to_owned() } else { format!("{} rows", rows.separate_with_commas()) };
         match duplicates {
             None | Some(0) => rows,
@@ -141,8 +143,8 @@ pub(super) static ENGLISH: Phrases = Phrases {
     },
     in_directory: |directory| format!("in {directory}"),
     through_proxy: |proxy| format!("through the proxy {proxy}"),
-    acts: "What the runs were told",
-    no_acts: "Nobody paused a run, changed its rate or stopped it by word.",
+    acts: "Pauses, rate changes and stops",
+    no_acts: "Nobody paused a run, changed its rate or stopped it with runner ctl or on the page.",
     when: "when",
     what: "what",
     by: "by",
@@ -158,7 +160,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     line: "line",
     sent_at: "last sent",
     and_more: |more, file| format!("and {} more, see {file}", more.separate_with_commas()),
-    not_reached_told: |left| {
+    not_reached_text: |left| {
         format!(
             "{} {} not reached. The ledger does not hold the list: with it, runner report … --csv DIR --input LIST \
              writes not_reached.csv.",
@@ -174,16 +176,16 @@ pub(super) static ENGLISH: Phrases = Phrases {
     app_at: |app, service| format!("app {app} at {service}"),
     made_at: "made",
     version: "made by",
-    still_changing: "a run is working on it, or was cut off: its file changes yet",
+    still_changing: "a run is working on it, or was cut off: its file still changes",
     words_mean: "What the words mean",
     print_hint: "A report of one moment; the ledger is the record.",
 
     worker: |name, since| format!("{name} works on it since {since}"),
     rate: "rate",
-    rate_told: |rate, cap| format!("{rate} edits a second, cap {cap}"),
+    rate_text: |rate, cap| format!("{rate} edits a second, cap {cap}"),
     not_known_yet: "not known yet",
     time_left: "time left",
-    time_left_told: |length, until| format!("about {length}, until {until}"),
+    time_left_text: |length, until| format!("about {length}, until {until}"),
     slow_downs: "slow-downs",
 };
 

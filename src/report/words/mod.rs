@@ -55,7 +55,7 @@ impl Words {
         Words { lang, say, zone }
     }
 
-    /// What an answer says: a fragment without a full stop.
+    /// The meaning of an answer: a fragment without a full stop.
     pub fn meaning(&self, cause: Cause) -> String {
         match (cause, self.lang) {
             (Cause::Code(0), _) => self.say.success.to_owned(),
@@ -66,7 +66,7 @@ impl Words {
         }
     }
 
-    /// What a person should do about an answer, where there is something to be done.
+    /// What to do about an answer, if anything.
     pub fn advice(&self, cause: Cause) -> Option<&'static str> {
         match (cause, self.lang) {
             (Cause::Code(code), Lang::En) => error_code::lookup(code).map(|entry| entry.advice),
@@ -86,19 +86,19 @@ impl Words {
         }
     }
 
-    /// How a run ended, by the ledger's word; `None`: it has not, or nobody knows of it.
+    /// How a run ended, by the ledger's word; `None`: it has not, or that is not known.
     pub fn ended(&self, ended: Option<&str>, goes_on: bool) -> &'static str {
         match ended {
             Some("finished") => self.say.ended_finished,
             Some("interrupted") => self.say.ended_interrupted,
             Some("stopped") => self.say.ended_stopped,
             None if goes_on => self.say.goes_on,
-            // The ledger knows no other word, and its next run says `died` of one that never ended.
+            // The ledger has no other word, and its next run records `died` for one that never ended.
             Some(_) | None => self.say.ended_died,
         }
     }
 
-    /// What a run was told.
+    /// An operator's action on a run.
     pub fn order(&self, order: ControlAction) -> String {
         match order {
             ControlAction::Pause => self.say.order_pause.to_owned(),

@@ -14,7 +14,7 @@ pub struct Phrases {
     // Where edits are.
     pub totals: &'static str,
     pub messages: &'static str,
-    pub messages_told: fn(&str) -> String,
+    pub messages_text: fn(&str) -> String,
     pub done: &'static str,
     pub failed: &'static str,
     pub in_doubt: &'static str,
@@ -26,7 +26,7 @@ pub struct Phrases {
     pub in_flight_means: &'static str,
     pub not_reached_means: &'static str,
 
-    // How runs end, and what they are told.
+    // How runs end, and how operators change them.
     pub ended_finished: &'static str,
     pub ended_interrupted: &'static str,
     pub ended_stopped: &'static str,
@@ -54,7 +54,7 @@ pub struct Phrases {
     pub what_not_reached: &'static str,
     pub what_died: &'static str,
     pub what_stopped: fn(&str) -> String,
-    pub to_go_on: &'static str,
+    pub to_resume: &'static str,
     pub same_list: &'static str,
 
     // Charts.
@@ -69,10 +69,10 @@ pub struct Phrases {
     pub rate_changed: &'static str,
     pub no_run: &'static str,
     pub no_samples: &'static str,
-    pub over_time_told: fn(&OverTimeCaption<'_>) -> String,
+    pub over_time_text: fn(&OverTimeCaption<'_>) -> String,
     pub latency: &'static str,
     pub latency_axis: &'static str,
-    pub latency_told: fn(&LatencyCaption) -> String,
+    pub latency_text: fn(&LatencyCaption) -> String,
     pub no_answers: &'static str,
     pub longer: &'static str,
 
@@ -98,7 +98,7 @@ pub struct Phrases {
     pub ended: &'static str,
     pub who: &'static str,
     pub list: &'static str,
-    pub rows_told: fn(u64, Option<u64>) -> String,
+    pub rows_text: fn(u64, Option<u64>) -> String,
     pub in_directory: fn(&str) -> String,
     pub through_proxy: fn(&str) -> String,
     pub acts: &'static str,
@@ -118,7 +118,7 @@ pub struct Phrases {
     pub line: &'static str,
     pub sent_at: &'static str,
     pub and_more: fn(u64, &str) -> String,
-    pub not_reached_told: fn(u64) -> String,
+    pub not_reached_text: fn(u64) -> String,
 
     // About the report itself.
     pub title: fn(&str) -> String,
@@ -135,14 +135,14 @@ pub struct Phrases {
     // The status of a run.
     pub worker: fn(&str, &str) -> String,
     pub rate: &'static str,
-    pub rate_told: fn(&str, u32) -> String,
+    pub rate_text: fn(&str, u32) -> String,
     pub not_known_yet: &'static str,
     pub time_left: &'static str,
-    pub time_left_told: fn(&str, &str) -> String,
+    pub time_left_text: fn(&str, &str) -> String,
     pub slow_downs: &'static str,
 }
 
-/// What the picture of the time shows, for who cannot see it.
+/// What the chart over time shows, for screen readers.
 #[expect(missing_docs, reason = "each says what it is")]
 #[derive(Clone, Copy, Debug)]
 pub struct OverTimeCaption<'a> {

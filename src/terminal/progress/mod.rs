@@ -220,7 +220,7 @@ impl Progress {
         let now = Instant::now();
         let rate = self.speed.update(now, snapshot.settled());
         let text = if snapshot.paused {
-            format!("paused; to go on: {}", self.pause.resume_command)
+            format!("paused; to resume: {}", self.pause.resume_command)
         } else {
             join(&parts(snapshot, self.total, rate))
         };

@@ -1,9 +1,9 @@
 //! Overviews of ledgers of the first version, and of files that are none.
 
 use super::*;
-use crate::ledger::LedgerTotals;
+use crate::ledger::Totals;
 
-fn totals(overview: &dyn Overview) -> LedgerTotals {
+fn totals(overview: &dyn Overview) -> Totals {
     overview.totals(&overview.outcomes().unwrap(), &overview.runs().unwrap()).unwrap()
 }
 
@@ -29,7 +29,7 @@ async fn a_ledger_of_the_first_version_is_looked_at_and_brought_up() {
         (run.ended.as_deref(), run.reason.as_ref(), run.planned, run.command.as_ref()),
         (Some("finished"), None, None, None)
     );
-    assert_eq!(totals(&overview), LedgerTotals::default());
+    assert_eq!(totals(&overview), Totals::default());
     assert_eq!((overview.samples(1).unwrap(), overview.acts().unwrap()), (vec![], vec![]));
     assert_eq!((overview.answers(None).unwrap(), overview.latency(None).unwrap().count()), (vec![], 0));
     drop(overview);

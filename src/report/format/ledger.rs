@@ -1,0 +1,213 @@
+//! The objects of a ledger: its status, its report and the report's manifest.
+
+use std::num::NonZeroU32;
+
+use serde::Serialize;
+
+use super::common::{Answers, Job, RunState};
+use crate::ledger::Totals;
+
+/// `runner status LEDGER --json`: what a ledger holds, during a run or after it.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Status {
+    /// The version of the format: 1.
+    #[cfg_attr(test, schemars(extend("const" = crate::report::format::FORMAT)))]
+    pub format: u32,
+    /// The ledger's name.
+    pub ledger: String,
+    /// The job it belongs to.
+    pub job: Job,
+    /// When it was read (UTC).
+    pub made_at: String,
+    /// One sentence that sums it up, in the language asked for.
+    pub headline: String,
+    /// What the run is doing, as far as the ledger tells.
+    pub state: RunState,
+    /// The process that works on it.
+    pub worker: Option<String>,
+    /// All messages of the ledger and of the last run's list.
+    #[serde(flatten)]
+    pub totals: Totals,
+    /// Whether `not_reached` is known; it is not for ledgers of the first versions.
+    pub not_reached_is_known: bool,
+    /// Whether its newest commits may be missing.
+    pub may_lack_commits: bool,
+    /// Edits settled a second, over the last seconds.
+    pub edits_a_second: Option<f64>,
+    /// Requests a second at most, as it was last.
+    pub rate: Option<u32>,
+    /// How long the rest takes, in seconds, where that is known.
+    pub seconds_left: Option<u64>,
+    /// The messages by their last answer; the lines add up to the totals.
+    pub outcomes: Vec<Outcome>,
+    /// Every run, the first one first.
+    pub runs: Vec<Run>,
+    /// How people changed runs: paused, resumed, slowed down, stopped them.
+    pub acts: Vec<Act>,
+    /// The command that resumes the last run, where something is left.
+    pub resume: Option<String>,
+}
+
+/// `runner report LEDGER --json` and `summary.json`: all that a report says.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Report {
+    /// What `runner status` says.
+    #[serde(flatten)]
+    pub status: Status,
+    /// SHA-256 of the ledger's file, in hexadecimal; `null` while it changes.
+    pub ledger_sha256: Option<String>,
+    /// The version of the program that wrote this.
+    pub version: String,
+    /// How long answers took.
+    pub latency: Vec<LatencyCount>,
+    /// The files of a report that are missing.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// `manifest.json`: the files of a report, by which each can be verified.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Manifest {
+    /// The version of the format: 1.
+    #[cfg_attr(test, schemars(extend("const" = crate::report::format::FORMAT)))]
+    pub format: u32,
+    /// When the report was made (UTC).
+    pub made_at: String,
+    /// The version of the program that made it.
+    pub version: String,
+    /// The ledger's name.
+    pub ledger: String,
+    /// SHA-256 of the ledger's file, in hexadecimal; `null` while it changes.
+    pub ledger_sha256: Option<String>,
+    /// The job it belongs to.
+    pub job: Job,
+    /// The name of the last run's list.
+    pub input: Option<String>,
+    /// SHA-256 of that list as stored, in hexadecimal.
+    pub input_sha256: Option<String>,
+    /// The files.
+    pub files: Vec<File>,
+    /// The files that are missing.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A file of a report.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct File {
+    /// Its name.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A file of a report that is missing.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct LeftOut {
+    /// Its name.
+    pub name: String,
+    /// Why it is missing.
+    pub why: String,
+    /// How to get it.
+    pub how: String,
+}
+
+/// The messages that had one answer last.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Outcome {
+    /// How often the answer came in all.
+    #[serde(flatten)]
+    pub answers: Answers,
+    /// What to do about it.
+    pub advice: Option<String>,
+    /// The messages that had it last.
+    #[serde(flatten)]
+    pub totals: Totals,
+}
+
+/// One run of a ledger.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Run {
+    /// Its number, from 1.
+    pub run: i64,
+    /// When it began (UTC).
+    pub started_at: String,
+    /// When it ended (UTC).
+    pub ended_at: Option<String>,
+    /// `finished`, `interrupted`, `stopped` or `died`.
+    pub ended: Option<String>,
+    /// Why it was stopped.
+    pub reason: Option<String>,
+    /// Who started it.
+    pub user: String,
+    /// The machine.
+    pub host: String,
+    /// The number of its process.
+    pub pid: u32,
+    /// The version of the program.
+    pub version: String,
+    /// The list's name.
+    pub input: String,
+    /// SHA-256 of the list as stored, in hexadecimal.
+    pub input_sha256: String,
+    /// Rows of the list.
+    pub rows: u64,
+    /// Rows of the list that repeat another.
+    pub duplicates: Option<u64>,
+    /// Edits that it set out to send or to read back.
+    pub planned: Option<u64>,
+    /// Requests a second at most, as it began.
+    pub rate: u32,
+    /// The admin account that signed.
+    pub identifier: Option<String>,
+    /// SHA-256 of the job file, in hexadecimal.
+    pub job_sha256: Option<String>,
+    /// `host:port` of the proxy on the way.
+    pub proxy: Option<String>,
+    /// How it was called.
+    pub command: Option<String>,
+    /// In which directory.
+    pub directory: Option<String>,
+    /// The messages whose last request it sent.
+    #[serde(flatten)]
+    pub totals: Totals,
+    /// Requests to edit. Of a run that was cut off, the last seconds are missing here and below.
+    pub requests: Option<u64>,
+    /// Requests to read messages.
+    pub read_backs: Option<u64>,
+    /// How often the service asked to slow down.
+    pub slow_downs: Option<u64>,
+}
+
+/// How somebody changed a run.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Act {
+    /// The run's number.
+    pub run: i64,
+    /// When (UTC).
+    pub at: String,
+    /// `pause`, `resume`, `rate` or `stop`.
+    pub what: &'static str,
+    /// The new rate.
+    pub rate: Option<NonZeroU32>,
+    /// Who, and by which way.
+    pub by: String,
+}
+
+/// How many answers took this long.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct LatencyCount {
+    /// At most so many milliseconds, and more than the one before; `null`: longer than all of them.
+    pub up_to_ms: Option<u32>,
+    /// How many.
+    pub answers: u64,
+}

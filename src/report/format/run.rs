@@ -1,0 +1,197 @@
+//! The objects of one run: before it, while it is in progress, and after it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::common::{Answers, Job, RunState};
+use crate::ledger::Totals;
+use crate::run::Tally;
+
+/// `runner --dry-run --json`: what a run would do.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Plan {
+    /// The version of the format: 1.
+    #[cfg_attr(test, schemars(extend("const" = crate::report::format::FORMAT)))]
+    pub format: u32,
+    /// The job it belongs to.
+    pub job: Job,
+    /// `host:port` of the proxy on the way.
+    pub proxy: Option<String>,
+    /// The list's name.
+    pub input: String,
+    /// SHA-256 of the list as stored, in hexadecimal.
+    pub input_sha256: String,
+    /// Rows of the list: `messages` and `duplicates`.
+    pub rows: u64,
+    /// Rows of the list that repeat another.
+    pub duplicates: u64,
+    /// Pairs of accounts between which a message is edited.
+    pub conversations: u64,
+    /// The list's messages before the run.
+    #[serde(flatten)]
+    pub totals: Totals,
+    /// Edits that the run sets out to send or to read back.
+    pub planned: u64,
+    /// Edits to send without reading back first.
+    pub to_send: u64,
+    /// Those of them that failed in an earlier run.
+    pub to_send_failed: u64,
+    /// Those of them that are in doubt since an earlier run.
+    pub to_send_in_doubt: u64,
+    /// Edits in doubt that are read back first.
+    pub to_read_back: u64,
+    /// Other edits whose messages are read before they are sent.
+    pub to_read_first: u64,
+    /// Bytes of new content in the edits to send.
+    pub content_bytes: u64,
+    /// Requests a second at most.
+    pub rate: u32,
+    /// Estimate of how long the run takes, in seconds.
+    pub seconds_left: u64,
+    /// When the run is to stop (UTC).
+    pub until: Option<String>,
+    /// Estimate of the edits sent by then.
+    pub until_edits: Option<u64>,
+    /// What is odd in the list and will be sent as it is.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something odd, in one row or more.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Warning {
+    /// The first line of it.
+    pub line: u64,
+    /// How many rows have it.
+    pub rows: u64,
+    /// The field, and what is odd about it.
+    pub what: String,
+}
+
+/// `runner --json` and the standard input of `--on-finish`: what a run did.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Summary {
+    /// The version of the format: 1.
+    #[cfg_attr(test, schemars(extend("const" = crate::report::format::FORMAT)))]
+    pub format: u32,
+    /// `finished`, `interrupted` or `stopped`.
+    pub ended: String,
+    /// Why it was stopped.
+    pub reason: Option<String>,
+    /// Rows of the list: `messages` and `duplicates`.
+    pub rows: u64,
+    /// Rows of the list that repeat another.
+    pub duplicates: u64,
+    /// The list's messages after the run.
+    #[serde(flatten)]
+    pub totals: Totals,
+    /// What this run did.
+    pub this_run: ThisRun,
+    /// How often each answer other than success came in this run.
+    pub answers_other_than_success: Vec<Answers>,
+    /// The file with the rows that failed or are in doubt.
+    pub failed_rows: Option<String>,
+    /// The page of the report that `--report` asks for.
+    pub report: Option<String>,
+    /// The command that resumes the run, where something is left.
+    pub resume: Option<String>,
+}
+
+/// What one run has done, without what earlier runs did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ThisRun {
+    /// Edits that it set out to send or to read back.
+    pub planned: u64,
+    /// Edits that were confirmed.
+    pub done: u64,
+    /// Edits that failed.
+    pub failed: u64,
+    /// Edits that stay in doubt.
+    pub in_doubt: u64,
+    /// Edits in doubt that wait to be read back.
+    pub to_read_back: u64,
+    /// Requests to edit.
+    pub requests: u64,
+    /// Requests to read messages.
+    pub read_backs: u64,
+    /// Edits in doubt that had taken place.
+    pub found_edited: u64,
+    /// Edits in doubt that had not taken place.
+    pub found_not_edited: u64,
+    /// Edits that were read before sending, whose messages already held the new content.
+    pub found_already: u64,
+    /// Edits that were read before sending, whose messages were recalled or not there.
+    pub found_missing: u64,
+    /// How often the service asked to slow down.
+    pub slow_downs: u64,
+    /// How long it has taken, in seconds.
+    pub seconds: f64,
+}
+
+impl ThisRun {
+    /// From the numbers of a run.
+    pub fn new(planned: u64, tally: &Tally, took: Duration) -> ThisRun {
+        ThisRun {
+            planned,
+            done: tally.done,
+            failed: tally.failed,
+            in_doubt: tally.in_doubt,
+            to_read_back: tally.to_read_back,
+            requests: tally.attempts,
+            read_backs: tally.read_backs,
+            found_edited: tally.found_edited,
+            found_not_edited: tally.found_not_edited,
+            found_already: tally.found_already,
+            found_missing: tally.found_missing,
+            slow_downs: tally.slow_downs,
+            seconds: took.as_secs_f64(),
+        }
+    }
+}
+
+/// `runner ctl LEDGER … --json`: how a run is at this moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RunStatus {
+    /// The version of the format: 1.
+    #[cfg_attr(test, schemars(extend("const" = crate::report::format::FORMAT)))]
+    pub format: u32,
+    /// What it is doing.
+    pub state: RunState,
+    /// The number of its process.
+    pub pid: u32,
+    /// The list's messages.
+    #[serde(flatten)]
+    pub totals: Totals,
+    /// What this run has done.
+    pub this_run: ThisRun,
+    /// Edits settled a second, over the last seconds.
+    pub edits_a_second: f64,
+    /// Requests a second at most, as it is now.
+    pub rate: u32,
+    /// The highest rate that `runner ctl` can set.
+    pub cap: u32,
+    /// How long the rest takes, in seconds, where that is known.
+    pub seconds_left: Option<u64>,
+}
+
+/// `/healthz` of a run's page.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Health {
+    /// The version of the format: 1.
+    #[cfg_attr(test, schemars(extend("const" = crate::report::format::FORMAT)))]
+    pub format: u32,
+    /// What the run is doing, or `the ledger has failed`.
+    pub state: &'static str,
+    /// Edits that it set out to send or to read back.
+    pub planned: u64,
+    /// Those of them that are not settled yet.
+    pub left: u64,
+    /// When an edit was last confirmed (UTC).
+    pub last_success: Option<String>,
+}
