@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::state;
 use super::writer::{QUEUE_MAX, QueuedStep, Step, write, write_through};
-use super::{Change, Latency, LedgerError, Note, Pending, Ready, RunEvent, Settlement, State, Store};
+use super::{Change, JobRefused, Latency, LedgerError, Note, Pending, Ready, RunEvent, Settlement, State, Store};
 use crate::edit::Edit;
 
 /// A handle to the one writer; cheap to clone.
@@ -177,9 +177,9 @@ impl Intent {
         self.pending.tries
     }
 
-    /// When it was first refused in this run with a code that concerns the job, while the service accepted others.
-    pub fn job_refused_at(&self) -> Option<Instant> {
-        self.pending.job_refused_at
+    /// Its first refusal in this run with a code that concerns the job, while the service accepted others.
+    pub fn job_refused(&self) -> Option<JobRefused> {
+        self.pending.job_refused
     }
 
     /// Whether its signature was refused in this run and renewed.

@@ -42,7 +42,7 @@ pub use self::open::{
     create_store, open_overview, open_records, open_store, overview_beside_writer, records_beside_writer,
 };
 pub use self::overview::{EditRecord, Outcomes, Overview, RunRecord, Worker};
-pub use self::pending::Pending;
+pub use self::pending::{JobRefused, Pending};
 pub use self::ready::{NotEdited, Ready};
 pub use self::run_event::{RunEvent, Sample};
 pub use self::state::{State, Transition};

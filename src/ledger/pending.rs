@@ -33,14 +33,23 @@ pub struct Pending {
     pub tries: u32,
     /// How often reading it back has failed since its last attempt.
     pub looks: u32,
-    /// When it was first refused in this run with a code that concerns the job, while the service accepted others.
-    pub job_refused_at: Option<Instant>,
+    /// Its first refusal in this run with a code that concerns the job, while the service accepted others.
+    pub job_refused: Option<JobRefused>,
     /// Its signature was refused in this run and renewed.
     pub signed_anew: bool,
     /// When the service first answered "too fast" to it in this run.
     pub too_fast_at: Option<Instant>,
     /// When the service first answered "too fast" to reading it back in this run.
     pub look_too_fast_at: Option<Instant>,
+}
+
+/// A refusal with a code that concerns the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobRefused {
+    /// When its answer came.
+    pub at: Instant,
+    /// The code.
+    pub code: Option<i64>,
 }
 
 impl Pending {
@@ -64,7 +73,7 @@ impl Pending {
             attempts: known.map_or(0, |known| known.attempts),
             tries: 0,
             looks: 0,
-            job_refused_at: None,
+            job_refused: None,
             signed_anew: false,
             too_fast_at: None,
             look_too_fast_at: None,

@@ -164,7 +164,7 @@ fn serve(shared: &Arc<LiveShared>, page: Option<Page>, close: &CancellationToken
         let socket = async {
             match Socket::open(&shared.facts.ledger) {
                 Ok(socket) => {
-                    close.run_until_cancelled(socket.serve(Arc::clone(shared))).await;
+                    socket.serve(Arc::clone(shared), close).await;
                 }
                 Err(error) => unwatched(&error),
             }

@@ -8,10 +8,10 @@
 
 use tokio::time::Instant;
 
+use super::accepted::is_of_access;
 use super::breaker::is_acceptance;
 use super::context::RunContext;
 use super::lookup::{LookupCut, page, slow_down};
-use crate::api::error_code::{self, Class};
 use crate::api::history::HistoryQuery;
 use crate::api::{Outcome, Service};
 use crate::ledger::Pending;
@@ -20,7 +20,7 @@ use crate::retry::{self, Verdict};
 /// Why an edit is not sent again now.
 #[derive(Debug)]
 pub(super) enum CheckCut {
-    /// The run stops or is paused.
+    /// The run stops or is paused, or the edit is recalled.
     Stopping,
     /// The service does not accept a lookup either, or cannot answer one now.
     NoPage(Outcome),
@@ -32,13 +32,17 @@ pub(super) async fn check_acceptance<S: Service>(
     context: &RunContext<S>,
     pending: &mut Pending,
 ) -> Result<(), CheckCut> {
-    let Some(refused) = pending.job_refused_at else { return Ok(()) };
+    let Some(refused) = pending.job_refused else { return Ok(()) };
+    // A lookup says nothing about the app's settings for edits.
+    if !is_of_access(refused.code) {
+        return Ok(());
+    }
     let _turn = tokio::select! {
         biased;
         () = context.stop.cancelled() => return Err(CheckCut::Stopping),
         turn = context.accepted.lookup_turn.lock() => turn,
     };
-    let Some(edit) = context.accepted.only_before(refused) else { return Ok(()) };
+    let Some(edit) = context.accepted.only_before(&refused) else { return Ok(()) };
     if pending.looks >= context.attempts_max.get() || context.lookups.are_refused() {
         return Ok(());
     }
@@ -69,9 +73,4 @@ pub(super) async fn check_acceptance<S: Service>(
         | Verdict::NotSent
         | Verdict::Stop { .. } => Err(CheckCut::NoPage(outcome)),
     }
-}
-
-fn is_of_access(code: Option<i64>) -> bool {
-    let class = code.and_then(error_code::lookup).map(|entry| entry.class);
-    matches!(class, Some(Class::Signature | Class::StopAccess))
 }

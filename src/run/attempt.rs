@@ -1,6 +1,7 @@
 //! One attempt at one edit, from the check before sending to the durable outcome.
 
 use std::num::NonZeroU32;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,7 +71,13 @@ async fn try_once<S: Service>(
     slot: Slot,
     in_flight: &mut Option<Slot>,
 ) -> AttemptResult {
-    match check_acceptance(context, &mut pending).await {
+    let mut recalled = pin!(context.recall.notified());
+    let checked = tokio::select! {
+        biased;
+        () = &mut recalled => Err(CheckCut::Stopping),
+        checked = check_acceptance(context, &mut pending) => checked,
+    };
+    match checked {
         Ok(()) => {}
         Err(CheckCut::Stopping) => return AttemptResult::Withdrawn(pending),
         Err(CheckCut::NoPage(outcome)) => return AttemptResult::NotSent { pending, outcome },
@@ -87,7 +94,6 @@ async fn try_once<S: Service>(
         Ok(ready) => ready,
         Err(pending) => return AttemptResult::Withdrawn(pending),
     };
-    let recalled = context.recall.notified();
     let mut intent = match context.ledger.intend(ready).await {
         Ok(intent) => intent,
         Err(error) => return AttemptResult::NotRecorded { error, unsure, state_before: None },
@@ -167,8 +173,8 @@ fn settlement(verdict: &Verdict, tries: u32, doubt: Option<Note>, attempts_max: 
 }
 
 impl<S: Service> RunContext<S> {
-    /// A code that concerns the job is the edit's fault if the edit got one before and the service has accepted
-    /// something since. The first such code may come from a key that was just revoked: then all other edits are refused
+    /// A code that concerns the job is the edit's fault if the edit got the same one before and the service has
+    /// accepted something since. The first such code may come from a key that was just revoked: then all other edits are refused
     /// too until the run stops, and none of them must fail for it. Signing anew more than once for one edit does not
     /// help.
     fn judge(&self, outcome: &Outcome, intent: &Intent) -> Verdict {
@@ -177,7 +183,9 @@ impl<S: Service> RunContext<S> {
             verdict => verdict,
         };
         match verdict {
-            Verdict::Stop { code } if intent.job_refused_at().is_some_and(|at| self.accepted.is_since(at)) => {
+            Verdict::Stop { code }
+                if intent.job_refused().is_some_and(|first| first.code == code && self.accepted.is_since(&first)) =>
+            {
                 Verdict::Failed { code }
             }
             verdict => verdict,

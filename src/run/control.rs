@@ -27,7 +27,17 @@ pub struct Control {
 pub struct ControlInbox {
     /// Cancelled when the run has to stop.
     pub(super) stop: CancellationToken,
+    /// Cancelled by the operator's first signal: a run that stops already then ends reading back.
+    pub(super) signal: CancellationToken,
     pub(super) requests: mpsc::Receiver<ControlRequest>,
+}
+
+impl ControlInbox {
+    /// With a token of its own for signals, where the run is also stopped for other reasons.
+    #[must_use]
+    pub fn signalled_by(self, signal: CancellationToken) -> ControlInbox {
+        ControlInbox { signal, ..self }
+    }
 }
 
 /// A request, and where its result goes.
@@ -63,7 +73,7 @@ impl Control {
     /// For a run that sends at most `cap` requests a second and stops when `stop` is cancelled.
     pub fn new(cap: NonZeroU32, stop: CancellationToken) -> (Control, ControlInbox) {
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
-        (Control { requests: sender, cap, share: None }, ControlInbox { stop, requests })
+        (Control { requests: sender, cap, share: None }, ControlInbox { signal: stop.clone(), stop, requests })
     }
 
     /// With a share of its app's cap, which changes with the rate.
@@ -101,7 +111,8 @@ impl Control {
 
     /// To raise the rate, the share is taken first, and used only once nothing counts any more that others sent while
     /// the room was theirs. To lower it, the run slows down first, and gives its share back only once nothing counts
-    /// any more that got its permit at the old rate.
+    /// any more that went out at the old rate. (A request whose connection takes longer than that to open may still go
+    /// out afterwards.)
     async fn change_rate(&self, event: ControlEvent, rate: NonZeroU32, share: &Share) -> Result<(), ControlError> {
         let no_room = |error| ControlError::NoRoom(Arc::new(error));
         if rate > share.rate() {
@@ -125,6 +136,6 @@ impl Control {
 /// An inbox through which a run can only be stopped.
 impl From<CancellationToken> for ControlInbox {
     fn from(stop: CancellationToken) -> ControlInbox {
-        ControlInbox { stop, requests: mpsc::channel(1).1 }
+        ControlInbox { signal: stop.clone(), stop, requests: mpsc::channel(1).1 }
     }
 }

@@ -17,7 +17,7 @@ use super::tally::{Cause, Tally};
 use super::todo::InDoubt;
 use super::waiting::Waiting;
 use crate::api::{Outcome, Service};
-use crate::ledger::{ControlAction, ControlEvent, LedgerError, Note, Pending, Recorded, RunEvent, State};
+use crate::ledger::{ControlAction, ControlEvent, JobRefused, LedgerError, Note, Pending, Recorded, RunEvent, State};
 use crate::retry::{self, Verdict};
 use crate::terminal::escape::escape_control;
 
@@ -257,7 +257,7 @@ impl<S: Service> Dispatcher<S> {
             Verdict::Stop { .. } => {
                 self.breaker.answer_known();
                 // It would have failed if anything had been accepted since.
-                let again = recorded.pending().job_refused_at.is_some();
+                let again = recorded.pending().job_refused.is_some();
                 let refusal = |cause| JobRefusal::of(cause, recorded.pending(), self.tally.done);
                 Cause::of(verdict).map(refusal).and_then(|refusal| self.breaker.job_refused(refusal, again))
             }
@@ -272,8 +272,8 @@ impl<S: Service> Dispatcher<S> {
             NextStep::SendAgain(delay) => {
                 let mut pending = recorded.into_pending();
                 pending.signed_anew |= matches!(verdict, Verdict::SignAnew { .. });
-                if matches!(verdict, Verdict::Stop { .. }) {
-                    pending.job_refused_at.get_or_insert(now);
+                if let Verdict::Stop { code } = *verdict {
+                    pending.job_refused.get_or_insert(JobRefused { at: now, code });
                 }
                 self.waiting.push(pending, now, delay);
                 self.nothing_to_send = false;

@@ -10,9 +10,9 @@ use proptest::prelude::*;
 use runner::edit::{Edit, IdDigest, MessageId};
 use runner::ledger::{
     Cause, Change, ControlAction, ControlEvent, EditRecord, EditRow, EditStatus, Intent, JobIdentity, Latency, Ledger,
-    LedgerError, LostCommits, Note, Outcomes, Overview, Pending, Records, RunEvent, RunInfo, RunRecord, RunStore,
-    Sample, Settlement, State, Totals, Transition, WalEnd, create_store, open_overview, open_records, open_store,
-    overview_beside_writer, records_beside_writer, unix_ms,
+    LedgerError, LostCommits, NotEdited, Note, Outcomes, Overview, Pending, Records, RunEvent, RunInfo, RunRecord,
+    RunStore, Sample, Settlement, State, Totals, Transition, WalEnd, create_store, open_overview, open_records,
+    open_store, overview_beside_writer, records_beside_writer, unix_ms,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -288,7 +288,8 @@ async fn an_edit_may_be_settled_by_reading_alone<L: LedgerKind>() {
         assert_eq!((row.state, row.attempts, row.code, row.note), (state, 0, None, Some(note)));
     }
     let failed = Pending::new(edit("2", "x"), edit("2", "x").wanted(), 2, ledger.row("2"));
-    let intent = handle.intend(failed.ready().unwrap()).await.unwrap();
+    let proof = NotEdited::shown_by(&failed, None, Some("as it was")).unwrap();
+    let intent = handle.intend(failed.found_not_edited(proof).unwrap().ready().unwrap()).await.unwrap();
     handle.record(intent, settled(State::Done, 0)).await.unwrap();
     // The note went with the answer.
     assert_eq!(ledger.row("2").map(|row| (row.state, row.attempts, row.note)), Some((State::Done, 1, None)));
@@ -309,7 +310,7 @@ async fn a_withdrawn_intent_leaves_things_as_they_stood<L: LedgerKind>() {
     ] {
         let sent = send(&handle, key, settlement).await;
         let before = ledger.row(key);
-        let intent = handle.intend(sent.ready().unwrap()).await.unwrap();
+        let intent = handle.intend(sent.send_again_unseen().unwrap()).await.unwrap();
         handle.withdraw(intent).await.unwrap();
         assert_eq!(ledger.row(key), before);
     }

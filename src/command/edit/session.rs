@@ -58,6 +58,7 @@ impl RunSession<'_> {
         let RunSession { args, plan, screen, .. } = &self;
         let stop = signals.stop.child_token();
         let (control, orders) = Control::new(self.job.rate, stop.clone());
+        let orders = orders.signalled_by(signals.stop.clone());
         let control = control.sharing(share.clone());
 
         let (ledger, writer) = Ledger::start(store);
@@ -82,14 +83,20 @@ impl RunSession<'_> {
             progress.show(snapshot(tally));
             live.show(tally, totals(plan, tally));
             // By the wall clock, each time: the machine may have been suspended.
-            if !time_is_up && self.until.as_ref().is_some_and(|until| Timestamp::now() >= until.timestamp()) {
+            if !time_is_up
+                && !stop.is_cancelled()
+                && self.until.as_ref().is_some_and(|until| Timestamp::now() >= until.timestamp())
+            {
                 time_is_up = true;
                 tracing::warn!("the time of --until has come; stopping after what is in flight");
                 stop.cancel();
             }
         };
         let (tally, ended) = run::run(context, self.job.failures, todo, orders, show).await;
+        let is_complete = tally.done + tally.failed == plan.this_run;
         let ended = match (ended, &self.until) {
+            // Asked to stop, it has settled every edit all the same.
+            (RunEnd::Interrupted | RunEnd::Stopped(StopReason::Operator { .. }), _) if is_complete => RunEnd::Finished,
             (RunEnd::Interrupted, Some(until)) if time_is_up && !signals.stop.is_cancelled() => {
                 RunEnd::Stopped(StopReason::TimeIsUp(until::shown(until, &Zoned::now())))
             }

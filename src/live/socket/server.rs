@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::address::{near, path};
 use super::protocol::{LINE_BYTES_MAX, SocketAnswer, SocketRequest};
@@ -22,6 +23,8 @@ use crate::system;
 const CONNECTIONS_MAX: u32 = 16;
 /// A client must send its request, and take the answer, within this time.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the end of the run waits for answers that are on their way.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// The answer to a client beyond `CONNECTIONS_MAX`.
 const BUSY: &[u8] = b"{\"refused\":\"too many connections to the run at once; try again\"}\n";
 /// After a connection could not be accepted; most often the process has no more file descriptors.
@@ -55,11 +58,11 @@ impl Socket {
         Ok(Socket { listener, near, _directory: directory })
     }
 
-    /// Answers clients; never returns.
-    pub(in crate::live) async fn serve(&self, shared: Arc<LiveShared>) {
+    /// Answers clients until `close` is cancelled, and then those that are connected.
+    pub(in crate::live) async fn serve(&self, shared: Arc<LiveShared>, close: &CancellationToken) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
-        loop {
-            match self.listener.accept().await {
+        while let Some(accepted) = close.run_until_cancelled(self.listener.accept()).await {
+            match accepted {
                 Ok((stream, _)) => {
                     let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
                         // If it cannot be written at once, the client goes without it.
@@ -80,6 +83,8 @@ impl Socket {
                 }
             }
         }
+        // Whoever has just stopped the run is told so.
+        let _ = timeout(LAST_ANSWERS, slots.acquire_many(CONNECTIONS_MAX)).await;
     }
 }
 
