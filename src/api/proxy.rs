@@ -123,6 +123,11 @@ impl Proxy {
             None => format!("the service cannot be reached through the proxy {proxy} ({cause})"),
         }
     }
+
+    /// Whether such a reason blames the proxy itself, so that no other host of the service would be reached either.
+    pub fn is_blamed(&self, reason: &str) -> bool {
+        reason.starts_with(&format!("the proxy {} ", self.address()))
+    }
 }
 
 impl fmt::Debug for Proxy {
@@ -196,6 +201,21 @@ mod tests {
         }
         for value in ["socks5://user:word@a:1", "socks5h://a:1", "socks4://a:1"] {
             assert_eq!(found(SERVICE, &[("ALL_PROXY", value)]), Err(ProxyError::Socks("ALL_PROXY")), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_blamed_for_what_it_does_and_not_for_what_the_service_does() {
+        let value = |name: &str| (name == "HTTPS_PROXY").then(|| "http://a:1".into());
+        let proxy = Proxy::find(&Endpoint::parse(SERVICE).unwrap(), value).unwrap().unwrap();
+        for (cause, expected) in [
+            ("tunnel error: proxy authorization required", true),
+            ("tunnel error: unsuccessful", true),
+            ("tunnel error: failed to create underlying connection", true),
+            ("tunnel error: unexpected end of file", true),
+            ("no connection in time", false),
+        ] {
+            assert_eq!(proxy.is_blamed(&proxy.not_sent_reason(&[cause.to_owned()])), expected, "{cause}");
         }
     }
 
