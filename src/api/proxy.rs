@@ -43,7 +43,8 @@ pub enum ProxyError {
     /// The value is not the URL of an HTTP proxy.
     #[error(
         "{0}: it is not the URL of an HTTP proxy; write it like http://proxy.example.com:3128, with USER:PASSWORD@ before the \
-         host where the proxy wants them (and %40 for an @ in the password), or leave it empty for none"
+         host where the proxy wants them (and %40 for @, %2F for /, %3F for ? and %23 for # in the password), or leave it \
+         empty for none"
     )]
     NotAUrl(&'static str),
     /// The value names a SOCKS proxy, which is not supported.
@@ -79,7 +80,9 @@ impl Proxy {
         let found = found(&value).ok_or(ProxyError::NotAUrl(variable))?;
         let url = Url::parse(&found.uri().to_string()).map_err(|_| ProxyError::NotAUrl(variable))?;
         match url.scheme() {
-            "http" | "https" if url.username().is_empty() && url.password().is_none() => {}
+            // One `@`, after a user name: with another one, or a `/`, `?` or `#` before it, what seems to be the host is a
+            // part of the password.
+            "http" | "https" if value.matches('@').count() == usize::from(found.basic_auth().is_some()) => {}
             "http" | "https" => return Err(ProxyError::NotAUrl(variable)),
             _ => return Err(ProxyError::Socks(variable)),
         }
@@ -119,6 +122,11 @@ impl Proxy {
             Some(_) => format!("the proxy {proxy} broke off before there was a connection to the service ({cause})"),
             None => format!("the service cannot be reached through the proxy {proxy} ({cause})"),
         }
+    }
+
+    /// Whether such a reason blames the proxy itself, so that no other host of the service would be reached either.
+    pub fn is_blamed(&self, reason: &str) -> bool {
+        reason.starts_with(&format!("the proxy {} ", self.address()))
     }
 }
 
@@ -180,13 +188,34 @@ mod tests {
 
     #[test]
     fn what_is_no_proxy_is_named_and_not_repeated() {
-        for value in ["http://", "not a url", "ftp://a:1", "/path", "http://a:99999", "http://user:word@5@a:1"] {
-            let error = found(SERVICE, &[("https_proxy", value)]).unwrap_err();
-            assert_eq!(error, ProxyError::NotAUrl("https_proxy"), "{value}");
-            assert!(!error.to_string().contains("word@5"), "{error}");
+        for value in ["http://", "not a url", "ftp://a:1", "/path", "http://a:99999"] {
+            assert_eq!(found(SERVICE, &[("https_proxy", value)]), Err(ProxyError::NotAUrl("https_proxy")), "{value}");
+        }
+        // Once, the first part of such a password was taken for the port, and shown.
+        for password in ["key@5", "123/key", "123?key", "123#key", "123@key/5", "/key", "key:5/"] {
+            for value in [format!("http://clerk:{password}@a:1"), format!("clerk:{password}@a:1")] {
+                let error = found(SERVICE, &[("https_proxy", &value)]).unwrap_err();
+                assert_eq!(error, ProxyError::NotAUrl("https_proxy"), "{value}");
+                assert!(!["clerk", "123", "key", "a:1"].iter().any(|part| error.to_string().contains(part)), "{error}");
+            }
         }
         for value in ["socks5://user:word@a:1", "socks5h://a:1", "socks4://a:1"] {
             assert_eq!(found(SERVICE, &[("ALL_PROXY", value)]), Err(ProxyError::Socks("ALL_PROXY")), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_blamed_for_what_it_does_and_not_for_what_the_service_does() {
+        let value = |name: &str| (name == "HTTPS_PROXY").then(|| "http://a:1".into());
+        let proxy = Proxy::find(&Endpoint::parse(SERVICE).unwrap(), value).unwrap().unwrap();
+        for (cause, expected) in [
+            ("tunnel error: proxy authorization required", true),
+            ("tunnel error: unsuccessful", true),
+            ("tunnel error: failed to create underlying connection", true),
+            ("tunnel error: unexpected end of file", true),
+            ("no connection in time", false),
+        ] {
+            assert_eq!(proxy.is_blamed(&proxy.not_sent_reason(&[cause.to_owned()])), expected, "{cause}");
         }
     }
 

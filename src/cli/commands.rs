@@ -110,7 +110,8 @@ pub enum CtlAction {
     },
     /// Stop after what is in flight; the run exits with code 3, and the same command resumes it
     ///
-    /// Edits whose answers were lost are read back first, which takes at most 15 s more. A second stop skips that.
+    /// Edits whose answers were lost are read back first where they can be, which takes at most 15 s more (not through a
+    /// proxy, in a pause, while the service is out of reach, or with --in-doubt hold or retry). A second stop skips that.
     Stop {
         /// Do not ask before stopping
         #[arg(long)]

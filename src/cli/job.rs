@@ -67,7 +67,8 @@ pub struct JobArgs {
     /// Stop at a time, such as 07:00 or 2026-03-01T07:00+08:00
     ///
     /// A time of day means its next occurrence in local time. The run waits for what is in flight, and reads back edits
-    /// whose answers were lost, which takes at most 15 s more. The exit code is 3, and the same command resumes.
+    /// whose answers were lost where it can, which takes at most 15 s more (it cannot through a proxy, in a pause, while
+    /// the service is out of reach, or with --in-doubt hold or retry). The exit code is 3, and the same command resumes.
     #[arg(long, value_name = "TIME", help_heading = LIMITS)]
     pub until: Option<Until>,
     /// Stop if more edits than this fail or end in doubt [default: 20%, once 100 are settled]

@@ -65,7 +65,7 @@ pub(crate) struct LiveShared {
     facts: LiveRun,
     control: Control,
     views: watch::Sender<Arc<View>>,
-    /// Cancelled when the run is to stop, whatever the reason.
+    /// Cancelled when somebody has asked the run to stop.
     stopping: CancellationToken,
     /// Cancelled once the ledger has failed.
     latch: CancellationToken,
@@ -102,14 +102,7 @@ impl Live {
     /// Publishes the run's progress; called several times a second.
     pub fn show(&mut self, tally: &Tally, totals: Totals) {
         let speed = self.speed.update(std::time::Instant::now(), tally.settled());
-        let state = if tally.paused {
-            ViewState::Paused
-        } else if tally.pace.held.is_zero() {
-            ViewState::Running
-        } else {
-            ViewState::Held(tally.pace.held)
-        };
-        self.shared.views.send_replace(Arc::new(View::new(state, tally, totals, speed)));
+        self.shared.views.send_replace(Arc::new(View::new(ViewState::of(tally), tally, totals, speed)));
     }
 
     /// Publishes how the run ended, and closes socket and page. The ledger must still be locked, as the next run has a
@@ -132,7 +125,7 @@ impl Drop for Live {
 }
 
 impl LiveShared {
-    /// The current view.
+    /// The current view. A stop that was asked for shows at once, before the run publishes it.
     fn view(&self) -> Arc<View> {
         let view = Arc::clone(&self.views.borrow());
         if self.stopping.is_cancelled() && !matches!(view.state, ViewState::Over(_)) {

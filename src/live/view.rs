@@ -40,7 +40,7 @@ pub enum ViewState {
     Held(Duration),
     /// An operator has paused it.
     Paused,
-    /// It is stopping: it waits for what is in flight, and reads back what is in doubt.
+    /// It is stopping: it waits for what is in flight, and reads back what is in doubt where it can.
     Stopping,
     /// It has ended: `finished`, `interrupted`, `stopped`.
     Over(&'static str),
@@ -62,6 +62,19 @@ pub struct View {
 }
 
 impl ViewState {
+    /// What a run that has not ended is doing.
+    pub(super) fn of(tally: &Tally) -> ViewState {
+        if tally.stopping {
+            ViewState::Stopping
+        } else if tally.paused {
+            ViewState::Paused
+        } else if tally.pace.held.is_zero() {
+            ViewState::Running
+        } else {
+            ViewState::Held(tally.pace.held)
+        }
+    }
+
     /// The state as JSON has it.
     pub fn state(&self) -> RunState {
         match self {
@@ -135,6 +148,19 @@ impl fmt::Display for RunStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Once, a run that stopped by itself, as for too many failures, was shown as running until it had ended.
+    #[test]
+    fn a_run_that_stops_by_itself_is_shown_as_stopping() {
+        let mut tally = Tally::default();
+        assert_eq!(ViewState::of(&tally), ViewState::Running);
+        tally.pace.held = Duration::from_secs(3);
+        assert_eq!(ViewState::of(&tally), ViewState::Held(Duration::from_secs(3)));
+        tally.paused = true;
+        assert_eq!(ViewState::of(&tally), ViewState::Paused);
+        tally.stopping = true;
+        assert_eq!(ViewState::of(&tally), ViewState::Stopping);
+    }
 
     #[test]
     fn a_status_says_what_matters() {

@@ -30,7 +30,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use self::state::{HOLD_MAX, NextPermit, PaceState, SpentPermit};
+pub(crate) use self::state::HOLD_MAX;
+use self::state::{NextPermit, PaceState, SpentPermit};
 pub use self::state::{PaceNow, Receipt, WINDOW};
 
 /// Gives permits, at most `cap` in any second.

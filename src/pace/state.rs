@@ -28,7 +28,7 @@ const TOGETHER_MAX: u32 = 8;
 /// How long all requests are held if the service says "too fast" to every one of them and gives no time.
 pub(super) const HOLD_FIRST: Duration = SECOND;
 /// The longest hold, even if the service asks for more: a header that says "next year" must not stop a run silently.
-pub(super) const HOLD_MAX: Duration = Duration::from_mins(1);
+pub(crate) const HOLD_MAX: Duration = Duration::from_mins(1);
 /// Each slow-down widens the window by this, up to [`LEARNT_MAX`]: the service is further away than assumed, and
 /// requests arrive closer together than they left.
 const LEARNT: Duration = Duration::from_millis(2);

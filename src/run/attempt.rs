@@ -21,7 +21,7 @@ use crate::retry::{self, Backpressure, Verdict};
 /// meanwhile.
 const JOB_REFUSED_DELAY: Duration = Duration::from_secs(6);
 /// Shorter holds are logged at debug level only.
-const HOLD_WARNED_MIN: Duration = Duration::from_millis(250);
+pub(super) const HOLD_WARNED_MIN: Duration = Duration::from_millis(250);
 
 /// The result of one attempt.
 #[derive(Debug)]

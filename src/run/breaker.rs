@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::failure_limit::FailureLimit;
-use super::stop_reason::{JobRefusal, StopReason};
+use super::stop_reason::{EditAtLine, JobRefusal, StopReason};
 use super::tally::{Cause, Tally};
 use crate::api::error_code::{self, Class};
 use crate::ledger::{Note, State};
@@ -64,8 +64,8 @@ pub(super) struct Breaker {
     job_refused: u32,
     /// Since when, and how many times in a row, the answer was 90992.
     webhook: Option<(Instant, u64)>,
-    /// Since when every answer was "too fast".
-    too_fast: Option<Instant>,
+    /// Since when every answer was "too fast", and the line of the edit that got them all, if it was one.
+    too_fast: Option<(Instant, Option<u64>)>,
     /// Answers lost since the last one that came.
     lost: u32,
     outage: Option<Outage>,
@@ -116,11 +116,7 @@ impl Breaker {
         } else {
             self.webhook = None;
         }
-        if matches!(verdict, Verdict::SlowDown { .. }) {
-            if now - *self.too_fast.get_or_insert(now) >= TOO_FAST_MAX {
-                return Some(StopReason::TooFast);
-            }
-        } else {
+        if !matches!(verdict, Verdict::SlowDown { .. }) {
             self.too_fast = None;
         }
         match cause {
@@ -132,6 +128,14 @@ impl Breaker {
             Some(_) | None => self.known = true,
         }
         None
+    }
+
+    /// The service answered "too fast" to this edit.
+    pub(super) fn too_fast(&mut self, edit: EditAtLine, now: Instant) -> Option<StopReason> {
+        let (since, only) = self.too_fast.get_or_insert((now, Some(edit.line)));
+        *only = only.filter(|line| *line == edit.line);
+        let is_one = only.is_some();
+        (now - *since >= TOO_FAST_MAX).then(|| if is_one { StopReason::OneTooFast(edit) } else { StopReason::TooFast })
     }
 
     /// An edit was refused with a code that concerns the job. If others were accepted, it may concern that edit alone.

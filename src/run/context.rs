@@ -1,8 +1,8 @@
 //! What the parts of a run share: the ledger, the service, the two paces, and the limits that the run keeps.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -10,15 +10,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::accepted::Accepted;
+use super::attempt::HOLD_WARNED_MIN;
 use super::history_access::HistoryAccess;
 use super::todo::InDoubt;
 use super::under_way::UnderWay;
 use crate::api::Service;
 use crate::ledger::Ledger;
-use crate::pace::{self, Pace, Permit};
+use crate::pace::{self, HOLD_MAX, Pace, Permit};
 
 /// More than this would not raise the rate, however high it is.
 const AHEAD_MAX: usize = 1_024;
+/// Answers that ask for time are reported at most this often: a gateway may add `Retry-After` to every one.
+const HOLD_WARNED_EVERY: Duration = Duration::from_mins(1);
 
 /// What all parts of a run share.
 #[derive(Debug)]
@@ -46,6 +49,8 @@ pub struct RunContext<S> {
     /// Makes all that wait for a permit withdraw their intents, for example when the service is out of reach and only
     /// one request tries it.
     pub(super) recall: Notify,
+    /// When it was last reported that an answer asked for time.
+    hold_warned: Mutex<Option<Instant>>,
     /// Cancelled when nothing more may be sent.
     pub(super) stop: CancellationToken,
     pub(super) seed: u64,
@@ -83,6 +88,15 @@ fn ahead(rate: NonZeroU32, in_flight_max: usize) -> usize {
     (rate.get() as usize / 4).clamp(4, AHEAD_MAX).min(in_flight_max.saturating_mul(2))
 }
 
+/// Whether a hold is reported: a long one, unless another was within the last minute.
+fn is_hold_warned(asked: Duration, last: &mut Option<Instant>, now: Instant) -> bool {
+    let is_due = asked >= HOLD_WARNED_MIN && last.is_none_or(|last| now - last >= HOLD_WARNED_EVERY);
+    if is_due {
+        *last = Some(now);
+    }
+    is_due
+}
+
 impl<S: Service> RunContext<S> {
     /// A run that sends the intents of `ledger` to `service`.
     pub fn new(ledger: Ledger, service: S, terms: RunTerms) -> RunContext<S> {
@@ -108,6 +122,7 @@ impl<S: Service> RunContext<S> {
             begins,
             quiet_from,
             recall: Notify::new(),
+            hold_warned: Mutex::new(None),
             stop: CancellationToken::new(),
             seed,
         }
@@ -119,7 +134,17 @@ impl<S: Service> RunContext<S> {
         Some((room, pace.permit().await?))
     }
 
+    /// Holds every request for as long as an answer asks, and reports it: the answer may be a success, and nothing else
+    /// would tell why the run is slow.
     pub(super) fn hold(&self, asked: Duration) {
+        let mut last = self.hold_warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_hold_warned(asked, &mut last, Instant::now()) {
+            tracing::warn!(
+                "an answer asks for time (Retry-After): every request is held for {:?}",
+                asked.min(HOLD_MAX)
+            );
+        }
+        drop(last);
         self.pace.hold(asked);
         self.lookups.hold(asked);
     }
@@ -155,5 +180,22 @@ impl<S: Service> RunContext<S> {
     /// When the first request may go out.
     pub fn begins(&self) -> Instant {
         self.begins
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_that_asks_for_time_with_every_answer_is_reported_once_a_minute() {
+        let (mut last, start) = (None, Instant::now());
+        assert!(!is_hold_warned(Duration::ZERO, &mut last, start));
+        let warned = |second: &u64| {
+            let now = start + Duration::from_secs(*second);
+            is_hold_warned(Duration::from_secs(2), &mut last, now)
+        };
+        let warned: Vec<_> = (0..150).filter(warned).collect();
+        assert_eq!(warned, [0, 60, 120]);
     }
 }

@@ -12,7 +12,7 @@ use super::context::{RunContext, Slot};
 use super::control::ControlRequest;
 use super::failure_limit::FailureLimit;
 use super::read_back::{ReadBackResult, ServiceSignal};
-use super::stop_reason::{JobRefusal, StopReason};
+use super::stop_reason::{EditAtLine, JobRefusal, StopReason};
 use super::tally::{Cause, Tally};
 use super::todo::InDoubt;
 use super::waiting::Waiting;
@@ -261,11 +261,13 @@ impl<S: Service> Dispatcher<S> {
                 let refusal = |cause| JobRefusal::of(cause, recorded.pending(), self.tally.done);
                 Cause::of(verdict).map(refusal).and_then(|refusal| self.breaker.job_refused(refusal, again))
             }
-            Verdict::Done
-            | Verdict::Retry { .. }
-            | Verdict::SlowDown { .. }
-            | Verdict::Failed { .. }
-            | Verdict::NotSent => self.breaker.answered(verdict, now),
+            Verdict::SlowDown { .. } => {
+                let edit = EditAtLine::of(recorded.pending());
+                self.breaker.answered(verdict, now).or(self.breaker.too_fast(edit, now))
+            }
+            Verdict::Done | Verdict::Retry { .. } | Verdict::Failed { .. } | Verdict::NotSent => {
+                self.breaker.answered(verdict, now)
+            }
         };
         let too_many = match self.context.after(&recorded, verdict) {
             NextStep::Settled => self.settled(&recorded),

@@ -93,8 +93,7 @@ async fn request<S: Service>(context: &RunContext<S>, query: &HistoryQuery) -> R
         context.accepted.lookup_accepted(permitted);
     }
     if let Some(Backpressure::Hold(asked)) = answer.as_ref().err().map(retry::backpressure) {
-        pace.hold(asked);
-        context.pace.hold(asked);
+        context.hold(asked);
     }
     match answer.as_ref().err().map(retry::judge) {
         Some(Verdict::SlowDown { .. } | Verdict::NotSent | Verdict::InDoubt { .. }) => {}
@@ -124,9 +123,7 @@ pub(super) fn slow_down<S: Service>(
 ) -> bool {
     let Backpressure::SlowDown(retry_after) = retry::backpressure(outcome) else { return false };
     if context.lookups.is_refused_alone(pending) {
-        let asked = retry_after.unwrap_or_default();
-        context.lookups.hold(asked);
-        context.pace.hold(asked);
+        context.hold(retry_after.unwrap_or_default());
         return true;
     }
     if let Verdict::SlowDown { code, .. } = retry::judge(outcome) {

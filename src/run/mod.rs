@@ -53,7 +53,7 @@ pub use self::failure_limit::{FailureLimit, FailureLimitError};
 pub use self::history_access::{READ_BACK_RATE_MAX, read_back_rate};
 pub use self::plan::{Plan, PlanError, Problems, Warning};
 use self::read_back::read_back;
-pub use self::stop_reason::{JobRefusal, StopReason};
+pub use self::stop_reason::{EditAtLine, JobRefusal, StopReason};
 use self::stopping::Stopping;
 pub use self::survey::plan;
 pub use self::tally::{Cause, Tally};

@@ -28,6 +28,12 @@ pub enum StopReason {
          app, then resume"
     )]
     TooFast,
+    /// Every answer is "too fast", and all of them went to one edit.
+    #[error(
+        "the service has answered \"too fast\" for a quarter of an hour, each time to line {0}; see who else calls it for \
+         this app, then resume. If the resumed run stops at this one again, take its line out of the list"
+    )]
+    OneTooFast(EditAtLine),
     /// Every code is missing from the table.
     #[error("the service answers with codes that are not known (the last: {0}); look them up, then resume")]
     OnlyUnknown(i64),
@@ -93,34 +99,53 @@ pub enum StopReason {
     Defect(String),
 }
 
+/// An edit that a reason names, so that an operator can find it.
+#[derive(Clone, Debug)]
+pub struct EditAtLine {
+    pub(super) line: u64,
+    pub(super) edit: Arc<Edit>,
+}
+
+impl EditAtLine {
+    pub(super) fn of(pending: &Pending) -> EditAtLine {
+        EditAtLine { line: pending.line, edit: Arc::clone(&pending.edit) }
+    }
+}
+
+/// `17: MsgKey "1_2_3" from "a" to "b"`
+impl std::fmt::Display for EditAtLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let id = self.edit.id();
+        let [from, to, key] = [&id.from_account, &id.to_account, &id.msg_key].map(|part| Quoted(part));
+        write!(f, "{}: MsgKey {key} from {from} to {to}", self.line)
+    }
+}
+
 /// A code that concerns the job, and the edit that got it.
 #[derive(Clone, Debug)]
 pub struct JobRefusal {
     pub(super) cause: Cause,
-    pub(super) line: u64,
-    pub(super) edit: Arc<Edit>,
+    pub(super) edit: EditAtLine,
     /// Edits done before it in this run.
     pub(super) done: u64,
 }
 
 impl JobRefusal {
     pub(super) fn of(cause: Cause, pending: &Pending, done: u64) -> JobRefusal {
-        JobRefusal { cause, line: pending.line, edit: Arc::clone(&pending.edit), done }
+        JobRefusal { cause, edit: EditAtLine::of(pending), done }
     }
 }
 
 impl std::fmt::Display for JobRefusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let JobRefusal { cause, line, edit, done } = self;
-        let id = edit.id();
+        let JobRefusal { cause, edit, done } = self;
         let advice = match cause {
             Cause::Code(code) => {
                 error_code::lookup(*code).map_or("Look the code up, then resume.", |entry| entry.advice)
             }
             Cause::Note(_) => "Check the region or the endpoint, then resume.",
         };
-        let [from, to, key] = [&id.from_account, &id.to_account, &id.msg_key].map(|part| Quoted(part));
-        write!(f, "{cause}. {advice} The edit that was answered so is line {line}: MsgKey {key} from {from} to {to}")?;
+        write!(f, "{cause}. {advice} The edit that was answered so is line {edit}")?;
         if *done > 0 {
             write!(
                 f,

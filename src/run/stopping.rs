@@ -127,6 +127,7 @@ fn allows_read_backs(ended: &RunEnd) -> bool {
             StopReason::Refused(_)
             | StopReason::Webhook
             | StopReason::TooFast
+            | StopReason::OneTooFast(_)
             | StopReason::OnlyUnknown(_)
             | StopReason::TooManyFailures { .. }
             | StopReason::Unreachable(_)

@@ -81,12 +81,16 @@ impl RunSession<'_> {
         exit
     }
 
-    /// The region's other host, for `--region`, if the one that was called did not answer.
+    /// The region's other host, for `--region`, if the one that was called did not answer. If the proxy is to blame, the
+    /// other host is no better.
     fn other_host(&self, ended: &RunEnd) -> Option<String> {
-        let is_silent = matches!(
-            ended,
-            RunEnd::Stopped(StopReason::Unreachable(_) | StopReason::NoAnswers(_) | StopReason::NeverAnswered { .. })
-        );
+        let is_silent = match ended {
+            RunEnd::Stopped(StopReason::Unreachable(reason)) => {
+                !self.job.proxy.as_ref().is_some_and(|proxy| proxy.is_blamed(reason))
+            }
+            RunEnd::Stopped(StopReason::NoAnswers(_) | StopReason::NeverAnswered(_)) => true,
+            RunEnd::Stopped(_) | RunEnd::Finished | RunEnd::Interrupted => false,
+        };
         match &self.job.service {
             Some(ServiceChoice::At { endpoint, .. }) if is_silent => endpoint.other_host(),
             Some(ServiceChoice::At { .. } | ServiceChoice::Sandbox(_)) | None => None,

@@ -10,10 +10,14 @@ fn code(code: i64) -> Verdict {
     }
 }
 
-fn refusal(code: i64) -> JobRefusal {
+fn edit_at(line: u64) -> EditAtLine {
     let id = crate::edit::MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: "1_2_3".into() };
     let edit = Edit::new(id, None, Some("x".into())).unwrap();
-    JobRefusal { cause: Cause::Code(code), line: 17, edit: Arc::new(edit), done: 0 }
+    EditAtLine { line, edit: Arc::new(edit) }
+}
+
+fn refusal(code: i64) -> JobRefusal {
+    JobRefusal { cause: Cause::Code(code), edit: edit_at(17), done: 0 }
 }
 
 fn feed(breaker: &mut Breaker, verdict: Verdict, times: u64, from: Instant, apart: Duration) -> Option<StopReason> {
@@ -82,9 +86,25 @@ fn nothing_but_90992_for_a_while_points_to_the_webhook_server() {
 #[test]
 fn a_service_that_finds_everything_too_fast_is_given_up_after_a_while() {
     let now = Instant::now();
-    let slow = Verdict::SlowDown { code: Some(60_007), retry_after: None };
-    assert!(feed(&mut breaker(), slow, 14, now, Duration::from_mins(1)).is_none());
-    assert!(feed(&mut breaker(), slow, 17, now, Duration::from_mins(1)).is_some());
+    let minutes = |minutes| now + Duration::from_mins(minutes);
+    let stopped = |lines: [u64; 2], most: u64| {
+        let mut breaker = breaker();
+        (0..=most).find_map(|minute| breaker.too_fast(edit_at(lines[usize::from(minute % 2 == 1)]), minutes(minute)))
+    };
+    assert!(stopped([17, 18], 14).is_none());
+    assert!(matches!(stopped([17, 18], 15), Some(StopReason::TooFast)));
+    assert!(stopped([17, 17], 14).is_none());
+    let reason = stopped([17, 17], 15).unwrap().to_string();
+    assert!(reason.contains("each time to line 17: MsgKey \"1_2_3\" from \"a\" to \"b\""), "{reason}");
+    assert!(reason.ends_with("take its line out of the list"), "{reason}");
+
+    let mut interrupted = breaker();
+    for minute in 0..30 {
+        assert!(interrupted.too_fast(edit_at(17), minutes(minute)).is_none());
+        if minute % 10 == 0 {
+            interrupted.answered(&Verdict::Done, minutes(minute));
+        }
+    }
 }
 
 #[test]
@@ -239,12 +259,11 @@ fn whoever_was_heard_of_in_any_way_is_waited_for() {
 fn a_pause_is_no_trouble() {
     let now = Instant::now();
     let late = now + Duration::from_mins(20);
-    let slow_down = Verdict::SlowDown { code: Some(60_007), retry_after: None };
     let mut breaker = breaker();
-    assert!(breaker.answered(&slow_down, now).is_none());
+    assert!(breaker.too_fast(edit_at(17), now).is_none());
     breaker.resumed(late);
-    assert!(breaker.answered(&slow_down, late).is_none());
-    assert!(breaker.answered(&slow_down, late + TOO_FAST_MAX).is_some());
+    assert!(breaker.too_fast(edit_at(17), late).is_none());
+    assert!(breaker.too_fast(edit_at(17), late + TOO_FAST_MAX).is_some());
 
     assert!(breaker.unreachable("refused".to_owned(), now).0.is_none());
     breaker.resumed(late);

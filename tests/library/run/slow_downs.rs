@@ -73,6 +73,18 @@ async fn the_last_edits_of_a_list_do_not_fail_for_what_others_send() {
     }
 }
 
+/// The last edit has no others to compare it with, so the run stops. The reason must name it: otherwise each resumed run
+/// would stop in the same way, and nobody could tell why.
+#[tokio::test(start_paused = true)]
+async fn a_last_edit_that_is_always_too_fast_is_named_when_the_run_stops() {
+    let script: Script = |line, _, _| reply(3, if line == 301 { refused(60_018) } else { Outcome::Confirmed });
+    let session = Session::new(300, script);
+    let (tally, ended) = session.run().await;
+    assert_eq!((tally.done, tally.failed), (299, 0));
+    let RunEnd::Stopped(reason @ StopReason::OneTooFast(_)) = ended else { panic!("{ended:?}") };
+    assert!(reason.to_string().contains("each time to line 301: MsgKey"), "{reason}");
+}
+
 /// At a low rate few answers come, and they prove as much.
 #[tokio::test(start_paused = true)]
 async fn a_message_that_is_always_too_fast_fails_at_a_low_rate_too() {
