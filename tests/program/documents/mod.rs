@@ -166,7 +166,8 @@ impl Stage {
         wait_for("edits", || {
             let ran = self.shell(&format!("runner ctl {ledger} status --json")).run();
             let status = (ran.code == Some(0)).then(|| ran.json())?;
-            let reached = |member: &str, wanted: u64| status[member].as_u64().is_some_and(|number| number >= wanted);
+            let run = &status["this_run"];
+            let reached = |member: &str, wanted: u64| run[member].as_u64().is_some_and(|number| number >= wanted);
             (reached("done", count) && reached("to_read_back", to_read_back)).then_some(())
         });
     }
