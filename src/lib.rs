@@ -11,9 +11,11 @@
 //!    make a [`ledger::Recorded`], after the commit, and nothing else is counted.
 //! 3. No message is edited twice. Only a 200 whose body is the service's JSON is an answer. A request that gets any other
 //!    response, or none, leaves the edit *in doubt* until its message has been read back, which happens only once the
-//!    service can no longer be working on it. Whether the request went out at all is known for certain, see
-//!    [`api::Outcome::NotSent`]. A ledger that may have lost its newest commits is refused, or used with `--read-first`,
-//!    which reads each message before it is sent.
+//!    service can no longer be working on it. An edit in doubt, or one that must be read first, becomes the
+//!    [`ledger::Ready`] that [`ledger::Ledger::intend`] takes only with a [`ledger::NotEdited`], made by comparing the
+//!    message that was read; `--in-doubt retry` has a way of its own, [`ledger::Pending::send_again_unseen`]. Whether a
+//!    request went out at all is known for certain, see [`api::Outcome::NotSent`]. A ledger that may have lost its newest
+//!    commits is refused, or used with `--read-first`, which reads each message before it is sent.
 //! 4. Never more requests than the cap in any second, for one app, across all jobs that a user runs on one machine,
 //!    retries and restarts included. A [`pace::Permit`] counts until a second after its bytes left, and [`register`]
 //!    knows the other jobs. Reading back is another call with its own limit at the service, which is kept in the same way.
