@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::acceptance_check::{CheckCut, check_acceptance};
 use super::breaker::is_acceptance;
-use super::context::{RunContext, Slot};
+use super::context::{HOLD_WARNED_MIN, RunContext, Slot};
 use super::tally::{Cause, Times};
 use super::todo::InDoubt;
 use crate::api::{Outcome, Service};
@@ -20,8 +20,6 @@ use crate::retry::{self, Backpressure, Verdict};
 /// How long an edit waits after a code that concerns the job: long enough for others to be accepted or refused
 /// meanwhile.
 const JOB_REFUSED_DELAY: Duration = Duration::from_secs(6);
-/// Shorter holds are logged at debug level only.
-pub(super) const HOLD_WARNED_MIN: Duration = Duration::from_millis(250);
 
 /// The result of one attempt.
 #[derive(Debug)]

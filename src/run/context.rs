@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::accepted::Accepted;
-use super::attempt::HOLD_WARNED_MIN;
 use super::history_access::HistoryAccess;
 use super::todo::InDoubt;
 use super::under_way::UnderWay;
@@ -20,6 +19,8 @@ use crate::pace::{self, HOLD_MAX, Pace, Permit};
 
 /// More than this would not raise the rate, however high it is.
 const AHEAD_MAX: usize = 1_024;
+/// Shorter holds are logged at debug level only.
+pub(super) const HOLD_WARNED_MIN: Duration = Duration::from_millis(250);
 /// Answers that ask for time are reported at most this often: a gateway may add `Retry-After` to every one.
 const HOLD_WARNED_EVERY: Duration = Duration::from_mins(1);
 

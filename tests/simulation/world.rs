@@ -359,8 +359,9 @@ impl World {
         };
         operator.abort();
         let Some((tally, ended)) = ended else {
+            // What the process was doing, and its lock, are gone before the next one starts.
             writer.abort();
-            // What the process was doing is gone before the next one starts.
+            drop(writer.await);
             tokio::task::yield_now().await;
             return (true, None);
         };

@@ -2,11 +2,11 @@
 //! "nothing was sent" from here on.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::command_line::resume_command;
+use super::result::RunResult;
 use super::session::RunSession;
 use super::signals::Signals;
 use crate::command::{CommandError, Exit, hook, print, tell};
@@ -15,23 +15,8 @@ use crate::ledger::{LedgerError, RunStore, WalEnd, records_beside_writer};
 use crate::report::lists::PlannedInput;
 use crate::report::summary::Summary;
 use crate::report::{self, directory, format};
-use crate::run::{Plan, RunEnd, StopReason, Tally};
+use crate::run::{RunEnd, StopReason};
 use crate::system::atomic_file;
-
-/// The result of a run.
-pub(super) struct RunResult {
-    pub(super) tally: Tally,
-    pub(super) ended: RunEnd,
-    /// How long the run took.
-    pub(super) took: Duration,
-}
-
-impl RunResult {
-    pub(super) fn summary<'a>(&'a self, plan: &'a Plan) -> Summary<'a> {
-        let RunResult { tally, ended, took } = self;
-        Summary { plan, tally, ended, took: *took, failed_rows: None, report: None, resume: None }
-    }
-}
 
 impl RunSession<'_> {
     /// Closes the ledger, writes the failed rows and the report, prints the summary, and runs `--on-finish`.

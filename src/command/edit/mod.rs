@@ -4,6 +4,7 @@ mod command_line;
 mod end;
 mod ledger;
 mod planning;
+mod result;
 mod service;
 mod session;
 mod setup;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::command_line::{recorded_command, with_list};
-use super::end::RunResult;
+use super::result::RunResult;
 use super::signals::Signals;
 use crate::api::client::HttpService;
 use crate::cli::{JobArgs, until};
