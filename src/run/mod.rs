@@ -49,7 +49,7 @@ pub use self::context::{RunContext, RunTerms};
 pub use self::control::{Control, ControlError, ControlInbox};
 use self::dispatcher::Dispatcher;
 pub use self::failure_limit::{FailureLimit, FailureLimitError};
-pub use self::history_access::{READ_BACK_RATE_MAX, read_back_rate};
+pub use self::history_access::read_back_rate;
 pub use self::plan::{Plan, PlanError, Problems, Warning};
 use self::read_back::read_back;
 pub use self::stop_reason::{EditAtLine, JobRefusal, StopReason};
