@@ -17,7 +17,7 @@
 //!    request went out at all is known for certain, see [`api::Outcome::NotSent`]. A ledger that may have lost its newest
 //!    commits is refused, or used with `--read-first`, which reads each message before it is sent.
 //! 4. Never more requests than the cap in any second, for one app, across all jobs that a user runs on one machine,
-//!    retries and restarts included. A [`pace::Permit`] counts until a second after its bytes left, and [`register`]
+//!    retries and restarts included. A [`pace::Permit`] counts until a second, and a margin for its way, after its bytes left, and [`register`]
 //!    knows the other jobs. Reading back is another call with its own limit at the service, which is kept in the same way.
 //!
 //! An edit takes a straight path:

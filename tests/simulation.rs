@@ -81,7 +81,7 @@ fn replay(seed: u64) -> String {
     format!("SEED={seed} cargo test --test simulation whatever -- --nocapture")
 }
 
-/// A job that is interrupted again and again under all faults, and finished in the end. Returns the number of events.
+/// A job that is interrupted again and again under all faults, and finished in the end. Returns a digest of what happened.
 fn storm(seed: u64, verbose: bool) -> u64 {
     simulate(|| async move {
         let mut random = fastrand::Rng::with_seed(seed);

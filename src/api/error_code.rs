@@ -101,7 +101,7 @@ pub fn meaning(code: i64) -> &'static str {
 
 /// The whole table, in ascending order.
 pub fn all() -> &'static [CodeEntry] {
-    &TABLE
+    TABLE
 }
 
 const fn entry(code: i64, class: Class, meaning: &'static str, advice: Option<&'static str>) -> CodeEntry {
@@ -133,9 +133,9 @@ const SEND_ONLY: &str = "It is known from other calls only: ask the service's su
 const RECALLED: &str = "A recalled message cannot be edited: leave the row out.";
 
 /// Ascending and without overlap, because [`lookup`] does a binary search.
-static TABLE: [CodeEntry; 106] = {
+static TABLE: &[CodeEntry] = {
     use Class::{EditFails, InDoubt, Passing, Signature, SlowDown, StopAccess, StopConfiguration};
-    [
+    &[
         entry(20001, EditFails, "the request is not valid, or nothing in it can be changed", Some(CHECK_THE_ACCOUNT)),
         entry(20002, Signature, "the UserSig is no longer valid", None),
         entry(

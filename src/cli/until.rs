@@ -4,7 +4,9 @@ use std::str::FromStr;
 
 use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan, Unit, Zoned, ZonedRound};
+use jiff::{Timestamp, ToSpan, Zoned};
+
+use crate::terminal::moment::format_moment;
 
 /// A time, as given on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +69,7 @@ impl Until {
             Until::Moment(moment) => moment.clone(),
         };
         if moment <= *now {
-            return Err(UntilError::Over(shown(&moment, now), shown(now, &moment)));
+            return Err(UntilError::Over(format_moment(&moment, now), format_moment(now, &moment)));
         }
         Ok(moment)
     }
@@ -79,14 +81,6 @@ fn next(time: Time, now: &Zoned) -> Result<Zoned, jiff::Error> {
     let on = |day: jiff::civil::Date| day.to_datetime(time).to_zoned(now.time_zone().clone());
     let today = on(now.date())?;
     if today > *now { Ok(today) } else { on(now.date().checked_add(1.day())?) }
-}
-
-/// A moment for display: `07:00`, with the day unless it is today.
-pub fn shown(moment: &Zoned, now: &Zoned) -> String {
-    let moment = moment.with_time_zone(now.time_zone().clone());
-    let minutes = moment.round(ZonedRound::new().smallest(Unit::Minute)).is_ok_and(|rounded| rounded == moment);
-    let time = moment.strftime(if minutes { "%H:%M" } else { "%H:%M:%S" });
-    if moment.date() == now.date() { time.to_string() } else { format!("{} {time}", moment.date()) }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Opening a ledger. This is the only place that knows which kind of ledger is behind a path: today always an SQLite file.
+//! Opening a ledger: the place that chooses what is behind a path. Today that is always an SQLite file. (Some messages about
+//! a ledger's files are SQLite's as well: `error.rs`, and the words for a log that remains.)
 
 use std::path::Path;
 

@@ -13,7 +13,8 @@ use crate::edit::{IdDigest, Likeness};
 #[derive(Clone, Debug)]
 pub struct Ready(Pending);
 
-/// Proof that a message held something other than its edit wants when it was read. Only [`NotEdited::shown_by`] makes it.
+/// Proof that a message held something other than its edit wants. Only [`NotEdited::shown_by`] makes it; its caller vouches
+/// that the content was read from the history, late enough and on both sides (`run/read_back.rs`).
 /// It holds for one edit, and only until that edit is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NotEdited {
@@ -53,7 +54,7 @@ impl Pending {
     /// It is one of these, and comes back as it was.
     #[expect(clippy::result_large_err, reason = "the error is the edit itself, which the caller keeps")]
     pub fn ready(self) -> Result<Ready, Pending> {
-        if self.doubt.is_none() { self.send_again_unseen() } else { Err(self) }
+        if self.doubt.is_none() { self.unless_to_be_read() } else { Err(self) }
     }
 
     /// An edit that is sent although it may have taken place already: what `--in-doubt retry` asks for.
@@ -62,6 +63,11 @@ impl Pending {
     /// Its message must be read first, and it comes back as it was.
     #[expect(clippy::result_large_err, reason = "the error is the edit itself, which the caller keeps")]
     pub fn send_again_unseen(self) -> Result<Ready, Pending> {
+        self.unless_to_be_read()
+    }
+
+    #[expect(clippy::result_large_err, reason = "the error is the edit itself, which the caller keeps")]
+    fn unless_to_be_read(self) -> Result<Ready, Pending> {
         if self.read_first { Err(self) } else { Ok(Ready(self)) }
     }
 

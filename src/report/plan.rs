@@ -12,11 +12,11 @@ use super::format::{self, FORMAT};
 use super::summary::totals;
 use super::{CountLine, counted, write_lines};
 use crate::api::proxy::KEEPS_MAX;
-use crate::cli::until::shown;
 use crate::run::{Plan, Problems, Tally, Warning};
 use crate::terminal::colour::{DONE, DOUBT, FAILED, REMARK, TITLE};
 use crate::terminal::duration::format_duration;
 use crate::terminal::excerpt::Excerpt;
+use crate::terminal::moment::format_moment;
 
 /// Where the plan's edits go.
 #[derive(Clone, Debug)]
@@ -65,7 +65,10 @@ impl PlanTarget<'_> {
         let until = self.until?;
         let now = self.now.to_zoned(until.time_zone().clone());
         let left = until.duration_since(&now).try_into().unwrap_or(Duration::ZERO);
-        Some((shown(until, &now), if self.takes(plan) <= left { plan.this_run } else { self.sent_in(plan, left) }))
+        Some((
+            format_moment(until, &now),
+            if self.takes(plan) <= left { plan.this_run } else { self.sent_in(plan, left) },
+        ))
     }
 
     fn sent_in(&self, plan: &Plan, left: Duration) -> u64 {

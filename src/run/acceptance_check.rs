@@ -2,8 +2,8 @@
 //! job is the fault of the edit that got it.
 //!
 //! It is the edit's fault only if the service has accepted a request that went out after the refusal: another edit, or
-//! a lookup. If it has not, as at the end of a list, a lookup is made before the edit is sent again. It costs nothing,
-//! changes nothing, and asks for the message of the edit that was accepted last. So a revoked key stops the run however
+//! a lookup. If it has not, as at the end of a list, a lookup is made before the edit is sent again. It changes
+//! nothing, costs one request of the history call, and asks for the message of the edit that was accepted last. So a revoked key stops the run however
 //! few edits are left, and a faulty row fails even if it is the last one.
 
 use tokio::time::Instant;

@@ -42,7 +42,7 @@ const WRONG_ADDRESS_ANSWERS: u32 = 3;
 /// service has accepted others before.
 const JOB_REFUSED_IN_A_ROW: u32 = 10;
 /// The service has locked the account out for a while, and extends that if it is called again.
-const LOCKED_OUT: Cause = Cause::Code(70_050);
+const LOCKED_OUT: i64 = 70_050;
 /// The share is also taken over this many of the latest edits: a good night must not outweigh what then begins to fail.
 const RECENT: usize = 1_000;
 
@@ -142,7 +142,7 @@ impl Breaker {
     pub(super) fn job_refused(&mut self, refusal: JobRefusal, again: bool) -> Option<StopReason> {
         self.job_refused += 1;
         let is_about_all =
-            !self.accepted || again || refusal.cause == LOCKED_OUT || self.job_refused >= JOB_REFUSED_IN_A_ROW;
+            !self.accepted || again || refusal.code == LOCKED_OUT || self.job_refused >= JOB_REFUSED_IN_A_ROW;
         is_about_all.then_some(StopReason::Refused(refusal))
     }
 

@@ -13,7 +13,7 @@ use super::control::ControlRequest;
 use super::failure_limit::FailureLimit;
 use super::read_back::{ReadBackResult, ServiceSignal};
 use super::stop_reason::{EditAtLine, JobRefusal, StopReason};
-use super::tally::{Cause, Tally};
+use super::tally::Tally;
 use super::todo::InDoubt;
 use super::waiting::Waiting;
 use crate::api::{Outcome, Service};
@@ -254,12 +254,12 @@ impl<S: Service> Dispatcher<S> {
                 self.signature_refused();
                 self.breaker.answered(verdict, now)
             }
-            Verdict::Stop { .. } => {
+            Verdict::Stop { code } => {
                 self.breaker.answer_known();
                 // It would have failed if anything had been accepted since.
                 let again = recorded.pending().job_refused.is_some();
-                let refusal = |cause| JobRefusal::of(cause, recorded.pending(), self.tally.done);
-                Cause::of(verdict).map(refusal).and_then(|refusal| self.breaker.job_refused(refusal, again))
+                let refusal = |code| JobRefusal::of(code, recorded.pending(), self.tally.done);
+                code.map(refusal).and_then(|refusal| self.breaker.job_refused(refusal, again))
             }
             Verdict::SlowDown { .. } => {
                 let edit = EditAtLine::of(recorded.pending());
@@ -296,7 +296,10 @@ impl<S: Service> Dispatcher<S> {
             Verdict::NotSent | Verdict::Stop { .. } => now,
             _ => now + retry::delay(pending.looks),
         };
-        let refusal = Cause::of(&verdict).map(|cause| JobRefusal::of(cause, &pending, self.tally.done));
+        let refusal = match verdict {
+            Verdict::Stop { code } => code.map(|code| JobRefusal::of(code, &pending, self.tally.done)),
+            _ => None,
+        };
         self.requeue(pending, due);
         match (outcome, verdict) {
             (Outcome::NotSent { reason }, _) => self.out_of_reach(|breaker| breaker.unreachable(reason, now)),

@@ -13,7 +13,7 @@ use crate::ledger::{Note, Pending};
 use crate::pace::Pace;
 
 /// The service's limit for this call, which is separate from the limit for edits.
-pub const READ_BACK_RATE_MAX: NonZeroU32 = NonZeroU32::new(200).unwrap();
+const READ_BACK_RATE_MAX: NonZeroU32 = NonZeroU32::new(200).unwrap();
 
 /// How long the service may answer "too fast" to every lookup before the run stops reading back: each of these holds
 /// the edits as well.

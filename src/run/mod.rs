@@ -50,7 +50,7 @@ pub use self::context::{RunContext, RunTerms};
 pub use self::control::{Control, ControlError, ControlInbox};
 use self::dispatcher::Dispatcher;
 pub use self::failure_limit::{FailureLimit, FailureLimitError};
-pub use self::history_access::{READ_BACK_RATE_MAX, read_back_rate};
+pub use self::history_access::read_back_rate;
 pub use self::plan::{Plan, PlanError, Problems, Warning};
 use self::read_back::read_back;
 pub use self::stop_reason::{EditAtLine, JobRefusal, StopReason};
@@ -92,7 +92,7 @@ pub async fn run<S: Service>(
     mut report: impl FnMut(&Tally),
 ) -> (Tally, RunEnd) {
     let ahead = Arc::new(Semaphore::new(context.ahead_max));
-    let attempts_max = context.in_flight_max + context.ahead_max;
+    let tasks_max = context.in_flight_max + context.ahead_max;
     let context = Arc::new(context);
     let mut dispatcher = Dispatcher::new(&context, failures);
     let ControlInbox { stop, signal, mut requests } = inbox.into();
@@ -107,7 +107,7 @@ pub async fn run<S: Service>(
         if attempts.is_empty() && read_backs.is_empty() && (dispatcher.has_nothing_left() || stopping.is_over()) {
             break;
         }
-        let at_once = dispatcher.attempts_allowed(attempts_max);
+        let at_once = dispatcher.attempts_allowed(tasks_max);
         // An edit that is sent alone has nobody to share its commit with.
         context.ledger.expect(at_once.min(context.in_flight_max));
         let has_room = attempts.len() + read_backs.len() < at_once;

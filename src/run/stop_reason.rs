@@ -124,28 +124,23 @@ impl std::fmt::Display for EditAtLine {
 /// A code that concerns the job, and the edit that got it.
 #[derive(Clone, Debug)]
 pub struct JobRefusal {
-    pub(super) cause: Cause,
+    pub(super) code: i64,
     pub(super) edit: EditAtLine,
     /// Edits done before it in this run.
     pub(super) done: u64,
 }
 
 impl JobRefusal {
-    pub(super) fn of(cause: Cause, pending: &Pending, done: u64) -> JobRefusal {
-        JobRefusal { cause, edit: EditAtLine::of(pending), done }
+    pub(super) fn of(code: i64, pending: &Pending, done: u64) -> JobRefusal {
+        JobRefusal { code, edit: EditAtLine::of(pending), done }
     }
 }
 
 impl std::fmt::Display for JobRefusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let JobRefusal { cause, edit, done } = self;
-        let advice = match cause {
-            Cause::Code(code) => {
-                error_code::lookup(*code).map_or("Look the code up, then resume.", |entry| entry.advice)
-            }
-            Cause::Note(_) => "Check the region or the endpoint, then resume.",
-        };
-        write!(f, "{cause}. {advice} The edit that was answered so is line {edit}")?;
+        let JobRefusal { code, edit, done } = self;
+        let advice = error_code::lookup(*code).map_or("Look the code up, then resume.", |entry| entry.advice);
+        write!(f, "{}. {advice} The edit that was answered so is line {edit}", Cause::Code(*code))?;
         if *done > 0 {
             write!(
                 f,

@@ -6,4 +6,5 @@ pub mod duration;
 pub mod escape;
 pub mod excerpt;
 pub mod fit;
+pub mod moment;
 pub mod progress;

@@ -11,7 +11,7 @@ use super::command_line::{recorded_command, with_list};
 use super::result::RunResult;
 use super::signals::Signals;
 use crate::api::client::HttpService;
-use crate::cli::{JobArgs, until};
+use crate::cli::JobArgs;
 use crate::command::{Exit, ctl, tell};
 use crate::input::Input;
 use crate::job::Job;
@@ -22,6 +22,7 @@ use crate::register::Share;
 use crate::report::summary::totals;
 use crate::run::{self, Control, Plan, RunContext, RunEnd, RunTerms, StopReason, Tally, Todo, UnderWay};
 use crate::sandbox::Sandbox;
+use crate::terminal::moment::format_moment;
 use crate::terminal::progress::{Mode, Progress, Screen, Snapshot};
 
 /// What a run uses up.
@@ -98,7 +99,7 @@ impl RunSession<'_> {
             // Asked to stop, it has settled every edit all the same.
             (RunEnd::Interrupted | RunEnd::Stopped(StopReason::Operator { .. }), _) if is_complete => RunEnd::Finished,
             (RunEnd::Interrupted, Some(until)) if time_is_up && !signals.stop.is_cancelled() => {
-                RunEnd::Stopped(StopReason::TimeIsUp(until::shown(until, &Zoned::now())))
+                RunEnd::Stopped(StopReason::TimeIsUp(format_moment(until, &Zoned::now())))
             }
             (ended, _) => ended,
         };

@@ -17,7 +17,7 @@ fn edit_at(line: u64) -> EditAtLine {
 }
 
 fn refusal(code: i64) -> JobRefusal {
-    JobRefusal { cause: Cause::Code(code), edit: edit_at(17), done: 0 }
+    JobRefusal { code, edit: edit_at(17), done: 0 }
 }
 
 fn feed(breaker: &mut Breaker, verdict: Verdict, times: u64, from: Instant, apart: Duration) -> Option<StopReason> {
