@@ -1,17 +1,17 @@
-//! Who shares an app's cap on this machine.
+//! The register of running jobs, which share their app's cap on this machine.
 //!
-//! The service counts an app's requests, not a job's. So each job that is about to send holds an entry in a directory of its
-//! user's: a file with the job's rate, which the job keeps locked. A lock goes with its process however that ends, so an entry
-//! that nobody has locked is that of a dead process, and is taken away. Entries are looked through, made and changed under one
-//! more lock, by one job at a time; what the entries of an app add up to is never more than its cap.
+//! The service counts the requests of an app, not of a job. So each job that is about to send has an entry in a directory
+//! of its user: a file with the job's rate, which the job keeps locked. The kernel releases the lock however the process
+//! ends, so an unlocked entry belongs to a dead process and is removed. Entries are read, created and changed under one
+//! more lock, by one job at a time; the entries of an app never add up to more than its cap.
 //!
-//! An entry says what may go out from now on, not what went out a moment ago. Whoever gets room there waits for a whole
-//! window before it is used: by then, what those sent who made that room does not count any more.
+//! An entry says what may be sent from now on, not what was sent a moment ago. A job that gets room waits for a whole window
+//! before it uses it: by then, what was sent by the job that had it before no longer counts.
 //!
-//! The directory must be the same for all jobs that are to know of each other, whether a shell, cron or systemd starts them:
-//! so it does not follow the environment that these set differently, but is in the home directory that the system knows for
-//! the user, unless `RUNNER_STATE_DIR` names another one. Users who run jobs of one app side by side name one that all of
-//! them can write to. Where there is none, nothing is sent: without it the cap would be a guess.
+//! The directory must be the same for all jobs that share a cap, whether a shell, cron or systemd starts them. So it does
+//! not depend on environment variables that these set differently: it is in the user's home directory, as the user database
+//! has it, unless `RUNNER_STATE_DIR` names another one. Users who run jobs of one app side by side name one that all of
+//! them can write to. Without such a directory nothing is sent, because the cap would be a guess.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -25,28 +25,28 @@ use std::time::Duration;
 use nix::unistd::{Uid, User};
 use serde::{Deserialize, Serialize};
 
-/// Names the directory, where it is not in the home directory.
+/// The environment variable that names another directory.
 pub const VARIABLE: &str = "RUNNER_STATE_DIR";
 const IN_HOME: &str = ".local/state/runner";
-/// Held by whoever looks through the entries or changes one.
+/// Held while entries are read or changed.
 const LOCK: &str = "lock";
 const ENDING: &str = "job";
-/// The longest entry: one ledger's path, and some numbers.
+/// The maximum size of an entry: the path of a ledger, and some numbers.
 const ENTRY_BYTES_MAX: u64 = 16 * 1024;
-/// The lock is held for some milliseconds each time.
+/// The lock is held for a few milliseconds each time.
 const LOCK_TRIES: u32 = 500;
 const LOCK_AGAIN: Duration = Duration::from_millis(10);
 
-/// What a job takes of an app's cap.
+/// A job's part of an app's cap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterEntry {
-    /// The service, as ledgers know it.
+    /// The service, as in ledgers.
     pub service: String,
     /// The app.
     pub sdkappid: u64,
-    /// Requests a second at most.
+    /// The maximum number of requests a second.
     pub rate: NonZeroU32,
-    /// What all jobs of the app may send together, as this one was told.
+    /// The cap of all jobs of the app together, as this job was given it.
     pub max_rate: NonZeroU32,
     /// The job's ledger.
     pub ledger: PathBuf,
@@ -54,16 +54,16 @@ pub struct RegisterEntry {
     pub process: u32,
 }
 
-/// Why a job may not send, or not that much.
+/// Why a job may not send, or not at that rate.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
-    /// There is no home directory.
+    /// The user has no home directory.
     #[error("this user has no home directory to keep {IN_HOME} in; {}", DirectoryAdvice)]
     NoHome,
     /// The directory cannot be used.
     #[error("{} cannot be used: {source}; {}", path.display(), DirectoryAdvice)]
     Unusable {
-        /// The directory, or what is in it.
+        /// The directory, or a file in it.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -86,23 +86,23 @@ impl fmt::Display for DirectoryAdvice {
     }
 }
 
-/// Who has the room that a job wants.
+/// Which jobs have the room that a job asked for.
 #[derive(Debug)]
 pub struct NoRoom {
     wanted: RegisterEntry,
     others: Vec<RegisterEntry>,
     max: u32,
-    /// It runs already, and wants more than it has.
+    /// The job is running already, and asked for more than it has.
     is_running: bool,
 }
 
-/// The directory.
+/// The directory of entries.
 #[derive(Clone, Debug)]
 pub struct Register {
     directory: PathBuf,
 }
 
-/// An entry, held. Dropped, it is gone.
+/// An entry that this process holds. Dropping it removes the entry.
 #[derive(Debug)]
 pub struct Share {
     register: Register,
@@ -111,17 +111,17 @@ pub struct Share {
 }
 
 impl Register {
-    /// This user's, made if it is not there.
+    /// The user's register; creates the directory if there is none.
     ///
     /// # Errors
-    /// There can be none.
+    /// There is no place for the directory, or it cannot be created.
     pub fn of_user() -> Result<Register, RegisterError> {
         let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
         let home = || {
             let known = User::from_uid(Uid::effective()).ok().flatten().map(|user| user.dir);
             known.or_else(std::env::home_dir).filter(|home| !home.as_os_str().is_empty())
         };
-        // Each working directory would have one of its own.
+        // A relative path would be another directory for each working directory.
         if let Some(path) = named.as_ref().filter(|path| path.is_relative()) {
             let source = io::Error::other("it must begin with / to be one place for all jobs");
             return Err(RegisterError::Unusable { path: path.clone(), source });
@@ -130,10 +130,10 @@ impl Register {
         Register::at(directory)
     }
 
-    /// In this directory, made if it is not there: for this user alone.
+    /// The register in this directory; creates it, accessible only to this user, if there is none.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The directory cannot be created.
     pub fn at(directory: PathBuf) -> Result<Register, RegisterError> {
         match DirBuilder::new().recursive(true).mode(0o700).create(&directory) {
             Ok(()) => Ok(Register { directory }),
@@ -141,11 +141,11 @@ impl Register {
         }
     }
 
-    /// Takes what `wanted` says of its app's cap. Once this returns, no other job of the app is given room that it has;
-    /// what those have sent that ended or made room a moment ago counts for a window yet.
+    /// Reserves the part of the app's cap that `wanted` asks for. From then on no other job of the app gets that part; requests
+    /// of jobs that ended or made room a moment ago still count for one window.
     ///
     /// # Errors
-    /// There is not that much room, or the register cannot be used.
+    /// There is not enough room, or the register cannot be used.
     pub fn join(&self, wanted: RegisterEntry) -> Result<Share, RegisterError> {
         let _lock = self.lock()?;
         self.check(&wanted, None)?;
@@ -154,7 +154,7 @@ impl Register {
         let failed = |source| unusable(&path, source);
         let mut file = options().create_new(true).open(&path).map_err(failed)?;
         let made = file.try_lock().map_err(io::Error::from).and_then(|()| write(&mut file, &wanted));
-        // Without its lock it would be taken away by the next one; half of an entry would be in everybody's way.
+        // The next job would remove an entry without a lock, and could not read half an entry.
         made.inspect_err(|_| drop(fs::remove_file(&path))).map_err(failed)?;
         Ok(Share { register: self.clone(), path, held: Mutex::new((file, wanted)) })
     }
@@ -173,7 +173,7 @@ impl Register {
         Err(failed(io::Error::new(ErrorKind::TimedOut, "another process keeps it locked")))
     }
 
-    /// Whether there is room for this one beside all others; `own` is its entry, where it has one already.
+    /// Checks that there is room for this entry beside all others; `own` is the job's present entry, if it has one.
     fn check(&self, wanted: &RegisterEntry, own: Option<&Path>) -> Result<(), RegisterError> {
         let mut others = Vec::new();
         for entry in fs::read_dir(&self.directory).map_err(|source| unusable(&self.directory, source))? {
@@ -183,7 +183,7 @@ impl Register {
             }
         }
         others.retain(|other| other.service == wanted.service && other.sdkappid == wanted.sdkappid);
-        // Each was told what the service takes; where they differ, the least of it breaks nobody's promise.
+        // Each job was given the cap; if they differ, the lowest keeps all of them.
         let max = others.iter().map(|other| other.max_rate).fold(wanted.max_rate, NonZeroU32::min).get();
         let taken = taken(&others);
         if others.is_empty() || taken + u64::from(wanted.rate.get()) <= u64::from(max) {
@@ -195,11 +195,11 @@ impl Register {
 }
 
 impl Share {
-    /// Takes more, or less, of the app's cap. More may be used a window after this returns, less must be what is sent before
-    /// it is called.
+    /// Changes the job's part of the app's cap. A higher rate may be used one window after this returns; before a lower rate
+    /// is set here, the job must already send at it.
     ///
     /// # Errors
-    /// There is not that much room, or the register cannot be used; the share is what it was.
+    /// There is not enough room, or the register cannot be used; the share is unchanged.
     pub fn set_rate(&self, rate: NonZeroU32) -> Result<(), RegisterError> {
         let _lock = self.register.lock()?;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -213,14 +213,14 @@ impl Share {
         Ok(())
     }
 
-    /// What it is now.
+    /// The current rate.
     pub fn rate(&self) -> NonZeroU32 {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).1.rate
     }
 
-    /// Gives it back: nothing more is sent.
+    /// Gives the share back; the job sends nothing more.
     pub fn release(&self) {
-        // What cannot be removed is not locked any more, and so nobody's.
+        // An entry that cannot be removed is no longer locked, so it no longer counts.
         let _ = fs::remove_file(&self.path);
         let _ = self.held.lock().unwrap_or_else(PoisonError::into_inner).0.unlock();
     }
@@ -232,7 +232,7 @@ impl Drop for Share {
     }
 }
 
-/// Where several users share a directory, its group can read and lock what is in it; by itself it is one user's.
+/// The group may read and lock entries, for directories that several users share; the default directory is one user's.
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o660);
@@ -243,7 +243,7 @@ fn unusable(path: &Path, source: io::Error) -> RegisterError {
     RegisterError::Unusable { path: path.to_owned(), source }
 }
 
-/// A running job's entry; `None`: its process has ended, and it is taken away.
+/// Reads the entry of a running job; removes it and returns `None` if its process has ended.
 fn look(path: &Path) -> io::Result<Option<RegisterEntry>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -275,7 +275,7 @@ fn taken(entries: &[RegisterEntry]) -> u64 {
 }
 
 impl NoRoom {
-    /// What is still free.
+    /// The part of the cap that is free.
     fn free(&self) -> u64 {
         u64::from(self.max).saturating_sub(taken(&self.others))
     }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 
-/// Long enough to post a message, short enough not to hold up whoever waits for the run.
+/// Long enough to post a message, short enough not to hold up the end of the run.
 pub(super) const TIME: Duration = Duration::from_mins(1);
 /// Prefixes of the names of secret variables.
 const SECRETS: [&str; 3] = ["TIM_SECRET_KEY", "TIM_USERSIG", "RUNNER_PAGE_TOKEN"];

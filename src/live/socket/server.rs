@@ -83,7 +83,7 @@ impl Socket {
                 }
             }
         }
-        // Whoever has just stopped the run is told so.
+        // The client that stopped the run gets its answer.
         let _ = timeout(LAST_ANSWERS, slots.acquire_many(CONNECTIONS_MAX)).await;
     }
 }
