@@ -31,9 +31,9 @@ pub fn status(facts: &LedgerFacts, resume: Option<&str>, words: &Words) -> forma
 }
 
 /// What `runner report` prints.
-pub fn report(report: &Report, words: &Words) -> format::Report {
+pub fn report(report: &Report, words: &Words) -> format::ReportObject {
     let slots = report.facts.latency.slots().filter(|(_, answers)| *answers > 0);
-    format::Report {
+    format::ReportObject {
         status: status(&report.facts, report.resume.as_deref(), words),
         ledger_sha256: report.ledger_sha256.clone(),
         version: crate::BUILD.to_owned(),
@@ -55,14 +55,14 @@ pub fn left_out(report: &Report) -> Vec<format::LeftOut> {
 }
 
 /// The job that a ledger belongs to.
-pub fn job(job: &JobIdentity) -> format::Job {
-    format::Job { sdkappid: Some(job.sdkappid), service: Some(job.service.clone()), name: job.name.clone() }
+pub fn job(job: &JobIdentity) -> format::JobObject {
+    format::JobObject { sdkappid: Some(job.sdkappid), service: Some(job.service.clone()), name: job.name.clone() }
 }
 
-fn outcome(line: &CauseLine, words: &Words) -> format::Outcome {
+fn outcome(line: &CauseLine, words: &Words) -> format::OutcomeObject {
     let CauseLine { cause, answers, edits } = line;
-    format::Outcome {
-        answers: format::Answers {
+    format::OutcomeObject {
+        answers: format::AnswerCount {
             cause: (*cause).into(),
             meaning: cause.map(|cause| words.meaning(cause)),
             answers: (*cause != Some(Cause::Code(0))).then_some(*answers),

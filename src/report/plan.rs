@@ -174,12 +174,16 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::
 }
 
 /// The plan as one JSON object.
-pub fn object(plan: &Plan, target: &PlanTarget<'_>) -> format::Plan {
+pub fn object(plan: &Plan, target: &PlanTarget<'_>) -> format::PlanObject {
     let warning =
-        |Warning { what, line, rows }: &Warning| format::Warning { line: *line, rows: *rows, what: what.clone() };
-    format::Plan {
+        |Warning { what, line, rows }: &Warning| format::WarningObject { line: *line, rows: *rows, what: what.clone() };
+    format::PlanObject {
         format: FORMAT,
-        job: format::Job { sdkappid: target.sdkappid, service: target.service.clone(), name: target.job_name.clone() },
+        job: format::JobObject {
+            sdkappid: target.sdkappid,
+            service: target.service.clone(),
+            name: target.job_name.clone(),
+        },
         proxy: target.proxy.clone(),
         input: target.input.to_owned(),
         input_sha256: plan.sha256.clone(),

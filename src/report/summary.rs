@@ -174,8 +174,8 @@ impl Summary<'_> {
     }
 
     /// The summary as one JSON object.
-    pub fn object(&self) -> format::Summary {
-        let answers = self.tally.causes.iter().map(|(cause, answers)| format::Answers {
+    pub fn object(&self) -> format::SummaryObject {
+        let answers = self.tally.causes.iter().map(|(cause, answers)| format::AnswerCount {
             cause: Some(*cause).into(),
             meaning: Some(match cause {
                 Cause::Code(code) => meaning(*code).to_owned(),
@@ -185,7 +185,7 @@ impl Summary<'_> {
         });
         // A path need not be UTF-8, and JSON must be.
         let path = |path: &Option<PathBuf>| path.as_deref().map(|path| path.to_string_lossy().into_owned());
-        format::Summary {
+        format::SummaryObject {
             format: FORMAT,
             ended: self.how().to_owned(),
             reason: self.reason(),

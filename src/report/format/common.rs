@@ -10,10 +10,10 @@ pub const FORMAT: u32 = 1;
 /// How often an answer came.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Answers {
+pub struct AnswerCount {
     /// Which answer.
     #[serde(flatten)]
-    pub cause: Cause,
+    pub cause: CauseObject,
     /// What it means; `null`: no answer has come yet.
     pub meaning: Option<String>,
     /// How often it came; `null` where that is not known, as of success.
@@ -23,19 +23,19 @@ pub struct Answers {
 /// An answer of the service, or what came instead of one; neither: none has come yet.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Cause {
+pub struct CauseObject {
     /// The service's `ErrorCode`; 0 is success.
     pub code: Option<i64>,
     /// What came instead, in the ledger's word.
     pub note: Option<String>,
 }
 
-impl From<Option<ledger::Cause>> for Cause {
-    fn from(cause: Option<ledger::Cause>) -> Cause {
+impl From<Option<ledger::Cause>> for CauseObject {
+    fn from(cause: Option<ledger::Cause>) -> CauseObject {
         match cause {
-            Some(ledger::Cause::Code(code)) => Cause { code: Some(code), note: None },
-            Some(ledger::Cause::Note(note)) => Cause { code: None, note: Some(note.word()) },
-            None => Cause { code: None, note: None },
+            Some(ledger::Cause::Code(code)) => CauseObject { code: Some(code), note: None },
+            Some(ledger::Cause::Note(note)) => CauseObject { code: None, note: Some(note.word()) },
+            None => CauseObject { code: None, note: None },
         }
     }
 }
@@ -74,7 +74,7 @@ impl RunState {
 /// The job that a list or a ledger belongs to.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Job {
+pub struct JobObject {
     /// The app; `null` in a plan without one.
     pub sdkappid: Option<u64>,
     /// The service's host and port, or `sandbox`; `null` in a plan without one.

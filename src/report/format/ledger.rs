@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use serde::Serialize;
 
-use super::common::{Answers, Job, RunState};
+use super::common::{AnswerCount, JobObject, RunState};
 use crate::ledger::Totals;
 
 /// `runner status LEDGER --json`: what a ledger holds, during a run or after it.
@@ -17,7 +17,7 @@ pub struct Status {
     /// The ledger's name.
     pub ledger: String,
     /// The job it belongs to.
-    pub job: Job,
+    pub job: JobObject,
     /// When it was read (UTC).
     pub made_at: String,
     /// One sentence that sums it up, in the language asked for.
@@ -40,7 +40,7 @@ pub struct Status {
     /// How long the rest takes, in seconds, where that is known.
     pub seconds_left: Option<u64>,
     /// The messages by their last answer; the lines add up to the totals.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<OutcomeObject>,
     /// Every run, the first one first.
     pub runs: Vec<Run>,
     /// How people changed runs: paused, resumed, slowed down, stopped them.
@@ -52,7 +52,7 @@ pub struct Status {
 /// `runner report LEDGER --json` and `summary.json`: all that a report says.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Report {
+pub struct ReportObject {
     /// What `runner status` says.
     #[serde(flatten)]
     pub status: Status,
@@ -82,7 +82,7 @@ pub struct Manifest {
     /// SHA-256 of the ledger's file, in hexadecimal; `null` while it changes.
     pub ledger_sha256: Option<String>,
     /// The job it belongs to.
-    pub job: Job,
+    pub job: JobObject,
     /// The name of the last run's list.
     pub input: Option<String>,
     /// SHA-256 of that list as stored, in hexadecimal.
@@ -120,10 +120,10 @@ pub struct LeftOut {
 /// The messages that had one answer last.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Outcome {
+pub struct OutcomeObject {
     /// How often the answer came in all.
     #[serde(flatten)]
-    pub answers: Answers,
+    pub answers: AnswerCount,
     /// What to do about it.
     pub advice: Option<String>,
     /// The messages that had it last.

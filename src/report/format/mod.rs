@@ -11,9 +11,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-pub use self::common::{Answers, Cause, FORMAT, Job, RunState};
-pub use self::ledger::{Act, File, LatencyCount, LeftOut, Manifest, Outcome, Report, Run, Status};
-pub use self::run::{Health, Plan, RunStatus, Summary, ThisRun, Warning};
+pub use self::common::{AnswerCount, CauseObject, FORMAT, JobObject, RunState};
+pub use self::ledger::{Act, File, LatencyCount, LeftOut, Manifest, OutcomeObject, ReportObject, Run, Status};
+pub use self::run::{Health, PlanObject, RunStatus, SummaryObject, ThisRun, WarningObject};
 
 /// Writes an object over several lines, for people who look at it and programs alike.
 ///
@@ -44,11 +44,11 @@ mod tests {
     #[schemars(untagged)]
     #[expect(dead_code, reason = "only its schema is wanted")]
     enum Printed {
-        Plan(Plan),
-        Summary(Summary),
+        Plan(PlanObject),
+        Summary(SummaryObject),
         RunStatus(RunStatus),
         Status(Status),
-        Report(Report),
+        Report(ReportObject),
         Manifest(Manifest),
         Health(Health),
     }

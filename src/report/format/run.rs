@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::common::{Answers, Job, RunState};
+use super::common::{AnswerCount, JobObject, RunState};
 use crate::ledger::Totals;
 use crate::run::Tally;
 
 /// `runner --dry-run --json`: what a run would do.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Plan {
+pub struct PlanObject {
     /// The version of the format: 1.
     #[cfg_attr(test, schemars(extend("const" = crate::report::format::FORMAT)))]
     pub format: u32,
     /// The job it belongs to.
-    pub job: Job,
+    pub job: JobObject,
     /// `host:port` of the proxy on the way.
     pub proxy: Option<String>,
     /// The list's name.
@@ -55,13 +55,13 @@ pub struct Plan {
     /// Estimate of the edits sent by then.
     pub until_edits: Option<u64>,
     /// What is odd in the list and will be sent as it is.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<WarningObject>,
 }
 
 /// Something odd, in one row or more.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Warning {
+pub struct WarningObject {
     /// The first line of it.
     pub line: u64,
     /// How many rows have it.
@@ -73,7 +73,7 @@ pub struct Warning {
 /// `runner --json` and the standard input of `--on-finish`: what a run did.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Summary {
+pub struct SummaryObject {
     /// The version of the format: 1.
     #[cfg_attr(test, schemars(extend("const" = crate::report::format::FORMAT)))]
     pub format: u32,
@@ -91,7 +91,7 @@ pub struct Summary {
     /// What this run did.
     pub this_run: ThisRun,
     /// How often each answer other than success came in this run.
-    pub answers_other_than_success: Vec<Answers>,
+    pub answers_other_than_success: Vec<AnswerCount>,
     /// The file with the rows that failed or are in doubt.
     pub failed_rows: Option<String>,
     /// The page of the report that `--report` asks for.
