@@ -27,17 +27,7 @@ pub struct Control {
 pub struct ControlInbox {
     /// Cancelled when the run has to stop.
     pub(super) stop: CancellationToken,
-    /// Cancelled by the operator's first signal: a run that stops already then ends reading back.
-    pub(super) signal: CancellationToken,
     pub(super) requests: mpsc::Receiver<ControlRequest>,
-}
-
-impl ControlInbox {
-    /// With a token of its own for signals, where the run is also stopped for other reasons.
-    #[must_use]
-    pub fn signalled_by(self, signal: CancellationToken) -> ControlInbox {
-        ControlInbox { signal, ..self }
-    }
 }
 
 /// A request, and where its result goes.
@@ -73,7 +63,7 @@ impl Control {
     /// For a run that sends at most `cap` requests a second and stops when `stop` is cancelled.
     pub fn new(cap: NonZeroU32, stop: CancellationToken) -> (Control, ControlInbox) {
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
-        (Control { requests: sender, cap, share: None }, ControlInbox { signal: stop.clone(), stop, requests })
+        (Control { requests: sender, cap, share: None }, ControlInbox { stop, requests })
     }
 
     /// With a share of its app's cap, which changes with the rate.
@@ -136,6 +126,6 @@ impl Control {
 /// An inbox through which a run can only be stopped.
 impl From<CancellationToken> for ControlInbox {
     fn from(stop: CancellationToken) -> ControlInbox {
-        ControlInbox { signal: stop.clone(), stop, requests: mpsc::channel(1).1 }
+        ControlInbox { stop, requests: mpsc::channel(1).1 }
     }
 }

@@ -42,7 +42,6 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
-use tokio_util::sync::CancellationToken;
 
 use self::attempt::attempt;
 use self::context::Slot;
@@ -95,12 +94,12 @@ pub async fn run<S: Service>(
     let tasks_max = context.in_flight_max + context.ahead_max;
     let context = Arc::new(context);
     let mut dispatcher = Dispatcher::new(&context, failures);
-    let ControlInbox { stop, signal, mut requests } = inbox.into();
+    let ControlInbox { stop, mut requests } = inbox.into();
     let (mut tick, mut sample) = (interval_of(TICK), interval_of(SAMPLE_EVERY));
     let mut attempts = JoinSet::new();
     let mut read_backs = JoinSet::new();
     let mut events = JoinSet::new();
-    let mut stopping = Stopping::not_yet(&context, signal);
+    let mut stopping = Stopping::not_yet(&context);
 
     loop {
         stopping.advance(&mut dispatcher, attempts.len());
@@ -122,10 +121,6 @@ pub async fn run<S: Service>(
                 None
             }
             () = sleep_until_due(stopping.until()), if !stopping.is_over() => {
-                stopping.end();
-                None
-            }
-            () = cancelled(stopping.hurry()), if !stopping.is_over() => {
                 stopping.end();
                 None
             }
@@ -185,13 +180,6 @@ fn interval_of(period: Duration) -> Interval {
     let mut interval = interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
-}
-
-async fn cancelled(token: Option<CancellationToken>) {
-    match token {
-        Some(token) => token.cancelled().await,
-        None => std::future::pending().await,
-    }
 }
 
 async fn sleep_until_due(time: Option<Instant>) {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::RunEnd;
 use super::context::RunContext;
@@ -27,15 +26,11 @@ pub(super) struct Stopping<S> {
     ended: Option<RunEnd>,
     /// When reading back ends; set once nothing is in flight.
     until: Option<Instant>,
-    /// Cancelled by the operator's first signal.
-    signal: CancellationToken,
-    /// It was not that signal that the run stops for, so that it may still end reading back.
-    may_be_hurried: bool,
 }
 
 impl<S: Service> Stopping<S> {
-    pub(super) fn not_yet(context: &Arc<RunContext<S>>, signal: CancellationToken) -> Stopping<S> {
-        Stopping { context: Arc::clone(context), ended: None, until: None, signal, may_be_hurried: false }
+    pub(super) fn not_yet(context: &Arc<RunContext<S>>) -> Stopping<S> {
+        Stopping { context: Arc::clone(context), ended: None, until: None }
     }
 
     /// Stops sending: edits without a permit withdraw their intents. The first reason stands, unless the ledger fails
@@ -46,9 +41,6 @@ impl<S: Service> Stopping<S> {
         let is_late = self.context.under_way.of_this_run > READ_BACK_AFTER;
         if self.ended.is_some() || !allows_read_backs(&why) || dispatcher.is_out_of_reach() || is_late {
             self.end();
-        }
-        if self.ended.is_none() {
-            self.may_be_hurried = !self.signal.is_cancelled();
         }
         self.context.stop.cancel();
         dispatcher.stop();
@@ -82,11 +74,6 @@ impl<S: Service> Stopping<S> {
                 );
             }
         }
-    }
-
-    /// The signal that ends reading back, where the run stops for another reason than a signal.
-    pub(super) fn hurry(&self) -> Option<CancellationToken> {
-        self.may_be_hurried.then(|| self.signal.clone())
     }
 
     /// Ends reading back: what is still in doubt stays so.

@@ -59,7 +59,6 @@ impl RunSession<'_> {
         let RunSession { args, plan, screen, .. } = &self;
         let stop = signals.stop.child_token();
         let (control, orders) = Control::new(self.job.rate, stop.clone());
-        let orders = orders.signalled_by(signals.stop.clone());
         let control = control.sharing(share.clone());
 
         let (ledger, writer) = Ledger::start(store);

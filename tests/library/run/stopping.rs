@@ -202,23 +202,3 @@ async fn a_run_by_way_of_a_proxy_does_not_wait() {
     assert!(took < A_MOMENT, "{took:?}");
     assert_eq!((tally.in_doubt, session.service.lookups.lock().unwrap().len()), (1, 0));
 }
-
-/// A run that its time has stopped reads back, unless a signal says that nobody wants to wait.
-#[tokio::test(start_paused = true)]
-async fn a_signal_after_another_stop_ends_reading_back() {
-    let mut session = session(loses_one, "x");
-    session.service.lookup_takes = Duration::from_hours(1);
-    let session = Arc::new(session);
-    let (signal, run) = (CancellationToken::new(), Arc::clone(&session));
-    let (control, inbox) = Control::new(RATE, CancellationToken::new());
-    let inbox = inbox.signalled_by(signal.clone());
-    let run = tokio::spawn(async move { run.run_with(inbox).await });
-    sleep(Duration::from_secs(1)).await;
-    tell(&control, ControlAction::Stop).await;
-    sleep(Duration::from_secs(2)).await;
-    assert!(!run.is_finished());
-    signal.cancel();
-    let (tally, ended) = timeout(A_MOMENT, run).await.unwrap().unwrap();
-    assert!(matches!(ended, RunEnd::Stopped(StopReason::Operator { .. })), "{ended:?}");
-    assert_eq!(tally.in_doubt, 1);
-}
