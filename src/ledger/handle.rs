@@ -20,7 +20,7 @@ pub struct Ledger {
     latch: CancellationToken,
     commits: Arc<Mutex<Latency>>,
     /// The maximum number of requests in flight.
-    places: Arc<AtomicUsize>,
+    in_flight_max: Arc<AtomicUsize>,
 }
 
 /// A handle that does not keep the writer alive.
@@ -57,17 +57,17 @@ impl Ledger {
     /// Starts the writer. Its task returns the store once every handle is dropped.
     pub fn start<S: Store>(store: S) -> (Ledger, JoinHandle<S>) {
         let (queue, changes) = mpsc::channel(QUEUE_MAX);
-        let places = Arc::new(AtomicUsize::new(usize::MAX));
-        let ledger = Ledger { queue, latch: CancellationToken::new(), commits: Arc::default(), places };
+        let in_flight_max = Arc::new(AtomicUsize::new(usize::MAX));
+        let ledger = Ledger { queue, latch: CancellationToken::new(), commits: Arc::default(), in_flight_max };
         let (latch, commits) = (ledger.latch.clone(), Arc::clone(&ledger.commits));
-        let places = Arc::clone(&ledger.places);
-        (ledger, tokio::spawn(write(store, changes, latch, commits, places)))
+        let in_flight_max = Arc::clone(&ledger.in_flight_max);
+        (ledger, tokio::spawn(write(store, changes, latch, commits, in_flight_max)))
     }
 
     /// Sets the maximum number of requests in flight. With few of them, few changes can share a commit, and each slot stays
     /// idle until the outcome of its request is durable.
-    pub fn expect(&self, places: usize) {
-        self.places.store(places, Ordering::Relaxed);
+    pub fn set_in_flight_max(&self, in_flight_max: usize) {
+        self.in_flight_max.store(in_flight_max, Ordering::Relaxed);
     }
 
     /// A handle that does not keep the writer alive.

@@ -40,13 +40,13 @@ pub(super) async fn write<S: Store>(
     mut queue: mpsc::Receiver<QueuedStep>,
     latch: CancellationToken,
     commits: Arc<Mutex<Latency>>,
-    places: Arc<AtomicUsize>,
+    in_flight_max: Arc<AtomicUsize>,
 ) -> S {
     let mut waiting = Vec::with_capacity(BATCH_MAX);
     while queue.recv_many(&mut waiting, BATCH_MAX).await > 0 {
         // Events alone do not linger: they are few, and the end of a run waits for the last one.
         let only_events = waiting.iter().all(|(step, _)| matches!(step, Step::RunEvent(_)));
-        let (delay, enough) = linger(places.load(Ordering::Relaxed));
+        let (delay, enough) = linger(in_flight_max.load(Ordering::Relaxed));
         let until = Instant::now() + if only_events { Duration::ZERO } else { delay };
         while waiting.len() < enough {
             let room = BATCH_MAX - waiting.len();
@@ -84,7 +84,7 @@ pub(super) async fn write<S: Store>(
 
 /// How long a change waits for others, and how many are enough. With half the slots waiting for the commit, the other half
 /// is at work, so a slot is idle for at most half of the time that it has for an edit at the cap.
-fn linger(places: usize) -> (Duration, usize) {
-    let enough = (places / 2).clamp(1, BATCH_ENOUGH as usize);
+fn linger(in_flight_max: usize) -> (Duration, usize) {
+    let enough = (in_flight_max / 2).clamp(1, BATCH_ENOUGH as usize);
     (LINGER * u32::try_from(enough).unwrap_or(BATCH_ENOUGH) / BATCH_ENOUGH, enough)
 }

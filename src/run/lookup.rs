@@ -28,7 +28,7 @@ pub(super) enum LookupCut {
 
 /// What one side's history shows.
 pub(super) enum SideHistory {
-    HistoryMessage(HistoryMessage),
+    Found(HistoryMessage),
     NotThere,
     /// The history breaks off before its end.
     Unread,
@@ -43,7 +43,7 @@ pub(super) async fn find<S: Service>(
     for _ in 0..PAGES_MAX {
         let page = page(context, &mut query).await?;
         if let Some(held) = page.messages.into_iter().find(|held| held.id == *id) {
-            return Ok(SideHistory::HistoryMessage(held));
+            return Ok(SideHistory::Found(held));
         }
         // Pages run from new to old. A missing time says nothing.
         let is_past = (1..query.min_time).contains(&page.last_msg_time);

@@ -108,7 +108,7 @@ pub async fn run<S: Service>(
         }
         let at_once = dispatcher.attempts_allowed(tasks_max);
         // An edit that is sent alone has nobody to share its commit with.
-        context.ledger.expect(at_once.min(context.in_flight_max));
+        context.ledger.set_in_flight_max(at_once.min(context.in_flight_max));
         let has_room = attempts.len() + read_backs.len() < at_once;
         let may_read_back =
             has_room && read_backs.len() * READ_BACKS_SHARE < context.in_flight_max && !stopping.is_over();

@@ -125,7 +125,7 @@ async fn look_up_both_sides<S: Service>(
             return Ok((evidence.max(Evidence::Refused(*refused)), ServiceSignal::Inconclusive));
         }
         let side = match find(context, id, HistoryQuery::around(second, operator, peer)).await {
-            Ok(SideHistory::HistoryMessage(held)) => Evidence::of(pending, &held),
+            Ok(SideHistory::Found(held)) => Evidence::of(pending, &held),
             Ok(SideHistory::NotThere) => continue,
             Ok(SideHistory::Unread) => Evidence::Refused(Unreadable { note: Note::ReadBackFailed, code: None }),
             Err(LookupCut::NoPage(outcome, receipt)) => Evidence::Refused(refusal(context, outcome, receipt)?),

@@ -177,6 +177,23 @@ fn what_ctrl_c_finds_in_doubt_is_read_back_before_the_run_ends() {
     assert_eq!(service.stats().edited_once(), 2_000);
 }
 
+/// Everything was sent when it is interrupted, and reading back settles the rest: then the list is done, and says so.
+#[test]
+fn an_interrupted_run_that_settles_the_whole_list_has_finished() {
+    let (place, service) = (Place::with_list(60), Service::start("none"));
+    let run = place.runner("--input edits.csv --resume ledger.db --rate 20").at(&service).start();
+    service.wait_for_requests(10);
+    service.set_faults("edit.lost-after=20%");
+    service.wait_for_requests(58);
+    service.set_faults("none");
+    service.wait_for_requests(60);
+    run.signal("INT");
+    let ran = run.exits(0);
+    assert!(ran.err.contains("stopping after what is in flight"), "it ended before it was interrupted: {ran:#?}");
+    assert!(ran.out.starts_with("Finished") && !ran.out.contains("To resume"), "{ran:#?}");
+    assert_eq!((service.stats().edited_once(), service.stats().requests()), (60, 60));
+}
+
 /// The service answers no read-back, so the run waits for its longest time.
 #[test]
 fn while_it_reads_back_it_can_be_asked_and_told_to_stop_at_once() {
