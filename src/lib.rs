@@ -30,7 +30,7 @@
 //!
 //! First [`run::plan`] reads and checks the whole list; then [`run::run`] takes each row along that path. The modules are
 //! listed below in reading order. Imports run the other way: first the domain ([`edit`], [`input`], [`ledger`], [`pace`],
-//! [`api`], [`retry`], [`run`]), then what people see of it ([`report`], [`live`], [`sandbox`]), then the program ([`cli`],
+//! [`api`], [`retry`], [`run`]), then what people see of it ([`words`], [`report`], [`live`], [`sandbox`]), then the program ([`cli`],
 //! [`job`], [`command`]). [`terminal`], [`system`], [`register`] and [`log`] are used by all of them and depend on none.
 
 pub mod edit;
@@ -48,6 +48,8 @@ pub mod api;
 pub mod retry;
 
 pub mod run;
+
+pub mod words;
 
 pub mod report;
 

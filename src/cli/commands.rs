@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueHint};
 
 use super::log::LogArgs;
-use crate::report::words::Lang;
 use crate::sandbox::Faults;
+use crate::words::Lang;
 
 /// The flags of `runner sandbox`.
 #[derive(Debug, Args)]

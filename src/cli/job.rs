@@ -13,9 +13,9 @@ use super::until::Until;
 use super::values::{ATTEMPTS_MAX, CONCURRENCY_MAX, RATE_MAX, ROWS_MAX, at_most, region_hosts, time};
 use crate::api::endpoint::RegionHost;
 use crate::input::Format;
-use crate::report::words::Lang;
 use crate::run::{FailureLimit, InDoubt};
 use crate::sandbox::Faults;
+use crate::words::Lang;
 
 /// The live page's address, if none is given.
 const PAGE: &str = "127.0.0.1:8201";

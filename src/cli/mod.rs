@@ -15,7 +15,7 @@ pub use self::help::{ENVIRONMENT, EXAMPLES, EXIT_CODES};
 pub use self::job::JobArgs;
 pub use self::log::{LogArgs, LogFormat};
 pub use self::values::{ATTEMPTS_MAX, CONCURRENCY_MAX, RATE_MAX, time};
-use crate::report::words::Lang;
+use crate::words::Lang;
 use crate::{BUILD, VERSION};
 
 /// The command line of `runner`.

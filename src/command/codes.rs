@@ -4,7 +4,7 @@ use std::io::{BufWriter, Write, stdout};
 
 use super::{CommandError, Exit, exit_after_printing};
 use crate::report::codes;
-use crate::report::words::Lang;
+use crate::words::Lang;
 
 pub(super) fn execute(code: Option<i64>, lang: Lang) -> Result<Exit, CommandError> {
     let mut out = BufWriter::new(stdout().lock());

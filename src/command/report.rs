@@ -13,10 +13,10 @@ use crate::job;
 use crate::ledger::{LostCommits, Overview, RunRecord, open_overview, open_records, unix_ms};
 use crate::report::facts::{NotReachedList, Report};
 use crate::report::lists::PlannedInput;
-use crate::report::words::{Lang, Words};
 use crate::report::{counted, directory, format, machine, text};
 use crate::run::{self, InDoubt, Plan, Policy};
 use crate::system::digest;
+use crate::words::{Lang, Words};
 
 pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     let overview = open_overview(&args.ledger)?;

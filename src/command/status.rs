@@ -8,8 +8,8 @@ use super::{CommandError, Exit};
 use crate::cli::StatusArgs;
 use crate::ledger::{open_overview, unix_ms};
 use crate::report::facts::LedgerFacts;
-use crate::report::words::Words;
 use crate::report::{format, machine, text};
+use crate::words::Words;
 
 /// The interval of `--watch`.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::words::{Lang, Words};
 use crate::api::error_code::{self, Class, CodeEntry};
 use crate::ledger::Cause;
+use crate::words::{Lang, Words};
 
 /// Writes the whole table, a line a code: code, verdict, meaning. At most 100 columns wide.
 ///

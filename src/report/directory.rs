@@ -12,10 +12,10 @@ use super::format::{self, FORMAT, Manifest};
 use super::lists::{self, EditListError, PlannedInput};
 use super::machine;
 use super::page::page;
-use super::words::{Words, iso};
 use crate::ledger::{LedgerError, Overview};
 use crate::system::atomic_file::{self, WriteError, Written};
 use crate::system::small_file;
+use crate::words::{Words, iso};
 
 /// The page's name.
 pub const PAGE: &str = "report.html";

@@ -1,8 +1,8 @@
 //! The state of a ledger in plain words: one sentence that sums it up, and what to do next.
 
 use super::facts::LedgerFacts;
-use super::words::Words;
 use crate::ledger::Totals;
+use crate::words::Words;
 
 /// The state of a ledger in words.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,11 +6,11 @@
 
 use std::io::Write;
 
-use super::words::{Words, iso};
 use crate::edit::Edit;
 use crate::input::{Input, InputError, Mapping};
 use crate::ledger::{Cause, EditRecord, LedgerError, Note, Overview, State};
 use crate::run::Plan;
+use crate::words::{Words, iso};
 
 const HEADER: [&str; 9] =
     ["from_account", "to_account", "msg_key", "_state", "_code", "_meaning", "_attempts", "_line", "_sent_at"];

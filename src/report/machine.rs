@@ -3,8 +3,8 @@
 use super::facts::{CauseLine, LedgerFacts, NotReachedList, Report, RunFacts};
 use super::format::{self, FORMAT};
 use super::headline::Headline;
-use super::words::{Words, iso};
 use crate::ledger::{Cause, ControlAction, ControlEvent, JobIdentity, RunRecord, Worker};
+use crate::words::{Words, iso};
 
 /// What `runner status` prints, with the command that resumes the last run.
 pub fn status(facts: &LedgerFacts, resume: Option<&str>, words: &Words) -> format::Status {

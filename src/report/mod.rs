@@ -13,7 +13,6 @@ pub mod page;
 pub mod plan;
 pub mod summary;
 pub mod text;
-pub mod words;
 
 use std::io::{self, Write};
 

@@ -11,10 +11,10 @@ use tempfile::TempDir;
 
 use super::facts::{LedgerFacts, NotReachedList, Report};
 use super::page::page;
-use super::words::{Lang, Words};
 use super::{lists, machine, text};
 use crate::edit::MessageId;
 use crate::ledger::{JobIdentity, LostCommits, Totals, open_overview, open_store};
+use crate::words::{Lang, Words};
 
 /// 2025-11-25 14:00:01 UTC.
 const BEGIN: i64 = 1_764_079_201_000;

@@ -10,10 +10,10 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::chart;
 use super::facts::{LedgerFacts, Report, RunFacts};
 use super::headline::{Headline, Tone};
-use super::words::Words;
 use crate::ledger::{Cause, EditRecord, RunRecord, Totals, Worker};
 use crate::terminal::colour::{DONE, DOUBT, FAILED, IN_FLIGHT, REMARK, TITLE};
 use crate::terminal::escape::escape_control;
+use crate::words::Words;
 
 const COLUMNS: usize = 80;
 /// Runs shown; a ledger with a run every hour has many.

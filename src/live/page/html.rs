@@ -12,7 +12,7 @@ use super::{Button, Context};
 use crate::ledger::{Cause, Sample};
 use crate::live::{View, ViewState};
 use crate::report::chart::{RunSeries, latency, over_time};
-use crate::report::words::Words;
+use crate::words::Words;
 
 /// Without a script the page reloads itself after this many seconds.
 const RELOAD_SECONDS: u32 = 5;

@@ -33,9 +33,9 @@ use super::{LiveShared, metrics};
 use crate::ledger::ControlAction;
 use crate::report::chart::CHART_CSS;
 use crate::report::format::{FORMAT, Health};
-use crate::report::words::{Lang, Words};
 use crate::run::ControlError;
 use crate::system::host_name;
+use crate::words::{Lang, Words};
 
 /// The longest form: a word, a number and a key.
 const FORM_BYTES_MAX: usize = 1_024;
@@ -234,7 +234,7 @@ async fn health(State(page): State<Context>) -> Response {
     let latched = page.shared.latch.is_cancelled();
     let status = if latched { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let state = if latched { "the ledger has failed" } else { view.state.state().word() };
-    let last = (view.tally.last_done_at > 0).then(|| crate::report::words::iso(view.tally.last_done_at));
+    let last = (view.tally.last_done_at > 0).then(|| crate::words::iso(view.tally.last_done_at));
     let left = facts.planned.saturating_sub(view.tally.settled());
     let body = Health { format: FORMAT, state, planned: facts.planned, left, last_success: last };
     match serde_json::to_string(&body) {

@@ -15,7 +15,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{Context, html};
 use crate::live;
-use crate::report::words::Words;
+use crate::words::Words;
 
 /// Pages open at once.
 pub(super) const STREAMS_MAX: usize = 16;

@@ -1,6 +1,6 @@
-//! The page's own words, in the two languages of reports; what both say is in `report::words`.
+//! The page's own words, in the two languages of reports; what both say is in `words`.
 
-use crate::report::words::{Lang, Words};
+use crate::words::{Lang, Words};
 
 /// Words that only the page has.
 #[derive(Debug)]

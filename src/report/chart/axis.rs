@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::report::words::Words;
+use crate::words::Words;
 
 /// What a letter of the charts' font takes, about.
 const LETTER: f64 = 6.3;
@@ -161,7 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::report::words::Lang;
+    use crate::words::Lang;
 
     #[test]
     fn ticks_are_at_round_numbers() {

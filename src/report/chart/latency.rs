@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::axis::{round_numbers, width};
 use super::{Size, at};
 use crate::ledger::Latency;
-use crate::report::words::{LatencyCaption, Words};
+use crate::words::{LatencyCaption, Words};
 
 const WIDE: Size = Size { class: "wide", width: 960.0, height: 200.0 };
 const NARROW: Size = Size { class: "narrow", width: 380.0, height: 200.0 };
@@ -159,7 +159,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::report::words::Lang;
+    use crate::words::Lang;
 
     fn of(times: &[(u64, u32)]) -> Latency {
         let mut latency = Latency::default();

@@ -10,7 +10,7 @@ use super::axis::{Label, Labels, round_numbers, round_times, time_step};
 use super::bins::{Bin, bins};
 use super::{RunSeries, Size, at, legend};
 use crate::ledger::ControlAction;
-use crate::report::words::{OverTimeCaption, Words};
+use crate::words::{OverTimeCaption, Words};
 
 const WIDE: Size = Size { class: "wide", width: 960.0, height: 290.0 };
 const NARROW: Size = Size { class: "narrow", width: 380.0, height: 270.0 };

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::shown;
 use crate::report::facts::Report;
-use crate::report::words::Words;
+use crate::words::Words;
 
 pub(super) fn about(report: &Report, words: &Words) -> Markup {
     let (facts, say) = (&report.facts, words.say);

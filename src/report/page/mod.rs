@@ -12,9 +12,9 @@ use thousands::Separable;
 use super::chart::{CHART_CSS, latency, over_time};
 use super::facts::Report;
 use super::headline::Headline;
-use super::words::Words;
 use crate::ledger::Totals;
 use crate::terminal::escape::escape_control;
+use crate::words::Words;
 
 const PAGE_CSS: &str = include_str!("page.css");
 

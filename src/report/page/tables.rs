@@ -7,7 +7,7 @@ use super::shown;
 use crate::ledger::{Cause, ControlEvent, EditRecord, State, Totals};
 use crate::report::facts::{CauseLine, LedgerFacts, Report, RunFacts};
 use crate::report::text::account;
-use crate::report::words::Words;
+use crate::words::Words;
 
 /// Runs that are shown; a ledger that is worked on every hour has many.
 const RUNS_SHOWN: usize = 50;

@@ -2,7 +2,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::ledger::Sample;
-use crate::report::words::Lang;
+use crate::words::Lang;
 
 const BEGIN: i64 = 1_764_079_201_000;
 
