@@ -8,6 +8,7 @@ use runner::cli::{Cli, Command, LogArgs, LogFormat};
 use runner::command::{self, Exit};
 use runner::log::{LogFile, TimeOfDay};
 use runner::terminal::progress::Screen;
+use runner::words::Lang;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -16,6 +17,14 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let asked_for = match Lang::asked_for(cli.lang, |name| std::env::var_os(name)) {
+        Ok(asked_for) => asked_for,
+        Err(error) => {
+            command::tell(format_args!("error: {error}"));
+            return Exit::NothingSent.into();
+        }
+    };
+    asked_for.unwrap_or_else(|| Lang::of_locale(|name| std::env::var_os(name))).speak();
     // Before logging starts: the log's first line could already overwrite a file.
     if let Err(conflict) = command::check_files(&cli) {
         command::tell(format_args!("error: {conflict}"));
@@ -39,7 +48,7 @@ fn main() -> ExitCode {
         return Exit::NothingSent.into();
     }
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(command::execute(&cli, &screen)).into(),
+        Ok(runtime) => runtime.block_on(command::execute(&cli, asked_for, &screen)).into(),
         Err(error) => {
             command::tell(format_args!("error: cannot start: {error}"));
             Exit::NothingSent.into()

@@ -8,7 +8,6 @@ use clap::{Args, Subcommand, ValueHint};
 
 use super::log::LogArgs;
 use crate::sandbox::Faults;
-use crate::words::Lang;
 
 /// The flags of `runner sandbox`.
 #[derive(Debug, Args)]
@@ -48,9 +47,6 @@ pub struct StatusArgs {
     /// Refresh every two seconds until the run ends
     #[arg(long)]
     pub watch: bool,
-    /// Language: en or zh [default: en]
-    #[arg(long, value_enum, value_name = "LANG", hide_possible_values = true)]
-    pub lang: Option<Lang>,
 }
 
 /// The flags of `runner report`.
@@ -68,9 +64,6 @@ pub struct ReportArgs {
     /// Write the page, the summary, lists of what is not done, and a manifest into this directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub csv: Option<PathBuf>,
-    /// Language: en or zh [default: en]
-    #[arg(long, value_enum, value_name = "LANG", hide_possible_values = true)]
-    pub lang: Option<Lang>,
     /// The list of edits, to list those not reached [default: the last run's, if unchanged]
     #[arg(long, value_name = "LIST", value_hint = ValueHint::FilePath, requires = "csv")]
     pub input: Option<PathBuf>,

@@ -41,6 +41,7 @@ pub const ENVIRONMENT: &str = "  TIM_SDKAPPID, TIM_IDENTIFIER            the app
   RUNNER_PAGE_TOKEN, or …_TOKEN_FILE      the live page's token
   RUNNER_STATE_DIR                        where jobs share an app's cap
   HTTPS_PROXY, ALL_PROXY, NO_PROXY        the proxy, and hosts without it
+  RUNNER_LANG                             the language: en or zh
   RUST_LOG, NO_COLOR                      as usual";
 
 /// The exit codes.

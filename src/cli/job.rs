@@ -15,7 +15,6 @@ use crate::api::endpoint::RegionHost;
 use crate::input::Format;
 use crate::run::{FailureLimit, InDoubt};
 use crate::sandbox::Faults;
-use crate::words::Lang;
 
 /// The live page's address, if none is given.
 const PAGE: &str = "127.0.0.1:8201";
@@ -148,10 +147,6 @@ pub struct JobArgs {
     /// RUNNER_PAGE_TOKEN.
     #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = PAGE, help_heading = OUTPUT)]
     pub page: Option<SocketAddr>,
-    /// Language of the report and the page: en or zh [default: en; for the page, the browser's]
-    #[arg(long, value_enum, value_name = "LANG", hide_possible_values = true, hide_short_help = true)]
-    #[arg(help_heading = OUTPUT)]
-    pub lang: Option<Lang>,
     /// Do not show progress on standard error
     #[arg(long, help_heading = OUTPUT)]
     pub no_progress: bool,

@@ -32,6 +32,12 @@ pub struct Cli {
     /// The job.
     #[command(flatten)]
     pub job: JobArgs,
+    /// Language: en or zh [default: RUNNER_LANG, else the locale's]
+    ///
+    /// Of everything that people read: plan, questions, progress, summary, errors, status, report and page (by default, the
+    /// page is in the browser's language). JSON, logs and metrics are in English.
+    #[arg(long, value_enum, value_name = "LANG", global = true, hide_possible_values = true, help_heading = help::OUTPUT)]
+    pub lang: Option<Lang>,
     /// Print short help; --help prints more
     #[arg(long, short, global = true, action = ArgAction::Help, help_heading = help::HELP)]
     #[arg(long_help = "Print help; -h prints less")]
@@ -59,9 +65,6 @@ pub enum Command {
         /// The code to explain; lists all codes if omitted
         #[arg(value_name = "CODE")]
         code: Option<i64>,
-        /// Language: en or zh [default: en]
-        #[arg(long, value_enum, value_name = "LANG", hide_possible_values = true)]
-        lang: Option<Lang>,
     },
     /// Run a local stand-in for the service, for rehearsals
     #[command(after_help = help::examples(help::SANDBOX_EXAMPLES))]

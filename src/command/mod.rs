@@ -12,7 +12,6 @@ mod report;
 mod sandbox;
 mod status;
 
-use std::borrow::Cow;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
@@ -25,6 +24,7 @@ use crate::terminal::colour::{DOUBT, FAILED};
 use crate::terminal::escape::escape_control;
 use crate::terminal::fit;
 use crate::terminal::progress::Screen;
+use crate::words::Lang;
 
 /// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +63,12 @@ impl Exit {
     }
 }
 
-/// Executes the command line, and reports errors that occur before anything is sent.
-pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
+/// Executes the command line, and reports errors that occur before anything is sent. `asked_for` is the language that was
+/// asked for, if any.
+pub async fn execute(cli: &Cli, asked_for: Option<Lang>, screen: &Screen) -> Exit {
     let result = match &cli.command {
-        None => edit::execute(&cli.job, screen).await,
-        Some(Command::Codes { code, lang }) => codes::execute(*code, lang.unwrap_or_default()),
+        None => edit::execute(&cli.job, asked_for, screen).await,
+        Some(Command::Codes { code }) => codes::execute(*code),
         Some(Command::Ctl(args)) => ctl::execute(args).await,
         Some(Command::Sandbox(args)) => sandbox::execute(args).await,
         Some(Command::Status(args)) => status::execute(args).await,
@@ -84,16 +85,20 @@ pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
     })
 }
 
-/// Writes a line to standard error, with `error:` and `warning:` in colour. Control characters in file names are escaped,
-/// so they cannot steer the terminal. Write errors are ignored: there is nowhere left to report them.
+/// Writes a line to standard error in the language of the process, with `error:` and `warning:` in colour. Control
+/// characters in file names are escaped, so they cannot steer the terminal. Write errors are ignored: there is nowhere left
+/// to report them.
 pub fn tell(line: impl Display) {
-    let line = line.to_string();
+    let (line, lang) = (line.to_string(), Lang::of_process());
     let line = escape_control(&line);
-    let styled = [("error:", FAILED), ("warning:", DOUBT)].into_iter().find_map(|(word, style)| {
-        let rest = line.strip_prefix(word)?;
-        Some(format!("{style}{word}{style:#}{rest}"))
+    let labelled = [("error:", FAILED), ("warning:", DOUBT)].into_iter().find_map(|(label, style)| {
+        let rest = line.strip_prefix(label)?.trim_start_matches(' ');
+        Some(match lang {
+            Lang::En => format!("{style}{label}{style:#} {rest}"),
+            Lang::Zh => format!("{style}{}{style:#}{}", lang.say(label), lang.say(rest)),
+        })
     });
-    let line = format!("{}\n", styled.map_or(line, Cow::Owned));
+    let line = labelled.unwrap_or_else(|| lang.say(line)) + "\n";
     let _ = fit::write(&mut anstream::stderr(), line.as_bytes(), fit::columns_of_stderr());
 }
 
@@ -102,10 +107,10 @@ pub fn tell(line: impl Display) {
 fn confirm(question: impl Display) -> io::Result<Option<bool>> {
     let terminal = if io::stderr().is_terminal() { File::open("/dev/tty").ok() } else { None };
     let Some(terminal) = terminal else { return Ok(None) };
-    write!(anstream::stderr(), "{question} [y/N] ")?;
+    write!(anstream::stderr(), "{} [y/N] ", Lang::of_process().say(question))?;
     let mut answer = String::new();
     BufReader::new(terminal).read_line(&mut answer)?;
-    Ok(Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")))
+    Ok(Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes" | "是")))
 }
 
 /// Writes a result to standard output, wrapped to the terminal unless it is JSON.

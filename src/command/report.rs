@@ -20,7 +20,7 @@ use crate::words::{Lang, Words};
 
 pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     let overview = open_overview(&args.ledger)?;
-    let words = Words::new(args.lang.unwrap_or_default());
+    let words = Words::new(Lang::of_process());
     let mut report = Report::read(&*overview, unix_ms(), &working_directory())?;
     check_last_list(args, &report)?;
     if let Some(path) = &args.html {
@@ -55,10 +55,10 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
 }
 
 /// Writes the report of a run that has just ended.
-pub(super) fn write(path: &Path, ledger: &Path, lang: Lang, wanted: PlannedInput<'_>) -> Result<(), CommandError> {
+pub(super) fn write(path: &Path, ledger: &Path, wanted: PlannedInput<'_>) -> Result<(), CommandError> {
     let overview = open_overview(ledger)?;
     let mut report = Report::read(&*overview, unix_ms(), &working_directory())?;
-    directory::write(path, &*overview, &mut report, Ok(wanted), &Words::new(lang))?;
+    directory::write(path, &*overview, &mut report, Ok(wanted), &Words::new(Lang::of_process()))?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::cli::StatusArgs;
 use crate::ledger::{open_overview, unix_ms};
 use crate::report::facts::LedgerFacts;
 use crate::report::{format, machine, text};
-use crate::words::Words;
+use crate::words::{Lang, Words};
 
 /// The interval of `--watch`.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
@@ -20,7 +20,7 @@ const REST_OF_SCREEN: &str = "\u{1b}[J";
 const WHOLE_SCREEN: &str = "\u{1b}[2J";
 
 pub(super) async fn execute(args: &StatusArgs) -> Result<Exit, CommandError> {
-    let words = Words::new(args.lang.unwrap_or_default());
+    let words = Words::new(Lang::of_process());
     if args.watch { watch(args, &words).await } else { show(args, &words) }
 }
 

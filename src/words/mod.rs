@@ -1,11 +1,16 @@
-//! What reports and pages say, in the language of who reads them and with the times of where that is. One word a thing,
-//! in both languages.
+//! What people read, in their language and with the times of their place. One word a thing, in both languages.
+//!
+//! [`Phrases`] are what reports and pages are composed of. What the program says in whole sentences, such as errors and
+//! questions, is translated by [`Lang::say`]. JSON, the log, metrics and the ledger are in English, always.
 
 mod chinese;
-pub mod codes_zh;
 mod english;
 mod phrases;
+mod sentences;
 
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -18,8 +23,9 @@ pub use self::phrases::{LatencyCaption, OverTimeCaption, Phrases};
 use crate::api::error_code;
 use crate::ledger::{Cause, ControlAction, State};
 use crate::terminal::duration::in_two_units;
+use crate::terminal::escape::Quoted;
 
-/// A language of reports.
+/// A language that people read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Lang {
     /// English.
@@ -27,6 +33,60 @@ pub enum Lang {
     En,
     /// Simplified Chinese.
     Zh,
+}
+
+static OF_PROCESS: OnceLock<Lang> = OnceLock::new();
+
+/// `RUNNER_LANG` is no language.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("RUNNER_LANG: {0} is not a language of this program; set it to en or zh, or remove it")]
+pub struct UnknownLang(String);
+
+impl Lang {
+    /// The language that is asked for, by the flag or by `RUNNER_LANG`; `None` if neither is given.
+    ///
+    /// # Errors
+    /// The variable holds something else.
+    pub fn asked_for(
+        flag: Option<Lang>,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Option<Lang>, UnknownLang> {
+        let given = || variable("RUNNER_LANG").filter(|word| !word.is_empty());
+        let Some(word) = (if flag.is_none() { given() } else { None }) else { return Ok(flag) };
+        let word = word.to_string_lossy();
+        Lang::from_str(&word, true).map(Some).map_err(|_| UnknownLang(Quoted(&word).to_string()))
+    }
+
+    /// The language of the locale: of the first that is set of `LC_ALL`, `LC_MESSAGES` and `LANG`.
+    pub fn of_locale(variable: impl Fn(&str) -> Option<OsString>) -> Lang {
+        let set = ["LC_ALL", "LC_MESSAGES", "LANG"]
+            .into_iter()
+            .find_map(|name| variable(name).filter(|word| !word.is_empty()));
+        match set {
+            Some(locale) if locale.to_string_lossy().starts_with("zh") => Lang::Zh,
+            Some(_) | None => Lang::En,
+        }
+    }
+
+    /// Makes this the language of the process, once its command line has been read.
+    pub fn speak(self) {
+        // A second call has no effect: what has been said already was in the first language.
+        let _ = OF_PROCESS.set(self);
+    }
+
+    /// The language of the process: English until [`Lang::speak`].
+    pub fn of_process() -> Lang {
+        OF_PROCESS.get().copied().unwrap_or_default()
+    }
+
+    /// An English sentence of this program, in this language. What has no translation stays English.
+    pub fn say(self, sentence: impl Display) -> String {
+        let sentence = sentence.to_string();
+        match self {
+            Lang::En => sentence,
+            Lang::Zh => sentences::in_chinese(&sentence).unwrap_or(sentence),
+        }
+    }
 }
 
 /// How things are said: the phrases of a language, and the times of a place.
@@ -60,9 +120,10 @@ impl Words {
         match (cause, self.lang) {
             (Cause::Code(0), _) => self.say.success.to_owned(),
             (Cause::Code(code), Lang::En) => error_code::meaning(code).to_owned(),
-            (Cause::Code(code), Lang::Zh) => codes_zh::meaning(code).unwrap_or(codes_zh::UNKNOWN).to_owned(),
-            (Cause::Note(note), Lang::En) => note.meaning(),
-            (Cause::Note(note), Lang::Zh) => codes_zh::note(note),
+            (Cause::Code(code), Lang::Zh) => {
+                chinese::codes::meaning(code).unwrap_or(chinese::codes::UNKNOWN).to_owned()
+            }
+            (Cause::Note(note), lang) => lang.say(note.meaning()),
         }
     }
 
@@ -70,7 +131,7 @@ impl Words {
     pub fn advice(&self, cause: Cause) -> Option<&'static str> {
         match (cause, self.lang) {
             (Cause::Code(code), Lang::En) => error_code::lookup(code).map(|entry| entry.advice),
-            (Cause::Code(code), Lang::Zh) => codes_zh::advice(code),
+            (Cause::Code(code), Lang::Zh) => chinese::codes::advice(code),
             (Cause::Note(_), _) => None,
         }
     }
@@ -165,6 +226,23 @@ pub fn iso(at: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_flag_then_the_variable_then_the_locale_decide() {
+        let lang = |flag, environment: &[(&str, &str)]| {
+            let variable =
+                |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+            let asked_for = Lang::asked_for(flag, variable).map_err(|error| error.to_string())?;
+            Ok::<_, String>(asked_for.unwrap_or_else(|| Lang::of_locale(variable)))
+        };
+        assert_eq!(lang(None, &[]), Ok(Lang::En));
+        assert_eq!(lang(None, &[("LANG", "zh_CN.UTF-8")]), Ok(Lang::Zh));
+        assert_eq!(lang(None, &[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "C")]), Ok(Lang::En));
+        assert_eq!(lang(None, &[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "")]), Ok(Lang::Zh));
+        assert_eq!(lang(None, &[("RUNNER_LANG", "ZH"), ("LC_ALL", "C")]), Ok(Lang::Zh));
+        assert_eq!(lang(Some(Lang::En), &[("RUNNER_LANG", "zh")]), Ok(Lang::En));
+        assert!(lang(None, &[("RUNNER_LANG", "fr")]).unwrap_err().contains("\"fr\""));
+    }
 
     #[test]
     fn times_are_those_of_the_place() {

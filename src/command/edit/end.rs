@@ -140,7 +140,7 @@ impl RunSession<'_> {
         let directory = self.args.report.as_deref()?;
         let wanted = PlannedInput { input: &self.input, mapping: &self.job.mapping, plan: &self.plan };
         let ledger = self.readable(summary)?;
-        match crate::command::report::write(directory, ledger, self.args.lang.unwrap_or_default(), wanted) {
+        match crate::command::report::write(directory, ledger, wanted) {
             Ok(()) => Some(directory.join(directory::PAGE)),
             Err(error) => {
                 let text = error.with_causes();

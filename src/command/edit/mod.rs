@@ -20,6 +20,7 @@ use crate::cli::JobArgs;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment};
 use crate::terminal::progress::Screen;
+use crate::words::Lang;
 
 /// What the command line asks for, checked.
 struct Request<'a> {
@@ -27,11 +28,13 @@ struct Request<'a> {
     job: Job,
     input: Input,
     until: Option<Zoned>,
+    /// The language that was asked for; the page is otherwise in the browser's.
+    asked_for: Option<Lang>,
 }
 
 /// Plan, consent, run, summary.
-pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, CommandError> {
-    let request = Request::new(args)?;
+pub(super) async fn execute(args: &JobArgs, asked_for: Option<Lang>, screen: &Screen) -> Result<Exit, CommandError> {
+    let request = Request::new(args, asked_for)?;
     if args.dry_run {
         return planning::dry_run(&request);
     }
@@ -51,18 +54,18 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Com
     }
 
     let parts = setup::begin(&request, &plan, ledger, share, locked_since).await?;
-    let Request { args, job, input, until } = request;
+    let Request { args, job, input, until, .. } = request;
     let failed_rows = files::failed_rows(ledger_path, input.format(), args.input.as_deref());
     let session = RunSession { args, job, input, plan, under_way, until, ledger_path, failed_rows, screen };
     Ok(session.run(parts).await)
 }
 
 impl Request<'_> {
-    fn new(args: &JobArgs) -> Result<Request<'_>, CommandError> {
+    fn new(args: &JobArgs, asked_for: Option<Lang>) -> Result<Request<'_>, CommandError> {
         let job = Job::new(args, &ProcessEnvironment)?;
         let path = args.input.as_deref().ok_or(CommandError::NoInput)?;
         let input = Input::open(path, job.input.format)?;
         let until = args.until.as_ref().map(|until| until.moment(&Zoned::now())).transpose()?;
-        Ok(Request { args, job, input, until })
+        Ok(Request { args, job, input, until, asked_for })
     }
 }

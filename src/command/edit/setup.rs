@@ -51,7 +51,7 @@ pub(super) async fn begin(
 ) -> Result<RunParts, CommandError> {
     let Request { args, job, input, .. } = request;
     let (service, sandbox) = service(job).await?;
-    let open = |address| Page::open(address, page::given_token()?, args.lang);
+    let open = |address| Page::open(address, page::given_token()?, request.asked_for);
     let page = args.page.map(open).transpose()?;
     if let Some(sandbox) = &sandbox
         && plan.to_read_back + plan.to_read_first > 0

@@ -2,13 +2,12 @@
 //! who read Chinese. One word a thing: 编辑 (edit), 账本 (ledger), 待核实 (in doubt), 回读 (read-back), 限速 (pace), 续跑 (resume).
 
 use crate::api::error_code::{self, Class};
-use crate::ledger::Note;
 
 /// What is said of a code that is not in the table.
-pub const UNKNOWN: &str = "未收录的错误码";
+pub(crate) const UNKNOWN: &str = "未收录的错误码";
 
 /// What a code says: a fragment without a full stop. `None` where the table does not know it.
-pub fn meaning(code: i64) -> Option<&'static str> {
+pub(crate) fn meaning(code: i64) -> Option<&'static str> {
     Some(match code {
         20001 => "请求不合法，或其中没有可编辑的内容",
         20002 => "UserSig 已失效",
@@ -108,7 +107,7 @@ const BE_AN_ADMIN: &str = "请在控制台把该 identifier 设为 App 管理员
 const SHORTEN: &str = "请缩短该行的内容：上限在旧版文档中为 8 KB，在新版文档中为 12 KB。";
 
 /// What a person should do about a code: a sentence. `None` where the table does not know it.
-pub fn advice(code: i64) -> Option<&'static str> {
+pub(crate) fn advice(code: i64) -> Option<&'static str> {
     Some(match code {
         20001 | 20003 | 70107 | 90008 | 90012 | 90048 => CHECK_THE_ACCOUNT,
         20006 => "请向回调服务的负责人了解拒绝的原因。",
@@ -167,29 +166,6 @@ fn class_advice(class: Class) -> &'static str {
     }
 }
 
-/// Why an edit is where it is, where no error code says it: a sentence's worth.
-pub fn note(note: Note) -> String {
-    match note {
-        Note::TimedOut => "未在时限内收到应答；编辑可能已生效，也可能没有".to_owned(),
-        Note::ConnectionLost => "连接在应答到达前中断；编辑可能已生效，也可能没有".to_owned(),
-        Note::Http(status) => format!("返回 HTTP {status}，没有服务端的应答；编辑可能已生效，也可能没有"),
-        Note::NotTheService => "应答不是服务端的 JSON；编辑可能已生效，也可能没有".to_owned(),
-        Note::LostInside => "应答在服务端内部丢失；编辑可能已生效，也可能没有".to_owned(),
-        Note::ProcessDied => "发送过程中进程终止；编辑可能已生效，也可能没有".to_owned(),
-        Note::ReadBack => "已回读：消息内容与期望一致".to_owned(),
-        Note::NotEdited => "各次发送均无应答；已回读：消息未被编辑".to_owned(),
-        Note::NotInHistory => "应答丢失；已回读：双方的历史记录中都没有这条消息，请在手机上查看".to_owned(),
-        Note::KeyWithoutTime => "MsgKey 中没有发送时间，无法回读，请在手机上查看".to_owned(),
-        Note::Alike => "已回读：消息内容与期望相近但不完全一致，请在手机上查看".to_owned(),
-        Note::Recalled => "应答丢失；已回读：消息已被撤回".to_owned(),
-        Note::AlreadyThere => "发送前已读取：消息内容已与期望一致".to_owned(),
-        Note::RecalledBefore => "发送前已读取：消息已被撤回，未发送编辑".to_owned(),
-        Note::NotThere => "发送前已读取：双方的历史记录中都没有这条消息，未发送编辑".to_owned(),
-        Note::ReadBackRefused => "服务端拒绝回读该消息".to_owned(),
-        Note::ReadBackFailed => "回读未得到结果，请稍后续跑".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,18 +206,6 @@ mod tests {
     fn what_is_not_in_the_table_is_unknown() {
         for code in [i64::MIN, 0, 20008, 23003, 23010, 90004, 120_000, 130_001, i64::MAX] {
             assert_eq!((meaning(code), advice(code)), (None, None), "{code}");
-        }
-    }
-
-    #[test]
-    fn every_note_has_its_chinese() {
-        let words = "timed out,connection lost,http 404,http 502,not the service's answer,lost inside the service,process \
-                     died,read back,read back: not edited,read back: not in the history,key without time,read back: \
-                     alike,read back: recalled,read first: already there,read first: recalled,read first: \
-                     not in the history,read-back refused,read-back failed";
-        for word in words.split(',') {
-            let known = Note::from_word(word).unwrap();
-            check_chinese(word, &note(known), &known.meaning());
         }
     }
 }

@@ -1,6 +1,8 @@
 //! In Simplified Chinese. One word a thing: 编辑 (edit), 账本 (ledger), 待核实 (in doubt), 回读 (read-back), 限速 (cap), 续跑 (resume),
 //! 未处理 (not reached), 任务 (job), 运行 (run), 清单 (list).
 
+pub(super) mod codes;
+
 use thousands::Separable;
 
 use super::phrases::{LatencyCaption, OverTimeCaption, Phrases};

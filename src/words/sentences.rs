@@ -1,0 +1,81 @@
+//! Whole sentences in Chinese: errors, warnings, questions, reasons, what a plan and a summary say.
+//!
+//! A message is written in English where it arises, and stays English in the log, the ledger and JSON. What a person reads
+//! is translated at the very end, by [`Lang::say`](super::Lang::say), from the finished sentence. So a reason that a ledger
+//! has held for years can be translated, and so can the answer of another process. `sentences.toml` has the pairs; a
+//! test looks for every sentence in the code and fails if there is no pair for it.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use regex_lite::{Captures, Regex};
+
+use super::chinese::codes;
+use crate::api::error_code;
+
+/// By room: English sentences and their translations. `{name}` stands for inserted text, `{N}` for an inserted number.
+const SENTENCES: &str = include_str!("chinese/sentences.toml");
+
+/// The most specific pairs first: those with the most fixed text.
+static PAIRS: LazyLock<Vec<Pair>> = LazyLock::new(pairs);
+/// What stands for inserted text in a sentence.
+#[expect(clippy::unwrap_used, reason = "a constant pattern, which every translation uses")]
+static INSERTED: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{([A-Za-z_]+[0-9]?)\}").unwrap());
+
+struct Pair {
+    english: Regex,
+    chinese: String,
+    fixed_bytes: usize,
+}
+
+/// The sentence in Chinese, together with what is inserted into it as far as there are pairs for that.
+pub(super) fn in_chinese(sentence: &str) -> Option<String> {
+    let (pair, parts) = PAIRS.iter().find_map(|pair| Some((pair, pair.english.captures(sentence)?)))?;
+    let insert = |name: &Captures<'_>| {
+        let part = parts.name(&name[1]).map_or("", |part| part.as_str());
+        in_chinese(part).unwrap_or_else(|| part.to_owned())
+    };
+    Some(INSERTED.replace_all(&pair.chinese, insert).into_owned())
+}
+
+fn pairs() -> Vec<Pair> {
+    let rooms: BTreeMap<String, BTreeMap<String, String>> = toml::from_str(SENTENCES).unwrap_or_default();
+    let written = rooms.into_values().flatten();
+    let mut pairs: Vec<Pair> =
+        written.chain(of_codes()).filter_map(|(english, chinese)| Pair::new(&english, chinese)).collect();
+    pairs.sort_by_key(|pair| std::cmp::Reverse(pair.fixed_bytes));
+    pairs
+}
+
+/// What the table of error codes says in both languages.
+fn of_codes() -> impl Iterator<Item = (String, String)> {
+    error_code::all().iter().flat_map(|entry| {
+        let code = *entry.codes.start();
+        let meaning = codes::meaning(code).unwrap_or(codes::UNKNOWN);
+        [
+            (entry.meaning.to_owned(), meaning.to_owned()),
+            (entry.advice.to_owned(), codes::advice(code).unwrap_or_default().to_owned()),
+        ]
+    })
+}
+
+impl Pair {
+    /// `None` if the sentence has no fixed text or names a part twice.
+    fn new(english: &str, chinese: String) -> Option<Pair> {
+        let (mut pattern, mut fixed_bytes, mut end) = ("(?s)^".to_owned(), 0, 0);
+        for name in INSERTED.captures_iter(english) {
+            let whole = name.get(0)?;
+            let fixed = &english[end..whole.start()];
+            (fixed_bytes, end) = (fixed_bytes + fixed.len(), whole.end());
+            let what = if name[1].starts_with('N') { "[0-9][0-9,.]*" } else { ".*?" };
+            pattern += &format!("{}(?P<{}>{what})", regex_lite::escape(fixed), &name[1]);
+        }
+        let fixed = &english[end..];
+        fixed_bytes += fixed.len();
+        let english = Regex::new(&format!("{pattern}{}$", regex_lite::escape(fixed))).ok()?;
+        (fixed_bytes > 0).then_some(Pair { english, chinese, fixed_bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests;
