@@ -47,7 +47,7 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
             ));
         }
     } else if args.json {
-        print(&format::pretty(&machine::report(&report, &words))?)?;
+        print(&format::pretty(&machine::report(&report))?)?;
     } else {
         print(&text::report(&report, &words))?;
     }

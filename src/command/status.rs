@@ -71,7 +71,7 @@ fn block(args: &StatusArgs, facts: &LedgerFacts, words: &Words) -> Result<String
     let resume = facts.resume(&working_directory());
     if args.json {
         // One line per object with --watch.
-        let object = machine::status(facts, resume.as_deref(), words);
+        let object = machine::status(facts, resume.as_deref());
         if args.watch { Ok(serde_json::to_string(&object)? + "\n") } else { Ok(format::pretty(&object)?) }
     } else {
         Ok(text::status(facts, resume.as_deref(), words))

@@ -82,7 +82,7 @@ pub fn write(
             }
         }
     };
-    files.add_json(SUMMARY, &machine::report(report, words))?;
+    files.add_json(SUMMARY, &machine::report(report))?;
     files.add_text(PAGE, &page(report, words).into_string())?;
     let path = directory.join(MANIFEST);
     let manifest = pretty(&path, &manifest(report, &files.written))?;

@@ -79,7 +79,7 @@ fn more(facts: &LedgerFacts, words: &Words) -> Vec<String> {
     }
     let last = facts.last_run().map(|run| &run.record);
     if let Some(reason) = last.and_then(|run| run.reason.as_deref()) {
-        more.push((say.what_stopped)(reason));
+        more.push((say.what_stopped)(&words.lang.say(reason)));
     }
     if in_doubt > 0 {
         more.push(say.what_in_doubt.to_owned());

@@ -1,13 +1,16 @@
 //! A ledger's [`LedgerFacts`] and a [`Report`] as JSON objects.
 
+use jiff::tz::TimeZone;
+
 use super::facts::{CauseLine, LedgerFacts, NotReachedList, Report, RunFacts};
 use super::format::{self, FORMAT};
 use super::headline::Headline;
 use crate::ledger::{Cause, ControlAction, ControlEvent, JobIdentity, RunRecord, Worker};
-use crate::words::{Words, iso};
+use crate::words::{Lang, Words, iso};
 
 /// What `runner status` prints, with the command that resumes the last run.
-pub fn status(facts: &LedgerFacts, resume: Option<&str>, words: &Words) -> format::Status {
+pub fn status(facts: &LedgerFacts, resume: Option<&str>) -> format::Status {
+    let words = &english();
     let current = facts.last_run().filter(|_| facts.is_running());
     format::Status {
         format: FORMAT,
@@ -31,15 +34,20 @@ pub fn status(facts: &LedgerFacts, resume: Option<&str>, words: &Words) -> forma
 }
 
 /// What `runner report` prints.
-pub fn report(report: &Report, words: &Words) -> format::ReportObject {
+pub fn report(report: &Report) -> format::ReportObject {
     let slots = report.facts.latency.slots().filter(|(_, answers)| *answers > 0);
     format::ReportObject {
-        status: status(&report.facts, report.resume.as_deref(), words),
+        status: status(&report.facts, report.resume.as_deref()),
         ledger_sha256: report.ledger_sha256.clone(),
         version: crate::BUILD.to_owned(),
         latency: slots.map(|(up_to_ms, answers)| format::LatencyCount { up_to_ms, answers }).collect(),
         left_out: left_out(report),
     }
+}
+
+/// Programs read one language, whatever people read.
+fn english() -> Words {
+    Words::at(Lang::En, TimeZone::UTC)
 }
 
 /// The files of a report that are missing, why, and how to get them.

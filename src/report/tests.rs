@@ -196,7 +196,7 @@ fn the_report_of_an_interrupted_run_in_chinese() {
           li.wei@ops-3 · edits.csv · 400 已完成
 
     人工干预
-       1  2025-11-25 22:01:01  限速调为 100  li.wei by runner ctl
+       1  2025-11-25 22:01:01  限速调为 100  li.wei（通过 runner ctl）
 
     关于本报告
       账本 ledger.db
@@ -228,7 +228,7 @@ fn the_verdict_says_what_matters_most() {
         let ledger = Filled::new();
         fill(&ledger);
         let report = ledger.report();
-        assert_eq!(machine::report(&report, &words(Lang::En)).status.headline, headline);
+        assert_eq!(machine::report(&report).status.headline, headline);
         assert_eq!(report.resume.is_some(), goes_on, "{headline}");
     };
     let finished = Some(("finished", BEGIN + MINUTE));
@@ -331,10 +331,9 @@ fn lists_hold_ids_as_they_are() {
 #[test]
 fn a_summary_says_what_is_left_out() {
     let mut report = rough_night().report();
-    let words = words(Lang::En);
-    assert!(machine::report(&report, &words).left_out.is_empty());
+    assert!(machine::report(&report).left_out.is_empty());
     report.not_reached = NotReachedList::LeftOut("it moved".into());
-    assert_eq!(machine::report(&report, &words).left_out[0].why, "it moved");
+    assert_eq!(machine::report(&report).left_out[0].why, "it moved");
 }
 
 fn sum(edits: &[Totals]) -> Totals {

@@ -236,7 +236,7 @@ impl TextReport<'_> {
         }
         self.wrapped(&line, "      ", "      ");
         if let Some(reason) = &record.reason {
-            self.wrapped(reason, "      ", "      ");
+            self.wrapped(&self.words.lang.say(reason), "      ", "      ");
         }
     }
 
@@ -248,7 +248,11 @@ impl TextReport<'_> {
         let earlier = facts.acts.len().saturating_sub(RUNS_SHOWN);
         for (run, at, act) in facts.acts.iter().skip(earlier) {
             let (when, what) = (self.words.moment(*at), self.words.order(act.what));
-            self.wrapped(&format!("{}  {}", padded(&what, 10), act.by), &format!("  {run:>2}  {when}  "), "      ");
+            self.wrapped(
+                &format!("{}  {}", padded(&what, 10), self.words.lang.say(&act.by)),
+                &format!("  {run:>2}  {when}  "),
+                "      ",
+            );
         }
     }
 

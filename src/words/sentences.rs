@@ -68,7 +68,7 @@ impl Pair {
             let fixed = &english[end..whole.start()];
             (fixed_bytes, end) = (fixed_bytes + fixed.len(), whole.end());
             let what = if name[1].starts_with('N') { "[0-9][0-9,.]*" } else { ".*?" };
-            pattern += &format!("{}(?P<{}>{what})", regex_lite::escape(fixed), &name[1]);
+            pattern = format!("{pattern}{}(?P<{}>{what})", regex_lite::escape(fixed), &name[1]);
         }
         let fixed = &english[end..];
         fixed_bytes += fixed.len();

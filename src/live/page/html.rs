@@ -81,7 +81,7 @@ pub(super) fn places(page: &Context, view: &View, words: &Words) -> Vec<(&'stati
         @else {
             ul.acts {
                 @for (at, act) in &known.acts {
-                    li { time { (words.clock(*at)) } " " strong { (words.order(act.what)) } " " span.by { (act.by) } }
+                    li { time { (words.clock(*at)) } " " strong { (words.order(act.what)) } " " span.by { (words.lang.say(&act.by)) } }
                 }
             }
         }

@@ -158,7 +158,7 @@ fn one_run(run: &RunFacts, goes_on: bool, now: i64, words: &Words) -> Markup {
                 (count(run.edits.done)) (count(run.edits.failed)) (count(run.edits.in_doubt))
             }
             tr.details { td {} td colspan="7" {
-                @if let Some(reason) = &record.reason { p { (shown(reason)) } }
+                @if let Some(reason) = &record.reason { p { (shown(&words.lang.say(reason))) } }
                 p {
                     (say.list) " " b { (shown(&record.input)) } (say.comma)
                     ((say.rows_text)(record.input_rows, record.duplicates))
@@ -189,7 +189,7 @@ pub(super) fn acts(facts: &LedgerFacts, words: &Words) -> Markup {
                 th scope="col" { (say.by) }
             } }
             tbody { @for (run, at, ControlEvent { what, by }) in &facts.acts { tr {
-                td.when { (words.moment(*at)) } td.number { (run) } td { (words.order(*what)) } td { (shown(by)) }
+                td.when { (words.moment(*at)) } td.number { (run) } td { (words.order(*what)) } td { (shown(&words.lang.say(by))) }
             } } }
         } }
     }
