@@ -31,7 +31,7 @@ def number($names):
     else $number | tostring end;
 
 def key:
-  if .MsgKey != null then id("MsgKey")
+  if .MsgKey | . != null and . != "" then id("MsgKey")
   else [number(["MsgSeq"]), number(["MsgRandom"]), number(["MsgTimestamp", "MsgTimeStamp", "MsgTime"])] | join("_") end;
 
 def is_recalled: (.MsgFlagBits // 0 | tonumber? // 0) as $bits | ($bits / 8 | floor) % 2 == 1;

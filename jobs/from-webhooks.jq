@@ -21,32 +21,46 @@ def id($name):
 # A number or a flag, also as text or as true and false.
 def number($name):
   .[$name]
-  | if . == null or . == false or . == "" or . == "false" then 0
-    elif . == true or . == "true" then 1
+  | (if type == "string" then ascii_downcase else . end) as $flag
+  | if $flag == null or $flag == false or $flag == "" or $flag == "false" then 0
+    elif $flag == true or $flag == "true" then 1
     else tonumber? // refuse("\($name) is \(tojson) in the body that ends on line \(input_line_number)") end;
 
-def is_body: type == "object" and (has("CallbackCommand") or (has("From_Account") and has("To_Account")));
+def is_body:
+  type == "object"
+  and ([has("CallbackCommand", "From_Account", "To_Account", "MsgKey", "GroupId") | select(.)] | length > 1);
 
-# The bodies in a value, each with its command: its own, or that of a URL beside it.
+# The bodies in a value, each with its command: its own, or that of a URL or of parameters beside it.
 def bodies($command):
   if is_body then [(.CallbackCommand // $command), .]
-  elif type == "object" and (.MsgList | type == "array") then
+  elif type == "array" then .[] | bodies($command)
+  elif type == "string" then
+    (if test("^\\s*[{\\[\"]") then fromjson? elif startswith("eyJ") then (@base64d | fromjson)? else empty end)
+    | bodies($command)
+  elif type != "object" then empty
+  elif .MsgList | type == "array" then
     refuse("this is no log of webhooks, but a history (MsgList): see from-history-export.jq")
-  elif type == "object" or type == "array" then
-    ([.[] | strings | capture("CallbackCommand=(?<name>[A-Za-z0-9_.]+)").name][0] // $command) as $command
-    | .[] | bodies($command)
-  elif type == "string" and test("^\\s*[{\\[\"]") then (fromjson? // empty) | bodies($command)
-  else empty end;
+  else
+    [.CallbackCommand, (.[] | objects | .CallbackCommand),
+      (.[] | strings | capture("CallbackCommand=(?<name>[A-Za-z0-9_.]+)").name) | strings][0] as $found
+    | .[] | bodies($found // $command)
+  end;
 
 def message:
   . as [$command, $body]
   | $body
-  | if $command != null and ([$command] | inside(commands) | not) then {left: "of \($command | tojson)"}
+  | if $command != null and ($command | IN(commands[]) | not) then {left: "of \($command | tojson)"}
+    elif (.GroupId // "") != "" then {left: "of a group"}
     elif number("OnlineOnlyFlag") != 0 then {left: "for online recipients only"}
     elif number("SendMsgResult") != 0 then {left: "not sent (SendMsgResult)"}
     else {row: [id("From_Account"), id("To_Account"), id("MsgKey")]} end;
 
-def messages: inputs | [bodies(null) | message] | if . == [] then {left: "no webhook body"} else .[] end;
+def messages:
+  inputs
+  | if type == "array" then .[] else . end
+  | (.CallbackCommand? // null | if . == null then "no webhook body" else "of \(tojson)" end) as $left
+  | [bodies(null) | message]
+  | if . == [] then {left: $left} else .[] end;
 
 def summary:
   (.left | to_entries | map("\(.value) \(.key)") | join(", ")) as $left

@@ -1,5 +1,6 @@
 //! Lists made from the service's own data: webhooks and the hourly export, by the `jq` files of `jobs/`.
 
+use base64::Engine as _;
 use serde_json::Value;
 
 use crate::support::harness::{FAST, Place, Summary, gzip, has};
@@ -39,7 +40,8 @@ fn check(name: &str, content: &[u8], duplicates: u64, mut wanted: Vec<[String; 3
 fn makes(name: &str, content: &str, keys: &[&str], says: &str) {
     let place = Place::new();
     let ran = place.shell(&format!("jq -nrf {JOBS}/{name}.jq")).input(content).exits(0);
-    let rows = keys.iter().map(|key| format!("\"a\",\"b\",\"{key}\"\n")).collect::<String>();
+    let rows: Vec<String> = keys.iter().map(|key| format!("\"a\",\"b\",\"{key}\"\n")).collect();
+    let rows = rows.concat();
     assert_eq!(ran.out, format!("\"from_account\",\"to_account\",\"msg_key\"\n{rows}"), "{content}");
     assert_eq!(ran.err, says, "{content}");
 }
@@ -126,7 +128,7 @@ fn webhooks_are_taken_as_loggers_write_them() {
         body("C2C.CallbackBeforeSendMsg", "1_1_1", r#", "OnlineOnlyFlag": 0"#),
         body("Bot.OnC2CMessage", "2_2_2", ""),
         after("3_3_3", r#", "OnlineOnlyFlag": "0", "SendMsgResult": "0""#),
-        after("4_4_4", r#", "OnlineOnlyFlag": false, "SendMsgResult": """#),
+        after("4_4_4", r#", "OnlineOnlyFlag": "False", "SendMsgResult": """#),
     ];
     let keys = ["1_1_1", "2_2_2", "3_3_3", "4_4_4"];
     makes("from-webhooks", &all.join("\n"), &keys, "");
@@ -143,6 +145,10 @@ fn webhooks_are_taken_as_loggers_write_them() {
     };
     let others =
         [line("C2C.CallbackAfterSendMsg"), line("Group.CallbackAfterSendMsg"), r#"{"msg": "started"}"#.to_owned()];
+    let beside = format!(r#"{{"query": {{"CallbackCommand": "Bot.OnC2CMessage", "SdkAppid": "1"}}, "body": {bare}}}"#);
+    makes("from-webhooks", &beside, &["5_5_5"], "");
+    let encoded = base64::engine::general_purpose::STANDARD.encode(after("6_6_6", ""));
+    makes("from-webhooks", &format!(r#"{{"isBase64Encoded": true, "body": "{encoded}"}}"#), &["6_6_6"], "");
     let left = "1 of \"Group.CallbackAfterSendMsg\", 1 no webhook body";
     let says = |left: &str| format!("from-webhooks: messages in the list: 1; left out: {left}\n");
     makes("from-webhooks", &others.join("\n"), &["5_5_5"], &says(left));
@@ -198,6 +204,7 @@ fn a_history_is_taken_by_its_keys_or_its_numbers() {
 
     refuses("from-history-export", &message("-294967296", ""), "a signed number of 32 bits");
     refuses("from-history-export", &message("4294967296", ""), "the service's numbers end at 4294967295");
+    makes("from-history-export", &message("6", r#", "MsgKey": """#), &["6_2_1786000001"], "");
     refuses("from-history-export", &message("1", r#", "MsgKey": 7"#), "has no MsgKey");
     refuses("from-history-export", r#"{"ActionStatus": "FAIL", "ErrorCode": 60008}"#, "with ErrorCode 60008");
     refuses("from-history-export", r#"{"ChatType": "C2C", "MsgList": []}"#, "no message to edit");
