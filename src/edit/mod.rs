@@ -279,7 +279,7 @@ impl Edit {
             findings.push(Finding::new(
                 Field::MsgBody,
                 "is absent, and so is CloudCustomData: there is nothing to change; give one of them in the list, or new \
-                 content for every row with --text, --custom-data or a job file",
+                 content for every row in a job file",
             ));
         }
         let bytes = edit.content_bytes();
