@@ -10,7 +10,7 @@ pub const CONTENTS_MAX: usize = 1_000;
 /// What the edits of a list, or of a part of it, want their messages to hold.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
-    /// The first edit, with its line.
+    /// The first edit, with the number of its row.
     first: Option<(u64, Edit)>,
     /// One more than are counted, at most.
     different: HashSet<ContentDigest>,
@@ -19,9 +19,9 @@ pub struct Contents {
 
 impl Contents {
     /// Adds an edit. Those of one part come in the order of the list.
-    pub(super) fn push(&mut self, edit: &Edit, wanted: Wanted, line: u64) {
+    pub(super) fn push(&mut self, edit: &Edit, wanted: Wanted, row: u64) {
         if self.first.is_none() {
-            self.first = Some((line, edit.clone()));
+            self.first = Some((row, edit.clone()));
         }
         // Most lists have one content for all rows, or another one for each.
         if self.last.replace(wanted.content) != Some(wanted.content) && self.different.len() <= CONTENTS_MAX {
@@ -30,7 +30,7 @@ impl Contents {
     }
 
     pub(super) fn add(&mut self, other: Contents) {
-        self.first = self.first.take().into_iter().chain(other.first).min_by_key(|(line, _)| *line);
+        self.first = self.first.take().into_iter().chain(other.first).min_by_key(|(row, _)| *row);
         let room = (CONTENTS_MAX + 1).saturating_sub(self.different.len());
         let new: Vec<_> = other.different.into_iter().filter(|content| !self.different.contains(content)).collect();
         self.different.extend(new.into_iter().take(room));
@@ -52,13 +52,13 @@ mod tests {
     use super::*;
     use crate::edit::{MessageId, MsgBody};
 
-    /// The contents of the lines from 2 on, of which only each `step`th is in this part.
+    /// The contents of rows, of which only each `step`th is in this part.
     fn part(texts: &[String], begin: usize, step: usize) -> Contents {
         let mut contents = Contents::default();
         for (index, text) in texts.iter().enumerate().skip(begin).step_by(step) {
             let id = MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: index.to_string() };
             let edit = Edit::new(id, Some(MsgBody::of_text(text)), None).unwrap();
-            contents.push(&edit, edit.wanted(), index as u64 + 2);
+            contents.push(&edit, edit.wanted(), index as u64 + 1);
         }
         contents
     }

@@ -93,7 +93,7 @@ impl<'a> Survey<'a> {
 
     fn edit(&mut self, edit: &Edit, number: u64, line: u64) -> Result<(), PlanError> {
         let wanted = edit.wanted();
-        self.plan.contents.push(edit, wanted, line);
+        self.plan.contents.push(edit, wanted, number);
         self.messages.push(Prefix::of(wanted.message.0));
         self.conversations.push_once(Prefix::of(edit.id().conversation().to_le_bytes()));
         for finding in edit.warnings() {

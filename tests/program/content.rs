@@ -4,7 +4,7 @@ use runner::edit::{Edit, MessageId, MsgBody};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::support::harness::{FAST, Place, Summary, printed};
+use crate::support::harness::{FAST, Place, Summary, printed, wait_for};
 use crate::support::service::Service;
 
 /// Only which messages.
@@ -55,6 +55,15 @@ fn a_report_needs_no_sentence() {
         let left = place.read("evidence/not_reached.csv");
         assert!(left.lines().nth(1).is_some_and(|line| line.starts_with("a,c,2_2_1786000001,not_reached")), "{left}");
     }
+}
+
+#[test]
+fn a_sandbox_of_its_own_needs_no_sentence() {
+    let place = Place::new();
+    place.write("edits.csv", MESSAGES);
+    let sandbox = place.runner("sandbox --listen 127.0.0.1:0 --input edits.csv").start();
+    wait_for("the sandbox", || sandbox.out().contains("stumble").then_some(()));
+    sandbox.kill();
 }
 
 #[test]
