@@ -9,6 +9,7 @@ mod program {
     pub(crate) mod certificate;
     mod clock;
     mod connection;
+    mod content;
     mod ctl;
     mod disk;
     mod documents;

@@ -27,9 +27,13 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
         directory::write_page(path, &report, &words)?;
     } else if let Some(path) = &args.csv {
         let list = match &args.input {
-            Some(list) => {
-                let list = PlannedList::open(list, None, args.job.as_deref())?;
-                list.check_content(&args.ledger, &*overview)?;
+            Some(path) => {
+                let reading = Reading { format: None, ..Reading::of_last_run(&report, args.job.as_deref()) };
+                let is_recorded = reading.text.is_none() && reading.custom_data.is_none();
+                let list = PlannedList::open(path, reading)?;
+                if is_recorded {
+                    list.check_content(&args.ledger, &*overview)?;
+                }
                 Ok(list)
             }
             None => last_list(&report).map_err(|error| error.with_causes()),
@@ -83,10 +87,30 @@ struct PlannedList {
     plan: Plan,
 }
 
+/// How the list is to be read.
+struct Reading<'a> {
+    format: Option<Format>,
+    job: Option<&'a Path>,
+    /// What a recorded command has for `--text` and `--custom-data`: not what messages got, but that they got something.
+    text: Option<String>,
+    custom_data: Option<String>,
+}
+
+impl<'a> Reading<'a> {
+    /// As in the last run, with this job file.
+    fn of_last_run(report: &Report, job: Option<&'a Path>) -> Reading<'a> {
+        let (format, text, custom_data) = match last_call(report) {
+            Ok((args, _)) => (args.input_format, args.text, args.custom_data),
+            Err(_) => (None, None, None),
+        };
+        Reading { format, job, text, custom_data }
+    }
+}
+
 impl PlannedList {
-    fn open(path: &Path, format: Option<Format>, job: Option<&Path>) -> Result<PlannedList, CommandError> {
-        let (its_format, mapping) = job::reading(job)?;
-        let input = Input::open(path, format.or(its_format))?;
+    fn open(path: &Path, reading: Reading<'_>) -> Result<PlannedList, CommandError> {
+        let (format, mapping) = job::reading(reading.job, reading.text, reading.custom_data)?;
+        let input = Input::open(path, reading.format.or(format))?;
         // No ledger: each row is looked up in it later.
         let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, read_first: false, rows_max: None };
         let plan = run::plan(&input, &mapping, None, &policy)?;
@@ -102,7 +126,7 @@ impl PlannedList {
         for row in self.input.rows(&self.mapping)? {
             let Row { line, edit: Ok(edit), .. } = row? else { continue };
             let wanted = edit.wanted();
-            let is_other = records.status(wanted.message)?.is_some_and(|brief| brief.content != wanted.content);
+            let is_other = records.status(wanted.message)?.is_some_and(|brief| !wanted.is_content(brief.content));
             if is_other {
                 first = if others == 0 { line } else { first };
                 others += 1;
@@ -181,7 +205,7 @@ fn last_list(report: &Report) -> Result<PlannedList, CommandError> {
     {
         return Err(LastRunError::JobFileChanged(job.clone()).into());
     }
-    let list = PlannedList::open(&directory.join(path), args.input_format, job.as_deref())?;
+    let list = PlannedList::open(&directory.join(path), Reading::of_last_run(report, job.as_deref()))?;
     if list.plan.sha256 != *input_sha256 {
         return Err(LastRunError::Changed(input.clone()).into());
     }

@@ -4,7 +4,7 @@ use std::io::{Write, stdout};
 
 use super::{CommandError, Exit};
 use crate::cli::SandboxArgs;
-use crate::input::{Input, InputError, Mapping};
+use crate::input::{HeaderError, Input, InputError, Mapping};
 use crate::job;
 use crate::sandbox::{Faults, Options, Sandbox};
 
@@ -19,8 +19,17 @@ pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, CommandError> {
     .await
     .map_err(|error| CommandError::Listen { address: args.listen, error })?;
     if let Some(path) = &args.input {
-        let (format, mapping) = job::reading(args.job.as_deref())?;
-        add_messages(&sandbox, &Input::open(path, format)?, &mapping)?;
+        let read = |text: Option<&str>| -> Result<(), CommandError> {
+            let (format, mapping) = job::reading(args.job.as_deref(), text.map(str::to_owned), None)?;
+            Ok(add_messages(&sandbox, &Input::open(path, format)?, &mapping)?)
+        };
+        match read(None) {
+            // The list says which messages there are. Their new content may come from `--text`, which is not known here.
+            Err(CommandError::Input(InputError::Header { what: HeaderError::NothingToChange, .. })) => {
+                read(Some(job::NOT_RECORDED))?;
+            }
+            result => result?,
+        }
     }
     // A closed pipe must not end the sandbox.
     let _ = writeln!(stdout(), "{}", sandbox.banner());

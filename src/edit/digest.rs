@@ -6,20 +6,42 @@
 use arrayvec::ArrayVec;
 
 use super::json::Json;
+use super::number;
 
 /// Enough for most inputs.
 const BUFFER_BYTES: usize = 512;
+
+/// Which numbers of a JSON value have the same encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Numbers {
+    /// Those of the same value.
+    ByValue,
+    /// Those written alike, as version 0.1 had it in its ledgers.
+    AsWritten,
+}
 
 /// Hashes an unambiguous encoding of its input: no two different inputs are encoded alike.
 pub(super) struct CanonicalHasher {
     buffer: ArrayVec<u8, BUFFER_BYTES>,
     /// The input overflow this buffer, if it did not fit.
     overflow: Option<Box<blake3::Hasher>>,
+    numbers: Numbers,
+    /// Whether a number was encoded in another form than its own.
+    has_rewritten: bool,
 }
 
 impl CanonicalHasher {
     pub(super) fn new() -> CanonicalHasher {
-        CanonicalHasher { buffer: ArrayVec::new(), overflow: None }
+        CanonicalHasher::with(Numbers::ByValue)
+    }
+
+    pub(super) fn with(numbers: Numbers) -> CanonicalHasher {
+        CanonicalHasher { buffer: ArrayVec::new(), overflow: None, numbers, has_rewritten: false }
+    }
+
+    /// Whether [`Numbers::AsWritten`] would have made another digest.
+    pub(super) fn has_rewritten(&self) -> bool {
+        self.has_rewritten
     }
 
     /// Most are one byte or eight: inlined, each of those is one step.
@@ -48,10 +70,14 @@ impl CanonicalHasher {
             Json::Null => self.bytes(b"n"),
             Json::Bool(true) => self.bytes(b"t"),
             Json::Bool(false) => self.bytes(b"f"),
-            // As written: 1 and 1.0 count as different, which at worst causes a question, never a lost edit.
-            Json::Number(number) => {
+            Json::Number(written) => {
                 self.bytes(b"#");
-                self.text(number);
+                let form = match self.numbers {
+                    Numbers::ByValue => number::canonical(written),
+                    Numbers::AsWritten => written.as_str().into(),
+                };
+                self.has_rewritten |= form != written.as_str();
+                self.text(&form);
             }
             Json::Text(text) => {
                 self.bytes(b"s");

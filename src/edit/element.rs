@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Arguments;
 
 use super::json::Json;
+use super::number::canonical;
 use super::{Field, Finding};
 use crate::terminal::escape::Quoted;
 
@@ -206,6 +207,8 @@ fn type_of(value: &Json<'_>) -> &'static str {
         Json::Number(number) if number.parse::<i64>().is_ok() => "a whole number",
         // A reader would parse it as another number.
         Json::Number(number) if is_whole(number) => "one of more than 63 bits",
+        // 1.0 is whole, but a reader for whole numbers may refuse it.
+        Json::Number(number) if is_whole(&canonical(number)) => "one written with a point or an exponent",
         Json::Number(number) if is_double(number) => "a fraction",
         Json::Number(_) => "one past the range of numbers",
         Json::Text(_) => "a string",
@@ -255,6 +258,10 @@ mod tests {
             (
                 r#"[{"MsgType":"TIMFaceElem","MsgContent":{"Index":1.5}}]"#,
                 "Index must be a whole number, not a fraction",
+            ),
+            (
+                r#"[{"MsgType":"TIMFaceElem","MsgContent":{"Index":1.0}}]"#,
+                "Index must be a whole number, not one written with a point or an exponent",
             ),
             (
                 r#"[{"MsgType":"TIMRelayElem","MsgContent":{"AbstractList":[1]}}]"#,

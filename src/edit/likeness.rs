@@ -8,10 +8,9 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use serde_json::{Number, Value};
 
 use super::Edit;
+use super::number::canonical;
 use crate::terminal::escape::is_invisible;
 
-/// Digits that a double always holds.
-const DOUBLE_DIGITS: usize = 15;
 /// Numbers whose relative difference is at most this may be one number that was rounded.
 const ROUNDED: f64 = 1e-6;
 
@@ -88,24 +87,15 @@ fn compare_texts(wanted: &str, held: &str) -> Likeness {
 }
 
 fn compare_numbers(wanted: &Number, held: &Number) -> Likeness {
-    if wanted.to_string() == held.to_string() {
+    if canonical(&wanted.to_string()) == canonical(&held.to_string()) {
         return Likeness::Same;
     }
-    let integer = |number: &Number| number.to_string().parse::<i128>().ok();
-    if let (Some(wanted), Some(held)) = (integer(wanted), integer(held)) {
-        return if wanted == held { Likeness::Same } else { Likeness::Other };
+    let is_integer = |number: &Number| number.to_string().parse::<i128>().is_ok();
+    if is_integer(wanted) && is_integer(held) {
+        return Likeness::Other;
     }
     let (Some(first), Some(second)) = (wanted.as_f64(), held.as_f64()) else { return Likeness::Alike };
-    let digits = |number: &Number| number.to_string().bytes().filter(u8::is_ascii_digit).count();
-    let exact = digits(wanted) <= DOUBLE_DIGITS && digits(held) <= DOUBLE_DIGITS;
-    let apart = (first - second).abs();
-    if exact && apart == 0.0 {
-        Likeness::Same
-    } else if apart <= ROUNDED * first.abs().max(second.abs()) {
-        Likeness::Alike
-    } else {
-        Likeness::Other
-    }
+    if (first - second).abs() <= ROUNDED * first.abs().max(second.abs()) { Likeness::Alike } else { Likeness::Other }
 }
 
 #[cfg(test)]
@@ -176,7 +166,12 @@ mod tests {
             ("39.123456", "39.12346", Likeness::Alike),
             ("39.12345678901234567", "39.12345678901234568", Likeness::Alike),
             ("39.1", "39.2", Likeness::Other),
+            ("30.0", "3e1", Likeness::Same),
+            ("39.12345678901234567", "3912345678901234567e-17", Likeness::Same),
             ("1e400", "1e400", Likeness::Same),
+            ("1e400", "10e399", Likeness::Same),
+            ("1e-400", "2e-400", Likeness::Alike),
+            ("1e999999999", "1.0e999999999", Likeness::Same),
             ("1e400", "2e400", Likeness::Alike),
         ] {
             check(&format!(r#"{{"N":{wanted}}}"#), &format!(r#"{{"N":{held}}}"#), likeness);

@@ -7,12 +7,13 @@ mod digest;
 mod element;
 pub(crate) mod json;
 mod likeness;
+mod number;
 
 use std::fmt;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
-use self::digest::CanonicalHasher;
+use self::digest::{CanonicalHasher, Numbers};
 use self::json::Json;
 pub use self::likeness::Likeness;
 use crate::terminal::escape::{is_invisible, is_printable_ascii};
@@ -41,8 +42,8 @@ pub struct MessageId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdDigest(pub [u8; 16]);
 
-/// 128 bits of BLAKE3 over an edit's new content, by JSON value: white space, the order of keys and character escapes
-/// do not change it.
+/// 128 bits of BLAKE3 over an edit's new content, by JSON value: white space, the order of keys, character escapes and
+/// the way a number is written do not change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ContentDigest(pub [u8; 16]);
 
@@ -53,6 +54,15 @@ pub struct Wanted {
     pub message: IdDigest,
     /// The new content.
     pub content: ContentDigest,
+    /// The digest that version 0.1 recorded for it, if that differs: there `30` and `30.0` were two contents.
+    pub content_as_written: Option<ContentDigest>,
+}
+
+impl Wanted {
+    /// Whether the content that a ledger has recorded is this one.
+    pub fn is_content(&self, recorded: ContentDigest) -> bool {
+        self.content == recorded || self.content_as_written == Some(recorded)
+    }
 }
 
 impl IdDigest {
@@ -153,6 +163,8 @@ impl Finding {
 pub struct MsgBody {
     text: Arc<str>,
     digest: [u8; 32],
+    /// The digest with each number as written, if that differs.
+    digest_as_written: Option<[u8; 32]>,
     warnings: Vec<Finding>,
 }
 
@@ -179,7 +191,10 @@ impl MsgBody {
         };
         let value = Json::parse(text, not_json).map_err(wrong)?;
         let warnings = element::check(&value)?;
-        Ok(MsgBody { text: trimmed.into(), digest: digest_of(&value), warnings })
+        let mut hasher = CanonicalHasher::new();
+        hasher.json(&value);
+        let digest_as_written = hasher.has_rewritten().then(|| digest_of(&value, Numbers::AsWritten));
+        Ok(MsgBody { text: trimmed.into(), digest: hasher.digest(), digest_as_written, warnings })
     }
 
     /// A body of one text element.
@@ -190,7 +205,8 @@ impl MsgBody {
         let quoted = serde_json::Value::from(text);
         MsgBody {
             text: format!(r#"[{{"MsgContent":{{"Text":{quoted}}},"MsgType":"TIMTextElem"}}]"#).into(),
-            digest: digest_of(&Json::Array(vec![element])),
+            digest: digest_of(&Json::Array(vec![element]), Numbers::ByValue),
+            digest_as_written: None,
             warnings: Vec::new(),
         }
     }
@@ -290,11 +306,15 @@ impl Edit {
 
     /// The digest of the new content: two edits of one message are the same edit if their digests are equal.
     pub fn content_digest(&self) -> ContentDigest {
+        self.digest_with(self.msg_body.as_ref().map(|body| &body.digest))
+    }
+
+    fn digest_with(&self, body: Option<&[u8; 32]>) -> ContentDigest {
         let mut hasher = CanonicalHasher::new();
-        match &self.msg_body {
+        match body {
             Some(body) => {
                 hasher.bytes(b"B");
-                hasher.bytes(&body.digest);
+                hasher.bytes(body);
             }
             None => hasher.bytes(b"-"),
         }
@@ -310,7 +330,12 @@ impl Edit {
 
     /// The digests of the message and of the content.
     pub fn wanted(&self) -> Wanted {
-        Wanted { message: self.id.digest(), content: self.content_digest() }
+        let as_written = self.msg_body.as_ref().and_then(|body| body.digest_as_written.as_ref());
+        Wanted {
+            message: self.id.digest(),
+            content: self.content_digest(),
+            content_as_written: as_written.map(|body| self.digest_with(Some(body))),
+        }
     }
 
     /// The size of the new content in bytes: the elements' JSON text and the custom data.
@@ -385,8 +410,8 @@ fn write_member(out: &mut Vec<u8>, name: &str, value: &str) {
     let _ = serde_json::to_writer(out, value);
 }
 
-fn digest_of(value: &Json<'_>) -> [u8; 32] {
-    let mut hasher = CanonicalHasher::new();
+fn digest_of(value: &Json<'_>, numbers: Numbers) -> [u8; 32] {
+    let mut hasher = CanonicalHasher::with(numbers);
     hasher.json(value);
     hasher.digest()
 }

@@ -44,6 +44,24 @@ fn numbers_past_64_bits_stay_apart() {
 }
 
 #[test]
+fn a_number_is_the_same_content_however_it_is_written() {
+    let place = |n: &str| edit(&format!(r#"[{{"MsgType":"TIMLocationElem","MsgContent":{{"Latitude":{n}}}}}]"#));
+    for (a, b) in [("30", "30.0"), ("30", "3e1"), ("-0", "0"), ("0.5", "50e-2"), ("1e300", "10.00E+299")] {
+        assert_eq!(place(a).content_digest(), place(b).content_digest(), "{a} and {b}");
+        // What is sent is what was written.
+        assert_ne!(place(a).request_body(), place(b).request_body());
+    }
+    for (a, b) in [("30", "31"), ("30", "-30"), ("30.5", "305"), ("1e300", "1e299")] {
+        assert_ne!(place(a).content_digest(), place(b).content_digest(), "{a} and {b}");
+    }
+    // A ledger of version 0.1 has the digest of the number as written, which is another one only for unusual numbers.
+    assert_eq!(place("30.5").wanted().content_as_written, None);
+    let (round, plain) = (place("30.0").wanted(), place("30").wanted());
+    let recorded = round.content_as_written.unwrap();
+    assert!(round.is_content(recorded) && round.is_content(plain.content) && !plain.is_content(recorded));
+}
+
+#[test]
 fn absent_custom_data_differs_from_empty() {
     let body = Some(MsgBody::of_text("x"));
     let absent = Edit::new(id(), body.clone(), None).unwrap();
@@ -132,14 +150,19 @@ fn the_digests_that_ledgers_hold_stay_as_they_are() {
     let id_digest = |from: &str, to: &str, key: &str| {
         hex(MessageId { from_account: from.into(), to_account: to.into(), msg_key: key.into() }.digest().0)
     };
-    let body = |content: &str| hex(edit(&format!(r#"[{{"MsgContent":{content},"MsgType":"X"}}]"#)).content_digest().0);
+    let wanted = |content: &str| edit(&format!(r#"[{{"MsgContent":{content},"MsgType":"X"}}]"#)).wanted();
+    let body = |content: &str| hex(wanted(content).content.0);
+    let as_written = |content: &str| hex(wanted(content).content_as_written.unwrap().0);
+    let unusual = r#"{"b":[1,1.0,-0,1E400,1e+5,18446744073709551617,0.10],"a":{"c":[],"B":{}}}"#;
     let data =
         |body: Option<MsgBody>, data: &str| hex(Edit::new(id(), body, Some(data.into())).unwrap().content_digest().0);
     let digests = [
         id_digest("a", "b", "1_2_3"),
         id_digest("", "王", &"k".repeat(2_000)),
         body(r#"{"Text":"\u4e2d\n\ud83d\ude00 中"}"#),
-        body(r#"{"b":[1,1.0,-0,1E400,1e+5,18446744073709551617,0.10],"a":{"c":[],"B":{}}}"#),
+        as_written(unusual),
+        body(r#"{"b":[1,1,0,1e400,100000,18446744073709551617,0.1],"a":{"c":[],"B":{}}}"#),
+        body(unusual),
         body(r#"{"a":[null,true,false,"",{"\u0061\"":[[{"z":0,"y":[]}]],"é":1,"Z":2}]}"#),
         body(&format!(r#"{{"Text":"{}"}}"#, "中".repeat(3_000))),
         data(None, ""),
@@ -151,6 +174,8 @@ fn the_digests_that_ledgers_hold_stay_as_they_are() {
     572fc69861d49adeda1d29fd0a2d3add
     4d0951ec84025b9a01a6aaf659e64c2a
     2f5ba74d292507d7786f16f2058f7190
+    0e9a6c5a2e1b7d25efbdea9f962dab4e
+    0e9a6c5a2e1b7d25efbdea9f962dab4e
     0470c20cbaacd515861e9149ad07de85
     402c7bf8c11808113dd13529c3cda68b
     039a861ccf6714d4b6e2dcf806cc24c2

@@ -68,7 +68,10 @@ impl EditBuilder {
                 let text = template.render(lookup).map_err(|error| errors.push(BuildError::RenderError(error))).ok()?;
                 match template.part() {
                     ContentPart::Text => return Some(MsgBody::of_text(&text)),
-                    ContentPart::MsgBody | ContentPart::CloudCustomData => Cow::Owned(text),
+                    ContentPart::MsgBody
+                    | ContentPart::CloudCustomData
+                    | ContentPart::TextFlag
+                    | ContentPart::CustomDataFlag => Cow::Owned(text),
                 }
             }
             (None, Some(cell)) => Cow::Borrowed(cell),

@@ -8,6 +8,14 @@ pub enum MappingError {
     /// Both give the message's elements.
     #[error("[content] gives both text and msg_body, and each is the whole message; keep one")]
     TextAndMsgBody,
+    /// A flag and the job file give the same content.
+    #[error("{flag} gives the new content, and so does {part}; leave one of the two out")]
+    TwoContents {
+        /// The flag.
+        flag: ContentPart,
+        /// What the job file gives.
+        part: ContentPart,
+    },
     /// The template does not compile, or fails before any row is read.
     #[error("{part} is not a valid template")]
     Template {
@@ -48,11 +56,18 @@ pub enum MappingError {
 }
 
 impl MappingError {
-    /// The job file's key at fault.
+    /// Whether a flag is at fault, and not the job file.
+    pub(crate) fn is_of_flag(&self) -> bool {
+        matches!(self, MappingError::Content { part, .. } if part.is_flag())
+    }
+
+    /// The job file's key at fault, or the flag.
     pub fn key(&self) -> &'static str {
         match self {
             MappingError::TextAndMsgBody => ContentPart::MsgBody.key(),
-            MappingError::Template { part, .. } | MappingError::Content { part, .. } => part.key(),
+            MappingError::Template { part, .. }
+            | MappingError::Content { part, .. }
+            | MappingError::TwoContents { part, .. } => part.key(),
             MappingError::MappedTwice { .. } | MappingError::ReservedColumn { .. } => "input.columns",
             MappingError::MappedAndIgnored { .. } => "input.ignore",
         }

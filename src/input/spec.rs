@@ -60,6 +60,12 @@ pub struct ContentSpec {
     pub msg_body: Option<String>,
     /// Custom data, as plain text. Empty text clears the field.
     pub cloud_custom_data: Option<String>,
+    /// `--text`: plain text as well, but no template.
+    #[serde(skip)]
+    pub text_as_it_is: Option<String>,
+    /// `--custom-data`: the same for custom data.
+    #[serde(skip)]
+    pub custom_data_as_it_is: Option<String>,
 }
 
 /// Names the parts that are set, without their text, which must not reach a log through `{:?}`.
@@ -69,12 +75,14 @@ impl fmt::Debug for ContentSpec {
             (&self.text, ContentPart::Text),
             (&self.msg_body, ContentPart::MsgBody),
             (&self.cloud_custom_data, ContentPart::CloudCustomData),
+            (&self.text_as_it_is, ContentPart::TextFlag),
+            (&self.custom_data_as_it_is, ContentPart::CustomDataFlag),
         ];
         f.debug_set().entries(parts.into_iter().filter(|(text, _)| text.is_some()).map(|(_, part)| part)).finish()
     }
 }
 
-/// One entry of the job file's `[content]`.
+/// One entry of the job file's `[content]`, or a flag that stands for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentPart {
     /// `text`
@@ -83,6 +91,10 @@ pub enum ContentPart {
     MsgBody,
     /// `cloud_custom_data`
     CloudCustomData,
+    /// `--text`
+    TextFlag,
+    /// `--custom-data`
+    CustomDataFlag,
 }
 
 impl ContentPart {
@@ -91,21 +103,30 @@ impl ContentPart {
             ContentPart::Text => "text",
             ContentPart::MsgBody => "msg_body",
             ContentPart::CloudCustomData => "cloud_custom_data",
+            ContentPart::TextFlag => "--text",
+            ContentPart::CustomDataFlag => "--custom-data",
         }
     }
 
-    /// Its key in the job file.
+    /// Whether it is a flag, and not in the job file.
+    pub(crate) fn is_flag(self) -> bool {
+        matches!(self, ContentPart::TextFlag | ContentPart::CustomDataFlag)
+    }
+
+    /// Its key in the job file, or the flag.
     pub(super) fn key(self) -> &'static str {
         match self {
             ContentPart::Text => "content.text",
             ContentPart::MsgBody => "content.msg_body",
             ContentPart::CloudCustomData => "content.cloud_custom_data",
+            ContentPart::TextFlag | ContentPart::CustomDataFlag => self.name(),
         }
     }
 }
 
 impl fmt::Display for ContentPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the job's [content] {}", self.name())
+        let place = if self.is_flag() { "" } else { "the job's [content] " };
+        write!(f, "{place}{}", self.name())
     }
 }

@@ -6,6 +6,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use minijinja::machinery::{Token, tokenize};
+use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value};
 
 use super::mapping_error::MappingError;
@@ -24,6 +26,9 @@ const FUEL: u64 = 50_000;
 /// The engine recurses as deep as a template is nested or chained (`a|e|e|e`), and each level takes up to 3 KB of stack
 /// in an unoptimized build; a template of [`TEMPLATE_BYTES_MAX`] has some twelve thousand levels.
 const STACK_BYTES: usize = 64 << 20;
+
+/// All columns of a row, by their names in quotes: `row["case number"]`, for names that are no words of a template.
+const ROW: &str = "row";
 
 /// Looks up a column of the row: returns its value, `None` if it is absent, or why it cannot be used.
 pub(super) type Lookup<'a> = dyn Fn(&str) -> Result<Option<Value>, String> + 'a;
@@ -68,19 +73,41 @@ impl<T> ContentSource<T> {
 
 impl Content {
     pub(super) fn new(spec: &ContentSpec) -> Result<Content, MappingError> {
-        let body = match (&spec.text, &spec.msg_body) {
-            (Some(_), Some(_)) => return Err(MappingError::TextAndMsgBody),
-            (Some(source), None) => Some(compile_part(ContentPart::Text, source, |text| Ok(MsgBody::of_text(text)))?),
-            (None, Some(source)) => Some(compile_part(ContentPart::MsgBody, source, |json| {
+        for (flag, is_given, parts) in [
+            (
+                ContentPart::TextFlag,
+                spec.text_as_it_is.is_some(),
+                vec![(ContentPart::Text, &spec.text), (ContentPart::MsgBody, &spec.msg_body)],
+            ),
+            (
+                ContentPart::CustomDataFlag,
+                spec.custom_data_as_it_is.is_some(),
+                vec![(ContentPart::CloudCustomData, &spec.cloud_custom_data)],
+            ),
+        ] {
+            if is_given && let Some((part, _)) = parts.into_iter().find(|(_, source)| source.is_some()) {
+                return Err(MappingError::TwoContents { flag, part });
+            }
+        }
+        let body = match (&spec.text_as_it_is, &spec.text, &spec.msg_body) {
+            (Some(text), ..) => Some(ContentSource::Fixed(ContentPart::TextFlag, MsgBody::of_text(text))),
+            (None, Some(_), Some(_)) => return Err(MappingError::TextAndMsgBody),
+            (None, Some(source), None) => {
+                Some(compile_part(ContentPart::Text, source, |text| Ok(MsgBody::of_text(text)))?)
+            }
+            (None, None, Some(source)) => Some(compile_part(ContentPart::MsgBody, source, |json| {
                 MsgBody::parse(json).map_err(|findings| {
                     findings.into_iter().map(|finding| finding.what).collect::<Vec<_>>().join("; and ")
                 })
             })?),
-            (None, None) => None,
+            (None, None, None) => None,
         };
-        let data = match &spec.cloud_custom_data {
-            Some(source) => Some(compile_part(ContentPart::CloudCustomData, source, |text| Ok(Arc::from(text)))?),
-            None => None,
+        let data = match (&spec.custom_data_as_it_is, &spec.cloud_custom_data) {
+            (Some(data), _) => Some(ContentSource::Fixed(ContentPart::CustomDataFlag, Arc::from(data.as_str()))),
+            (None, Some(source)) => {
+                Some(compile_part(ContentPart::CloudCustomData, source, |text| Ok(Arc::from(text)))?)
+            }
+            (None, None) => None,
         };
         let content = Content { body, data };
         content.check_size()?;
@@ -163,7 +190,12 @@ pub(super) struct RowTemplate {
     part: ContentPart,
     /// Contains only this template, under its part's name.
     environment: Environment<'static>,
+    /// All columns that it uses.
     columns: Vec<String>,
+    /// Those that it uses by way of [`ROW`], if it does. Each is then looked up in a map, and is no variable: a column may
+    /// have the name of a function.
+    of_row: Vec<String>,
+    variables: Vec<String>,
 }
 
 /// Why a template could not be rendered for a row.
@@ -194,7 +226,7 @@ impl RowTemplate {
         // With `namespace`, a loop can nest lists until dropping them overflows the stack.
         environment.remove_global("namespace");
         match part {
-            ContentPart::Text | ContentPart::CloudCustomData => {
+            ContentPart::Text | ContentPart::CloudCustomData | ContentPart::TextFlag | ContentPart::CustomDataFlag => {
                 environment.set_auto_escape_callback(|_| AutoEscape::None);
             }
             ContentPart::MsgBody => {
@@ -204,11 +236,19 @@ impl RowTemplate {
         }
         environment.add_template_owned(part.name(), source.to_owned())?;
         let globals: Vec<String> = environment.globals().map(|(name, _)| name.to_owned()).collect();
-        let mut columns: Vec<String> =
+        let mut variables: Vec<String> =
             environment.get_template(part.name())?.undeclared_variables(false).into_iter().collect();
-        columns.retain(|name| !globals.contains(name));
+        variables.retain(|name| !globals.contains(name));
+        let mut of_row = Vec::new();
+        if variables.iter().any(|name| name == ROW) {
+            of_row = columns_of_row(source)?;
+            // Without a subscript, it is the column of that name.
+            variables.retain(|name| name != ROW || of_row.is_empty());
+        }
+        let mut columns = [variables.as_slice(), of_row.as_slice()].concat();
         columns.sort_unstable();
-        Ok(RowTemplate { part, environment, columns })
+        columns.dedup();
+        Ok(RowTemplate { part, environment, columns, of_row, variables })
     }
 
     pub(super) fn part(&self) -> ContentPart {
@@ -226,6 +266,15 @@ impl RowTemplate {
                 Err(what) => return Err(RenderError { column: Some(name.clone()), what }),
             }
         }
+        let of = |names: &[String]| -> Vec<(&str, Value)> {
+            values.iter().filter(|(name, _)| names.iter().any(|known| known == name)).cloned().collect()
+        };
+        let values = if self.of_row.is_empty() {
+            values
+        } else {
+            let row = (ROW, Value::from_pairs(of(&self.of_row)));
+            of(&self.variables).into_iter().chain([row]).collect()
+        };
         self.render_with(Value::from_pairs(values)).map_err(|error| match absent.first() {
             Some(name) if error.kind() == ErrorKind::UndefinedError => RenderError {
                 column: Some((*name).to_owned()),
@@ -254,6 +303,35 @@ impl RowTemplate {
             minijinja::Error::new(ErrorKind::WriteFailure, "the text is not UTF-8").with_source(error.utf8_error())
         })
     }
+}
+
+/// The columns that a template looks up in [`ROW`]; none if it does not use it as a map. Their names must be constants,
+/// since the list is checked for them before any row is read.
+fn columns_of_row(source: &str) -> Result<Vec<String>, minijinja::Error> {
+    let tokens = tokenize(source, false, SyntaxConfig::default()).map(|token| Ok(token?.0));
+    let tokens = tokens.collect::<Result<Vec<Token<'_>>, minijinja::Error>>()?;
+    let (mut columns, mut is_used_alone) = (Vec::new(), false);
+    for (at, token) in tokens.iter().enumerate() {
+        // `x.row` is a member of x.
+        if !matches!(token, Token::Ident(ROW)) || (at > 0 && matches!(tokens[at - 1], Token::Dot)) {
+            continue;
+        }
+        match tokens.get(at + 1..) {
+            Some([Token::BracketOpen, Token::Str(name), Token::BracketClose, ..]) => columns.push((*name).to_owned()),
+            Some([Token::BracketOpen, Token::String(name), Token::BracketClose, ..]) => columns.push(name.to_string()),
+            Some([Token::BracketOpen, ..]) => {
+                let what = r#"row[…] takes the name of a column in quotes, as in row["case number"]"#;
+                return Err(minijinja::Error::new(ErrorKind::SyntaxError, what));
+            }
+            Some(_) | None => is_used_alone = true,
+        }
+    }
+    if is_used_alone && !columns.is_empty() {
+        let what =
+            r#"row is used with and without the name of a column; for the column of that name, write row["row"]"#;
+        return Err(minijinja::Error::new(ErrorKind::SyntaxError, what));
+    }
+    Ok(columns)
 }
 
 /// Escapes inserted values for use inside a JSON string. Values known to be JSON (`| tojson`) stay as they are.

@@ -34,6 +34,9 @@ const ANSWER_SECONDS: usize = 3;
 /// The default limit of requests in flight: each needs a file handle and some memory.
 const IN_FLIGHT_MAX: usize = 768;
 
+/// What stands in a recorded command for a value that is not recorded.
+pub const NOT_RECORDED: &str = "…";
+
 /// A checked job.
 #[derive(Debug)]
 pub struct Job {
@@ -227,6 +230,13 @@ impl Job {
         if args.input_format.is_some() {
             file.input.format = args.input_format;
         }
+        for (flag, text) in [("--text", &args.text), ("--custom-data", &args.custom_data)] {
+            if text.as_deref() == Some(NOT_RECORDED) {
+                let what = format!("{NOT_RECORDED} stands for what is not recorded; give it as it was");
+                return Err(value(flag, what));
+            }
+        }
+        (file.content.text_as_it_is, file.content.custom_data_as_it_is) = (args.text.clone(), args.custom_data.clone());
         let mapping = mapping(args.job.as_deref(), &file)?;
         for (key, given, max) in [
             ("pace.rate", file.pace.rate.map(wide), u64::from(cli::RATE_MAX.get())),
@@ -286,18 +296,24 @@ impl Job {
     }
 }
 
-/// How a list is read: the part of a job that does not concern the service.
+/// How a list is read: the part of a job that does not concern the service. `text` and `custom_data` are the flags of
+/// these names.
 ///
 /// # Errors
 /// The job file cannot be read, or is wrong.
-pub fn reading(job: Option<&Path>) -> Result<(Option<Format>, Mapping), JobError> {
-    let (file, source) = JobFile::read(job)?;
+pub fn reading(
+    job: Option<&Path>,
+    text: Option<String>,
+    custom_data: Option<String>,
+) -> Result<(Option<Format>, Mapping), JobError> {
+    let (mut file, source) = JobFile::read(job)?;
+    (file.content.text_as_it_is, file.content.custom_data_as_it_is) = (text, custom_data);
     Ok((file.input.format, mapping(job, &file).map_err(|error| source.locate(error))?))
 }
 
 fn mapping(path: Option<&Path>, file: &JobFile) -> Result<Mapping, JobError> {
     Mapping::new(&file.input, &file.content).map_err(|source| JobError::Mapping {
-        path: path.map(Path::to_owned),
+        path: path.filter(|_| !source.is_of_flag()).map(Path::to_owned),
         place: None,
         source,
     })

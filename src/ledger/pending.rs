@@ -55,7 +55,7 @@ pub struct JobRefused {
 impl Pending {
     /// The edit of this `line`, with its row in the ledger, if there is one.
     pub fn new(edit: Edit, wanted: Wanted, line: u64, known: Option<EditRow>) -> Pending {
-        let Wanted { message, content } = wanted;
+        let Wanted { message, content, .. } = wanted;
         let state = known.map(|known| known.state);
         Pending {
             edit: Arc::new(edit),

@@ -2,6 +2,7 @@
 
 pub mod chart;
 pub mod codes;
+pub mod content;
 pub mod directory;
 pub mod facts;
 pub mod failed;

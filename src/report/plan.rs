@@ -198,6 +198,7 @@ pub fn object(plan: &Plan, target: &PlanTarget<'_>) -> format::PlanObject {
         to_read_back: plan.to_read_back,
         to_read_first: plan.to_read_first,
         content_bytes: plan.bytes,
+        different_contents: plan.contents.different(),
         rate: target.rate.get(),
         seconds_left: target.takes(plan).as_secs(),
         until: target.until.map(|until| until.timestamp().to_string()),

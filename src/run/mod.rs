@@ -19,6 +19,7 @@ mod acceptance_check;
 mod accepted;
 mod attempt;
 mod breaker;
+mod contents;
 mod context;
 mod control;
 mod dispatcher;
@@ -44,6 +45,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use self::attempt::attempt;
+pub use self::contents::{CONTENTS_MAX, Contents};
 use self::context::Slot;
 pub use self::context::{RunContext, RunTerms};
 pub use self::control::{Control, ControlError, ControlInbox};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::contents::Contents;
 use super::todo::{Policy, Repeated, Todo, is_duplicate};
 use crate::edit::Edit;
 use crate::input::{Input, InputError, Mapping, Problem};
@@ -41,6 +42,8 @@ pub struct Plan {
     pub this_run: u64,
     /// Bytes of new content of the edits to send, not counting those that are read back first.
     pub bytes: u64,
+    /// The new contents.
+    pub contents: Contents,
     /// What looks odd, but is sent as it is.
     pub warnings: Vec<Warning>,
     /// Whether there are more kinds of warnings than `warnings` holds.

@@ -93,6 +93,7 @@ impl<'a> Survey<'a> {
 
     fn edit(&mut self, edit: &Edit, number: u64, line: u64) -> Result<(), PlanError> {
         let wanted = edit.wanted();
+        self.plan.contents.push(edit, wanted, number);
         self.messages.push(Prefix::of(wanted.message.0));
         self.conversations.push_once(Prefix::of(edit.id().conversation().to_le_bytes()));
         for finding in edit.warnings() {
@@ -154,6 +155,7 @@ impl<'a> Survey<'a> {
             to_read_first,
             new_edits,
             bytes,
+            contents,
             warnings_left_out,
             settled_first,
             // Known only once all threads are done.
@@ -175,6 +177,7 @@ impl<'a> Survey<'a> {
         self.plan.to_read_first += to_read_first;
         self.plan.new_edits += new_edits;
         self.plan.bytes += bytes;
+        self.plan.contents.add(contents);
         self.plan.warnings_left_out |= warnings_left_out;
         self.plan.settled_first = self.plan.settled_first.min(settled_first);
         self.problems.add(problems);

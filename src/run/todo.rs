@@ -67,7 +67,7 @@ pub(super) fn stand(wanted: Wanted, status: Option<EditStatus>, policy: &Policy)
     let to_do = Standing::ToDo(Some(state));
     // A failed edit never took place, so a retry may correct its content.
     let corrected = state == State::Failed && policy.retry_failed;
-    if content != wanted.content && !corrected {
+    if !wanted.is_content(content) && !corrected {
         return Standing::Conflict(state);
     }
     match state {

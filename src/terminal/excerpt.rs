@@ -79,6 +79,11 @@ pub fn line_of(text: &str, at: usize) -> u64 {
     text.as_bytes()[..at.min(text.len())].iter().map(|&byte| u64::from(byte == b'\n')).sum::<u64>() + 1
 }
 
+/// A text on one line of at most this many columns, escaped.
+pub fn shortened(text: &str, columns: usize) -> String {
+    first(text.as_bytes(), columns)
+}
+
 /// The first columns of a text, escaped.
 fn first(bytes: &[u8], columns_left: usize) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min((columns_left + 2) * CHAR_BYTES)]).into_owned();

@@ -152,7 +152,7 @@ proptest! {
         let mapping = Mapping::new(&InputSpec::default(), &ContentSpec {
             msg_body: Some(body.to_owned()),
             cloud_custom_data: Some("<{{ v }}>".to_owned()),
-            text: None,
+            ..ContentSpec::default()
         }).unwrap();
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(["from_account", "to_account", "msg_key", "v"]).unwrap();

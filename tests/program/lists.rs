@@ -1,5 +1,6 @@
 //! Lists made from the service's own data: webhooks and the hourly export, by the `jq` files of `jobs/`.
 
+use base64::Engine as _;
 use serde_json::Value;
 
 use crate::support::harness::{FAST, Place, Summary, gzip, has};
@@ -33,6 +34,16 @@ fn check(name: &str, content: &[u8], duplicates: u64, mut wanted: Vec<[String; 3
     edited.sort();
     wanted.sort();
     assert_eq!(edited, wanted);
+}
+
+/// Checks what `jq` makes of this, without the header, and what it says of the rest.
+fn makes(name: &str, content: &str, keys: &[&str], says: &str) {
+    let place = Place::new();
+    let ran = place.shell(&format!("jq -nrf {JOBS}/{name}.jq")).input(content).exits(0);
+    let rows: Vec<String> = keys.iter().map(|key| format!("\"a\",\"b\",\"{key}\"\n")).collect();
+    let rows = rows.concat();
+    assert_eq!(ran.out, format!("\"from_account\",\"to_account\",\"msg_key\"\n{rows}"), "{content}");
+    assert_eq!(ran.err, says, "{content}");
 }
 
 /// Checks that `jq` makes no list of this, and says why.
@@ -94,7 +105,110 @@ fn a_list_is_never_short_without_a_word() {
     refuses("from-webhooks", &body.replace(r#""b""#, "7"), "has no To_Account");
     let export = |ending: &str, message: &str| format!(r#"{{"ChatType": "{ending}", "MsgList": [{message}]}}"#);
     let message = r#"{"From_Account": "a", "To_Account": "b", "MsgSeq": 1, "MsgRandom": 2, "MsgTimestamp": 3}"#;
-    refuses("from-history-export", &export("Group", message), "ChatType is Group");
-    refuses("from-history-export", &export("C2C", &message.replace('2', "2.5")), "no whole MsgRandom");
-    refuses("from-history-export", &export("C2C", &message.replace("Timestamp", "TimeStamp")), "no whole MsgTimestamp");
+    refuses("from-history-export", &export("Group", message), "1 ChatType is \"Group\"");
+    refuses("from-history-export", &export("C2C", &message.replace('2', "2.5")), "nor a whole MsgRandom");
+    refuses("from-history-export", &export("C2C", &message.replace("Timestamp", "Day")), "nor a whole MsgTimestamp");
+}
+
+/// Before-send bodies and text flags once gave a header and nothing else, with exit code 0.
+#[test]
+fn webhooks_are_taken_as_loggers_write_them() {
+    if !has("jq", "jq") {
+        return;
+    }
+    let body = |command: &str, key: &str, more: &str| {
+        let elements = r#"[{"MsgType": "TIMTextElem", "MsgContent": {"Text": "样例"}}]"#;
+        format!(
+            r#"{{"CallbackCommand": "{command}", "From_Account": "a", "To_Account": "b", "MsgSeq": 1, "MsgKey": "{key}",
+                "MsgBody": {elements}, "CloudCustomData": "{{\"MsgKey\": \"x\"}}"{more}}}"#
+        )
+    };
+    let after = |key: &str, more: &str| body("C2C.CallbackAfterSendMsg", key, more);
+    let all = [
+        body("C2C.CallbackBeforeSendMsg", "1_1_1", r#", "OnlineOnlyFlag": 0"#),
+        body("Bot.OnC2CMessage", "2_2_2", ""),
+        after("3_3_3", r#", "OnlineOnlyFlag": "0", "SendMsgResult": "0""#),
+        after("4_4_4", r#", "OnlineOnlyFlag": "False", "SendMsgResult": """#),
+    ];
+    let keys = ["1_1_1", "2_2_2", "3_3_3", "4_4_4"];
+    makes("from-webhooks", &all.join("\n"), &keys, "");
+    makes("from-webhooks", &format!("[{}]", all.join(",")), &keys, "");
+    let wrapped = all.each_ref().map(|body| format!(r#"{{"at": 1, "request": {{"body": {body}}}}}"#));
+    makes("from-webhooks", &wrapped.join("\n"), &keys, "");
+    let text = |body: &str| serde_json::to_string(body).unwrap();
+    let quoted = all.each_ref().map(|body| format!(r#"{{"status": 200, "body": {}}}"#, text(body)));
+    makes("from-webhooks", &quoted.join("\n"), &keys, "");
+    // The command stands in the address only.
+    let bare = after("5_5_5", "").replace(r#""CallbackCommand": "C2C.CallbackAfterSendMsg", "#, "");
+    let line = |command: &str| {
+        format!(r#"{{"url": "/hook?SdkAppid=1&CallbackCommand={command}&c=2", "body": {}}}"#, text(&bare))
+    };
+    let others =
+        [line("C2C.CallbackAfterSendMsg"), line("Group.CallbackAfterSendMsg"), r#"{"msg": "started"}"#.to_owned()];
+    let beside = format!(r#"{{"query": {{"CallbackCommand": "Bot.OnC2CMessage", "SdkAppid": "1"}}, "body": {bare}}}"#);
+    makes("from-webhooks", &beside, &["5_5_5"], "");
+    let encoded = base64::engine::general_purpose::STANDARD.encode(after("6_6_6", ""));
+    makes("from-webhooks", &format!(r#"{{"isBase64Encoded": true, "body": "{encoded}"}}"#), &["6_6_6"], "");
+    let left = "1 of \"Group.CallbackAfterSendMsg\", 1 no webhook body";
+    let says = |left: &str| format!("from-webhooks: messages in the list: 1; left out: {left}\n");
+    makes("from-webhooks", &others.join("\n"), &["5_5_5"], &says(left));
+    let lost = [
+        after("6_6_6", ""),
+        after("7_7_7", r#", "OnlineOnlyFlag": "1""#),
+        after("8_8_8", r#", "OnlineOnlyFlag": "true""#),
+        after("9_9_9", r#", "SendMsgResult": "80001""#),
+    ];
+    makes(
+        "from-webhooks",
+        &lost.join("\n"),
+        &["6_6_6"],
+        &says("2 for online recipients only, 1 not sent (SendMsgResult)"),
+    );
+    refuses("from-webhooks", &lost[1..].join("\n"), "no message; left out: 2 for online recipients only");
+    refuses("from-webhooks", "", "no message");
+    refuses("from-webhooks", r#"{"MsgList": []}"#, "see from-history-export.jq");
+    refuses("from-webhooks", &after("1_1_1", r#", "OnlineOnlyFlag": "maybe""#), "OnlineOnlyFlag is \"maybe\"");
+}
+
+#[test]
+fn a_history_is_taken_by_its_keys_or_its_numbers() {
+    if !has("jq", "jq") {
+        return;
+    }
+    let message = |seq: &str, more: &str| {
+        format!(
+            r#"{{"From_Account": "a", "To_Account": "b", "MsgSeq": {seq}, "MsgRandom": 2, "MsgTimeStamp": 1786000001, "MsgBody": []{more}}}"#
+        )
+    };
+    let answer = |complete: u8, messages: &[String]| {
+        let list = messages.join(",");
+        format!(r#"{{"ActionStatus": "OK", "ErrorCode": 0, "Complete": {complete}, "MsgList": [{list}]}}"#)
+    };
+    let keyed = message("4000000001", r#", "MsgKey": "999_888_1786000001", "MsgFlagBits": 0"#);
+    let recalled = message("5", r#", "MsgKey": "5_2_1786000001", "MsgFlagBits": 8"#);
+    let pages = [answer(0, &[keyed.clone(), recalled]), answer(1, &[message("\"7\"", "")])];
+    let keys = ["999_888_1786000001", "7_2_1786000001"];
+    let says = |what: &str| format!("from-history-export: messages in the list: {what}\n");
+    let left = says("2; left out: 1 recalled");
+    makes("from-history-export", &pages.join("\n"), &keys, &left);
+    makes("from-history-export", &format!("[{}]", pages.join(",")), &keys, &left);
+    let logged = pages.each_ref().map(|page| format!(r#"{{"response": {}}}"#, serde_json::to_string(page).unwrap()));
+    makes("from-history-export", &logged.join("\n"), &keys, &left);
+    makes("from-history-export", &[message("6", ""), keyed.clone()].join("\n"), &["6_2_1786000001", keys[0]], "");
+    let missing = says("1; the last page is not Complete: older messages are missing");
+    makes("from-history-export", &answer(0, std::slice::from_ref(&keyed)), &keys[..1], &missing);
+    let group = r#"{"ChatType": "Group", "MsgList": [{"From_Account": "a", "GroupId": "g"}]}"#;
+    let export = format!(r#"{{"ChatType": "C2C", "MsgList": [{keyed}]}}"#);
+    let left = says("1; left out: 1 ChatType is \"Group\"");
+    makes("from-history-export", &format!("{export}{group}"), &keys[..1], &left);
+
+    refuses("from-history-export", &message("-294967296", ""), "a signed number of 32 bits");
+    refuses("from-history-export", &message("4294967296", ""), "the service's numbers end at 4294967295");
+    makes("from-history-export", &message("6", r#", "MsgKey": """#), &["6_2_1786000001"], "");
+    refuses("from-history-export", &message("1", r#", "MsgKey": 7"#), "has no MsgKey");
+    refuses("from-history-export", r#"{"ActionStatus": "FAIL", "ErrorCode": 60008}"#, "with ErrorCode 60008");
+    refuses("from-history-export", r#"{"ChatType": "C2C", "MsgList": []}"#, "no message to edit");
+    refuses("from-history-export", "", "no message to edit");
+    let webhook = message("1", r#", "CallbackCommand": "C2C.CallbackAfterSendMsg""#);
+    refuses("from-history-export", &webhook, "1 of a webhook, see from-webhooks.jq");
 }

@@ -34,6 +34,9 @@ pub(super) fn dry_run(request: &Request<'_>) -> Result<Exit, CommandError> {
         format::write(&mut text, &report::plan::object(&plan, &target))?;
     } else {
         report::plan::write(&mut text, &plan, &target)?;
+        if let Some(columns) = fit::columns_of_stdout() {
+            report::content::write(&mut text, &plan, columns)?;
+        }
     }
     print(&text, args.json)?;
     Ok(Exit::Done)
@@ -54,6 +57,9 @@ pub(super) fn show(
 ) -> Result<(), CommandError> {
     let mut text = Vec::new();
     report::plan::write(&mut text, plan, &target(request, under_way))?;
+    if let Some(columns) = fit::columns_of_stderr() {
+        report::content::write(&mut text, plan, columns)?;
+    }
     Ok(fit::write(&mut screen.writer(), &text, fit::columns_of_stderr())?)
 }
 

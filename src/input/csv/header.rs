@@ -98,7 +98,7 @@ pub enum HeaderError {
     /// Neither the list nor the job gives content.
     #[error(
         "there is nothing to change: the list has neither a msg_body nor a cloud_custom_data column; add one, or give \
-         new content for every row in a job file ([content])"
+         new content for every row with --text, --custom-data or a job file ([content])"
     )]
     NothingToChange,
 }

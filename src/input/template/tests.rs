@@ -29,6 +29,45 @@ fn columns_may_have_chinese_names() {
 }
 
 #[test]
+fn a_column_whose_name_is_no_word_is_named_in_quotes() {
+    let columns =
+        [("case number", "7"), ("案件 (号)", "八"), ("range", "r"), ("a\"b", "q"), ("plain", "p"), ("row", "R")];
+    for (source, text) in [
+        (r#"case {{ row["case number"] }}"#, "case 7"),
+        (r"{{ row['案件 (号)'] | upper }}{{ plain }}", "八p"),
+        // A function keeps its name.
+        (r#"{% for i in range(2) %}{{ row["range"] }}{{ i }}{% endfor %}"#, "r0r1"),
+        (r#"{{ row["a\"b"] }}{{ row["plain"] }}"#, "qp"),
+        (r#"{{ row["row"] }}"#, "R"),
+        (r#"row["x"] {{ row }} {# row["y"] #}{% raw %}{{ row["z"] }}{% endraw %}"#, r#"row["x"] R {{ row["z"] }}"#),
+        (r#"{{ row["none"] | default('-') }}"#, "-"),
+        (r"{% for row in [[1], [2]] %}{{ row[0] }}{% endfor %}{{ plain }}", "12p"),
+    ] {
+        assert_eq!(render(ContentPart::Text, source, &columns), Ok(text.to_owned()), "{source}");
+    }
+    let template = RowTemplate::compile(ContentPart::Text, r#"{{ row["case number"] }}{{ a }}{{ row["a"] }}"#).unwrap();
+    assert_eq!(template.columns, ["a", "case number"]);
+    insta::assert_snapshot!(
+        render(ContentPart::Text, r#"{{ row["case number"] }}"#, &[]).unwrap_err(),
+        @r#"Some("case number") is absent or empty in this row, but the job's [content] text needs it"#
+    );
+}
+
+#[test]
+fn a_column_that_is_named_only_by_a_row_is_refused() {
+    for (source, says) in [
+        ("{{ row[name] }}", "takes the name of a column in quotes"),
+        ("{{ row[0] }}", "takes the name of a column in quotes"),
+        (r#"{{ row["a" ~ name] }}"#, "takes the name of a column in quotes"),
+        (r#"{{ row["a"] }}{{ row }}"#, r#"write row["row"]"#),
+        (r#"{{ row["a"] }}{% for x in row %}{{ x }}{% endfor %}"#, r#"write row["row"]"#),
+    ] {
+        let error = RowTemplate::compile(ContentPart::Text, source).err().unwrap();
+        assert!(error.detail().unwrap().contains(says), "{source}: {error}");
+    }
+}
+
+#[test]
 fn an_absent_column_is_named_and_can_have_a_default() {
     insta::assert_snapshot!(
         render(ContentPart::Text, "{{ case_no }}", &[]).unwrap_err(),
@@ -80,6 +119,7 @@ fn no_template_overflows_the_stack() {
         ("{{ v", "+v", " }}"),
         ("{{ v", ".v", " }}"),
         ("{{ v", "[0]", " }}"),
+        ("", "{{ row['v'] }}", ""),
         ("{{ ", "1 if 1 else ", "1 }}"),
         ("{{ ", "[", ""),
         ("{% if 1 %}", "{%elif 1%}", "{% endif %}"),
@@ -99,9 +139,41 @@ fn no_template_overflows_the_stack() {
 fn debug_output_contains_no_content() {
     let spec = ContentSpec {
         text: Some("secret {{ a }}".into()),
-        cloud_custom_data: Some("secret".into()),
+        custom_data_as_it_is: Some("secret".into()),
         ..ContentSpec::default()
     };
     let shown = format!("{spec:?} {:?}", Content::new(&spec).unwrap());
     assert!(shown.contains("Text") && !shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn what_a_flag_gives_is_no_template_and_has_no_second() {
+    let spec = ContentSpec {
+        text_as_it_is: Some("{{ a }} {% if".into()),
+        custom_data_as_it_is: Some(String::new()),
+        ..ContentSpec::default()
+    };
+    let content = Content::new(&spec).unwrap();
+    let Some(ContentSource::Fixed(ContentPart::TextFlag, body)) = &content.body else { panic!("{content:?}") };
+    assert_eq!(body.text(), MsgBody::of_text("{{ a }} {% if").text());
+    assert!(matches!(&content.data, Some(ContentSource::Fixed(ContentPart::CustomDataFlag, data)) if data.is_empty()));
+    assert_eq!(content.columns().count(), 0);
+    let long = ContentSpec { text_as_it_is: Some("x".repeat(CONTENT_BYTES_MAX)), ..ContentSpec::default() };
+    insta::assert_snapshot!(Content::new(&long).unwrap_err(), @"--text makes 12340 bytes of new content; the service takes 12288 at most");
+    for (job, says) in [
+        (
+            ContentSpec { text: Some("x".into()), ..spec.clone() },
+            "--text gives the new content, and so does the job's [content] text",
+        ),
+        (
+            ContentSpec { msg_body: Some("[]".into()), ..spec.clone() },
+            "--text gives the new content, and so does the job's [content] msg_body",
+        ),
+        (
+            ContentSpec { cloud_custom_data: Some("x".into()), ..spec.clone() },
+            "--custom-data gives the new content, and so does the job's [content] cloud_custom_data",
+        ),
+    ] {
+        assert!(Content::new(&job).unwrap_err().to_string().starts_with(says), "{says}");
+    }
 }

@@ -46,6 +46,8 @@ pub struct PlanObject {
     pub to_read_first: u64,
     /// Bytes of new content in the edits to send.
     pub content_bytes: u64,
+    /// Different new contents in the list; null if there are more than 1,000.
+    pub different_contents: Option<usize>,
     /// Requests a second at most.
     pub rate: u32,
     /// Estimate of how long the run takes, in seconds.
