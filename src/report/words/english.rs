@@ -169,6 +169,18 @@ pub(super) static ENGLISH: Phrases = Phrases {
         )
     },
 
+    code_range: "range",
+    code_verdict: "verdict",
+    code_meaning: "meaning",
+    code_advice: "advice",
+    code_success: "0 is success: the service has made the edit.",
+    code_unknown: |code| {
+        format!(
+            "{code} is not in the table. An edit that is answered with it fails, and the report names the code;\n\
+             a run that gets nothing but unknown codes stops."
+        )
+    },
+
     title: |ledger| format!("Report on {ledger}"),
     about: "About this report",
     ledger: "ledger",

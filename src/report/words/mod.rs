@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 use self::chinese::CHINESE;
 use self::english::ENGLISH;
 pub use self::phrases::{LatencyCaption, OverTimeCaption, Phrases};
-use crate::api::error_code;
+use crate::api::error_code::{self, Class};
 use crate::ledger::{Cause, ControlAction, State};
 use crate::terminal::duration::in_two_units;
 
@@ -72,6 +72,14 @@ impl Words {
             (Cause::Code(code), Lang::En) => error_code::lookup(code).map(|entry| entry.advice),
             (Cause::Code(code), Lang::Zh) => codes_zh::advice(code),
             (Cause::Note(_), _) => None,
+        }
+    }
+
+    /// What a run does about answers of this class, in a few words.
+    pub fn verdict(&self, class: Class) -> &'static str {
+        match self.lang {
+            Lang::En => class.verdict_word(),
+            Lang::Zh => codes_zh::verdict(class),
         }
     }
 

@@ -120,6 +120,14 @@ pub struct Phrases {
     pub and_more: fn(u64, &str) -> String,
     pub not_reached_text: fn(u64) -> String,
 
+    // The table of the service's codes.
+    pub code_range: &'static str,
+    pub code_verdict: &'static str,
+    pub code_meaning: &'static str,
+    pub code_advice: &'static str,
+    pub code_success: &'static str,
+    pub code_unknown: fn(i64) -> String,
+
     // About the report itself.
     pub title: fn(&str) -> String,
     pub about: &'static str,
