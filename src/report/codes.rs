@@ -75,7 +75,11 @@ mod tests {
     #[test]
     fn the_table_names_every_entry_and_fits_a_terminal() {
         for (lang, head, line) in [
-            (Lang::En, "CODE           VERDICT           MEANING\n", "\n20004          retry             a network fault"),
+            (
+                Lang::En,
+                "CODE           VERDICT           MEANING\n",
+                "\n20004          retry             a network fault",
+            ),
             (Lang::Zh, "错误码         处理方式        含义\n", "\n20004          重试            服务端网络异常\n"),
         ] {
             let mut out = Vec::new();

@@ -20,6 +20,7 @@ pub(super) static CHINESE: Phrases = Phrases {
     in_doubt: "待核实",
     in_flight: "发送中",
     not_reached: "未处理",
+    counted: |number, what| format!("{what} {number} 条"),
     done_means: "服务端已确认编辑，或回读证实消息已是新内容",
     failed_means: "服务端明确拒绝，或多次发送均被拒绝；消息保持原样",
     in_doubt_means: "应答丢失，消息是否已被编辑尚不清楚",
@@ -131,6 +132,7 @@ pub(super) static CHINESE: Phrases = Phrases {
             format!("{} 行，其中重复 {} 行", rows.separate_with_commas(), duplicates.separate_with_commas())
         }
     },
+    cap_text: |cap| format!("限速每秒 {cap}"),
     in_directory: |directory| format!("目录 {directory}"),
     through_proxy: |proxy| format!("经由代理 {proxy}"),
     acts: "人工干预",
@@ -163,7 +165,9 @@ pub(super) static CHINESE: Phrases = Phrases {
     code_advice: "处理建议",
     code_success: "0 表示成功：服务端已完成编辑。",
     code_unknown: |code| {
-        format!("未收录错误码 {code}。收到它的编辑记为失败，报告会列出这个错误码；如果收到的全是未收录的错误码，运行会停止。")
+        format!(
+            "未收录错误码 {code}。收到它的编辑记为失败，报告会列出这个错误码；如果收到的全是未收录的错误码，运行会停止。"
+        )
     },
 
     title: |ledger| format!("{ledger} 消息编辑报告"),

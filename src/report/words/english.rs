@@ -19,6 +19,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     in_doubt: "in doubt",
     in_flight: "in flight",
     not_reached: "not reached",
+    counted: |number, what| format!("{number} {what}"),
     done_means: "the service confirmed the edit, or reading the message back showed it",
     failed_means: "the service refused the edit for good, or every attempt; the message is as it was",
     in_doubt_means: "the answer was lost: it is not known yet whether the message was edited",
@@ -141,6 +142,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
             Some(duplicates) => format!("{rows}, {} duplicates", duplicates.separate_with_commas()),
         }
     },
+    cap_text: |cap| format!("cap {cap}/s"),
     in_directory: |directory| format!("in {directory}"),
     through_proxy: |proxy| format!("through the proxy {proxy}"),
     acts: "Pauses, rate changes and stops",

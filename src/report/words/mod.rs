@@ -159,7 +159,7 @@ impl Words {
     pub fn place(&self, at: i64) -> String {
         let offset = self.time(at, "UTC%:z");
         match self.zone.iana_name() {
-            Some(name) if name != "UTC" => format!("{name}, {offset}"),
+            Some(name) if name != "UTC" => format!("{name}{}{offset}", self.say.comma),
             Some(_) | None => offset,
         }
     }

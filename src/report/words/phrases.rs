@@ -20,6 +20,8 @@ pub struct Phrases {
     pub in_doubt: &'static str,
     pub in_flight: &'static str,
     pub not_reached: &'static str,
+    /// A number of one of these: `19 done`.
+    pub counted: fn(&str, &str) -> String,
     pub done_means: &'static str,
     pub failed_means: &'static str,
     pub in_doubt_means: &'static str,
@@ -99,6 +101,7 @@ pub struct Phrases {
     pub who: &'static str,
     pub list: &'static str,
     pub rows_text: fn(u64, Option<u64>) -> String,
+    pub cap_text: fn(u32) -> String,
     pub in_directory: fn(&str) -> String,
     pub through_proxy: fn(&str) -> String,
     pub acts: &'static str,
