@@ -61,7 +61,7 @@ pub(super) static CHINESE: Phrases = Phrases {
     what_failed: "失败：消息保持原样。请在账本旁边的失败清单中改正这些行，再加上 --retry-failed 运行失败清单。",
     what_in_doubt: "待核实：应答丢失，消息可能已被编辑，也可能没有。下次运行会先回读；回读仍无法判定的，请在手机上核对。",
     what_not_reached: "未处理：用同一条命令即可续跑。",
-    what_died: "上次运行异常终止：进程被强制终止，或断电。用同一条命令即可续跑，程序会先回读当时正在发送的编辑。",
+    what_died: "上次运行异常终止：进程被强制结束或断电。用同一条命令即可续跑，程序会先回读当时正在发送的编辑。",
     what_stopped: |reason| format!("上次运行已停止，原因（英文原文）：{}", reason.trim_end_matches('.')),
     to_resume: "续跑命令",
     same_list: "标准输入须为同一份清单",
