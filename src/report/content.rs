@@ -4,12 +4,14 @@
 use std::io::{self, Write};
 
 use serde_json::Value;
+use textwrap::core::display_width;
 use thousands::Separable;
 
 use crate::edit::MsgBody;
 use crate::run::{CONTENTS_MAX, Plan};
 use crate::terminal::colour::REMARK;
 use crate::terminal::excerpt::shortened;
+use crate::words::Lang;
 
 /// Text is shown in this many columns at least.
 const TEXT_MIN: usize = 20;
@@ -18,7 +20,7 @@ const TEXT_MIN: usize = 20;
 ///
 /// # Errors
 /// It cannot be written.
-pub fn write(out: &mut impl Write, plan: &Plan, columns: usize) -> io::Result<()> {
+pub fn write(out: &mut impl Write, plan: &Plan, columns: usize, lang: Lang) -> io::Result<()> {
     let Some(edit) = plan.contents.first() else { return Ok(()) };
     if plan.this_run == 0 {
         return Ok(());
@@ -26,26 +28,29 @@ pub fn write(out: &mut impl Write, plan: &Plan, columns: usize) -> io::Result<()
     let fitted = |text: &str, others: usize| shortened(text, columns.saturating_sub(others).max(TEXT_MIN));
     if let Some(body) = edit.msg_body() {
         let (text, kind) = described(body);
-        let label = "  new content  ";
-        let text = fitted(&text, label.len() + kind.len() + "\"\" ()".len());
-        writeln!(out, "{label}\"{text}\" {REMARK}({kind}){REMARK:#}")?;
+        let (label, kind) = (lang.say("new content"), lang.say(kind));
+        let text = fitted(&text, display_width(&label) + display_width(&kind) + "    \"\" ()".len());
+        writeln!(out, "  {label}  \"{text}\" {REMARK}({kind}){REMARK:#}")?;
     }
-    let label = "  custom data  ";
+    let label = lang.say("custom data");
     match edit.cloud_custom_data() {
-        Some("") => writeln!(out, "{label}cleared")?,
-        Some(data) => writeln!(out, "{label}\"{}\"", fitted(data, label.len() + "\"\"".len()))?,
+        Some("") => writeln!(out, "  {label}  {}", lang.say("cleared"))?,
+        Some(data) => writeln!(out, "  {label}  \"{}\"", fitted(data, display_width(&label) + "    \"\"".len()))?,
         None => {}
     }
+    let first = lang.say("; this is the first row's");
     match plan.contents.different() {
-        Some(1) if plan.messages() > 1 => writeln!(out, "  {REMARK}the same for every message{REMARK:#}"),
+        Some(1) if plan.messages() > 1 => {
+            writeln!(out, "  {REMARK}{}{REMARK:#}", lang.say("the same for every message"))
+        }
         Some(1) => Ok(()),
         Some(count) => {
-            let count = count.separate_with_commas();
-            writeln!(out, "  {count} different contents{REMARK}; this is the first row's{REMARK:#}")
+            let different = format!("{} different contents", count.separate_with_commas());
+            writeln!(out, "  {}{REMARK}{first}{REMARK:#}", lang.say(different))
         }
         None => {
-            let count = CONTENTS_MAX.separate_with_commas();
-            writeln!(out, "  more than {count} different contents{REMARK}; this is the first row's{REMARK:#}")
+            let different = format!("more than {} different contents", CONTENTS_MAX.separate_with_commas());
+            writeln!(out, "  {}{REMARK}{first}{REMARK:#}", lang.say(different))
         }
     }
 }
@@ -73,7 +78,6 @@ fn described(body: &MsgBody) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use anstream::adapter::strip_str;
-    use textwrap::core::display_width;
 
     use super::*;
     use crate::input::{ContentSpec, Format, Input, InputSpec, Mapping};
@@ -90,7 +94,7 @@ mod tests {
         let mapping = Mapping::new(&InputSpec::default(), &ContentSpec::default()).unwrap();
         let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, read_first: false, rows_max: None };
         let mut out = Vec::new();
-        write(&mut out, &plan(&input, &mapping, None, &policy).unwrap(), columns).unwrap();
+        write(&mut out, &plan(&input, &mapping, None, &policy).unwrap(), columns, Lang::En).unwrap();
         let out = strip_str(&String::from_utf8(out).unwrap()).to_string();
         assert!(out.lines().all(|line| display_width(line) <= columns), "{out}");
         out

@@ -193,7 +193,7 @@ fn the_report_of_an_interrupted_run_in_chinese() {
 
     运行记录
        1  2025-11-25 22:00:01  33 分 0 秒    被中断
-          li.wei@ops-3 · edits.csv · 400 已完成
+          li.wei@ops-3 · edits.csv · 已完成 400 条
 
     人工干预
        1  2025-11-25 22:01:01  限速调为 100  li.wei（通过 runner ctl）
@@ -203,7 +203,7 @@ fn the_report_of_an_interrupted_run_in_chinese() {
         SHA-256 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd
       清单 edits.csv
         SHA-256 abababababababababababababababababababababababababababababababab
-      生成时间 2025-11-25 22:40:01, UTC+08:00, runner VERSION
+      生成时间 2025-11-25 22:40:01，UTC+08:00，runner VERSION
 
     续跑命令：(cd /srv/redact && runner --input edits.csv --resume ledger.db)
     ");

@@ -232,7 +232,7 @@ impl TextReport<'_> {
         let Totals { done, failed, in_doubt, .. } = run.edits;
         let parts = [(done, words.say.done), (failed, words.say.failed), (in_doubt, words.say.in_doubt)];
         for (number, what) in parts.into_iter().filter(|(number, _)| *number > 0) {
-            let _ = write!(line, " · {} {what}", number.separate_with_commas());
+            let _ = write!(line, " · {}", (self.words.say.counted)(&number.separate_with_commas(), what));
         }
         self.wrapped(&line, "      ", "      ");
         if let Some(reason) = &record.reason {
@@ -268,8 +268,8 @@ impl TextReport<'_> {
             self.wrapped(&format!("{} {}", say.list, run.record.input), "  ", "    ");
             self.line(&format!("    SHA-256 {}", escape_control(&run.record.input_sha256)));
         }
-        let made = format!("{} {}, {}", say.made_at, self.words.moment(facts.at), self.words.place(facts.at));
-        self.line(&format!("  {made}, runner {}", crate::VERSION));
+        let (moment, place) = (self.words.moment(facts.at), self.words.place(facts.at));
+        self.line(&format!("  {} {moment}{}{place}{}runner {}", say.made_at, say.comma, say.comma, crate::VERSION));
     }
 
     /// The command stands on a line of its own and is not broken, so that it can be copied.
@@ -317,7 +317,7 @@ fn words(line: &str) -> Box<dyn Iterator<Item = textwrap::core::Word<'_>> + '_> 
 }
 
 /// Padded to this many columns of a terminal; a Chinese character takes two.
-fn padded(text: &str, columns: usize) -> String {
+pub(super) fn padded(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
 }
 

@@ -19,6 +19,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     in_doubt: "in doubt",
     in_flight: "in flight",
     not_reached: "not reached",
+    counted: |number, what| format!("{number} {what}"),
     done_means: "the service confirmed the edit, or reading the message back showed it",
     failed_means: "the service refused the edit for good, or every attempt; the message is as it was",
     in_doubt_means: "the answer was lost: it is not known yet whether the message was edited",
@@ -141,6 +142,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
             Some(duplicates) => format!("{rows}, {} duplicates", duplicates.separate_with_commas()),
         }
     },
+    cap_text: |cap| format!("cap {cap}/s"),
     in_directory: |directory| format!("in {directory}"),
     through_proxy: |proxy| format!("through the proxy {proxy}"),
     acts: "Pauses, rate changes and stops",
@@ -166,6 +168,18 @@ pub(super) static ENGLISH: Phrases = Phrases {
              writes not_reached.csv.",
             edits(left),
             are(left)
+        )
+    },
+
+    code_range: "range",
+    code_verdict: "verdict",
+    code_meaning: "meaning",
+    code_advice: "advice",
+    code_success: "0 is success: the service has made the edit.",
+    code_unknown: |code| {
+        format!(
+            "{code} is not in the table. An edit that is answered with it fails, and the report names the code;\n\
+             a run that gets nothing but unknown codes stops."
         )
     },
 

@@ -20,7 +20,7 @@ use jiff::tz::TimeZone;
 use self::chinese::CHINESE;
 use self::english::ENGLISH;
 pub use self::phrases::{LatencyCaption, OverTimeCaption, Phrases};
-use crate::api::error_code;
+use crate::api::error_code::{self, Class};
 use crate::ledger::{Cause, ControlAction, State};
 use crate::terminal::duration::in_two_units;
 use crate::terminal::escape::Quoted;
@@ -136,6 +136,14 @@ impl Words {
         }
     }
 
+    /// What a run does about answers of this class, in a few words.
+    pub fn verdict(&self, class: Class) -> &'static str {
+        match self.lang {
+            Lang::En => class.verdict_word(),
+            Lang::Zh => chinese::codes::verdict(class),
+        }
+    }
+
     /// The word for where an edit stands.
     pub fn state(&self, state: State) -> &'static str {
         match state {
@@ -212,7 +220,7 @@ impl Words {
     pub fn place(&self, at: i64) -> String {
         let offset = self.time(at, "UTC%:z");
         match self.zone.iana_name() {
-            Some(name) if name != "UTC" => format!("{name}, {offset}"),
+            Some(name) if name != "UTC" => format!("{name}{}{offset}", self.say.comma),
             Some(_) | None => offset,
         }
     }

@@ -20,6 +20,8 @@ pub struct Phrases {
     pub in_doubt: &'static str,
     pub in_flight: &'static str,
     pub not_reached: &'static str,
+    /// A number of one of these: `19 done`.
+    pub counted: fn(&str, &str) -> String,
     pub done_means: &'static str,
     pub failed_means: &'static str,
     pub in_doubt_means: &'static str,
@@ -99,6 +101,7 @@ pub struct Phrases {
     pub who: &'static str,
     pub list: &'static str,
     pub rows_text: fn(u64, Option<u64>) -> String,
+    pub cap_text: fn(u32) -> String,
     pub in_directory: fn(&str) -> String,
     pub through_proxy: fn(&str) -> String,
     pub acts: &'static str,
@@ -119,6 +122,14 @@ pub struct Phrases {
     pub sent_at: &'static str,
     pub and_more: fn(u64, &str) -> String,
     pub not_reached_text: fn(u64) -> String,
+
+    // The table of the service's codes.
+    pub code_range: &'static str,
+    pub code_verdict: &'static str,
+    pub code_meaning: &'static str,
+    pub code_advice: &'static str,
+    pub code_success: &'static str,
+    pub code_unknown: fn(i64) -> String,
 
     // About the report itself.
     pub title: fn(&str) -> String,

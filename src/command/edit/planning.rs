@@ -16,6 +16,7 @@ use crate::terminal::colour::TITLE;
 use crate::terminal::excerpt;
 use crate::terminal::fit;
 use crate::terminal::progress::Screen;
+use crate::words::Lang;
 
 /// Problems of the list that are shown with an excerpt.
 const EXCERPTS_MAX: usize = 10;
@@ -35,7 +36,7 @@ pub(super) fn dry_run(request: &Request<'_>) -> Result<Exit, CommandError> {
     } else {
         report::plan::write(&mut text, &plan, &target)?;
         if let Some(columns) = fit::columns_of_stdout() {
-            report::content::write(&mut text, &plan, columns)?;
+            report::content::write(&mut text, &plan, columns, Lang::of_process())?;
         }
     }
     print(&text, args.json)?;
@@ -58,7 +59,7 @@ pub(super) fn show(
     let mut text = Vec::new();
     report::plan::write(&mut text, plan, &target(request, under_way))?;
     if let Some(columns) = fit::columns_of_stderr() {
-        report::content::write(&mut text, plan, columns)?;
+        report::content::write(&mut text, plan, columns, Lang::of_process())?;
     }
     Ok(fit::write(&mut screen.writer(), &text, fit::columns_of_stderr())?)
 }

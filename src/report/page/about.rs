@@ -33,7 +33,7 @@ pub(super) fn about(report: &Report, words: &Words) -> Markup {
                     dd { b { (shown(&list.input)) } br; "SHA-256 " code { (shown(&list.input_sha256)) } }
                 }
                 dt { (say.made_at) }
-                dd { (words.moment(facts.at)) ", " (words.place(facts.at)) }
+                dd { (words.moment(facts.at)) (say.comma) (words.place(facts.at)) }
                 dt { (say.version) }
                 dd { "runner " (crate::BUILD) }
             }

@@ -162,7 +162,7 @@ fn one_run(run: &RunFacts, goes_on: bool, now: i64, words: &Words) -> Markup {
                 p {
                     (say.list) " " b { (shown(&record.input)) } (say.comma)
                     ((say.rows_text)(record.input_rows, record.duplicates))
-                    " · " (say.cap) " " (record.rate) "/s · runner " (shown(&record.version))
+                    " · " ((say.cap_text)(record.rate)) " · runner " (shown(&record.version))
                     @if let Some(proxy) = &record.proxy { " · " ((say.through_proxy)(&shown(proxy))) }
                     br; "SHA-256 " code { (shown(&record.input_sha256)) }
                 }

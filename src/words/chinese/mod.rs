@@ -1,5 +1,5 @@
-//! In Simplified Chinese. One word a thing: 编辑 (edit), 账本 (ledger), 待核实 (in doubt), 回读 (read-back), 限速 (cap), 续跑 (resume),
-//! 未处理 (not reached), 任务 (job), 运行 (run), 清单 (list).
+//! In Simplified Chinese. One word a thing: `docs/glossary.md` has the list. Edits and messages are counted in 条, runs,
+//! attempts and answers in 次; 每秒 comes before the number.
 
 pub(super) mod codes;
 
@@ -22,9 +22,10 @@ pub(super) static CHINESE: Phrases = Phrases {
     in_doubt: "待核实",
     in_flight: "发送中",
     not_reached: "未处理",
-    done_means: "服务端已确认编辑，或回读证实消息已是目标内容",
-    failed_means: "服务端明确拒绝，或多次尝试均被拒绝；消息保持原样",
-    in_doubt_means: "应答丢失，尚不知消息是否已被编辑",
+    counted: |number, what| format!("{what} {number} 条"),
+    done_means: "服务端已确认编辑，或回读证实消息已是新内容",
+    failed_means: "服务端明确拒绝，或多次发送均被拒绝；消息保持原样",
+    in_doubt_means: "应答丢失，消息是否已被编辑尚不清楚",
     in_flight_means: "正在发送",
     not_reached_means: "尚未编辑",
 
@@ -49,18 +50,18 @@ pub(super) static CHINESE: Phrases = Phrases {
         format!("{} 条编辑中还有 {} 条未处理。", all.separate_with_commas(), left.separate_with_commas())
     },
     run_goes_on: |done, all| {
-        format!("正在运行：{} 条编辑已完成 {} 条。", all.separate_with_commas(), done.separate_with_commas())
+        format!("正在运行：{} 条编辑中已完成 {} 条。", all.separate_with_commas(), done.separate_with_commas())
     },
     run_paused: |done, all| {
-        format!("运行已暂停：{} 条编辑已完成 {} 条。", all.separate_with_commas(), done.separate_with_commas())
+        format!("运行已暂停：{} 条编辑中已完成 {} 条。", all.separate_with_commas(), done.separate_with_commas())
     },
-    may_lack_commits: "该账本缺少最近的提交记录。",
-    what_commits_lost: "账本中有一次运行已开始但没有结束，而 SQLite 存放最新提交的日志（与账本同名，后缀 -wal）已不在账本旁，或已被其他程序合并，\
-                        因此最后发送了哪些编辑无从得知，下面的数字可能偏低。若日志只是遗留在别处，请把它放回账本旁；\
-                        否则请加 --read-first 续跑：凡账本未记为已完成的消息，都会先读取再决定是否发送。",
-    left_unknown: "清单还剩多少无从得知：该账本由本程序的早期版本写成。",
-    what_failed: "失败：消息保持原样。请在账本旁的失败清单中改正这些行，再加 --retry-failed 重新提交。",
-    what_in_doubt: "待核实：应答丢失，消息可能已被编辑，也可能没有。下次运行会先回读；回读仍无法判定的，请在手机上人工查看。",
+    may_lack_commits: "该账本缺少最新的提交。",
+    what_commits_lost: "有一次运行没有正常结束，而存放最新提交的 SQLite 日志（与账本同名，后缀为 -wal）已不在账本旁边，或已被其他程序合并。\
+                        因此不知道最后发送了哪些编辑，下面的数字可能偏低。如果日志只是遗留在别处，请把它放回账本旁边；\
+                        否则请加上 --read-first 续跑：凡是账本没有记为已完成的消息，都会先读取，再决定是否发送。",
+    left_unknown: "账本由本程序的早期版本写成，不知道清单还剩多少。",
+    what_failed: "失败：消息保持原样。请在账本旁边的失败清单中改正这些行，再加上 --retry-failed 运行失败清单。",
+    what_in_doubt: "待核实：应答丢失，消息可能已被编辑，也可能没有。下次运行会先回读；回读仍无法判定的，请在手机上核对。",
     what_not_reached: "未处理：用同一条命令即可续跑。",
     what_died: "上次运行异常终止：进程被强制结束或断电。用同一条命令即可续跑，程序会先回读当时正在发送的编辑。",
     what_stopped: |reason| format!("上次运行已停止，原因：{}", reason.trim_end_matches('.')),
@@ -68,27 +69,27 @@ pub(super) static CHINESE: Phrases = Phrases {
     same_list: "标准输入须为同一份清单",
 
     over_time: "运行过程",
-    over_time_note: "每秒结清的编辑数，虚线为限速。没有运行的时段不占横轴。",
+    over_time_note: "每秒处理完的编辑数，虚线为限速。没有运行的时段已略去。",
     edits_a_second: "每秒编辑数",
-    all_requests: "每秒请求数（含重发与回读）",
+    all_requests: "每秒请求数（含重发和回读）",
     cap: "限速",
     failed_or_in_doubt: "失败或待核实",
-    slowed_down: "服务端提示过快",
+    slowed_down: "服务端提示“过于频繁”",
     paused: "暂停",
     rate_changed: "限速调整",
-    no_run: "无运行",
-    no_samples: "没有可绘制的数据：运行时间过短，或账本由早期版本写成。",
+    no_run: "未运行",
+    no_samples: "没有数据可供绘图：运行时间太短，或账本由早期版本写成。",
     over_time_text: |caption| {
         let OverTimeCaption { from, to, runs, settled, fastest, cap, not_done, slow_downs } = *caption;
         format!(
-            "{from} 至 {to}，共运行 {runs} 次：结清 {} 条编辑，最快每秒 {fastest:.0} 条，限速 {cap}；其中 {} 条失败或待核实；降速 {} 次。",
+            "{from} 至 {to}，共运行 {runs} 次：处理完 {} 条编辑，其中 {} 条失败或待核实；最快每秒 {fastest:.0} 条，限速 {cap}，降速 {} 次。",
             settled.separate_with_commas(),
             not_done.separate_with_commas(),
             slow_downs.separate_with_commas()
         )
     },
     latency: "应答耗时",
-    latency_axis: "编辑请求应答耗时的占比分布",
+    latency_axis: "各段应答耗时所占的比例",
     latency_text: |caption| {
         let LatencyCaption { answers, half_ms, most_ms, nearly_all_ms } = *caption;
         let bound = |ms: Option<u32>| match ms {
@@ -103,22 +104,22 @@ pub(super) static CHINESE: Phrases = Phrases {
             bound(nearly_all_ms)
         )
     },
-    no_answers: "没有可绘制的数据：尚无应答，或账本由早期版本写成。",
+    no_answers: "没有数据可供绘图：尚无应答，或账本由早期版本写成。",
     longer: "更久",
 
     outcomes: "按错误码统计",
-    outcomes_note: "按每条编辑的最后一次应答归类；“应答次数”为该应答出现的总次数，重发过的编辑不止一次。",
+    outcomes_note: "每条编辑按最后一次应答归类；“应答次数”是这种应答出现的总次数，重发过的编辑会有多次应答。",
     code: "错误码",
     meaning: "含义与处理建议",
     answers: "应答次数",
-    answers_other: "非成功应答",
+    answers_other: "成功以外的应答",
     success: "成功",
     no_answer_yet: "尚无应答",
     not_sent_yet: "尚未发送",
     total: "合计",
     no_outcomes: "尚未发送任何编辑。",
     runs: "运行记录",
-    runs_note: "每条编辑计入最后一次发送它的那次运行。",
+    runs_note: "每条编辑只计入最后一次发送它的那次运行。",
     runs_earlier: |more| format!("更早的 {more} 次运行见 summary.json。"),
     no_runs: "尚无运行记录。",
     run: "序号",
@@ -133,15 +134,16 @@ pub(super) static CHINESE: Phrases = Phrases {
             format!("{} 行，其中重复 {} 行", rows.separate_with_commas(), duplicates.separate_with_commas())
         }
     },
+    cap_text: |cap| format!("限速每秒 {cap}"),
     in_directory: |directory| format!("目录 {directory}"),
     through_proxy: |proxy| format!("经由代理 {proxy}"),
     acts: "人工干预",
-    no_acts: "无人暂停、调速或下令停止。",
+    no_acts: "没有人暂停或停止过运行，也没有人调整过限速。",
     when: "时间",
     what: "操作",
     by: "操作人",
     not_done: "未完成的编辑及原因",
-    nothing_not_done: "无：账本中的编辑已全部完成。",
+    nothing_not_done: "没有：账本中的编辑已全部完成。",
     failed_first: "失败",
     in_doubt_first: "待核实",
     from_account: "From_Account",
@@ -159,21 +161,32 @@ pub(super) static CHINESE: Phrases = Phrases {
         )
     },
 
+    code_range: "范围",
+    code_verdict: "处理方式",
+    code_meaning: "含义",
+    code_advice: "处理建议",
+    code_success: "0 表示成功：服务端已完成编辑。",
+    code_unknown: |code| {
+        format!(
+            "未收录错误码 {code}。收到它的编辑记为失败，报告会列出这个错误码；如果收到的全是未收录的错误码，运行会停止。"
+        )
+    },
+
     title: |ledger| format!("{ledger} 消息编辑报告"),
     about: "关于本报告",
     ledger: "账本",
     job: "任务",
     app_at: |app, service| format!("应用 {app}，服务 {service}"),
     made_at: "生成时间",
-    version: "生成程序",
-    still_changing: "正在运行或曾异常终止，账本文件仍会变化",
-    words_mean: "术语",
-    print_hint: "本报告反映某一时刻的状态，以账本为准。",
+    version: "程序版本",
+    still_changing: "正在运行，或上次运行异常终止：账本文件还会变化",
+    words_mean: "术语说明",
+    print_hint: "本报告只反映生成时的状态，以账本为准。",
 
     worker: |name, since| format!("{name} 自 {since} 起运行"),
-    rate: "速率",
+    rate: "速度",
     rate_text: |rate, cap| format!("每秒 {rate} 条编辑，限速 {cap}"),
-    not_known_yet: "尚不可知",
+    not_known_yet: "未知",
     time_left: "剩余时间",
     time_left_text: |length, until| format!("约 {length}，预计 {until} 结束"),
     slow_downs: "降速次数",

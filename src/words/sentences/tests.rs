@@ -9,12 +9,11 @@ use super::*;
 use crate::ledger::Note;
 
 /// Not for people, or in both languages by other means.
-const ELSEWHERE: [&str; 19] = [
+const ELSEWHERE: [&str; 18] = [
     // The phrases of reports and pages.
     "src/words",
     "src/live/page/words.rs",
     "src/live/page/html.rs",
-    "src/report/codes.rs",
     // Help, JSON, metrics and the log are in English.
     "src/cli",
     "src/command/man.rs",
@@ -118,7 +117,7 @@ fn whole_sentences_are_translated_with_what_they_contain() {
              second; with 50 a second of this one that makes 220, and the app's cap is 200; say --rate 30, or wait until \
              there is more room",
             "本机还有应用 14（a:443）的其他任务：a.db（进程 7，每秒 80 次）、b.db（进程 8，每秒 90 次）；加上本任务的每秒 50 次，合计 \
-             220 次，而该应用的限速为 200；请设置 --rate 30，或等有余量时再运行",
+             220 次，而该应用的上限为 200；请设置 --rate 30，或等有额度时再运行",
         ),
         (
             "a.db is the ledger of the job \"x\" of app 14 at a:443, but this job is app 14 at b:443; name that job's own \
