@@ -32,6 +32,7 @@ mod program {
     mod secrets;
     mod shared_cap;
     pub(crate) mod shim;
+    mod spoiled;
     mod terminal;
     mod until;
     mod verdicts;

@@ -4,6 +4,7 @@ use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use jiff::Timestamp;
 
 use super::files::CommandFiles;
 use super::{CommandError, Exit, tell};
@@ -14,7 +15,7 @@ use crate::ledger::{LostCommits, Overview, RunRecord, open_overview, open_record
 use crate::report::facts::{NotReachedList, Report};
 use crate::report::lists::PlannedInput;
 use crate::report::{counted, directory, format, machine, text};
-use crate::run::{self, InDoubt, Plan, Policy};
+use crate::run::{self, AsOf, InDoubt, Plan, Policy};
 use crate::system::digest;
 use crate::words::{Lang, Words};
 
@@ -113,7 +114,8 @@ impl PlannedList {
         let input = Input::open(path, reading.format.or(format))?;
         // No ledger: each row is looked up in it later.
         let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, read_first: false, rows_max: None };
-        let plan = run::plan(&input, &mapping, None, &policy)?;
+        let as_of = AsOf { now: Timestamp::now(), messages_expire: false };
+        let plan = run::plan(&input, &mapping, None, &policy, as_of)?;
         Ok(PlannedList { input, mapping, plan })
     }
 

@@ -65,6 +65,27 @@ impl Wanted {
     }
 }
 
+/// The same number for a message and for one with the same key whose accounts are swapped. Others hardly ever share it.
+/// It is valid only within one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EitherWay(pub(crate) u64);
+
+impl EitherWay {
+    /// The number for a message's three parts, in the order of [`MessageId`].
+    pub(crate) fn of([from_account, to_account, msg_key]: [&str; 3]) -> EitherWay {
+        EitherWay::within(conversation(from_account, to_account), msg_key)
+    }
+
+    /// The number for a message of a [`MessageId::conversation`].
+    pub(crate) fn within(conversation: u64, msg_key: &str) -> EitherWay {
+        EitherWay(BuildHasherDefault::<DefaultHasher>::default().hash_one((conversation, msg_key)))
+    }
+}
+
+fn conversation(a: &str, b: &str) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one((a.min(b), a.max(b)))
+}
+
 impl IdDigest {
     /// The digest of a message's three parts, in the order of [`MessageId`].
     pub(crate) fn of(parts: [&str; 3]) -> IdDigest {
@@ -82,6 +103,16 @@ impl MessageId {
         IdDigest::of([&self.from_account, &self.to_account, &self.msg_key])
     }
 
+    /// The number that this message shares with one whose accounts are swapped.
+    pub fn either_way(&self) -> EitherWay {
+        EitherWay::of([&self.from_account, &self.to_account, &self.msg_key])
+    }
+
+    /// The digest of the message with the same key whose accounts are swapped.
+    pub fn swapped(&self) -> IdDigest {
+        IdDigest::of([&self.to_account, &self.from_account, &self.msg_key])
+    }
+
     /// The Unix second of the message, if its key has the form that contains it:
     /// `{MsgSeq}_{MsgRandom}_{MsgTimeStamp}`.
     pub fn second(&self) -> Option<u32> {
@@ -94,8 +125,7 @@ impl MessageId {
     /// A number that is the same for both directions between two accounts. It is valid only within one process: for
     /// counting, not for storing.
     pub fn conversation(&self) -> u64 {
-        let (a, b) = (&self.from_account, &self.to_account);
-        BuildHasherDefault::<DefaultHasher>::default().hash_one((a.min(b), a.max(b)))
+        conversation(&self.from_account, &self.to_account)
     }
 }
 
@@ -352,9 +382,6 @@ impl Edit {
             (Field::ToAccount, &self.id.to_account),
             (Field::MsgKey, &self.id.msg_key),
         ] {
-            if value.trim() != value {
-                warnings.push(Finding::new(field, "begins or ends with white space, and is sent with it"));
-            }
             if !is_printable_ascii(value) && value.contains(is_invisible) {
                 warnings.push(Finding::new(
                     field,

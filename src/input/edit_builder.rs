@@ -7,7 +7,7 @@ use super::mapping::Mapping;
 use super::problem::Problem;
 use super::spec::ContentPart;
 use super::template::{ContentSource, Lookup, RenderError};
-use crate::edit::{Edit, Finding, IdDigest, MessageId, MsgBody};
+use crate::edit::{Edit, EitherWay, Field, Finding, MessageId, MsgBody};
 
 /// The fields of one row.
 pub(super) struct RowFields<'a> {
@@ -19,11 +19,12 @@ pub(super) struct RowFields<'a> {
 }
 
 impl RowFields<'_> {
-    /// The message that the fields name; a missing field counts as empty.
-    pub(super) fn message(&self) -> IdDigest {
+    /// The message that the fields name, without its direction; a missing field counts as empty.
+    pub(super) fn message(mut self, mapping: &Mapping) -> EitherWay {
+        mapping.cells().apply(&mut self.values);
         let [from_account, to_account, msg_key, ..] =
             self.values.each_ref().map(|value| value.as_deref().unwrap_or(""));
-        IdDigest::of([from_account, to_account, msg_key])
+        EitherWay::of([from_account, to_account, msg_key])
     }
 }
 
@@ -45,8 +46,11 @@ impl EditBuilder {
     }
 
     pub(super) fn build(&mut self, fields: RowFields<'_>, lookup: &Lookup<'_>) -> Result<Edit, Vec<Problem>> {
-        let RowFields { line, values: [from_account, to_account, msg_key, body, data], names } = fields;
+        let RowFields { line, mut values, names } = fields;
         let mut errors = Vec::new();
+        self.mapping.cells().apply(&mut values);
+        self.refuse_spoiled(&mut values, &mut errors);
+        let [from_account, to_account, msg_key, body, data] = values;
         let body = self.body(body.as_deref(), lookup, &mut errors);
         let data = self.data(data.as_deref(), lookup, &mut errors);
         // Content that failed to render must not be reported as absent too.
@@ -61,11 +65,32 @@ impl EditBuilder {
         Err(errors.into_iter().map(|error| self.problem(line, names, error)).collect())
     }
 
+    /// Reports spoiled cells, and puts an id that has no other fault in place of a spoiled one: each has one problem.
+    fn refuse_spoiled(&self, values: &mut [Option<Cow<'_, str>>; 5], errors: &mut Vec<BuildError>) {
+        let cells = self.mapping.cells();
+        for (field, value) in Field::ALL.into_iter().zip(values) {
+            let Some(cell) = value.as_deref() else { continue };
+            let (problem, instead) = match field {
+                Field::FromAccount | Field::ToAccount | Field::MsgKey => {
+                    (cells.id_problem(cell), Some("spoiled".into()))
+                }
+                Field::MsgBody | Field::CloudCustomData => (cells.content_problem(cell), None),
+            };
+            if let Some(what) = problem {
+                errors.push(BuildError::Finding(Finding { field, what }));
+                *value = instead;
+            }
+        }
+    }
+
     fn body(&mut self, cell: Option<&str>, lookup: &Lookup<'_>, errors: &mut Vec<BuildError>) -> Option<MsgBody> {
         let text = match (&self.mapping.content().body, cell) {
             (Some(ContentSource::Fixed(_, body)), _) => return Some(body.clone()),
             (Some(ContentSource::Template(template)), _) => {
-                let text = template.render(lookup).map_err(|error| errors.push(BuildError::RenderError(error))).ok()?;
+                let text = template
+                    .render(lookup, self.mapping.cells())
+                    .map_err(|error| errors.push(BuildError::RenderError(error)))
+                    .ok()?;
                 match template.part() {
                     ContentPart::Text => return Some(MsgBody::of_text(&text)),
                     ContentPart::MsgBody
@@ -96,9 +121,12 @@ impl EditBuilder {
     fn data(&mut self, cell: Option<&str>, lookup: &Lookup<'_>, errors: &mut Vec<BuildError>) -> Option<Arc<str>> {
         let text = match (&self.mapping.content().data, cell) {
             (Some(ContentSource::Fixed(_, data)), _) => return Some(Arc::clone(data)),
-            (Some(ContentSource::Template(template)), _) => {
-                Cow::Owned(template.render(lookup).map_err(|error| errors.push(BuildError::RenderError(error))).ok()?)
-            }
+            (Some(ContentSource::Template(template)), _) => Cow::Owned(
+                template
+                    .render(lookup, self.mapping.cells())
+                    .map_err(|error| errors.push(BuildError::RenderError(error)))
+                    .ok()?,
+            ),
             (None, Some(cell)) => Cow::Borrowed(cell),
             (None, None) => return None,
         };

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::raw_row::{RowInfo, RowReadError};
 use super::{COLUMNS_MAX, Format, ROW_BYTES_MAX};
 use crate::edit::json::{Json, JsonMembers, JsonStr, parse_error};
-use crate::edit::{Edit, Field, IdDigest};
+use crate::edit::{Edit, EitherWay, Field};
 
 /// Reads line by line into one buffer.
 pub(super) struct JsonlRowReader {
@@ -90,8 +90,8 @@ pub(super) fn edit(line: u64, row: &[u8], builder: &mut EditBuilder) -> Result<E
 }
 
 /// The message that a line names, if it can be determined.
-pub(super) fn message(line: u64, row: &[u8], mapping: &Mapping) -> Option<IdDigest> {
-    Some(fields(line, &members(row).ok()?, mapping).ok()?.message())
+pub(super) fn message(line: u64, row: &[u8], mapping: &Mapping) -> Option<EitherWay> {
+    Some(fields(line, &members(row).ok()?, mapping).ok()?.message(mapping))
 }
 
 fn members(row: &[u8]) -> Result<JsonMembers<'_>, String> {
@@ -141,7 +141,7 @@ fn fields<'a>(line: u64, members: &'a JsonMembers<'a>, mapping: &'a Mapping) -> 
         } else if let Some(part) = mapping.content().part_for(field) {
             problem(name, content_conflict(part));
         } else {
-            match field_text(field, json) {
+            match field_text(field, json, mapping) {
                 Ok(text) => values[field as usize] = Some(text),
                 Err(what) => problem(name, what),
             }
@@ -164,11 +164,17 @@ fn fields<'a>(line: u64, members: &'a JsonMembers<'a>, mapping: &'a Mapping) -> 
 }
 
 /// The text of a string field, or the elements' JSON text as written.
-fn field_text(field: Field, json: &RawValue) -> Result<Cow<'_, str>, String> {
+fn field_text<'a>(field: Field, json: &'a RawValue, mapping: &Mapping) -> Result<Cow<'a, str>, String> {
     let found = kind_of(json.get()).unwrap_or("other text");
     let is_string = found == "a string";
+    let string = || match serde_json::from_str::<JsonStr<'a>>(json.get()) {
+        Ok(text) => Ok(text.0),
+        Err(error) => Err(format!("is not a valid string: {}", parse_error(&error))),
+    };
     match field {
         Field::MsgBody | Field::CloudCustomData if found == "null" => Err(NULL.to_owned()),
+        // A word for "nothing" is passed on, to be refused or to count as absent.
+        Field::MsgBody if is_string && string().is_ok_and(|text| mapping.cells().is_nothing(&text)) => string(),
         Field::MsgBody if is_string => Err("is a string that holds JSON, as some exporters write it; it must be the \
                                             JSON array itself"
             .to_owned()),
@@ -179,11 +185,7 @@ fn field_text(field: Field, json: &RawValue) -> Result<Cow<'_, str>, String> {
         Field::FromAccount | Field::ToAccount | Field::MsgKey if !is_string => {
             Err(format!("must be a string, not {found}"))
         }
-        Field::FromAccount | Field::ToAccount | Field::MsgKey | Field::CloudCustomData => {
-            let text: JsonStr<'_> = serde_json::from_str(json.get())
-                .map_err(|error| format!("is not a valid string: {}", parse_error(&error)))?;
-            Ok(text.0)
-        }
+        Field::FromAccount | Field::ToAccount | Field::MsgKey | Field::CloudCustomData => string(),
     }
 }
 

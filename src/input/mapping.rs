@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Format;
 use super::mapping_error::MappingError;
 use super::spec::{ColumnNames, ContentPart, ContentSpec, InputSpec};
+use super::spoiled::CellRules;
 use super::template::Content;
 use crate::edit::Field;
 
@@ -18,6 +19,7 @@ struct Inner {
     columns: ColumnNames,
     roles: HashMap<String, Role>,
     content: Content,
+    cells: CellRules,
 }
 
 /// The purpose of a column.
@@ -38,6 +40,7 @@ impl Mapping {
     /// Fails if they contradict each other or a template is invalid.
     pub fn new(input: &InputSpec, content: &ContentSpec) -> Result<Mapping, MappingError> {
         let content = Content::new(content)?;
+        let cells = CellRules::new(input)?;
         // In order of increasing precedence: a later role replaces an earlier one.
         let mut roles = HashMap::new();
         for (_, name) in content.columns() {
@@ -64,7 +67,7 @@ impl Mapping {
             }
             roles.insert(name.clone(), Role::Allowed);
         }
-        Ok(Mapping(Arc::new(Inner { columns: input.columns.clone(), roles, content })))
+        Ok(Mapping(Arc::new(Inner { columns: input.columns.clone(), roles, content, cells })))
     }
 
     pub(super) fn role(&self, column: &str) -> Role {
@@ -85,6 +88,10 @@ impl Mapping {
 
     pub(super) fn content(&self) -> &Content {
         &self.0.content
+    }
+
+    pub(super) fn cells(&self) -> &CellRules {
+        &self.0.cells
     }
 }
 

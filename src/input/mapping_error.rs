@@ -53,6 +53,14 @@ pub enum MappingError {
         /// The column.
         name: String,
     },
+    /// A cell can never be this word.
+    #[error(
+        "[input] null has the word {word:?}; give words of at least one character, without white space around them"
+    )]
+    NullWord {
+        /// The word.
+        word: String,
+    },
 }
 
 impl MappingError {
@@ -70,6 +78,7 @@ impl MappingError {
             | MappingError::TwoContents { part, .. } => part.key(),
             MappingError::MappedTwice { .. } | MappingError::ReservedColumn { .. } => "input.columns",
             MappingError::MappedAndIgnored { .. } => "input.ignore",
+            MappingError::NullWord { .. } => "input.null",
         }
     }
 }

@@ -9,7 +9,7 @@
 //!   ▼
 //! fields     csv, jsonl    the cells or members of a row that belong to an edit, by the job's mapping
 //!   ▼
-//! edit       edit_builder  the fields and the job's content (template), checked
+//! edit       edit_builder  the fields and the job's content (template), checked; spoiled cells are refused (spoiled)
 //! ```
 //! [`Rows`] does all of this row by row, and [`Input::survey`] on several threads. [`Input::annotate`] and
 //! [`Input::excerpts`] read the raw rows again, to copy or to show them.
@@ -40,6 +40,7 @@ mod raw_row;
 mod mapping;
 mod mapping_error;
 mod spec;
+mod spoiled;
 mod template;
 
 // Edits.

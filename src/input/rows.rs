@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::raw_row::RawRow;
 use super::stored::Stored;
 use super::{Format, InputError};
-use crate::edit::{Edit, IdDigest};
+use crate::edit::{Edit, EitherWay};
 
 /// One row of the list.
 #[derive(Debug)]
@@ -45,11 +45,11 @@ impl Rows {
         (0..rows).try_for_each(|_| self.list.read().map(|_| ()))
     }
 
-    /// The next row whose message is wanted. Of other rows, only the message's identity is parsed.
+    /// The next row whose message is wanted, in either direction. Of other rows, only the message's identity is parsed.
     ///
     /// # Errors
     /// Fails if the list cannot be read.
-    pub(crate) fn next_of(&mut self, is_wanted: impl Fn(IdDigest) -> bool) -> Result<Option<Row>, InputError> {
+    pub(crate) fn next_of(&mut self, is_wanted: impl Fn(EitherWay) -> bool) -> Result<Option<Row>, InputError> {
         while let Some(raw) = self.list.read()? {
             if self.parser.message(&raw).is_some_and(&is_wanted) {
                 return Ok(Some(self.parser.parse(raw)));
@@ -122,11 +122,12 @@ impl RowParser {
     }
 
     /// The message that a row names, if it can be determined.
-    fn message(&self, raw: &RawRow<'_>) -> Option<IdDigest> {
+    fn message(&self, raw: &RawRow<'_>) -> Option<EitherWay> {
+        let mapping = self.builder.mapping();
         match &self.layout {
             _ if raw.malformed.is_some() => None,
-            RowLayout::Csv(header) => csv::message(raw.line, raw.bytes, raw.ends, header),
-            RowLayout::Jsonl => jsonl::message(raw.line, raw.bytes, self.builder.mapping()),
+            RowLayout::Csv(header) => csv::message(raw.line, raw.bytes, raw.ends, header, mapping),
+            RowLayout::Jsonl => jsonl::message(raw.line, raw.bytes, mapping),
         }
     }
 }
@@ -163,10 +164,10 @@ mod tests {
         let mapping = Mapping::new(&spec, &ContentSpec::default()).unwrap();
         for (format, list) in [(Format::Csv, csv), (Format::Jsonl, jsonl.join("\n"))] {
             let input = Input::from_reader("list", list.as_bytes(), format).unwrap();
-            let mut messages: BTreeMap<IdDigest, Vec<u64>> = BTreeMap::new();
+            let mut messages: BTreeMap<EitherWay, Vec<u64>> = BTreeMap::new();
             for row in input.rows(&mapping).unwrap().map(Result::unwrap) {
                 if let Ok(edit) = row.edit {
-                    messages.entry(edit.id().digest()).or_default().push(row.line);
+                    messages.entry(edit.id().either_way()).or_default().push(row.line);
                 }
             }
             assert!(messages.len() > 1 && messages.values().any(|lines| lines.len() > 1), "{messages:?}");

@@ -19,6 +19,12 @@ pub struct InputSpec {
     /// Columns to ignore.
     #[serde(default)]
     pub ignore: Vec<String>,
+    /// Whether white space around accounts and keys is taken off. Otherwise it is refused.
+    #[serde(default)]
+    pub trim: bool,
+    /// The words that stand for an empty cell. Others that databases write for "nothing" are refused, or are text if this
+    /// is empty.
+    pub null: Option<Vec<String>>,
 }
 
 /// The job file's `[input.columns]`: the list's own name for each field, where it differs.

@@ -12,6 +12,7 @@ use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBeha
 
 use super::mapping_error::MappingError;
 use super::spec::{ContentPart, ContentSpec};
+use super::spoiled::CellRules;
 use crate::edit::{CONTENT_BYTES_MAX, Field, MsgBody};
 
 /// Maximum size of rendered text: five times the content that the service accepts, so that white space in a JSON
@@ -256,11 +257,11 @@ impl RowTemplate {
     }
 
     /// Renders the template with a row's columns.
-    pub(super) fn render(&self, lookup: &Lookup<'_>) -> Result<String, RenderError> {
+    pub(super) fn render(&self, lookup: &Lookup<'_>, cells: &CellRules) -> Result<String, RenderError> {
         let mut values = Vec::with_capacity(self.columns.len());
         let mut absent = Vec::new();
         for name in &self.columns {
-            match lookup(name) {
+            match lookup(name).and_then(|value| value.map_or(Ok(None), |value| cells.template_value(value))) {
                 Ok(Some(value)) => values.push((name.as_str(), value)),
                 Ok(None) => absent.push(name.as_str()),
                 Err(what) => return Err(RenderError { column: Some(name.clone()), what }),

@@ -44,6 +44,8 @@ pub struct Job {
     pub identity: Option<JobIdentity>,
     /// The service. `None` if nothing will be sent.
     pub service: Option<ServiceChoice>,
+    /// Whether it is the sandbox, or on this machine, and not the service itself.
+    pub is_stand_in: bool,
     /// The proxy on the way to it, if there is one.
     pub proxy: Option<Proxy>,
     /// Maximum attempts for each edit in one run.
@@ -276,10 +278,13 @@ impl Job {
             }
             (None, None) => FAILURES,
         };
+        let is_stand_in =
+            args.sandbox || endpoint(args, environment, &file.service).is_ok_and(|endpoint| endpoint.is_loopback());
         let (identity, service, proxy) = service(args, environment, &file)?;
         Ok(Job {
             identity,
             service,
+            is_stand_in,
             proxy,
             attempts_max: args.max_attempts.or(file.retry.max_attempts).unwrap_or(ATTEMPTS),
             rate,

@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
     use crate::input::{ContentSpec, Format, Input, InputSpec, Mapping};
-    use crate::run::{InDoubt, Policy, plan};
+    use crate::run::{AsOf, InDoubt, Policy, plan};
 
     /// What the plan of a list of these contents shows.
     fn shown(rows: &[(&str, Option<&str>)], columns: usize) -> String {
@@ -94,7 +94,8 @@ mod tests {
         let mapping = Mapping::new(&InputSpec::default(), &ContentSpec::default()).unwrap();
         let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, read_first: false, rows_max: None };
         let mut out = Vec::new();
-        write(&mut out, &plan(&input, &mapping, None, &policy).unwrap(), columns, Lang::En).unwrap();
+        let as_of = AsOf { now: jiff::Timestamp::UNIX_EPOCH, messages_expire: false };
+        write(&mut out, &plan(&input, &mapping, None, &policy, as_of).unwrap(), columns, Lang::En).unwrap();
         let out = strip_str(&String::from_utf8(out).unwrap()).to_string();
         assert!(out.lines().all(|line| display_width(line) <= columns), "{out}");
         out

@@ -1,7 +1,7 @@
 //! The plan and the run.
 //!
 //! ```text
-//! plan()   survey.rs   reads and checks the whole list; sends nothing, writes nothing
+//! plan()   survey.rs   reads and checks the whole list (`suspicions`: what is odd in it); sends nothing, writes nothing
 //! run()    this file   takes the rows of the plan one by one:
 //!
 //!   todo ──▶ attempt ──▶ dispatcher ──▶ settled
@@ -32,6 +32,7 @@ mod read_back;
 mod stop_reason;
 mod stopping;
 mod survey;
+mod suspicions;
 mod tally;
 mod todo;
 mod under_way;
@@ -57,6 +58,7 @@ use self::read_back::read_back;
 pub use self::stop_reason::{EditAtLine, JobRefusal, StopReason};
 use self::stopping::Stopping;
 pub use self::survey::plan;
+pub use self::suspicions::AsOf;
 pub use self::tally::{Cause, Tally};
 pub use self::todo::{InDoubt, Policy, Todo};
 pub use self::under_way::UnderWay;

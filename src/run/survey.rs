@@ -1,16 +1,17 @@
 //! Makes the plan: reads and checks the whole list before anything is sent.
 //!
-//! Memory is a number for each row: a prefix of their digests tells which messages may be listed more than once. A
-//! second reading of the list makes certain; it is needed only if there are any, and keeps an entry for each repeated
-//! message.
+//! Memory is a number for each row, which tells which messages may be listed more than once, or a second time with their
+//! accounts swapped. A second reading of the list makes certain; it is needed only if there are any, and keeps an entry
+//! for each such message.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::distinct::{Distinct, Prefix};
 use super::plan::{Plan, PlanError, Problems, Warning};
+use super::suspicions::{AsOf, Suspicions};
 use super::todo::{InDoubt, Policy, Repeated, Standing, stand};
-use crate::edit::{ContentDigest, Edit, Finding, IdDigest, Wanted};
+use crate::edit::{ContentDigest, Edit, EitherWay, Finding, IdDigest, Wanted};
 use crate::input::{Input, Mapping, Problem, Row};
 use crate::ledger::{LedgerError, Records, State};
 use crate::system::digest::hex;
@@ -18,7 +19,8 @@ use crate::system::digest::hex;
 /// Kinds of warnings that are kept, the first ones met. A list can have as many kinds as it has rows.
 const WARNINGS_MAX: usize = 50;
 
-/// Reads the whole list and checks it against itself and against earlier runs.
+/// Reads the whole list and checks it against itself and against earlier runs. The times in its keys are compared with
+/// `as_of`.
 ///
 /// # Errors
 /// The list or the ledger cannot be read, or rows are wrong: then nothing may be sent.
@@ -27,9 +29,10 @@ pub fn plan(
     mapping: &Mapping,
     records: Option<&dyn Records>,
     policy: &Policy,
+    as_of: AsOf,
 ) -> Result<Plan, PlanError> {
     let warnings = Warnings::default();
-    let part = || Survey::new(records, policy, &warnings);
+    let part = || Survey::new(records, policy, &warnings, as_of);
     let (mut survey, mut others) =
         (part()?, (1..Input::survey_threads()).map(|_| part()).collect::<Result<Vec<_>, _>>()?);
     let parts = std::iter::once(&mut survey).chain(&mut others);
@@ -46,6 +49,10 @@ pub fn plan(
     survey.finish()
 }
 
+fn prefix(message: EitherWay) -> Prefix {
+    Prefix::of(message.0.to_le_bytes())
+}
+
 /// Warnings by their text. All threads share them, so that each warning counts the rows of all threads.
 type Warnings = Mutex<BTreeMap<String, Warning>>;
 
@@ -59,6 +66,7 @@ struct Survey<'a> {
     messages: Distinct,
     conversations: Distinct,
     warnings: &'a Warnings,
+    suspicions: Suspicions,
 }
 
 impl<'a> Survey<'a> {
@@ -66,6 +74,7 @@ impl<'a> Survey<'a> {
         records: Option<&dyn Records>,
         policy: &'a Policy,
         warnings: &'a Warnings,
+        as_of: AsOf,
     ) -> Result<Survey<'a>, LedgerError> {
         Ok(Survey {
             records: records.map(Records::again).transpose()?,
@@ -75,6 +84,7 @@ impl<'a> Survey<'a> {
             messages: Distinct::default(),
             conversations: Distinct::default(),
             warnings,
+            suspicions: Suspicions::new(as_of),
         })
     }
 
@@ -94,8 +104,11 @@ impl<'a> Survey<'a> {
     fn edit(&mut self, edit: &Edit, number: u64, line: u64) -> Result<(), PlanError> {
         let wanted = edit.wanted();
         self.plan.contents.push(edit, wanted, number);
-        self.messages.push(Prefix::of(wanted.message.0));
-        self.conversations.push_once(Prefix::of(edit.id().conversation().to_le_bytes()));
+        let conversation = edit.id().conversation();
+        // Rows that are repeated are found by this, and those whose accounts are swapped.
+        self.messages.push(prefix(EitherWay::within(conversation, &edit.id().msg_key)));
+        self.conversations.push_once(Prefix::of(conversation.to_le_bytes()));
+        self.suspicions.see(edit.id(), line);
         for finding in edit.warnings() {
             self.warn(&finding, line);
         }
@@ -142,7 +155,7 @@ impl<'a> Survey<'a> {
 
     /// Merges what another thread has found. Names every count of a plan, so that a new one cannot be forgotten.
     fn add(&mut self, other: Survey<'_>) {
-        let Survey { plan, problems, messages, conversations, records: _, policy: _, warnings: _ } = other;
+        let Survey { plan, problems, messages, conversations, suspicions, records: _, policy: _, warnings: _ } = other;
         let Plan {
             rows,
             done,
@@ -183,9 +196,10 @@ impl<'a> Survey<'a> {
         self.problems.add(problems);
         self.messages.add(messages);
         self.conversations.add(conversations);
+        self.suspicions.add(suspicions);
     }
 
-    /// Messages that may be listed more than once, and the number of conversations. Either takes sorting millions of
+    /// Messages that may be listed more than once, in either direction, and the number of conversations. Either takes sorting millions of
     /// digests.
     fn distinct(&mut self) -> (Vec<Prefix>, u64) {
         let (messages, conversations) = (std::mem::take(&mut self.messages), std::mem::take(&mut self.conversations));
@@ -232,7 +246,7 @@ impl<'a> Survey<'a> {
     /// Reads the list once more for rows that may be repetitions. The first row of each message stays in the counts,
     /// the others are subtracted.
     fn repetitions(&mut self, input: &Input, mapping: &Mapping, suspects: &[Prefix]) -> Result<(), PlanError> {
-        let is_suspect = |message: IdDigest| suspects.binary_search(&Prefix::of(message.0)).is_ok();
+        let is_suspect = |message: EitherWay| suspects.binary_search(&prefix(message)).is_ok();
         let mut firsts: HashMap<IdDigest, (u64, ContentDigest)> = HashMap::new();
         let mut repeated = Repeated::new();
         let mut rows = input.rows(mapping)?;
@@ -240,6 +254,9 @@ impl<'a> Survey<'a> {
             let Ok(edit) = edit else { continue };
             let wanted = edit.wanted();
             let Some(&(first, content)) = firsts.get(&wanted.message) else {
+                if firsts.contains_key(&edit.id().swapped()) {
+                    self.suspicions.see_swapped(edit.id(), line);
+                }
                 firsts.insert(wanted.message, (line, wanted.content));
                 continue;
             };
@@ -270,7 +287,7 @@ impl<'a> Survey<'a> {
         self.plan.settled_first = self.plan.settled_first.min(self.plan.rows);
         self.plan.this_run = self.policy.rows_max.map_or(self.plan.to_do, |max| max.min(self.plan.to_do));
         let warnings = std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner));
-        self.plan.warnings = warnings.into_values().collect();
+        self.plan.warnings = warnings.into_values().chain(self.suspicions.warnings()).collect();
         self.plan.warnings.sort_by_key(|warning| warning.line);
         Ok(self.plan)
     }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use regex_lite::{Captures, Regex};
+use regex::{Captures, Regex};
 
 use super::chinese::codes;
 use crate::api::error_code;
@@ -68,11 +68,11 @@ impl Pair {
             let fixed = &english[end..whole.start()];
             (fixed_bytes, end) = (fixed_bytes + fixed.len(), whole.end());
             let what = if name[1].starts_with('N') { "[0-9][0-9,.]*" } else { ".*?" };
-            pattern = format!("{pattern}{}(?P<{}>{what})", regex_lite::escape(fixed), &name[1]);
+            pattern = format!("{pattern}{}(?P<{}>{what})", regex::escape(fixed), &name[1]);
         }
         let fixed = &english[end..];
         fixed_bytes += fixed.len();
-        let english = Regex::new(&format!("{pattern}{}$", regex_lite::escape(fixed))).ok()?;
+        let english = Regex::new(&format!("{pattern}{}$", regex::escape(fixed))).ok()?;
         (fixed_bytes > 0).then_some(Pair { english, chinese, fixed_bytes })
     }
 }

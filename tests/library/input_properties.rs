@@ -33,7 +33,8 @@ fn cells(edit: &Edit) -> Cells {
 }
 
 fn any_cells() -> impl Strategy<Value = Vec<Cells>> {
-    let id = || "\\PC{1,12}";
+    // Some ids and words are refused as spoiled: these begin and end with a letter that no such has.
+    let id = || "w\\PC{0,12}w";
     let data = prop_oneof!["[\",\r\n{}a\u{feff}]{1,8}", any::<String>().prop_map(|text| format!("x{text}"))];
     vec((id(), id(), id(), data).prop_map(|(from, to, key, data)| [from, to, key, data]), 0..12)
 }
@@ -149,7 +150,8 @@ proptest! {
     #[test]
     fn values_from_a_row_stay_inside_their_place_in_a_template(values in vec("(?s).{1,20}", 1..4)) {
         let body = r#"[{"MsgType":"TIMCustomElem","MsgContent":{"Data":"a {{ v }} b","Desc":{{ v | tojson }}}}]"#;
-        let mapping = Mapping::new(&InputSpec::default(), &ContentSpec {
+        // Any text: also words for "nothing".
+        let mapping = Mapping::new(&InputSpec { null: Some(Vec::new()), ..InputSpec::default() }, &ContentSpec {
             msg_body: Some(body.to_owned()),
             cloud_custom_data: Some("<{{ v }}>".to_owned()),
             ..ContentSpec::default()

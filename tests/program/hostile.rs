@@ -36,7 +36,7 @@ fn is_sound(about: &str, ran: &Ran) {
 
 /// The output of a dry run of this list.
 fn dry_run_output(place: &Place, name: &str) -> String {
-    let ran = within(MEMORY_KB, place, &format!("--input {name} --dry-run --json")).run();
+    let ran = within(MEMORY_KB, place, &format!("--input {name} --sandbox --dry-run --json")).run();
     is_sound(name, &ran);
     if ran.code == Some(2) {
         assert_eq!(ran.out, "", "{name}");

@@ -3,13 +3,14 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use runner::api::history::AccountNames;
 use runner::edit::{Edit, MessageId, MsgBody};
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
 use runner::ledger::{ControlAction, EditRow, Ledger, Note, State};
 use runner::report::summary::totals;
 use runner::run::{
-    Control, FailureLimit, InDoubt, Policy, RunContext, RunEnd, RunTerms, StopReason, Tally, UnderWay, plan, run,
+    AsOf, Control, FailureLimit, InDoubt, Policy, RunContext, RunEnd, RunTerms, StopReason, Tally, UnderWay, plan, run,
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
@@ -322,7 +323,8 @@ impl World {
         let mapping = Mapping::new(&InputSpec::default(), &ContentSpec::default()).unwrap();
         let policy = Policy { in_doubt, retry_failed, read_first, rows_max };
         let records = self.disk.records();
-        let plan = plan(&input, &mapping, Some(&*records), &policy).unwrap();
+        let as_of = AsOf { now: Timestamp::UNIX_EPOCH, messages_expire: false };
+        let plan = plan(&input, &mapping, Some(&*records), &policy, as_of).unwrap();
         let todo = plan.todo(&input, &mapping, Some(records), policy).unwrap();
         let (ledger, writer) = Ledger::start(store);
         let Climate { rate, attempts_max, in_flight_max, .. } = self.climate;

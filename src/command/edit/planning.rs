@@ -11,7 +11,7 @@ use crate::command::{CommandError, Exit, confirm, print};
 use crate::job::{Job, ServiceChoice};
 use crate::ledger::Records;
 use crate::report::{self, format, plan::PlanTarget};
-use crate::run::{self, Plan, PlanError, UnderWay};
+use crate::run::{self, AsOf, Plan, PlanError, UnderWay};
 use crate::terminal::colour::TITLE;
 use crate::terminal::excerpt;
 use crate::terminal::fit;
@@ -67,7 +67,9 @@ pub(super) fn show(
 /// Reads and checks the list. Problems are listed on standard error before the error is returned.
 fn plan(request: &Request<'_>, records: Option<&dyn Records>) -> Result<Plan, CommandError> {
     let Request { job, input, .. } = request;
-    match run::plan(input, &job.mapping, records, &job.policy) {
+    // The sample lists name messages of one day, for a stand-in that keeps messages for ever.
+    let as_of = AsOf { now: Timestamp::now(), messages_expire: !job.is_stand_in };
+    match run::plan(input, &job.mapping, records, &job.policy, as_of) {
         Ok(plan) => Ok(plan),
         Err(PlanError::Problems(problems)) => {
             // The list holds message text: it is shown in a terminal, and not written into a file of errors.

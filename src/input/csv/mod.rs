@@ -20,7 +20,7 @@ use super::raw_row::{RowInfo, RowReadError};
 use super::stored::Stored;
 use super::text::read_error;
 use super::{COLUMNS_MAX, InputError};
-use crate::edit::{Edit, IdDigest};
+use crate::edit::{Edit, EitherWay};
 use reader::{ReadOutcome, RecordShape};
 
 /// Reads the rows of a CSV list, after its header.
@@ -127,8 +127,14 @@ pub(super) fn edit(
 }
 
 /// The message that a record names, if it can be determined.
-pub(super) fn message(line: u64, cells: &[u8], ends: &[usize], header: &Header) -> Option<IdDigest> {
-    Some(fields(line, CsvRecord::new(cells, ends)?, header).message())
+pub(super) fn message(
+    line: u64,
+    cells: &[u8],
+    ends: &[usize],
+    header: &Header,
+    mapping: &Mapping,
+) -> Option<EitherWay> {
+    Some(fields(line, CsvRecord::new(cells, ends)?, header).message(mapping))
 }
 
 /// The fields of an edit, taken from a record's cells.

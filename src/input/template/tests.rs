@@ -4,7 +4,10 @@ fn render(part: ContentPart, source: &str, columns: &[(&str, &str)]) -> Result<S
     let template = RowTemplate::compile(part, source).unwrap();
     let columns: Vec<_> = columns.iter().map(|(k, v)| ((*k).to_owned(), Value::from(*v))).collect();
     template
-        .render(&|name| Ok(columns.iter().find(|(column, _)| column == name).map(|(_, value)| value.clone())))
+        .render(
+            &|name| Ok(columns.iter().find(|(column, _)| column == name).map(|(_, value)| value.clone())),
+            &CellRules::default(),
+        )
         .map_err(|error| format!("{:?} {}", error.column, error.what))
 }
 
@@ -128,7 +131,7 @@ fn no_template_overflows_the_stack() {
         let source = format!("{begin}{}{end}", step.repeat(steps));
         if let Ok(template) = RowTemplate::compile(ContentPart::Text, &source) {
             // What matters is that it returns.
-            let _ = template.render(&|_| Ok(Some(Value::from("x"))));
+            let _ = template.render(&|_| Ok(Some(Value::from("x"))), &CellRules::default());
         }
         let spec = ContentSpec { text: Some(source + &" ".repeat(step.len())), ..ContentSpec::default() };
         assert!(Content::new(&spec).is_err());

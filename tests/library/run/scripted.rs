@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use runner::api::history::{HistoryPage, HistoryQuery};
 use runner::api::{Outcome, Service};
 use runner::edit::MessageId;
@@ -14,7 +15,8 @@ use runner::ledger::{
 };
 use runner::pace::Permit;
 use runner::run::{
-    ControlInbox, FailureLimit, InDoubt, Policy, RunContext, RunEnd, RunTerms, StopReason, Tally, UnderWay, plan, run,
+    AsOf, ControlInbox, FailureLimit, InDoubt, Policy, RunContext, RunEnd, RunTerms, StopReason, Tally, UnderWay, plan,
+    run,
 };
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -261,7 +263,8 @@ impl Session {
             Policy { in_doubt: self.in_doubt, retry_failed: false, read_first: self.read_first, rows_max: None };
         let store = self.memory.open(&RunInfo { read_first: self.read_first, ..run_info() });
         let records = self.memory.model.records();
-        let plan = plan(&input, &mapping, Some(&*records), &policy).unwrap();
+        let as_of = AsOf { now: Timestamp::UNIX_EPOCH, messages_expire: false };
+        let plan = plan(&input, &mapping, Some(&*records), &policy, as_of).unwrap();
         let todo = plan.todo(&input, &mapping, Some(records), policy).unwrap();
         let (ledger, writer) = Ledger::start(store);
         let Session { rate, attempts_max, in_doubt, under_way, locked_since, in_flight_max, failures, .. } = *self;
