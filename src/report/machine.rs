@@ -3,11 +3,12 @@
 use super::facts::{CauseLine, LedgerFacts, NotReachedList, Report, RunFacts};
 use super::format::{self, FORMAT};
 use super::headline::Headline;
+use super::resume::Resume;
 use super::words::{Words, iso};
 use crate::ledger::{Cause, ControlAction, ControlEvent, JobIdentity, RunRecord, Worker};
 
 /// What `runner status` prints, with the command that resumes the last run.
-pub fn status(facts: &LedgerFacts, resume: Option<&str>, words: &Words) -> format::Status {
+pub fn status(facts: &LedgerFacts, resume: Option<&Resume>, words: &Words) -> format::Status {
     let current = facts.last_run().filter(|_| facts.is_running());
     format::Status {
         format: FORMAT,
@@ -26,7 +27,7 @@ pub fn status(facts: &LedgerFacts, resume: Option<&str>, words: &Words) -> forma
         outcomes: facts.by_cause().iter().map(|line| outcome(line, words)).collect(),
         runs: facts.runs.iter().map(run).collect(),
         acts: facts.acts.iter().map(act).collect(),
-        resume: resume.map(str::to_owned),
+        resume: resume.map(|resume| resume.command.clone()),
     }
 }
 
@@ -34,7 +35,7 @@ pub fn status(facts: &LedgerFacts, resume: Option<&str>, words: &Words) -> forma
 pub fn report(report: &Report, words: &Words) -> format::ReportObject {
     let slots = report.facts.latency.slots().filter(|(_, answers)| *answers > 0);
     format::ReportObject {
-        status: status(&report.facts, report.resume.as_deref(), words),
+        status: status(&report.facts, report.resume.as_ref(), words),
         ledger_sha256: report.ledger_sha256.clone(),
         version: crate::BUILD.to_owned(),
         latency: slots.map(|(up_to_ms, answers)| format::LatencyCount { up_to_ms, answers }).collect(),

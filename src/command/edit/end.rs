@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
-use super::command_line::resume_command;
 use super::result::RunResult;
 use super::session::RunSession;
 use super::signals::Signals;
@@ -14,6 +13,7 @@ use crate::job::ServiceChoice;
 use crate::ledger::{LedgerError, RunStore, WalEnd, records_beside_writer};
 use crate::report::lists::PlannedInput;
 use crate::report::summary::Summary;
+use crate::report::words::Words;
 use crate::report::{self, directory, format};
 use crate::run::{RunEnd, StopReason};
 use crate::system::atomic_file;
@@ -39,7 +39,7 @@ impl RunSession<'_> {
         let exit = exit(&summary, &closed, signals.was_terminated());
         let left = summary.totals().not_reached > 0 && exit != Exit::Done;
         if left || !matches!(result.ended, RunEnd::Finished) {
-            summary.resume = Some(resume_command(&self.input));
+            summary.resume = Some(super::resume(&self.called));
         }
         // A latched ledger is the reason why the run stopped, and is reported as such.
         match closed {
@@ -114,7 +114,8 @@ impl RunSession<'_> {
                 atomic_file::remove_marked(path)?;
                 return Ok(None);
             }
-            report::failed::write(path, &self.input, &self.job.mapping, &self.plan, reader.as_mut())?;
+            let words = Words::new(self.args.lang.unwrap_or_default());
+            report::failed::write(path, &self.input, &self.job.mapping, &self.plan, reader.as_mut(), &words)?;
             Ok(Some(path.clone()))
         });
         match written {
