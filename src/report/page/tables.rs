@@ -71,10 +71,10 @@ fn why(cause: Option<Cause>, not_reached: u64, words: &Words) -> Markup {
         let what = if not_reached > 0 { words.say.not_sent_yet } else { words.say.no_answer_yet };
         return html! { (what) };
     };
-    html! {
+    html! { div {
         (words.meaning(cause))
         @if let Some(advice) = words.advice(cause) { span.advice { (advice) } }
-    }
+    } }
 }
 
 fn count(number: u64, column: &str) -> Markup {
@@ -121,10 +121,10 @@ fn edits(edits: &[EditRecord], all: u64, title: &str, file: &str, words: &Words)
 
 fn reason(edit: &EditRecord, words: &Words) -> Markup {
     let cause = edit.cause.or((edit.state == State::Sending).then_some(Cause::Note(crate::ledger::Note::ProcessDied)));
-    html! {
+    html! { div {
         @if let Some(Cause::Code(code)) = cause { b.code { (code) } " " }
         @if let Some(cause) = cause { (words.meaning(cause)) }
-    }
+    } }
 }
 
 pub(super) fn runs(facts: &LedgerFacts, words: &Words) -> Markup {
