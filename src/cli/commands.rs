@@ -65,7 +65,7 @@ pub struct ReportArgs {
     /// Write one JSON object
     #[arg(long, conflicts_with = "csv")]
     pub json: bool,
-    /// Write the page, the summary, lists of what is not done, and a manifest into this directory
+    /// Write the page, the summary, lists of the edits, and a manifest into this directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub csv: Option<PathBuf>,
     /// Language: en or zh [default: en]

@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latency {
     /// The count up to each of [`BOUNDS_MS`] and above the previous one; the last slot has no upper bound.
-    counts: [u64; BOUNDS_MS.len() + 1],
+    counts: Box<[u64]>,
     sum: Duration,
     is_coarse: bool,
 }
@@ -39,7 +39,7 @@ const fn bounds() -> [u32; 115] {
 
 impl Default for Latency {
     fn default() -> Latency {
-        Latency { counts: [0; BOUNDS_MS.len() + 1], sum: Duration::ZERO, is_coarse: false }
+        Latency { counts: vec![0; BOUNDS_MS.len() + 1].into(), sum: Duration::ZERO, is_coarse: false }
     }
 }
 
@@ -63,7 +63,7 @@ impl Latency {
 
     /// The upper bound of each slot in milliseconds (`None`: no bound), and its count.
     pub fn slots(&self) -> impl Iterator<Item = (Option<u32>, u64)> {
-        BOUNDS_MS.iter().copied().map(Some).chain([None]).zip(self.counts)
+        BOUNDS_MS.iter().copied().map(Some).chain([None]).zip(self.counts.iter().copied())
     }
 
     /// The same in fewer slots, as metrics have it.
@@ -157,7 +157,7 @@ mod tests {
 
         let mut again = Latency::default();
         again.add_run(&used(latency.slots()));
-        assert_eq!((again.counts, again.is_coarse), (latency.counts, false));
+        assert_eq!((&again.counts, again.is_coarse), (&latency.counts, false));
         // With a run of an earlier version, what is drawn is as coarse as that.
         again.add_run(&[(Some(100), 7), (None, 1)]);
         assert_eq!(again.chart_slots().len(), Latency::COARSE_MS.len() + 1);

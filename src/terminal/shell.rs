@@ -73,16 +73,9 @@ fn bytes(octal: &str) -> OsString {
     let (mut bytes, mut rest) = (Vec::with_capacity(octal.len()), octal.as_bytes());
     while let Some((first, others)) = rest.split_first() {
         let digits = others.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.filter(|_| *first == b'\\').and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &others[3..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = others;
-            }
-        }
+        let byte = digits.filter(|_| *first == b'\\').and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &others[3..] } else { others };
     }
     OsString::from_vec(bytes)
 }

@@ -77,12 +77,13 @@ fn check(browser: &Browser, place: &Place, name: &str, lang: &str, edits: u64) {
 
 /// A ledger of ten runs with everything in it, and with names as long as they can be.
 fn many_runs(browser: &Browser, place: &Place) {
-    let mut list = "from_account,to_account,msg_key,msg_body\n".to_owned();
-    for number in 1..=300 {
+    let row = |number: u32| {
         let account = format!("customer_{number:023}");
         let body = r#""[{""MsgType"":""TIMTextElem"",""MsgContent"":{""Text"":""x""}}]""#;
-        list += &format!("{account},{account},{}_4294967295_1773188576,{body}\n", 4_000_000_000_u32 + number);
-    }
+        format!("{account},{account},{}_4294967295_1773188576,{body}\n", 4_000_000_000 + number)
+    };
+    let rows = (1..=300).map(row);
+    let list: String = std::iter::once("from_account,to_account,msg_key,msg_body\n".to_owned()).chain(rows).collect();
     place.write("edits.csv", list);
     let service = Service::with_messages("20026=4%,edit.silent-after=2%,latency=5ms..40ms", place);
     for _ in 0..10 {

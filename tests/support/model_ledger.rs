@@ -511,7 +511,9 @@ impl Overview for ModelOverview {
                 runs.entry(*of).or_default().push((*up_to_ms, *count));
             }
         }
-        runs.values().for_each(|slots| latency.add_run(slots));
+        for slots in runs.values() {
+            latency.add_run(slots);
+        }
         Ok(latency)
     }
 

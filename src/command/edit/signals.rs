@@ -73,7 +73,9 @@ fn listen(
                 let Resume { command, remarks } = super::resume(&called);
                 let say = Words::new(Lang::En).say;
                 tell(format_args!("\nStopped at once. {}{command}", fit::COMMAND_LABEL));
-                remarks.iter().for_each(|remark| tell(format_args!("  {}", remark.text(say))));
+                for remark in remarks {
+                    tell(format_args!("  {}", remark.text(say)));
+                }
                 std::process::exit(exit.code().into());
             }
             was_terminated.store(exit == Exit::Terminated, Ordering::SeqCst);
