@@ -150,7 +150,7 @@ fn every_flag_that_is_named_exists() {
             let name = entry.file_name().unwrap().to_str().unwrap();
             if entry.is_dir() && name != "tests" {
                 sources(&entry, visit);
-            } else if name.ends_with(".rs") && name != "tests.rs" {
+            } else if entry.extension() == Some(OsStr::new("rs")) && name != "tests.rs" {
                 visit(&entry, &std::fs::read_to_string(&entry).unwrap());
             }
         }
