@@ -319,7 +319,7 @@ async fn the_banner_says_what_to_type() {
         format!("  export TIM_SDKAPPID={SDKAPPID}\n"),
         format!("  export TIM_IDENTIFIER={IDENTIFIER}\n"),
         format!("  export TIM_SECRET_KEY={SECRET_KEY}\n"),
-        format!("  runner --endpoint {url} --input edits.csv --resume rehearsal.db\n"),
+        format!("  runner --endpoint {url} --resume rehearsal.db\n"),
     ] {
         assert!(banner.contains(&line), "{banner}");
     }
