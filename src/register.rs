@@ -25,6 +25,8 @@ use std::time::Duration;
 use nix::unistd::{Uid, User};
 use serde::{Deserialize, Serialize};
 
+use crate::terminal::shell;
+
 /// The environment variable that names another directory.
 pub const VARIABLE: &str = "RUNNER_STATE_DIR";
 const IN_HOME: &str = ".local/state/runner";
@@ -300,8 +302,12 @@ impl fmt::Display for NoRoom {
                 let others = if let [_] = others[..] { "it has" } else { "they have" };
                 write!(f, "wait until {others} ended, or run each at {each}: ")?;
                 for RegisterEntry { ledger, .. } in &self.others {
-                    let ledger = ledger.to_string_lossy();
-                    write!(f, "runner ctl {} rate {each}, ", shlex::try_quote(&ledger).unwrap_or(ledger.clone()))?;
+                    let each = each.to_string();
+                    write!(
+                        f,
+                        "{}, ",
+                        shell::command(["ctl".as_ref(), ledger.as_os_str(), "rate".as_ref(), each.as_ref()])
+                    )?;
                 }
                 write!(f, "then --rate {each} here")
             }

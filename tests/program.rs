@@ -23,6 +23,7 @@ mod program {
     mod operations;
     mod output;
     mod page;
+    mod pasted;
     mod plan;
     mod proxy;
     mod read_back;

@@ -61,7 +61,7 @@ pub struct ReportArgs {
     /// Write one JSON object
     #[arg(long, conflicts_with = "csv")]
     pub json: bool,
-    /// Write the page, the summary, lists of what is not done, and a manifest into this directory
+    /// Write the page, the summary, lists of the edits, and a manifest into this directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub csv: Option<PathBuf>,
     /// The list of edits, to list those not reached [default: the last run's, if unchanged]

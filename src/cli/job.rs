@@ -141,7 +141,8 @@ pub struct JobArgs {
     pub json: bool,
     /// Write a report into this directory when the run ends
     ///
-    /// It has a page for people, a summary for programs, lists of what failed, is in doubt or was not reached, and a manifest.
+    /// It has a page for people, a summary for programs, lists of what is done, failed, is in doubt or was not reached, and a
+    /// manifest.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = OUTPUT)]
     pub report: Option<PathBuf>,
     /// Run a command when the run has ended

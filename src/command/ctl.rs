@@ -7,6 +7,7 @@ use super::{CommandError, Exit, confirm, tell};
 use crate::cli::{CtlAction, CtlArgs};
 use crate::live::socket::{SocketRequest, send};
 use crate::report::format::RunState;
+use crate::terminal::shell;
 
 pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, CommandError> {
     let request = match args.what {
@@ -37,8 +38,7 @@ pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, CommandError> {
 
 /// The `runner ctl` command for this ledger, quoted for the shell.
 pub(super) fn command(ledger: &Path, what: &str) -> String {
-    let ledger = ledger.to_string_lossy();
-    format!("runner ctl {} {what}", shlex::try_quote(&ledger).unwrap_or_else(|_| ledger.clone()))
+    shell::command(["ctl".as_ref(), shell::argument(ledger).as_os_str(), what.as_ref()])
 }
 
 /// Whether the operator agrees to stop the run. Without a terminal, the command line counts as agreement.

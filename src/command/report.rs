@@ -14,15 +14,20 @@ use crate::job;
 use crate::ledger::{LostCommits, Overview, RunRecord, open_overview, open_records, unix_ms};
 use crate::report::facts::{NotReachedList, Report};
 use crate::report::lists::PlannedInput;
+use crate::report::resume::Pasted;
 use crate::report::{counted, directory, format, machine, text};
 use crate::run::{self, AsOf, InDoubt, Plan, Policy};
 use crate::system::digest;
+use crate::terminal::shell;
 use crate::words::{Lang, Words};
 
 pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     let overview = open_overview(&args.ledger)?;
     let words = Words::new(Lang::of_process());
-    let mut report = Report::read(&*overview, unix_ms(), &working_directory())?;
+    let directory = working_directory();
+    let is_kept = args.html.is_some() || args.csv.is_some();
+    let pasted = if is_kept { Pasted::Anywhere } else { Pasted::Here { directory: &directory, at: Timestamp::now() } };
+    let mut report = Report::read(&*overview, unix_ms(), pasted)?;
     check_last_list(args, &report)?;
     if let Some(path) = &args.html {
         directory::write_page(path, &report, &words)?;
@@ -62,7 +67,7 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
 /// Writes the report of a run that has just ended.
 pub(super) fn write(path: &Path, ledger: &Path, wanted: PlannedInput<'_>) -> Result<(), CommandError> {
     let overview = open_overview(ledger)?;
-    let mut report = Report::read(&*overview, unix_ms(), &working_directory())?;
+    let mut report = Report::read(&*overview, unix_ms(), Pasted::Anywhere)?;
     directory::write(path, &*overview, &mut report, Ok(wanted), &Words::new(Lang::of_process()))?;
     Ok(())
 }
@@ -188,7 +193,7 @@ fn last_call(report: &Report) -> Result<(JobArgs, &Path), CommandError> {
     let RunRecord { command: Some(command), directory: Some(directory), .. } = run else {
         return Err(LastRunError::NotRecorded.into());
     };
-    let words = shlex::split(command).ok_or(LastRunError::Unreadable)?;
+    let words = shell::words(command).ok_or(LastRunError::Unreadable)?;
     let args = Cli::try_parse_from(words).map_err(|_| LastRunError::OtherVersion)?.job;
     Ok((args, Path::new(directory)))
 }

@@ -1,12 +1,15 @@
 //! `runner sandbox`
 
+use std::ffi::OsString;
 use std::io::{Write, stdout};
 
 use super::{CommandError, Exit};
 use crate::cli::SandboxArgs;
 use crate::input::{HeaderError, Input, InputError, Mapping};
 use crate::job;
+use crate::report::resume::NOT_RECORDED;
 use crate::sandbox::{Faults, Options, Sandbox};
+use crate::terminal::shell;
 
 pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, CommandError> {
     let sandbox = Sandbox::start(Options {
@@ -26,16 +29,23 @@ pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, CommandError> {
         match read(None) {
             // The list says which messages there are. Their new content may come from `--text`, which is not known here.
             Err(CommandError::Input(InputError::Header { what: HeaderError::NothingToChange, .. })) => {
-                read(Some(job::NOT_RECORDED))?;
+                read(Some(NOT_RECORDED))?;
             }
             result => result?,
         }
     }
     // A closed pipe must not end the sandbox.
-    let _ = writeln!(stdout(), "{}", sandbox.banner());
+    let _ = writeln!(stdout(), "{}", sandbox.banner(&list(args)));
     tokio::signal::ctrl_c().await?;
     sandbox.stop().await;
     Ok(Exit::Done)
+}
+
+/// The arguments of a run with the list that the sandbox was given, or an example.
+fn list(args: &SandboxArgs) -> Vec<OsString> {
+    let Some(input) = &args.input else { return ["--input", "edits.csv"].map(OsString::from).into() };
+    let job = args.job.iter().flat_map(|job| [OsString::from("--job"), shell::argument(job).into()]);
+    job.chain(["--input".into(), shell::argument(input).into()]).collect()
 }
 
 /// Adds the messages of a list to the sandbox. Invalid rows are skipped: a run of the list reports them.

@@ -3,11 +3,14 @@
 use std::io::{IsTerminal, stdout};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::report::{print, working_directory};
 use super::{CommandError, Exit};
 use crate::cli::StatusArgs;
 use crate::ledger::{open_overview, unix_ms};
 use crate::report::facts::LedgerFacts;
+use crate::report::resume::Pasted;
 use crate::report::{format, machine, text};
 use crate::words::{Lang, Words};
 
@@ -68,13 +71,14 @@ fn read(args: &StatusArgs) -> Result<LedgerFacts, CommandError> {
 }
 
 fn block(args: &StatusArgs, facts: &LedgerFacts, words: &Words) -> Result<String, CommandError> {
-    let resume = facts.resume(&working_directory());
+    let directory = working_directory();
+    let resume = facts.resume(Pasted::Here { directory: &directory, at: Timestamp::now() });
     if args.json {
         // One line per object with --watch.
-        let object = machine::status(facts, resume.as_deref());
+        let object = machine::status(facts, resume.as_ref());
         if args.watch { Ok(serde_json::to_string(&object)? + "\n") } else { Ok(format::pretty(&object)?) }
     } else {
-        Ok(text::status(facts, resume.as_deref(), words))
+        Ok(text::status(facts, resume.as_ref(), words))
     }
 }
 

@@ -19,6 +19,7 @@ use crate::api::proxy::{Proxy, ProxyError};
 use crate::cli::{self, JobArgs};
 use crate::input::{Format, InputSpec, Mapping, MappingError};
 use crate::ledger::JobIdentity;
+use crate::report::resume::NOT_RECORDED;
 use crate::run::{FailureLimit, FailureLimitError, InDoubt, Policy};
 use crate::sandbox::{self, Faults};
 use crate::terminal::excerpt::Excerpt;
@@ -33,9 +34,6 @@ const FAILURES: FailureLimit = FailureLimit::Percent(20);
 const ANSWER_SECONDS: usize = 3;
 /// The default limit of requests in flight: each needs a file handle and some memory.
 const IN_FLIGHT_MAX: usize = 768;
-
-/// What stands in a recorded command for a value that is not recorded.
-pub const NOT_RECORDED: &str = "…";
 
 /// A checked job.
 #[derive(Debug)]

@@ -161,7 +161,7 @@ impl Out<'_> {
 
     fn histogram(&mut self, name: &str, help: &str, times: &Latency) -> fmt::Result {
         let up_to = |ms: Option<u32>| ms.map_or(f64::INFINITY, |ms| f64::from(ms) / 1_000.0);
-        let slots: Vec<(f64, u64)> = times.slots().map(|(ms, count)| (up_to(ms), count)).collect();
+        let slots: Vec<(f64, u64)> = times.coarse_slots().into_iter().map(|(ms, count)| (up_to(ms), count)).collect();
         let mut metric = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
         metric.encode_histogram::<NoLabelSet>(times.sum().as_secs_f64(), times.count(), &slots, None)
     }

@@ -9,6 +9,7 @@ use thousands::Separable;
 
 use crate::ledger::{Totals, unix_ms};
 use crate::report::format::{FORMAT, RunState, RunStatus, ThisRun};
+use crate::report::resume::Resume;
 use crate::run::Tally;
 use crate::terminal::duration::format_duration;
 
@@ -26,7 +27,7 @@ pub struct LiveRun {
     /// The highest rate that it can be set to, in requests a second.
     pub cap: NonZeroU32,
     /// The command that resumes it.
-    pub resume: String,
+    pub resume: Resume,
     /// When it began, in milliseconds since 1970.
     pub started_at: i64,
 }

@@ -1,5 +1,5 @@
-//! A report as a directory, to be kept or checked: the page, the summary, a list of the edits that
-//! failed, are in doubt or were not reached, and a manifest by which each file can be verified.
+//! A report as a directory, to be kept or checked: the page, the summary, a list of the edits of
+//! each state, and a manifest by which each file can be verified.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,13 +20,14 @@ use crate::words::{Words, iso};
 /// The page's name.
 pub const PAGE: &str = "report.html";
 const SUMMARY: &str = "summary.json";
+const DONE: &str = "done.csv";
 const FAILED: &str = "failed.csv";
 const IN_DOUBT: &str = "in_doubt.csv";
 const NOT_REACHED: &str = "not_reached.csv";
 /// The manifest's name.
 pub const MANIFEST: &str = "manifest.json";
 /// All of them.
-pub const NAMES: [&str; 6] = [PAGE, SUMMARY, FAILED, IN_DOUBT, NOT_REACHED, MANIFEST];
+pub const NAMES: [&str; 7] = [PAGE, SUMMARY, DONE, FAILED, IN_DOUBT, NOT_REACHED, MANIFEST];
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,7 @@ pub fn write(
 ) -> Result<(), ReportError> {
     let mut files = ReportFiles { directory, known: known(directory), written: Vec::new() };
     let list = |name| move |source| ReportError::List { name, source };
+    files.add(DONE, |out| lists::done(overview, words, out).map_err(list(DONE)))?;
     files.add(FAILED, |out| lists::failed(overview, words, out).map_err(list(FAILED)))?;
     files.add(IN_DOUBT, |out| lists::in_doubt(overview, words, out).map_err(list(IN_DOUBT)))?;
     report.not_reached = match wanted {

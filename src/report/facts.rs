@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::chart::RunSeries;
 use super::format::RunState;
+use super::resume::{Called, Pasted, Resume};
 use crate::ledger::{
     Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerError, Note, Outcomes, Overview,
     RunRecord, Sample, State, Totals, Worker,
@@ -16,8 +17,9 @@ use crate::terminal::escape::escape_control;
 
 /// The rate is that of the last seconds: long enough to be calm, short enough to show a slow-down.
 const RATE_OVER_MS: i64 = 15_000;
-/// The flag without which a ledger that may lack commits is refused.
-const READ_FIRST: &str = "--read-first";
+/// How a list that came from standard input is called in the ledger, and the service inside a process.
+const STANDARD_INPUT: &str = "standard input";
+const SANDBOX: &str = "sandbox";
 /// Edits that are shown one by one; all of them are in the lists.
 pub const EDITS_SHOWN: u32 = 100;
 
@@ -73,7 +75,7 @@ pub struct Report {
     /// SHA-256 of the ledger's file, in hexadecimal; `None` while it changes.
     pub ledger_sha256: Option<String>,
     /// The command that resumes the last run, where something is left.
-    pub resume: Option<String>,
+    pub resume: Option<Resume>,
     /// Whether there is a list of the edits that were not reached.
     pub not_reached: NotReachedList,
 }
@@ -91,11 +93,11 @@ pub enum NotReachedList {
 }
 
 impl Report {
-    /// Reads the content of a report; `at` is now, and `directory` the one that the resuming command will be typed in.
+    /// Reads the content of a report; `at` is now, and `pasted` is about the command that resumes the run.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn read(overview: &dyn Overview, at: i64, directory: &Path) -> Result<Report, LedgerError> {
+    pub fn read(overview: &dyn Overview, at: i64, pasted: Pasted<'_>) -> Result<Report, LedgerError> {
         let facts = LedgerFacts::read(overview, at)?;
         // SQLite reads a file at rest without locks, so none are lost when another handle of it is closed. And a report
         // without this number is better than none.
@@ -103,7 +105,7 @@ impl Report {
         Ok(Report {
             not_done: NotDone::read(overview, facts.totals)?,
             ledger_sha256,
-            resume: facts.resume(directory),
+            resume: facts.resume(pasted),
             not_reached: NotReachedList::default(),
             facts,
         })
@@ -224,26 +226,21 @@ impl LedgerFacts {
         in_doubt + not_reached > 0 || self.may_lack_commits || self.was_cut_off() || !self.knows_what_is_left()
     }
 
-    /// The command that resumes the last run, as typed in this directory; `None`: nothing is left, a process is at work, or it is
-    /// not known how the last run was called.
-    pub fn resume(&self, directory: &Path) -> Option<String> {
+    /// The command that resumes the last run; `None`: nothing is left, a process is at work, or it is not known how the last
+    /// run was called.
+    pub fn resume(&self, pasted: Pasted<'_>) -> Option<Resume> {
         if self.worker.is_some() || !self.is_something_left() {
             return None;
         }
-        let RunRecord { command, directory: called_in, .. } = &self.last_run()?.record;
-        let (command, called_in) = (command.as_deref()?, called_in.as_deref().unwrap_or_default());
-        let is_missing = self.may_lack_commits && !command.split(' ').any(|word| word == READ_FIRST);
-        let command = if is_missing { format!("{command} {READ_FIRST}") } else { command.to_owned() };
-        if called_in.is_empty() || Path::new(called_in) == directory {
-            return Some(command);
-        }
-        let called_in = shlex::try_quote(called_in).ok()?;
-        Some(format!("(cd {called_in} && {command})"))
-    }
-
-    /// Whether the last run read its list from standard input.
-    pub fn needs_its_list_again(&self) -> bool {
-        self.last_run().is_some_and(|run| run.record.input == "standard input")
+        let RunRecord { command, directory, input, .. } = &self.last_run()?.record;
+        let called = Called::recorded(
+            command.as_deref()?,
+            directory.as_deref().unwrap_or_default(),
+            input == STANDARD_INPUT,
+            self.job.service == SANDBOX,
+        )?;
+        let called = if self.may_lack_commits { called.reading_first() } else { called };
+        Some(called.resume(pasted))
     }
 
     /// The outcomes by code: success first, then the most frequent.

@@ -7,6 +7,7 @@ use crate::input::{AnnotateError, Format, Input, Mapping, Row, RowNote};
 use crate::ledger::{EditRow, LedgerError, Records, State};
 use crate::run::Plan;
 use crate::system::atomic_file::{self, WriteError};
+use crate::words::Words;
 
 /// Why the rows could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +46,12 @@ pub fn write(
     mapping: &Mapping,
     plan: &Plan,
     records: &mut dyn Records,
+    words: &Words,
 ) -> Result<(), FailedRowsError> {
     atomic_file::write_marked(path, |out| {
+        if input.format() == Format::Csv {
+            out.write_all(words.csv_mark()).map_err(|source| WriteError { path: path.to_owned(), source })?;
+        }
         let note_of = |row: &Row| {
             let Ok(edit) = &row.edit else { return Ok(None) };
             if plan.is_duplicate(edit, row.line) {

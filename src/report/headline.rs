@@ -51,12 +51,15 @@ impl Headline {
             (Tone::Busy, (say.run_goes_on)(done, messages))
         } else if facts.may_lack_commits {
             (Tone::Bad, say.may_lack_commits.to_owned())
+        } else if [failed, in_doubt, not_reached].iter().filter(|number| **number > 0).count() > 1 {
+            let tone = if failed > 0 { Tone::Bad } else { Tone::Open };
+            (tone, (say.some_not_done)([failed, in_doubt, not_reached], messages))
+        } else if failed > 0 {
+            (Tone::Bad, (say.some_failed)(failed, messages))
         } else if in_doubt > 0 {
             (Tone::Open, (say.some_in_doubt)(in_doubt))
         } else if not_reached > 0 {
             (Tone::Open, (say.some_not_reached)(not_reached, messages))
-        } else if failed > 0 {
-            (Tone::Bad, (say.some_failed)(failed, messages))
         } else if messages == 0 {
             (Tone::Open, say.nothing_sent.to_owned())
         } else if facts.knows_what_is_left() {
@@ -81,14 +84,14 @@ fn more(facts: &LedgerFacts, words: &Words) -> Vec<String> {
     if let Some(reason) = last.and_then(|run| run.reason.as_deref()) {
         more.push((say.what_stopped)(&words.lang.say(reason)));
     }
+    if failed > 0 {
+        more.push(say.what_failed.to_owned());
+    }
     if in_doubt > 0 {
         more.push(say.what_in_doubt.to_owned());
     }
     if not_reached > 0 && !facts.is_running() && !facts.may_lack_commits {
         more.push(say.what_not_reached.to_owned());
-    }
-    if failed > 0 {
-        more.push(say.what_failed.to_owned());
     }
     if !facts.knows_what_is_left() {
         more.push(say.left_unknown.to_owned());

@@ -1,4 +1,4 @@
-//! The edits that are not done, as CSV. The ledger keeps no content, so these have none; with a job file that gives it,
+//! The edits by state, as CSV. The ledger keeps no content, so these have none; with a job file that gives it,
 //! each is a list again: columns that begin with `_` are ignored.
 //!
 //! An id that begins with `=`, `+`, `-` or `@` is a formula to a spreadsheet program. It is written
@@ -38,6 +38,16 @@ pub struct PlannedInput<'a> {
     pub mapping: &'a Mapping,
     /// Which of its rows repeat another.
     pub plan: &'a Plan,
+}
+
+/// Writes the edits that are done, and returns how many there are.
+///
+/// # Errors
+/// The ledger cannot be read, or the file cannot be written.
+pub fn done(overview: &dyn Overview, words: &Words, out: &mut dyn Write) -> Result<u64, EditListError> {
+    let mut list = EditListWriter::begin(words, out)?;
+    overview.edits(State::Done, None, |edit| list.edit("done", &edit))?;
+    list.end()
 }
 
 /// Writes the edits that failed, and returns how many there are.
@@ -103,6 +113,7 @@ struct EditListWriter<'a> {
 
 impl<'a> EditListWriter<'a> {
     fn begin(words: &'a Words, out: &'a mut dyn Write) -> Result<EditListWriter<'a>, EditListError> {
+        out.write_all(words.csv_mark()).map_err(csv::Error::from)?;
         let mut out = csv::Writer::from_writer(out);
         out.write_record(HEADER)?;
         Ok(EditListWriter { out, words, rows: 0 })

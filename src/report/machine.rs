@@ -5,11 +5,12 @@ use jiff::tz::TimeZone;
 use super::facts::{CauseLine, LedgerFacts, NotReachedList, Report, RunFacts};
 use super::format::{self, FORMAT};
 use super::headline::Headline;
+use super::resume::Resume;
 use crate::ledger::{Cause, ControlAction, ControlEvent, JobIdentity, RunRecord, Worker};
 use crate::words::{Lang, Words, iso};
 
 /// What `runner status` prints, with the command that resumes the last run.
-pub fn status(facts: &LedgerFacts, resume: Option<&str>) -> format::Status {
+pub fn status(facts: &LedgerFacts, resume: Option<&Resume>) -> format::Status {
     let words = &english();
     let current = facts.last_run().filter(|_| facts.is_running());
     format::Status {
@@ -29,7 +30,7 @@ pub fn status(facts: &LedgerFacts, resume: Option<&str>) -> format::Status {
         outcomes: facts.by_cause().iter().map(|line| outcome(line, words)).collect(),
         runs: facts.runs.iter().map(run).collect(),
         acts: facts.acts.iter().map(act).collect(),
-        resume: resume.map(str::to_owned),
+        resume: resume.map(|resume| resume.command.clone()),
     }
 }
 
@@ -37,7 +38,7 @@ pub fn status(facts: &LedgerFacts, resume: Option<&str>) -> format::Status {
 pub fn report(report: &Report) -> format::ReportObject {
     let slots = report.facts.latency.slots().filter(|(_, answers)| *answers > 0);
     format::ReportObject {
-        status: status(&report.facts, report.resume.as_deref()),
+        status: status(&report.facts, report.resume.as_ref()),
         ledger_sha256: report.ledger_sha256.clone(),
         version: crate::BUILD.to_owned(),
         latency: slots.map(|(up_to_ms, answers)| format::LatencyCount { up_to_ms, answers }).collect(),

@@ -12,6 +12,7 @@ pub mod lists;
 pub mod machine;
 pub mod page;
 pub mod plan;
+pub mod resume;
 pub mod summary;
 pub mod text;
 

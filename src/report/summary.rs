@@ -8,6 +8,7 @@ use std::time::Duration;
 use thousands::Separable;
 
 use super::format::{self, FORMAT};
+use super::resume::Resume;
 use super::{CountLine, counted, write_lines};
 use crate::api::error_code::meaning;
 use crate::ledger::Totals;
@@ -16,6 +17,7 @@ use crate::terminal::colour::{COMMAND, DONE, DOUBT, FAILED, REMARK, TITLE};
 use crate::terminal::duration::format_duration;
 use crate::terminal::escape::escape_control;
 use crate::terminal::fit;
+use crate::words::{Lang, Words};
 
 /// What a summary says about a run.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ pub struct Summary<'a> {
     /// Where the report's page is, if one was wanted.
     pub report: Option<PathBuf>,
     /// The command that resumes the run, where something is left.
-    pub resume: Option<String>,
+    pub resume: Option<Resume>,
 }
 
 /// How many messages of the list are in each state: what the plan found, and what the run did to it.
@@ -136,8 +138,12 @@ impl Summary<'_> {
         if let Some(path) = &self.report {
             writeln!(out, "Report: {}", escape_control(&path.to_string_lossy()))?;
         }
-        if let Some(command) = &self.resume {
+        if let Some(Resume { command, remarks }) = &self.resume {
             writeln!(out, "{TITLE}{}{TITLE:#}{COMMAND}{}{COMMAND:#}", fit::COMMAND_LABEL, escape_control(command))?;
+            let say = Words::new(Lang::En).say;
+            for remark in remarks {
+                writeln!(out, "  {}", escape_control(&remark.text(say)))?;
+            }
         }
         Ok(())
     }
@@ -196,7 +202,7 @@ impl Summary<'_> {
             answers_other_than_success: answers.collect(),
             failed_rows: path(&self.failed_rows),
             report: path(&self.report),
-            resume: self.resume.clone(),
+            resume: self.resume.as_ref().map(|resume| resume.command.clone()),
         }
     }
 }

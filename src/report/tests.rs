@@ -1,6 +1,6 @@
 //! Reports of ledgers that are written down here, with fixed times and names.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anstream::adapter::strip_str;
 use insta::assert_snapshot;
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::facts::{LedgerFacts, NotReachedList, Report};
 use super::page::page;
+use super::resume::Pasted;
 use super::{lists, machine, text};
 use crate::edit::MessageId;
 use crate::ledger::{JobIdentity, LostCommits, Totals, open_overview, open_store};
@@ -83,7 +84,7 @@ impl Filled {
 
     fn report(&self) -> Report {
         let overview = open_overview(&self.path).unwrap();
-        let mut report = Report::read(&*overview, BEGIN + 40 * MINUTE, Path::new("/home/li.wei")).unwrap();
+        let mut report = Report::read(&*overview, BEGIN + 40 * MINUTE, Pasted::Anywhere).unwrap();
         // It is another one each time.
         report.ledger_sha256 = Some("cd".repeat(32));
         report
@@ -129,15 +130,15 @@ fn words(lang: Lang) -> Words {
 #[test]
 fn the_status_of_a_rough_night() {
     let report = rough_night().report();
-    let status = text::status(&report.facts, report.resume.as_deref(), &words(Lang::En));
+    let status = text::status(&report.facts, report.resume.as_ref(), &words(Lang::En));
     assert_snapshot!(strip_str(&status).to_string(), @"
     ledger.db: app 1400000000 at adminapisgp.im.qcloud.com:443
-    2 edits are in doubt.
+    Of 1,000 edits, 3 failed, 2 are in doubt, and 95 are not reached yet.
+    Failed: the messages are as before. Fix their rows in the list of failed rows
+    beside the ledger, and run that list with --retry-failed.
     In doubt: the answer was lost, so the message may or may not have been edited.
     The next run reads it back; check on a phone what that cannot settle.
     Not reached: the same command continues with what is left.
-    Failed: the messages are as before. Fix their rows in the list of failed rows
-    beside the ledger, and run that list with --retry-failed.
 
       messages     1,000
       done           900   90.0 %
@@ -164,6 +165,8 @@ fn the_status_of_a_rough_night() {
        2  2025-11-25 22:32:10  rate 100    127.0.0.1 on the page
 
     To resume: (cd /srv/redact && runner --input edits.csv --resume ledger.db)
+      It needs these variables, as before: TIM_SDKAPPID, TIM_IDENTIFIER,
+      TIM_SECRET_KEY / TIM_SECRET_KEY_FILE / TIM_USERSIG, TIM_REGION / TIM_ENDPOINT.
     ");
 }
 
@@ -206,6 +209,9 @@ fn the_report_of_an_interrupted_run_in_chinese() {
       生成时间 2025-11-25 22:40:01，UTC+08:00，runner VERSION
 
     续跑命令：(cd /srv/redact && runner --input edits.csv --resume ledger.db)
+      与上次一样，还需要设置这些环境变量：TIM_SDKAPPID, TIM_IDENTIFIER,
+      TIM_SECRET_KEY / TIM_SECRET_KEY_FILE / TIM_USERSIG, TIM_REGION /
+      TIM_ENDPOINT。
     ");
 }
 
@@ -258,7 +264,7 @@ fn the_verdict_says_what_matters_most() {
             ledger.edits(1, "a", 3, "done", Some(0), None);
             ledger.edits(1, "b", 1, "sending", None, None);
         },
-        "1 edit is in doubt.",
+        "Of 5 edits, 1 is in doubt and 1 is not reached yet.",
         true,
     );
     check(

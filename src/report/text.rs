@@ -10,6 +10,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::chart;
 use super::facts::{LedgerFacts, Report, RunFacts};
 use super::headline::{Headline, Tone};
+use super::resume::Resume;
 use crate::ledger::{Cause, EditRecord, RunRecord, Totals, Worker};
 use crate::terminal::colour::{DONE, DOUBT, FAILED, IN_FLIGHT, REMARK, TITLE};
 use crate::terminal::escape::escape_control;
@@ -24,7 +25,7 @@ const EDITS_SHOWN: usize = 10;
 const PLAIN: Style = Style::new();
 
 /// The status, in some twenty lines.
-pub fn status(facts: &LedgerFacts, resume: Option<&str>, words: &Words) -> String {
+pub fn status(facts: &LedgerFacts, resume: Option<&Resume>, words: &Words) -> String {
     let mut text = TextReport { out: String::new(), words };
     text.head(facts);
     if facts.worker.is_none() {
@@ -35,7 +36,7 @@ pub fn status(facts: &LedgerFacts, resume: Option<&str>, words: &Words) -> Strin
     text.answers(facts, false);
     text.runs(facts);
     text.acts(facts);
-    text.resume(facts, resume);
+    text.resume(resume);
     text.out
 }
 
@@ -57,7 +58,7 @@ pub fn report(report: &Report, words: &Words) -> String {
     text.runs(facts);
     text.acts(facts);
     text.about(report);
-    text.resume(facts, report.resume.as_deref());
+    text.resume(report.resume.as_ref());
     text.out
 }
 
@@ -273,12 +274,14 @@ impl TextReport<'_> {
     }
 
     /// The command stands on a line of its own and is not broken, so that it can be copied.
-    fn resume(&mut self, facts: &LedgerFacts, resume: Option<&str>) {
-        let Some(command) = resume else { return };
+    fn resume(&mut self, resume: Option<&Resume>) {
+        let Some(Resume { command, remarks }) = resume else { return };
         let say = self.words.say;
-        let same = if facts.needs_its_list_again() { format!("  ({})", say.same_list) } else { String::new() };
         self.line("");
-        self.line(&format!("{}{}{}{same}", styled(TITLE, say.to_resume), say.colon, escape_control(command)));
+        self.line(&format!("{}{}{}", styled(TITLE, say.to_resume), say.colon, escape_control(command)));
+        for remark in remarks {
+            self.wrapped(&remark.text(say), "  ", "  ");
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod server;
 mod state;
 mod traffic;
 
+use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use self::state::SandboxState;
 pub use self::state::Stats;
 pub use self::traffic::ApiStats;
 use crate::edit::MessageId;
+use crate::terminal::shell;
 
 /// The default app of the sandbox.
 pub const SDKAPPID: u64 = 1_400_000_000;
@@ -149,11 +151,18 @@ impl Sandbox {
         self.shared.lock().faults = faults;
     }
 
-    /// The text to print for the user who started it: where it listens, and what to type to run against it.
-    pub fn banner(&self) -> String {
+    /// The text to print for the user who started it: where it listens, and what to type to run against it, with these
+    /// arguments for the list.
+    pub fn banner(&self, list: &[OsString]) -> String {
         let url = self.endpoint_url();
         let key = if self.is_well_known { SECRET_KEY } else { "<the key it was given>" };
         let Sandbox { sdkappid, identifier, .. } = self;
+        let identifier = shell::quoted(identifier);
+        let endpoint = ["--endpoint", &url].map(OsString::from);
+        let ledger = ["--resume", "rehearsal.db"].map(OsString::from);
+        let run = shell::command(endpoint.iter().chain(list).chain(&ledger));
+        let [stats, messages, faults] =
+            ["stats", "messages", "faults"].map(|name| shell::quoted(format!("{url}/sandbox/{name}")));
         format!(
             "The sandbox listens on {url}. It stands in for the service; nothing leaves this machine.\n\
              \n\
@@ -162,11 +171,11 @@ impl Sandbox {
              \x20 export TIM_SDKAPPID={sdkappid}\n\
              \x20 export TIM_IDENTIFIER={identifier}\n\
              \x20 export TIM_SECRET_KEY={key}\n\
-             \x20 runner --endpoint {url} --input edits.csv --resume rehearsal.db\n\
+             \x20 {run}\n\
              \n\
-             What arrived:     curl {url}/sandbox/stats\n\
-             What it made:     curl {url}/sandbox/messages\n\
-             Make it stumble:  curl {url}/sandbox/faults -d 20004=2%,lost-after=1%,latency=20ms..80ms\n"
+             What arrived:     curl {stats}\n\
+             What it made:     curl {messages}\n\
+             Make it stumble:  curl {faults} -d 20004=2%,lost-after=1%,latency=20ms..80ms\n"
         )
     }
 

@@ -8,3 +8,4 @@ pub mod excerpt;
 pub mod fit;
 pub mod moment;
 pub mod progress;
+pub mod shell;

@@ -43,6 +43,21 @@ pub(super) static ENGLISH: Phrases = Phrases {
     },
     all_done_so_far: |all| format!("All {} in the ledger are done.", edits(all)),
     some_failed: |failed, all| format!("{} of {} failed.", edits(failed), all.separate_with_commas()),
+    some_not_done: |[failed, in_doubt, not_reached], all| {
+        let mut parts = Vec::new();
+        if failed > 0 {
+            parts.push(format!("{} failed", failed.separate_with_commas()));
+        }
+        if in_doubt > 0 {
+            parts.push(format!("{} {} in doubt", in_doubt.separate_with_commas(), are(in_doubt)));
+        }
+        if not_reached > 0 {
+            parts.push(format!("{} {} not reached yet", not_reached.separate_with_commas(), are(not_reached)));
+        }
+        let last = parts.pop().unwrap_or_default();
+        let and = if parts.len() > 1 { "," } else { "" };
+        format!("Of {}, {}{and} and {last}.", edits(all), parts.join(", "))
+    },
     some_in_doubt: |in_doubt| format!("{} {} in doubt.", edits(in_doubt), are(in_doubt)),
     some_not_reached: |left, all| {
         format!("{} of {} {} not reached yet.", edits(left), all.separate_with_commas(), are(left))
@@ -66,7 +81,11 @@ pub(super) static ENGLISH: Phrases = Phrases {
                 resumes it, and first reads back what was under way.",
     what_stopped: |reason| format!("The last run was stopped: {}.", reason.trim_end_matches('.')),
     to_resume: "To resume",
-    same_list: "with the same list on standard input",
+    resume_list: "It reads the same list from standard input: add < FILE, or pipe it in.",
+    resume_until: "--until is left out, as that time comes only once: add a new one if the run is to stop again.",
+    resume_on_finish: "--on-finish is left out, as its command may hold a secret and is not recorded: add it again.",
+    resume_content: "--text and --custom-data are left out, as no ledger records what messages hold: add what was given.",
+    resume_variables: |names| format!("It needs these variables, as before: {names}."),
 
     over_time: "Over time",
     over_time_note: "Settled edits a second, the cap as a dashed line. Times without a run are left out.",
@@ -164,7 +183,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     and_more: |more, file| format!("and {} more, see {file}", more.separate_with_commas()),
     not_reached_text: |left| {
         format!(
-            "{} {} not reached. The ledger does not hold the list: with it, runner report … --csv DIR --input LIST \
+            "{} {} not reached. The ledger does not hold the list: with it, runner report LEDGER --csv DIR --input LIST \
              writes not_reached.csv.",
             edits(left),
             are(left)

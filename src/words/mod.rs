@@ -115,6 +115,15 @@ impl Words {
         Words { lang, say, zone }
     }
 
+    /// What a CSV file for people begins with: without this mark a spreadsheet program in Chinese takes it for GBK. Lists are
+    /// read with the mark as without it.
+    pub fn csv_mark(&self) -> &'static [u8] {
+        match self.lang {
+            Lang::En => b"",
+            Lang::Zh => "\u{feff}".as_bytes(),
+        }
+    }
+
     /// The meaning of an answer: a fragment without a full stop.
     pub fn meaning(&self, cause: Cause) -> String {
         match (cause, self.lang) {

@@ -44,6 +44,8 @@ pub struct Phrases {
     pub all_done: fn(u64) -> String,
     pub all_done_so_far: fn(u64) -> String,
     pub some_failed: fn(u64, u64) -> String,
+    /// Those that failed, are in doubt and were not reached, where that is more than one of the three; and all.
+    pub some_not_done: fn([u64; 3], u64) -> String,
     pub some_in_doubt: fn(u64) -> String,
     pub some_not_reached: fn(u64, u64) -> String,
     pub run_goes_on: fn(u64, u64) -> String,
@@ -57,7 +59,11 @@ pub struct Phrases {
     pub what_died: &'static str,
     pub what_stopped: fn(&str) -> String,
     pub to_resume: &'static str,
-    pub same_list: &'static str,
+    pub resume_list: &'static str,
+    pub resume_until: &'static str,
+    pub resume_on_finish: &'static str,
+    pub resume_content: &'static str,
+    pub resume_variables: fn(&str) -> String,
 
     // Charts.
     pub over_time: &'static str,
@@ -178,8 +184,8 @@ pub struct LatencyCaption {
 }
 
 impl LatencyCaption {
-    /// `50 ms`, `3 s`.
+    /// `50 ms`, `3 s`, `1.1 s`.
     pub fn bound(ms: u32) -> String {
-        if ms < 1_000 { format!("{ms} ms") } else { format!("{} s", ms / 1_000) }
+        if ms < 1_000 { format!("{ms} ms") } else { format!("{} s", f64::from(ms) / 1_000.0) }
     }
 }

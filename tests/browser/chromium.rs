@@ -144,6 +144,13 @@ impl Browser {
         self.command("Emulation.setEmulatedMedia", &features);
     }
 
+    /// As on a sheet of A4 inside its margins, or again as on a screen.
+    pub(crate) fn paper(&self, is_paper: bool) {
+        let media = if is_paper { "print" } else { "screen" };
+        self.command("Emulation.setEmulatedMedia", &json!({ "media": media }));
+        self.resize(688, 900);
+    }
+
     /// From the next page on, scripts of pages do not run.
     pub(crate) fn without_script(&self) {
         self.command("Emulation.setScriptExecutionDisabled", &json!({ "value": true }));

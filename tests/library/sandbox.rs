@@ -314,12 +314,12 @@ async fn it_listens_on_this_machine_only_and_stops() {
 #[tokio::test]
 async fn the_banner_says_what_to_type() {
     let rig = Rig::start("none", 200).await;
-    let (banner, url) = (rig.sandbox.banner(), rig.sandbox.endpoint_url());
+    let (banner, url) = (rig.sandbox.banner(&[]), rig.sandbox.endpoint_url());
     for line in [
         format!("  export TIM_SDKAPPID={SDKAPPID}\n"),
         format!("  export TIM_IDENTIFIER={IDENTIFIER}\n"),
         format!("  export TIM_SECRET_KEY={SECRET_KEY}\n"),
-        format!("  runner --endpoint {url} --input edits.csv --resume rehearsal.db\n"),
+        format!("  runner --endpoint {url} --resume rehearsal.db\n"),
     ] {
         assert!(banner.contains(&line), "{banner}");
     }
@@ -327,5 +327,5 @@ async fn the_banner_says_what_to_type() {
 
     let options = Options { key: "a real key".into(), ..Options::well_known() };
     let sandbox = Sandbox::start(options).await.unwrap();
-    assert!(!sandbox.banner().contains("a real key") && !format!("{sandbox:?}").contains("a real key"));
+    assert!(!sandbox.banner(&[]).contains("a real key") && !format!("{sandbox:?}").contains("a real key"));
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use crate::support::harness::{Place, Running, mode, wait_for};
+use crate::support::harness::{PROGRAM, Place, Running, mode, wait_for};
 use crate::support::service::Service;
 
 const RUN: &str = "--input edits.csv --resume ledger.db --yes --no-progress --json";
@@ -46,7 +46,7 @@ fn a_run_is_paused_slowed_down_and_gone_on_with_from_the_shell() {
 
     let paused = ctl("pause").exits(0);
     assert!(paused.out.starts_with("paused: "), "{paused:#?}");
-    assert!(paused.out.contains("To resume: runner ctl ledger.db resume"), "{paused:#?}");
+    assert!(paused.out.contains(&format!("To resume: {PROGRAM} ctl ledger.db resume")), "{paused:#?}");
     // Requests in flight finish; then nothing is in flight, and nothing arrives any more.
     wait_for("all answers", || {
         let sending = "SELECT count(*) FROM edit WHERE state = 'sending'";
@@ -204,7 +204,7 @@ fn a_bar_that_is_paused_says_how_to_resume() {
     service.wait_for_requests(5);
     place.runner("ctl ledger.db pause").exits(0);
     wait_for("the bar to say so", || {
-        run.out().contains("paused; to resume: runner ctl ledger.db resume").then_some(())
+        run.out().contains(&format!("paused; to resume: {PROGRAM} ctl ledger.db resume")).then_some(())
     });
     place.runner("ctl ledger.db stop").exits(0);
     run.exits(3);

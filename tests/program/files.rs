@@ -34,7 +34,9 @@ fn stage() -> (Place, Service) {
 #[test]
 fn a_report_is_never_written_over_the_list() {
     let (place, service) = stage();
-    for name in ["failed.csv", "in_doubt.csv", "not_reached.csv", "summary.json", "report.html", "manifest.json"] {
+    for name in
+        ["done.csv", "failed.csv", "in_doubt.csv", "not_reached.csv", "summary.json", "report.html", "manifest.json"]
+    {
         let report = format!("the report's {name} (--report)");
         std::fs::rename(place.path("edits.csv"), place.path(format!("audit/{name}"))).unwrap();
         let run = format!("runner --input audit/{name} --input-format csv --resume ledger.db --report");

@@ -505,10 +505,14 @@ impl Overview for ModelOverview {
 
     fn latency(&self, run: Option<i64>) -> Result<Latency, LedgerError> {
         let mut latency = Latency::default();
+        let mut runs: BTreeMap<i64, Vec<_>> = BTreeMap::new();
         for ((of, up_to_ms), count) in &self.tables.latency {
             if run.is_none_or(|run| run == *of) {
-                latency.add_slot(*up_to_ms, *count);
+                runs.entry(*of).or_default().push((*up_to_ms, *count));
             }
+        }
+        for slots in runs.values() {
+            latency.add_run(slots);
         }
         Ok(latency)
     }

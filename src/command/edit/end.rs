@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
-use super::command_line::resume_command;
 use super::result::RunResult;
 use super::session::RunSession;
 use super::signals::Signals;
@@ -17,6 +16,7 @@ use crate::report::summary::Summary;
 use crate::report::{self, directory, format};
 use crate::run::{RunEnd, StopReason};
 use crate::system::atomic_file;
+use crate::words::{Lang, Words};
 
 impl RunSession<'_> {
     /// Closes the ledger, writes the failed rows and the report, prints the summary, and runs `--on-finish`.
@@ -39,7 +39,7 @@ impl RunSession<'_> {
         let exit = exit(&summary, &closed, signals.was_terminated());
         let left = summary.totals().not_reached > 0 && exit != Exit::Done;
         if left || !matches!(result.ended, RunEnd::Finished) {
-            summary.resume = Some(resume_command(&self.input));
+            summary.resume = Some(super::resume(&self.called));
         }
         // A latched ledger is the reason why the run stopped, and is reported as such.
         match closed {
@@ -114,7 +114,8 @@ impl RunSession<'_> {
                 atomic_file::remove_marked(path)?;
                 return Ok(None);
             }
-            report::failed::write(path, &self.input, &self.job.mapping, &self.plan, reader.as_mut())?;
+            let words = Words::new(Lang::of_process());
+            report::failed::write(path, &self.input, &self.job.mapping, &self.plan, reader.as_mut(), &words)?;
             Ok(Some(path.clone()))
         });
         match written {

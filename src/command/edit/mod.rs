@@ -1,6 +1,5 @@
 //! `runner --input edits.csv --resume ledger.db`: the job itself.
 
-mod command_line;
 mod end;
 mod ledger;
 mod planning;
@@ -10,15 +9,20 @@ mod session;
 mod setup;
 mod signals;
 
-use jiff::Zoned;
+use std::borrow::Cow;
+
+use jiff::{Timestamp, Zoned};
 use tokio::time::Instant;
 
 use self::ledger::JobLedger;
 use self::session::RunSession;
+use super::report::working_directory;
 use super::{CommandError, Exit, files, tell};
 use crate::cli::JobArgs;
 use crate::input::Input;
-use crate::job::{Job, ProcessEnvironment};
+use crate::job::{Job, ProcessEnvironment, ServiceChoice};
+use crate::report::resume::{Called, Pasted, Resume};
+use crate::terminal::fit;
 use crate::terminal::progress::Screen;
 use crate::words::Lang;
 
@@ -53,11 +57,19 @@ pub(super) async fn execute(args: &JobArgs, asked_for: Option<Lang>, screen: &Sc
         return Ok(Exit::NothingSent);
     }
 
-    let parts = setup::begin(&request, &plan, ledger, share, locked_since).await?;
+    let called = request.called();
+    let parts = setup::begin(&request, &called, &plan, ledger, share, locked_since).await?;
     let Request { args, job, input, until, .. } = request;
     let failed_rows = files::failed_rows(ledger_path, input.format(), args.input.as_deref());
-    let session = RunSession { args, job, input, plan, under_way, until, ledger_path, failed_rows, screen };
+    let session = RunSession { args, job, input, plan, under_way, until, called, ledger_path, failed_rows, screen };
     Ok(session.run(parts).await)
+}
+
+/// The command that resumes a run of this process. It holds what messages hold only in the terminal where that was typed.
+fn resume(called: &Called) -> Resume {
+    let is_terminal = fit::columns_of_stdout().is_some() && fit::columns_of_stderr().is_some();
+    let called = if is_terminal { Cow::Borrowed(called) } else { Cow::Owned(called.without_content()) };
+    called.resume(Pasted::Here { directory: &working_directory(), at: Timestamp::now() })
 }
 
 impl Request<'_> {
@@ -67,5 +79,11 @@ impl Request<'_> {
         let input = Input::open(path, job.input.format)?;
         let until = args.until.as_ref().map(|until| until.moment(&Zoned::now())).transpose()?;
         Ok(Request { args, job, input, until, asked_for })
+    }
+
+    /// How this process was called.
+    fn called(&self) -> Called {
+        let is_sandbox = matches!(self.job.service, Some(ServiceChoice::Sandbox(_)));
+        Called::of_process(self.input.path().is_none(), self.until.as_ref(), is_sandbox)
     }
 }

@@ -7,7 +7,6 @@ use jiff::{Timestamp, Zoned};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::command_line::{recorded_command, with_list};
 use super::result::RunResult;
 use super::signals::Signals;
 use crate::api::client::HttpService;
@@ -19,6 +18,7 @@ use crate::ledger::{Ledger, LedgerError, RunStore, unix_ms};
 use crate::live::page::Page;
 use crate::live::{Live, LiveRun};
 use crate::register::Share;
+use crate::report::resume::Called;
 use crate::report::summary::totals;
 use crate::run::{self, Control, Plan, RunContext, RunEnd, RunTerms, StopReason, Tally, Todo, UnderWay};
 use crate::sandbox::Sandbox;
@@ -47,6 +47,7 @@ pub(super) struct RunSession<'a> {
     pub(super) plan: Plan,
     pub(super) under_way: UnderWay,
     pub(super) until: Option<Zoned>,
+    pub(super) called: Called,
     pub(super) ledger_path: &'a Path,
     /// The file of the rows that failed.
     pub(super) failed_rows: PathBuf,
@@ -129,7 +130,7 @@ impl RunSession<'_> {
             planned: self.plan.this_run,
             duplicates: self.plan.duplicates,
             cap: self.job.rate,
-            resume: with_list(recorded_command(), &self.input),
+            resume: self.called.resume_for_page(),
             started_at: unix_ms(),
         };
         Live::start(facts, control, page, stop, ledger.latch(), totals(&self.plan, &Tally::default()))

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Request;
-use super::command_line::{recorded_command, resume_command};
 use super::ledger::JobLedger;
 use super::service::service;
 use super::session::RunParts;
@@ -18,6 +17,7 @@ use crate::job::{Job, ServiceChoice};
 use crate::ledger::RunInfo;
 use crate::live::page::{self, Page};
 use crate::register::{Register, RegisterEntry, Share};
+use crate::report::resume::Called;
 use crate::run::Plan;
 use crate::system::same_file::resolved;
 
@@ -44,6 +44,7 @@ pub(super) fn share(job: &Job, ledger: &JobLedger<'_>) -> Result<Option<Arc<Shar
 /// what can be wrong with the service or the page, before a ledger is created.
 pub(super) async fn begin(
     request: &Request<'_>,
+    called: &Called,
     plan: &Plan,
     ledger: JobLedger<'_>,
     share: Option<Arc<Share>>,
@@ -61,14 +62,14 @@ pub(super) async fn begin(
     }
     let (mut store, records) = ledger.into_store()?;
     let todo = plan.todo(input, &job.mapping, Some(records), job.policy)?;
-    let signals = Signals::listen(resume_command(input))?;
-    store.begin_run(&run_info(job, input, plan))?;
+    let signals = Signals::listen(called.clone())?;
+    store.begin_run(&run_info(job, input, plan, called))?;
     let locked_since = if sandbox.is_some() { None } else { Some(locked_since) };
     Ok(RunParts { store, todo, signals, locked_since, share, service, sandbox, page })
 }
 
 /// What the ledger records about a run when it begins.
-fn run_info(job: &Job, input: &Input, plan: &Plan) -> RunInfo {
+fn run_info(job: &Job, input: &Input, plan: &Plan, called: &Called) -> RunInfo {
     RunInfo {
         input: input.name().to_owned(),
         input_sha256: plan.sha256.clone(),
@@ -81,7 +82,7 @@ fn run_info(job: &Job, input: &Input, plan: &Plan) -> RunInfo {
         identifier: job.service.as_ref().map(ServiceChoice::identifier).unwrap_or_default().to_owned(),
         job_sha256: job.file_sha256.clone(),
         proxy: job.proxy.as_ref().map(Proxy::address),
-        command: recorded_command(),
+        command: called.to_record(),
         directory: std::env::current_dir().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
     }
 }

@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::command::{CommandError, Exit, tell};
 use crate::ledger::{Ledger, WeakLedger};
+use crate::report::resume::{Called, Resume};
 use crate::terminal::fit;
+use crate::words::{Lang, Words};
 
 /// The signals that stop a run.
 pub(super) struct Signals {
@@ -25,11 +27,11 @@ pub(super) struct Signals {
 const RECORD_WITHIN: Duration = Duration::from_secs(1);
 
 impl Signals {
-    /// Listens from now on. `resume` is the command that resumes the run.
-    pub(super) fn listen(resume: String) -> Result<Signals, CommandError> {
+    /// Listens from now on. `called` is how the run was called, and can be resumed.
+    pub(super) fn listen(called: Called) -> Result<Signals, CommandError> {
         let stop = CancellationToken::new();
         let ledger = Arc::new(OnceLock::new());
-        let terminated = listen(stop.clone(), Arc::clone(&ledger), resume)?;
+        let terminated = listen(stop.clone(), Arc::clone(&ledger), called)?;
         Ok(Signals { stop, terminated, ledger })
     }
 
@@ -48,7 +50,7 @@ impl Signals {
 fn listen(
     stop: CancellationToken,
     ledger: Arc<OnceLock<WeakLedger>>,
-    resume: String,
+    called: Called,
 ) -> Result<Arc<AtomicBool>, CommandError> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut hang_up = if outlives_terminal() { None } else { Some(signal(SignalKind::hangup())?) };
@@ -68,7 +70,12 @@ fn listen(
                 if let Some(ledger) = ledger.get() {
                     let _ = timeout(RECORD_WITHIN, ledger.stopped_at_once()).await;
                 }
-                tell(format_args!("\nStopped at once. {}{resume}", fit::COMMAND_LABEL));
+                let Resume { command, remarks } = super::resume(&called);
+                let say = Words::new(Lang::of_process()).say;
+                tell(format_args!("\nStopped at once. {}{command}", fit::COMMAND_LABEL));
+                for remark in remarks {
+                    tell(format_args!("  {}", remark.text(say)));
+                }
                 std::process::exit(exit.code().into());
             }
             was_terminated.store(exit == Exit::Terminated, Ordering::SeqCst);

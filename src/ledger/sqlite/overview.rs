@@ -215,11 +215,12 @@ impl Overview for SqliteOverview {
     fn latency(&self, run: Option<i64>) -> Result<Latency, LedgerError> {
         let mut latency = Latency::default();
         if self.is_watched() {
-            let query = "SELECT up_to_ms, sum(answers) FROM latency WHERE ?1 IS NULL OR run = ?1 GROUP BY up_to_ms";
-            let slots =
-                self.all(query, [run], |row| Ok((u32::try_from(row.get::<_, i64>(0)?).ok(), count(row, 1)?)))?;
-            for (up_to_ms, count) in slots {
-                latency.add_slot(up_to_ms, count);
+            let query = "SELECT run, up_to_ms, answers FROM latency WHERE ?1 IS NULL OR run = ?1 ORDER BY run";
+            let slots = self.all(query, [run], |row| {
+                Ok((row.get::<_, i64>(0)?, (u32::try_from(row.get::<_, i64>(1)?).ok(), count(row, 2)?)))
+            })?;
+            for run in slots.chunk_by(|(run, _), (other, _)| run == other) {
+                latency.add_run(&run.iter().map(|(_, slot)| *slot).collect::<Vec<_>>());
             }
         }
         Ok(latency)

@@ -51,7 +51,8 @@ pub(super) fn page(page: &Context, words: &Words) -> Html<String> {
             (section(say.acts, "acts", None))
             section aria-labelledby="resume-title" {
                 h2 id="resume-title" { (say.to_resume) }
-                pre tabindex="0" { code { (facts.resume) } }
+                pre tabindex="0" { code { (facts.resume.command) } }
+                @for remark in &facts.resume.remarks { p.note { (remark.text(say)) } }
             }
         }
         footer {

@@ -11,6 +11,7 @@ use super::address;
 use super::protocol::{LINE_BYTES_MAX, SocketAnswer, SocketRequest};
 use crate::ledger::LedgerError;
 use crate::report::format::RunStatus;
+use crate::terminal::shell;
 
 /// A change waits for a commit of the ledger; one that takes longer has failed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -22,7 +23,7 @@ pub enum SocketError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// No process listens.
-    #[error("no run is going on with {}; runner status {} shows how the last one ended", .0.display(), .0.display())]
+    #[error("no run is going on with {}; {} shows how the last one ended", .0.display(), status(.0))]
     NoRun(PathBuf),
     /// The socket exists and cannot be used.
     #[error("cannot talk to the run: {}: {source}", path.display())]
@@ -47,6 +48,10 @@ pub enum SocketError {
     /// The run refused.
     #[error("{0}")]
     Refused(String),
+}
+
+fn status(ledger: &Path) -> String {
+    shell::command(["status".as_ref(), shell::argument(ledger).as_os_str()])
 }
 
 /// Sends a request to the run that is going on with this ledger, and returns how the run is after it.

@@ -50,7 +50,8 @@ fn slots(latency: &Latency) -> Vec<LatencyBucket> {
     let share = |count: u64| count as f64 / latency.count().max(1) as f64;
     let mut from = 0;
     let all: Vec<LatencyBucket> = latency
-        .slots()
+        .chart_slots()
+        .into_iter()
         .map(|(to, count)| {
             let slot = LatencyBucket { from, to, share: share(count) };
             from = to.unwrap_or(from);
@@ -71,7 +72,7 @@ fn draw(slots: &[LatencyBucket], size: Size, caption: &str, words: &Words) -> Ma
     let ticks = round_numbers(most);
     let top = ticks.last().copied().unwrap_or(100.0);
     let y = |percent: f64| floor - (floor - TOP) * percent / top;
-    #[expect(clippy::cast_precision_loss, reason = "there are seventeen at most")]
+    #[expect(clippy::cast_precision_loss, reason = "there are 33 at most")]
     let (count, nth) = (slots.len() as f64, |index: usize| index as f64);
     let bar = ((wide - LEFT - RIGHT - 24.0) / count).min(BAR_MAX);
     let x = |index: usize| LEFT + 12.0 + bar * nth(index);
@@ -136,6 +137,7 @@ fn bounds(slot: &LatencyBucket) -> String {
 
 fn percent(share: f64) -> String {
     match share * 100.0 {
+        0.0 => "0 %".to_owned(),
         few if few < 0.1 => "< 0.1 %".to_owned(),
         percent if percent < 9.95 => format!("{percent:.1} %"),
         percent => format!("{percent:.0} %"),
@@ -174,10 +176,64 @@ mod tests {
     #[test]
     fn bars_go_from_the_first_to_the_last_that_is_used() {
         let found = slots(&of(&[(30, 3), (150, 1)]));
-        let wanted = [(20, Some(50), 0.75), (50, Some(100), 0.0), (100, Some(200), 0.25)];
+        let wanted = [
+            (20, Some(30), 0.75),
+            (30, Some(40), 0.0),
+            (40, Some(50), 0.0),
+            (50, Some(60), 0.0),
+            (60, Some(80), 0.0),
+            (80, Some(100), 0.0),
+            (100, Some(150), 0.25),
+        ];
         assert_eq!(found, wanted.map(|(from, to, share)| LatencyBucket { from, to, share }));
         assert_eq!(slots(&of(&[(20_000, 1)])), [LatencyBucket { from: 10_000, to: None, share: 1.0 }]);
         assert_eq!(slots(&Latency::default()), []);
+    }
+
+    /// The text of each element that a pattern finds, with the number of one of its attributes.
+    fn found(svg: &str, element: &str, attribute: &str) -> Vec<(f64, String)> {
+        let (tag, attribute) = (format!("<{element} "), format!(" {attribute}=\""));
+        let elements = svg.split(tag.as_str()).skip(1).map(|rest| format!(" {rest}"));
+        elements
+            .filter_map(|rest| {
+                let number = rest.split(attribute.as_str()).nth(1)?.split('"').next()?.parse().ok()?;
+                let text = rest.split('>').skip(1).find(|text| !text.starts_with('<') && !text.is_empty())?;
+                Some((number, text.split('<').next()?.replace("&gt;", ">")))
+            })
+            .collect()
+    }
+
+    /// Where a bar begins, the label below it says from when on, and its tooltip says the same; and the bars are as tall as
+    /// the shares that are written above them.
+    #[test]
+    fn bars_labels_and_tooltips_have_the_same_bounds() {
+        let words = Words::at(Lang::En, TimeZone::UTC);
+        let mut old = Latency::default();
+        old.add_run(&[(Some(50), 30), (Some(100), 60), (Some(500), 10)]);
+        for (latency, bars) in [(of(&[(25, 30), (72, 60), (1_400, 9), (20_000, 1)]), 23), (old, 5)] {
+            let drawn = super::latency(&latency, &words).into_string();
+            // Of the two drawings, the wide one has room for all labels.
+            let svg = drawn.split("<svg").nth(1).unwrap();
+            let rects = found(svg, "rect class=\"bar\"", "x");
+            assert_eq!(rects.len(), bars, "{svg}");
+            let labels: Vec<_> = found(svg, "text", "x").into_iter().filter(|(x, _)| *x > LEFT).collect();
+            let mut checked = 0;
+            for ((x, tooltip), next) in rects.iter().zip(rects.iter().skip(1).map(Some).chain([None])) {
+                let begins = tooltip.split(['–', ':']).next().unwrap().trim_start_matches("> ");
+                if let Some((_, label)) = labels.iter().find(|(at, _)| (at - (x - 1.0)).abs() < 0.2) {
+                    if label.ends_with('%') {
+                        continue;
+                    }
+                    assert_eq!(label, begins, "{svg}");
+                    checked += 1;
+                }
+                if let Some((_, next)) = next {
+                    let ends = tooltip.split(['–', ':']).nth(1).unwrap();
+                    assert!(next.trim_start_matches("> ").starts_with(ends), "{tooltip}, {next}");
+                }
+            }
+            assert!(checked >= 5, "{checked}: {svg}");
+        }
     }
 
     #[test]
@@ -186,7 +242,7 @@ mod tests {
         let latency = of(&[(30, 1_000), (150, 60), (20_000, 20)]);
         assert_eq!(
             caption(&latency, &words),
-            "Half of 1,080 answers came within 50 ms, 95 % within 200 ms, 99 % longer than 10 s."
+            "Half of 1,080 answers came within 30 ms, 95 % within 150 ms, 99 % longer than 10 s."
         );
         assert!(super::latency(&Latency::default(), &words).into_string().contains(words.say.no_answers));
     }

@@ -12,6 +12,7 @@ use thousands::Separable;
 use super::chart::{CHART_CSS, latency, over_time};
 use super::facts::Report;
 use super::headline::Headline;
+use super::resume::Resume;
 use crate::ledger::Totals;
 use crate::terminal::escape::escape_control;
 use crate::words::Words;
@@ -72,9 +73,10 @@ fn headline(report: &Report, words: &Words) -> Markup {
         section.summary.(headline.tone.class()) {
             p.headline { (shown(&headline.headline)) }
             @for sentence in &headline.more { p { (shown(sentence)) } }
-            @if let Some(command) = &report.resume {
-                p.label { (words.say.to_resume) @if report.facts.needs_its_list_again() { " (" (words.say.same_list) ")" } }
+            @if let Some(Resume { command, remarks }) = &report.resume {
+                p.label { (words.say.to_resume) }
                 pre { code { (shown(command)) } }
+                @for remark in remarks { p.note { (shown(&remark.text(words.say))) } }
             }
         }
     }

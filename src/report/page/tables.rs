@@ -24,7 +24,9 @@ pub(super) fn outcomes(facts: &LedgerFacts, words: &Words) -> Markup {
     let is_used = [true, true, true, in_flight > 0, true];
     let cells = |numbers: [u64; 5]| {
         html! {
-            @for (number, _) in numbers.iter().zip(is_used).filter(|(_, is_used)| *is_used) { (count(*number)) }
+            @for ((number, column), _) in numbers.iter().zip(columns).zip(is_used).filter(|(_, is_used)| *is_used) {
+                (count(*number, column))
+            }
         }
     };
     html! {
@@ -40,16 +42,16 @@ pub(super) fn outcomes(facts: &LedgerFacts, words: &Words) -> Markup {
             tbody { @for line in &lines {
                 @let CauseLine { cause, answers, edits } = line;
                 tr {
-                    th.code scope="row" { (code(*cause)) }
-                    td { (why(*cause, edits.not_reached, words)) }
+                    th.code scope="row" data-label=(say.code) { (code(*cause)) }
+                    td.text data-label=(say.meaning) { (why(*cause, edits.not_reached, words)) }
                     // The number is not known for success; other answers came at least once.
-                    td.number { @if *answers > 0 { (answers.separate_with_commas()) } }
+                    td.number data-label=(say.answers) { @if *answers > 0 { (answers.separate_with_commas()) } }
                     (cells([edits.done, edits.failed, edits.in_doubt, edits.in_flight, edits.not_reached]))
                 }
             } }
             tfoot { tr {
                 th scope="row" { (say.total) }
-                td { ((say.messages_text)(&messages.separate_with_commas())) }
+                td.text { ((say.messages_text)(&messages.separate_with_commas())) }
                 td {}
                 (cells([done, failed, in_doubt, in_flight, not_reached]))
             } }
@@ -69,14 +71,14 @@ fn why(cause: Option<Cause>, not_reached: u64, words: &Words) -> Markup {
         let what = if not_reached > 0 { words.say.not_sent_yet } else { words.say.no_answer_yet };
         return html! { (what) };
     };
-    html! {
+    html! { div {
         (words.meaning(cause))
         @if let Some(advice) = words.advice(cause) { span.advice { (advice) } }
-    }
+    } }
 }
 
-fn count(number: u64) -> Markup {
-    html! { td.number.zero[number == 0] { (number.separate_with_commas()) } }
+fn count(number: u64, column: &str) -> Markup {
+    html! { td.number.zero[number == 0] data-label=(column) { (number.separate_with_commas()) } }
 }
 
 pub(super) fn not_done(report: &Report, words: &Words) -> Markup {
@@ -102,10 +104,15 @@ fn edits(edits: &[EditRecord], all: u64, title: &str, file: &str, words: &Words)
                 th.number scope="col" { (say.line) } th scope="col" { (say.sent_at) }
             } }
             tbody { @for edit in edits { tr {
-                @for id in [&edit.from_account, &edit.to_account, &edit.msg_key] { td { div.id { (shown(id)) } } }
-                td { (reason(edit, words)) }
-                td.number { (edit.attempts) } td.number { (edit.line.separate_with_commas()) }
-                td.when { (words.moment(edit.sent_at)) }
+                @for (id, column) in [
+                    (&edit.from_account, say.from_account),
+                    (&edit.to_account, say.to_account),
+                    (&edit.msg_key, say.msg_key),
+                ] { td data-label=(column) { div.id { (shown(id)) } } }
+                td.text data-label=(say.why) { (reason(edit, words)) }
+                td.number data-label=(say.attempts) { (edit.attempts) }
+                td.number data-label=(say.line) { (edit.line.separate_with_commas()) }
+                td.when data-label=(say.sent_at) { (words.moment(edit.sent_at)) }
             } } }
         } }
         @if more > 0 { p.note { ((say.and_more)(more, file)) } }
@@ -114,10 +121,10 @@ fn edits(edits: &[EditRecord], all: u64, title: &str, file: &str, words: &Words)
 
 fn reason(edit: &EditRecord, words: &Words) -> Markup {
     let cause = edit.cause.or((edit.state == State::Sending).then_some(Cause::Note(crate::ledger::Note::ProcessDied)));
-    html! {
+    html! { div {
         @if let Some(Cause::Code(code)) = cause { b.code { (code) } " " }
         @if let Some(cause) = cause { (words.meaning(cause)) }
-    }
+    } }
 }
 
 pub(super) fn runs(facts: &LedgerFacts, words: &Words) -> Markup {
@@ -150,12 +157,15 @@ fn one_run(run: &RunFacts, goes_on: bool, now: i64, words: &Words) -> Markup {
     html! {
         tbody {
             tr {
-                th.number scope="row" { (record.run) }
-                td.when { (words.moment(record.started_at)) }
-                td.when { @if let Some(took) = took { (words.length(took)) } }
-                td { (words.ended(record.ended.as_deref(), goes_on)) }
-                td { (shown(&record.user)) "@" (shown(&record.host)) (shown(&account(record))) }
-                (count(run.edits.done)) (count(run.edits.failed)) (count(run.edits.in_doubt))
+                th.number scope="row" data-label=(say.run) { (record.run) }
+                td.when data-label=(say.started) { (words.moment(record.started_at)) }
+                td.when data-label=(say.took) { @if let Some(took) = took { (words.length(took)) } }
+                td data-label=(say.ended) { (words.ended(record.ended.as_deref(), goes_on)) }
+                td.text data-label=(say.who) {
+                    (shown(&record.user)) "@" (shown(&record.host)) (shown(&account(record)))
+                }
+                (count(run.edits.done, say.done)) (count(run.edits.failed, say.failed))
+                (count(run.edits.in_doubt, say.in_doubt))
             }
             tr.details { td {} td colspan="7" {
                 @if let Some(reason) = &record.reason { p { (shown(&words.lang.say(reason))) } }
@@ -189,7 +199,9 @@ pub(super) fn acts(facts: &LedgerFacts, words: &Words) -> Markup {
                 th scope="col" { (say.by) }
             } }
             tbody { @for (run, at, ControlEvent { what, by }) in &facts.acts { tr {
-                td.when { (words.moment(*at)) } td.number { (run) } td { (words.order(*what)) } td { (shown(&words.lang.say(by))) }
+                td.when data-label=(say.when) { (words.moment(*at)) } td.number data-label=(say.run) { (run) }
+                td data-label=(say.what) { (words.order(*what)) }
+                td.text data-label=(say.by) { (shown(&words.lang.say(by))) }
             } } }
         } }
     }

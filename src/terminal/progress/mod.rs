@@ -12,6 +12,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::Style;
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use textwrap::core::display_width;
 use thousands::Separable;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -235,8 +236,19 @@ impl Progress {
         }
         if let Some(bar) = &self.bar {
             bar.set_position(snapshot.settled());
-            let line =
-                if snapshot.paused { text } else { line(snapshot, self.total, rate, StderrTerm::new().width().into()) };
+            let columns = StderrTerm::new().width().into();
+            let line = match snapshot.paused {
+                true if display_width(&text) <= columns => text,
+                true => {
+                    // Cut off, the command could not be copied.
+                    if is_due {
+                        self.pause.written = true;
+                        let _ = writeln!(self.screen.writer(), "{text}");
+                    }
+                    "paused; the command above resumes".to_owned()
+                }
+                false => line(snapshot, self.total, rate, columns),
+            };
             let has_colours = self.screen.has_colours();
             bar.set_message(if has_colours { line } else { strip_str(&line).to_string() });
         }

@@ -45,6 +45,12 @@ pub(super) static CHINESE: Phrases = Phrases {
     some_failed: |failed, all| {
         format!("{} 条编辑中有 {} 条失败。", all.separate_with_commas(), failed.separate_with_commas())
     },
+    some_not_done: |[failed, in_doubt, not_reached], all| {
+        let parts = [(failed, "失败"), (in_doubt, "待核实"), (not_reached, "未处理")];
+        let parts = parts.into_iter().filter(|(number, _)| *number > 0);
+        let parts: Vec<_> = parts.map(|(number, what)| format!("{} 条{what}", number.separate_with_commas())).collect();
+        format!("{} 条编辑中有 {}。", all.separate_with_commas(), parts.join("，"))
+    },
     some_in_doubt: |in_doubt| format!("有 {} 条编辑待核实。", in_doubt.separate_with_commas()),
     some_not_reached: |left, all| {
         format!("{} 条编辑中还有 {} 条未处理。", all.separate_with_commas(), left.separate_with_commas())
@@ -66,7 +72,11 @@ pub(super) static CHINESE: Phrases = Phrases {
     what_died: "上次运行异常终止：进程被强制结束或断电。用同一条命令即可续跑，程序会先回读当时正在发送的编辑。",
     what_stopped: |reason| format!("上次运行已停止，原因：{}", reason.trim_end_matches('.')),
     to_resume: "续跑命令",
-    same_list: "标准输入须为同一份清单",
+    resume_list: "清单须再次从标准输入读入：请在命令后加上 < 文件，或用管道传入同一份清单。",
+    resume_until: "命令中不再带 --until，因为那个时刻只来一次；如仍需定时停止，请重新指定。",
+    resume_on_finish: "命令中不再带 --on-finish，因为其内容可能含有密钥，账本不作记录；请自行补上。",
+    resume_content: "命令中不再带 --text 和 --custom-data，因为账本不记录消息内容；请把原来给出的参数补上。",
+    resume_variables: |names| format!("与上次一样，还需要设置这些环境变量：{names}。"),
 
     over_time: "运行过程",
     over_time_note: "每秒处理完的编辑数，虚线为限速。没有运行的时段已略去。",
@@ -156,7 +166,7 @@ pub(super) static CHINESE: Phrases = Phrases {
     and_more: |more, file| format!("另有 {} 条，见 {file}", more.separate_with_commas()),
     not_reached_text: |left| {
         format!(
-            "{} 条编辑未处理。账本不保存清单；提供清单后，用 runner report … --csv DIR --input LIST 可生成 not_reached.csv。",
+            "{} 条编辑未处理。账本不保存清单；提供清单后，用 runner report LEDGER --csv DIR --input LIST 可生成 not_reached.csv。",
             left.separate_with_commas()
         )
     },
