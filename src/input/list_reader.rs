@@ -1,10 +1,13 @@
 //! Reads raw rows in order, whatever the format.
 
+use encoding_rs::Encoding;
+
 use super::csv::CsvRowReader;
 use super::jsonl::JsonlRowReader;
 use super::mapping::Mapping;
 use super::raw_row::{RawRow, RowInfo, RowReadError};
 use super::stored::Stored;
+use super::survey::ListFacts;
 use super::text::{DecodedText, read_error};
 use super::{Format, InputError};
 
@@ -23,7 +26,7 @@ pub(super) struct ListReader {
 impl ListReader {
     pub(super) fn open(stored: &Stored, format: Format, mapping: &Mapping) -> Result<ListReader, InputError> {
         stored.check_unchanged()?;
-        let mut text = DecodedText::open(stored)?;
+        let mut text = DecodedText::open(stored, mapping.encoding())?;
         let rows = RowReader::open(&mut text, stored, format, mapping)?;
         Ok(ListReader { stored: stored.clone(), text, rows, number: 0, ended: false })
     }
@@ -59,6 +62,27 @@ impl ListReader {
     /// Fails if the list has changed since it was opened.
     pub(super) fn check_unchanged(&self) -> Result<(), InputError> {
         self.stored.check_unchanged()
+    }
+
+    /// What is known about the list so far; all of it once every row has been read.
+    pub(super) fn facts(&self) -> ListFacts {
+        let encoding = self.encoding().name();
+        let sha256 = self.sha256();
+        match &self.rows {
+            RowReader::Csv(rows) => ListFacts {
+                sha256,
+                encoding,
+                delimiter: Some(rows.delimiter()),
+                empty_rows: rows.empty_rows(),
+                empty_columns: rows.empty_columns(),
+            },
+            RowReader::Jsonl(_) => ListFacts { sha256, encoding, delimiter: None, empty_rows: 0, empty_columns: 0 },
+        }
+    }
+
+    /// The encoding of the stored text.
+    pub(super) fn encoding(&self) -> &'static Encoding {
+        self.text.encoding()
     }
 
     /// Stored bytes read so far.

@@ -16,7 +16,7 @@ use self::file::{Confirm, JobFile, ServiceSpec};
 use crate::api::credentials::{Credentials, CredentialsError, secret_of_variable};
 use crate::api::endpoint::{Endpoint, EndpointError, RegionHost};
 use crate::api::proxy::{Proxy, ProxyError};
-use crate::cli::{self, JobArgs};
+use crate::cli::{self, JobArgs, TextArgs};
 use crate::input::{Format, InputSpec, Mapping, MappingError};
 use crate::ledger::JobIdentity;
 use crate::run::{FailureLimit, FailureLimitError, InDoubt, Policy};
@@ -227,6 +227,7 @@ impl Job {
         if args.input_format.is_some() {
             file.input.format = args.input_format;
         }
+        args.text.override_in(&mut file.input);
         let mapping = mapping(args.job.as_deref(), &file)?;
         for (key, given, max) in [
             ("pace.rate", file.pace.rate.map(wide), u64::from(cli::RATE_MAX.get())),
@@ -290,8 +291,9 @@ impl Job {
 ///
 /// # Errors
 /// The job file cannot be read, or is wrong.
-pub fn reading(job: Option<&Path>) -> Result<(Option<Format>, Mapping), JobError> {
-    let (file, source) = JobFile::read(job)?;
+pub fn reading(job: Option<&Path>, text: TextArgs) -> Result<(Option<Format>, Mapping), JobError> {
+    let (mut file, source) = JobFile::read(job)?;
+    text.override_in(&mut file.input);
     Ok((file.input.format, mapping(job, &file).map_err(|error| source.locate(error))?))
 }
 
