@@ -137,8 +137,7 @@ mod tests {
 
     use super::*;
 
-    const ENCODINGS: [&Encoding; 8] =
-        [GB18030, UTF_16LE, UTF_16BE, BIG5, SHIFT_JIS, EUC_JP, ISO_2022_JP, WINDOWS_1252];
+    const ENCODINGS: [&Encoding; 8] = [GB18030, UTF_16LE, UTF_16BE, BIG5, SHIFT_JIS, EUC_JP, ISO_2022_JP, WINDOWS_1252];
 
     /// The text, or what was decoded before the error, and its line.
     fn decode(bytes: &[u8], encoding: &'static Encoding, buffer: usize, capacity: usize) -> (String, Option<u64>) {

@@ -56,7 +56,8 @@ impl Delimiter {
 
     /// A character that can be neither part of a name nor of the CSV syntax.
     pub(super) fn of_byte(byte: u8) -> Option<Delimiter> {
-        let is_possible = byte.is_ascii() && !byte.is_ascii_alphanumeric() && !matches!(byte, b'"' | b'_' | b'\r' | b'\n' | 0);
+        let is_possible =
+            byte.is_ascii() && !byte.is_ascii_alphanumeric() && !matches!(byte, b'"' | b'_' | b'\r' | b'\n' | 0);
         is_possible.then_some(Delimiter(byte))
     }
 
@@ -104,7 +105,9 @@ mod tests {
 
     #[test]
     fn labels_and_separators_are_those_that_people_write() {
-        for (label, name) in [("GB18030", "gb18030"), ("gb2312", "GBK"), ("utf-16", "UTF-16LE"), ("latin1", "windows-1252")] {
+        for (label, name) in
+            [("GB18030", "gb18030"), ("gb2312", "GBK"), ("utf-16", "UTF-16LE"), ("latin1", "windows-1252")]
+        {
             assert_eq!(label.parse::<TextEncoding>().unwrap().0.name(), name);
         }
         for label in ["", "gb", "iso-2022-kr", "auto"] {

@@ -21,6 +21,8 @@ pub(super) struct ListReader {
     pub(super) rows: RowReader,
     number: u64,
     ended: bool,
+    /// Whether the end was reached, without an error.
+    is_complete: bool,
 }
 
 impl ListReader {
@@ -28,7 +30,7 @@ impl ListReader {
         stored.check_unchanged()?;
         let mut text = DecodedText::open(stored, mapping.encoding())?;
         let rows = RowReader::open(&mut text, stored, format, mapping)?;
-        Ok(ListReader { stored: stored.clone(), text, rows, number: 0, ended: false })
+        Ok(ListReader { stored: stored.clone(), text, rows, number: 0, ended: false, is_complete: false })
     }
 
     /// The next row; `None` at the end and after an error.
@@ -49,6 +51,7 @@ impl ListReader {
             }
             Ok(None) => {
                 self.stored.check_unchanged()?;
+                self.is_complete = true;
                 Ok(None)
             }
             Err(RowReadError::Io(error)) => Err(read_error(&self.stored, self.rows.line(), error)),
@@ -97,7 +100,7 @@ impl ListReader {
 
     /// SHA-256 of the file's bytes as stored, once every row has been read.
     pub(super) fn sha256(&self) -> Option<[u8; 32]> {
-        self.text.sha256()
+        self.is_complete.then(|| self.text.sha256())?
     }
 }
 

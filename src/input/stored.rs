@@ -163,7 +163,10 @@ mod tests {
         assert_eq!(outcome(Box::new(io::repeat(0xd6))), "1048576");
         let utf16 = |swap: bool| {
             let units = "a\u{1f600}".repeat(HEAD_BYTES).encode_utf16().collect::<Vec<_>>();
-            units.into_iter().flat_map(|unit| if swap { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect::<Vec<_>>()
+            units
+                .into_iter()
+                .flat_map(|unit| if swap { unit.to_be_bytes() } else { unit.to_le_bytes() })
+                .collect::<Vec<_>>()
         };
         assert_eq!(outcome(Box::new(io::Cursor::new(utf16(false)))), "393216");
         assert_eq!(outcome(Box::new(io::Cursor::new(utf16(true)))), "393216");

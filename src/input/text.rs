@@ -64,11 +64,8 @@ impl DecodedText {
             (_, None) => (0, UTF_8),
         };
         let bytes = Cursor::new(first.split_off(mark)).chain(decompressed);
-        let mut rest = if encoding == UTF_8 {
-            Text::Utf8(bytes)
-        } else {
-            Text::Other(Box::new(Decoder::new(bytes, encoding)))
-        };
+        let mut rest =
+            if encoding == UTF_8 { Text::Utf8(bytes) } else { Text::Other(Box::new(Decoder::new(bytes, encoding))) };
         let mut head = Vec::new();
         let failed = (&mut rest).take(HEAD_BYTES).read_to_end(&mut head).err();
         // The mark as an encoding that has no byte order writes it.

@@ -186,12 +186,13 @@ fn write_list(out: &mut impl Write, list: &ListFacts) -> io::Result<()> {
     if !how.is_empty() {
         writeln!(out, "  read as {}", how.join(", "))?;
     }
-    let empty = [
-        (list.empty_rows, "empty row", "empty rows"),
-        (list.empty_columns as u64, "empty column", "empty columns"),
-    ];
-    let passed_over: Vec<String> =
-        empty.into_iter().filter(|&(count, ..)| count > 0).map(|(count, one, many)| counted(count, one, many)).collect();
+    let empty =
+        [(list.empty_rows, "empty row", "empty rows"), (list.empty_columns as u64, "empty column", "empty columns")];
+    let passed_over: Vec<String> = empty
+        .into_iter()
+        .filter(|&(count, ..)| count > 0)
+        .map(|(count, one, many)| counted(count, one, many))
+        .collect();
     if !passed_over.is_empty() {
         writeln!(out, "  passed over {}", passed_over.join(", "))?;
     }

@@ -171,7 +171,8 @@ impl Header {
 
     /// Whether a row is this or another header.
     pub(super) fn is_again(&self, record: CsvRecord<'_>) -> HeaderAgain {
-        let [from_account, to_account, msg_key, ..] = self.fields.map(|index| index.map_or("", |index| record.cell(index)));
+        let [from_account, to_account, msg_key, ..] =
+            self.fields.map(|index| index.map_or("", |index| record.cell(index)));
         // An account may be called like a column, but hardly ever a message.
         if self.names_in([msg_key].into_iter()) == 0 || self.names_in([from_account, to_account].into_iter()) == 0 {
             return HeaderAgain::No;

@@ -41,11 +41,7 @@ pub(super) struct CsvRowReader {
 }
 
 impl CsvRowReader {
-    pub(super) fn open(
-        text: &mut DecodedText,
-        stored: &Stored,
-        mapping: &Mapping,
-    ) -> Result<CsvRowReader, InputError> {
+    pub(super) fn open(text: &mut DecodedText, stored: &Stored, mapping: &Mapping) -> Result<CsvRowReader, InputError> {
         let Layout { delimiter, begin } = Layout::of(text.head(), mapping);
         let mut reader = CsvReader::new(delimiter);
         let name = || stored.name().to_owned();
