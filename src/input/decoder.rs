@@ -15,7 +15,7 @@ const TEXT_BYTES: usize = 64 * 1024;
 pub(super) struct Decoder<R> {
     bytes: R,
     encoding: &'static Encoding,
-    decoder: encoding_rs::Decoder,
+    characters: encoding_rs::Decoder,
     text: Box<[u8]>,
     /// The part of `text` that has not been consumed.
     begin: usize,
@@ -56,7 +56,7 @@ impl<R: BufRead> Decoder<R> {
         Decoder {
             bytes,
             encoding,
-            decoder: encoding.new_decoder_without_bom_handling(),
+            characters: encoding.new_decoder_without_bom_handling(),
             text: vec![0; capacity].into_boxed_slice(),
             begin: 0,
             end: 0,
@@ -80,7 +80,7 @@ impl<R: BufRead> BufRead for Decoder<R> {
             let bytes = self.bytes.fill_buf()?;
             let is_last = bytes.is_empty();
             let (result, read, written) =
-                self.decoder.decode_to_utf8_without_replacement(bytes, &mut self.text, is_last);
+                self.characters.decode_to_utf8_without_replacement(bytes, &mut self.text, is_last);
             self.bytes.consume(read);
             (self.begin, self.end) = (0, written);
             self.lines.advance(&self.text[..written]);
@@ -158,14 +158,13 @@ mod tests {
             capacity in 8_usize..40,
         ) {
             let (text, line) = decode(&bytes, encoding, buffer, capacity);
-            match encoding.decode_without_bom_handling_and_without_replacement(&bytes) {
-                Some(whole) => prop_assert_eq!((text.as_str(), line), (&*whole, None)),
-                None => {
-                    prop_assert_eq!(line, Some(1 + text.replace("\r\n", "\n").matches(['\n', '\r']).count() as u64));
-                    // Up to the error it is the same text.
-                    let (lossy, _) = encoding.decode_without_bom_handling(&bytes);
-                    prop_assert!(lossy.starts_with(&text));
-                }
+            if let Some(whole) = encoding.decode_without_bom_handling_and_without_replacement(&bytes) {
+                prop_assert_eq!((text.as_str(), line), (&*whole, None));
+            } else {
+                prop_assert_eq!(line, Some(1 + text.replace("\r\n", "\n").matches(['\n', '\r']).count() as u64));
+                // Up to the error it is the same text.
+                let (lossy, _) = encoding.decode_without_bom_handling(&bytes);
+                prop_assert!(lossy.starts_with(&text));
             }
         }
 

@@ -90,6 +90,17 @@ pub enum InputError {
         /// The list.
         name: String,
     },
+    /// UTF-8, although the job names another encoding. Read in that one, most of it would be other characters.
+    #[error(
+        "{name:?} is UTF-8 text, not {encoding}; leave out --encoding (in a job file, [input] encoding), or pass --encoding \
+         utf-8"
+    )]
+    NotAsNamed {
+        /// The list.
+        name: String,
+        /// The encoding that the job names.
+        encoding: &'static str,
+    },
     /// Bytes that are no character of the list's encoding.
     #[error(
         "{name:?}, line {line}: this is not {encoding} text; the list is damaged or cut off there, or has another encoding \

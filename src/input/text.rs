@@ -29,7 +29,7 @@ pub(super) struct DecodedText {
 type Bytes = Chain<Cursor<Vec<u8>>, Decompressed>;
 
 enum Text {
-    Utf8(Bytes),
+    Utf8(Box<Bytes>),
     Other(Box<Decoder<Bytes>>),
 }
 
@@ -58,14 +58,23 @@ impl DecodedText {
             ([0xff, 0xfe, ..], _) => (2, UTF_16LE),
             ([0xfe, 0xff, ..], _) => (2, UTF_16BE),
             ([0xef, 0xbb, 0xbf, ..], _) => (3, UTF_8),
-            (_, Some(TextEncoding(named))) => (0, named),
+            (_, Some(TextEncoding(named))) => {
+                let more = decompressed.fill_buf().map_err(|error| read_error(stored, 1, error))?;
+                if named != UTF_8 && is_plainly_utf8(&[&first, more].concat()) {
+                    return Err(InputError::NotAsNamed { name: name(), encoding: named.name() });
+                }
+                (0, named)
+            }
             ([0, _, ..], None) => return Err(InputError::UnmarkedUtf16 { name: name(), label: "utf-16be" }),
             ([_, 0, ..], None) => return Err(InputError::UnmarkedUtf16 { name: name(), label: "utf-16le" }),
             (_, None) => (0, UTF_8),
         };
         let bytes = Cursor::new(first.split_off(mark)).chain(decompressed);
-        let mut rest =
-            if encoding == UTF_8 { Text::Utf8(bytes) } else { Text::Other(Box::new(Decoder::new(bytes, encoding))) };
+        let mut rest = if encoding == UTF_8 {
+            Text::Utf8(Box::new(bytes))
+        } else {
+            Text::Other(Box::new(Decoder::new(bytes, encoding)))
+        };
         let mut head = Vec::new();
         let failed = (&mut rest).take(HEAD_BYTES).read_to_end(&mut head).err();
         // The mark as an encoding that has no byte order writes it.
@@ -108,6 +117,19 @@ impl DecodedText {
     pub(super) fn sha256(&self) -> Option<[u8; 32]> {
         self.stored_reader().sha256()
     }
+}
+
+/// Whether the text begins as UTF-8 beyond doubt. In another encoding, a few characters may look like that by chance, but
+/// not as many as this.
+fn is_plainly_utf8(bytes: &[u8]) -> bool {
+    const CHARACTERS: usize = 8;
+    let valid = match str::from_utf8(bytes) {
+        Ok(_) => bytes,
+        // The last character is cut off.
+        Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
+        Err(_) => return false,
+    };
+    str::from_utf8(valid).is_ok_and(|text| text.chars().filter(|c| !c.is_ascii()).nth(CHARACTERS - 1).is_some())
 }
 
 /// The error for a failed read. If the list changed meanwhile, the error says so instead of calling it damaged.
