@@ -124,7 +124,7 @@ fn what_is_not_of_the_encoding_is_refused_with_its_line() {
     insta::assert_snapshot!(error(b"\xff\xfe\0\0f\0\0\0", None), @r#""list" is UTF-32 text; save it as UTF-8"#);
     insta::assert_snapshot!(error(&encoded(CSV, GB18030), None), @r#""list", line 1: the header is not UTF-8; as GB18030 it reads: from_account, to_account, msg_key, _备注, cloud_custom_data; if it is GB18030, add --encoding gb18030; otherwise save the list as UTF-8 (in Excel: "CSV UTF-8")"#);
     insta::assert_snapshot!(error(b"from_account,caf\xe9,\n", None), @r#""list", line 1: the header is not UTF-8; save the list as UTF-8 (in Excel: "CSV UTF-8"), or name its encoding with --encoding"#);
-    insta::assert_snapshot!(error(CSV.as_bytes(), Some("gb18030")), @"");
+    insta::assert_snapshot!(error(CSV.as_bytes(), Some("gb18030")), @r#""list" is UTF-8 text, not gb18030; leave out --encoding (in a job file, [input] encoding), or pass --encoding utf-8"#);
     let json = encoded(&JSONL.replace("\n\n", "\n"), GB18030);
     insta::assert_snapshot!(rows(&json, Format::Jsonl, &mapping(None, None)).unwrap().join("\n"), @r#"
     line 1: the line is not UTF-8; if it is GB18030, add --encoding gb18030; otherwise save the list as UTF-8 (in Excel: "CSV UTF-8")
