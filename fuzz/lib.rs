@@ -19,6 +19,15 @@ pub fn plain() -> &'static Mapping {
     &MAPPING
 }
 
+/// A mapping that takes everything from a list in GB18030.
+pub fn gb18030() -> &'static Mapping {
+    static MAPPING: LazyLock<Mapping> = LazyLock::new(|| {
+        let spec = InputSpec { encoding: "gb18030".parse().ok(), ignore: vec!["a".into()], ..InputSpec::default() };
+        Mapping::new(&spec, &ContentSpec::default()).unwrap()
+    });
+    &MAPPING
+}
+
 /// A mapping that makes new text for every row from its column `a`.
 pub fn with_text() -> &'static Mapping {
     static MAPPING: LazyLock<Mapping> = LazyLock::new(|| mapping(Some("{{ a }} {{ a | tojson }}")));

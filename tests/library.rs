@@ -3,6 +3,7 @@
 #[expect(dead_code, clippy::unwrap_used, reason = "it is for tests, and those of the program need more of it")]
 mod support;
 mod library {
+    mod encodings;
     mod input;
     mod input_properties;
     mod ledger_conformance;

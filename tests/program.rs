@@ -13,6 +13,7 @@ mod program {
     mod ctl;
     mod disk;
     mod documents;
+    mod encodings;
     mod files;
     mod hostile;
     mod jobs;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
+use super::job::ReadingArgs;
 use super::log::LogArgs;
 use crate::sandbox::Faults;
 
@@ -24,6 +25,9 @@ pub struct SandboxArgs {
     /// The list's job file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "input")]
     pub job: Option<PathBuf>,
+    /// How the list's text is stored.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
     /// Faults, such as 20004=2%,lost-after=1%,latency=20ms..80ms
     #[arg(long, value_name = "FAULTS")]
     pub faults: Option<Faults>,
@@ -70,6 +74,9 @@ pub struct ReportArgs {
     /// The list's job file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "input")]
     pub job: Option<PathBuf>,
+    /// How the list's text is stored.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
 }
 
 /// The arguments of `runner ctl`.

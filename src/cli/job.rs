@@ -12,24 +12,48 @@ use super::log::LogArgs;
 use super::until::Until;
 use super::values::{ATTEMPTS_MAX, CONCURRENCY_MAX, RATE_MAX, ROWS_MAX, at_most, region_hosts, time};
 use crate::api::endpoint::RegionHost;
-use crate::input::Format;
+use crate::input::{Delimiter, Format, InputSpec, TextEncoding};
 use crate::run::{FailureLimit, InDoubt};
 use crate::sandbox::Faults;
 
 /// The live page's address, if none is given.
 const PAGE: &str = "127.0.0.1:8201";
 
+/// How the text of a list is stored.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct ReadingArgs {
+    /// Encoding of the list, if it is not UTF-8, such as gb18030 or big5
+    ///
+    /// UTF-16 with a byte-order mark is recognized. Any label of the Encoding Standard is understood.
+    #[arg(long, value_name = "NAME", requires = "input")]
+    pub encoding: Option<TextEncoding>,
+    /// What separates the columns of a CSV list, if its header does not show it: one character, or tab
+    #[arg(long, value_name = "CHAR", requires = "input")]
+    pub delimiter: Option<Delimiter>,
+}
+
+impl ReadingArgs {
+    /// Flags override the job file.
+    pub(crate) fn override_in(self, input: &mut InputSpec) {
+        input.encoding = self.encoding.or(input.encoding);
+        input.delimiter = self.delimiter.or(input.delimiter);
+    }
+}
+
 /// The job's flags.
 #[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Job")]
 pub struct JobArgs {
-    /// The list of edits: .csv, .jsonl or .ndjson, each also .gz; - is standard input
+    /// The list of edits: .csv, .tsv, .jsonl or .ndjson, each also .gz; - is standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, required = true)]
     pub input: Option<PathBuf>,
     /// Format of the list, if its name does not show it: csv or jsonl
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     pub input_format: Option<Format>,
+    /// How the list's text is stored.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
     /// The ledger, which records what was done; created if missing
     ///
     /// Running with the same ledger resumes the job. Keep the ledger: it prevents messages from being edited twice.

@@ -12,7 +12,7 @@ use clap_complete::Shell;
 
 pub use self::commands::{CtlAction, CtlArgs, ReportArgs, SandboxArgs, StatusArgs};
 pub use self::help::{ENVIRONMENT, EXAMPLES, EXIT_CODES};
-pub use self::job::JobArgs;
+pub use self::job::{JobArgs, ReadingArgs};
 pub use self::log::{LogArgs, LogFormat};
 pub use self::values::{ATTEMPTS_MAX, CONCURRENCY_MAX, RATE_MAX, time};
 use crate::words::Lang;

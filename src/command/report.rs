@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::files::CommandFiles;
 use super::{CommandError, Exit, tell};
-use crate::cli::{Cli, JobArgs, ReportArgs};
+use crate::cli::{Cli, JobArgs, ReadingArgs, ReportArgs};
 use crate::input::{Format, Input, Mapping, Row};
 use crate::job;
 use crate::ledger::{LostCommits, Overview, RunRecord, open_overview, open_records, unix_ms};
@@ -34,7 +34,8 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     } else if let Some(path) = &args.csv {
         let list = match &args.input {
             Some(path) => {
-                let reading = Reading { format: None, ..Reading::of_last_run(&report, args.job.as_deref()) };
+                let reading =
+                    Reading { format: None, list: args.reading, ..Reading::of_last_run(&report, args.job.as_deref()) };
                 let is_recorded = reading.text.is_none() && reading.custom_data.is_none();
                 let list = PlannedList::open(path, reading)?;
                 if is_recorded {
@@ -97,6 +98,7 @@ struct PlannedList {
 struct Reading<'a> {
     format: Option<Format>,
     job: Option<&'a Path>,
+    list: ReadingArgs,
     /// What a recorded command has for `--text` and `--custom-data`: not what messages got, but that they got something.
     text: Option<String>,
     custom_data: Option<String>,
@@ -105,17 +107,18 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     /// As in the last run, with this job file.
     fn of_last_run(report: &Report, job: Option<&'a Path>) -> Reading<'a> {
-        let (format, text, custom_data) = match last_call(report) {
-            Ok((args, _)) => (args.input_format, args.text, args.custom_data),
-            Err(_) => (None, None, None),
-        };
-        Reading { format, job, text, custom_data }
+        match last_call(report) {
+            Ok((JobArgs { input_format: format, reading: list, text, custom_data, .. }, _)) => {
+                Reading { format, job, list, text, custom_data }
+            }
+            Err(_) => Reading { format: None, job, list: ReadingArgs::default(), text: None, custom_data: None },
+        }
     }
 }
 
 impl PlannedList {
     fn open(path: &Path, reading: Reading<'_>) -> Result<PlannedList, CommandError> {
-        let (format, mapping) = job::reading(reading.job, reading.text, reading.custom_data)?;
+        let (format, mapping) = job::reading(reading.job, reading.list, reading.text, reading.custom_data)?;
         let input = Input::open(path, reading.format.or(format))?;
         // No ledger: each row is looked up in it later.
         let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, read_first: false, rows_max: None };

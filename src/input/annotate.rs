@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 
+use encoding_rs::UTF_8;
 use serde_json::value::RawValue;
 
 use super::csv::CsvRowReader;
+use super::dialect::{Delimiter, TextEncoding};
 use super::jsonl::JsonlRowReader;
 use super::list_reader::RowReader;
 use super::mapping::is_reserved_column;
@@ -44,15 +46,22 @@ impl Input {
     /// is itself a list. The header of a CSV list is written even if no row is. Rows that cannot be split into columns
     /// (a wrong number of cells, invalid JSON) are skipped. Returns the number of rows written.
     ///
+    /// The copy is UTF-8, with the list's own separator. If the list or the job has another encoding, it begins with a
+    /// byte-order mark, which overrides the encoding of the job: the same job reads the copy.
+    ///
     /// # Errors
     /// Fails if the list cannot be read, `note` fails, or the copy cannot be written.
     pub fn annotate<E: std::error::Error + 'static>(
         &self,
         mapping: &Mapping,
-        out: impl Write,
+        mut out: impl Write,
         mut note: impl FnMut(&Row) -> Result<Option<RowNote>, E>,
     ) -> Result<u64, AnnotateError<E>> {
         let mut rows = self.rows(mapping)?;
+        let is_utf8 = rows.list.encoding() == UTF_8 && mapping.encoding().is_none_or(TextEncoding::is_utf8);
+        if !is_utf8 {
+            out.write_all("\u{feff}".as_bytes()).map_err(AnnotateError::Write)?;
+        }
         let mut copy = AnnotatedCopy::begin(&rows.list.rows, out).map_err(AnnotateError::Write)?;
         let mut written = 0;
         while let Some(row) = rows.next() {
@@ -85,7 +94,8 @@ impl<W: Write> AnnotatedCopy<W> {
                 let names = &rows.header.names;
                 let own: Vec<usize> =
                     (0..names.len()).filter(|&index| !is_reserved_column(names[index].trim())).collect();
-                let mut out = Box::new(csv::Writer::from_writer(out));
+                let Delimiter(delimiter) = rows.delimiter();
+                let mut out = Box::new(csv::WriterBuilder::new().delimiter(delimiter).from_writer(out));
                 out.write_record(own.iter().map(|&index| names[index].as_str()).chain(NOTE_COLUMNS))?;
                 Ok(AnnotatedCopy::Csv { out, own })
             }

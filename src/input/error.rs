@@ -73,14 +73,60 @@ pub enum InputError {
         /// The decoder's error.
         source: io::Error,
     },
-    /// UTF-16, as some spreadsheets save "Unicode text".
-    #[error("{name:?} is UTF-16 text; save it as UTF-8 (in Excel: \"CSV UTF-8\")")]
-    Utf16 {
+    /// UTF-16 without the mark that says so.
+    #[error(
+        "{name:?} seems to be UTF-16 text without a byte-order mark; if it is, add --encoding {label}, or save it as UTF-8 \
+         (in Excel: \"CSV UTF-8\")"
+    )]
+    UnmarkedUtf16 {
+        /// The list.
+        name: String,
+        /// The likely encoding.
+        label: &'static str,
+    },
+    /// UTF-32, which no spreadsheet writes.
+    #[error("{name:?} is UTF-32 text; save it as UTF-8")]
+    Utf32 {
         /// The list.
         name: String,
     },
+    /// UTF-8, although the job names another encoding. Read in that one, most of it would be other characters.
+    #[error(
+        "{name:?} is UTF-8 text, not {encoding}; leave out --encoding (in a job file, [input] encoding), or pass --encoding \
+         utf-8"
+    )]
+    NotAsNamed {
+        /// The list.
+        name: String,
+        /// The encoding that the job names.
+        encoding: &'static str,
+    },
+    /// Bytes that are no character of the list's encoding.
+    #[error(
+        "{name:?}, line {line}: this is not {encoding} text; the list is damaged or cut off there, or has another encoding \
+         (--encoding)"
+    )]
+    Malformed {
+        /// The list.
+        name: String,
+        /// The line with the first of them.
+        line: u64,
+        /// The encoding.
+        encoding: &'static str,
+    },
+    /// A list that asks for nothing.
+    #[error(
+        "{name:?} has no rows{}; is it the right list?",
+        match empty_rows { 0 => String::new(), 1 => " but an empty one".to_owned(), n => format!(" but {n} empty ones") }
+    )]
+    NoRows {
+        /// The list.
+        name: String,
+        /// Rows of empty cells.
+        empty_rows: u64,
+    },
     /// A long stream that is not text. It is refused before it is copied.
-    #[error("{name} does not start with UTF-8 text, so it is not a list; save the list as UTF-8")]
+    #[error("{name} does not start with text, so it is not a list; save the list as UTF-8")]
     NotText {
         /// The list.
         name: String,

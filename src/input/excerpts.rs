@@ -145,6 +145,20 @@ mod tests {
         "#);
     }
 
+    /// Places are those of the decoded text, below a line that only names the separator and a row of nothing.
+    #[test]
+    fn cells_of_decoded_text_are_located() {
+        let rows = ";;;\r\n客服;\"b;c\";1_2_3;已处理\r\n";
+        let list = format!("\u{feff}sep=;\r\n{}{rows}", HEADER.replace(',', ";"));
+        let list: Vec<u8> = list.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_snapshot!(check(Format::Csv, &list), @r#"
+        line 4, column msg_body
+          |
+        4 | 客服;"b;c";1_2_3;已处理
+          |                  ^^^^^^ msg_body
+        "#);
+    }
+
     #[test]
     fn members_are_located() {
         let rows = r#"{"From_Account":"a","To_Account":7,"MsgKey":"1_2_3","MsgBody":"[]"}

@@ -18,11 +18,15 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a file name implies: `.csv`, `.jsonl` or `.ndjson`, each also followed by `.gz`.
+    /// The format that a file name implies: `.csv`, `.jsonl` or `.ndjson`, each also followed by `.gz`. Text of another
+    /// name is taken for CSV: its header shows what separates the columns.
     pub(super) fn of_name(name: &str) -> Option<Format> {
         let name = name.to_ascii_lowercase();
         let (_, ending) = name.strip_suffix(".gz").unwrap_or(&name).rsplit_once('.')?;
-        ending.parse().ok()
+        match ending {
+            "tsv" | "tab" | "txt" => Some(Format::Csv),
+            _ => ending.parse().ok(),
+        }
     }
 }
 

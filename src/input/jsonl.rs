@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::io::{self, BufRead, Read as _};
 
+use encoding_rs::GB18030;
 use minijinja::Value;
 use serde_json::value::RawValue;
 
+use super::decoder::encoding_advice;
 use super::edit_builder::{EditBuilder, RowFields};
 use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, content_conflict};
 use super::problem::Problem;
@@ -95,7 +97,10 @@ pub(super) fn message(line: u64, row: &[u8], mapping: &Mapping) -> Option<Either
 }
 
 fn members(row: &[u8]) -> Result<JsonMembers<'_>, String> {
-    let row = str::from_utf8(row).map_err(|_| "the line is not UTF-8; save the list as UTF-8".to_owned())?;
+    let row = str::from_utf8(row).map_err(|_| {
+        let is_gb18030 = GB18030.decode_without_bom_handling_and_without_replacement(row).is_some();
+        format!("the line is not UTF-8; {}", encoding_advice(is_gb18030))
+    })?;
     let row = row.trim_ascii();
     if !row.starts_with('{') {
         let found = kind_of(row).unwrap_or("other text");

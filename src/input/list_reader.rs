@@ -1,10 +1,13 @@
 //! Reads raw rows in order, whatever the format.
 
+use encoding_rs::Encoding;
+
 use super::csv::CsvRowReader;
 use super::jsonl::JsonlRowReader;
 use super::mapping::Mapping;
 use super::raw_row::{RawRow, RowInfo, RowReadError};
 use super::stored::Stored;
+use super::survey::ListFacts;
 use super::text::{DecodedText, read_error};
 use super::{Format, InputError};
 
@@ -18,14 +21,16 @@ pub(super) struct ListReader {
     pub(super) rows: RowReader,
     number: u64,
     ended: bool,
+    /// Whether the end was reached, without an error.
+    is_complete: bool,
 }
 
 impl ListReader {
     pub(super) fn open(stored: &Stored, format: Format, mapping: &Mapping) -> Result<ListReader, InputError> {
         stored.check_unchanged()?;
-        let mut text = DecodedText::open(stored)?;
+        let mut text = DecodedText::open(stored, mapping.encoding())?;
         let rows = RowReader::open(&mut text, stored, format, mapping)?;
-        Ok(ListReader { stored: stored.clone(), text, rows, number: 0, ended: false })
+        Ok(ListReader { stored: stored.clone(), text, rows, number: 0, ended: false, is_complete: false })
     }
 
     /// The next row; `None` at the end and after an error.
@@ -46,6 +51,7 @@ impl ListReader {
             }
             Ok(None) => {
                 self.stored.check_unchanged()?;
+                self.is_complete = true;
                 Ok(None)
             }
             Err(RowReadError::Io(error)) => Err(read_error(&self.stored, self.rows.line(), error)),
@@ -61,6 +67,27 @@ impl ListReader {
         self.stored.check_unchanged()
     }
 
+    /// What is known about the list so far; all of it once every row has been read.
+    pub(super) fn facts(&self) -> ListFacts {
+        let encoding = self.encoding().name();
+        let sha256 = self.sha256();
+        match &self.rows {
+            RowReader::Csv(rows) => ListFacts {
+                sha256,
+                encoding,
+                delimiter: Some(rows.delimiter()),
+                empty_rows: rows.empty_rows(),
+                empty_columns: rows.empty_columns(),
+            },
+            RowReader::Jsonl(_) => ListFacts { sha256, encoding, delimiter: None, empty_rows: 0, empty_columns: 0 },
+        }
+    }
+
+    /// The encoding of the stored text.
+    pub(super) fn encoding(&self) -> &'static Encoding {
+        self.text.encoding()
+    }
+
     /// Stored bytes read so far.
     pub(super) fn stored_bytes(&self) -> u64 {
         self.text.stored_bytes()
@@ -73,7 +100,7 @@ impl ListReader {
 
     /// SHA-256 of the file's bytes as stored, once every row has been read.
     pub(super) fn sha256(&self) -> Option<[u8; 32]> {
-        self.text.sha256()
+        self.is_complete.then(|| self.text.sha256())?
     }
 }
 

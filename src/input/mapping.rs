@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Format;
+use super::dialect::{Delimiter, TextEncoding};
 use super::mapping_error::MappingError;
 use super::spec::{ColumnNames, ContentPart, ContentSpec, InputSpec};
 use super::spoiled::CellRules;
@@ -16,6 +17,8 @@ pub struct Mapping(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    encoding: Option<TextEncoding>,
+    delimiter: Option<Delimiter>,
     columns: ColumnNames,
     roles: HashMap<String, Role>,
     content: Content,
@@ -67,7 +70,18 @@ impl Mapping {
             }
             roles.insert(name.clone(), Role::Allowed);
         }
-        Ok(Mapping(Arc::new(Inner { columns: input.columns.clone(), roles, content, cells })))
+        let InputSpec { encoding, delimiter, .. } = *input;
+        Ok(Mapping(Arc::new(Inner { encoding, delimiter, columns: input.columns.clone(), roles, content, cells })))
+    }
+
+    /// The encoding that the job names.
+    pub(super) fn encoding(&self) -> Option<TextEncoding> {
+        self.0.encoding
+    }
+
+    /// The separator that the job names.
+    pub(super) fn delimiter(&self) -> Option<Delimiter> {
+        self.0.delimiter
     }
 
     pub(super) fn role(&self, column: &str) -> Role {

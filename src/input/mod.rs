@@ -3,7 +3,7 @@
 //! ```text
 //! bytes      stored        an open file or a spooled stream: its digest, and whether it has changed
 //!   ▼
-//! text       text          decompressed, without a byte-order mark
+//! text       text          decompressed, without a byte-order mark, as UTF-8 (decoder)
 //!   ▼
 //! raw rows   list_reader   where each row begins and ends, by format: csv (a header, then records) or jsonl
 //!   ▼
@@ -14,7 +14,7 @@
 //! [`Rows`] does all of this row by row, and [`Input::survey`] on several threads. [`Input::annotate`] and
 //! [`Input::excerpts`] read the raw rows again, to copy or to show them.
 //!
-//! An encoding belongs in `text` and a CSV dialect in `csv::reader`. A format is a variant of `list_reader::RowReader`
+//! Encodings and separators are in `dialect`. A format is a variant of `list_reader::RowReader`
 //! and of `rows::RowLayout`. A list that follows another belongs in `list_reader`. What a job file may say about all
 //! of them is in `spec`.
 //!
@@ -26,6 +26,8 @@
 //! the list cannot be read any further. Neither contains message text.
 
 // Bytes and text.
+mod decoder;
+mod dialect;
 mod stored;
 mod text;
 
@@ -61,6 +63,7 @@ use std::path::{Path, PathBuf};
 
 pub use annotate::{AnnotateError, RowNote};
 pub use csv::{HeaderError, MissingHint};
+pub use dialect::{Delimiter, TextEncoding, UnknownDelimiter, UnknownEncoding};
 pub use error::InputError;
 pub use format::{Format, UnknownFormat};
 pub use mapping::Mapping;
@@ -68,6 +71,7 @@ pub use mapping_error::MappingError;
 pub use problem::Problem;
 pub use rows::{Row, Rows};
 pub use spec::{ColumnNames, ContentPart, ContentSpec, InputSpec};
+pub use survey::ListFacts;
 
 use crate::terminal::escape::escape_control;
 use stored::Stored;

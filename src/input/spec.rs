@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::Format;
+use super::dialect::{Delimiter, TextEncoding};
 use crate::edit::Field;
 
 /// The job file's `[input]`.
@@ -13,6 +14,10 @@ use crate::edit::Field;
 pub struct InputSpec {
     /// The list's format, if its name does not imply one.
     pub format: Option<Format>,
+    /// The list's encoding, if it is not UTF-8 and has no byte-order mark.
+    pub encoding: Option<TextEncoding>,
+    /// What separates the columns of a CSV list, if its header does not show it.
+    pub delimiter: Option<Delimiter>,
     /// The list's own column names.
     #[serde(default)]
     pub columns: ColumnNames,

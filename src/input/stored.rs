@@ -5,9 +5,11 @@ use std::io::{self, Read, Seek, Write};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use encoding_rs::{UTF_16BE, UTF_16LE};
 use sha2::{Digest, Sha256};
 
 use super::InputError;
+use super::decoder::decode_start;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Bytes of a stream that are checked before the rest is copied.
@@ -50,7 +52,7 @@ impl Stored {
         let mut head = Vec::new();
         reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
         // `/dev/zero` would fill the disk before the first row was parsed.
-        if head.len() == HEAD_BYTES && !head.starts_with(&GZIP) && !starts_as_utf8(&head) {
+        if head.len() == HEAD_BYTES && !head.starts_with(&GZIP) && !starts_as_text(&head) {
             return Err(InputError::NotText { name });
         }
         let reader = head.as_slice().chain(reader);
@@ -124,10 +126,10 @@ impl Read for StoredReader {
     }
 }
 
-/// The last character may be cut off.
-fn starts_as_utf8(head: &[u8]) -> bool {
-    let is_text = std::str::from_utf8(head).map_or_else(|error| error.error_len().is_none(), |_| true);
-    is_text && !head.contains(&0)
+/// Whether these bytes can be text of any encoding. Only UTF-16 has bytes that are zero, but no character that is.
+fn starts_as_text(head: &[u8]) -> bool {
+    let is_utf16 = |encoding| decode_start(head, encoding).is_some_and(|text| !text.contains('\0'));
+    !head.contains(&0) || is_utf16(UTF_16LE) || is_utf16(UTF_16BE)
 }
 
 fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -151,13 +153,24 @@ mod tests {
             Ok(stored) => stored.bytes().to_string(),
             Err(error) => error.to_string(),
         };
-        let no_text = "x does not start with UTF-8 text, so it is not a list; save the list as UTF-8";
+        let no_text = "x does not start with text, so it is not a list; save the list as UTF-8";
         assert_eq!(outcome(Box::new(io::repeat(0))), no_text);
-        assert_eq!(outcome(Box::new(io::repeat(0xd6))), no_text);
+        let noise = (0_u32..200_000).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).collect::<Vec<u8>>();
+        assert_eq!(outcome(Box::new(io::Cursor::new(noise))), no_text);
         // A short stream is read row by row, so the error names the line.
-        assert_eq!(outcome(Box::new(io::repeat(0xd6).take(1_000))), "1000");
+        assert_eq!(outcome(Box::new(io::repeat(0).take(1_000))), "1000");
+        // It may have any encoding: the job may name it, and the first block may end inside a character.
+        assert_eq!(outcome(Box::new(io::repeat(0xd6))), "1048576");
+        let utf16 = |swap: bool| {
+            let units = "a\u{1f600}".repeat(HEAD_BYTES).encode_utf16().collect::<Vec<_>>();
+            units
+                .into_iter()
+                .flat_map(|unit| if swap { unit.to_be_bytes() } else { unit.to_le_bytes() })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(outcome(Box::new(io::Cursor::new(utf16(false)))), "393216");
+        assert_eq!(outcome(Box::new(io::Cursor::new(utf16(true)))), "393216");
         assert_eq!(outcome(Box::new(GZIP.chain(io::repeat(0)))), "1048576");
-        // The first block ends inside a character.
         assert_eq!(outcome(Box::new(io::Cursor::new(format!("a{}", "é".repeat(HEAD_BYTES))))), "131073");
     }
 

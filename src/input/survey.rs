@@ -13,7 +13,7 @@ use std::thread;
 use super::list_reader::ListReader;
 use super::raw_row::RawRow;
 use super::rows::{RowParser, Rows};
-use super::{Input, InputError, Mapping, Row};
+use super::{Delimiter, Input, InputError, Mapping, Row};
 
 /// Maximum number of threads. Beyond it, reading, which only one thread does at a time, is the bottleneck.
 const THREADS_MAX: usize = 4;
@@ -22,6 +22,21 @@ const BATCH_ROWS: usize = 2048;
 /// Bytes after which a batch is full: long rows would otherwise fill the memory.
 const BATCH_BYTES: usize = 256 * 1024;
 
+/// What is known about a list as a whole, once it has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListFacts {
+    /// SHA-256 of the file's bytes as stored, if all were read.
+    pub sha256: Option<[u8; 32]>,
+    /// The encoding of its text.
+    pub encoding: &'static str,
+    /// What separates the columns of a CSV list.
+    pub delimiter: Option<Delimiter>,
+    /// Rows of empty cells, which were passed over.
+    pub empty_rows: u64,
+    /// Empty columns at the end, which were passed over.
+    pub empty_columns: usize,
+}
+
 impl Input {
     /// The number of visitors that [`Input::survey`] can run in parallel on this machine.
     pub fn survey_threads() -> usize {
@@ -29,7 +44,7 @@ impl Input {
     }
 
     /// Reads the whole list and passes each row to one of `visitors`, each on its own thread. Each visitor receives its
-    /// rows in the list's order. Returns the SHA-256 of the list as stored.
+    /// rows in the list's order. Returns what is known about the list as a whole.
     ///
     /// # Errors
     /// Fails if the list cannot be read or a visitor fails; then some rows were not visited.
@@ -37,7 +52,7 @@ impl Input {
         &self,
         mapping: &Mapping,
         visitors: Vec<V>,
-    ) -> Result<Option<[u8; 32]>, E> {
+    ) -> Result<ListFacts, E> {
         let Rows { list, parser } = self.rows(mapping)?;
         let list = Mutex::new(list);
         let lock_list = || list.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +74,7 @@ impl Input {
                 .into_iter()
                 .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })?;
-        Ok(lock_list().sha256())
+        Ok(lock_list().facts())
     }
 }
 

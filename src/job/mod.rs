@@ -16,7 +16,7 @@ use self::file::{Confirm, JobFile, ServiceSpec};
 use crate::api::credentials::{Credentials, CredentialsError, secret_of_variable};
 use crate::api::endpoint::{Endpoint, EndpointError, RegionHost};
 use crate::api::proxy::{Proxy, ProxyError};
-use crate::cli::{self, JobArgs};
+use crate::cli::{self, JobArgs, ReadingArgs};
 use crate::input::{Format, InputSpec, Mapping, MappingError};
 use crate::ledger::JobIdentity;
 use crate::report::resume::NOT_RECORDED;
@@ -237,6 +237,7 @@ impl Job {
             }
         }
         (file.content.text_as_it_is, file.content.custom_data_as_it_is) = (args.text.clone(), args.custom_data.clone());
+        args.reading.override_in(&mut file.input);
         let mapping = mapping(args.job.as_deref(), &file)?;
         for (key, given, max) in [
             ("pace.rate", file.pace.rate.map(wide), u64::from(cli::RATE_MAX.get())),
@@ -306,11 +307,13 @@ impl Job {
 /// The job file cannot be read, or is wrong.
 pub fn reading(
     job: Option<&Path>,
+    reading: ReadingArgs,
     text: Option<String>,
     custom_data: Option<String>,
 ) -> Result<(Option<Format>, Mapping), JobError> {
     let (mut file, source) = JobFile::read(job)?;
     (file.content.text_as_it_is, file.content.custom_data_as_it_is) = (text, custom_data);
+    reading.override_in(&mut file.input);
     Ok((file.input.format, mapping(job, &file).map_err(|error| source.locate(error))?))
 }
 

@@ -12,6 +12,7 @@ use super::format::{self, FORMAT};
 use super::summary::totals;
 use super::{CountLine, counted, write_lines};
 use crate::api::proxy::KEEPS_MAX;
+use crate::input::{Delimiter, ListFacts};
 use crate::run::{Plan, Problems, Tally, Warning};
 use crate::terminal::colour::{DONE, DOUBT, FAILED, REMARK, TITLE};
 use crate::terminal::duration::format_duration;
@@ -124,6 +125,9 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::
         let kept = KEEPS_MAX.as_secs() / 60;
         writeln!(out, "  through the proxy {proxy}{REMARK}; what is in doubt waits {kept} min longer{REMARK:#}")?;
     }
+    if let Some(list) = &plan.list {
+        write_list(out, list)?;
+    }
     let conversations = counted(plan.conversations, "conversation", "conversations");
     let mut lines = vec![
         CountLine::new("rows", plan.rows, ""),
@@ -173,6 +177,28 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::
     Ok(())
 }
 
+/// How the list was read, where it is not plain CSV or JSONL in UTF-8, and what in it is no row.
+fn write_list(out: &mut impl Write, list: &ListFacts) -> io::Result<()> {
+    let encoding = Some(list.encoding).filter(|&encoding| encoding != "UTF-8").map(str::to_owned);
+    let separator = list.delimiter.filter(|delimiter| delimiter.character() != ',');
+    let separator = separator.map(|delimiter| format!("separated by {}", delimiter.plural()));
+    let how: Vec<String> = encoding.into_iter().chain(separator).collect();
+    if !how.is_empty() {
+        writeln!(out, "  read as {}", how.join(", "))?;
+    }
+    let empty =
+        [(list.empty_rows, "empty row", "empty rows"), (list.empty_columns as u64, "empty column", "empty columns")];
+    let passed_over: Vec<String> = empty
+        .into_iter()
+        .filter(|&(count, ..)| count > 0)
+        .map(|(count, one, many)| counted(count, one, many))
+        .collect();
+    if !passed_over.is_empty() {
+        writeln!(out, "  passed over {}", passed_over.join(", "))?;
+    }
+    Ok(())
+}
+
 /// The plan as one JSON object.
 pub fn object(plan: &Plan, target: &PlanTarget<'_>) -> format::PlanObject {
     let warning =
@@ -187,6 +213,10 @@ pub fn object(plan: &Plan, target: &PlanTarget<'_>) -> format::PlanObject {
         proxy: target.proxy.clone(),
         input: target.input.to_owned(),
         input_sha256: plan.sha256.clone(),
+        encoding: plan.list.map(|list| list.encoding),
+        delimiter: plan.list.and_then(|list| list.delimiter).map(Delimiter::character),
+        empty_rows: plan.list.map(|list| list.empty_rows),
+        empty_columns: plan.list.map(|list| list.empty_columns),
         rows: plan.rows,
         duplicates: plan.duplicates,
         conversations: plan.conversations,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::contents::Contents;
 use super::todo::{Policy, Repeated, Todo, is_duplicate};
 use crate::edit::Edit;
-use crate::input::{Input, InputError, Mapping, Problem};
+use crate::input::{Input, InputError, ListFacts, Mapping, Problem};
 use crate::ledger::{LedgerError, Records};
 
 /// Problems that are listed; further ones are only counted.
@@ -50,6 +50,8 @@ pub struct Plan {
     pub warnings_left_out: bool,
     /// SHA-256 of the list as stored, in hexadecimal.
     pub sha256: String,
+    /// How the list was read.
+    pub list: Option<ListFacts>,
     pub(super) repeated: Arc<Repeated>,
     /// Rows before the first one to send.
     pub(super) settled_first: u64,

@@ -12,7 +12,7 @@ use super::plan::{Plan, PlanError, Problems, Warning};
 use super::suspicions::{AsOf, Suspicions};
 use super::todo::{InDoubt, Policy, Repeated, Standing, stand};
 use crate::edit::{ContentDigest, Edit, EitherWay, Finding, IdDigest, Wanted};
-use crate::input::{Input, Mapping, Problem, Row};
+use crate::input::{Input, InputError, Mapping, Problem, Row};
 use crate::ledger::{LedgerError, Records, State};
 use crate::system::digest::hex;
 
@@ -36,11 +36,15 @@ pub fn plan(
     let (mut survey, mut others) =
         (part()?, (1..Input::survey_threads()).map(|_| part()).collect::<Result<Vec<_>, _>>()?);
     let parts = std::iter::once(&mut survey).chain(&mut others);
-    let sha256 = input.survey(mapping, parts.map(|part| |row| part.row(row)).collect())?;
+    let facts = input.survey(mapping, parts.map(|part| |row| part.row(row)).collect())?;
     for part in others {
         survey.add(part);
     }
-    survey.plan.sha256 = hex(&sha256.unwrap_or_default());
+    if survey.plan.rows == 0 {
+        return Err(InputError::NoRows { name: input.name().to_owned(), empty_rows: facts.empty_rows }.into());
+    }
+    survey.plan.sha256 = hex(&facts.sha256.unwrap_or_default());
+    survey.plan.list = Some(facts);
     let (suspects, conversations) = survey.distinct();
     survey.plan.conversations = conversations;
     if !suspects.is_empty() {
@@ -177,6 +181,7 @@ impl<'a> Survey<'a> {
             this_run: _,
             warnings: _,
             sha256: _,
+            list: _,
             repeated: _,
         } = plan;
         self.plan.rows += rows;

@@ -96,7 +96,9 @@ fn an_invalid_header_is_refused_with_what_to_do() {
     insta::assert_snapshot!(csv("", FIXED), @r#""edits", line 1: the list is empty; its first line must name the columns (from_account,to_account,msg_key, …)"#);
     insta::assert_snapshot!(csv("sender,recipient,msg_key\n", FIXED), @r#""edits", line 1: the header lacks from_account, to_account; its columns are: sender, recipient, msg_key. Rename them, or map them in the job file ([input.columns])"#);
     insta::assert_snapshot!(csv("user_1,user_2,1_2_3\nuser_1,user_2,1_2_4", FIXED), @r#""edits", line 1: the header lacks from_account, to_account, msg_key; this line looks like data, but the first line must name the columns (from_account,to_account,msg_key, …)"#);
-    insta::assert_snapshot!(csv("from_account;to_account;msg_key\n", FIXED), @r#""edits", line 1: the header lacks from_account, to_account, msg_key; the columns seem to be separated by ';'; save the list with commas"#);
+    insta::assert_snapshot!(csv("from_account；to_account；msg_key\n", FIXED), @r#""edits", line 1: the header lacks from_account, to_account, msg_key; the columns seem to be separated by '；'; save the list with commas"#);
+    insta::assert_snapshot!(csv("from_account;to_account\n", FIXED), @r#""edits", line 1: the header lacks msg_key; its columns are: from_account, to_account. Rename them, or map them in the job file ([input.columns])"#);
+    insta::assert_snapshot!(csv("from_account,to_account,msg_key\n", &format!("input.delimiter = ';'\n{FIXED}")), @r#""edits", line 1: the header lacks from_account, to_account, msg_key; the columns seem to be separated by ','; leave out --delimiter (in a job file, [input] delimiter), or let it name that"#);
     insta::assert_snapshot!(csv("from_account,to_account,msg_key,note,a b\u{1b}[31m\n", FIXED), @r#""edits", line 1: unknown column: note, "a b\u{1b}[31m"; in the job file, list it in [input] ignore or map it in [input.columns]; or start its name with "_""#);
     insta::assert_snapshot!(csv("from_account,to_account,msg_key,msg_key\n", FIXED), @r#""edits", line 1: two columns are named msg_key; rename or remove one"#);
     insta::assert_snapshot!(csv("from_account,to_account,msg_key,MsgKey\n", FIXED), @r#""edits", line 1: the columns msg_key and MsgKey both give msg_key; list one of them in [input] ignore"#);
@@ -133,16 +135,13 @@ fn bad_rows_are_reported_and_reading_continues() {
 fn a_broken_encoding_is_reported_with_its_line() {
     let rows = read(b"from_account,to_account,msg_key\na,\xe4\xb8,\xad\na,\xd6\xd0,k\na,b,k", Format::Csv, &job(FIXED));
     insta::assert_snapshot!(describe(&rows.unwrap()), @r#"
-    line 2: the row is not UTF-8; save the list as UTF-8 (in Excel: "CSV UTF-8")
-    line 3: the row is not UTF-8; save the list as UTF-8 (in Excel: "CSV UTF-8")
+    line 2: the row is not UTF-8; save the list as UTF-8 (in Excel: "CSV UTF-8"), or name its encoding with --encoding
+    line 3: the row is not UTF-8; if it is GB18030, add --encoding gb18030; otherwise save the list as UTF-8 (in Excel: "CSV UTF-8")
     line 4: a b k [{"MsgContent":{"Text":"gone"},"MsgType":"TIMTextElem"}] -
     "#);
     let utf16: Vec<u8> = "from_account,".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    for text in [utf16.clone(), [vec![0xff, 0xfe], utf16].concat()] {
-        let error = read(text, Format::Csv, &job(FIXED)).unwrap_err();
-        insta::allow_duplicates! { insta::assert_snapshot!(error, @r#""edits" is UTF-16 text; save it as UTF-8 (in Excel: "CSV UTF-8")"#); }
-    }
-    insta::assert_snapshot!(read(b"from_account,\xd6\xd0\n", Format::Csv, &job(FIXED)).unwrap_err(), @r#""edits", line 1: the header is not UTF-8; save the list as UTF-8 (in Excel: "CSV UTF-8")"#);
+    insta::assert_snapshot!(read(utf16, Format::Csv, &job(FIXED)).unwrap_err(), @r#""edits" seems to be UTF-16 text without a byte-order mark; if it is, add --encoding utf-16le, or save it as UTF-8 (in Excel: "CSV UTF-8")"#);
+    insta::assert_snapshot!(read(b"from_account,\xd6\xd0\n", Format::Csv, &job(FIXED)).unwrap_err(), @r#""edits", line 1: the header is not UTF-8; as GB18030 it reads: from_account, 中; if it is GB18030, add --encoding gb18030; otherwise save the list as UTF-8 (in Excel: "CSV UTF-8")"#);
     insta::assert_snapshot!(read(b"PK\x03\x04 ...", Format::Csv, &job(FIXED)).unwrap_err(), @r#""edits" is an Excel workbook or a ZIP archive; save the sheet as "CSV UTF-8", or unpack the archive"#);
 }
 
@@ -262,6 +261,9 @@ fn a_list_is_opened_by_its_name() {
         ("a.csv", text.as_bytes().to_vec(), Format::Csv),
         ("A.CSV.GZ", gz(text.as_bytes()), Format::Csv),
         ("plain.csv.gz", text.as_bytes().to_vec(), Format::Csv),
+        ("a.tsv", text.replace(',', "\t").into_bytes(), Format::Csv),
+        ("a.tab.gz", gz(text.replace(',', "\t").as_bytes()), Format::Csv),
+        ("a.TXT", text.as_bytes().to_vec(), Format::Csv),
         ("a.ndjson", Vec::new(), Format::Jsonl),
         ("a.jsonl.gz", gz(b""), Format::Jsonl),
     ] {
@@ -273,8 +275,8 @@ fn a_list_is_opened_by_its_name() {
     }
     let error =
         |path: &Path| Input::open(path, None).unwrap_err().to_string().replace(&*folder.path().to_string_lossy(), "");
-    std::fs::write(folder.path().join("list.txt"), text).unwrap();
-    insta::assert_snapshot!(error(&folder.path().join("list.txt")), @r#"cannot tell the format of "/list.txt"; name it .csv or .jsonl (or either with .gz), or pass --input-format csv or jsonl"#);
+    std::fs::write(folder.path().join("list.ods"), text).unwrap();
+    insta::assert_snapshot!(error(&folder.path().join("list.ods")), @r#"cannot tell the format of "/list.ods"; name it .csv or .jsonl (or either with .gz), or pass --input-format csv or jsonl"#);
     insta::assert_snapshot!(error(folder.path()), @r#""" is a directory; give the path of a file"#);
     insta::assert_snapshot!(error(Path::new("-")), @r#"cannot tell the format of "-"; name it .csv or .jsonl (or either with .gz), or pass --input-format csv or jsonl"#);
     insta::assert_snapshot!(error(&folder.path().join("none.csv")), @r#"cannot open the list "/none.csv""#);

@@ -111,7 +111,7 @@ fn what_cannot_be_is_refused() {
     place.write("unknown.toml", "[service]\nregion = \"sgp\"\n\n[pace]\nrat = 5\n");
     place.write("secret.toml", "[service]\nsecret_key = \"x\"\n");
     place.write("strange.csv", "from_account,to_account,msg_key,colour\na,b,1_2_3,red\n");
-    place.write("edits.txt", "from_account,to_account,msg_key\n");
+    place.write("edits.ods", "from_account,to_account,msg_key\n");
     let check = |flags: &str, says: &str| check(&place, &service, flags, &[], says);
     check(&format!("{JOB} --rate 201"), "the rate 201 is above the most that is allowed, 200");
     check(&format!("{JOB} --rate 0"), "--rate <N>");
@@ -130,7 +130,7 @@ fn what_cannot_be_is_refused() {
     check(&format!("{JOB} --colour"), "unexpected argument '--colour'");
     check(&format!("{JOB} status"), "status");
     check("--input strange.csv --resume ledger.db", "colour");
-    check("--input edits.txt --resume ledger.db", "cannot tell the format of \"edits.txt\"");
+    check("--input edits.ods --resume ledger.db", "cannot tell the format of \"edits.ods\"");
     check("--input - --resume ledger.db", "--input-format");
     check("sandbox --listen 0.0.0.0:0", "is no loopback address");
 }

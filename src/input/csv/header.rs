@@ -4,6 +4,8 @@ use std::fmt;
 
 use super::reader::CsvRecord;
 use crate::edit::Field;
+use crate::input::decoder::encoding_advice;
+use crate::input::dialect::Delimiter;
 use crate::input::mapping::{Mapping, Role, UNKNOWN_ADVICE, content_conflict};
 use crate::input::problem::join_names;
 use crate::input::spec::ContentPart;
@@ -13,7 +15,7 @@ use crate::terminal::escape::Name;
 /// Where a row keeps its fields: determined once, used for every row.
 #[derive(Debug)]
 pub(in crate::input) struct Header {
-    /// The column names as written.
+    /// The column names as written, without those at the end that are empty.
     pub(in crate::input) names: Vec<String>,
     /// The column of each field, in the order of [`Field::ALL`].
     pub(in crate::input) fields: [Option<usize>; 5],
@@ -30,8 +32,11 @@ pub enum HeaderError {
     #[error("the list is empty; its first line must name the columns (from_account,to_account,msg_key, …)")]
     Empty,
     /// The header is not UTF-8.
-    #[error("the header is not UTF-8; save the list as UTF-8 (in Excel: \"CSV UTF-8\")")]
-    NotUtf8,
+    #[error("the header is not UTF-8; {}", not_utf8_advice(names.as_deref()))]
+    NotUtf8 {
+        /// The names, if they were GB18030.
+        names: Option<Vec<String>>,
+    },
     /// A quoted name is never closed.
     #[error("a quote was left open in the header")]
     UnclosedQuote,
@@ -110,8 +115,10 @@ pub enum MissingHint {
     Found(Vec<String>),
     /// The first row of data. It is not shown: it may be message text.
     Data,
-    /// A header whose columns are separated by this character.
+    /// A header whose columns are separated by this character, which is not the job's.
     Separator(char),
+    /// A header whose columns are separated by this character, which is not ASCII.
+    WideSeparator(char),
 }
 
 impl fmt::Display for MissingHint {
@@ -127,6 +134,13 @@ impl fmt::Display for MissingHint {
                  (from_account,to_account,msg_key, …)",
             ),
             MissingHint::Separator(separator) => {
+                write!(
+                    f,
+                    "the columns seem to be separated by {separator:?}; leave out --delimiter (in a job file, [input] \
+                     delimiter), or let it name that"
+                )
+            }
+            MissingHint::WideSeparator(separator) => {
                 write!(f, "the columns seem to be separated by {separator:?}; save the list with commas")
             }
         }
@@ -134,11 +148,17 @@ impl fmt::Display for MissingHint {
 }
 
 impl Header {
-    pub(in crate::input) fn new(record: CsvRecord<'_>, mapping: &Mapping) -> Result<Header, HeaderError> {
-        let names: Vec<String> = record.cells().map(str::to_owned).collect();
+    /// `better` is what would separate the columns better.
+    pub(super) fn new(
+        record: CsvRecord<'_>,
+        better: Option<Delimiter>,
+        mapping: &Mapping,
+    ) -> Result<Header, HeaderError> {
+        let mut names: Vec<String> = record.cells().map(str::to_owned).collect();
+        names.truncate(names.iter().rposition(|name| !name.trim().is_empty()).map_or(0, |last| last + 1));
         let columns: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
         let fields = locate_fields(&columns, mapping)?;
-        check_required(&columns, &fields, mapping)?;
+        check_required(&columns, &fields, better, mapping)?;
         check_known(&columns, mapping)?;
         check_content(&columns, &fields, mapping)?;
         let template_columns = locate_template_columns(&columns, mapping)?;
@@ -147,6 +167,53 @@ impl Header {
             None => mapping.expected_name(field, Format::Csv).to_owned(),
         });
         Ok(Header { names, fields, field_names, template_columns })
+    }
+
+    /// Whether a row is this or another header.
+    pub(super) fn is_again(&self, record: CsvRecord<'_>) -> HeaderAgain {
+        let [from_account, to_account, msg_key, ..] =
+            self.fields.map(|index| index.map_or("", |index| record.cell(index)));
+        // An account may be called like a column, but hardly ever a message.
+        if self.names_in([msg_key].into_iter()) == 0 || self.names_in([from_account, to_account].into_iter()) == 0 {
+            return HeaderAgain::No;
+        }
+        let mut pairs = self.names.iter().zip(record.cells());
+        if pairs.all(|(name, cell)| plain(name).eq_ignore_ascii_case(plain(cell))) {
+            HeaderAgain::Same
+        } else {
+            HeaderAgain::Other
+        }
+    }
+
+    /// How many of these cells are names of the ids.
+    pub(super) fn names_in<'a>(&self, cells: impl Iterator<Item = &'a str>) -> usize {
+        let is_name = |cell: &str| {
+            let cell = plain(cell);
+            self.field_names[..3].iter().any(|name| cell.eq_ignore_ascii_case(name))
+        };
+        cells.filter(|cell| is_name(cell)).count()
+    }
+}
+
+/// Whether a row is a header.
+pub(super) enum HeaderAgain {
+    No,
+    /// The list's own.
+    Same,
+    /// One with other columns.
+    Other,
+}
+
+/// A name without white space or a byte-order mark, which the second of two joined lists may have.
+fn plain(name: &str) -> &str {
+    name.trim_start_matches('\u{feff}').trim()
+}
+
+fn not_utf8_advice(names: Option<&[String]>) -> String {
+    let advice = encoding_advice(names.is_some());
+    match names {
+        Some(names) => format!("as GB18030 it reads: {}; {advice}", join_names(names.iter().map(String::as_str))),
+        None => advice.to_owned(),
     }
 }
 
@@ -165,7 +232,12 @@ fn locate_fields(columns: &[String], mapping: &Mapping) -> Result<[Option<usize>
     Ok(fields)
 }
 
-fn check_required(columns: &[String], fields: &[Option<usize>; 5], mapping: &Mapping) -> Result<(), HeaderError> {
+fn check_required(
+    columns: &[String],
+    fields: &[Option<usize>; 5],
+    better: Option<Delimiter>,
+    mapping: &Mapping,
+) -> Result<(), HeaderError> {
     let missing: Vec<String> = [Field::FromAccount, Field::ToAccount, Field::MsgKey]
         .into_iter()
         .filter(|&field| fields[field as usize].is_none())
@@ -174,10 +246,13 @@ fn check_required(columns: &[String], fields: &[Option<usize>; 5], mapping: &Map
     if missing.is_empty() {
         return Ok(());
     }
-    let hint = if columns.iter().any(|cell| looks_like_data(cell)) {
+    let wide_separator = || columns.first().and_then(|name| name.chars().find(|c| matches!(c, '，' | '；' | '、')));
+    let hint = if let Some(better) = better {
+        MissingHint::Separator(better.character())
+    } else if columns.iter().any(|cell| looks_like_data(cell)) {
         MissingHint::Data
-    } else if let (1, Some(separator)) = (columns.len(), columns[0].chars().find(|c| matches!(c, ';' | '\t' | '|'))) {
-        MissingHint::Separator(separator)
+    } else if let (1, Some(separator)) = (columns.len(), wide_separator()) {
+        MissingHint::WideSeparator(separator)
     } else {
         MissingHint::Found(columns.to_vec())
     };

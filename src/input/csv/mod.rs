@@ -1,53 +1,80 @@
 //! CSV: a header that names the columns, and records below it.
 
 mod header;
+mod layout;
 mod reader;
 
 use std::borrow::Cow;
 use std::io::BufRead;
 use std::sync::Arc;
 
+use encoding_rs::GB18030;
 use minijinja::Value;
 
 pub(super) use header::Header;
 pub use header::{HeaderError, MissingHint};
 pub(super) use reader::{CsvReader, CsvRecord, LineCounter};
 
+use super::decoder::encoding_advice;
+use super::dialect::Delimiter;
 use super::edit_builder::{EditBuilder, RowFields};
 use super::mapping::Mapping;
 use super::problem::Problem;
 use super::raw_row::{RowInfo, RowReadError};
 use super::stored::Stored;
-use super::text::read_error;
+use super::text::{DecodedText, read_error};
 use super::{COLUMNS_MAX, InputError};
 use crate::edit::{Edit, EitherWay};
+use header::HeaderAgain;
+use layout::Layout;
 use reader::{ReadOutcome, RecordShape};
 
 /// Reads the rows of a CSV list, after its header.
 pub(super) struct CsvRowReader {
     pub(super) reader: CsvReader,
     pub(super) header: Arc<Header>,
-    /// Whether the row just read has as many cells as the header, and no stray quote.
+    /// Whether the row just read has a cell for each column, and no stray quote.
     is_well_formed: bool,
+    empty_rows: u64,
+    /// The most cells of the header or a row.
+    cells_max: usize,
 }
 
 impl CsvRowReader {
-    pub(super) fn open(
-        text: &mut impl BufRead,
-        stored: &Stored,
-        mapping: &Mapping,
-    ) -> Result<CsvRowReader, InputError> {
-        let mut reader = CsvReader::new();
+    pub(super) fn open(text: &mut DecodedText, stored: &Stored, mapping: &Mapping) -> Result<CsvRowReader, InputError> {
+        let Layout { delimiter, begin } = Layout::of(text.head(), mapping);
+        let mut reader = CsvReader::new(delimiter);
         let name = || stored.name().to_owned();
+        reader.pass_over(text, begin).map_err(|error| read_error(stored, reader.line(), error))?;
+        let mut cells_max = 0;
         let found = reader.read(text).map_err(|error| read_error(stored, reader.line(), error))?;
         let (line, header) = match found {
-            ReadOutcome::Record(shape) => (shape.line, header_of(&reader, shape, mapping)),
+            ReadOutcome::Record(shape) => {
+                cells_max = shape.cells;
+                (shape.line, header_of(&reader, shape, text.head(), mapping))
+            }
             ReadOutcome::UnclosedQuote { line } => (line, Err(HeaderError::UnclosedQuote)),
             ReadOutcome::TooLong { line } => return Err(InputError::RowTooLong { name: name(), line }),
             ReadOutcome::End => (1, Err(HeaderError::Empty)),
         };
         let header = header.map_err(|what| InputError::Header { name: name(), line, what })?;
-        Ok(CsvRowReader { reader, header: Arc::new(header), is_well_formed: false })
+        let header = Arc::new(header);
+        Ok(CsvRowReader { reader, header, is_well_formed: false, empty_rows: 0, cells_max })
+    }
+
+    /// What separates the columns.
+    pub(super) fn delimiter(&self) -> Delimiter {
+        self.reader.delimiter()
+    }
+
+    /// Rows of empty cells, which were passed over.
+    pub(super) fn empty_rows(&self) -> u64 {
+        self.empty_rows
+    }
+
+    /// Columns without a name or a cell that is not empty, which were passed over.
+    pub(super) fn empty_columns(&self) -> usize {
+        self.cells_max - self.header.names.len()
     }
 
     /// The row just read, if it is well-formed.
@@ -67,7 +94,14 @@ impl CsvRowReader {
 
     pub(super) fn read(&mut self, text: &mut impl BufRead) -> Result<Option<RowInfo>, RowReadError> {
         self.is_well_formed = false;
-        let (line, malformed) = match self.reader.read(text)? {
+        let mut outcome = self.reader.read(text)?;
+        while let ReadOutcome::Record(RecordShape { cells: 0..=COLUMNS_MAX, .. }) = outcome
+            && self.reader.is_blank_from(0)
+        {
+            self.empty_rows += 1;
+            outcome = self.reader.read(text)?;
+        }
+        let (line, malformed) = match outcome {
             ReadOutcome::Record(shape) => {
                 let malformed = self.malformed(shape);
                 self.is_well_formed = malformed.is_none();
@@ -84,14 +118,29 @@ impl CsvRowReader {
     }
 
     /// Why a row is malformed, if it is.
-    fn malformed(&self, shape: RecordShape) -> Option<String> {
+    fn malformed(&mut self, shape: RecordShape) -> Option<String> {
+        let RecordShape { cells, .. } = shape;
         let columns = self.header.names.len();
-        if shape.cells != columns {
+        // Spreadsheets write cells for columns that are empty.
+        let has_empty_columns = columns < cells && cells <= COLUMNS_MAX && self.reader.is_blank_from(columns);
+        if has_empty_columns {
+            self.cells_max = self.cells_max.max(cells);
+        } else if cells != columns {
+            let record = self.reader.record();
+            if record.is_some_and(|record| self.header.names_in(record.cells()) >= 2) {
+                return Some(OTHER_HEADER.to_owned());
+            }
+            if columns < cells && cells <= self.cells_max {
+                return Some(format!(
+                    "the row has text after column {columns}, where the header has no name; give the column a name that \
+                     begins with \"_\" if it is not to be read"
+                ));
+            }
             return Some(format!(
-                "the row has {} cell{} but the header has {columns}; quote a cell that contains commas or quotes, \
+                "the row has {cells} cell{} but the header has {columns}; quote a cell that contains {} or quotes, \
                  and double every quote in it",
-                shape.cells,
-                if shape.cells == 1 { "" } else { "s" }
+                if cells == 1 { "" } else { "s" },
+                self.delimiter().plural(),
             ));
         }
         shape.stray_quote.then(|| {
@@ -100,11 +149,28 @@ impl CsvRowReader {
     }
 }
 
-fn header_of(reader: &CsvReader, shape: RecordShape, mapping: &Mapping) -> Result<Header, HeaderError> {
+/// A second header that has other columns, or the same in another order.
+const OTHER_HEADER: &str = "another header comes here, so two lists with different columns were joined; give each list its own \
+                            header and file, and run one after the other";
+/// The list's own header.
+const HEADER_AGAIN: &str = "the header comes again here, as it does where two lists were joined; remove this line";
+
+fn header_of(reader: &CsvReader, shape: RecordShape, head: &[u8], mapping: &Mapping) -> Result<Header, HeaderError> {
     if shape.cells > COLUMNS_MAX {
         return Err(HeaderError::TooManyColumns { found: shape.cells });
     }
-    Header::new(reader.record().ok_or(HeaderError::NotUtf8)?, mapping)
+    let Some(record) = reader.record() else {
+        let names = reader.cell_bytes().and_then(|(bytes, ends)| gb18030_cells(bytes, ends));
+        return Err(HeaderError::NotUtf8 { names });
+    };
+    Header::new(record, layout::better(head, reader.delimiter(), mapping), mapping)
+}
+
+/// The cells as GB18030, which most spreadsheets in Chinese write, if they can be that.
+fn gb18030_cells(bytes: &[u8], ends: &[usize]) -> Option<Vec<String>> {
+    let begins = std::iter::once(&0).chain(ends);
+    let cells = begins.zip(ends).map(|(&begin, &end)| bytes.get(begin..end));
+    cells.map(|cell| Some(GB18030.decode_without_bom_handling_and_without_replacement(cell?)?.into_owned())).collect()
 }
 
 /// The edit that a record describes.
@@ -116,9 +182,14 @@ pub(super) fn edit(
     builder: &mut EditBuilder,
 ) -> Result<Edit, Vec<Problem>> {
     let Some(record) = CsvRecord::new(cells, ends) else {
-        let what = "the row is not UTF-8; save the list as UTF-8 (in Excel: \"CSV UTF-8\")";
+        let what = format!("the row is not UTF-8; {}", encoding_advice(gb18030_cells(cells, ends).is_some()));
         return Err(vec![Problem::of_row(line, what)]);
     };
+    match header.is_again(record) {
+        HeaderAgain::No => {}
+        HeaderAgain::Same => return Err(vec![Problem::of_row(line, HEADER_AGAIN)]),
+        HeaderAgain::Other => return Err(vec![Problem::of_row(line, OTHER_HEADER)]),
+    }
     let lookup = |name: &str| {
         let column = header.template_columns.iter().find(|(column, _)| column == name);
         Ok(column.and_then(|(_, index)| record.non_empty(*index)).map(Value::from))

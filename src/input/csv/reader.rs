@@ -5,14 +5,16 @@
 use std::io::{self, BufRead};
 use std::ops::Range;
 
-use csv_core::{ReadFieldResult, Reader};
+use csv_core::{ReadFieldResult, Reader, ReaderBuilder};
 use memchr::{memchr, memchr_iter};
 
+use crate::input::dialect::Delimiter;
 use crate::input::{COLUMNS_MAX, ROW_BYTES_MAX};
 
 /// Reads record by record into the same buffers.
 pub(in crate::input) struct CsvReader {
     parser: Reader,
+    delimiter: Delimiter,
     /// The record as written in the list, and where each cell ends in it.
     source: Vec<u8>,
     source_ends: Vec<usize>,
@@ -57,9 +59,10 @@ pub(in crate::input) struct CsvRecord<'a> {
 }
 
 impl CsvReader {
-    pub(in crate::input) fn new() -> CsvReader {
+    pub(in crate::input) fn new(delimiter: Delimiter) -> CsvReader {
         CsvReader {
-            parser: Reader::new(),
+            parser: ReaderBuilder::new().delimiter(delimiter.0).build(),
+            delimiter,
             source: Vec::new(),
             source_ends: Vec::new(),
             cell_text: Vec::new(),
@@ -74,6 +77,11 @@ impl CsvReader {
     /// The line that reading has reached.
     pub(in crate::input) fn line(&self) -> u64 {
         self.lines.line()
+    }
+
+    /// What separates the cells.
+    pub(super) fn delimiter(&self) -> Delimiter {
+        self.delimiter
     }
 
     /// Reads the next record.
@@ -132,7 +140,7 @@ impl CsvReader {
         (at, false)
     }
 
-    /// The last byte consumed is the comma or line end that ended the cell.
+    /// The last byte consumed is the separator or line end that ended the cell.
     fn end_cell(&mut self) {
         self.cells += 1;
         if self.cells > COLUMNS_MAX {
@@ -166,6 +174,29 @@ impl CsvReader {
     pub(in crate::input) fn cell_range(&self, column: usize) -> Option<Range<usize>> {
         let begin = column.checked_sub(1).map_or(Some(0), |before| Some(self.source_ends.get(before)? + 1))?;
         Some(begin..*self.source_ends.get(column)?)
+    }
+
+    /// Passes over this many bytes, or to the end of the list.
+    pub(super) fn pass_over(&mut self, list: &mut impl BufRead, mut bytes: usize) -> io::Result<()> {
+        while bytes > 0 {
+            let input = list.fill_buf()?;
+            if input.is_empty() {
+                break;
+            }
+            let read = bytes.min(input.len());
+            self.lines.advance(&input[..read]);
+            list.consume(read);
+            bytes -= read;
+        }
+        Ok(())
+    }
+
+    /// Whether the record just read, of at most [`COLUMNS_MAX`] cells, has only white space from this cell on.
+    pub(super) fn is_blank_from(&self, column: usize) -> bool {
+        let begin = column.checked_sub(1).map_or(Some(&0), |before| self.ends.get(before));
+        let text = begin.map_or(&[][..], |&begin| &self.cell_text[begin..self.cell_text_len]);
+        // Nearly every row begins with a plain letter or digit.
+        !text.first().is_some_and(u8::is_ascii_graphic) && str::from_utf8(text).is_ok_and(|text| text.trim().is_empty())
     }
 
     /// Skips blank lines; returns false at the end of the list.
@@ -257,7 +288,7 @@ mod tests {
     /// Every record with its line, read through a buffer of `buffer` bytes.
     fn read_all(text: &[u8], buffer: usize) -> Vec<(u64, Vec<String>)> {
         let mut source = BufReader::with_capacity(buffer, text);
-        let mut reader = CsvReader::new();
+        let mut reader = CsvReader::new(Delimiter::COMMA);
         let mut records = Vec::new();
         loop {
             match reader.read(&mut source).unwrap() {
@@ -332,7 +363,7 @@ mod tests {
     /// The records as the reader returns them, through a buffer of `buffer` bytes.
     fn as_read(text: &str, buffer: usize) -> Vec<RecordByRules> {
         let mut source = BufReader::with_capacity(buffer, text.as_bytes());
-        let mut reader = CsvReader::new();
+        let mut reader = CsvReader::new(Delimiter::COMMA);
         let mut records = Vec::new();
         loop {
             match reader.read(&mut source).unwrap() {
@@ -371,7 +402,7 @@ mod tests {
     fn a_quote_closed_too_early_is_noticed() {
         let stray_quotes = |text: &str, buffer: usize| {
             let mut source = BufReader::with_capacity(buffer, text.as_bytes());
-            let mut reader = CsvReader::new();
+            let mut reader = CsvReader::new(Delimiter::COMMA);
             let mut stray_quotes = Vec::new();
             while let ReadOutcome::Record(shape) = reader.read(&mut source).unwrap() {
                 stray_quotes.push(shape.stray_quote);
@@ -405,7 +436,7 @@ mod tests {
     fn excess_cells_are_counted_but_not_stored() {
         let text = [vec![b','; 5_000], b"\na,b\n".to_vec()].concat();
         let mut source = text.as_slice();
-        let mut reader = CsvReader::new();
+        let mut reader = CsvReader::new(Delimiter::COMMA);
         let ReadOutcome::Record(shape) = reader.read(&mut source).unwrap() else { panic!("a record") };
         assert_eq!(shape.cells, 5_001);
         assert!(reader.record().is_none());

@@ -23,6 +23,14 @@ pub struct PlanObject {
     pub input: String,
     /// SHA-256 of the list as stored, in hexadecimal.
     pub input_sha256: String,
+    /// The encoding of the list's text, such as `UTF-8`.
+    pub encoding: Option<&'static str>,
+    /// The character that separates the columns of a CSV list.
+    pub delimiter: Option<char>,
+    /// Rows of empty cells, which were passed over; `rows` does not count them.
+    pub empty_rows: Option<u64>,
+    /// Empty columns at the end, which were passed over.
+    pub empty_columns: Option<usize>,
     /// Rows of the list: `messages` and `duplicates`.
     pub rows: u64,
     /// Rows of the list that repeat another.
