@@ -35,4 +35,5 @@ mod program {
     mod until;
     mod verdicts;
     mod words;
+    mod workbooks;
 }

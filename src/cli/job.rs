@@ -25,12 +25,15 @@ const PAGE: &str = "127.0.0.1:8201";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Job")]
 pub struct JobArgs {
-    /// The list of edits: .csv, .jsonl or .ndjson, each also .gz; - is standard input
+    /// The list of edits: .csv, .jsonl, .ndjson or .json, each also .gz; .xlsx; - is standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, required = true)]
     pub input: Option<PathBuf>,
-    /// Format of the list, if its name does not show it: csv or jsonl
+    /// Format of the list, if its name does not show it: csv, jsonl, json or xlsx
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     pub input_format: Option<Format>,
+    /// Sheet of an Excel workbook [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub sheet: Option<String>,
     /// The ledger, which records what was done; created if missing
     ///
     /// Running with the same ledger resumes the job. Keep the ledger: it prevents messages from being edited twice.

@@ -28,7 +28,7 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     } else if let Some(path) = &args.csv {
         let list = match &args.input {
             Some(list) => {
-                let list = PlannedList::open(list, None, args.job.as_deref())?;
+                let list = PlannedList::open(list, None, args.job.as_deref(), None)?;
                 list.check_content(&args.ledger, &*overview)?;
                 Ok(list)
             }
@@ -84,8 +84,13 @@ struct PlannedList {
 }
 
 impl PlannedList {
-    fn open(path: &Path, format: Option<Format>, job: Option<&Path>) -> Result<PlannedList, CommandError> {
-        let (its_format, mapping) = job::reading(job)?;
+    fn open(
+        path: &Path,
+        format: Option<Format>,
+        job: Option<&Path>,
+        sheet: Option<&str>,
+    ) -> Result<PlannedList, CommandError> {
+        let (its_format, mapping) = job::reading(job, path, sheet)?;
         let input = Input::open(path, format.or(its_format))?;
         // No ledger: each row is looked up in it later.
         let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, read_first: false, rows_max: None };
@@ -181,7 +186,7 @@ fn last_list(report: &Report) -> Result<PlannedList, CommandError> {
     {
         return Err(LastRunError::JobFileChanged(job.clone()).into());
     }
-    let list = PlannedList::open(&directory.join(path), args.input_format, job.as_deref())?;
+    let list = PlannedList::open(&directory.join(path), args.input_format, job.as_deref(), args.sheet.as_deref())?;
     if list.plan.sha256 != *input_sha256 {
         return Err(LastRunError::Changed(input.clone()).into());
     }

@@ -19,7 +19,7 @@ pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, CommandError> {
     .await
     .map_err(|error| CommandError::Listen { address: args.listen, error })?;
     if let Some(path) = &args.input {
-        let (format, mapping) = job::reading(args.job.as_deref())?;
+        let (format, mapping) = job::reading(args.job.as_deref(), path, None)?;
         add_messages(&sandbox, &Input::open(path, format)?, &mapping)?;
     }
     // A closed pipe must not end the sandbox.

@@ -16,6 +16,7 @@ pub struct Mapping(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     columns: ColumnNames,
+    sheet: Option<String>,
     roles: HashMap<String, Role>,
     content: Content,
 }
@@ -64,7 +65,7 @@ impl Mapping {
             }
             roles.insert(name.clone(), Role::Allowed);
         }
-        Ok(Mapping(Arc::new(Inner { columns: input.columns.clone(), roles, content })))
+        Ok(Mapping(Arc::new(Inner { columns: input.columns.clone(), sheet: input.sheet.clone(), roles, content })))
     }
 
     pub(super) fn role(&self, column: &str) -> Role {
@@ -78,9 +79,14 @@ impl Mapping {
     /// The name to report for a missing field: its mapped name, else the usual one.
     pub(super) fn expected_name(&self, field: Field, format: Format) -> &str {
         self.0.columns.of(field).unwrap_or(match format {
-            Format::Csv => field.column_name(),
-            Format::Jsonl => field.service_name(),
+            Format::Csv | Format::Xlsx => field.column_name(),
+            Format::Jsonl | Format::Json => field.service_name(),
         })
+    }
+
+    /// The sheet of a workbook, if the job names one.
+    pub(super) fn sheet(&self) -> Option<&str> {
+        self.0.sheet.as_deref()
     }
 
     pub(super) fn content(&self) -> &Content {

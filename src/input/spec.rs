@@ -13,6 +13,8 @@ use crate::edit::Field;
 pub struct InputSpec {
     /// The list's format, if its name does not imply one.
     pub format: Option<Format>,
+    /// The sheet of a workbook, if it is not the first.
+    pub sheet: Option<String>,
     /// The list's own column names.
     #[serde(default)]
     pub columns: ColumnNames,

@@ -17,14 +17,14 @@ pub(super) struct DecodedText(Chain<Cursor<Vec<u8>>, Decompressed>);
 enum Decompressed {
     Plain(BufReader<StoredReader>),
     /// Concatenated gzip members are one text, as they are for `gzip -d`.
-    Gzip(BufReader<MultiGzDecoder<BufReader<StoredReader>>>),
+    Gzip(Box<BufReader<MultiGzDecoder<BufReader<StoredReader>>>>),
 }
 
 impl DecodedText {
     pub(super) fn open(stored: &Stored) -> Result<DecodedText, InputError> {
         let stored_bytes = BufReader::with_capacity(BUFFER_BYTES, stored.reader());
         let mut decompressed = if stored.is_gzip() {
-            Decompressed::Gzip(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(stored_bytes)))
+            Decompressed::Gzip(Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(stored_bytes))))
         } else {
             Decompressed::Plain(stored_bytes)
         };
@@ -33,10 +33,17 @@ impl DecodedText {
         let name = || stored.name().to_owned();
         match head.as_slice() {
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => Err(InputError::Utf16 { name: name() }),
-            b"PK\x03\x04" | b"\xd0\xcf\x11\xe0" => Err(InputError::Workbook { name: name() }),
+            b"PK\x03\x04" => Err(InputError::Workbook { name: name() }),
+            b"\xd0\xcf\x11\xe0" => Err(InputError::OldWorkbook { name: name() }),
             [0xef, 0xbb, 0xbf, rest @ ..] => Ok(DecodedText(Cursor::new(rest.to_vec()).chain(decompressed))),
             _ => Ok(DecodedText(Cursor::new(head).chain(decompressed))),
         }
+    }
+
+    /// The bytes as they are stored, for a list that is no text.
+    pub(super) fn undecoded(stored: &Stored) -> DecodedText {
+        let stored_bytes = BufReader::with_capacity(BUFFER_BYTES, stored.reader());
+        DecodedText(Cursor::new(Vec::new()).chain(Decompressed::Plain(stored_bytes)))
     }
 
     fn stored_reader(&self) -> &StoredReader {

@@ -226,7 +226,10 @@ impl Job {
     fn of(args: &JobArgs, environment: &impl Environment, mut file: JobFile) -> Result<Job, JobError> {
         if args.input_format.is_some() {
             file.input.format = args.input_format;
+        } else if let (Some(format), Some(list)) = (file.input.format, &args.input) {
+            file.input.format = Some(format.or_of_copies(list));
         }
+        file.input.sheet = args.sheet.clone().or(file.input.sheet);
         let mapping = mapping(args.job.as_deref(), &file)?;
         for (key, given, max) in [
             ("pace.rate", file.pace.rate.map(wide), u64::from(cli::RATE_MAX.get())),
@@ -290,9 +293,13 @@ impl Job {
 ///
 /// # Errors
 /// The job file cannot be read, or is wrong.
-pub fn reading(job: Option<&Path>) -> Result<(Option<Format>, Mapping), JobError> {
-    let (file, source) = JobFile::read(job)?;
-    Ok((file.input.format, mapping(job, &file).map_err(|error| source.locate(error))?))
+pub fn reading(job: Option<&Path>, list: &Path, sheet: Option<&str>) -> Result<(Option<Format>, Mapping), JobError> {
+    let (mut file, source) = JobFile::read(job)?;
+    file.input.sheet = sheet.map(str::to_owned).or(file.input.sheet);
+    Ok((
+        file.input.format.map(|format| format.or_of_copies(list)),
+        mapping(job, &file).map_err(|error| source.locate(error))?,
+    ))
 }
 
 fn mapping(path: Option<&Path>, file: &JobFile) -> Result<Mapping, JobError> {

@@ -143,7 +143,7 @@ fn a_broken_encoding_is_reported_with_its_line() {
         insta::allow_duplicates! { insta::assert_snapshot!(error, @r#""edits" is UTF-16 text; save it as UTF-8 (in Excel: "CSV UTF-8")"#); }
     }
     insta::assert_snapshot!(read(b"from_account,\xd6\xd0\n", Format::Csv, &job(FIXED)).unwrap_err(), @r#""edits", line 1: the header is not UTF-8; save the list as UTF-8 (in Excel: "CSV UTF-8")"#);
-    insta::assert_snapshot!(read(b"PK\x03\x04 ...", Format::Csv, &job(FIXED)).unwrap_err(), @r#""edits" is an Excel workbook or a ZIP archive; save the sheet as "CSV UTF-8", or unpack the archive"#);
+    insta::assert_snapshot!(read(b"PK\x03\x04 ...", Format::Csv, &job(FIXED)).unwrap_err(), @r#""edits" is an Excel workbook or a ZIP archive; if it is a workbook, pass --input-format xlsx; unpack an archive"#);
 }
 
 #[test]
@@ -274,9 +274,9 @@ fn a_list_is_opened_by_its_name() {
     let error =
         |path: &Path| Input::open(path, None).unwrap_err().to_string().replace(&*folder.path().to_string_lossy(), "");
     std::fs::write(folder.path().join("list.txt"), text).unwrap();
-    insta::assert_snapshot!(error(&folder.path().join("list.txt")), @r#"cannot tell the format of "/list.txt"; name it .csv or .jsonl (or either with .gz), or pass --input-format csv or jsonl"#);
+    insta::assert_snapshot!(error(&folder.path().join("list.txt")), @r#"cannot tell the format of "/list.txt"; name it .csv, .jsonl or .json (each also with .gz) or .xlsx, or pass --input-format csv, jsonl, json or xlsx"#);
     insta::assert_snapshot!(error(folder.path()), @r#""" is a directory; give the path of a file"#);
-    insta::assert_snapshot!(error(Path::new("-")), @r#"cannot tell the format of "-"; name it .csv or .jsonl (or either with .gz), or pass --input-format csv or jsonl"#);
+    insta::assert_snapshot!(error(Path::new("-")), @r#"cannot tell the format of "-"; name it .csv, .jsonl or .json (each also with .gz) or .xlsx, or pass --input-format csv, jsonl, json or xlsx"#);
     insta::assert_snapshot!(error(&folder.path().join("none.csv")), @r#"cannot open the list "/none.csv""#);
     insta::assert_snapshot!(error(Path::new("/dev/zero")), @r#""/dev/zero" is not a regular file, so it cannot be read twice; redirect it to standard input with --input - and "<""#);
 }
