@@ -169,8 +169,8 @@ fn a_line_is_the_services_request_body() {
 fn bad_lines_are_reported_and_reading_continues() {
     let id = r#""From_Account":"a","To_Account":"b","MsgKey":"k""#;
     let text = [
-        format!("[{{{id}}}]"),
         "\"a secret\"".to_owned(),
+        format!("[{{{id}}}]"),
         format!("{{{id},"),
         format!("{{{id}}}"),
         format!(r#"{{{id},"MsgKey":"other","Extra":1,"MsgBody":null}}"#),
@@ -183,8 +183,8 @@ fn bad_lines_are_reported_and_reading_continues() {
     ]
     .join("\n");
     insta::assert_snapshot!(jsonl(&text, ""), @r#"
-    line 1: must be a JSON object, not an array; JSON Lines has one whole object on each line
-    line 2: must be a JSON object, not a string; JSON Lines has one whole object on each line
+    line 1: must be a JSON object, not a string; JSON Lines has one whole object on each line
+    line 2: must be a JSON object, not an array; JSON Lines has one whole object on each line
     line 3: is not JSON: it ends within a value (at byte 50 of the object); JSON Lines has one whole object on each line
     line 4, column MsgBody: is absent, and so is CloudCustomData: there is nothing to change; give one of them in the list, or new content for every row in a job file
     line 5, column MsgKey: appears twice in this object; each name may appear once
