@@ -39,4 +39,5 @@ mod program {
     mod until;
     mod verdicts;
     mod words;
+    mod workbooks;
 }

@@ -41,6 +41,29 @@ pub(crate) fn jsonl(path: PathBuf, rows: impl Iterator<Item = u32>) -> PathBuf {
     path
 }
 
+/// Writes these rows as one array over many lines.
+pub(crate) fn json_array(path: PathBuf, rows: impl Iterator<Item = u32>) -> PathBuf {
+    let mut file = BufWriter::new(File::create(&path).unwrap());
+    for (index, row) in rows.enumerate() {
+        write!(file, "{}\n  {}", if index == 0 { "[" } else { "," }, request_body(row)).unwrap();
+    }
+    writeln!(file, "\n]").unwrap();
+    file.flush().unwrap();
+    path
+}
+
+/// Writes these rows into the first sheet of a workbook.
+pub(crate) fn xlsx(path: PathBuf, rows: impl Iterator<Item = u32>) -> PathBuf {
+    let mut book = rust_xlsxwriter::Workbook::new();
+    let sheet = book.add_worksheet();
+    sheet.write_row(0, 0, HEADER.split(',')).unwrap();
+    for (place, row) in (1..).zip(rows) {
+        sheet.write_row(place, 0, id(row)).unwrap().write(place, 3, body(row)).unwrap();
+    }
+    book.save(&path).unwrap();
+    path
+}
+
 pub(crate) fn request_body(row: u32) -> String {
     let [from, to, key] = id(row);
     let body = body(row);

@@ -37,6 +37,8 @@ mod uncapped;
 
 mod growth;
 
+mod formats;
+
 mod profile;
 
 use std::path::{Path, PathBuf};
@@ -76,6 +78,8 @@ enum Part {
     Uncapped,
     /// How do time, memory and the ledger grow with the list?
     Growth,
+    /// What does reading cost, by format?
+    Formats,
     /// Where does a row's CPU go?
     Profile,
 }
@@ -130,6 +134,7 @@ fn main() -> ExitCode {
             Part::Cost => cost::measure(&bench),
             Part::Uncapped => uncapped::measure(&bench),
             Part::Growth => growth::measure(&bench),
+            Part::Formats => formats::measure(&bench),
             Part::Profile => profile::measure(&bench),
         };
         for table in tables {

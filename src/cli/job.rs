@@ -19,8 +19,8 @@ use crate::sandbox::Faults;
 /// The live page's address, if none is given.
 const PAGE: &str = "127.0.0.1:8201";
 
-/// How the text of a list is stored.
-#[derive(Clone, Copy, Debug, Default, Args)]
+/// How a list is stored.
+#[derive(Clone, Debug, Default, Args)]
 pub struct ReadingArgs {
     /// Encoding of the list, if it is not UTF-8, such as gb18030 or big5
     ///
@@ -30,13 +30,17 @@ pub struct ReadingArgs {
     /// What separates the columns of a CSV list, if its header does not show it: one character, or tab
     #[arg(long, value_name = "CHAR", requires = "input")]
     pub delimiter: Option<Delimiter>,
+    /// Sheet of an Excel workbook [default: the first]
+    #[arg(long, value_name = "NAME", requires = "input")]
+    pub sheet: Option<String>,
 }
 
 impl ReadingArgs {
     /// Flags override the job file.
-    pub(crate) fn override_in(self, input: &mut InputSpec) {
+    pub(crate) fn override_in(&self, input: &mut InputSpec) {
         input.encoding = self.encoding.or(input.encoding);
         input.delimiter = self.delimiter.or(input.delimiter);
+        input.sheet = self.sheet.clone().or_else(|| input.sheet.take());
     }
 }
 
@@ -45,13 +49,13 @@ impl ReadingArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Job")]
 pub struct JobArgs {
-    /// The list of edits: .csv, .tsv, .jsonl or .ndjson, each also .gz; - is standard input
+    /// The list of edits: .csv, .tsv, .jsonl, .ndjson or .json, each also .gz; .xlsx; - is standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, required = true)]
     pub input: Option<PathBuf>,
-    /// Format of the list, if its name does not show it: csv or jsonl
+    /// Format of the list, if its name does not show it: csv, jsonl, json or xlsx
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     pub input_format: Option<Format>,
-    /// How the list's text is stored.
+    /// How the list is stored.
     #[command(flatten)]
     pub reading: ReadingArgs,
     /// The ledger, which records what was done; created if missing

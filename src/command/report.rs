@@ -34,8 +34,11 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     } else if let Some(path) = &args.csv {
         let list = match &args.input {
             Some(path) => {
-                let reading =
-                    Reading { format: None, list: args.reading, ..Reading::of_last_run(&report, args.job.as_deref()) };
+                let reading = Reading {
+                    format: None,
+                    list: args.reading.clone(),
+                    ..Reading::of_last_run(&report, args.job.as_deref())
+                };
                 let is_recorded = reading.text.is_none() && reading.custom_data.is_none();
                 let list = PlannedList::open(path, reading)?;
                 if is_recorded {
@@ -118,7 +121,7 @@ impl<'a> Reading<'a> {
 
 impl PlannedList {
     fn open(path: &Path, reading: Reading<'_>) -> Result<PlannedList, CommandError> {
-        let (format, mapping) = job::reading(reading.job, reading.list, reading.text, reading.custom_data)?;
+        let (format, mapping) = job::reading(reading.job, path, &reading.list, reading.text, reading.custom_data)?;
         let input = Input::open(path, reading.format.or(format))?;
         // No ledger: each row is looked up in it later.
         let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, read_first: false, rows_max: None };

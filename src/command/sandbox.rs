@@ -23,7 +23,8 @@ pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, CommandError> {
     .map_err(|error| CommandError::Listen { address: args.listen, error })?;
     if let Some(path) = &args.input {
         let read = |text: Option<&str>| -> Result<(), CommandError> {
-            let (format, mapping) = job::reading(args.job.as_deref(), args.reading, text.map(str::to_owned), None)?;
+            let (format, mapping) =
+                job::reading(args.job.as_deref(), path, &args.reading, text.map(str::to_owned), None)?;
             Ok(add_messages(&sandbox, &Input::open(path, format)?, &mapping)?)
         };
         match read(None) {

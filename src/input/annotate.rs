@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use encoding_rs::UTF_8;
 use serde_json::value::RawValue;
 
-use super::csv::CsvRowReader;
+use super::csv::CsvRecord;
 use super::dialect::{Delimiter, TextEncoding};
-use super::jsonl::JsonlRowReader;
+use super::jsonl;
 use super::list_reader::RowReader;
 use super::mapping::is_reserved_column;
 use super::{Input, InputError, Mapping, Row};
@@ -89,28 +89,31 @@ enum AnnotatedCopy<W: Write> {
 
 impl<W: Write> AnnotatedCopy<W> {
     fn begin(rows: &RowReader, out: W) -> io::Result<Self> {
-        match rows {
-            RowReader::Csv(rows) => {
-                let names = &rows.header.names;
+        let columns = match rows {
+            RowReader::Csv(rows) => Some((&rows.header, rows.delimiter())),
+            RowReader::Xlsx(rows) => Some((&rows.header, Delimiter::COMMA)),
+            RowReader::Jsonl(_) | RowReader::Json(_) => None,
+        };
+        match columns {
+            Some((header, Delimiter(delimiter))) => {
+                let names = &header.names;
                 let own: Vec<usize> =
                     (0..names.len()).filter(|&index| !is_reserved_column(names[index].trim())).collect();
-                let Delimiter(delimiter) = rows.delimiter();
                 let mut out = Box::new(csv::WriterBuilder::new().delimiter(delimiter).from_writer(out));
                 out.write_record(own.iter().map(|&index| names[index].as_str()).chain(NOTE_COLUMNS))?;
                 Ok(AnnotatedCopy::Csv { out, own })
             }
-            RowReader::Jsonl(_) => Ok(AnnotatedCopy::Jsonl { out: io::BufWriter::new(out) }),
+            None => Ok(AnnotatedCopy::Jsonl { out: io::BufWriter::new(out) }),
         }
     }
 
     /// Returns false if the row just read cannot be split into columns.
     fn row(&mut self, rows: &RowReader, line: u64, note: &RowNote) -> io::Result<bool> {
         match (self, rows) {
-            (AnnotatedCopy::Csv { out, own }, RowReader::Csv(rows)) => csv_row(out, own, rows, line, note),
-            (AnnotatedCopy::Jsonl { out }, RowReader::Jsonl(rows)) => jsonl_row(out, rows, line, note),
-            (AnnotatedCopy::Csv { .. }, RowReader::Jsonl(_)) | (AnnotatedCopy::Jsonl { .. }, RowReader::Csv(_)) => {
-                Ok(false)
-            }
+            (AnnotatedCopy::Csv { out, own }, RowReader::Csv(rows)) => csv_row(out, own, rows.row(), line, note),
+            (AnnotatedCopy::Csv { out, own }, RowReader::Xlsx(rows)) => csv_row(out, own, rows.row(), line, note),
+            (AnnotatedCopy::Jsonl { out }, rows) => jsonl_row(out, rows.raw().0, line, note),
+            (AnnotatedCopy::Csv { .. }, RowReader::Jsonl(_) | RowReader::Json(_)) => Ok(false),
         }
     }
 
@@ -125,11 +128,11 @@ impl<W: Write> AnnotatedCopy<W> {
 fn csv_row<W: Write>(
     out: &mut csv::Writer<W>,
     own: &[usize],
-    rows: &CsvRowReader,
+    row: Option<CsvRecord<'_>>,
     line: u64,
     note: &RowNote,
 ) -> io::Result<bool> {
-    let Some(row) = rows.row() else { return Ok(false) };
+    let Some(row) = row else { return Ok(false) };
     let code = note.code.map(|code| code.to_string()).unwrap_or_default();
     let (attempts, line) = (note.attempts.to_string(), line.to_string());
     let notes = [code.as_str(), &note.meaning, &attempts, &line];
@@ -137,11 +140,11 @@ fn csv_row<W: Write>(
     Ok(true)
 }
 
-fn jsonl_row(out: &mut impl Write, rows: &JsonlRowReader, line: u64, note: &RowNote) -> io::Result<bool> {
-    let Some(row) = rows.row() else { return Ok(false) };
+fn jsonl_row(out: &mut impl Write, row: &[u8], line: u64, note: &RowNote) -> io::Result<bool> {
+    let Ok(row) = jsonl::members(row) else { return Ok(false) };
     out.write_all(b"{")?;
     for (name, json) in row.0.iter().filter(|(name, _)| !is_reserved_column(name)) {
-        write!(out, "{}:{},", serde_json::Value::from(name.as_ref()), RawValue::get(json))?;
+        write!(out, "{}:{},", serde_json::Value::from(name.as_ref()), on_one_line(RawValue::get(json)))?;
     }
     let notes: [serde_json::Value; 4] =
         [note.code.into(), note.meaning.as_str().into(), note.attempts.into(), line.into()];
@@ -149,4 +152,9 @@ fn jsonl_row(out: &mut impl Write, rows: &JsonlRowReader, line: u64, note: &RowN
         NOTE_COLUMNS.iter().zip(notes).map(|(name, value)| format!("\"{name}\":{value}")).collect();
     writeln!(out, "{}}}", notes.join(","))?;
     Ok(true)
+}
+
+/// A value as written, but on one line: a line end in JSON is never part of a string.
+fn on_one_line(json: &str) -> String {
+    json.split(['\r', '\n']).map(|line| line.trim_matches([' ', '\t'])).collect()
 }

@@ -9,8 +9,8 @@ use super::{HeaderError, ROW_BYTES_MAX, SPOOL_BYTES_MAX};
 pub enum InputError {
     /// Neither the name nor the caller gives the format.
     #[error(
-        "cannot tell the format of {name:?}; name it .csv or .jsonl (or either with .gz), or pass --input-format \
-         csv or jsonl"
+        "cannot tell the format of {name:?}; name it .csv, .jsonl or .json (each also with .gz) or .xlsx, or pass \
+         --input-format csv, jsonl, json or xlsx"
     )]
     NoFormat {
         /// The list.
@@ -131,11 +131,36 @@ pub enum InputError {
         /// The list.
         name: String,
     },
-    /// A spreadsheet or a ZIP archive.
-    #[error("{name:?} is an Excel workbook or a ZIP archive; save the sheet as \"CSV UTF-8\", or unpack the archive")]
+    /// A workbook under another name, or a ZIP archive.
+    #[error(
+        "{name:?} is an Excel workbook or a ZIP archive; if it is a workbook, pass --input-format xlsx; unpack an archive"
+    )]
     Workbook {
         /// The list.
         name: String,
+    },
+    /// A workbook of the old kind, or an encrypted one.
+    #[error(
+        "{name:?} is a workbook in an old format (.xls), or one that is protected with a password; save it as .xlsx \
+         without a password, or save the sheet as \"CSV UTF-8\""
+    )]
+    OldWorkbook {
+        /// The list.
+        name: String,
+    },
+    /// A spreadsheet in a format that is not read.
+    #[error("{name:?} is a spreadsheet in another format; save it as .xlsx, or save the sheet as \"CSV UTF-8\"")]
+    OtherSpreadsheet {
+        /// The list.
+        name: String,
+    },
+    /// The workbook cannot be read.
+    #[error("{name:?} {what}")]
+    Xlsx {
+        /// The list.
+        name: String,
+        /// What is wrong with it, and what to do.
+        what: String,
     },
     /// The header of a CSV list is invalid.
     #[error("{name:?}, line {line}: {what}")]
@@ -157,6 +182,16 @@ pub enum InputError {
         name: String,
         /// The line where the row begins.
         line: u64,
+    },
+    /// The file is not what its format demands, and cannot be read any further.
+    #[error("{name:?}, line {line}: {what}")]
+    Broken {
+        /// The list.
+        name: String,
+        /// The line where it is found.
+        line: u64,
+        /// What is wrong, and what to do.
+        what: String,
     },
     /// The list has changed since it was opened.
     #[error("{name:?} changed while it was being read; start again once nothing is writing to it")]

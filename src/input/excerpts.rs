@@ -46,8 +46,11 @@ fn excerpt(rows: &RowReader, problem: &Problem) -> Option<Excerpt> {
             let column = rows.header.names.iter().position(|name| matches_label(name.trim()));
             (rows.reader.source(), column.and_then(|column| rows.reader.cell_range(column)))
         }
-        RowReader::Jsonl(rows) => {
-            (rows.raw(), member_value(rows.raw(), matches_label).or_else(|| syntax_error(rows.raw())))
+        // The problem names the cell, and a row of a sheet is no text that could be shown as it is.
+        RowReader::Xlsx(_) => return None,
+        RowReader::Jsonl(_) | RowReader::Json(_) => {
+            let (row, _) = rows.raw();
+            (row, member_value(row, matches_label).or_else(|| syntax_error(row)))
         }
     };
     (!row.is_empty()).then(|| excerpt_of_row(problem.line, row, place.unwrap_or(0..row.len()), label))

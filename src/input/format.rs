@@ -1,5 +1,6 @@
 //! List formats.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use clap::ValueEnum;
@@ -15,24 +16,49 @@ pub enum Format {
     #[serde(alias = "ndjson")]
     #[value(alias = "ndjson")]
     Jsonl,
+    /// A JSON array of objects, or objects one after another.
+    Json,
+    /// An Excel workbook.
+    #[value(alias = "xlsm")]
+    Xlsx,
 }
 
 impl Format {
-    /// The format that a file name implies: `.csv`, `.jsonl` or `.ndjson`, each also followed by `.gz`. Text of another
-    /// name is taken for CSV: its header shows what separates the columns.
+    /// The format that a file name implies: `.csv`, `.jsonl`, `.ndjson` or `.json`, each also followed by `.gz`; `.xlsx` or
+    /// `.xlsm`. Text of another name is taken for CSV: its header shows what separates the columns.
     pub(super) fn of_name(name: &str) -> Option<Format> {
         let name = name.to_ascii_lowercase();
-        let (_, ending) = name.strip_suffix(".gz").unwrap_or(&name).rsplit_once('.')?;
+        let unpacked = name.strip_suffix(".gz").unwrap_or(&name);
+        let (_, ending) = unpacked.rsplit_once('.')?;
         match ending {
             "tsv" | "tab" | "txt" => Some(Format::Csv),
-            _ => ending.parse().ok(),
+            _ => ending.parse().ok().filter(|format| *format != Format::Xlsx || unpacked == name),
+        }
+    }
+
+    /// The format in which copies of this format's rows are written.
+    #[must_use]
+    pub fn of_copies(self) -> Format {
+        match self {
+            Format::Csv | Format::Xlsx => Format::Csv,
+            Format::Jsonl | Format::Json => Format::Jsonl,
+        }
+    }
+
+    /// The format of a list for which a job file gives this one. The rows of a workbook or an array that failed come back
+    /// in another format, under a name that shows it, and the same job file must do for them.
+    #[must_use]
+    pub fn or_of_copies(self, list: &Path) -> Format {
+        match Format::of_name(&list.to_string_lossy()) {
+            Some(found) if found != self && found == self.of_copies() => found,
+            Some(_) | None => self,
         }
     }
 }
 
 /// The word names no list format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a list format; use csv or jsonl")]
+#[error("{0:?} is not a list format; use csv, jsonl, json or xlsx")]
 pub struct UnknownFormat(String);
 
 impl FromStr for Format {

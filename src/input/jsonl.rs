@@ -1,7 +1,7 @@
 //! JSON Lines: each line is an object, the service's request body. `MsgBody` is passed on exactly as written.
 
 use std::borrow::Cow;
-use std::io::{self, BufRead, Read as _};
+use std::io::{self, BufRead, Cursor, Read as _};
 
 use encoding_rs::GB18030;
 use minijinja::Value;
@@ -18,23 +18,20 @@ use crate::edit::{Edit, EitherWay, Field};
 
 /// Reads line by line into one buffer.
 pub(super) struct JsonlRowReader {
+    /// What was read to recognize the format.
+    head: Cursor<Vec<u8>>,
     row: Vec<u8>,
     line: u64,
 }
 
 impl JsonlRowReader {
-    pub(super) fn new() -> JsonlRowReader {
-        JsonlRowReader { row: Vec::new(), line: 0 }
+    pub(super) fn new(head: Vec<u8>) -> JsonlRowReader {
+        JsonlRowReader { head: Cursor::new(head), row: Vec::new(), line: 0 }
     }
 
     /// The line that reading has reached.
     pub(super) fn line(&self) -> u64 {
         self.line
-    }
-
-    /// The members of the row just read, if it is an object.
-    pub(super) fn row(&self) -> Option<JsonMembers<'_>> {
-        members(&self.row).ok()
     }
 
     /// The bytes of the row just read.
@@ -59,7 +56,8 @@ impl JsonlRowReader {
     /// A line that is too long is skipped without being stored, so reading can continue with the next.
     fn read_line(&mut self, text: &mut impl BufRead) -> io::Result<LineRead> {
         self.row.clear();
-        let read = text.take(ROW_BYTES_MAX as u64 + 1).read_until(b'\n', &mut self.row)?;
+        let mut text = (&mut self.head).chain(text);
+        let read = text.by_ref().take(ROW_BYTES_MAX as u64 + 1).read_until(b'\n', &mut self.row)?;
         if read == 0 {
             return Ok(LineRead::End);
         }
@@ -96,7 +94,8 @@ pub(super) fn message(line: u64, row: &[u8], mapping: &Mapping) -> Option<Either
     Some(fields(line, &members(row).ok()?, mapping).ok()?.message(mapping))
 }
 
-fn members(row: &[u8]) -> Result<JsonMembers<'_>, String> {
+/// The members of a row, if it is an object.
+pub(super) fn members(row: &[u8]) -> Result<JsonMembers<'_>, String> {
     let row = str::from_utf8(row).map_err(|_| {
         let is_gb18030 = GB18030.decode_without_bom_handling_and_without_replacement(row).is_some();
         format!("the line is not UTF-8; {}", encoding_advice(is_gb18030))
@@ -197,7 +196,7 @@ fn field_text<'a>(field: Field, json: &'a RawValue, mapping: &Mapping) -> Result
 const NULL: &str = "is null; leave the member out to keep the field as it is; \"\" clears CloudCustomData";
 
 /// The kind of a JSON value, judged by its first character.
-fn kind_of(json: &str) -> Option<&'static str> {
+pub(super) fn kind_of(json: &str) -> Option<&'static str> {
     let json = json.trim_ascii_start();
     Some(match json.bytes().next()? {
         b'{' => "an object",

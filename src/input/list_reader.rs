@@ -1,14 +1,18 @@
 //! Reads raw rows in order, whatever the format.
 
+use std::io;
+
 use encoding_rs::Encoding;
 
 use super::csv::CsvRowReader;
+use super::json_list::{self, JsonRowReader};
 use super::jsonl::JsonlRowReader;
 use super::mapping::Mapping;
 use super::raw_row::{RawRow, RowInfo, RowReadError};
 use super::stored::Stored;
 use super::survey::ListFacts;
 use super::text::{DecodedText, read_error};
+use super::xlsx::XlsxRowReader;
 use super::{Format, InputError};
 
 /// Rows between two checks for changes to the file: often enough to stop soon, rarely enough to cost nothing.
@@ -28,7 +32,10 @@ pub(super) struct ListReader {
 impl ListReader {
     pub(super) fn open(stored: &Stored, format: Format, mapping: &Mapping) -> Result<ListReader, InputError> {
         stored.check_unchanged()?;
-        let mut text = DecodedText::open(stored, mapping.encoding())?;
+        let mut text = match format {
+            Format::Xlsx => DecodedText::undecoded(stored),
+            Format::Csv | Format::Jsonl | Format::Json => DecodedText::open(stored, mapping.encoding())?,
+        };
         let rows = RowReader::open(&mut text, stored, format, mapping)?;
         Ok(ListReader { stored: stored.clone(), text, rows, number: 0, ended: false, is_complete: false })
     }
@@ -59,6 +66,14 @@ impl ListReader {
                 self.stored.check_unchanged()?;
                 Err(InputError::RowTooLong { name: self.stored.name().to_owned(), line })
             }
+            Err(RowReadError::Xlsx { what }) => {
+                self.stored.check_unchanged()?;
+                Err(InputError::Xlsx { name: self.stored.name().to_owned(), what })
+            }
+            Err(RowReadError::Broken { line, what }) => {
+                self.stored.check_unchanged()?;
+                Err(InputError::Broken { name: self.stored.name().to_owned(), line, what })
+            }
         }
     }
 
@@ -79,7 +94,9 @@ impl ListReader {
                 empty_rows: rows.empty_rows(),
                 empty_columns: rows.empty_columns(),
             },
-            RowReader::Jsonl(_) => ListFacts { sha256, encoding, delimiter: None, empty_rows: 0, empty_columns: 0 },
+            RowReader::Jsonl(_) | RowReader::Json(_) | RowReader::Xlsx(_) => {
+                ListFacts { sha256, encoding, delimiter: None, empty_rows: 0, empty_columns: 0 }
+            }
         }
     }
 
@@ -108,6 +125,8 @@ impl ListReader {
 pub(super) enum RowReader {
     Csv(Box<CsvRowReader>),
     Jsonl(JsonlRowReader),
+    Json(Box<JsonRowReader>),
+    Xlsx(Box<XlsxRowReader>),
 }
 
 impl RowReader {
@@ -119,7 +138,13 @@ impl RowReader {
     ) -> Result<RowReader, InputError> {
         Ok(match format {
             Format::Csv => RowReader::Csv(Box::new(CsvRowReader::open(text, stored, mapping)?)),
-            Format::Jsonl => RowReader::Jsonl(JsonlRowReader::new()),
+            Format::Xlsx => RowReader::Xlsx(Box::new(XlsxRowReader::open(stored, mapping)?)),
+            Format::Json => RowReader::Json(Box::new(JsonRowReader::new(Vec::new(), mapping))),
+            // Many tools name a file so that holds an array, or objects over several lines.
+            Format::Jsonl => match json_list::recognize(text).map_err(|error| read_error(stored, 1, error))? {
+                (head, true) => RowReader::Json(Box::new(JsonRowReader::new(head, mapping))),
+                (head, false) => RowReader::Jsonl(JsonlRowReader::new(head)),
+            },
         })
     }
 
@@ -127,14 +152,25 @@ impl RowReader {
         match self {
             RowReader::Csv(rows) => rows.read(text),
             RowReader::Jsonl(rows) => rows.read(text),
+            RowReader::Json(rows) => rows.read(text),
+            RowReader::Xlsx(rows) => {
+                let row = rows.read()?;
+                if row.is_none() {
+                    // For the digest of the whole file.
+                    io::copy(text, &mut io::sink())?;
+                }
+                Ok(row)
+            }
         }
     }
 
     /// The bytes of the row just read, and where its cells end, if the format has cells.
-    fn raw(&self) -> (&[u8], &[usize]) {
+    pub(super) fn raw(&self) -> (&[u8], &[usize]) {
         match self {
             RowReader::Csv(rows) => rows.raw(),
             RowReader::Jsonl(rows) => (rows.raw(), &[]),
+            RowReader::Json(rows) => (rows.raw(), &[]),
+            RowReader::Xlsx(rows) => rows.raw(),
         }
     }
 
@@ -143,6 +179,8 @@ impl RowReader {
         match self {
             RowReader::Csv(rows) => rows.line(),
             RowReader::Jsonl(rows) => rows.line(),
+            RowReader::Json(rows) => rows.line(),
+            RowReader::Xlsx(rows) => rows.line(),
         }
     }
 }

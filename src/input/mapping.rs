@@ -20,6 +20,7 @@ struct Inner {
     encoding: Option<TextEncoding>,
     delimiter: Option<Delimiter>,
     columns: ColumnNames,
+    sheet: Option<String>,
     roles: HashMap<String, Role>,
     content: Content,
     cells: CellRules,
@@ -70,8 +71,15 @@ impl Mapping {
             }
             roles.insert(name.clone(), Role::Allowed);
         }
-        let InputSpec { encoding, delimiter, .. } = *input;
-        Ok(Mapping(Arc::new(Inner { encoding, delimiter, columns: input.columns.clone(), roles, content, cells })))
+        Ok(Mapping(Arc::new(Inner {
+            encoding: input.encoding,
+            delimiter: input.delimiter,
+            columns: input.columns.clone(),
+            sheet: input.sheet.clone(),
+            roles,
+            content,
+            cells,
+        })))
     }
 
     /// The encoding that the job names.
@@ -95,9 +103,14 @@ impl Mapping {
     /// The name to report for a missing field: its mapped name, else the usual one.
     pub(super) fn expected_name(&self, field: Field, format: Format) -> &str {
         self.0.columns.of(field).unwrap_or(match format {
-            Format::Csv => field.column_name(),
-            Format::Jsonl => field.service_name(),
+            Format::Csv | Format::Xlsx => field.column_name(),
+            Format::Jsonl | Format::Json => field.service_name(),
         })
+    }
+
+    /// The sheet of a workbook, if the job names one.
+    pub(super) fn sheet(&self) -> Option<&str> {
+        self.0.sheet.as_deref()
     }
 
     pub(super) fn content(&self) -> &Content {

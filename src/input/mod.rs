@@ -5,7 +5,8 @@
 //!   ▼
 //! text       text          decompressed, without a byte-order mark, as UTF-8 (decoder)
 //!   ▼
-//! raw rows   list_reader   where each row begins and ends, by format: csv (a header, then records) or jsonl
+//! raw rows   list_reader   where each row begins and ends, by format: csv (a header, then records), jsonl, json_list,
+//!                          or xlsx, which has cells as CSV has and reads the stored bytes itself
 //!   ▼
 //! fields     csv, jsonl    the cells or members of a row that belong to an edit, by the job's mapping
 //!   ▼
@@ -34,9 +35,11 @@ mod text;
 // Raw rows, by format.
 mod csv;
 mod format;
+mod json_list;
 mod jsonl;
 mod list_reader;
 mod raw_row;
+mod xlsx;
 
 // What the job says about the list.
 mod mapping;
@@ -116,7 +119,13 @@ impl Input {
             return Err(InputError::NotAFile { name });
         }
         let Some(format) = format.or_else(|| Format::of_name(&name)) else {
-            return Err(InputError::NoFormat { name });
+            let ending = name.to_ascii_lowercase();
+            let is_spreadsheet = [".xls", ".xlsb", ".ods", ".numbers"].iter().any(|other| ending.ends_with(other));
+            return Err(if is_spreadsheet {
+                InputError::OtherSpreadsheet { name }
+            } else {
+                InputError::NoFormat { name }
+            });
         };
         let file = File::open(path).map_err(failed)?;
         let stored = Stored::new(name.clone(), file).map_err(failed)?;
@@ -150,6 +159,17 @@ impl Input {
     /// The list's size in bytes, as stored.
     pub fn bytes(&self) -> u64 {
         self.stored.bytes()
+    }
+
+    /// What there is to say about how the list is read: which sheet of several.
+    ///
+    /// # Errors
+    /// Fails if the list cannot be read.
+    pub fn remarks(&self, mapping: &Mapping) -> Result<Vec<String>, InputError> {
+        match self.format {
+            Format::Xlsx => Ok(xlsx::remark(&self.stored, mapping)?.into_iter().collect()),
+            Format::Csv | Format::Jsonl | Format::Json => Ok(Vec::new()),
+        }
     }
 
     /// Reads from the top. The header of a CSV list is checked here.

@@ -12,6 +12,8 @@ pub struct Problem {
     /// The list's own name of the column or field, possibly truncated; `None` if the problem concerns the whole row or
     /// the job's templates.
     pub column: Option<String>,
+    /// The cell in a sheet, such as `B17`.
+    pub cell: Option<String>,
     /// A sentence without its subject, for display. It contains no message text.
     pub what: String,
 }
@@ -19,23 +21,30 @@ pub struct Problem {
 impl Problem {
     /// A problem of the whole row.
     pub(super) fn of_row(line: u64, what: impl Into<String>) -> Problem {
-        Problem { line, column: None, what: what.into() }
+        Problem { line, column: None, cell: None, what: what.into() }
     }
 
     /// A problem of one column. Only as much of its name is kept as will be shown: a name can be as long as a row, and
     /// problems accumulate.
     pub(super) fn of_column(line: u64, column: &str, what: impl Into<String>) -> Problem {
         let column = column.chars().take(NAME_CHARS_SHOWN + 1).collect();
-        Problem { line, column: Some(column), what: what.into() }
+        Problem { line, column: Some(column), cell: None, what: what.into() }
     }
 }
 
 impl Problem {
+    /// Which of these names the problem's column has.
+    pub(super) fn place_in(&self, names: &[String]) -> Option<usize> {
+        let column = self.column.as_deref()?;
+        names.iter().position(|name| name.trim().chars().take(NAME_CHARS_SHOWN + 1).eq(column.chars()))
+    }
+
     /// The place for display: `line 3, column msg_body`.
     pub fn place(&self) -> String {
-        match &self.column {
-            Some(column) => format!("line {}, column {}", self.line, Name(column)),
-            None => format!("line {}", self.line),
+        match (&self.column, &self.cell) {
+            (Some(column), Some(cell)) => format!("line {}, column {} ({cell})", self.line, Name(column)),
+            (Some(column), None) => format!("line {}, column {}", self.line, Name(column)),
+            (None, _) => format!("line {}", self.line),
         }
     }
 }

@@ -22,7 +22,17 @@ pub(super) struct RowInfo {
 /// Why reading stopped; the caller adds the list's name.
 pub(super) enum RowReadError {
     Io(io::Error),
-    RowTooLong { line: u64 },
+    RowTooLong {
+        line: u64,
+    },
+    /// The file is not what its format demands, and there is no telling where the next row begins.
+    Broken {
+        line: u64,
+        what: String,
+    },
+    Xlsx {
+        what: String,
+    },
 }
 
 impl From<io::Error> for RowReadError {

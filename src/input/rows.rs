@@ -10,6 +10,7 @@ use super::mapping::Mapping;
 use super::problem::Problem;
 use super::raw_row::RawRow;
 use super::stored::Stored;
+use super::xlsx::SheetColumns;
 use super::{Format, InputError};
 use crate::edit::{Edit, EitherWay};
 
@@ -97,6 +98,8 @@ pub(super) struct RowParser {
 enum RowLayout {
     /// In the columns that the header names.
     Csv(Arc<Header>),
+    /// As in CSV, in a sheet whose cells have names.
+    Xlsx(Arc<Header>, Arc<SheetColumns>),
     /// Under their own names.
     Jsonl,
 }
@@ -105,7 +108,8 @@ impl RowLayout {
     fn of(rows: &RowReader) -> RowLayout {
         match rows {
             RowReader::Csv(rows) => RowLayout::Csv(Arc::clone(&rows.header)),
-            RowReader::Jsonl(_) => RowLayout::Jsonl,
+            RowReader::Xlsx(rows) => RowLayout::Xlsx(Arc::clone(&rows.header), Arc::clone(rows.columns())),
+            RowReader::Jsonl(_) | RowReader::Json(_) => RowLayout::Jsonl,
         }
     }
 }
@@ -116,6 +120,13 @@ impl RowParser {
         let edit = match (malformed, &self.layout) {
             (Some(malformed), _) => Err(vec![Problem::of_row(line, malformed)]),
             (None, RowLayout::Csv(header)) => csv::edit(line, bytes, ends, header, &mut self.builder),
+            (None, RowLayout::Xlsx(header, columns)) => csv::edit(line, bytes, ends, header, &mut self.builder)
+                .map_err(|mut problems| {
+                    for problem in &mut problems {
+                        problem.cell = problem.place_in(&header.names).and_then(|index| columns.cell(index, line));
+                    }
+                    problems
+                }),
             (None, RowLayout::Jsonl) => jsonl::edit(line, bytes, &mut self.builder),
         };
         Row { number, line, edit }
@@ -126,7 +137,9 @@ impl RowParser {
         let mapping = self.builder.mapping();
         match &self.layout {
             _ if raw.malformed.is_some() => None,
-            RowLayout::Csv(header) => csv::message(raw.line, raw.bytes, raw.ends, header, mapping),
+            RowLayout::Csv(header) | RowLayout::Xlsx(header, _) => {
+                csv::message(raw.line, raw.bytes, raw.ends, header, mapping)
+            }
             RowLayout::Jsonl => jsonl::message(raw.line, raw.bytes, mapping),
         }
     }

@@ -18,6 +18,8 @@ pub struct InputSpec {
     pub encoding: Option<TextEncoding>,
     /// What separates the columns of a CSV list, if its header does not show it.
     pub delimiter: Option<Delimiter>,
+    /// The sheet of a workbook, if it is not the first.
+    pub sheet: Option<String>,
     /// The list's own column names.
     #[serde(default)]
     pub columns: ColumnNames,

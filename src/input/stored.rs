@@ -12,6 +12,7 @@ use super::InputError;
 use super::decoder::decode_start;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+const ZIP: [u8; 4] = *b"PK\x03\x04";
 /// Bytes of a stream that are checked before the rest is copied.
 const HEAD_BYTES: usize = 64 * 1024;
 
@@ -52,7 +53,8 @@ impl Stored {
         let mut head = Vec::new();
         reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
         // `/dev/zero` would fill the disk before the first row was parsed.
-        if head.len() == HEAD_BYTES && !head.starts_with(&GZIP) && !starts_as_text(&head) {
+        let is_packed = head.starts_with(&GZIP) || head.starts_with(&ZIP);
+        if head.len() == HEAD_BYTES && !is_packed && !starts_as_text(&head) {
             return Err(InputError::NotText { name });
         }
         let reader = head.as_slice().chain(reader);
@@ -81,6 +83,11 @@ impl Stored {
 
     pub(super) fn reader(&self) -> StoredReader {
         StoredReader::new(Arc::clone(&self.file))
+    }
+
+    /// The stored bytes from a place in the file on, without a digest.
+    pub(super) fn bytes_from(&self, offset: u64) -> StoredBytes {
+        StoredBytes { file: Arc::clone(&self.file), offset }
     }
 
     /// Fails if the file has been written to since it was opened.
@@ -122,6 +129,20 @@ impl Read for StoredReader {
         self.hash.update(&buffer[..read]);
         self.offset += read as u64;
         self.ended |= read == 0 && !buffer.is_empty();
+        Ok(read)
+    }
+}
+
+/// Reads the stored bytes at its own position.
+pub(super) struct StoredBytes {
+    file: Arc<File>,
+    pub(super) offset: u64,
+}
+
+impl Read for StoredBytes {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = read_at(&self.file, buffer, self.offset)?;
+        self.offset += read as u64;
         Ok(read)
     }
 }

@@ -36,7 +36,7 @@ enum Text {
 enum Decompressed {
     Plain(BufReader<StoredReader>),
     /// Concatenated gzip members are one text, as they are for `gzip -d`.
-    Gzip(BufReader<MultiGzDecoder<BufReader<StoredReader>>>),
+    Gzip(Box<BufReader<MultiGzDecoder<BufReader<StoredReader>>>>),
 }
 
 impl DecodedText {
@@ -45,7 +45,7 @@ impl DecodedText {
     pub(super) fn open(stored: &Stored, named: Option<TextEncoding>) -> Result<DecodedText, InputError> {
         let stored_bytes = BufReader::with_capacity(BUFFER_BYTES, stored.reader());
         let mut decompressed = if stored.is_gzip() {
-            Decompressed::Gzip(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(stored_bytes)))
+            Decompressed::Gzip(Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(stored_bytes))))
         } else {
             Decompressed::Plain(stored_bytes)
         };
@@ -54,7 +54,8 @@ impl DecodedText {
         let name = || stored.name().to_owned();
         let (mark, encoding) = match (first.as_slice(), named) {
             ([0xff, 0xfe, 0, 0] | [0, 0, 0xfe, 0xff], _) => return Err(InputError::Utf32 { name: name() }),
-            (b"PK\x03\x04" | b"\xd0\xcf\x11\xe0", _) => return Err(InputError::Workbook { name: name() }),
+            (b"PK\x03\x04", _) => return Err(InputError::Workbook { name: name() }),
+            (b"\xd0\xcf\x11\xe0", _) => return Err(InputError::OldWorkbook { name: name() }),
             ([0xff, 0xfe, ..], _) => (2, UTF_16LE),
             ([0xfe, 0xff, ..], _) => (2, UTF_16BE),
             ([0xef, 0xbb, 0xbf, ..], _) => (3, UTF_8),
@@ -95,6 +96,13 @@ impl DecodedText {
     /// The beginning of the text: all of it, if it is short.
     pub(super) fn head(&self) -> &[u8] {
         self.head.get_ref()
+    }
+
+    /// The bytes as they are stored, for a list that is no text.
+    pub(super) fn undecoded(stored: &Stored) -> DecodedText {
+        let stored_bytes = BufReader::with_capacity(BUFFER_BYTES, stored.reader());
+        let bytes = Cursor::new(Vec::new()).chain(Decompressed::Plain(stored_bytes));
+        DecodedText { head: Cursor::new(Vec::new()), failed: None, rest: Text::Utf8(Box::new(bytes)) }
     }
 
     fn stored_reader(&self) -> &StoredReader {

@@ -229,6 +229,8 @@ impl Job {
     fn of(args: &JobArgs, environment: &impl Environment, mut file: JobFile) -> Result<Job, JobError> {
         if args.input_format.is_some() {
             file.input.format = args.input_format;
+        } else if let (Some(format), Some(list)) = (file.input.format, &args.input) {
+            file.input.format = Some(format.or_of_copies(list));
         }
         for (flag, text) in [("--text", &args.text), ("--custom-data", &args.custom_data)] {
             if text.as_deref() == Some(NOT_RECORDED) {
@@ -307,14 +309,16 @@ impl Job {
 /// The job file cannot be read, or is wrong.
 pub fn reading(
     job: Option<&Path>,
-    reading: ReadingArgs,
+    list: &Path,
+    reading: &ReadingArgs,
     text: Option<String>,
     custom_data: Option<String>,
 ) -> Result<(Option<Format>, Mapping), JobError> {
     let (mut file, source) = JobFile::read(job)?;
     (file.content.text_as_it_is, file.content.custom_data_as_it_is) = (text, custom_data);
     reading.override_in(&mut file.input);
-    Ok((file.input.format, mapping(job, &file).map_err(|error| source.locate(error))?))
+    let format = file.input.format.map(|format| format.or_of_copies(list));
+    Ok((format, mapping(job, &file).map_err(|error| source.locate(error))?))
 }
 
 fn mapping(path: Option<&Path>, file: &JobFile) -> Result<Mapping, JobError> {

@@ -25,9 +25,9 @@ pub enum FailedRowsError {
 pub fn path(ledger: &Path, format: Format, is_list: impl Fn(&Path) -> bool) -> PathBuf {
     let directory = ledger.parent().unwrap_or_else(|| Path::new(""));
     let stem = ledger.file_stem().unwrap_or_default().to_string_lossy();
-    let ending = match format {
-        Format::Csv => "csv",
-        Format::Jsonl => "jsonl",
+    let ending = match format.of_copies() {
+        Format::Csv | Format::Xlsx => "csv",
+        Format::Jsonl | Format::Json => "jsonl",
     };
     std::iter::once(String::new())
         .chain((2..1_000).map(|number: u32| format!("-{number}")))

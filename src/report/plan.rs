@@ -24,6 +24,8 @@ use crate::terminal::moment::format_moment;
 pub struct PlanTarget<'a> {
     /// The list's name.
     pub input: &'a str,
+    /// What there is to say about how the list is read.
+    pub remarks: Vec<String>,
     /// The app, where it is known.
     pub sdkappid: Option<u64>,
     /// The service, where it is known.
@@ -167,6 +169,9 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::
             None => writeln!(out)?,
         }
     }
+    for remark in &target.remarks {
+        writeln!(out, "{REMARK}note:{REMARK:#} {remark}")?;
+    }
     for warning in &plan.warnings {
         let rows = counted(warning.rows, "row", "rows");
         writeln!(out, "{DOUBT}warning:{DOUBT:#} line {} ({rows}): {}", warning.line, warning.what)?;
@@ -283,6 +288,7 @@ mod tests {
             (8_000_000, 6_000_000, 3_000_000, 7_000_000);
         let target = PlanTarget {
             input: "edits.csv",
+            remarks: Vec::new(),
             sdkappid: Some(1_400_000_000),
             service: Some("adminapisgp.im.qcloud.com".to_owned()),
             job_name: None,
@@ -308,6 +314,7 @@ mod tests {
         let until: Zoned = "2026-03-11T07:00[Asia/Shanghai]".parse().unwrap();
         let target = PlanTarget {
             input: "edits.csv",
+            remarks: Vec::new(),
             sdkappid: None,
             service: None,
             job_name: None,

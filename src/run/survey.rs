@@ -119,6 +119,7 @@ impl<'a> Survey<'a> {
         match self.stand(wanted)? {
             Standing::Conflict(state) => self.problems.push(Problem {
                 line,
+                cell: None,
                 column: None,
                 what: format!(
                     "the ledger has this message with another content ({state}); {}",
@@ -268,6 +269,7 @@ impl<'a> Survey<'a> {
             if content != wanted.content {
                 self.problems.push(Problem {
                     line,
+                    cell: None,
                     column: None,
                     what: format!(
                         "wants another content for the message of line {first}; a message is edited once: keep one of the two"

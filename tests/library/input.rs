@@ -168,8 +168,8 @@ fn a_line_is_the_services_request_body() {
 fn bad_lines_are_reported_and_reading_continues() {
     let id = r#""From_Account":"a","To_Account":"b","MsgKey":"k""#;
     let text = [
-        format!("[{{{id}}}]"),
         "\"a secret\"".to_owned(),
+        format!("[{{{id}}}]"),
         format!("{{{id},"),
         format!("{{{id}}}"),
         format!(r#"{{{id},"MsgKey":"other","Extra":1,"MsgBody":null}}"#),
@@ -182,8 +182,8 @@ fn bad_lines_are_reported_and_reading_continues() {
     ]
     .join("\n");
     insta::assert_snapshot!(jsonl(&text, ""), @r#"
-    line 1: must be a JSON object, not an array; JSON Lines has one whole object on each line
-    line 2: must be a JSON object, not a string; JSON Lines has one whole object on each line
+    line 1: must be a JSON object, not a string; JSON Lines has one whole object on each line
+    line 2: must be a JSON object, not an array; JSON Lines has one whole object on each line
     line 3: is not JSON: it ends within a value (at byte 50 of the object); JSON Lines has one whole object on each line
     line 4, column MsgBody: is absent, and so is CloudCustomData: there is nothing to change; give one of them in the list, or new content for every row in a job file
     line 5, column MsgKey: appears twice in this object; each name may appear once
@@ -278,7 +278,7 @@ fn a_list_is_opened_by_its_name() {
     std::fs::write(folder.path().join("list.ods"), text).unwrap();
     insta::assert_snapshot!(error(&folder.path().join("list.ods")), @r#"cannot tell the format of "/list.ods"; name it .csv or .jsonl (or either with .gz), or pass --input-format csv or jsonl"#);
     insta::assert_snapshot!(error(folder.path()), @r#""" is a directory; give the path of a file"#);
-    insta::assert_snapshot!(error(Path::new("-")), @r#"cannot tell the format of "-"; name it .csv or .jsonl (or either with .gz), or pass --input-format csv or jsonl"#);
+    insta::assert_snapshot!(error(Path::new("-")), @r#"cannot tell the format of "-"; name it .csv, .jsonl or .json (each also with .gz) or .xlsx, or pass --input-format csv, jsonl, json or xlsx"#);
     insta::assert_snapshot!(error(&folder.path().join("none.csv")), @r#"cannot open the list "/none.csv""#);
     insta::assert_snapshot!(error(Path::new("/dev/zero")), @r#""/dev/zero" is not a regular file, so it cannot be read twice; redirect it to standard input with --input - and "<""#);
 }

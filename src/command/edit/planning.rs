@@ -109,6 +109,8 @@ fn target<'a>(request: &'a Request<'_>, under_way: UnderWay) -> PlanTarget<'a> {
     let identity = job.identity.as_ref();
     PlanTarget {
         input: input.name(),
+        // The plan is made: if the list can no longer be read, the run will say so.
+        remarks: input.remarks(&job.mapping).unwrap_or_default(),
         sdkappid: identity.map(|identity| identity.sdkappid),
         // The host that is called: the ledger has one name for both hosts of a region.
         service: match &job.service {

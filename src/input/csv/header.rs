@@ -149,7 +149,7 @@ impl fmt::Display for MissingHint {
 
 impl Header {
     /// `better` is what would separate the columns better.
-    pub(super) fn new(
+    pub(in crate::input) fn new(
         record: CsvRecord<'_>,
         better: Option<Delimiter>,
         mapping: &Mapping,
