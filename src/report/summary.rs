@@ -36,19 +36,21 @@ pub struct Summary<'a> {
     pub resume: Option<String>,
 }
 
-/// How many messages of the list are in each state: what the plan found, and what the run did to it.
+/// How many messages of the list are in each state: what the plan found, and what the run did to it. Every view of a run
+/// shows these numbers.
 pub fn totals(plan: &Plan, tally: &Tally) -> Totals {
     // Edits of earlier runs that this one was to take up and has not are still in the state that the plan found.
     let still_failed = plan.failed_again.saturating_sub(tally.failed_again);
     let still_in_doubt = plan.in_doubt_again.saturating_sub(tally.in_doubt_again);
-    Totals {
-        messages: plan.messages(),
-        done: plan.done + tally.done,
-        failed: plan.failed + still_failed + tally.failed,
-        in_doubt: plan.in_doubt + still_in_doubt + tally.in_doubt,
-        in_flight: 0,
-        not_reached: plan.to_do.saturating_sub(tally.settled() + still_failed + still_in_doubt),
-    }
+    // While one of them is being sent, it is in flight.
+    let still_failed = still_failed.saturating_sub(tally.under_way_failed);
+    let still_in_doubt = still_in_doubt.saturating_sub(tally.under_way_in_doubt);
+    let (messages, done) = (plan.messages(), plan.done + tally.done);
+    let failed = plan.failed + still_failed + tally.failed;
+    let in_doubt = plan.in_doubt + still_in_doubt + tally.in_doubt + tally.open_doubts;
+    let in_flight = tally.under_way as u64;
+    let not_reached = messages.saturating_sub(done + failed + in_doubt + in_flight);
+    Totals { messages, done, failed, in_doubt, in_flight, not_reached }
 }
 
 impl Summary<'_> {
