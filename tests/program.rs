@@ -19,6 +19,7 @@ mod program {
     mod lists;
     mod looks;
     mod lost;
+    mod numbers;
     mod operations;
     mod output;
     mod page;

@@ -71,7 +71,7 @@ pub async fn execute(cli: &Cli, screen: &Screen) -> Exit {
         Some(Command::Ctl(args)) => ctl::execute(args).await,
         Some(Command::Sandbox(args)) => sandbox::execute(args).await,
         Some(Command::Status(args)) => status::execute(args).await,
-        Some(Command::Report(args)) => report::execute(args),
+        Some(Command::Report(args)) => report::execute(args).await,
         Some(Command::Completions { shell }) => completions::execute(*shell),
         Some(Command::Man) => man::execute(),
     };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 
 use super::files::CommandFiles;
-use super::{CommandError, Exit, tell};
+use super::{CommandError, Exit, ctl, tell};
 use crate::cli::{Cli, JobArgs, ReportArgs};
 use crate::input::{Format, Input, Mapping, Row};
 use crate::job;
@@ -18,10 +18,11 @@ use crate::report::{counted, directory, format, machine, text};
 use crate::run::{self, InDoubt, Plan, Policy};
 use crate::system::digest;
 
-pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
+pub(super) async fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     let overview = open_overview(&args.ledger)?;
     let words = Words::new(args.lang.unwrap_or_default());
     let mut report = Report::read(&*overview, unix_ms(), &working_directory())?;
+    report.facts.live = ctl::ask(&args.ledger, &report.facts).await;
     check_last_list(args, &report)?;
     if let Some(path) = &args.html {
         directory::write_page(path, &report, &words)?;

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stdout};
 use std::time::Duration;
 
 use super::report::{print, working_directory};
-use super::{CommandError, Exit};
+use super::{CommandError, Exit, ctl};
 use crate::cli::StatusArgs;
 use crate::ledger::{open_overview, unix_ms};
 use crate::report::facts::LedgerFacts;
@@ -21,11 +21,11 @@ const WHOLE_SCREEN: &str = "\u{1b}[2J";
 
 pub(super) async fn execute(args: &StatusArgs) -> Result<Exit, CommandError> {
     let words = Words::new(args.lang.unwrap_or_default());
-    if args.watch { watch(args, &words).await } else { show(args, &words) }
+    if args.watch { watch(args, &words).await } else { show(args, &words).await }
 }
 
-fn show(args: &StatusArgs, words: &Words) -> Result<Exit, CommandError> {
-    let facts = read(args)?;
+async fn show(args: &StatusArgs, words: &Words) -> Result<Exit, CommandError> {
+    let facts = read(args).await?;
     print(&block(args, &facts, words)?)?;
     Ok(Exit::Done)
 }
@@ -38,7 +38,7 @@ async fn watch(args: &StatusArgs, words: &Words) -> Result<Exit, CommandError> {
         print(WHOLE_SCREEN)?;
     }
     loop {
-        let facts = read(args)?;
+        let facts = read(args).await?;
         let is_running = facts.worker.is_some();
         if is_screen {
             print(&on_screen(&block(args, &facts, words)?))?;
@@ -57,14 +57,16 @@ async fn watch(args: &StatusArgs, words: &Words) -> Result<Exit, CommandError> {
 }
 
 /// Reads the ledger, opened anew each time: an open reader sees one state only, and keeps the writer's log from being folded in.
-fn read(args: &StatusArgs) -> Result<LedgerFacts, CommandError> {
-    loop {
+async fn read(args: &StatusArgs) -> Result<LedgerFacts, CommandError> {
+    let mut facts = loop {
         let overview = open_overview(&args.ledger)?;
         let facts = LedgerFacts::read(&*overview, unix_ms());
         if !overview.has_begun_to_move() {
-            return Ok(facts?);
+            break facts?;
         }
-    }
+    };
+    facts.live = ctl::ask(&args.ledger, &facts).await;
+    Ok(facts)
 }
 
 fn block(args: &StatusArgs, facts: &LedgerFacts, words: &Words) -> Result<String, CommandError> {

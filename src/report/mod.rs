@@ -11,6 +11,7 @@ pub mod lists;
 pub mod machine;
 pub mod page;
 pub mod plan;
+pub mod shares;
 pub mod summary;
 pub mod text;
 pub mod words;

@@ -127,7 +127,7 @@ impl Summary<'_> {
             0 => String::new(),
             number => format!(", {DOUBT}slowed down {number}×{DOUBT:#}"),
         };
-        let requests = counted(self.tally.attempts, "request", "requests");
+        let requests = counted(self.tally.attempts, "request to edit", "requests to edit");
         writeln!(out, "  {requests}, {:.1} a second{slow_downs}", self.rate())?;
         self.write_read_backs(out)?;
         self.write_causes(out)?;
@@ -145,20 +145,32 @@ impl Summary<'_> {
     }
 
     fn write_read_backs(&self, out: &mut impl Write) -> io::Result<()> {
-        let Tally { read_backs, found_edited, found_not_edited, found_already, found_missing, .. } = self.tally;
-        if *read_backs == 0 {
+        let Tally { read_backs, found_edited, found_not_edited, found_unclear, .. } = *self.tally;
+        let Tally { found_already, found_missing, found_to_edit, found_unread, .. } = *self.tally;
+        if read_backs == 0 {
             return Ok(());
         }
-        let requests = counted(*read_backs, "request", "requests");
-        let [edited, not_edited, already, missing] =
-            [found_edited, found_not_edited, found_already, found_missing].map(Separable::separate_with_commas);
-        if self.plan.to_read_first == 0 || found_edited + found_not_edited > 0 {
-            writeln!(out, "  {requests} to read back: {edited} had been edited, {not_edited} had not")?;
-        } else {
-            writeln!(out, "  {requests} to read messages")?;
+        writeln!(out, "  {}", counted(read_backs, "request to read messages", "requests to read messages"))?;
+        // What is read is edits, each by one request or more. The parts add up.
+        let in_doubt = found_edited + found_not_edited + found_unclear;
+        let first = found_already + found_missing + found_to_edit + found_unread;
+        let [edited, not_edited, unclear, already, missing, to_edit, unread] =
+            [found_edited, found_not_edited, found_unclear, found_already, found_missing, found_to_edit, found_unread]
+                .map(|number| number.separate_with_commas());
+        if in_doubt > 0 {
+            let read = in_doubt.separate_with_commas();
+            writeln!(
+                out,
+                "  {read} read back: {edited} had been edited, {not_edited} had not, {unclear} cannot be told"
+            )?;
         }
-        if self.plan.to_read_first > 0 {
-            writeln!(out, "  before sending: {already} held the new content already, {missing} recalled or not there")?;
+        if first > 0 {
+            let read = first.separate_with_commas();
+            writeln!(
+                out,
+                "  {read} read before sending: {already} held the new content already, {missing} recalled or not there, {to_edit} to be \
+                 edited, {unread} cannot be told"
+            )?;
         }
         Ok(())
     }

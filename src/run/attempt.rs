@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::acceptance_check::{CheckCut, check_acceptance};
-use super::breaker::is_acceptance;
 use super::activity::HoldReason;
+use super::breaker::is_acceptance;
 use super::context::{HOLD_WARNED_MIN, RunContext, Slot};
 use super::tally::{Cause, Times};
 use super::todo::InDoubt;

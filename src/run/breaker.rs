@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::activity;
 use super::failure_limit::FailureLimit;
 use super::stop_reason::{EditAtLine, JobRefusal, StopReason};
-use super::activity;
 use super::tally::{Cause, Tally};
 use crate::api::error_code::{self, Class};
 use crate::ledger::{Note, State, unix_ms};
@@ -251,13 +251,7 @@ impl Breaker {
     fn out_of_reach(&mut self, now: Instant) -> (bool, Duration) {
         let max = if self.ever_answered { OUTAGE_MAX } else { OUTAGE_FIRST };
         let outage = match self.outage {
-            None => Outage {
-                began: now,
-                began_at: unix_ms(),
-                since: now,
-                until: now + PROBE_FIRST,
-                hold: PROBE_FIRST,
-            },
+            None => Outage { began: now, began_at: unix_ms(), since: now, until: now + PROBE_FIRST, hold: PROBE_FIRST },
             // Requests that went out together fail together: only one of them lengthens the next hold.
             Some(outage) if now < outage.until => outage,
             Some(outage) => {

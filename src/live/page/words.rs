@@ -8,7 +8,10 @@ pub(super) struct PageWords {
     pub(super) running: &'static str,
     pub(super) running_text: &'static str,
     pub(super) held: &'static str,
-    pub(super) held_text: fn(&str) -> String,
+    pub(super) outage: &'static str,
+    pub(super) waiting: &'static str,
+    pub(super) done_of: fn(&str, &str) -> String,
+    pub(super) this_run: fn(&str, &str) -> String,
     pub(super) paused: &'static str,
     pub(super) paused_text: &'static str,
     pub(super) stopping: &'static str,
@@ -75,11 +78,10 @@ static ENGLISH: PageWords = PageWords {
     running: "Running",
     running_text: "Edits are being sent.",
     held: "Held",
-    held_text: |time| {
-        format!(
-            "Nothing is sent for another {time}: at the start, after a slow-down, or while the service cannot be reached. It continues by itself."
-        )
-    },
+    outage: "Service out of reach",
+    waiting: "Waiting",
+    done_of: |done, messages| format!("{done} of {messages} done"),
+    this_run: |settled, planned| format!("this run: {settled} of {planned} edits"),
     paused: "Paused",
     paused_text: "Nothing is sent until somebody resumes it. A pause leaves nothing in doubt.",
     stopping: "Stopping",
@@ -87,7 +89,7 @@ static ENGLISH: PageWords = PageWords {
     over: "Over",
     over_finished: "The run has ended: every edit was processed.",
     over_left: "The run ended before the end of its list. The command below resumes it.",
-    aloud: |state, percent| format!("{state}, {percent} % settled"),
+    aloud: |state, percent| format!("{state}, {percent} % done"),
     lost: "The connection to the run is lost. These are the last numbers; reconnecting. If the run has ended, runner status shows how.",
     as_of: "as of",
 
@@ -142,8 +144,11 @@ static ENGLISH: PageWords = PageWords {
 static CHINESE: PageWords = PageWords {
     running: "运行中",
     running_text: "正在发送编辑。",
-    held: "等待中",
-    held_text: |time| format!("{time}内不发送：刚启动、服务端提示过快，或暂时连不上服务端。之后自动继续。"),
+    held: "暂停发送",
+    outage: "连不上服务端",
+    waiting: "等待中",
+    done_of: |done, messages| format!("已完成 {done} / {messages}"),
+    this_run: |settled, planned| format!("本次运行：{settled} / {planned} 条编辑"),
     paused: "已暂停",
     paused_text: "在有人点“继续”之前不再发送；不会因此产生待核实的编辑。",
     stopping: "正在停止",
@@ -151,7 +156,7 @@ static CHINESE: PageWords = PageWords {
     over: "已结束",
     over_finished: "运行已结束：清单已全部处理。",
     over_left: "运行已结束，清单尚未处理完。用下面的命令即可续跑。",
-    aloud: |state, percent| format!("{state}，已结清 {percent} %"),
+    aloud: |state, percent| format!("{state}，已完成 {percent} %"),
     lost: "与运行的连接已断开。以上是最后收到的数字，正在重连。若运行已结束，可用 runner status 查看结果。",
     as_of: "截至",
 
