@@ -112,7 +112,7 @@ impl fmt::Display for RunStatus {
         if let Some(hold) = &self.hold {
             write!(f, " · {}", hold.brief())?;
             if let Some(error) = &hold.error {
-                write!(f, " ({})", escape_control(error))?;
+                write!(f, " · {}", escape_control(error))?;
             }
         }
         let RunStatus { edits_a_second, rate, cap, .. } = *self;
@@ -166,7 +166,7 @@ mod tests {
         let outage = RunStatus { state: RunState::Outage, hold: Some(hold), edits_a_second: 0.0, seconds_left, ..calm };
         assert_eq!(
             outage.to_string(),
-            "outage: 1,800 of 4,000 done · out of reach 2 min 10 s, next try in 12 s (Connection refused) · 0.0/s of 200"
+            "outage: 1,800 of 4,000 done · out of reach 2 min 10 s, next try in 12 s · Connection refused · 0.0/s of 200"
         );
         // A run of an earlier version says less.
         let line = serde_json::to_string(&outage).unwrap().replace("\"hold\":{", "\"unknown\":{");

@@ -1,5 +1,7 @@
 //! Shares of a whole, in percent. All views take them from here: they add up to 100 %.
 
+use std::cmp::{Ordering, Reverse};
+
 /// The shares of `parts` in tenths of a percent. They add up to 1,000 if anything is there at all (largest remainder),
 /// and what is there is never nothing: its share is at least one tenth.
 pub fn tenths(parts: &[u64]) -> Vec<u32> {
@@ -13,16 +15,19 @@ pub fn tenths(parts: &[u64]) -> Vec<u32> {
     let remainder = |index: usize, shares: &[u128]| exact(parts[index]).saturating_sub(shares[index] * sum);
     loop {
         let given: u128 = shares.iter().sum();
-        let next = if given < WHOLE {
-            (0..parts.len()).max_by_key(|index| (remainder(*index, &shares), std::cmp::Reverse(*index)))
-        } else if given > WHOLE {
+        let all = 0..parts.len();
+        match given.cmp(&WHOLE) {
+            Ordering::Less => {
+                let Some(most) = all.max_by_key(|index| (remainder(*index, &shares), Reverse(*index))) else { break };
+                shares[most] += 1;
+            }
             // The tenths that small parts were given are taken from the largest one.
-            (0..parts.len()).max_by_key(|index| (shares[*index], std::cmp::Reverse(*index)))
-        } else {
-            None
-        };
-        let Some(share) = next.and_then(|index| shares.get_mut(index)) else { break };
-        if given < WHOLE { *share += 1 } else { *share -= 1 }
+            Ordering::Greater => {
+                let Some(largest) = all.max_by_key(|index| (shares[*index], Reverse(*index))) else { break };
+                shares[largest] -= 1;
+            }
+            Ordering::Equal => break,
+        }
     }
     shares.into_iter().map(|share| u32::try_from(share).unwrap_or_default()).collect()
 }

@@ -37,9 +37,11 @@ pub(super) fn page(page: &Context, words: &Words) -> Html<String> {
     };
     let body = html! {
         header {
-            p.over-title { "runner · " (facts.ledger.to_string_lossy()) }
+            p.over-title {
+                "runner · " (facts.ledger.to_string_lossy()) " · "
+                ((say.app_at)(facts.sdkappid, &facts.service)) " · " ((say.on_host)(&page.host))
+            }
             h1 { (facts.input) }
-            p.note { ((say.app_at)(facts.sdkappid, &facts.service)) " · " ((say.on_host)(&page.host)) }
         }
         main {
             p #said.unseen role="status" aria-live="polite" { @if let Some(markup) = place("said") { (markup) } }
@@ -227,7 +229,6 @@ fn pace(page: &Context, view: &View, words: &Words) -> Markup {
             div { dt { (said.speed) } dd { ((said.speed_text)(tally.speed)) } }
             div { dt { (said.rate) } dd { (rate) @if let Some(slowed) = slowed { " · " (slowed) } } }
             div { dt { (say.time_left) } dd { (left.as_deref().unwrap_or("–")) } }
-            div { dt { (said.under_way) } dd { (tally.under_way.separate_with_commas()) } }
             div { dt { (said.to_read_back) } dd { (tally.to_read_back.separate_with_commas()) } }
             div { dt { (say.slow_downs) } dd { (tally.slow_downs.separate_with_commas()) } }
             div { dt { (said.last_success) } dd { (last.as_deref().unwrap_or("–")) } }

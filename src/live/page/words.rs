@@ -30,7 +30,6 @@ pub(super) struct PageWords {
     pub(super) rate: &'static str,
     pub(super) rate_text: fn(u32, u32) -> String,
     pub(super) slowed: fn(u32) -> String,
-    pub(super) under_way: &'static str,
     pub(super) to_read_back: &'static str,
     pub(super) last_success: &'static str,
     pub(super) answers: &'static str,
@@ -102,7 +101,6 @@ static ENGLISH: PageWords = PageWords {
         if rate == cap { format!("{rate} a second, the cap") } else { format!("{rate} a second; the cap is {cap}") }
     },
     slowed: |pace| format!("slowed down to {pace} for now"),
-    under_way: "under way",
     to_read_back: "to be read back",
     last_success: "last success",
     answers: "Answers",
@@ -169,7 +167,6 @@ static CHINESE: PageWords = PageWords {
         if rate == cap { format!("每秒 {rate}，即上限") } else { format!("每秒 {rate}，上限 {cap}") }
     },
     slowed: |pace| format!("暂时降到每秒 {pace}"),
-    under_way: "进行中",
     to_read_back: "待回读",
     last_success: "最近一次成功",
     answers: "应答",
