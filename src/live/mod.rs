@@ -105,7 +105,7 @@ impl Live {
     /// Publishes how the run ended, and closes socket and page. The ledger must still be locked, as the next run has a
     /// socket of the same name.
     pub async fn end(mut self, how: &'static str, tally: &Tally, totals: Totals) {
-        let tally = Tally { activity: Activity::Over(how), ..tally.clone() };
+        let tally = Tally { activity: Activity::Over(how), speed: 0.0, ..tally.clone() };
         self.shared.views.send_replace(Arc::new(View::new(&tally, totals)));
         self.close.cancel();
         if let Some(thread) = self.thread.take() {

@@ -168,8 +168,8 @@ impl Summary<'_> {
             let read = first.separate_with_commas();
             writeln!(
                 out,
-                "  {read} read before sending: {already} held the new content already, {missing} recalled or not there, {to_edit} to be \
-                 edited, {unread} cannot be told"
+                "  {read} read before sending: {already} held the new content already, {to_edit} did not,\n    \
+                 {missing} recalled or not there, {unread} cannot be told"
             )?;
         }
         Ok(())

@@ -49,6 +49,8 @@ pub enum HoldReason {
     Outage,
     /// Edits in doubt cannot be read back yet.
     ReadBack,
+    /// Messages cannot be read yet, before their edits are sent.
+    ReadFirst,
     /// Edits that were refused for now are not due yet.
     SendAgain,
 }
@@ -68,12 +70,13 @@ pub struct Outage {
 
 impl HoldReason {
     /// All of them.
-    pub const ALL: [HoldReason; 6] = [
+    pub const ALL: [HoldReason; 7] = [
         HoldReason::Start,
         HoldReason::TooFast,
         HoldReason::RetryAfter,
         HoldReason::Outage,
         HoldReason::ReadBack,
+        HoldReason::ReadFirst,
         HoldReason::SendAgain,
     ];
 
@@ -85,6 +88,7 @@ impl HoldReason {
             HoldReason::RetryAfter => "retry_after",
             HoldReason::Outage => "outage",
             HoldReason::ReadBack => "read_back",
+            HoldReason::ReadFirst => "read_first",
             HoldReason::SendAgain => "send_again",
         }
     }

@@ -217,7 +217,8 @@ impl<S: Service> Dispatcher<S> {
         let held = self.context.lookups.pace.now().held;
         let read_back =
             if under.read_backs > 0 { Some(held) } else { self.in_doubt.next_due().map(|due| until(due).max(held)) };
-        let read_back = read_back.map(|left| Hold { reason: HoldReason::ReadBack, left });
+        let reason = if self.tally.to_read_back > 0 { HoldReason::ReadBack } else { HoldReason::ReadFirst };
+        let read_back = read_back.map(|left| Hold { reason, left });
         let again = self.waiting.next_due().map(|due| Hold { reason: HoldReason::SendAgain, left: until(due) });
         let next = read_back.into_iter().chain(again).min_by_key(|hold| hold.left);
         next.filter(|hold| hold.left >= SHOWN_MIN).map_or(Activity::Running, Activity::Waiting)
@@ -283,7 +284,7 @@ impl<S: Service> Dispatcher<S> {
     pub(super) fn close(mut self) -> Tally {
         self.count(Under::default());
         self.tally.in_doubt += std::mem::take(&mut self.tally.open_doubts);
-        (self.tally.speed, self.tally.time_left) = (0.0, None);
+        self.tally.time_left = None;
         self.tally
     }
 

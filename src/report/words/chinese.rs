@@ -195,6 +195,9 @@ pub(super) static CHINESE: Phrases = Phrases {
         format!("从 {since} 起连不上服务端，已持续 {lasted}；{next}。最近一次尝试：{error}。")
     },
     hold_read_back: |left| format!("有待核实的编辑等待回读，最早的一条在{left}后：在那之前，服务端可能仍在处理它。"),
+    hold_read_first: |left| {
+        format!("编辑前要先读取消息，最早的一条在{left}后：在那之前，之前的运行所发出的请求可能仍未处理完。")
+    },
     hold_send_again: |left| format!("有编辑暂时被服务端拒绝，等待重发，最早的一条在{left}后。"),
     only_the_run_knows: "未知：此处无法向运行查询",
     list_has_fewer: |list| {

@@ -211,6 +211,11 @@ pub(super) static ENGLISH: Phrases = Phrases {
             "Edits in doubt wait to be read back, the next one in {left}: until then the service may still be working on it."
         )
     },
+    hold_read_first: |left| {
+        format!(
+            "Messages wait to be read before they are edited, the next one in {left}: an earlier run may still be under way."
+        )
+    },
     hold_send_again: |left| {
         format!("Edits that the service refused for now wait to be sent again, the next one in {left}.")
     },

@@ -129,6 +129,7 @@ impl Words {
                 (self.say.hold_outage)(&whole(hold.outage_seconds.unwrap_or_default()), &since, error, next)
             }
             "read_back" => (self.say.hold_read_back)(&left),
+            "read_first" => (self.say.hold_read_first)(&left),
             "send_again" => (self.say.hold_send_again)(&left),
             // A newer program's reason.
             other => format!("{other} ({left})"),

@@ -150,6 +150,7 @@ pub struct Phrases {
     /// How long it has lasted, since when, what the last try came to, and when the next one is; `None`: now.
     pub hold_outage: fn(&str, &str, &str, Option<&str>) -> String,
     pub hold_read_back: fn(&str) -> String,
+    pub hold_read_first: fn(&str) -> String,
     pub hold_send_again: fn(&str) -> String,
     pub only_the_run_knows: &'static str,
     pub list_has_fewer: fn(u64) -> String,
