@@ -21,6 +21,7 @@ mod program {
     mod lists;
     mod looks;
     mod lost;
+    mod numbers;
     mod operations;
     mod output;
     mod page;

@@ -2,12 +2,17 @@
 
 use std::io::{Write, stdout};
 use std::path::Path;
+use std::time::Duration;
 
 use super::{CommandError, Exit, confirm, tell};
 use crate::cli::{CtlAction, CtlArgs};
 use crate::live::socket::{SocketRequest, send};
-use crate::report::format::RunState;
+use crate::report::facts::LedgerFacts;
+use crate::report::format::{RunState, RunStatus};
 use crate::terminal::shell;
+
+/// The ledger can be shown without the run's answer, so nobody waits long for it.
+const ASK_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, CommandError> {
     let request = match args.what {
@@ -34,6 +39,22 @@ pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, CommandError> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// What the run that is going on with this ledger says of itself. `None`: there is none, or it cannot be asked, as by
+/// another user; then only what the ledger holds is known.
+pub(super) async fn ask(ledger: &Path, facts: &LedgerFacts) -> Option<RunStatus> {
+    if !facts.is_running() {
+        return None;
+    }
+    match tokio::time::timeout(ASK_WITHIN, send(ledger, SocketRequest::Status {})).await {
+        Ok(Ok(status)) => Some(status),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the run could not be asked");
+            None
+        }
+        Err(_) => None,
+    }
 }
 
 /// The `runner ctl` command for this ledger, quoted for the shell.

@@ -72,7 +72,7 @@ pub async fn execute(cli: &Cli, asked_for: Option<Lang>, screen: &Screen) -> Exi
         Some(Command::Ctl(args)) => ctl::execute(args).await,
         Some(Command::Sandbox(args)) => sandbox::execute(args).await,
         Some(Command::Status(args)) => status::execute(args).await,
-        Some(Command::Report(args)) => report::execute(args),
+        Some(Command::Report(args)) => report::execute(args).await,
         Some(Command::Completions { shell }) => completions::execute(*shell),
         Some(Command::Man) => man::execute(),
     };

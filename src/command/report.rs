@@ -7,7 +7,7 @@ use clap::Parser;
 use jiff::Timestamp;
 
 use super::files::CommandFiles;
-use super::{CommandError, Exit, tell};
+use super::{CommandError, Exit, ctl, tell};
 use crate::cli::{Cli, JobArgs, ReadingArgs, ReportArgs};
 use crate::input::{Format, Input, Mapping, Row};
 use crate::job;
@@ -21,13 +21,14 @@ use crate::system::digest;
 use crate::terminal::shell;
 use crate::words::{Lang, Words};
 
-pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
+pub(super) async fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     let overview = open_overview(&args.ledger)?;
     let words = Words::new(Lang::of_process());
     let directory = working_directory();
     let is_kept = args.html.is_some() || args.csv.is_some();
     let pasted = if is_kept { Pasted::Anywhere } else { Pasted::Here { directory: &directory, at: Timestamp::now() } };
     let mut report = Report::read(&*overview, unix_ms(), pasted)?;
+    report.facts.live = ctl::ask(&args.ledger, &report.facts).await;
     check_last_list(args, &report)?;
     if let Some(path) = &args.html {
         directory::write_page(path, &report, &words)?;

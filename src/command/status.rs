@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::report::{print, working_directory};
-use super::{CommandError, Exit};
+use super::{CommandError, Exit, ctl};
 use crate::cli::StatusArgs;
 use crate::ledger::{open_overview, unix_ms};
 use crate::report::facts::LedgerFacts;
@@ -24,11 +24,11 @@ const WHOLE_SCREEN: &str = "\u{1b}[2J";
 
 pub(super) async fn execute(args: &StatusArgs) -> Result<Exit, CommandError> {
     let words = Words::new(Lang::of_process());
-    if args.watch { watch(args, &words).await } else { show(args, &words) }
+    if args.watch { watch(args, &words).await } else { show(args, &words).await }
 }
 
-fn show(args: &StatusArgs, words: &Words) -> Result<Exit, CommandError> {
-    let facts = read(args)?;
+async fn show(args: &StatusArgs, words: &Words) -> Result<Exit, CommandError> {
+    let facts = read(args).await?;
     print(&block(args, &facts, words)?)?;
     Ok(Exit::Done)
 }
@@ -41,7 +41,7 @@ async fn watch(args: &StatusArgs, words: &Words) -> Result<Exit, CommandError> {
         print(WHOLE_SCREEN)?;
     }
     loop {
-        let facts = read(args)?;
+        let facts = read(args).await?;
         let is_running = facts.worker.is_some();
         if is_screen {
             print(&on_screen(&block(args, &facts, words)?))?;
@@ -60,14 +60,16 @@ async fn watch(args: &StatusArgs, words: &Words) -> Result<Exit, CommandError> {
 }
 
 /// Reads the ledger, opened anew each time: an open reader sees one state only, and keeps the writer's log from being folded in.
-fn read(args: &StatusArgs) -> Result<LedgerFacts, CommandError> {
-    loop {
+async fn read(args: &StatusArgs) -> Result<LedgerFacts, CommandError> {
+    let mut facts = loop {
         let overview = open_overview(&args.ledger)?;
         let facts = LedgerFacts::read(&*overview, unix_ms());
         if !overview.has_begun_to_move() {
-            return Ok(facts?);
+            break facts?;
         }
-    }
+    };
+    facts.live = ctl::ask(&args.ledger, &facts).await;
+    Ok(facts)
 }
 
 fn block(args: &StatusArgs, facts: &LedgerFacts, words: &Words) -> Result<String, CommandError> {

@@ -12,8 +12,10 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{View, ViewState};
-use crate::ledger::{Cause, Latency};
+use super::View;
+use crate::ledger::{Cause, Latency, Totals};
+use crate::report::format::RunState;
+use crate::run::{Activity, HoldReason};
 
 /// The format's name.
 pub(super) use prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
@@ -44,6 +46,7 @@ pub(super) fn text(shared: &super::LiveShared) -> Result<String, fmt::Error> {
 impl Collector for Numbers {
     fn encode(&self, out: DescriptorEncoder) -> fmt::Result {
         let mut out = Out(out);
+        self.messages(&mut out)?;
         self.edits(&mut out)?;
         self.requests(&mut out)?;
         self.pace(&mut out)?;
@@ -52,6 +55,20 @@ impl Collector for Numbers {
 }
 
 impl Numbers {
+    fn messages(&self, out: &mut Out<'_>) -> fmt::Result {
+        let Totals { messages, done, failed, in_doubt, in_flight, not_reached } = self.view.totals;
+        out.gauge("messages", "Messages of the list.", None, &[], messages)?;
+        let states = [
+            ("done", done),
+            ("failed", failed),
+            ("in_doubt", in_doubt),
+            ("in_flight", in_flight),
+            ("not_reached", not_reached),
+        ];
+        let help = "Messages of the list by state, those of earlier runs included; they add up to runner_messages.";
+        out.gauges("messages_by_state", help, None, "state", &states)
+    }
+
     fn edits(&self, out: &mut Out<'_>) -> fmt::Result {
         let tally = &self.view.tally;
         out.gauge("build_info", "The program.", None, &[("version", crate::VERSION)], 1_u64)?;
@@ -100,10 +117,32 @@ impl Numbers {
             u64::from(pace.rate),
         )?;
         out.gauge("paused", "1 while the run is paused.", None, &[], u64::from(self.view.tally.paused))?;
-        let stopping = matches!(self.view.state, ViewState::Stopping | ViewState::Over(_));
-        out.gauge("stopping", "1 once nothing new is sent any more.", None, &[], u64::from(stopping))?;
+        let stopping = u64::from(self.view.is_stopping());
+        out.gauge("stopping", "1 once nothing new is sent any more.", None, &[], stopping)?;
         let held = pace.held.as_secs_f64();
-        out.gauge("held", "For how long everything is still held.", Some(&Unit::Seconds), &[], held)
+        out.gauge("held", "For how long everything is still held.", Some(&Unit::Seconds), &[], held)?;
+        self.activity(out)
+    }
+
+    fn activity(&self, out: &mut Out<'_>) -> fmt::Result {
+        let now = self.view.state();
+        let states = RunState::ALL.map(|state| (state.word(), u64::from(state == now)));
+        out.gauges("state", "1 for what the run is doing, 0 for all else.", None, "state", &states)?;
+        let hold = self.view.activity().hold();
+        let left = |reason| hold.filter(|hold| hold.reason == reason).map_or(0.0, |hold| hold.left.as_secs_f64());
+        let holds = HoldReason::ALL.map(|reason| (reason.word(), left(reason)));
+        let help = "Why nothing is sent, and for how much longer; in an outage, until the next try.";
+        out.gauges("hold", help, Some(&Unit::Seconds), "reason", &holds)?;
+        let lasted = match self.view.activity() {
+            Activity::Outage(outage) => outage.lasted,
+            _ => Duration::ZERO,
+        };
+        let help = "For how long the service has been out of reach; 0 while it answers.";
+        out.gauge("outage", help, Some(&Unit::Seconds), &[], lasted.as_secs_f64())?;
+        // Not a number where it is not known, as while the run is paused.
+        let left = self.view.tally.time_left.map_or(f64::NAN, |left| left.as_secs_f64());
+        let help = "How long the rest of this run takes; NaN where that is not known.";
+        out.gauge("time_left", help, Some(&Unit::Seconds), &[], left)
     }
 
     fn times(&self, out: &mut Out<'_>) -> fmt::Result {
@@ -136,6 +175,24 @@ impl Out<'_> {
                 return counter.encode(metric);
             }
             counter.encode(metric.encode_family(labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn gauges<V: EncodeGaugeValue + Copy>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        label: &str,
+        values: &[(&str, V)],
+    ) -> fmt::Result
+    where
+        ConstGauge<V>: EncodeMetric,
+    {
+        let mut metric = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        for (value_of, value) in values {
+            ConstGauge::new(*value).encode(metric.encode_family(&[(label, *value_of)])?)?;
         }
         Ok(())
     }

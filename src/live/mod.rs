@@ -42,10 +42,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::page::Page;
 use self::socket::Socket;
-pub use self::view::{LiveRun, View, ViewState};
+pub use self::view::{LiveRun, View};
 use crate::ledger::{ControlAction, ControlEvent, Totals};
-use crate::run::{Control, ControlError, Tally};
-use crate::terminal::progress::Speed;
+use crate::run::{Activity, Control, ControlError, Tally};
 
 /// How long the end of the run may be delayed so that open pages see it.
 const LAST_LOOK: Duration = Duration::from_secs(2);
@@ -54,7 +53,6 @@ const LAST_LOOK: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Live {
     shared: Arc<LiveShared>,
-    speed: Speed,
     close: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
@@ -84,7 +82,7 @@ impl Live {
         latch: CancellationToken,
         totals: Totals,
     ) -> Live {
-        let view = View::new(ViewState::Running, &Tally::default(), totals, 0.0);
+        let view = View::new(&Tally::default(), totals);
         let shared = Arc::new(LiveShared {
             facts,
             control,
@@ -96,19 +94,19 @@ impl Live {
         let (serving, closing) = (Arc::clone(&shared), close.clone());
         let thread = std::thread::Builder::new().name("live".to_owned()).spawn(move || serve(&serving, page, &closing));
         let thread = thread.inspect_err(|error| unwatched(&error)).ok();
-        Live { shared, speed: Speed::new(), close, thread }
+        Live { shared, close, thread }
     }
 
     /// Publishes the run's progress; called several times a second.
-    pub fn show(&mut self, tally: &Tally, totals: Totals) {
-        let speed = self.speed.update(std::time::Instant::now(), tally.settled());
-        self.shared.views.send_replace(Arc::new(View::new(ViewState::of(tally), tally, totals, speed)));
+    pub fn show(&self, tally: &Tally, totals: Totals) {
+        self.shared.views.send_replace(Arc::new(View::new(tally, totals)));
     }
 
     /// Publishes how the run ended, and closes socket and page. The ledger must still be locked, as the next run has a
     /// socket of the same name.
     pub async fn end(mut self, how: &'static str, tally: &Tally, totals: Totals) {
-        self.shared.views.send_replace(Arc::new(View::new(ViewState::Over(how), tally, totals, 0.0)));
+        let tally = Tally { activity: Activity::Over(how), speed: 0.0, ..tally.clone() };
+        self.shared.views.send_replace(Arc::new(View::new(&tally, totals)));
         self.close.cancel();
         if let Some(thread) = self.thread.take() {
             // It returns nothing, and a panic in it was reported when it happened.
@@ -128,10 +126,7 @@ impl LiveShared {
     /// The current view. A stop that was asked for shows at once, before the run publishes it.
     fn view(&self) -> Arc<View> {
         let view = Arc::clone(&self.views.borrow());
-        if self.stopping.is_cancelled() && !matches!(view.state, ViewState::Over(_)) {
-            return Arc::new(View { state: ViewState::Stopping, ..View::clone(&view) });
-        }
-        view
+        if self.stopping.is_cancelled() && !view.is_stopping() { Arc::new(view.stopping()) } else { view }
     }
 
     /// Hands an action to the run, and waits until it has taken effect and the view shows it.

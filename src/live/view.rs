@@ -8,10 +8,11 @@ use std::time::Duration;
 use thousands::Separable;
 
 use crate::ledger::{Totals, unix_ms};
-use crate::report::format::{FORMAT, RunState, RunStatus, ThisRun};
+use crate::report::format::{FORMAT, HoldObject, RunState, RunStatus, ThisRun};
 use crate::report::resume::Resume;
-use crate::run::Tally;
+use crate::run::{Activity, Tally};
 use crate::terminal::duration::format_duration;
+use crate::terminal::escape::escape_control;
 
 /// What is fixed when a run begins.
 #[derive(Clone, Debug)]
@@ -20,8 +21,14 @@ pub struct LiveRun {
     pub ledger: PathBuf,
     /// The list's name.
     pub input: String,
+    /// The app.
+    pub sdkappid: u64,
+    /// The service's host and port, or `sandbox`.
+    pub service: String,
     /// Edits that it sets out to send or to read back.
     pub planned: u64,
+    /// Edits of the list that are left to send or to read back when it begins; it may set out to do only some of them.
+    pub to_do: u64,
     /// Rows of the list that repeat another.
     pub duplicates: u64,
     /// The highest rate that it can be set to, in requests a second.
@@ -32,103 +39,81 @@ pub struct LiveRun {
     pub started_at: i64,
 }
 
-/// What a run is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ViewState {
-    /// It is sending.
-    Running,
-    /// Nothing is sent for this long: at the start, after a slow-down, or while the service is out of reach.
-    Held(Duration),
-    /// An operator has paused it.
-    Paused,
-    /// It is stopping: it waits for what is in flight, and reads back what is in doubt where it can.
-    Stopping,
-    /// It has ended: `finished`, `interrupted`, `stopped`.
-    Over(&'static str),
-}
-
 /// A run at one moment.
 #[derive(Clone, Debug)]
 pub struct View {
-    /// What it is doing.
-    pub state: ViewState,
-    /// What it has done.
+    /// What it has done, and is doing.
     pub tally: Tally,
     /// How many messages of the list are in each state.
     pub totals: Totals,
-    /// Edits settled a second, over the last seconds.
-    pub speed: f64,
     /// The moment, in milliseconds since 1970.
     pub at: i64,
 }
 
-impl ViewState {
-    /// What a run that has not ended is doing.
-    pub(super) fn of(tally: &Tally) -> ViewState {
-        if tally.stopping {
-            ViewState::Stopping
-        } else if tally.paused {
-            ViewState::Paused
-        } else if tally.pace.held.is_zero() {
-            ViewState::Running
-        } else {
-            ViewState::Held(tally.pace.held)
-        }
-    }
-
-    /// The state as JSON has it.
-    pub fn state(&self) -> RunState {
-        match self {
-            ViewState::Running => RunState::Running,
-            ViewState::Held(_) => RunState::Held,
-            ViewState::Paused => RunState::Paused,
-            ViewState::Stopping => RunState::Stopping,
-            ViewState::Over(_) => RunState::Over,
-        }
-    }
-}
-
 impl View {
-    pub(super) fn new(state: ViewState, tally: &Tally, totals: Totals, speed: f64) -> View {
-        View { state, tally: tally.clone(), totals, speed, at: unix_ms() }
+    pub(super) fn new(tally: &Tally, totals: Totals) -> View {
+        View { tally: tally.clone(), totals, at: unix_ms() }
     }
 
-    /// How long the rest takes at the current speed. `None` if that is not known, as while it is paused.
-    pub fn left(&self, facts: &LiveRun) -> Option<Duration> {
-        let left = facts.planned.saturating_sub(self.tally.settled());
-        let is_sending = matches!(self.state, ViewState::Running | ViewState::Held(_)) && self.speed > 0.0 && left > 0;
-        #[expect(clippy::cast_precision_loss, reason = "for people, and far below 2^52")]
-        is_sending.then(|| Duration::from_secs_f64((left as f64 / self.speed).ceil().min(1e9)))
+    /// What the run is doing.
+    pub fn activity(&self) -> &Activity {
+        &self.tally.activity
+    }
+
+    /// The same as one word.
+    pub fn state(&self) -> RunState {
+        self.activity().into()
+    }
+
+    /// Whether the run sends nothing new any more.
+    pub(super) fn is_stopping(&self) -> bool {
+        matches!(self.activity(), Activity::Stopping | Activity::Over(_))
+    }
+
+    /// The same run, that somebody has told to stop.
+    pub(super) fn stopping(&self) -> View {
+        let tally = Tally { activity: Activity::Stopping, time_left: None, ..self.tally.clone() };
+        View { tally, ..self.clone() }
     }
 
     /// For `runner ctl`.
     pub(super) fn status(&self, facts: &LiveRun) -> RunStatus {
-        let mut totals = self.totals;
-        totals.in_flight = (self.tally.under_way as u64).min(totals.not_reached);
-        totals.not_reached -= totals.in_flight;
         let took = Duration::from_millis(self.at.saturating_sub(facts.started_at).max(0).unsigned_abs());
         RunStatus {
             format: FORMAT,
-            state: self.state.state(),
+            state: self.state(),
+            hold: HoldObject::of(self.activity()),
             pid: std::process::id(),
-            totals,
+            totals: self.totals,
             this_run: ThisRun::new(facts.planned, &self.tally, took),
-            edits_a_second: (self.speed * 10.0).round() / 10.0,
+            edits_a_second: (self.tally.speed * 10.0).round() / 10.0,
             rate: self.tally.pace.cap,
             cap: facts.cap.get(),
-            seconds_left: self.left(facts).map(|left| left.as_secs()),
+            seconds_left: self.tally.time_left.map(|left| left.as_secs()),
         }
     }
 }
 
 impl fmt::Display for RunStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ThisRun { planned, done, failed, in_doubt, to_read_back, slow_downs, .. } = self.this_run;
-        let settled = (done + failed + in_doubt).separate_with_commas();
-        write!(f, "{}: {settled} of {}", self.state.word(), planned.separate_with_commas())?;
+        let Totals { messages, done, failed, in_doubt, .. } = self.totals;
+        let ThisRun { to_read_back, slow_downs, .. } = self.this_run;
+        write!(
+            f,
+            "{}: {} of {} done",
+            self.state.word(),
+            done.separate_with_commas(),
+            messages.separate_with_commas()
+        )?;
         for (count, what) in [(failed, "failed"), (in_doubt, "in doubt"), (to_read_back, "to read back")] {
             if count > 0 {
                 write!(f, " · {} {what}", count.separate_with_commas())?;
+            }
+        }
+        if let Some(hold) = &self.hold {
+            write!(f, " · {}", hold.brief())?;
+            if let Some(error) = &hold.error {
+                write!(f, " · {}", escape_control(error))?;
             }
         }
         let RunStatus { edits_a_second, rate, cap, .. } = *self;
@@ -150,25 +135,13 @@ impl fmt::Display for RunStatus {
 mod tests {
     use super::*;
 
-    /// Once, a run that stopped by itself, as for too many failures, was shown as running until it had ended.
-    #[test]
-    fn a_run_that_stops_by_itself_is_shown_as_stopping() {
-        let mut tally = Tally::default();
-        assert_eq!(ViewState::of(&tally), ViewState::Running);
-        tally.pace.held = Duration::from_secs(3);
-        assert_eq!(ViewState::of(&tally), ViewState::Held(Duration::from_secs(3)));
-        tally.paused = true;
-        assert_eq!(ViewState::of(&tally), ViewState::Paused);
-        tally.stopping = true;
-        assert_eq!(ViewState::of(&tally), ViewState::Stopping);
-    }
-
     #[test]
     fn a_status_says_what_matters() {
         let tally = Tally { done: 1_800, ..Tally::default() };
         let calm = RunStatus {
             format: FORMAT,
             state: RunState::Running,
+            hold: None,
             pid: 1,
             totals: Totals { messages: 4_000, done: 1_800, not_reached: 2_200, ..Totals::default() },
             this_run: ThisRun::new(4_000, &tally, Duration::from_secs(9)),
@@ -177,12 +150,27 @@ mod tests {
             cap: 200,
             seconds_left: Some(12),
         };
-        assert_eq!(calm.to_string(), "running: 1,800 of 4,000 · 199.2/s of 200 · 12 s left");
+        assert_eq!(calm.to_string(), "running: 1,800 of 4,000 done · 199.2/s of 200 · 12 s left");
         let line = serde_json::to_string(&calm).unwrap();
         assert_eq!(serde_json::from_str::<RunStatus>(&line).unwrap(), calm, "{line}");
-        let this_run = ThisRun { failed: 3, ..calm.this_run.clone() };
+        let totals = Totals { failed: 3, not_reached: 2_197, ..calm.totals };
         let (state, seconds_left) = (RunState::Paused, None);
-        let paused = RunStatus { state, this_run, rate: 50, edits_a_second: 0.0, seconds_left, ..calm };
-        assert_eq!(paused.to_string(), "paused: 1,803 of 4,000 · 3 failed · 0.0/s of 50 (at most 200)");
+        let paused = RunStatus { state, totals, rate: 50, edits_a_second: 0.0, seconds_left, ..calm.clone() };
+        assert_eq!(paused.to_string(), "paused: 1,800 of 4,000 done · 3 failed · 0.0/s of 50 (at most 200)");
+        let hold = HoldObject {
+            reason: "outage".to_owned(),
+            seconds_left: 12,
+            since: Some("2026-11-25T05:40:01.000Z".to_owned()),
+            outage_seconds: Some(130),
+            error: Some("Connection refused".to_owned()),
+        };
+        let outage = RunStatus { state: RunState::Outage, hold: Some(hold), edits_a_second: 0.0, seconds_left, ..calm };
+        assert_eq!(
+            outage.to_string(),
+            "outage: 1,800 of 4,000 done · out of reach 2 min 10 s, next try in 12 s · Connection refused · 0.0/s of 200"
+        );
+        // A run of an earlier version says less.
+        let line = serde_json::to_string(&outage).unwrap().replace("\"hold\":{", "\"unknown\":{");
+        assert_eq!(serde_json::from_str::<RunStatus>(&line).unwrap().hold, None);
     }
 }

@@ -156,6 +156,11 @@ impl Pace {
         PaceNow { cap: state.cap, rate: state.rate, held: state.held_until.saturating_duration_since(Instant::now()) }
     }
 
+    /// How many permits it has given.
+    pub fn given(&self) -> u64 {
+        self.shared.state().given
+    }
+
     /// How often the service has said "too fast".
     pub fn slow_downs(&self) -> u64 {
         self.shared.state().slow_downs

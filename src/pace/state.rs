@@ -78,7 +78,7 @@ pub(super) struct PaceState {
     era: u64,
     /// "Too fast" answers that changed the pace.
     pub(super) slow_downs: u64,
-    given: u64,
+    pub(super) given: u64,
     pub(super) paused: bool,
 }
 

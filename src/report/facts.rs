@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::chart::RunSeries;
-use super::format::RunState;
+use super::format::{RunState, RunStatus};
 use super::resume::{Called, Pasted, Resume};
 use crate::ledger::{
     Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerError, Note, Outcomes, Overview,
@@ -32,6 +32,8 @@ pub struct LedgerFacts {
     pub job: JobIdentity,
     /// The process that works on it.
     pub worker: Option<Worker>,
+    /// What that process says of its run, if it could be asked: the ledger does not hold it.
+    pub live: Option<RunStatus>,
     /// How many messages are in each state.
     pub totals: Totals,
     /// How many edits are in each state, and why.
@@ -160,6 +162,7 @@ impl LedgerFacts {
             ledger: name(overview.path()),
             job: overview.job()?,
             worker: overview.worker().cloned(),
+            live: None,
             totals,
             outcomes,
             answers: overview.answers(None)?,
@@ -175,7 +178,8 @@ impl LedgerFacts {
     pub fn is_same_as(&self, before: &LedgerFacts) -> bool {
         let compared = |facts: &LedgerFacts| {
             let last = facts.last_run().map(|run| (run.record.clone(), run.last.clone()));
-            (facts.totals, facts.worker.clone(), facts.acts.clone(), last)
+            let live = facts.live.as_ref().map(|live| (live.state, live.hold.as_ref().map(|hold| hold.reason.clone())));
+            (facts.totals, facts.worker.clone(), facts.acts.clone(), last, live)
         };
         compared(self) == compared(before)
     }
@@ -190,10 +194,13 @@ impl LedgerFacts {
         self.worker.is_some() && self.last_run().is_some_and(|run| run.record.ended.is_none())
     }
 
-    /// What the run is doing, as far as its ledger tells.
+    /// What the run is doing: as it says itself, else as far as its ledger tells.
     pub fn state(&self) -> RunState {
         if !self.is_running() {
             return RunState::Over;
+        }
+        if let Some(live) = self.live.as_ref().filter(|live| live.state != RunState::Over) {
+            return live.state;
         }
         let run = self.last_run().map(|run| run.record.run);
         let mut actions = self.acts.iter().filter(|(of, _, _)| Some(*of) == run).map(|(_, _, act)| act.what);
@@ -270,24 +277,31 @@ impl LedgerFacts {
         lines
     }
 
-    /// How long what is left of the run will take, as fast as it is now.
+    /// How long what is left of the run will take. Only the run itself knows the pace and its holds, so there is no
+    /// second estimate here.
     pub fn time_left(&self) -> Option<Duration> {
-        let run = self.last_run().filter(|_| self.is_running() && !self.is_paused())?;
-        let Totals { in_flight, not_reached, .. } = self.totals;
-        // With `--max-rows` it ends before the list does; and the last sample is some seconds old.
-        let left = run.record.planned?.saturating_sub(run.settled()).min(in_flight + not_reached);
-        let rate = run.rate.filter(|rate| *rate > 0.0)?;
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        Duration::try_from_secs_f64(left as f64 / rate).ok()
+        self.live.as_ref().filter(|_| self.is_running())?.seconds_left.map(Duration::from_secs)
+    }
+
+    /// Edits that the run settles a second: as it says itself, else by its last samples.
+    pub fn speed(&self) -> Option<f64> {
+        let run = self.last_run().filter(|_| self.is_running())?;
+        self.live.as_ref().map(|live| live.edits_a_second).or(run.rate)
+    }
+
+    /// Requests a second at most, as it was last.
+    pub fn rate(&self) -> Option<u32> {
+        self.live.as_ref().map(|live| live.rate).or_else(|| self.last_run().map(RunFacts::cap))
+    }
+
+    /// Messages of the last run's list. The ledger may hold others as well, from lists of earlier runs.
+    pub fn list_messages(&self) -> Option<u64> {
+        let record = &self.last_run()?.record;
+        Some(record.input_rows.saturating_sub(record.duplicates?))
     }
 }
 
 impl RunFacts {
-    /// Edits that it settled, as far as it said.
-    pub fn settled(&self) -> u64 {
-        self.last.as_ref().map_or(0, settled)
-    }
-
     /// How long it took, as far as that is known; during the run, so far.
     pub fn took(&self, now: Option<i64>) -> Option<Duration> {
         let said_last = self.last.as_ref().map(|sample| sample.at);

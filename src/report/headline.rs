@@ -1,6 +1,7 @@
 //! The state of a ledger in plain words: one sentence that sums it up, and what to do next.
 
 use super::facts::LedgerFacts;
+use super::format::RunState;
 use crate::ledger::Totals;
 use crate::words::Words;
 
@@ -47,6 +48,10 @@ impl Headline {
         let say = words.say;
         let (tone, headline) = if facts.is_paused() {
             (Tone::Busy, (say.run_paused)(done, messages))
+        } else if facts.state() == RunState::Stopping {
+            (Tone::Busy, (say.run_stopping)(done, messages))
+        } else if facts.state() == RunState::Outage {
+            (Tone::Open, (say.run_in_outage)(done, messages))
         } else if facts.is_running() {
             (Tone::Busy, (say.run_goes_on)(done, messages))
         } else if facts.may_lack_commits {

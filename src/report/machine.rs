@@ -12,7 +12,6 @@ use crate::words::{Lang, Words, iso};
 /// What `runner status` prints, with the command that resumes the last run.
 pub fn status(facts: &LedgerFacts, resume: Option<&Resume>) -> format::Status {
     let words = &english();
-    let current = facts.last_run().filter(|_| facts.is_running());
     format::Status {
         format: FORMAT,
         ledger: facts.ledger.clone(),
@@ -20,12 +19,14 @@ pub fn status(facts: &LedgerFacts, resume: Option<&Resume>) -> format::Status {
         made_at: iso(facts.at),
         headline: Headline::of(facts, words).headline,
         state: facts.state(),
+        hold: facts.live.as_ref().and_then(|live| live.hold.clone()),
         worker: facts.worker.as_ref().map(|worker| Worker::name(worker).to_owned()),
         totals: facts.totals,
+        list_messages: facts.list_messages(),
         not_reached_is_known: facts.knows_what_is_left(),
         may_lack_commits: facts.may_lack_commits,
-        edits_a_second: current.and_then(|run| run.rate),
-        rate: facts.last_run().map(RunFacts::cap),
+        edits_a_second: facts.speed(),
+        rate: facts.rate(),
         seconds_left: facts.time_left().map(|left| left.as_secs()),
         outcomes: facts.by_cause().iter().map(|line| outcome(line, words)).collect(),
         runs: facts.runs.iter().map(run).collect(),

@@ -13,6 +13,7 @@ pub mod machine;
 pub mod page;
 pub mod plan;
 pub mod resume;
+pub mod shares;
 pub mod summary;
 pub mod text;
 

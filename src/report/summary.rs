@@ -38,19 +38,21 @@ pub struct Summary<'a> {
     pub resume: Option<Resume>,
 }
 
-/// How many messages of the list are in each state: what the plan found, and what the run did to it.
+/// How many messages of the list are in each state: what the plan found, and what the run did to it. Every view of a run
+/// shows these numbers.
 pub fn totals(plan: &Plan, tally: &Tally) -> Totals {
     // Edits of earlier runs that this one was to take up and has not are still in the state that the plan found.
     let still_failed = plan.failed_again.saturating_sub(tally.failed_again);
     let still_in_doubt = plan.in_doubt_again.saturating_sub(tally.in_doubt_again);
-    Totals {
-        messages: plan.messages(),
-        done: plan.done + tally.done,
-        failed: plan.failed + still_failed + tally.failed,
-        in_doubt: plan.in_doubt + still_in_doubt + tally.in_doubt,
-        in_flight: 0,
-        not_reached: plan.to_do.saturating_sub(tally.settled() + still_failed + still_in_doubt),
-    }
+    // While one of them is being sent, it is in flight.
+    let still_failed = still_failed.saturating_sub(tally.under_way_failed);
+    let still_in_doubt = still_in_doubt.saturating_sub(tally.under_way_in_doubt);
+    let (messages, done) = (plan.messages(), plan.done + tally.done);
+    let failed = plan.failed + still_failed + tally.failed;
+    let in_doubt = plan.in_doubt + still_in_doubt + tally.in_doubt + tally.open_doubts;
+    let in_flight = tally.under_way as u64;
+    let not_reached = messages.saturating_sub(done + failed + in_doubt + in_flight);
+    Totals { messages, done, failed, in_doubt, in_flight, not_reached }
 }
 
 impl Summary<'_> {
@@ -127,7 +129,7 @@ impl Summary<'_> {
             0 => String::new(),
             number => format!(", {DOUBT}slowed down {number}×{DOUBT:#}"),
         };
-        let requests = counted(self.tally.attempts, "request", "requests");
+        let requests = counted(self.tally.attempts, "request to edit", "requests to edit");
         writeln!(out, "  {requests}, {:.1} a second{slow_downs}", self.rate())?;
         self.write_read_backs(out)?;
         self.write_causes(out)?;
@@ -149,20 +151,32 @@ impl Summary<'_> {
     }
 
     fn write_read_backs(&self, out: &mut impl Write) -> io::Result<()> {
-        let Tally { read_backs, found_edited, found_not_edited, found_already, found_missing, .. } = self.tally;
-        if *read_backs == 0 {
+        let Tally { read_backs, found_edited, found_not_edited, found_unclear, .. } = *self.tally;
+        let Tally { found_already, found_missing, found_to_edit, found_unread, .. } = *self.tally;
+        if read_backs == 0 {
             return Ok(());
         }
-        let requests = counted(*read_backs, "request", "requests");
-        let [edited, not_edited, already, missing] =
-            [found_edited, found_not_edited, found_already, found_missing].map(Separable::separate_with_commas);
-        if self.plan.to_read_first == 0 || found_edited + found_not_edited > 0 {
-            writeln!(out, "  {requests} to read back: {edited} had been edited, {not_edited} had not")?;
-        } else {
-            writeln!(out, "  {requests} to read messages")?;
+        writeln!(out, "  {}", counted(read_backs, "request to read messages", "requests to read messages"))?;
+        // What is read is edits, each by one request or more. The parts add up.
+        let in_doubt = found_edited + found_not_edited + found_unclear;
+        let first = found_already + found_missing + found_to_edit + found_unread;
+        let [edited, not_edited, unclear, already, missing, to_edit, unread] =
+            [found_edited, found_not_edited, found_unclear, found_already, found_missing, found_to_edit, found_unread]
+                .map(|number| number.separate_with_commas());
+        if in_doubt > 0 {
+            let read = in_doubt.separate_with_commas();
+            writeln!(
+                out,
+                "  {read} read back: {edited} had been edited, {not_edited} had not, {unclear} cannot be told"
+            )?;
         }
-        if self.plan.to_read_first > 0 {
-            writeln!(out, "  before sending: {already} held the new content already, {missing} recalled or not there")?;
+        if first > 0 {
+            let read = first.separate_with_commas();
+            writeln!(
+                out,
+                "  {read} read before sending: {already} held the new content already, {to_edit} did not,\n    \
+                 {missing} recalled or not there, {unread} cannot be told"
+            )?;
         }
         Ok(())
     }

@@ -146,6 +146,7 @@ fn the_status_of_a_rough_night() {
       in doubt         2    0.2 %
       in flight        0
       not reached     95    9.5 %
+      The ledger holds more than the last run's list, which has 597 messages.
 
     Answers other than success
            12  20004, a network fault inside the service

@@ -11,6 +11,7 @@ use super::chart;
 use super::facts::{LedgerFacts, Report, RunFacts};
 use super::headline::{Headline, Tone};
 use super::resume::Resume;
+use super::shares;
 use crate::ledger::{Cause, EditRecord, RunRecord, Totals, Worker};
 use crate::terminal::colour::{DONE, DOUBT, FAILED, IN_FLIGHT, REMARK, TITLE};
 use crate::terminal::escape::escape_control;
@@ -118,12 +119,18 @@ impl TextReport<'_> {
         ];
         let labels = lines.iter().map(|(label, _, _)| label.width()).max().unwrap_or_default();
         let numbers = messages.separate_with_commas().len();
+        let of_messages = shares::tenths(&[done, failed, in_doubt, in_flight, not_reached]);
+        let of_messages = std::iter::once(0).chain(of_messages);
         self.line("");
-        for (label, number, style) in lines {
+        for ((label, number, style), tenths) in lines.into_iter().zip(of_messages) {
             let shown = format!("{:>numbers$}", number.separate_with_commas());
             let shown = if number == 0 { styled(REMARK, &shown) } else { styled(style, &shown) };
-            let share = if label == say.messages { String::new() } else { share(number, messages) };
+            let share = if label == say.messages { String::new() } else { shares::text(number, tenths, messages) };
+            let share = if share.is_empty() { share } else { format!("{share:>9}") };
             self.line(&format!("  {}  {shown}{}", padded(label, labels), styled(REMARK, &share)));
+        }
+        if let Some(list) = facts.list_messages().filter(|list| *list < messages) {
+            self.wrapped(&(say.list_has_fewer)(list), "  ", "  ");
         }
     }
 
@@ -131,20 +138,24 @@ impl TextReport<'_> {
     fn pace(&mut self, facts: &LedgerFacts) {
         let say = self.words.say;
         let Some(run) = facts.last_run().filter(|_| facts.is_running()) else { return };
-        let rate = run.rate.map_or_else(|| say.not_known_yet.to_owned(), |rate| format!("{rate:.1}"));
+        let rate = facts.speed().map_or_else(|| say.not_known_yet.to_owned(), |rate| format!("{rate:.1}"));
         let left = facts.time_left().map_or_else(
-            || say.not_known_yet.to_owned(),
+            || (if facts.live.is_some() { "–" } else { say.only_the_run_knows }).to_owned(),
             |left| {
                 let until = facts.at.saturating_add(i64::try_from(left.as_millis()).unwrap_or(i64::MAX));
                 (say.time_left_text)(&self.words.length(left), &self.words.clock(until))
             },
         );
         let worker = facts.worker.as_ref().map(Worker::name).unwrap_or_default();
-        let mut lines = vec![
-            (say.rate, (say.rate_text)(&rate, run.cap())),
+        let mut lines = vec![(say.state, self.words.run_state(facts.state()).to_owned())];
+        if let Some(hold) = facts.live.as_ref().and_then(|live| live.hold.as_ref()) {
+            lines.push((say.held_because, escape_control(&self.words.hold(hold)).into_owned()));
+        }
+        lines.extend([
+            (say.rate, (say.rate_text)(&rate, facts.rate().unwrap_or_default())),
             (say.time_left, left),
             (say.who, (say.worker)(worker, &self.words.moment(run.record.started_at))),
-        ];
+        ]);
         let slow_downs = run.last.as_ref().map_or(0, |last| last.slow_downs);
         if slow_downs > 0 {
             lines.push((say.slow_downs, slow_downs.separate_with_commas()));
@@ -152,7 +163,7 @@ impl TextReport<'_> {
         let labels = lines.iter().map(|(label, _)| label.width()).max().unwrap_or_default();
         self.line("");
         for (label, what) in lines {
-            self.line(&format!("  {}  {what}", padded(label, labels)));
+            self.wrapped(&what, &format!("  {}  ", padded(label, labels)), &" ".repeat(labels + 4));
         }
     }
 
@@ -322,18 +333,6 @@ fn words(line: &str) -> Box<dyn Iterator<Item = textwrap::core::Word<'_>> + '_> 
 /// Padded to this many columns of a terminal; a Chinese character takes two.
 pub(super) fn padded(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
-}
-
-/// A share of the whole, never rounded up to all of it nor down to nothing.
-fn share(number: u64, messages: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let percent = number as f64 * 100.0 / messages.max(1) as f64;
-    match number {
-        0 => String::new(),
-        number if number == messages => "    100 %".to_owned(),
-        _ if percent < 0.1 => "  < 0.1 %".to_owned(),
-        _ => format!("  {:>5.1} %", (percent * 10.0).floor() / 10.0),
-    }
 }
 
 /// The admin account that a run signed with, shown after the user who started it.

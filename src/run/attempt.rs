@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::acceptance_check::{CheckCut, check_acceptance};
+use super::activity::HoldReason;
 use super::breaker::is_acceptance;
 use super::context::{HOLD_WARNED_MIN, RunContext, Slot};
 use super::tally::{Cause, Times};
@@ -228,6 +229,7 @@ impl<S: Service> RunContext<S> {
     fn slow_down(&self, verdict: Verdict, receipt: Receipt, retry_after: Option<Duration>) {
         let Some(held) = self.pace.slow_down(receipt, retry_after) else { return };
         self.lookups.hold(held);
+        self.is_held_for(HoldReason::TooFast, held);
         let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
         let rate = self.pace.now().rate;
         // A single short hold is not worth a warning.

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::activity;
 use super::failure_limit::FailureLimit;
 use super::stop_reason::{EditAtLine, JobRefusal, StopReason};
 use super::tally::{Cause, Tally};
 use crate::api::error_code::{self, Class};
-use crate::ledger::{Note, State};
+use crate::ledger::{Note, State, unix_ms};
 use crate::retry::Verdict;
+use crate::terminal::duration::format_duration;
 
 /// The code of a failing webhook server, if every request gets it.
 const WEBHOOK: i64 = 90_992;
@@ -69,11 +71,17 @@ pub(super) struct Breaker {
     /// Answers lost since the last one that came.
     lost: u32,
     outage: Option<Outage>,
+    /// What the last try to reach the service came to.
+    outage_error: String,
 }
 
 /// The service is out of reach.
 #[derive(Clone, Copy, Debug)]
 struct Outage {
+    /// When it began; and the same by the wall clock, in milliseconds since 1970.
+    began: Instant,
+    began_at: i64,
+    /// Since when it is timed: it began then, or the run was resumed.
     since: Instant,
     /// Everything is held until this time; then one request tries.
     until: Instant,
@@ -95,6 +103,7 @@ impl Breaker {
             too_fast: None,
             lost: 0,
             outage: None,
+            outage_error: String::new(),
         }
     }
 
@@ -165,8 +174,10 @@ impl Breaker {
     /// The service answered something. If every answer to an edit is lost, this is no improvement.
     pub(super) fn any_answer(&mut self) {
         self.ever_answered = true;
-        if self.lost < LOST_IN_A_ROW {
-            self.outage = None;
+        if self.lost < LOST_IN_A_ROW
+            && let Some(outage) = self.outage.take()
+        {
+            tracing::warn!("the service answers again, after {}", format_duration(outage.began.elapsed()));
         }
     }
 
@@ -191,6 +202,7 @@ impl Breaker {
             tracing::warn!("{reason}; trying again");
         }
         let (gives_up, hold) = self.out_of_reach(now);
+        self.outage_error.clone_from(&reason);
         (gives_up.then_some(StopReason::Unreachable(reason)), hold)
     }
 
@@ -209,6 +221,7 @@ impl Breaker {
             tracing::warn!("{} answers in a row were lost; sending one request at a time", self.lost);
         }
         let (gives_up, hold) = self.out_of_reach(now);
+        self.outage_error = note.meaning();
         let reason = if self.ever_answered { StopReason::NoAnswers } else { StopReason::NeverAnswered };
         (gives_up.then_some(reason(note)), hold)
     }
@@ -216,8 +229,8 @@ impl Breaker {
     /// The run resumes after a pause, during which no trouble can be timed.
     pub(super) fn resumed(&mut self, now: Instant) {
         (self.webhook, self.too_fast) = (None, None);
-        if self.outage.is_some() {
-            self.outage = Some(Outage { since: now, until: now, hold: PROBE_FIRST });
+        if let Some(outage) = &mut self.outage {
+            (outage.since, outage.until, outage.hold) = (now, now, PROBE_FIRST);
         }
     }
 
@@ -225,16 +238,26 @@ impl Breaker {
         self.outage.is_some()
     }
 
+    /// The outage, if there is one; everything is `held` for so long.
+    pub(super) fn outage(&self, now: Instant, held: Duration) -> Option<activity::Outage> {
+        self.outage.map(|outage| activity::Outage {
+            since: outage.began_at,
+            lasted: now.saturating_duration_since(outage.began),
+            next_try: held,
+            error: self.outage_error.clone(),
+        })
+    }
+
     fn out_of_reach(&mut self, now: Instant) -> (bool, Duration) {
         let max = if self.ever_answered { OUTAGE_MAX } else { OUTAGE_FIRST };
         let outage = match self.outage {
-            None => Outage { since: now, until: now + PROBE_FIRST, hold: PROBE_FIRST },
+            None => Outage { began: now, began_at: unix_ms(), since: now, until: now + PROBE_FIRST, hold: PROBE_FIRST },
             // Requests that went out together fail together: only one of them lengthens the next hold.
             Some(outage) if now < outage.until => outage,
-            Some(Outage { since, hold, .. }) => {
-                let hold = (hold * 2).min(PROBE_MAX);
+            Some(outage) => {
+                let hold = (outage.hold * 2).min(PROBE_MAX);
                 // The last try is made when the time is up, not long after it.
-                Outage { since, until: (now + hold).min(since + max), hold }
+                Outage { until: (now + hold).min(outage.since + max), hold, ..outage }
             }
         };
         self.outage = Some(outage);

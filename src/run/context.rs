@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::accepted::Accepted;
+use super::activity::{Hold, HoldReason, SHOWN_MIN};
 use super::history_access::HistoryAccess;
 use super::todo::InDoubt;
 use super::under_way::UnderWay;
@@ -50,11 +51,21 @@ pub struct RunContext<S> {
     /// Makes all that wait for a permit withdraw their intents, for example when the service is out of reach and only
     /// one request tries it.
     pub(super) recall: Notify,
+    /// Why everything was held last.
+    held_for: Mutex<HeldFor>,
     /// When it was last reported that an answer asked for time.
     hold_warned: Mutex<Option<Instant>>,
     /// Cancelled when nothing more may be sent.
     pub(super) stop: CancellationToken,
     pub(super) seed: u64,
+}
+
+/// Why edits are held, for how long in all, and until when.
+#[derive(Clone, Copy, Debug)]
+struct HeldFor {
+    reason: HoldReason,
+    length: Duration,
+    until: Instant,
 }
 
 /// The limits of a run.
@@ -123,6 +134,7 @@ impl<S: Service> RunContext<S> {
             begins,
             quiet_from,
             recall: Notify::new(),
+            held_for: Mutex::new(HeldFor { reason: HoldReason::Start, length: begins - now, until: begins }),
             hold_warned: Mutex::new(None),
             stop: CancellationToken::new(),
             seed,
@@ -146,8 +158,32 @@ impl<S: Service> RunContext<S> {
             );
         }
         drop(last);
-        self.pace.hold(asked);
-        self.lookups.hold(asked);
+        self.hold_for(HoldReason::RetryAfter, asked);
+    }
+
+    /// Holds every request, for this reason.
+    pub(super) fn hold_for(&self, reason: HoldReason, length: Duration) {
+        self.pace.hold(length);
+        self.lookups.hold(length);
+        self.is_held_for(reason, length);
+    }
+
+    /// Notes why edits are held. Of several holds, the one that ends last is why nothing is sent.
+    pub(super) fn is_held_for(&self, reason: HoldReason, length: Duration) {
+        let length = length.min(HOLD_MAX);
+        let held = HeldFor { reason, length, until: Instant::now() + length };
+        let mut last = self.held_for.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.until >= last.until {
+            *last = held;
+        }
+    }
+
+    /// The hold of this moment; `None` also where it is too short to be shown.
+    pub(super) fn shown_hold(&self) -> Option<Hold> {
+        let left = self.pace.now().held;
+        let HeldFor { reason, length, .. } = *self.held_for.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_shown = !left.is_zero() && (length >= SHOWN_MIN || left >= SHOWN_MIN);
+        is_shown.then_some(Hold { reason, left })
     }
 
     /// Stops sending for now. Edits that wait for a permit withdraw their intents, so that nothing is in doubt if the

@@ -6,15 +6,17 @@ use std::time::Duration;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
+use super::activity::{Activity, Hold, HoldReason, SHOWN_MIN};
 use super::attempt::{AttemptResult, NextStep};
 use super::breaker::Breaker;
 use super::context::{RunContext, Slot};
 use super::control::ControlRequest;
 use super::failure_limit::FailureLimit;
+use super::forecast::{Forecast, Position, Rest};
 use super::read_back::{ReadBackResult, ServiceSignal};
 use super::stop_reason::{EditAtLine, JobRefusal, StopReason};
 use super::tally::Tally;
-use super::todo::InDoubt;
+use super::todo::{InDoubt, Todo};
 use super::waiting::Waiting;
 use crate::api::{Outcome, Service};
 use crate::ledger::{ControlAction, ControlEvent, JobRefused, LedgerError, Note, Pending, Recorded, RunEvent, State};
@@ -31,6 +33,43 @@ pub(super) struct EventRecorded {
     result: Result<(), LedgerError>,
 }
 
+/// Where an edit was counted before an attempt or a read-back of it began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    /// Its state before this run, as long as nothing was recorded of it in this run.
+    taken_up: Option<State>,
+    came_into_doubt: bool,
+    is_read_first: bool,
+}
+
+impl Origin {
+    fn of(pending: &Pending) -> Origin {
+        Origin {
+            taken_up: pending.taken_up,
+            came_into_doubt: pending.came_into_doubt(),
+            is_read_first: pending.doubt().is_none(),
+        }
+    }
+}
+
+/// What is going on beside the dispatcher.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Under {
+    /// Attempts.
+    pub(super) attempts: usize,
+    /// Read-backs.
+    pub(super) read_backs: usize,
+    /// Edits that were not started yet, and those of them that are read first.
+    pub(super) not_started: u64,
+    pub(super) not_started_reads: u64,
+}
+
+impl Under {
+    pub(super) fn new(attempts: usize, read_backs: usize, todo: &Todo) -> Under {
+        Under { attempts, read_backs, not_started: todo.left, not_started_reads: todo.reads_left }
+    }
+}
+
 pub(super) struct Dispatcher<S> {
     context: Arc<RunContext<S>>,
     /// Edits to be sent again.
@@ -41,6 +80,10 @@ pub(super) struct Dispatcher<S> {
     pub(super) nothing_to_send: bool,
     breaker: Breaker,
     tally: Tally,
+    forecast: Forecast,
+    /// Read-backs under way of edits that came into doubt in this run, and of edits that are not in doubt.
+    reading_doubts: u64,
+    reading_first: u64,
 }
 
 impl<S: Service> Dispatcher<S> {
@@ -52,6 +95,9 @@ impl<S: Service> Dispatcher<S> {
             nothing_to_send: false,
             breaker: Breaker::new(failures),
             tally: Tally::default(),
+            forecast: Forecast::new(Instant::now()),
+            reading_doubts: 0,
+            reading_first: 0,
         }
     }
 
@@ -118,21 +164,128 @@ impl<S: Service> Dispatcher<S> {
         self.waiting.due(now)
     }
 
-    /// The progress, with this many attempts under way.
-    pub(super) fn tally(&mut self, under_way: usize) -> &Tally {
-        self.tally.under_way = under_way;
+    /// An attempt begins.
+    pub(super) fn attempt_begins(&mut self, pending: &Pending) -> Origin {
+        let origin = Origin::of(pending);
+        match origin.taken_up {
+            Some(State::Failed) => self.tally.under_way_failed += 1,
+            Some(State::InDoubt) => self.tally.under_way_in_doubt += 1,
+            Some(State::Sending | State::Waiting | State::Done) | None => {}
+        }
+        origin
+    }
+
+    fn attempt_ends(&mut self, origin: Origin) {
+        match origin.taken_up {
+            Some(State::Failed) => self.tally.under_way_failed -= 1,
+            Some(State::InDoubt) => self.tally.under_way_in_doubt -= 1,
+            Some(State::Sending | State::Waiting | State::Done) | None => {}
+        }
+    }
+
+    /// A read-back begins.
+    pub(super) fn read_back_begins(&mut self, pending: &Pending) -> Origin {
+        let origin = Origin::of(pending);
+        self.reading_doubts += u64::from(origin.came_into_doubt);
+        self.reading_first += u64::from(origin.is_read_first);
+        origin
+    }
+
+    fn read_back_ends(&mut self, origin: Origin) {
+        self.reading_doubts -= u64::from(origin.came_into_doubt);
+        self.reading_first -= u64::from(origin.is_read_first);
+    }
+
+    /// What the run is doing.
+    fn activity(&self, under: Under, now: Instant) -> Activity {
+        if self.tally.stopping {
+            return Activity::Stopping;
+        }
+        if self.tally.paused {
+            return Activity::Paused;
+        }
+        if let Some(outage) = self.breaker.outage(now, self.tally.pace.held) {
+            return Activity::Outage(outage);
+        }
+        if let Some(hold) = self.context.shown_hold() {
+            return Activity::Held(hold);
+        }
+        if under.attempts > 0 {
+            return Activity::Running;
+        }
+        let until = |due: Instant| due.saturating_duration_since(now);
+        let held = self.context.lookups.pace.now().held;
+        let read_back =
+            if under.read_backs > 0 { Some(held) } else { self.in_doubt.next_due().map(|due| until(due).max(held)) };
+        let reason = if self.tally.to_read_back > 0 { HoldReason::ReadBack } else { HoldReason::ReadFirst };
+        let read_back = read_back.map(|left| Hold { reason, left });
+        let again = self.waiting.next_due().map(|due| Hold { reason: HoldReason::SendAgain, left: until(due) });
+        let next = read_back.into_iter().chain(again).min_by_key(|hold| hold.left);
+        next.filter(|hold| hold.left >= SHOWN_MIN).map_or(Activity::Running, Activity::Waiting)
+    }
+
+    /// How long the rest takes.
+    fn time_left(&self, under: Under, now: Instant) -> Option<Duration> {
+        let Tally { activity, pace, .. } = &self.tally;
+        if matches!(activity, Activity::Paused | Activity::Stopping | Activity::Outage(_) | Activity::Over(_)) {
+            return None;
+        }
+        let until = |due: Option<Instant>| due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now));
+        let (again, in_doubt) = (self.waiting.len() as u64, self.in_doubt.len() as u64);
+        let (attempts, reading) = (under.attempts as u64, under.read_backs as u64);
+        let rest = Rest {
+            new: under.not_started.saturating_sub(under.not_started_reads),
+            started: attempts + again,
+            attempts: self.tally.attempts,
+            edits: self.tally.settled() + in_doubt + reading,
+            to_read: under.not_started_reads + in_doubt + reading,
+            read_rate: self.context.lookups.pace.now().rate,
+            held: pace.held,
+            send_due: until(self.waiting.last_due()),
+            read_due: until(self.in_doubt.last_due()).max(self.context.lookups.pace.now().held),
+        };
+        let is_left = under.not_started + attempts + again + in_doubt + reading > 0;
+        is_left.then(|| self.forecast.time_left(pace.rate, &rest))
+    }
+
+    /// The progress, with this under way.
+    pub(super) fn tally(&mut self, under: Under) -> &Tally {
+        self.count(under);
+        let now = Instant::now();
+        self.tally.activity = self.activity(under, now);
+        let is_open = self.tally.activity.is_running() && under.attempts > 0 && self.tally.pace.held.is_zero();
+        self.forecast.update(
+            now,
+            Position {
+                settled: self.tally.settled(),
+                sent: self.context.pace.given(),
+                rate: self.tally.pace.rate,
+                is_open,
+            },
+        );
+        self.tally.speed = self.forecast.speed();
+        self.tally.time_left = self.time_left(under, now);
+        &self.tally
+    }
+
+    fn count(&mut self, under: Under) {
+        self.tally.under_way = under.attempts;
         self.tally.pace = self.context.pace.now();
         self.tally.commits = self.context.ledger.commits();
         self.tally.slow_downs = self.context.pace.slow_downs();
         self.tally.read_backs = self.context.lookups.requests();
-        self.tally.to_read_back = self.in_doubt.len() as u64;
-        &self.tally
+        self.tally.open_doubts = self.waiting.in_doubt() + self.in_doubt.in_doubt() + self.reading_doubts;
+        self.tally.to_read_first = self.in_doubt.to_read_first() + self.reading_first;
+        let to_read = self.in_doubt.len() as u64 + under.read_backs as u64;
+        self.tally.to_read_back = to_read.saturating_sub(self.tally.to_read_first);
     }
 
     /// The final tally.
     pub(super) fn close(mut self) -> Tally {
-        self.tally.in_doubt += self.waiting.in_doubt() + self.in_doubt.in_doubt();
-        self.tally(0).clone()
+        self.count(Under::default());
+        self.tally.in_doubt += std::mem::take(&mut self.tally.open_doubts);
+        self.tally.time_left = None;
+        self.tally
     }
 
     /// Queues an edit that may be under way from an earlier run until it no longer can be.
@@ -144,13 +297,14 @@ impl<S: Service> Dispatcher<S> {
     /// Takes the result of an attempt. Returns a reason if the run has to stop.
     pub(super) fn attempted(
         &mut self,
-        attempted: Result<(AttemptResult, Option<Slot>), JoinError>,
+        attempted: Result<(Origin, (AttemptResult, Option<Slot>)), JoinError>,
     ) -> Option<StopReason> {
         let now = Instant::now();
-        let (attempted, _slot) = match attempted {
+        let (origin, (attempted, _slot)) = match attempted {
             Ok(attempted) => attempted,
             Err(error) => return Some(self.defect(&error)),
         };
+        self.attempt_ends(origin);
         match attempted {
             AttemptResult::Recorded { recorded, verdict, times } => {
                 self.tally.attempt(&recorded, &verdict, times);
@@ -168,8 +322,9 @@ impl<S: Service> Dispatcher<S> {
     }
 
     /// Records the progress in the ledger.
-    pub(super) fn sample(&mut self, under_way: usize) -> impl Future<Output = EventRecorded> + Send + 'static {
-        let sample = Box::new(self.tally(under_way).sample());
+    pub(super) fn sample(&mut self, under: Under) -> impl Future<Output = EventRecorded> + Send + 'static {
+        self.count(under);
+        let sample = Box::new(self.tally.sample());
         let ledger = self.context.ledger.clone();
         async move { EventRecorded { request: None, result: ledger.record_event(RunEvent::Sample(sample)).await } }
     }
@@ -223,9 +378,14 @@ impl<S: Service> Dispatcher<S> {
     }
 
     /// Takes the result of a read-back. Returns a reason if the run has to stop.
-    pub(super) fn read_back(&mut self, read: Result<ReadBackResult, JoinError>) -> Option<StopReason> {
+    pub(super) fn read_back(&mut self, read: Result<(Origin, ReadBackResult), JoinError>) -> Option<StopReason> {
         let now = Instant::now();
-        match read {
+        let read = read.map(|(origin, read)| {
+            self.read_back_ends(origin);
+            (origin, read)
+        });
+        let origin = read.as_ref().ok().map(|(origin, _)| *origin);
+        match read.map(|(_, read)| read) {
             Ok(ReadBackResult::Settled { recorded, signal }) => {
                 let stop = self.signal(signal, now);
                 self.tally.read_back(&recorded);
@@ -233,7 +393,9 @@ impl<S: Service> Dispatcher<S> {
             }
             Ok(ReadBackResult::NotEdited(pending)) => {
                 self.breaker.answer_known();
-                self.tally.found_not_edited += u64::from(pending.state == Some(State::InDoubt));
+                let was_in_doubt = origin.is_some_and(|origin| !origin.is_read_first);
+                self.tally.found_not_edited += u64::from(was_in_doubt);
+                self.tally.found_to_edit += u64::from(!was_in_doubt);
                 self.requeue(pending, now);
                 None
             }
@@ -344,8 +506,7 @@ impl<S: Service> Dispatcher<S> {
         let was_out_of_reach = self.breaker.is_out_of_reach();
         let (stop, hold) = failed(&mut self.breaker);
         if !hold.is_zero() {
-            self.context.pace.hold(hold);
-            self.context.lookups.hold(hold);
+            self.context.hold_for(HoldReason::Outage, hold);
         }
         if !was_out_of_reach && self.breaker.is_out_of_reach() {
             self.context.recall.notify_waiters();

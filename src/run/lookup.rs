@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::activity::HoldReason;
 use super::context::RunContext;
 use crate::api::history::{AccountNames, HistoryMessage, HistoryPage, HistoryQuery};
 use crate::api::{Outcome, Service};
@@ -130,7 +131,9 @@ pub(super) fn slow_down<S: Service>(
         context.lookups.lookup_too_fast(code);
     }
     if let Some(held) = context.lookups.pace.slow_down(receipt, retry_after) {
-        context.pace.hold(retry_after.unwrap_or_else(|| held.min(EDITS_HELD_MAX)));
+        let held = retry_after.unwrap_or_else(|| held.min(EDITS_HELD_MAX));
+        context.pace.hold(held);
+        context.is_held_for(HoldReason::TooFast, held);
     }
     false
 }

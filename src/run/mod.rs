@@ -13,10 +13,12 @@
 //! `read_back` settles one in doubt by `lookup`s in the history. `dispatcher` takes the results of both and queues the
 //! edits that have to be sent again or read back; queued edits take no slot of the requests in flight. `context` is
 //! what all of these share. `breaker` decides when to stop early, `stopping` what is still done then, and `under_way`
-//! how long a request may still be under way.
+//! how long a request may still be under way. What the run shows is in `tally` (numbers), `activity` (what it is doing,
+//! and why nothing moves) and `forecast` (how fast it is, and how long the rest takes).
 
 mod acceptance_check;
 mod accepted;
+mod activity;
 mod attempt;
 mod breaker;
 mod contents;
@@ -25,6 +27,7 @@ mod control;
 mod dispatcher;
 mod distinct;
 mod failure_limit;
+mod forecast;
 mod history_access;
 mod lookup;
 mod plan;
@@ -45,12 +48,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
+pub use self::activity::{Activity, Hold, HoldReason, Outage, whole_seconds};
 use self::attempt::attempt;
 pub use self::contents::{CONTENTS_MAX, Contents};
 use self::context::Slot;
 pub use self::context::{RunContext, RunTerms};
 pub use self::control::{Control, ControlError, ControlInbox};
-use self::dispatcher::Dispatcher;
+use self::dispatcher::{Dispatcher, Under};
 pub use self::failure_limit::{FailureLimit, FailureLimitError};
 pub use self::history_access::read_back_rate;
 pub use self::plan::{Plan, PlanError, Problems, Warning};
@@ -136,22 +140,24 @@ pub async fn run<S: Service>(
                 None
             }
             _ = sample.tick() => {
-                events.spawn(dispatcher.sample(attempts.len()));
+                events.spawn(dispatcher.sample(Under::new(attempts.len(), read_backs.len(), &todo)));
                 None
             }
             _ = tick.tick() => {
-                report(dispatcher.tally(attempts.len()));
+                report(dispatcher.tally(Under::new(attempts.len(), read_backs.len(), &todo)));
                 None
             }
             () = sleep_until_due(next_read_back), if may_read_back => {
                 if let Some(pending) = dispatcher.in_doubt.due(Instant::now()) {
-                    read_backs.spawn(read_back(Arc::clone(&context), pending));
+                    let (origin, context) = (dispatcher.read_back_begins(&pending), Arc::clone(&context));
+                    read_backs.spawn(async move { (origin, read_back(context, pending).await) });
                 }
                 None
             }
             next = next_edit(&ahead, &mut dispatcher, &mut todo), if may_intend && dispatcher.may_send() => match next {
                 Ok(Some((slot, pending))) => {
-                    attempts.spawn(attempt(Arc::clone(&context), pending, slot));
+                    let (origin, context) = (dispatcher.attempt_begins(&pending), Arc::clone(&context));
+                    attempts.spawn(async move { (origin, attempt(context, pending, slot).await) });
                     None
                 }
                 Ok(None) => {

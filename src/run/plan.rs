@@ -132,6 +132,7 @@ impl Plan {
             policy,
             settled_first: self.settled_first,
             left: self.this_run,
+            reads_left: self.this_run_reads(),
         })
     }
 

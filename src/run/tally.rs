@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::activity::Activity;
 use crate::api::error_code;
 pub use crate::ledger::Cause;
 use crate::ledger::{Latency, Recorded, Sample, State, unix_ms};
@@ -19,17 +20,27 @@ pub struct Tally {
     pub failed: u64,
     /// Edits in doubt that this run leaves so.
     pub in_doubt: u64,
+    /// Edits that came into doubt in this run, and that it has not settled yet.
+    pub open_doubts: u64,
     /// Requests to edit that were sent.
     pub attempts: u64,
-    /// Requests to read back.
+    /// Requests to read messages.
     pub read_backs: u64,
-    /// Edits in doubt that wait to be read back.
+    /// Edits in doubt that wait to be read back, or are being read back.
     pub to_read_back: u64,
+    /// Edits that wait to be read before they are sent, or are being read.
+    pub to_read_first: u64,
     /// Edits in doubt that a read-back found made.
     pub found_edited: u64,
     /// Edits in doubt that a read-back found not made: they were sent again, or failed if no attempt was left. While a
     /// run stops, they stay in doubt.
     pub found_not_edited: u64,
+    /// Read-backs of edits in doubt that could not tell: the edits stay in doubt.
+    pub found_unclear: u64,
+    /// Edits read before sending whose messages held something else, and that were sent then.
+    pub found_to_edit: u64,
+    /// Edits read before sending of whose messages it cannot be told what they hold.
+    pub found_unread: u64,
     /// Edits read before sending whose messages already held the wanted content.
     pub found_already: u64,
     /// Edits read before sending whose messages were recalled or not there.
@@ -52,12 +63,23 @@ pub struct Tally {
     pub last_done_at: i64,
     /// Edits whose intent is durable or being made so, and whose outcome is not.
     pub under_way: usize,
+    /// Those of them that had failed before this run, and that it had not sent before.
+    pub under_way_failed: u64,
+    /// Those of them that were in doubt before this run, and that it had not sent before.
+    pub under_way_in_doubt: u64,
     /// The current pace of edits.
     pub pace: pace::PaceNow,
     /// The operator has paused the run.
     pub paused: bool,
     /// Nothing more will be sent.
     pub stopping: bool,
+    /// What the run is doing.
+    pub activity: Activity,
+    /// Edits settled a second, over the last seconds.
+    pub speed: f64,
+    /// How long the rest of this run takes; `None` where that is not known: while it is paused or stopping, while the
+    /// service is out of reach, and once nothing is left.
+    pub time_left: Option<Duration>,
 }
 
 /// How long the parts of one attempt took.
@@ -124,7 +146,9 @@ impl Tally {
             (State::Done, true) => self.found_already += 1,
             (State::Failed, false) => self.found_not_edited += 1,
             (State::Failed, true) => self.found_missing += 1,
-            (State::InDoubt | State::Sending | State::Waiting, _) => {}
+            (State::InDoubt, false) => self.found_unclear += 1,
+            (State::InDoubt, true) => self.found_unread += 1,
+            (State::Sending | State::Waiting, _) => {}
         }
     }
 

@@ -93,6 +93,8 @@ pub struct Todo {
     pub(super) settled_first: u64,
     /// Rows still to send: after the last of them the list need not be read.
     pub(super) left: u64,
+    /// At most so many of them are read first.
+    pub(super) reads_left: u64,
 }
 
 impl Todo {
@@ -132,6 +134,10 @@ impl Todo {
                         if self.policy.read_first {
                             pending.require_reading();
                         }
+                        if pending.doubt().is_some() || pending.must_be_read() {
+                            self.reads_left = self.reads_left.saturating_sub(1);
+                        }
+                        self.reads_left = self.reads_left.min(self.left);
                         return Ok(Some(pending));
                     }
                     Standing::Conflict(_) => return Err(changed),

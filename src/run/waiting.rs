@@ -54,6 +54,16 @@ impl Waiting {
         self.heap.peek().map(|Reverse(entry)| entry.due)
     }
 
+    /// When the last edit is due.
+    pub(super) fn last_due(&self) -> Option<Instant> {
+        self.heap.iter().map(|Reverse(entry)| entry.due).max()
+    }
+
+    /// Edits that must be read before they are sent, and are not in doubt.
+    pub(super) fn to_read_first(&self) -> u64 {
+        self.heap.iter().filter(|Reverse(entry)| entry.pending.doubt().is_none()).count() as u64
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.heap.is_empty()
     }

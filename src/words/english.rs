@@ -66,6 +66,16 @@ pub(super) static ENGLISH: Phrases = Phrases {
         format!("A run is in progress: {} of {} done so far.", done.separate_with_commas(), edits(all))
     },
     run_paused: |done, all| format!("A run is paused: {} of {} done so far.", done.separate_with_commas(), edits(all)),
+    run_stopping: |done, all| {
+        format!("A run is stopping: {} of {} done so far.", done.separate_with_commas(), edits(all))
+    },
+    run_in_outage: |done, all| {
+        format!(
+            "A run goes on, but the service is out of reach: {} of {} done so far.",
+            done.separate_with_commas(),
+            edits(all)
+        )
+    },
     may_lack_commits: "The newest commits of this ledger are missing.",
     what_commits_lost: "A run began and did not end, and the log that SQLite keeps beside it (its name with -wal) is gone or was \
                         folded in by another program, so what was sent last is not known: the numbers below may be too low. \
@@ -212,6 +222,43 @@ pub(super) static ENGLISH: Phrases = Phrases {
     still_changing: "a run is working on it, or was cut off: its file still changes",
     words_mean: "What the words mean",
     print_hint: "A report of one moment; the ledger is the record.",
+
+    state: "state",
+    state_running: "running",
+    state_held: "held",
+    state_outage: "service out of reach",
+    state_waiting: "waiting",
+    state_paused: "paused",
+    state_stopping: "stopping",
+    state_over: "over",
+    held_because: "why",
+    hold_start: |left| format!("The run starts in {left}: what an earlier run sent last still counts."),
+    hold_too_fast: |left| format!("The service said \u{201c}too fast\u{201d}: nothing is sent for another {left}."),
+    hold_retry_after: |left| format!("The service asked for time (Retry-After): nothing is sent for another {left}."),
+    hold_outage: |lasted, since, error, next| {
+        let next = next.map_or_else(|| "It is being tried now".to_owned(), |next| format!("Next try in {next}"));
+        format!("The service has been out of reach for {lasted}, since {since}. {next}. The last try: {error}.")
+    },
+    hold_read_back: |left| {
+        format!(
+            "Edits in doubt wait to be read back, the next one in {left}: until then the service may still be working on it."
+        )
+    },
+    hold_read_first: |left| {
+        format!(
+            "Messages wait to be read before they are edited, the next one in {left}: an earlier run may still be under way."
+        )
+    },
+    hold_send_again: |left| {
+        format!("Edits that the service refused for now wait to be sent again, the next one in {left}.")
+    },
+    only_the_run_knows: "not known: the run itself cannot be asked from here",
+    list_has_fewer: |list| {
+        let messages =
+            if list == 1 { "1 message".to_owned() } else { format!("{} messages", list.separate_with_commas()) };
+        format!("The ledger holds more than the last run's list, which has {messages}.")
+    },
+    on_host: |host| format!("on {host}"),
 
     worker: |name, since| format!("{name} works on it since {since}"),
     rate: "rate",

@@ -50,6 +50,8 @@ pub struct Phrases {
     pub some_not_reached: fn(u64, u64) -> String,
     pub run_goes_on: fn(u64, u64) -> String,
     pub run_paused: fn(u64, u64) -> String,
+    pub run_stopping: fn(u64, u64) -> String,
+    pub run_in_outage: fn(u64, u64) -> String,
     pub may_lack_commits: &'static str,
     pub what_commits_lost: &'static str,
     pub left_unknown: &'static str,
@@ -148,6 +150,28 @@ pub struct Phrases {
     pub still_changing: &'static str,
     pub words_mean: &'static str,
     pub print_hint: &'static str,
+
+    // What a run is doing, and why nothing moves.
+    pub state: &'static str,
+    pub state_running: &'static str,
+    pub state_held: &'static str,
+    pub state_outage: &'static str,
+    pub state_waiting: &'static str,
+    pub state_paused: &'static str,
+    pub state_stopping: &'static str,
+    pub state_over: &'static str,
+    pub held_because: &'static str,
+    pub hold_start: fn(&str) -> String,
+    pub hold_too_fast: fn(&str) -> String,
+    pub hold_retry_after: fn(&str) -> String,
+    /// How long it has lasted, since when, what the last try came to, and when the next one is; `None`: now.
+    pub hold_outage: fn(&str, &str, &str, Option<&str>) -> String,
+    pub hold_read_back: fn(&str) -> String,
+    pub hold_read_first: fn(&str) -> String,
+    pub hold_send_again: fn(&str) -> String,
+    pub only_the_run_knows: &'static str,
+    pub list_has_fewer: fn(u64) -> String,
+    pub on_host: fn(&str) -> String,
 
     // The status of a run.
     pub worker: fn(&str, &str) -> String,

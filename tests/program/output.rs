@@ -95,7 +95,7 @@ fn a_pipe_gets_a_plain_line_now_and_then() {
     let (place, service) = (Place::with_list(110), Service::start("none"));
     let run = |flags: &str| place.runner(&format!("--input edits.csv {flags} --rate 20")).at(&service).start();
     let (shown, quiet) = (run("--resume shown.db"), run("--resume quiet.db --no-progress"));
-    let is_progress = |line: &&str| line.contains(" of 110 · ") && line.contains("/s");
+    let is_progress = |line: &&str| line.contains(" of 110 done · ") && line.contains("/s");
     let shown = shown.exits(0).err;
     assert!(shown.lines().any(|line| is_progress(&line)), "{shown}");
     assert!(!shown.contains(['\r', '\u{1b}']), "{shown:?}");

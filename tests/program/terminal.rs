@@ -50,7 +50,7 @@ fn yes_is_yes_and_a_bar_shows_how_far_it_is() {
     for answer in ["y\n", "Yes\n"] {
         let shown = check("-v", answer, 0, 120);
         assert!(shown.contains(QUESTION), "{shown}");
-        assert!(shown.contains('━') && shown.contains(" of 120 · "), "no bar in {shown}");
+        assert!(shown.contains('━') && shown.contains(" of 120 done · "), "no bar in {shown}");
         // Log lines stand above the bar, each on a line of its own, not torn.
         let whole = |line: &&str| line.contains("DEBUG answered line=") && line.ends_with("verdict=Done");
         assert_eq!(shown.lines().filter(whole).count(), 120, "{shown}");

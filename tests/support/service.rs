@@ -37,7 +37,12 @@ impl Service {
     pub(crate) fn replaced_by(self, faults: &str) -> Service {
         let address = self.address().to_owned();
         drop(self);
-        Service::listening(&address, &["--faults", faults, "--rate", "100000"])
+        Service::again_at(&address, faults)
+    }
+
+    /// One at this address, where there was one before.
+    pub(crate) fn again_at(address: &str, faults: &str) -> Service {
+        Service::listening(address, &["--faults", faults, "--rate", "100000"])
     }
 
     pub(crate) fn with_args(args: &[&str]) -> Service {

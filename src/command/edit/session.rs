@@ -64,7 +64,7 @@ impl RunSession<'_> {
 
         let (ledger, writer) = Ledger::start(store);
         signals.record_in(&ledger);
-        let mut live = self.live(control, page, &stop, &ledger);
+        let live = self.live(control, page, &stop, &ledger);
         let terms = RunTerms {
             rate: self.job.rate,
             max_rate: self.job.max_rate,
@@ -77,12 +77,13 @@ impl RunSession<'_> {
         };
         let context = RunContext::new(ledger, service, terms);
         let mode = if args.no_progress || args.log.quiet { Mode::Off } else { Mode::of_stderr() };
-        let mut progress = Progress::start(screen, mode, plan.this_run, ctl::command(self.ledger_path, "resume"));
+        let mut progress = Progress::start(screen, mode, ctl::command(self.ledger_path, "resume"));
         let started = context.begins();
         let mut time_is_up = false;
         let show = |tally: &Tally| {
-            progress.show(snapshot(tally));
-            live.show(tally, totals(plan, tally));
+            let totals = totals(plan, tally);
+            progress.show(&Snapshot::new(plan, tally, totals));
+            live.show(tally, totals);
             // By the wall clock, each time: the machine may have been suspended.
             if !time_is_up
                 && !stop.is_cancelled()
@@ -127,7 +128,10 @@ impl RunSession<'_> {
         let facts = LiveRun {
             ledger: self.ledger_path.to_owned(),
             input: self.input.name().to_owned(),
+            sdkappid: self.job.identity.as_ref().map(|identity| identity.sdkappid).unwrap_or_default(),
+            service: self.job.identity.as_ref().map(|identity| identity.service.clone()).unwrap_or_default(),
             planned: self.plan.this_run,
+            to_do: self.plan.to_do,
             duplicates: self.plan.duplicates,
             cap: self.job.rate,
             resume: self.called.resume_for_page(),
@@ -135,9 +139,4 @@ impl RunSession<'_> {
         };
         Live::start(facts, control, page, stop, ledger.latch(), totals(&self.plan, &Tally::default()))
     }
-}
-
-fn snapshot(tally: &Tally) -> Snapshot {
-    let Tally { done, failed, in_doubt, to_read_back, slow_downs, paused, stopping, .. } = *tally;
-    Snapshot { done, failed, in_doubt, to_read_back, slow_downs, paused, stopping }
 }

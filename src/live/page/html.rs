@@ -1,7 +1,5 @@
 //! The page as HTML.
 
-use std::time::Duration;
-
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -10,8 +8,11 @@ use thousands::Separable;
 use super::words::PageWords;
 use super::{Button, Context};
 use crate::ledger::{Cause, Sample};
-use crate::live::{View, ViewState};
+use crate::live::View;
 use crate::report::chart::{RunSeries, latency, over_time};
+use crate::report::format::{HoldObject, RunState};
+use crate::report::shares;
+use crate::run::{Activity, Hold, HoldReason};
 use crate::words::Words;
 
 /// Without a script the page reloads itself after this many seconds.
@@ -36,7 +37,10 @@ pub(super) fn page(page: &Context, words: &Words) -> Html<String> {
     };
     let body = html! {
         header {
-            p.over-title { "runner · " (facts.ledger.to_string_lossy()) }
+            p.over-title {
+                "runner · " (facts.ledger.to_string_lossy()) " · "
+                ((say.app_at)(facts.sdkappid, &facts.service)) " · " ((say.on_host)(&page.host))
+            }
             h1 { (facts.input) }
         }
         main {
@@ -72,9 +76,7 @@ pub(super) fn page(page: &Context, words: &Words) -> Html<String> {
 /// The parts that change during the run, by their place on the page.
 pub(super) fn places(page: &Context, view: &View, words: &Words) -> Vec<(&'static str, Markup)> {
     let said = PageWords::of(words);
-    let facts = &page.shared.facts;
-    let settled = view.tally.settled();
-    let percent = (settled * 100).checked_div(facts.planned).unwrap_or(100);
+    let percent = shares::percent(view.totals.done, view.totals.messages);
     let (state, _) = named(view, words);
     let known = page.ledger_cache.known();
     let acts = html! {
@@ -111,24 +113,49 @@ pub(super) fn places(page: &Context, view: &View, words: &Words) -> Vec<(&'stati
 /// The state's name, and what it means.
 fn named(view: &View, words: &Words) -> (&'static str, String) {
     let said = PageWords::of(words);
-    match view.state {
-        ViewState::Running => (said.running, said.running_text.to_owned()),
-        ViewState::Held(time) => (said.held, (said.held_text)(&words.length(time.max(Duration::from_millis(100))))),
-        ViewState::Paused => (said.paused, said.paused_text.to_owned()),
-        ViewState::Stopping => (said.stopping, said.stopping_text.to_owned()),
-        ViewState::Over("finished") => (said.over, said.over_finished.to_owned()),
-        ViewState::Over(_) => (said.over, said.over_left.to_owned()),
-    }
+    let text = match view.activity() {
+        Activity::Running => said.running_text.to_owned(),
+        // At the very start it would be gone before it can be read.
+        Activity::Held(Hold { reason: HoldReason::Start, .. }) => String::new(),
+        activity @ (Activity::Held(_) | Activity::Outage(_) | Activity::Waiting(_)) => {
+            HoldObject::of(activity).map(|hold| words.hold(&hold)).unwrap_or_default()
+        }
+        Activity::Paused => said.paused_text.to_owned(),
+        Activity::Stopping => said.stopping_text.to_owned(),
+        Activity::Over("finished") => said.over_finished.to_owned(),
+        Activity::Over(_) => said.over_left.to_owned(),
+    };
+    let name = match view.state() {
+        RunState::Running => said.running,
+        RunState::Held => said.held,
+        RunState::Outage => said.outage,
+        RunState::Waiting => said.waiting,
+        RunState::Paused => said.paused,
+        RunState::Stopping => said.stopping,
+        RunState::Over => said.over,
+    };
+    (name, text)
 }
 
 fn state(page: &Context, view: &View, words: &Words, percent: u64) -> Markup {
     let facts = &page.shared.facts;
+    let said = PageWords::of(words);
     let (name, note) = named(view, words);
-    let note = if matches!(view.state, ViewState::Held(_)) && view.tally.settled() == 0 { String::new() } else { note };
     html! {
-        p.state.(view.state.state().word()) {
+        p.state.(view.state().word()) {
             strong { (name) }
-            span { (percent) " % · " (view.tally.settled().separate_with_commas()) " / " (facts.planned.separate_with_commas()) }
+            span {
+                (percent) " % · "
+                ((said.done_of)(&view.totals.done.separate_with_commas(), &view.totals.messages.separate_with_commas()))
+            }
+            // A run that does not take on the whole rest of the list has an end of its own.
+            @if facts.planned < facts.to_do {
+                span {
+                    ((said.this_run)(
+                        &view.tally.settled().separate_with_commas(), &facts.planned.separate_with_commas()
+                    ))
+                }
+            }
         }
         p.note { (note) }
     }
@@ -141,7 +168,7 @@ fn buttons(view: &View, said: &PageWords) -> Markup {
         html! { a.button.(word) role="button" href={ "/confirm/" (word) } data-opens={ "confirm-" (word) } { (name) } }
     };
     html! {
-        @if !matches!(view.state, ViewState::Stopping | ViewState::Over(_)) {
+        @if !matches!(view.activity(), Activity::Stopping | Activity::Over(_)) {
             @if view.tally.paused { (button(Button::Resume, said.resume)) } @else { (button(Button::Pause, said.pause)) }
             (button(Button::Rate, said.change_rate))
             (button(Button::Stop, said.stop))
@@ -157,6 +184,7 @@ fn totals(view: &View, duplicates: u64, words: &Words) -> Markup {
         ("done", say.done, totals.done),
         ("failed", say.failed, totals.failed),
         ("doubt", say.in_doubt, totals.in_doubt),
+        ("flight", say.in_flight, totals.in_flight),
         ("left", say.not_reached, totals.not_reached),
         ("twice", said.duplicates, duplicates),
     ];
@@ -190,7 +218,7 @@ fn pace(page: &Context, view: &View, words: &Words) -> Markup {
     let (facts, said, say) = (&page.shared.facts, PageWords::of(words), words.say);
     let tally = &view.tally;
     let now = tally.pace;
-    let left = view.left(facts).map(|left| {
+    let left = tally.time_left.map(|left| {
         let until = view.at + i64::try_from(left.as_millis()).unwrap_or(0);
         (say.time_left_text)(&words.length(left), &words.minute(until))
     });
@@ -199,10 +227,9 @@ fn pace(page: &Context, view: &View, words: &Words) -> Markup {
     let slowed = (now.rate < now.cap).then(|| (said.slowed)(now.rate));
     html! {
         dl.pace {
-            div { dt { (said.speed) } dd { ((said.speed_text)(view.speed)) } }
+            div { dt { (said.speed) } dd { ((said.speed_text)(tally.speed)) } }
             div { dt { (said.rate) } dd { (rate) @if let Some(slowed) = slowed { " · " (slowed) } } }
             div { dt { (say.time_left) } dd { (left.as_deref().unwrap_or("–")) } }
-            div { dt { (said.under_way) } dd { (tally.under_way.separate_with_commas()) } }
             div { dt { (said.to_read_back) } dd { (tally.to_read_back.separate_with_commas()) } }
             div { dt { (say.slow_downs) } dd { (tally.slow_downs.separate_with_commas()) } }
             div { dt { (said.last_success) } dd { (last.as_deref().unwrap_or("–")) } }

@@ -32,7 +32,7 @@ use self::words::PageWords;
 use super::{LiveShared, metrics};
 use crate::ledger::ControlAction;
 use crate::report::chart::CHART_CSS;
-use crate::report::format::{FORMAT, Health};
+use crate::report::format::{FORMAT, Health, HoldObject};
 use crate::run::ControlError;
 use crate::system::host_name;
 use crate::words::{Lang, Words};
@@ -233,10 +233,19 @@ async fn health(State(page): State<Context>) -> Response {
     let (view, facts) = (page.shared.view(), &page.shared.facts);
     let latched = page.shared.latch.is_cancelled();
     let status = if latched { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    let state = if latched { "the ledger has failed" } else { view.state.state().word() };
+    let state = if latched { "the ledger has failed" } else { view.state().word() };
     let last = (view.tally.last_done_at > 0).then(|| crate::words::iso(view.tally.last_done_at));
     let left = facts.planned.saturating_sub(view.tally.settled());
-    let body = Health { format: FORMAT, state, planned: facts.planned, left, last_success: last };
+    let body = Health {
+        format: FORMAT,
+        state,
+        planned: facts.planned,
+        left,
+        totals: view.totals,
+        hold: HoldObject::of(view.activity()),
+        seconds_left: view.tally.time_left.map(|left| left.as_secs()),
+        last_success: last,
+    };
     match serde_json::to_string(&body) {
         Ok(body) => (status, [(header::CONTENT_TYPE, "application/json")], body + "\n").into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

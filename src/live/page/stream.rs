@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{Context, html};
-use crate::live;
+use crate::run::Activity;
 use crate::words::Words;
 
 /// Pages open at once.
@@ -76,7 +76,7 @@ impl Watcher {
 
     fn changed(&mut self) -> BTreeMap<&'static str, String> {
         let view = self.page.shared.view();
-        debug_assert!(!self.is_over || matches!(view.state, live::ViewState::Over(_)), "{view:?}");
+        debug_assert!(!self.is_over || matches!(view.activity(), Activity::Over(_)), "{view:?}");
         let places = html::places(&self.page, &view, &self.words);
         let mut changed = BTreeMap::new();
         for (place, markup) in places {

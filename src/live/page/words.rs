@@ -8,7 +8,10 @@ pub(super) struct PageWords {
     pub(super) running: &'static str,
     pub(super) running_text: &'static str,
     pub(super) held: &'static str,
-    pub(super) held_text: fn(&str) -> String,
+    pub(super) outage: &'static str,
+    pub(super) waiting: &'static str,
+    pub(super) done_of: fn(&str, &str) -> String,
+    pub(super) this_run: fn(&str, &str) -> String,
     pub(super) paused: &'static str,
     pub(super) paused_text: &'static str,
     pub(super) stopping: &'static str,
@@ -27,7 +30,6 @@ pub(super) struct PageWords {
     pub(super) rate: &'static str,
     pub(super) rate_text: fn(u32, u32) -> String,
     pub(super) slowed: fn(u32) -> String,
-    pub(super) under_way: &'static str,
     pub(super) to_read_back: &'static str,
     pub(super) last_success: &'static str,
     pub(super) answers: &'static str,
@@ -75,11 +77,10 @@ static ENGLISH: PageWords = PageWords {
     running: "Running",
     running_text: "Edits are being sent.",
     held: "Held",
-    held_text: |time| {
-        format!(
-            "Nothing is sent for another {time}: at the start, after a slow-down, or while the service cannot be reached. It continues by itself."
-        )
-    },
+    outage: "Service out of reach",
+    waiting: "Waiting",
+    done_of: |done, messages| format!("{done} of {messages} done"),
+    this_run: |settled, planned| format!("this run: {settled} of {planned} edits"),
     paused: "Paused",
     paused_text: "Nothing is sent until somebody resumes it. A pause leaves nothing in doubt.",
     stopping: "Stopping",
@@ -87,7 +88,7 @@ static ENGLISH: PageWords = PageWords {
     over: "Over",
     over_finished: "The run has ended: every edit was processed.",
     over_left: "The run ended before the end of its list. The command below resumes it.",
-    aloud: |state, percent| format!("{state}, {percent} % settled"),
+    aloud: |state, percent| format!("{state}, {percent} % done"),
     lost: "The connection to the run is lost. These are the last numbers; reconnecting. If the run has ended, runner status shows how.",
     as_of: "as of",
 
@@ -100,7 +101,6 @@ static ENGLISH: PageWords = PageWords {
         if rate == cap { format!("{rate} a second, the cap") } else { format!("{rate} a second; the cap is {cap}") }
     },
     slowed: |pace| format!("slowed down to {pace} for now"),
-    under_way: "under way",
     to_read_back: "to be read back",
     last_success: "last success",
     answers: "Answers",
@@ -143,7 +143,10 @@ static CHINESE: PageWords = PageWords {
     running: "运行中",
     running_text: "正在发送编辑。",
     held: "暂缓发送",
-    held_text: |time| format!("{time}内不发送：刚刚启动、服务端提示“过于频繁”，或暂时连不上服务端。之后自动继续。"),
+    outage: "服务中断",
+    waiting: "等待中",
+    done_of: |done, messages| format!("已完成 {done} / {messages}"),
+    this_run: |settled, planned| format!("本次运行：{settled} / {planned} 条编辑"),
     paused: "已暂停",
     paused_text: "在有人点击“继续”之前不再发送；暂停不会造成待核实的编辑。",
     stopping: "正在停止",
@@ -151,7 +154,7 @@ static CHINESE: PageWords = PageWords {
     over: "已结束",
     over_finished: "运行已结束：清单已全部处理完。",
     over_left: "运行已结束，但清单没有处理完。用下面的命令即可续跑。",
-    aloud: |state, percent| format!("{state}，已处理 {percent} %"),
+    aloud: |state, percent| format!("{state}，已完成 {percent} %"),
     lost: "与运行的连接已断开，正在重新连接；页面上是最后收到的数字。如果运行已结束，可用 runner status 查看结果。",
     as_of: "截至",
 
@@ -164,7 +167,6 @@ static CHINESE: PageWords = PageWords {
         if rate == cap { format!("每秒 {rate}，即上限") } else { format!("每秒 {rate}，上限 {cap}") }
     },
     slowed: |pace| format!("暂时降到每秒 {pace}"),
-    under_way: "发送中",
     to_read_back: "待回读",
     last_success: "最近一次成功",
     answers: "应答",

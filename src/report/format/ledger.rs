@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use serde::Serialize;
 
-use super::common::{AnswerCount, JobObject, RunState};
+use super::common::{AnswerCount, HoldObject, JobObject, RunState};
 use crate::ledger::Totals;
 
 /// `runner status LEDGER --json`: what a ledger holds, during a run or after it.
@@ -22,13 +22,17 @@ pub struct Status {
     pub made_at: String,
     /// One sentence that sums it up, in the language asked for.
     pub headline: String,
-    /// What the run is doing, as far as the ledger tells.
+    /// What the run is doing; where the run itself cannot be asked, as far as the ledger tells.
     pub state: RunState,
+    /// Why it sends nothing at this moment, if it does not; only the run itself knows this.
+    pub hold: Option<HoldObject>,
     /// The process that works on it.
     pub worker: Option<String>,
     /// All messages of the ledger and of the last run's list.
     #[serde(flatten)]
     pub totals: Totals,
+    /// Messages of the last run's list: fewer than `messages` if the ledger holds others as well.
+    pub list_messages: Option<u64>,
     /// Whether `not_reached` is known; it is not for ledgers of the first versions.
     pub not_reached_is_known: bool,
     /// Whether its newest commits may be missing.
@@ -37,7 +41,7 @@ pub struct Status {
     pub edits_a_second: Option<f64>,
     /// Requests a second at most, as it was last.
     pub rate: Option<u32>,
-    /// How long the rest takes, in seconds, where that is known.
+    /// How long the rest of the run takes, in seconds, where that is known: only the run itself can tell.
     pub seconds_left: Option<u64>,
     /// The messages by their last answer; the lines add up to the totals.
     pub outcomes: Vec<OutcomeObject>,

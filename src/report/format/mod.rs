@@ -11,7 +11,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-pub use self::common::{AnswerCount, CauseObject, FORMAT, JobObject, RunState};
+pub use self::common::{AnswerCount, CauseObject, FORMAT, HoldObject, JobObject, RunState};
 pub use self::ledger::{Act, File, LatencyCount, LeftOut, Manifest, OutcomeObject, ReportObject, Run, Status};
 pub use self::run::{Health, PlanObject, RunStatus, SummaryObject, ThisRun, WarningObject};
 

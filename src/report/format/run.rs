@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::common::{AnswerCount, JobObject, RunState};
+use super::common::{AnswerCount, HoldObject, JobObject, RunState};
 use crate::ledger::Totals;
 use crate::run::Tally;
 
@@ -124,18 +124,30 @@ pub struct ThisRun {
     pub in_doubt: u64,
     /// Edits in doubt that wait to be read back.
     pub to_read_back: u64,
+    /// Other edits that wait to be read before they are sent.
+    #[serde(default)]
+    pub to_read_first: u64,
     /// Requests to edit.
     pub requests: u64,
     /// Requests to read messages.
     pub read_backs: u64,
-    /// Edits in doubt that had taken place.
+    /// Edits in doubt that had taken place. This and the next two are all read-backs that came to an end.
     pub found_edited: u64,
     /// Edits in doubt that had not taken place.
     pub found_not_edited: u64,
+    /// Edits in doubt of which reading back could not tell: they stay in doubt.
+    #[serde(default)]
+    pub found_unclear: u64,
     /// Edits that were read before sending, whose messages already held the new content.
     pub found_already: u64,
     /// Edits that were read before sending, whose messages were recalled or not there.
     pub found_missing: u64,
+    /// Edits that were read before sending, whose messages held something else: they were sent.
+    #[serde(default)]
+    pub found_to_edit: u64,
+    /// Edits that were read before sending, of which reading could not tell: they were not sent.
+    #[serde(default)]
+    pub found_unread: u64,
     /// How often the service asked to slow down.
     pub slow_downs: u64,
     /// How long it has taken, in seconds.
@@ -151,12 +163,16 @@ impl ThisRun {
             failed: tally.failed,
             in_doubt: tally.in_doubt,
             to_read_back: tally.to_read_back,
+            to_read_first: tally.to_read_first,
             requests: tally.attempts,
             read_backs: tally.read_backs,
             found_edited: tally.found_edited,
             found_not_edited: tally.found_not_edited,
+            found_unclear: tally.found_unclear,
             found_already: tally.found_already,
             found_missing: tally.found_missing,
+            found_to_edit: tally.found_to_edit,
+            found_unread: tally.found_unread,
             slow_downs: tally.slow_downs,
             seconds: took.as_secs_f64(),
         }
@@ -172,6 +188,9 @@ pub struct RunStatus {
     pub format: u32,
     /// What it is doing.
     pub state: RunState,
+    /// Why it sends nothing at this moment, if it does not.
+    #[serde(default)]
+    pub hold: Option<HoldObject>,
     /// The number of its process.
     pub pid: u32,
     /// The list's messages.
@@ -202,6 +221,13 @@ pub struct Health {
     pub planned: u64,
     /// Those of them that are not settled yet.
     pub left: u64,
+    /// The list's messages.
+    #[serde(flatten)]
+    pub totals: Totals,
+    /// Why it sends nothing at this moment, if it does not.
+    pub hold: Option<HoldObject>,
+    /// How long the rest takes, in seconds, where that is known.
+    pub seconds_left: Option<u64>,
     /// When an edit was last confirmed (UTC).
     pub last_success: Option<String>,
 }

@@ -2,8 +2,6 @@
 //!
 //! The only file that uses `indicatif`.
 
-mod speed;
-
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -15,10 +13,15 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use textwrap::core::display_width;
 use thousands::Separable;
 use tracing_subscriber::fmt::MakeWriter;
+use unicode_width::UnicodeWidthStr;
 
-pub use self::speed::Speed;
+use crate::ledger::Totals;
+use crate::report::format::{HoldObject, RunState};
+use crate::report::shares;
+use crate::run::{Plan, Tally};
 use crate::terminal::colour::{DONE, DOUBT, FAILED, REMARK};
 use crate::terminal::duration::format_duration;
+use crate::terminal::escape::escape_control;
 
 /// The interval between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -150,27 +153,44 @@ impl TermLike for StderrTerm {
 }
 
 /// The progress of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// Edits that were confirmed in this run.
-    pub done: u64,
-    /// Edits that failed in this run.
-    pub failed: u64,
-    /// Edits that remain in doubt in this run.
-    pub in_doubt: u64,
+    /// How many messages of the list are in each state, those of earlier runs included.
+    pub totals: Totals,
+    /// Where this run does not take on all that is left: the edits that it has settled, and those that it set out to
+    /// settle.
+    pub this_run: Option<(u64, u64)>,
     /// Edits in doubt that wait to be read back.
     pub to_read_back: u64,
     /// How often the service asked to slow down.
     pub slow_downs: u64,
-    /// Whether it is paused.
-    pub paused: bool,
-    /// Whether it is stopping and sends nothing more.
-    pub stopping: bool,
+    /// What it is doing.
+    pub state: RunState,
+    /// Why nothing is sent, if nothing is.
+    pub hold: Option<HoldObject>,
+    /// Edits settled a second, over the last seconds.
+    pub speed: f64,
+    /// How long the rest of the run takes, where that is known.
+    pub time_left: Option<Duration>,
 }
 
 impl Snapshot {
-    fn settled(self) -> u64 {
-        self.done + self.failed + self.in_doubt
+    /// The progress that these numbers say.
+    pub fn new(plan: &Plan, tally: &Tally, totals: Totals) -> Snapshot {
+        Snapshot {
+            totals,
+            this_run: (plan.this_run < plan.to_do).then(|| (tally.settled(), plan.this_run)),
+            to_read_back: tally.to_read_back,
+            slow_downs: tally.slow_downs,
+            state: (&tally.activity).into(),
+            hold: HoldObject::of(&tally.activity),
+            speed: tally.speed,
+            time_left: tally.time_left,
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        self.state == RunState::Paused
     }
 }
 
@@ -180,9 +200,7 @@ pub struct Progress {
     screen: Screen,
     bar: Option<ProgressBar>,
     lines: bool,
-    total: u64,
     line_at: Instant,
-    speed: Speed,
     pause: PauseNotice,
 }
 
@@ -194,11 +212,10 @@ struct PauseNotice {
 }
 
 impl Progress {
-    /// Starts to show a run of `total` edits; `resume_command` is the command that ends a pause.
-    pub fn start(screen: &Screen, mode: Mode, total: u64, resume_command: String) -> Progress {
+    /// Starts to show a run; `resume_command` is the command that ends a pause.
+    pub fn start(screen: &Screen, mode: Mode, resume_command: String) -> Progress {
         let bar = (mode == Mode::Bar).then(|| screen.bar.clone());
         if let Some(bar) = &bar {
-            bar.set_length(total);
             // The whole line is made here, so that it is known what fits; anything too long is truncated.
             let template = ProgressStyle::with_template("{wide_msg}");
             bar.set_style(template.unwrap_or_else(|_| ProgressStyle::default_spinner()));
@@ -209,35 +226,32 @@ impl Progress {
             screen: screen.clone(),
             bar,
             lines: mode == Mode::Lines,
-            total,
             line_at: now + LINE_EVERY,
-            speed: Speed::new(),
             pause: PauseNotice { resume_command, written: false },
         }
     }
 
     /// Shows the current progress; call it several times a second.
-    pub fn show(&mut self, snapshot: Snapshot) {
+    pub fn show(&mut self, snapshot: &Snapshot) {
         let now = Instant::now();
-        let rate = self.speed.update(now, snapshot.settled());
-        let text = if snapshot.paused {
+        let is_paused = snapshot.is_paused();
+        let text = if is_paused {
             format!("paused; to resume: {}", self.pause.resume_command)
         } else {
-            join(&parts(snapshot, self.total, rate))
+            join(&parts(snapshot))
         };
         // A pause may last all night, and a log needs one notice of it.
-        self.pause.written &= snapshot.paused;
+        self.pause.written &= is_paused;
         let is_due = !self.pause.written;
         if self.lines && now >= self.line_at && is_due {
             self.line_at = now + LINE_EVERY;
-            self.pause.written = snapshot.paused;
+            self.pause.written = is_paused;
             // If standard error is closed, nobody reads it.
             let _ = writeln!(self.screen.writer(), "{text}");
         }
         if let Some(bar) = &self.bar {
-            bar.set_position(snapshot.settled());
             let columns = StderrTerm::new().width().into();
-            let line = match snapshot.paused {
+            let line = match is_paused {
                 true if display_width(&text) <= columns => text,
                 true => {
                     // Cut off, the command could not be copied.
@@ -247,7 +261,7 @@ impl Progress {
                     }
                     "paused; the command above resumes".to_owned()
                 }
-                false => line(snapshot, self.total, rate, columns),
+                false => line(snapshot, columns),
             };
             let has_colours = self.screen.has_colours();
             bar.set_message(if has_colours { line } else { strip_str(&line).to_string() });
@@ -271,42 +285,49 @@ struct ProgressPart {
 }
 
 /// All parts, in display order.
-fn parts(snapshot: Snapshot, total: u64, rate: f64) -> Vec<ProgressPart> {
-    let Snapshot { failed, in_doubt, to_read_back, slow_downs, .. } = snapshot;
-    let settled = snapshot.settled();
+fn parts(snapshot: &Snapshot) -> Vec<ProgressPart> {
+    let Snapshot { to_read_back, slow_downs, speed, .. } = *snapshot;
+    let Totals { messages, done, failed, in_doubt, .. } = snapshot.totals;
     let mut parts = Vec::new();
     let mut part = |rank, style, text: String| parts.push(ProgressPart { text, style, rank });
-    part(0, Style::new(), format!("{} of {}", settled.separate_with_commas(), total.separate_with_commas()));
+    part(0, Style::new(), format!("{} of {} done", done.separate_with_commas(), messages.separate_with_commas()));
     for (count, rank, style, what) in
-        [(failed, 1, FAILED, "failed"), (in_doubt, 2, DOUBT, "in doubt"), (to_read_back, 5, DOUBT, "to read back")]
+        [(failed, 2, FAILED, "failed"), (in_doubt, 3, DOUBT, "in doubt"), (to_read_back, 6, DOUBT, "to read back")]
     {
         if count > 0 {
             part(rank, style, format!("{} {what}", count.separate_with_commas()));
         }
     }
-    let left = total.saturating_sub(settled);
-    if snapshot.stopping {
-        part(ESSENTIAL, REMARK, "stopping".to_owned());
-    } else {
-        part(4, REMARK, format!("{rate:.1}/s"));
+    if let Some((settled, planned)) = snapshot.this_run {
+        let (settled, planned) = (settled.separate_with_commas(), planned.separate_with_commas());
+        part(5, REMARK, format!("{settled} of {planned} in this run"));
     }
-    if rate > 0.0 && left > 0 && !snapshot.stopping {
-        #[expect(clippy::cast_precision_loss, reason = "for people, and far below 2^52")]
-        let seconds = (left as f64 / rate).ceil().min(1e9);
-        part(ESSENTIAL, Style::new(), format!("{} left", format_duration(Duration::from_secs_f64(seconds))));
+    match &snapshot.hold {
+        _ if snapshot.state == RunState::Stopping => part(ESSENTIAL, REMARK, "stopping".to_owned()),
+        Some(hold) => part(WHY, DOUBT, hold.brief()),
+        None => part(5, REMARK, format!("{speed:.1}/s")),
+    }
+    if let Some(left) = snapshot.time_left {
+        let rank = if snapshot.hold.is_some() { 5 } else { ESSENTIAL };
+        part(rank, Style::new(), format!("{} left", format_duration(left)));
+    }
+    if let Some(error) = snapshot.hold.as_ref().and_then(|hold| hold.error.as_deref()) {
+        part(8, REMARK, escape_control(error).into_owned());
     }
     if slow_downs > 0 {
-        part(6, DOUBT, format!("slowed down {slow_downs}×"));
+        part(7, DOUBT, format!("slowed down {slow_downs}×"));
     }
     parts
 }
 
+/// Why nothing moves is more than what has failed: it is the last part to be dropped.
+const WHY: u8 = 1;
 /// The bar is dropped to make room for parts up to this rank.
-const ESSENTIAL: u8 = 3;
+const ESSENTIAL: u8 = 4;
 const SEPARATOR: &str = " · ";
 
 fn columns<'a>(parts: impl IntoIterator<Item = &'a ProgressPart>) -> usize {
-    let each = parts.into_iter().map(|part| part.text.chars().count() + SEPARATOR.chars().count());
+    let each = parts.into_iter().map(|part| part.text.width() + SEPARATOR.chars().count());
     each.sum::<usize>().saturating_sub(SEPARATOR.chars().count())
 }
 
@@ -316,9 +337,9 @@ fn join(parts: &[ProgressPart]) -> String {
 }
 
 /// The bar, the percentage, and as many of the parts as fit into a line.
-fn line(snapshot: Snapshot, total: u64, rate: f64, width: usize) -> String {
+fn line(snapshot: &Snapshot, width: usize) -> String {
     const PERCENT: usize = "100 %  ".len();
-    let mut parts = parts(snapshot, total, rate);
+    let mut parts = parts(snapshot);
     let room = width.saturating_sub(PERCENT);
     let essential = columns(parts.iter().filter(|part| part.rank <= ESSENTIAL));
     let bar = BARS.into_iter().find(|&(from, _)| width >= from).map_or(0, |(_, bar)| bar + 1);
@@ -327,14 +348,14 @@ fn line(snapshot: Snapshot, total: u64, rate: f64, width: usize) -> String {
         let last = parts.iter().map(|part| part.rank).max();
         parts.retain(|part| Some(part.rank) != last);
     }
-    let percent = (snapshot.settled() * 100).checked_div(total).unwrap_or(100).min(100);
-    format!("{}{percent:>3} %  {}", draw(bar, snapshot.settled(), total), join(&parts))
+    let Totals { messages, done, .. } = snapshot.totals;
+    format!("{}{:>3} %  {}", draw(bar, done, messages), shares::percent(done, messages), join(&parts))
 }
 
 /// The bar itself, in this many columns; the last of them is a space.
-fn draw(columns: usize, settled: u64, total: u64) -> String {
+fn draw(columns: usize, done: u64, messages: u64) -> String {
     let Some(columns) = columns.checked_sub(1) else { return String::new() };
-    let filled = (settled.saturating_mul(columns as u64)).checked_div(total).unwrap_or(columns as u64);
+    let filled = (done.saturating_mul(columns as u64)).checked_div(messages).unwrap_or(columns as u64);
     let filled = usize::try_from(filled).map_or(columns, |filled| filled.min(columns));
     let head = if filled < columns { "╸" } else { "" };
     let rest = "━".repeat(columns.saturating_sub(filled + 1));
@@ -345,43 +366,95 @@ fn draw(columns: usize, settled: u64, total: u64) -> String {
 mod tests {
     use super::*;
 
-    fn plain(snapshot: Snapshot, total: u64, rate: f64) -> String {
-        strip_str(&join(&parts(snapshot, total, rate))).to_string()
+    fn at(done: u64, messages: u64) -> Snapshot {
+        Snapshot {
+            totals: Totals { messages, done, not_reached: messages - done, ..Totals::default() },
+            this_run: None,
+            to_read_back: 0,
+            slow_downs: 0,
+            state: RunState::Running,
+            hold: None,
+            speed: 0.0,
+            time_left: None,
+        }
+    }
+
+    fn fast(snapshot: Snapshot, speed: f64, seconds: u64) -> Snapshot {
+        Snapshot { speed, time_left: Some(Duration::from_secs(seconds)), ..snapshot }
+    }
+
+    fn rough() -> Snapshot {
+        let totals = Totals { failed: 9, in_doubt: 14, not_reached: 214_401, ..at(185_576, 400_000).totals };
+        Snapshot { totals, to_read_back: 12, slow_downs: 2, ..fast(at(0, 0), 199.2, 1_077) }
+    }
+
+    fn held(reason: &str, seconds_left: u64) -> HoldObject {
+        HoldObject { reason: reason.to_owned(), seconds_left, since: None, outage_seconds: None, error: None }
+    }
+
+    fn outage() -> Snapshot {
+        let error = Some("cannot connect to adminapisgp.im.qcloud.com:443: Connection refused".to_owned());
+        let hold = HoldObject { outage_seconds: Some(130), error, ..held("outage", 12) };
+        Snapshot { state: RunState::Outage, hold: Some(hold), time_left: None, ..rough() }
+    }
+
+    fn plain(snapshot: &Snapshot) -> String {
+        strip_str(&join(&parts(snapshot))).to_string()
     }
 
     #[test]
     fn the_line_shows_what_happened_and_nothing_else() {
-        let calm = Snapshot { done: 1_800, ..Snapshot::default() };
-        assert_eq!(plain(calm, 400_000, 199.24), "1,800 of 400,000 · 199.2/s · 33 min 19 s left");
-        let rough = Snapshot { done: 3_990, failed: 9, in_doubt: 1, slow_downs: 2, ..Snapshot::default() };
-        assert_eq!(plain(rough, 4_000, 150.0), "4,000 of 4,000 · 9 failed · 1 in doubt · 150.0/s · slowed down 2×");
-        let last = Snapshot { done: 9, to_read_back: 1, ..Snapshot::default() };
-        assert_eq!(plain(last, 10, 0.0), "9 of 10 · 1 to read back · 0.0/s");
-        let stopping = Snapshot { stopping: true, ..last };
-        assert_eq!(plain(stopping, 10, 1.0), "9 of 10 · 1 to read back · stopping");
-        assert_eq!(plain(Snapshot::default(), 10, 0.0), "0 of 10 · 0.0/s");
+        let calm = fast(at(1_800, 400_000), 199.24, 1_999);
+        assert_eq!(plain(&calm), "1,800 of 400,000 done · 199.2/s · 33 min 19 s left");
+        let last = Snapshot { to_read_back: 1, ..at(9, 10) };
+        assert_eq!(plain(&last), "9 of 10 done · 1 to read back · 0.0/s");
+        let stopping = Snapshot { state: RunState::Stopping, speed: 1.0, ..last };
+        assert_eq!(plain(&stopping), "9 of 10 done · 1 to read back · stopping");
+        assert_eq!(plain(&at(0, 10)), "0 of 10 done · 0.0/s");
+        let some = Snapshot { this_run: Some((3, 50)), ..fast(at(7, 100), 1.0, 47) };
+        assert_eq!(plain(&some), "7 of 100 done · 3 of 50 in this run · 1.0/s · 47 s left");
+    }
+
+    #[test]
+    fn why_nothing_moves_is_said_with_a_countdown() {
+        let with = |reason, left| Snapshot { state: RunState::Held, hold: Some(held(reason, left)), ..rough() };
+        let why = [with("too_fast", 30), with("retry_after", 7), with("read_back", 5), with("send_again", 61)];
+        let outage = outage();
+        let lines =
+            why.iter().chain([&outage]).flat_map(|why| [120, 77].map(|width| strip_str(&line(why, width)).to_string()));
+        insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @"
+        ━━━━━━━━━╸━━━━━━━━━━  46 %  185,576 of 400,000 done · 9 failed · 14 in doubt · held 30 s: the service said too fast
+         46 %  185,576 of 400,000 done · held 30 s: the service said too fast
+        ━━━━━━━━━╸━━━━━━━━━━  46 %  185,576 of 400,000 done · 9 failed · 14 in doubt · held 7 s: the service asked for time
+         46 %  185,576 of 400,000 done · held 7 s: the service asked for time
+        ━━━━━━━━━╸━━━━━━━━━━  46 %  185,576 of 400,000 done · 9 failed · 14 in doubt · next read-back in 5 s · 17 min 57 s left
+         46 %  185,576 of 400,000 done · 9 failed · next read-back in 5 s
+        ━━━━━━━━━╸━━━━━━━━━━  46 %  185,576 of 400,000 done · 9 failed · 14 in doubt · next retry in 1 min 1 s
+         46 %  185,576 of 400,000 done · 9 failed · next retry in 1 min 1 s
+        ━━━━━━━━━╸━━━━━━━━━━  46 %  185,576 of 400,000 done · 9 failed · 14 in doubt · out of reach 2 min 10 s, next try in 12 s
+         46 %  185,576 of 400,000 done · out of reach 2 min 10 s, next try in 12 s
+        ");
     }
 
     #[test]
     fn the_bar_leaves_out_what_does_not_fit() {
-        let rough =
-            Snapshot { done: 185_576, failed: 9, in_doubt: 2, to_read_back: 12, slow_downs: 2, ..Snapshot::default() };
-        let at = |width| strip_str(&line(rough, 400_000, 199.2, width)).to_string();
-        insta::assert_snapshot!([140, 100, 80, 60, 40, 20].map(at).join("\n"), @"
-        ━━━━━━━━━╸━━━━━━━━━━  46 %  185,587 of 400,000 · 9 failed · 2 in doubt · 12 to read back · 199.2/s · 17 min 57 s left · slowed down 2×
-        ━━━━━━━━━╸━━━━━━━━━━  46 %  185,587 of 400,000 · 9 failed · 2 in doubt · 199.2/s · 17 min 57 s left
-        ━━━━╸━━━━━  46 %  185,587 of 400,000 · 9 failed · 2 in doubt · 17 min 57 s left
-         46 %  185,587 of 400,000 · 9 failed · 2 in doubt
-         46 %  185,587 of 400,000 · 9 failed
-         46 %  185,587 of 400,000
+        let rough = rough();
+        let at_width = |width| strip_str(&line(&rough, width)).to_string();
+        insta::assert_snapshot!([140, 100, 80, 60, 40, 20].map(at_width).join("\n"), @"
+        ━━━━━━━━━╸━━━━━━━━━━  46 %  185,576 of 400,000 done · 9 failed · 14 in doubt · 12 to read back · 199.2/s · 17 min 57 s left · slowed down 2×
+        ━━━━━━━━━╸━━━━━━━━━━  46 %  185,576 of 400,000 done · 9 failed · 14 in doubt · 17 min 57 s left
+         46 %  185,576 of 400,000 done · 9 failed · 14 in doubt · 17 min 57 s left
+         46 %  185,576 of 400,000 done · 9 failed · 14 in doubt
+         46 %  185,576 of 400,000 done
+         46 %  185,576 of 400,000 done
         ");
-        let calm = Snapshot { done: 1_800, ..Snapshot::default() };
-        let at = |width| strip_str(&line(calm, 10_000_000, 199.2, width)).to_string();
-        insta::assert_snapshot!([100, 80, 60, 40].map(at).join("\n"), @"
-        ╸━━━━━━━━━━━━━━━━━━━   0 %  1,800 of 10,000,000 · 199.2/s · 13 h 56 min left
-        ╸━━━━━━━━━   0 %  1,800 of 10,000,000 · 199.2/s · 13 h 56 min left
-          0 %  1,800 of 10,000,000 · 199.2/s · 13 h 56 min left
-          0 %  1,800 of 10,000,000
+        let calm = fast(at(1_800, 10_000_000), 199.2, 50_191);
+        let at_width = |width| strip_str(&line(&calm, width)).to_string();
+        insta::assert_snapshot!([100, 80, 60, 40].map(at_width).join("\n"), @"
+        ╸━━━━━━━━━━━━━━━━━━━   0 %  1,800 of 10,000,000 done · 199.2/s · 13 h 56 min left
+        ╸━━━━━━━━━   0 %  1,800 of 10,000,000 done · 199.2/s · 13 h 56 min left
+          0 %  1,800 of 10,000,000 done · 199.2/s · 13 h 56 min left
+          0 %  1,800 of 10,000,000 done
         ");
     }
 
@@ -390,19 +463,20 @@ mod tests {
         for total in [1, 120, 400_000, 10_000_000] {
             for part in [0, 1, 2, 3, 7, 10] {
                 let count = total * part / 10;
+                let totals = Totals { failed: count / 3, in_doubt: count / 6, ..at(count / 2, total).totals };
                 let snapshot = Snapshot {
-                    done: count / 2,
-                    failed: count / 3,
-                    in_doubt: count / 6,
+                    totals,
                     to_read_back: 7,
                     slow_downs: 3,
-                    ..Snapshot::default()
+                    this_run: Some((count, total)),
+                    ..fast(at(0, 0), 199.94, count)
                 };
-                for width in 30..150 {
-                    let line = strip_str(&line(snapshot, total, 199.94, width)).to_string();
+                let out_of_reach = Snapshot { state: RunState::Outage, hold: outage().hold, ..snapshot.clone() };
+                for (width, snapshot) in (30..150).flat_map(|width| [(width, &snapshot), (width, &out_of_reach)]) {
+                    let line = strip_str(&line(snapshot, width)).to_string();
                     // The last remaining part is truncated to the terminal's width.
                     let is_last = !line.contains(SEPARATOR);
-                    assert!(line.chars().count() <= width || is_last, "{width}: {line}");
+                    assert!(line.width() <= width || is_last, "{width}: {line}");
                 }
             }
         }

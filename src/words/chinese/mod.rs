@@ -61,6 +61,16 @@ pub(super) static CHINESE: Phrases = Phrases {
     run_paused: |done, all| {
         format!("运行已暂停：{} 条编辑中已完成 {} 条。", all.separate_with_commas(), done.separate_with_commas())
     },
+    run_stopping: |done, all| {
+        format!("运行正在停止：{} 条编辑中已完成 {} 条。", all.separate_with_commas(), done.separate_with_commas())
+    },
+    run_in_outage: |done, all| {
+        format!(
+            "运行仍在进行，但服务中断：{} 条编辑中已完成 {} 条。",
+            all.separate_with_commas(),
+            done.separate_with_commas()
+        )
+    },
     may_lack_commits: "该账本缺少最新的提交。",
     what_commits_lost: "有一次运行没有正常结束，而存放最新提交的 SQLite 日志（与账本同名，后缀为 -wal）已不在账本旁边，或已被其他程序合并。\
                         因此不知道最后发送了哪些编辑，下面的数字可能偏低。如果日志只是遗留在别处，请把它放回账本旁边；\
@@ -192,6 +202,33 @@ pub(super) static CHINESE: Phrases = Phrases {
     still_changing: "正在运行，或上次运行异常终止：账本文件还会变化",
     words_mean: "术语说明",
     print_hint: "本报告只反映生成时的状态，以账本为准。",
+
+    state: "状态",
+    state_running: "运行中",
+    state_held: "暂缓发送",
+    state_outage: "服务中断",
+    state_waiting: "等待中",
+    state_paused: "已暂停",
+    state_stopping: "正在停止",
+    state_over: "已结束",
+    held_because: "原因",
+    hold_start: |left| format!("{left}后开始发送：上一次运行最后发出的请求仍计入限速。"),
+    hold_too_fast: |left| format!("服务端提示“过于频繁”，{left}后继续发送。"),
+    hold_retry_after: |left| format!("服务端要求等待（Retry-After），{left}后继续发送。"),
+    hold_outage: |lasted, since, error, next| {
+        let next = next.map_or_else(|| "正在重试".to_owned(), |next| format!("{next}后重试"));
+        format!("从 {since} 起服务中断，已持续 {lasted}；{next}。最近一次尝试：{error}。")
+    },
+    hold_read_back: |left| format!("有待核实的编辑等待回读，最早的一条在{left}后：在那之前，服务端可能仍在处理它。"),
+    hold_read_first: |left| {
+        format!("编辑前要先读取消息，最早的一条在{left}后：在那之前，之前的运行所发出的请求可能仍未处理完。")
+    },
+    hold_send_again: |left| format!("有编辑暂时被服务端拒绝，等待重发，最早的一条在{left}后。"),
+    only_the_run_knows: "未知：此处无法向运行查询",
+    list_has_fewer: |list| {
+        format!("账本中的消息多于最近一次运行的清单，该清单有 {} 条消息。", list.separate_with_commas())
+    },
+    on_host: |host| format!("主机 {host}"),
 
     worker: |name, since| format!("{name} 自 {since} 起运行"),
     rate: "速度",

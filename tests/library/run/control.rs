@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runner::api::Outcome;
-use runner::ledger::{ControlAction, ControlEvent, RunEvent, Sample, State};
+use runner::ledger::{ControlAction, ControlEvent, Note, RunEvent, Sample, State};
 use runner::pace;
 use runner::register::{Register, RegisterEntry};
-use runner::run::{Control, ControlError, RunEnd, StopReason, Tally};
+use runner::run::{Activity, Control, ControlError, HoldReason, InDoubt, RunEnd, StopReason, Tally, whole_seconds};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -147,4 +147,113 @@ async fn the_ledger_is_told_of_acts_and_how_far_the_run_is() {
     assert_eq!(last.latency.quantile_ms(0.5), Some(50));
     assert!((6..=8).contains(&samples.len()), "one every 5 s, and the last: {}", samples.len());
     assert!(samples.windows(2).all(|pair| pair[0].done <= pair[1].done));
+}
+
+/// A session whose run reports what it shows, at every tick.
+fn start_shown(session: Session) -> (Control, Arc<std::sync::Mutex<Tally>>, JoinHandle<(Tally, RunEnd)>) {
+    let shown = Arc::new(std::sync::Mutex::new(Tally::default()));
+    let (control, orders) = Control::new(RATE, CancellationToken::new());
+    let (show, session) = (Arc::clone(&shown), Arc::new(session));
+    let run =
+        tokio::spawn(async move { session.run_shown(orders, |tally| show.lock().unwrap().clone_from(tally)).await });
+    (control, shown, run)
+}
+
+/// Once, the time left was the average of the last seconds: after a change it was wrong for as long.
+#[tokio::test(start_paused = true)]
+async fn the_time_left_follows_a_changed_rate_and_a_pause_at_once() {
+    let session = Session::new(10_000, |_, _, _| reply(50, Outcome::Confirmed));
+    let (control, shown, run) = start_shown(session);
+    // A tick, and what is in flight.
+    let moment = Duration::from_millis(300);
+    let left = || shown.lock().unwrap().time_left.map(|left| left.as_secs());
+    let settled = || shown.lock().unwrap().settled();
+    sleep(Duration::from_secs(10)).await;
+    let near = |left: Option<u64>, rate: u64| {
+        let wanted = (10_000 - settled()) / rate;
+        assert!(left.is_some_and(|left| left.abs_diff(wanted) <= wanted / 50 + 1), "{left:?}, and not {wanted}");
+    };
+    near(left(), 200);
+    control.tell(act(rate(20))).await.unwrap();
+    sleep(moment).await;
+    near(left(), 20);
+    control.tell(act(ControlAction::Pause)).await.unwrap();
+    sleep(moment).await;
+    assert_eq!((left(), shown.lock().unwrap().activity.clone()), (None, Activity::Paused));
+    sleep(Duration::from_mins(30)).await;
+    control.tell(act(rate(200))).await.unwrap();
+    control.tell(act(ControlAction::Resume)).await.unwrap();
+    sleep(moment).await;
+    near(left(), 200);
+    sleep(Duration::from_secs(5)).await;
+    near(left(), 200);
+    let (tally, _) = run.await.unwrap();
+    assert_eq!((tally.done, tally.time_left), (10_000, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_is_shown_with_its_reason_and_counts_down_to_its_end() {
+    let session = Session::new(4_000, |line, sending, _| {
+        let asks = Outcome::ConfirmedAndAsks(Duration::from_secs(30));
+        reply(1, if line == 400 && sending == 0 { asks } else { Outcome::Confirmed })
+    });
+    let (_control, shown, run) = start_shown(session);
+    let mut seen: Vec<u64> = Vec::new();
+    for _ in 0..160 {
+        sleep(Duration::from_millis(250)).await;
+        let tally = shown.lock().unwrap().clone();
+        if let Activity::Held(hold) = tally.activity {
+            assert_eq!(hold.reason, HoldReason::RetryAfter);
+            assert!(tally.time_left.is_some_and(|left| left >= hold.left + Duration::from_secs(15)), "{tally:?}");
+            seen.push(whole_seconds(hold.left));
+        }
+    }
+    assert!(seen.len() >= 115 && seen[0] >= 29 && seen.last() == Some(&1), "{seen:?}");
+    assert!(seen.windows(2).all(|pair| pair[1] <= pair[0] && pair[0] - pair[1] <= 1), "{seen:?}");
+    assert_eq!(run.await.unwrap().0.done, 4_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_named_with_its_error_and_since_when() {
+    let session = Session::new(4_000, |_, _, since| {
+        let unreachable = Outcome::NotSent { reason: "connection refused".to_owned() };
+        let is_out = (5..65).contains(&since.as_secs());
+        reply(1, if is_out { unreachable } else { Outcome::Confirmed })
+    });
+    let (_control, shown, run) = start_shown(session);
+    let (mut lasted, mut others) = (Vec::new(), Vec::new());
+    for _ in 0..300 {
+        sleep(Duration::from_millis(250)).await;
+        let tally = shown.lock().unwrap().clone();
+        match tally.activity {
+            Activity::Outage(outage) => {
+                assert_eq!((outage.error.as_str(), tally.time_left), ("connection refused", None));
+                assert!(outage.next_try <= Duration::from_secs(15), "{outage:?}");
+                lasted.push(outage.lasted);
+            }
+            other => others.push(other),
+        }
+    }
+    assert!(lasted.windows(2).all(|pair| pair[0] <= pair[1]), "{lasted:?}");
+    let longest = lasted.last().unwrap().as_secs();
+    assert!((55..=80).contains(&longest), "{longest}");
+    assert!(others.iter().all(|other| matches!(other, Activity::Running)), "{others:?}");
+    assert_eq!(run.await.unwrap().0.done, 4_000);
+}
+
+/// At the end of a list what is left only waits: for its read-back, or to be sent again.
+#[tokio::test(start_paused = true)]
+async fn what_only_waits_is_said_to_wait() {
+    let mut session = Session::new(100, |line, sending, _| match (line, sending) {
+        (50, 0) => reply(1, Outcome::NoAnswer(Note::ConnectionLost)),
+        _ => reply(1, Outcome::Confirmed),
+    });
+    session.in_doubt = InDoubt::Verify;
+    let (_control, shown, run) = start_shown(session);
+    sleep(Duration::from_secs(3)).await;
+    let tally = shown.lock().unwrap().clone();
+    assert!(matches!(tally.activity, Activity::Waiting(hold) if hold.reason == HoldReason::ReadBack), "{tally:?}");
+    assert_eq!((tally.open_doubts, tally.to_read_back, tally.in_doubt, tally.under_way), (1, 1, 0, 0));
+    let (tally, _) = run.await.unwrap();
+    assert_eq!((tally.done, tally.in_doubt, tally.open_doubts), (99, 1, 0));
 }

@@ -254,6 +254,15 @@ impl Session {
     }
 
     pub(crate) async fn run_with(&self, orders: impl Into<ControlInbox>) -> (Tally, RunEnd) {
+        self.run_shown(orders, |_| {}).await
+    }
+
+    /// The same, and passes on what the run reports.
+    pub(crate) async fn run_shown(
+        &self,
+        orders: impl Into<ControlInbox>,
+        report: impl FnMut(&Tally),
+    ) -> (Tally, RunEnd) {
         let header = "from_account,to_account,msg_key,cloud_custom_data".to_owned();
         let rows = (0..self.rows).map(|row| format!("a,b,{row}_1_1773188576,x"));
         let list = std::iter::once(header).chain(rows).collect::<Vec<_>>().join("\n");
@@ -271,7 +280,7 @@ impl Session {
         let terms =
             RunTerms { rate, max_rate: rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed: 1 };
         let line = RunContext::new(ledger, self.service.clone(), terms);
-        let ended = run(line, failures, todo, orders, |_| {}).await;
+        let ended = run(line, failures, todo, orders, report).await;
         let mut store = writer.await.unwrap();
         if !matches!(ended.1, RunEnd::Stopped(StopReason::Ledger(_))) {
             let how = if matches!(ended.1, RunEnd::Finished) { "finished" } else { "stopped" };

@@ -260,7 +260,7 @@ fn plain(line: &str) -> String {
             c => plain.push(c),
         }
     }
-    let busy = [", slowed down #×", " · slowed down #×", " · # to read back"];
+    let busy = [", slowed down #×", " · slowed down #×", " · # to read back", " · # in doubt", " · #/s"];
     let plain = busy.iter().fold(plain, |plain, busy| plain.replace(busy, ""));
     plain.replace("requests", "request").trim().to_owned()
 }
