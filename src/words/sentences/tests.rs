@@ -33,8 +33,11 @@ const ELSEWHERE: [&str; 18] = [
     "src/terminal/progress",
 ];
 /// Parts of sentences that are tested as a whole below, and text that is compared or typed, not shown.
-const PARTS: [&str; 22] = [
-    "\nStopped at once. {}{resume}",
+const PARTS: [&str; 25] = [
+    "{name:?} has no rows{}; is it the right list?",
+    " but an empty one",
+    " but {n} empty ones",
+    "\nStopped at once. {}{command}",
     "tunnel error: ",
     "proxy authorization required",
     "failed to create underlying connection",
