@@ -10,6 +10,7 @@ use crate::live::socket::{SocketRequest, send};
 use crate::report::facts::LedgerFacts;
 use crate::report::format::{RunState, RunStatus};
 use crate::terminal::shell;
+use crate::words::Lang;
 
 /// The ledger can be shown without the run's answer, so nobody waits long for it.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
@@ -29,13 +30,13 @@ pub(super) async fn execute(args: &CtlArgs) -> Result<Exit, CommandError> {
         }
     };
     let status = send(&args.ledger, request).await?;
-    let mut out = stdout().lock();
+    let (mut out, lang) = (stdout().lock(), Lang::of_process());
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&status)?)?;
     } else {
-        writeln!(out, "{status}")?;
+        writeln!(out, "{}", lang.say_lines(&status.to_string()))?;
         if status.state == RunState::Paused {
-            writeln!(out, "To resume: {}", command(&args.ledger, "resume"))?;
+            writeln!(out, "{}", lang.say(format_args!("To resume: {}", command(&args.ledger, "resume"))))?;
         }
     }
     Ok(Exit::Done)

@@ -107,7 +107,7 @@ pub fn tell(line: impl Display) {
 fn confirm(question: impl Display) -> io::Result<Option<bool>> {
     let terminal = if io::stderr().is_terminal() { File::open("/dev/tty").ok() } else { None };
     let Some(terminal) = terminal else { return Ok(None) };
-    write!(anstream::stderr(), "{} [y/N] ", Lang::of_process().say(question))?;
+    write!(anstream::stderr(), "{} [y/N] ", Lang::of_process().say_lines(&question.to_string()))?;
     let mut answer = String::new();
     BufReader::new(terminal).read_line(&mut answer)?;
     Ok(Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes" | "是")))

@@ -18,6 +18,7 @@ use crate::terminal::colour::{DONE, DOUBT, FAILED, REMARK, TITLE};
 use crate::terminal::duration::format_duration;
 use crate::terminal::excerpt::Excerpt;
 use crate::terminal::moment::format_moment;
+use crate::words::{Lang, Words};
 
 /// Where the plan's edits go.
 #[derive(Clone, Debug)]
@@ -252,16 +253,20 @@ pub fn write_problems(
     input: &str,
     problems: &Problems,
     excerpts: &[Option<Excerpt>],
+    lang: Lang,
 ) -> io::Result<()> {
+    let colon = Words::new(lang).say.colon;
     let excerpts = excerpts.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     for (problem, excerpt) in problems.first.iter().zip(excerpts) {
-        writeln!(out, "{TITLE}{input}: {}:{TITLE:#} {}", problem.place(), problem.what)?;
+        let (place, what) = (lang.say(problem.place()), lang.say(&problem.what));
+        writeln!(out, "{TITLE}{input}{colon}{place}{colon}{TITLE:#}{what}")?;
         if let Some(excerpt) = excerpt {
             writeln!(out, "{}\n", excerpt.render())?;
         }
     }
     if problems.more > 0 {
-        writeln!(out, "{input}: and {} like these", counted(problems.more, "more problem", "more problems"))?;
+        let more = counted(problems.more, "more problem", "more problems");
+        writeln!(out, "{input}{colon}{}", lang.say(format_args!("and {more} like these")))?;
     }
     Ok(())
 }

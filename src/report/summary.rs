@@ -142,7 +142,7 @@ impl Summary<'_> {
         }
         if let Some(Resume { command, remarks }) = &self.resume {
             writeln!(out, "{TITLE}{}{TITLE:#}{COMMAND}{}{COMMAND:#}", fit::COMMAND_LABEL, escape_control(command))?;
-            let say = Words::new(Lang::En).say;
+            let say = Words::new(Lang::of_process()).say;
             for remark in remarks {
                 writeln!(out, "  {}", escape_control(&remark.text(say)))?;
             }

@@ -14,6 +14,8 @@ const TEXT_MIN: usize = 20;
 
 /// The label before a command, whose line is never broken so that it can be copied.
 pub const COMMAND_LABEL: &str = "To resume: ";
+/// The same in Chinese.
+const COMMAND_LABEL_ZH: &str = "续跑命令：";
 
 /// The width of standard error in columns; `None` if it is not a terminal.
 pub fn columns_of_stderr() -> Option<usize> {
@@ -50,7 +52,7 @@ pub fn fit(text: &str, columns: usize) -> Cow<'_, str> {
     for line in text.split_inclusive('\n') {
         let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
         let plain = strip_str(line).to_string();
-        if plain.contains(COMMAND_LABEL) {
+        if [COMMAND_LABEL, COMMAND_LABEL_ZH].iter().any(|label| plain.contains(label)) {
             fitted.push_str(line);
         } else {
             let indent = " ".repeat(hanging_indent(&plain, columns));

@@ -8,6 +8,7 @@ mod english;
 mod phrases;
 mod sentences;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::sync::OnceLock;
@@ -86,6 +87,14 @@ impl Lang {
         match self {
             Lang::En => sentence,
             Lang::Zh => sentences::in_chinese(&sentence).unwrap_or(sentence),
+        }
+    }
+
+    /// The lines that a terminal shows, with columns and styles, in this language.
+    pub fn say_lines(self, lines: &str) -> Cow<'_, str> {
+        match self {
+            Lang::En => Cow::Borrowed(lines),
+            Lang::Zh => Cow::Owned(sentences::lines_in_chinese(lines)),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
+use textwrap::core::display_width;
 
 use super::chinese::codes;
 use crate::api::error_code;
@@ -21,6 +22,10 @@ static PAIRS: LazyLock<Vec<Pair>> = LazyLock::new(pairs);
 /// What stands for inserted text in a sentence.
 #[expect(clippy::unwrap_used, reason = "a constant pattern, which every translation uses")]
 static INSERTED: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{([A-Za-z_]+[0-9]?)\}").unwrap());
+
+/// What separates the pieces of a line: styles, gaps between columns, and dots.
+#[expect(clippy::unwrap_used, reason = "a constant pattern, which every translation uses")]
+static SEPARATOR: LazyLock<Regex> = LazyLock::new(|| Regex::new("(?:\u{1b}\\[[0-9;]*m)+|\n|  +| · ").unwrap());
 
 struct Pair {
     english: Regex,
@@ -36,6 +41,42 @@ pub(super) fn in_chinese(sentence: &str) -> Option<String> {
         in_chinese(part).unwrap_or_else(|| part.to_owned())
     };
     Some(INSERTED.replace_all(&pair.chinese, insert).into_owned())
+}
+
+/// The lines of a terminal in Chinese, piece by piece where they have columns or styles. Columns stay aligned.
+pub(super) fn lines_in_chinese(text: &str) -> String {
+    let mut said = String::with_capacity(text.len());
+    // The columns that the last piece is wider than in English, and its last character.
+    let (mut begin, mut wider, mut last) = (0, 0, ' ');
+    let ends = SEPARATOR.find_iter(text).map(|found| (found.start(), found.end())).chain([(text.len(), text.len())]);
+    for (end, next) in ends {
+        let (piece, separator) = (&text[begin..end], &text[end..next]);
+        begin = next;
+        if !piece.is_empty() {
+            let chinese = in_chinese(piece.trim()).map(|chinese| piece.replace(piece.trim(), &chinese));
+            let mut chinese = chinese.as_deref().unwrap_or(piece);
+            // Full-width punctuation and a word have no space between them.
+            if !last.is_ascii()
+                && !chinese.trim_start().starts_with(|c: char| c.is_ascii_alphanumeric() && last != '：')
+            {
+                chinese = chinese.trim_start();
+            }
+            wider = display_width(chinese).cast_signed() - display_width(piece).cast_signed();
+            last = chinese.chars().next_back().unwrap_or(last);
+            said.push_str(chinese);
+        }
+        if separator.starts_with("  ") {
+            let gap = separator.len().saturating_add_signed(-std::mem::take(&mut wider)).max(2);
+            said.extend(std::iter::repeat_n(' ', gap));
+            last = ' ';
+        } else {
+            said.push_str(separator);
+            if separator == "\n" {
+                (wider, last) = (0, ' ');
+            }
+        }
+    }
+    said
 }
 
 fn pairs() -> Vec<Pair> {
@@ -67,7 +108,11 @@ impl Pair {
             let whole = name.get(0)?;
             let fixed = &english[end..whole.start()];
             (fixed_bytes, end) = (fixed_bytes + fixed.len(), whole.end());
-            let what = if name[1].starts_with('N') { "[0-9][0-9,.]*" } else { ".*?" };
+            let what = match &name[1] {
+                "s" => "s?",
+                name if name.starts_with('N') => "[0-9][0-9,.]*",
+                _ => ".*?",
+            };
             pattern = format!("{pattern}{}(?P<{}>{what})", regex::escape(fixed), &name[1]);
         }
         let fixed = &english[end..];

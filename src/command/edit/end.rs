@@ -86,6 +86,9 @@ impl RunSession<'_> {
         let mut shown = Vec::new();
         let json = self.args.json;
         let written = if json { format::write(&mut shown, &summary.object()) } else { summary.write(&mut shown) };
+        if !json {
+            shown = Lang::of_process().say_lines(&String::from_utf8_lossy(&shown)).as_bytes().to_vec();
+        }
         if let Err(error) = written.and_then(|()| print(&shown, json)) {
             tell(format_args!("error: cannot write the summary: {error}; the ledger has it all"));
         }

@@ -1,5 +1,6 @@
 //! The plan of a run: made, shown, and agreed to.
 
+use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -34,13 +35,19 @@ pub(super) fn dry_run(request: &Request<'_>) -> Result<Exit, CommandError> {
     if args.json {
         format::write(&mut text, &report::plan::object(&plan, &target))?;
     } else {
-        report::plan::write(&mut text, &plan, &target)?;
-        if let Some(columns) = fit::columns_of_stdout() {
-            report::content::write(&mut text, &plan, columns, Lang::of_process())?;
-        }
+        write_plan(&mut text, &plan, &target, fit::columns_of_stdout())?;
     }
     print(&text, args.json)?;
     Ok(Exit::Done)
+}
+
+/// Writes the plan in the language of the process, and in a terminal the new content as well.
+fn write_plan(out: &mut Vec<u8>, plan: &Plan, target: &PlanTarget<'_>, columns: Option<usize>) -> io::Result<()> {
+    let lang = Lang::of_process();
+    let mut text = Vec::new();
+    report::plan::write(&mut text, plan, target)?;
+    out.extend_from_slice(lang.say_lines(&String::from_utf8_lossy(&text)).as_bytes());
+    columns.map_or(Ok(()), |columns| report::content::write(out, plan, columns, lang))
 }
 
 /// Makes the plan of a run that continues what the ledger records.
@@ -57,10 +64,7 @@ pub(super) fn show(
     screen: &Screen,
 ) -> Result<(), CommandError> {
     let mut text = Vec::new();
-    report::plan::write(&mut text, plan, &target(request, under_way))?;
-    if let Some(columns) = fit::columns_of_stderr() {
-        report::content::write(&mut text, plan, columns, Lang::of_process())?;
-    }
+    write_plan(&mut text, plan, &target(request, under_way), fit::columns_of_stderr())?;
     Ok(fit::write(&mut screen.writer(), &text, fit::columns_of_stderr())?)
 }
 
@@ -77,7 +81,13 @@ fn plan(request: &Request<'_>, records: Option<&dyn Records>) -> Result<Plan, Co
             let has_room = fit::columns_of_stderr().is_some_and(|columns| columns >= excerpt::COLUMNS);
             let excerpts = if has_room { input.excerpts(&job.mapping, first) } else { Ok(Vec::new()) };
             let mut text = Vec::new();
-            report::plan::write_problems(&mut text, input.name(), &problems, &excerpts.unwrap_or_default())?;
+            report::plan::write_problems(
+                &mut text,
+                input.name(),
+                &problems,
+                &excerpts.unwrap_or_default(),
+                Lang::of_process(),
+            )?;
             fit::write(&mut anstream::stderr().lock(), &text, fit::columns_of_stderr())?;
             Err(CommandError::Problems(PlanError::Problems(problems)))
         }

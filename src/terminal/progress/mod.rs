@@ -22,6 +22,7 @@ use crate::run::{Plan, Tally};
 use crate::terminal::colour::{DONE, DOUBT, FAILED, REMARK};
 use crate::terminal::duration::format_duration;
 use crate::terminal::escape::escape_control;
+use crate::words::Lang;
 
 /// The interval between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -233,7 +234,7 @@ impl Progress {
 
     /// Shows the current progress; call it several times a second.
     pub fn show(&mut self, snapshot: &Snapshot) {
-        let now = Instant::now();
+        let (now, lang) = (Instant::now(), Lang::of_process());
         let is_paused = snapshot.is_paused();
         let text = if is_paused {
             format!("paused; to resume: {}", self.pause.resume_command)
@@ -247,7 +248,7 @@ impl Progress {
             self.line_at = now + LINE_EVERY;
             self.pause.written = is_paused;
             // If standard error is closed, nobody reads it.
-            let _ = writeln!(self.screen.writer(), "{text}");
+            let _ = writeln!(self.screen.writer(), "{}", lang.say_lines(&text));
         }
         if let Some(bar) = &self.bar {
             let columns = StderrTerm::new().width().into();
@@ -257,12 +258,13 @@ impl Progress {
                     // Cut off, the command could not be copied.
                     if is_due {
                         self.pause.written = true;
-                        let _ = writeln!(self.screen.writer(), "{text}");
+                        let _ = writeln!(self.screen.writer(), "{}", lang.say_lines(&text));
                     }
                     "paused; the command above resumes".to_owned()
                 }
                 false => line(snapshot, columns),
             };
+            let line = lang.say_lines(&line).into_owned();
             let has_colours = self.screen.has_colours();
             bar.set_message(if has_colours { line } else { strip_str(&line).to_string() });
         }
