@@ -211,9 +211,9 @@ impl Words {
             "outage" => {
                 let since = hold.since.as_deref().and_then(|since| since.parse::<Timestamp>().ok());
                 let since = since.map(|since| self.clock(since.as_millisecond())).unwrap_or_default();
-                let error = hold.error.as_deref().unwrap_or_default().trim_end_matches(['.', '。']);
+                let error = self.lang.say(hold.error.as_deref().unwrap_or_default().trim_end_matches('.'));
                 let next = (hold.seconds_left > 0).then_some(left.as_str());
-                (self.say.hold_outage)(&whole(hold.outage_seconds.unwrap_or_default()), &since, error, next)
+                (self.say.hold_outage)(&whole(hold.outage_seconds.unwrap_or_default()), &since, &error, next)
             }
             "read_back" => (self.say.hold_read_back)(&left),
             "read_first" => (self.say.hold_read_first)(&left),

@@ -33,7 +33,7 @@ fn a_sentence_needs_no_job_file_and_is_no_template() {
     assert_eq!(service.stats().edited_once(), 2);
     // What messages hold is nowhere but in the terminal of the one who typed it.
     let printed = format!("{}{}{}{}{}", first.out, first.err, ran.out, ran.err, printed(&place.files()));
-    assert!(printed.contains("--custom-data=…"), "{printed}");
+    assert!(printed.contains("--custom-data '…'"), "{printed}");
     assert!(!printed.contains("planted"), "{printed}");
     let again = place.runner("--input edits.csv --resume ledger.db --text …").at(&service).exits(2);
     assert!(again.err.contains("--text: … stands for what is not recorded"), "{again:#?}");
@@ -219,11 +219,11 @@ fn a_ledger_from_before_knows_its_contents() {
 fn the_plan_shows_the_new_content_to_a_person_only() {
     let place = Place::new();
     place.write("job.toml", "[content]\ntext = '[{{ n }}] planted'\ncloud_custom_data = ''\n");
-    place.write("edits.csv", "from_account,to_account,msg_key,n\na,b,1_2_3,\u{1b}[2J\na,c,1_2_3,2\na,d,1_2_3,2\n");
-    let flags = "--job job.toml --input edits.csv --dry-run";
+    place.write("edits.csv", "from_account,to_account,msg_key,n\na,b,1_2_1786000001,\u{1b}[2J\na,c,1_2_1786000001,2\na,d,1_2_1786000001,2\n");
+    let flags = "--job job.toml --input edits.csv --sandbox --dry-run";
     let shown = place.terminal(flags).exits(0).out.replace('\r', "");
     insta::assert_snapshot!(anstream::adapter::strip_str(&shown).to_string(), @r#"
-    Plan for edits.csv
+    Plan for edits.csv: app 1400000000 at sandbox
       rows      3
       messages  3   in 3 conversations
       to send   3   197 bytes of new content
@@ -237,7 +237,7 @@ fn the_plan_shows_the_new_content_to_a_person_only() {
         assert!(!format!("{}{}", ran.out, ran.err).contains("planted"), "{ran:#?}");
     }
     assert_eq!(place.runner(&format!("{flags} --json")).exits(0).json()["different_contents"], 2);
-    let lines: Vec<String> = (0..1_001).map(|number| format!("a,b,{number}_2_3,{number}\n")).collect();
+    let lines: Vec<String> = (0..1_001).map(|number| format!("a,b,{number}_2_1786000001,{number}\n")).collect();
     place.write("edits.csv", format!("from_account,to_account,msg_key,n\n{}", lines.concat()));
     assert_eq!(place.runner(&format!("{flags} --json")).exits(0).json()["different_contents"], Value::Null);
     let shown = place.terminal(flags).exits(0).out;

@@ -130,7 +130,7 @@ fn what_cannot_be_is_refused() {
     check(&format!("{JOB} --colour"), "unexpected argument '--colour'");
     check(&format!("{JOB} status"), "status");
     check("--input strange.csv --resume ledger.db", "colour");
-    check("--input edits.ods --resume ledger.db", "cannot tell the format of \"edits.ods\"");
+    check("--input edits.ods --resume ledger.db", "\"edits.ods\" is a spreadsheet in another format");
     check("--input - --resume ledger.db", "--input-format");
     check("sandbox --listen 0.0.0.0:0", "is no loopback address");
 }
