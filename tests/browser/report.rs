@@ -1,5 +1,7 @@
 //! A report's page, in a browser: on a desk, on a phone, by day and by night, in both languages, with much and with nothing.
 
+use runner::ledger::{JobIdentity, create_store};
+
 use super::chromium::Browser;
 use crate::support::harness::{FAST, Place, list};
 use crate::support::service::Service;
@@ -102,9 +104,11 @@ fn a_report_looks_right_with_much_with_one_and_with_nothing() {
     let Some(browser) = Browser::start() else { return };
     let place = Place::new();
     many_runs(&browser, &place);
-    for (name, edits, lang) in
-        [("report", 400, "en"), ("report-zh", 400, "zh"), ("report-of-one", 1, "en"), ("report-of-none", 0, "en")]
-    {
+    let job = JobIdentity { sdkappid: 1_400_000_000, service: "a:443".to_owned(), other_host: None, name: None };
+    drop(create_store(&place.path("none.db"), &job).unwrap());
+    place.runner("report none.db --csv report-of-none").exits(0);
+    check(&browser, &place, "report-of-none", "en", 0);
+    for (name, edits, lang) in [("report", 400, "en"), ("report-zh", 400, "zh"), ("report-of-one", 1, "en")] {
         place.write("edits.csv", list(1..=edits, "new"));
         let service = Service::with_messages("20004=3%,20026=2%,edit.silent-after=0.5%,latency=5ms..40ms", &place);
         let run = format!(

@@ -219,7 +219,10 @@ fn a_ledger_from_before_knows_its_contents() {
 fn the_plan_shows_the_new_content_to_a_person_only() {
     let place = Place::new();
     place.write("job.toml", "[content]\ntext = '[{{ n }}] planted'\ncloud_custom_data = ''\n");
-    place.write("edits.csv", "from_account,to_account,msg_key,n\na,b,1_2_1786000001,\u{1b}[2J\na,c,1_2_1786000001,2\na,d,1_2_1786000001,2\n");
+    place.write(
+        "edits.csv",
+        "from_account,to_account,msg_key,n\na,b,1_2_1786000001,\u{1b}[2J\na,c,1_2_1786000001,2\na,d,1_2_1786000001,2\n",
+    );
     let flags = "--job job.toml --input edits.csv --sandbox --dry-run";
     let shown = place.terminal(flags).exits(0).out.replace('\r', "");
     insta::assert_snapshot!(anstream::adapter::strip_str(&shown).to_string(), @r#"
