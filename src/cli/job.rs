@@ -26,8 +26,10 @@ const PAGE: &str = "127.0.0.1:8201";
 #[command(next_help_heading = "Job")]
 pub struct JobArgs {
     /// The list of edits: .csv, .jsonl or .ndjson, each also .gz; - is standard input
+    ///
+    /// Give it several times for several lists, which are worked on as one, in this order.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, required = true)]
-    pub input: Option<PathBuf>,
+    pub input: Vec<PathBuf>,
     /// Format of the list, if its name does not show it: csv or jsonl
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     pub input_format: Option<Format>,

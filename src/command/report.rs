@@ -17,6 +17,7 @@ use crate::report::words::{Lang, Words};
 use crate::report::{counted, directory, format, machine, text};
 use crate::run::{self, InDoubt, Plan, Policy};
 use crate::system::digest;
+use crate::terminal::escape::escape_control;
 
 pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     let overview = open_overview(&args.ledger)?;
@@ -26,9 +27,11 @@ pub(super) fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     if let Some(path) = &args.html {
         directory::write_page(path, &report, &words)?;
     } else if let Some(path) = &args.csv {
-        let list = match &args.input {
-            Some(list) => {
-                let list = PlannedList::open(list, None, args.job.as_deref())?;
+        let (first, others) =
+            args.input.split_first().map_or((None, [].as_slice()), |(first, others)| (Some(first), others));
+        let list = match first {
+            Some(first) => {
+                let list = PlannedList::open(first, others, None, args.job.as_deref())?;
                 list.check_content(&args.ledger, &*overview)?;
                 Ok(list)
             }
@@ -84,9 +87,14 @@ struct PlannedList {
 }
 
 impl PlannedList {
-    fn open(path: &Path, format: Option<Format>, job: Option<&Path>) -> Result<PlannedList, CommandError> {
+    fn open(
+        first: &Path,
+        others: &[PathBuf],
+        format: Option<Format>,
+        job: Option<&Path>,
+    ) -> Result<PlannedList, CommandError> {
         let (its_format, mapping) = job::reading(job)?;
-        let input = Input::open(path, format.or(its_format))?;
+        let input = Input::open_all(first, others, format.or(its_format))?;
         // No ledger: each row is looked up in it later.
         let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, read_first: false, rows_max: None };
         let plan = run::plan(&input, &mapping, None, &policy)?;
@@ -98,19 +106,19 @@ impl PlannedList {
         let Some(mut records) = open_records(ledger, &overview.job()?, LostCommits::ReadFirst)? else {
             return Ok(());
         };
-        let (mut others, mut first) = (0_u64, 0);
+        let (mut others, mut first) = (0_u64, None);
         for row in self.input.rows(&self.mapping)? {
             let Row { line, edit: Ok(edit), .. } = row? else { continue };
             let wanted = edit.wanted();
             let is_other = records.status(wanted.message)?.is_some_and(|brief| brief.content != wanted.content);
             if is_other {
-                first = if others == 0 { line } else { first };
+                first.get_or_insert(line);
                 others += 1;
             }
         }
-        if others > 0 {
+        if let Some(first) = first {
             tell(format_args!(
-                "warning: the list gives {} another content than was sent (the first in line {first}): \
+                "warning: the list gives {} another content than was sent (the first in {first}): \
                  this is not the list, or not the job file, that the ledger was made with",
                 counted(others, "message", "messages")
             ));
@@ -127,7 +135,7 @@ impl PlannedList {
 fn check_last_list(args: &ReportArgs, report: &Report) -> Result<(), CommandError> {
     let mut files = CommandFiles::of_report(args);
     if let Ok((last, directory)) = last_call(report)
-        && args.input.is_none()
+        && args.input.is_empty()
     {
         last.input.iter().for_each(|path| files.reads("the list of the last run", &directory.join(path)));
         last.job.iter().for_each(|path| files.reads("the job file of the last run", &directory.join(path)));
@@ -171,17 +179,21 @@ fn last_call(report: &Report) -> Result<(JobArgs, &Path), CommandError> {
 fn last_list(report: &Report) -> Result<PlannedList, CommandError> {
     let (args, directory) = last_call(report)?;
     let RunRecord { input, input_sha256, job_sha256, .. } = &report.facts.last_run().ok_or(LastRunError::None)?.record;
-    let path = args.input.filter(|path| path.as_os_str() != "-").ok_or(LastRunError::StandardInput)?;
-    if !directory.join(&path).is_file() {
-        return Err(LastRunError::Gone(input.clone()).into());
+    if args.input.iter().any(|path| path.as_os_str() == "-") {
+        return Err(LastRunError::StandardInput.into());
     }
+    let paths: Vec<PathBuf> = args.input.iter().map(|path| directory.join(path)).collect();
+    if let Some((_, path)) = paths.iter().zip(&args.input).find(|(path, _)| !path.is_file()) {
+        return Err(LastRunError::Gone(escape_control(&path.to_string_lossy()).into_owned()).into());
+    }
+    let (first, others) = paths.split_first().ok_or(LastRunError::None)?;
     let job = args.job.map(|job| directory.join(job));
     if let (Some(job), Some(before)) = (&job, job_sha256)
         && digest::sha256_of_file(job)? != *before
     {
         return Err(LastRunError::JobFileChanged(job.clone()).into());
     }
-    let list = PlannedList::open(&directory.join(path), args.input_format, job.as_deref())?;
+    let list = PlannedList::open(first, others, args.input_format, job.as_deref())?;
     if list.plan.sha256 != *input_sha256 {
         return Err(LastRunError::Changed(input.clone()).into());
     }

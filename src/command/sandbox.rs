@@ -18,9 +18,9 @@ pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, CommandError> {
     })
     .await
     .map_err(|error| CommandError::Listen { address: args.listen, error })?;
-    if let Some(path) = &args.input {
+    if let Some((first, others)) = args.input.split_first() {
         let (format, mapping) = job::reading(args.job.as_deref())?;
-        add_messages(&sandbox, &Input::open(path, format)?, &mapping)?;
+        add_messages(&sandbox, &Input::open_all(first, others, format)?, &mapping)?;
     }
     // A closed pipe must not end the sandbox.
     let _ = writeln!(stdout(), "{}", sandbox.banner());

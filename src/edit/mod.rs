@@ -7,6 +7,7 @@ mod digest;
 mod element;
 pub(crate) mod json;
 mod likeness;
+mod line;
 
 use std::fmt;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use self::digest::CanonicalHasher;
 use self::json::Json;
 pub use self::likeness::Likeness;
+pub use self::line::{Line, OneOfLists};
 use crate::terminal::escape::{is_invisible, is_printable_ascii};
 
 /// Bytes of new content above which a message is warned about: older pages of the service give 8 KB as the limit.

@@ -8,7 +8,7 @@ use super::csv::CsvRowReader;
 use super::jsonl::JsonlRowReader;
 use super::list_reader::RowReader;
 use super::mapping::is_reserved_column;
-use super::{Input, InputError, Mapping, Row};
+use super::{InputError, List, Mapping, Row, Rows};
 
 /// What the copy says about a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub enum AnnotateError<E: std::error::Error + 'static> {
     Write(#[source] io::Error),
 }
 
-impl Input {
+impl List {
     /// Copies the rows for which `note` returns a note, in order. The list's own columns stay as they are, followed by
     /// `_code`, `_meaning`, `_attempts` and `_line`; other columns whose names start with `_` are dropped. So the copy
     /// is itself a list. The header of a CSV list is written even if no row is. Rows that cannot be split into columns
@@ -52,13 +52,13 @@ impl Input {
         out: impl Write,
         mut note: impl FnMut(&Row) -> Result<Option<RowNote>, E>,
     ) -> Result<u64, AnnotateError<E>> {
-        let mut rows = self.rows(mapping)?;
-        let mut copy = AnnotatedCopy::begin(&rows.list.rows, out).map_err(AnnotateError::Write)?;
+        let mut rows = Rows::new(self, &[], mapping)?;
+        let mut copy = AnnotatedCopy::begin(rows.list.rows(), out).map_err(AnnotateError::Write)?;
         let mut written = 0;
         while let Some(row) = rows.next() {
             let row = row?;
             if let Some(note) = note(&row).map_err(AnnotateError::RowNote)? {
-                written += u64::from(copy.row(&rows.list.rows, row.line, &note).map_err(AnnotateError::Write)?);
+                written += u64::from(copy.row(rows.list.rows(), row.line.number, &note).map_err(AnnotateError::Write)?);
             }
         }
         copy.finish().map_err(AnnotateError::Write)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::api::error_code::meaning;
-use crate::input::{AnnotateError, Format, Input, Mapping, Row, RowNote};
+use crate::input::{AnnotateError, Format, List, Mapping, Row, RowNote};
 use crate::ledger::{EditRow, LedgerError, Records, State};
 use crate::run::Plan;
 use crate::system::atomic_file::{self, WriteError};
@@ -19,11 +19,36 @@ pub enum FailedRowsError {
     Write(#[from] WriteError),
 }
 
-/// Where they go: `<ledger's stem>.failed.csv` or `.jsonl` beside the ledger. If that is the very list that is being
-/// worked on, a number keeps the two apart.
-pub fn path(ledger: &Path, format: Format, is_list: impl Fn(&Path) -> bool) -> PathBuf {
-    let directory = ledger.parent().unwrap_or_else(|| Path::new(""));
+/// Where they go: `<ledger's stem>.failed.csv` or `.jsonl` beside the ledger; of several lists each has its own
+/// `<ledger's stem>.<list's stem>.failed.csv`. A number keeps them apart from the lists that are being worked on, and from
+/// each other.
+pub fn paths(ledger: &Path, lists: &[(Option<&Path>, Format)], is_list: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
     let stem = ledger.file_stem().unwrap_or_default().to_string_lossy();
+    if let [(_, format)] = lists {
+        return vec![path(ledger, &stem, *format, is_list)];
+    }
+    let mut paths: Vec<PathBuf> = Vec::with_capacity(lists.len());
+    for (list, format) in lists {
+        let stem = format!("{stem}.{}", list.map_or("stdin".into(), |list| stem_of(list, &stem)));
+        paths.push(path(ledger, &stem, *format, |path| is_list(path) || paths.iter().any(|taken| taken == path)));
+    }
+    paths
+}
+
+/// The name of a list without its endings; and without those that [`paths`] gives, so that the rows of a list keep their
+/// name however often they fail.
+fn stem_of(list: &Path, ledger: &str) -> String {
+    let name = list.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.strip_suffix(".gz").unwrap_or(&name);
+    let stem = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem);
+    let (before, ending) = stem.rsplit_once(".failed").unwrap_or((stem, ""));
+    let is_number = ending.is_empty() || ending.strip_prefix('-').is_some_and(|number| number.parse::<u32>().is_ok());
+    let stem = if is_number { before } else { stem };
+    stem.strip_prefix(ledger).and_then(|stem| stem.strip_prefix('.')).unwrap_or(stem).to_owned()
+}
+
+fn path(ledger: &Path, stem: &str, format: Format, is_taken: impl Fn(&Path) -> bool) -> PathBuf {
+    let directory = ledger.parent().unwrap_or_else(|| Path::new(""));
     let ending = match format {
         Format::Csv => "csv",
         Format::Jsonl => "jsonl",
@@ -31,25 +56,26 @@ pub fn path(ledger: &Path, format: Format, is_list: impl Fn(&Path) -> bool) -> P
     std::iter::once(String::new())
         .chain((2..1_000).map(|number: u32| format!("-{number}")))
         .map(|number| directory.join(format!("{stem}.failed{number}.{ending}")))
-        .find(|path| !is_list(path))
+        .find(|path| !is_taken(path))
         .unwrap_or_default()
 }
 
-/// Writes the rows of the list whose edits failed or are in doubt to `path`: all of them, or nothing.
+/// Writes the rows of the list whose edits failed or are in doubt to `path`: all of them, or nothing. Returns how many
+/// there are.
 ///
 /// # Errors
 /// The list or the ledger cannot be read, or the file cannot be written.
 pub fn write(
     path: &Path,
-    input: &Input,
+    list: &List,
     mapping: &Mapping,
     plan: &Plan,
     records: &mut dyn Records,
-) -> Result<(), FailedRowsError> {
+) -> Result<u64, FailedRowsError> {
     atomic_file::write_marked(path, |out| {
         let note_of = |row: &Row| {
             let Ok(edit) = &row.edit else { return Ok(None) };
-            if plan.is_duplicate(edit, row.line) {
+            if plan.is_duplicate(edit, &row.line) {
                 return Ok(None);
             }
             let message = edit.id().digest();
@@ -58,8 +84,7 @@ pub fn write(
                 Some(State::Done | State::Waiting) | None => None,
             })
         };
-        input.annotate(mapping, out, note_of)?;
-        Ok(())
+        Ok(list.annotate(mapping, out, note_of)?)
     })
 }
 

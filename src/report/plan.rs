@@ -165,7 +165,7 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::
     }
     for warning in &plan.warnings {
         let rows = counted(warning.rows, "row", "rows");
-        writeln!(out, "{DOUBT}warning:{DOUBT:#} line {} ({rows}): {}", warning.line, warning.what)?;
+        writeln!(out, "{DOUBT}warning:{DOUBT:#} {} ({rows}): {}", warning.line, warning.what)?;
     }
     if plan.warnings_left_out {
         writeln!(out, "{DOUBT}warning:{DOUBT:#} and more of other kinds")?;
@@ -175,8 +175,12 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::
 
 /// The plan as one JSON object.
 pub fn object(plan: &Plan, target: &PlanTarget<'_>) -> format::PlanObject {
-    let warning =
-        |Warning { what, line, rows }: &Warning| format::WarningObject { line: *line, rows: *rows, what: what.clone() };
+    let warning = |Warning { what, line, rows }: &Warning| format::WarningObject {
+        line: line.number,
+        list: line.list_name().map(str::to_owned),
+        rows: *rows,
+        what: what.clone(),
+    };
     format::PlanObject {
         format: FORMAT,
         job: format::JobObject {
@@ -187,6 +191,7 @@ pub fn object(plan: &Plan, target: &PlanTarget<'_>) -> format::PlanObject {
         proxy: target.proxy.clone(),
         input: target.input.to_owned(),
         input_sha256: plan.sha256.clone(),
+        inputs: plan.lists.iter().cloned().map(Into::into).collect(),
         rows: plan.rows,
         duplicates: plan.duplicates,
         conversations: plan.conversations,
@@ -219,7 +224,8 @@ pub fn write_problems(
 ) -> io::Result<()> {
     let excerpts = excerpts.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     for (problem, excerpt) in problems.first.iter().zip(excerpts) {
-        writeln!(out, "{TITLE}{input}: {}:{TITLE:#} {}", problem.place(), problem.what)?;
+        let list = problem.line.list_name().unwrap_or(input);
+        writeln!(out, "{TITLE}{list}: {}:{TITLE:#} {}", problem.place(), problem.what)?;
         if let Some(excerpt) = excerpt {
             writeln!(out, "{}\n", excerpt.render())?;
         }

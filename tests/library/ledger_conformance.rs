@@ -572,6 +572,7 @@ async fn an_overview_counts_and_lists<L: LedgerKind>() {
         cause,
         attempts: 1,
         line: 2,
+        list: None,
         run: 1,
         sent_at,
     };
@@ -643,7 +644,7 @@ fn change(edit: &Edit, from: Option<State>, to: Option<State>) -> Change {
         edit: Arc::new(edit.clone()),
         message: edit.id().digest(),
         content: edit.content_digest(),
-        line: 2,
+        line: 2.into(),
         from,
         to,
         attempts: 1,
@@ -720,7 +721,8 @@ impl Step {
         let from = if self.from_ledger { known.map(|row| row.state) } else { self.from };
         let before = known.map_or(0, |row| row.attempts);
         let attempts = self.attempts.unwrap_or(before + u32::from(to == Some(State::Sending)));
-        Change { attempts, code, note, line, at, took: self.took.map(Duration::from_millis), ..change(&edit, from, to) }
+        let (line, took) = (line.into(), self.took.map(Duration::from_millis));
+        Change { attempts, code, note, line, at, took, ..change(&edit, from, to) }
     }
 }
 

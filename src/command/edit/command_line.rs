@@ -24,11 +24,12 @@ pub(super) fn resume_command(input: &Input) -> String {
     with_list(quoted(&words.collect::<Vec<_>>()), input)
 }
 
-/// The command, with a remark where the list came from standard input.
+/// The command, with a remark where a list came from standard input.
 pub(super) fn with_list(command: String, input: &Input) -> String {
-    match input.path() {
-        Some(_) => command,
-        None => format!("{command}  (with the same list on standard input)"),
+    if input.lists().all(|list| list.path().is_some()) {
+        command
+    } else {
+        format!("{command}  (with the same list on standard input)")
     }
 }
 

@@ -52,7 +52,8 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Com
 
     let parts = setup::begin(&request, &plan, ledger, share, locked_since).await?;
     let Request { args, job, input, until } = request;
-    let failed_rows = files::failed_rows(ledger_path, input.format(), args.input.as_deref());
+    let lists: Vec<_> = input.lists().map(|list| (list.path(), list.format())).collect();
+    let failed_rows = files::failed_rows(ledger_path, &lists, &args.input);
     let session = RunSession { args, job, input, plan, under_way, until, ledger_path, failed_rows, screen };
     Ok(session.run(parts).await)
 }
@@ -60,8 +61,8 @@ pub(super) async fn execute(args: &JobArgs, screen: &Screen) -> Result<Exit, Com
 impl Request<'_> {
     fn new(args: &JobArgs) -> Result<Request<'_>, CommandError> {
         let job = Job::new(args, &ProcessEnvironment)?;
-        let path = args.input.as_deref().ok_or(CommandError::NoInput)?;
-        let input = Input::open(path, job.input.format)?;
+        let (first, others) = args.input.split_first().ok_or(CommandError::NoInput)?;
+        let input = Input::open_all(first, others, job.input.format)?;
         let until = args.until.as_ref().map(|until| until.moment(&Zoned::now())).transpose()?;
         Ok(Request { args, job, input, until })
     }

@@ -48,8 +48,8 @@ pub(super) struct RunSession<'a> {
     pub(super) under_way: UnderWay,
     pub(super) until: Option<Zoned>,
     pub(super) ledger_path: &'a Path,
-    /// The file of the rows that failed.
-    pub(super) failed_rows: PathBuf,
+    /// The file for the rows of each list that failed.
+    pub(super) failed_rows: Vec<PathBuf>,
     pub(super) screen: &'a Screen,
 }
 
