@@ -11,4 +11,5 @@ mod library {
     mod readme;
     mod run;
     mod sandbox;
+    mod several_lists;
 }

@@ -211,7 +211,7 @@ pub struct EditRecord {
     pub attempts: u32,
     /// Its line in the list that it was last sent from.
     pub line: u64,
-    /// That list's name, if the run had several.
+    /// That list's name, if any run had several.
     pub list: Option<String>,
     /// The run with its last attempt.
     pub run: i64,

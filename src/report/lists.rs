@@ -9,7 +9,7 @@ use std::io::Write;
 use super::words::{Words, iso};
 use crate::edit::{Edit, Line};
 use crate::input::{Input, InputError, Mapping};
-use crate::ledger::{Cause, EditRecord, LedgerError, Note, Overview, State};
+use crate::ledger::{Cause, EditRecord, LedgerError, Note, Overview, RunList, RunRecord, State};
 use crate::run::Plan;
 
 const HEADER: [&str; 9] =
@@ -79,9 +79,11 @@ pub fn not_reached(
     words: &Words,
     out: &mut dyn Write,
 ) -> Result<u64, EditListError> {
+    let runs = overview.runs()?;
     let has_several = wanted.is_some_and(|wanted| wanted.input.has_several()) || has_had_several(overview)?;
     let mut list = EditListWriter::begin(words, has_several, out)?;
     if let Some(PlannedInput { input, mapping, plan }) = wanted {
+        let names = names(input, plan, &runs);
         for row in input.rows(mapping)? {
             let row = row?;
             let Ok(edit) = &row.edit else { continue };
@@ -89,13 +91,25 @@ pub fn not_reached(
                 continue;
             }
             match overview.edit(edit.id().digest())? {
-                None => list.new_edit(edit, &row.line)?,
+                None => list.new_edit(edit, &row.line, &names)?,
                 Some(known) if known.state == State::Waiting => list.edit("not_reached", &known)?,
                 Some(_) => {}
             }
         }
     }
     list.end()
+}
+
+/// The names of the lists, as the ledger has them: they may have been given by other paths now.
+fn names<'a>(input: &'a Input, plan: &'a Plan, runs: &'a [RunRecord]) -> Vec<&'a str> {
+    if !input.has_several() {
+        return vec![input.name()];
+    }
+    let of_ledger = |list: &RunList| {
+        let lists = runs.iter().rev().flat_map(|run| &run.lists);
+        lists.into_iter().find(|known| known.sha256 == list.sha256).map(|known| &*known.name)
+    };
+    plan.lists.iter().map(|list| of_ledger(list).unwrap_or(&list.name)).collect()
 }
 
 /// Whether any run had several lists.
@@ -136,13 +150,14 @@ impl<'a> EditListWriter<'a> {
         )
     }
 
-    fn new_edit(&mut self, edit: &Edit, line: &Line) -> Result<(), EditListError> {
+    fn new_edit(&mut self, edit: &Edit, line: &Line, names: &[&str]) -> Result<(), EditListError> {
         let id = edit.id();
         self.rows += 1;
         let number = line.number.to_string();
+        let list = line.list.as_ref().map_or(0, |list| list.position as usize - 1);
         self.record(
             [&id.from_account, &id.to_account, &id.msg_key, "not_reached", "", "", "0", &number, ""],
-            line.list_name().unwrap_or_default(),
+            names.get(list).copied().unwrap_or_default(),
         )
     }
 

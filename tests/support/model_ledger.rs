@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use runner::edit::{IdDigest, Line};
 use runner::ledger::{
     Cause, Change, CommitFuture, ControlEvent, EditRecord, EditRow, EditStatus, JobIdentity, Latency, LedgerError,
-    LostCommits, Note, Outcomes, Overview, Records, RunEvent, RunInfo, RunList, RunRecord, RunStore, Sample, State,
-    Store, Transition, WalEnd, Worker, unix_ms,
+    LostCommits, Note, Outcomes, Overview, Records, RunEvent, RunInfo, RunRecord, RunStore, Sample, State, Store,
+    Transition, WalEnd, Worker, unix_ms,
 };
 
 const PATH: &str = "model.db";
@@ -550,8 +550,13 @@ impl ModelOverview {
     fn record(&self, edit: &ModelEdit) -> EditRecord {
         let ModelEdit { row, ids: [from_account, to_account, msg_key], line, run, sent_at, .. } = edit.clone();
         let EditRow { state, code, note, attempts, .. } = row;
-        let lists = self.tables.runs.iter().find(|known| known.run == run).map(|run| &run.lists);
-        let of_edit = |lists: &Vec<RunList>| Some(lists.get(line.list?.position as usize - 1)?.name.clone());
+        let runs = &self.tables.runs;
+        let has_lists = runs.iter().any(|run| !run.lists.is_empty());
+        let name = |run: &RunRecord| match line.list.as_ref().and_then(|list| run.lists.get(list.position as usize - 1))
+        {
+            Some(list) => list.name.clone(),
+            None => run.input.clone(),
+        };
         EditRecord {
             from_account,
             to_account,
@@ -560,7 +565,7 @@ impl ModelOverview {
             cause: cause(code, note),
             attempts,
             line: line.number,
-            list: lists.and_then(of_edit),
+            list: runs.iter().find(|known| known.run == run && has_lists).map(name),
             run,
             sent_at,
         }

@@ -23,8 +23,9 @@ const WATCHED: i64 = 2;
 const NAMES_OPERATOR: i64 = 4;
 /// The columns of an [`EditRecord`].
 const EDIT: &str = "from_account, to_account, msg_key, state, code, note, attempts, line, run, sent_at";
-/// And the name of its list, in a ledger that keeps it.
-const LIST: &str = "(SELECT name FROM run_list WHERE run_list.run = edit.run AND run_list.list = edit.list)";
+/// And the name of its list, if any run had several.
+const LIST: &str = "coalesce((SELECT name FROM run_list WHERE run_list.run = edit.run AND run_list.list = edit.list), \
+                    (SELECT input FROM run WHERE run.run = edit.run AND EXISTS (SELECT 1 FROM run_list)))";
 
 /// A ledger file, open to be read in one state.
 #[derive(Debug)]
