@@ -100,3 +100,42 @@ fn note(known: &EditRow) -> Option<RowNote> {
     };
     Some(RowNote { code, meaning: what.unwrap_or_default(), attempts })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The files for the failed rows of these lists, if `taken` are lists that are being worked on.
+    fn named(lists: &[&str], taken: &[&str]) -> Vec<String> {
+        let lists: Vec<_> = lists
+            .iter()
+            .map(|name| {
+                let format = if name.contains("jsonl") { Format::Jsonl } else { Format::Csv };
+                ((*name != "-").then_some(Path::new(*name)), format)
+            })
+            .collect();
+        let paths = paths(Path::new("d/l.db"), &lists, |path| taken.iter().any(|taken| Path::new(taken) == path));
+        paths.iter().map(|path| path.display().to_string()).collect()
+    }
+
+    #[test]
+    fn each_list_has_a_file_of_its_own() {
+        assert_eq!(named(&["a.csv"], &[]), ["d/l.failed.csv"]);
+        assert_eq!(named(&["d/l.failed.csv"], &["d/l.failed.csv"]), ["d/l.failed-2.csv"]);
+        assert_eq!(
+            named(&["a.csv", "x/b.c.jsonl.gz", "-"], &[]),
+            ["d/l.a.failed.csv", "d/l.b.c.failed.jsonl", "d/l.stdin.failed.csv"]
+        );
+        assert_eq!(
+            named(&["x/a.csv", "y/a.csv", "a.jsonl"], &[]),
+            ["d/l.a.failed.csv", "d/l.a.failed-2.csv", "d/l.a.failed.jsonl"]
+        );
+    }
+
+    #[test]
+    fn failed_rows_that_fail_again_keep_the_name_of_their_list() {
+        let lists = ["d/l.a.failed.csv", "d/l.b.failed-2.csv"];
+        assert_eq!(named(&lists, &lists), ["d/l.a.failed-2.csv", "d/l.b.failed.csv"]);
+        assert_eq!(named(&["not.failed-yet.csv", ".csv"], &[]), ["d/l.not.failed-yet.failed.csv", "d/l..failed.csv"]);
+    }
+}

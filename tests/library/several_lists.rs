@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use runner::edit::{ContentDigest, IdDigest};
-use runner::input::{ContentSpec, Format, Input, InputError, InputSpec, Mapping};
+use runner::input::{ContentSpec, Format, Input, InputError, InputSpec, List, Mapping};
 use runner::run::{self, InDoubt, Plan, PlanError, Policy};
+use runner::system::digest::hex;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -153,7 +154,7 @@ fn what_is_wrong_names_the_list_and_the_line() {
     let problems = |files: &[(&str, &str)]| {
         let error = match plan(&lists(&dir, files)).unwrap_err() {
             PlanError::Problems(problems) => {
-                problems.first.iter().map(|problem| format!("{problem}\n")).collect::<String>()
+                problems.first.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
             }
             error => error.to_string(),
         };
@@ -169,6 +170,22 @@ fn what_is_wrong_names_the_list_and_the_line() {
     c.jsonl: line 1, column MsgKey: is missing; every edit must name its message
     ");
     insta::assert_snapshot!(problems(&[("a.csv", &good), ("b.csv", "from,to\n")]), @r#""b.csv", line 1: the header lacks from_account, to_account, msg_key; its columns are: from, to. Rename them, or map them in the job file ([input.columns])"#);
+}
+
+#[test]
+fn problems_are_shown_where_they_are_in_each_list() {
+    let dir = TempDir::new().unwrap();
+    let bad = format!("{HEADER}a,b,,of a\n");
+    let input =
+        lists(&dir, &[("a.csv", &bad), ("b.csv", &bad.replace("of a", "of b")), ("c.jsonl", "{\"To_Account\":7}\n")]);
+    let Err(PlanError::Problems(problems)) = plan(&input) else { panic!("it has problems") };
+    let excerpts = input.excerpts(&mapping(), &problems.first).unwrap();
+    let shown = excerpts.iter().map(|excerpt| {
+        let excerpt = anstream::adapter::strip_str(&excerpt.as_ref().unwrap().render()).to_string();
+        excerpt.lines().nth(1).unwrap().to_owned()
+    });
+    let of_c = r#"1 | {"To_Account":7}"#;
+    assert_eq!(shown.collect::<Vec<_>>(), ["2 | a,b,,of a", "2 | a,b,,of b", of_c, of_c, of_c]);
 }
 
 #[test]
@@ -195,7 +212,7 @@ fn a_warning_names_the_first_list_that_has_it() {
 fn the_digest_of_several_lists_is_that_of_their_digests() {
     let dir = TempDir::new().unwrap();
     let (a, b) = (format!("{HEADER}a,b,1_2_3,x\n"), format!("{HEADER}a,b,2_2_3,x\n"));
-    let hex = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| hex(&Sha256::digest(bytes));
     let both = plan(&lists(&dir, &[("a.csv", &a), ("b.csv", &b)])).unwrap();
     let (of_a, of_b) = (hex(a.as_bytes()), hex(b.as_bytes()));
     assert_eq!(both.lists.iter().map(|list| &list.sha256).collect::<Vec<_>>(), [&of_a, &of_b]);
@@ -227,7 +244,7 @@ fn a_format_is_for_the_lists_whose_names_do_not_tell() {
     std::fs::write(dir.path().join("b.list"), Kind::Jsonl.text(&[(2, 0)])).unwrap();
     let [a, b] = ["a.csv", "b.list"].map(|name| dir.path().join(name));
     let input = Input::open_all(&a, std::slice::from_ref(&b), Some(Format::Jsonl)).unwrap();
-    assert_eq!(input.lists().map(|list| list.format()).collect::<Vec<_>>(), [Format::Csv, Format::Jsonl]);
+    assert_eq!(input.lists().map(List::format).collect::<Vec<_>>(), [Format::Csv, Format::Jsonl]);
     assert_eq!(plan(&input).unwrap().rows, 2);
     assert!(matches!(Input::open_all(&a, &[b], None), Err(InputError::NoFormat { .. })));
 }
