@@ -63,8 +63,8 @@ pub fn edits(input: &Input, mapping: &Mapping) -> Vec<Cells> {
     for row in rows {
         match row {
             Ok(row) => {
-                assert!(row.line > line, "line {} after line {line}", row.line);
-                line = row.line;
+                assert!(row.line.number > line, "{} after line {line}", row.line);
+                line = row.line.number;
                 match row.edit {
                     Ok(edit) => {
                         edit.warnings().iter().for_each(|warning| can_be_shown(&warning.what));
@@ -91,7 +91,7 @@ pub fn read(bytes: &[u8], format: Format, mapping: &Mapping) -> Vec<Cells> {
         let note = RowNote { code: Some(1), meaning: "\"a\",\nb".into(), attempts: 1 };
         Ok(row.edit.is_ok().then_some(note))
     };
-    if input.annotate(mapping, &mut copy, note).is_ok() {
+    if input.lists().try_for_each(|list| list.annotate(mapping, &mut copy, note).map(drop)).is_ok() {
         let copy = Input::from_reader("copy", copy.as_slice(), format).unwrap();
         assert_eq!(self::edits(&copy, mapping), edits, "the copy of the rows wants something else");
     }

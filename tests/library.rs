@@ -12,4 +12,5 @@ mod library {
     mod readme;
     mod run;
     mod sandbox;
+    mod several_lists;
 }

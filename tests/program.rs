@@ -33,6 +33,7 @@ mod program {
     mod report;
     mod resume;
     mod secrets;
+    mod several_lists;
     mod shared_cap;
     pub(crate) mod shim;
     mod spoiled;

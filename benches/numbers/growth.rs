@@ -209,7 +209,8 @@ fn fill(ledger: &Path, list: &Path, edits: u32) {
         let row = row.unwrap();
         let edit = row.edit.unwrap();
         let id = edit.id();
-        let (message, content, line) = (id.digest().0, edit.content_digest().0, i64::try_from(row.line).unwrap());
+        let (message, content, line) =
+            (id.digest().0, edit.content_digest().0, i64::try_from(row.line.number).unwrap());
         insert.execute(params![id.from_account, id.to_account, id.msg_key, message, content, line]).unwrap();
     }
     drop(insert);

@@ -21,7 +21,7 @@ pub struct SandboxArgs {
     pub rate: NonZeroU32,
     /// A list whose messages exist from the start; others are created by the first request to edit them
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub input: Option<PathBuf>,
+    pub input: Vec<PathBuf>,
     /// The list's job file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "input")]
     pub job: Option<PathBuf>,
@@ -70,7 +70,7 @@ pub struct ReportArgs {
     pub csv: Option<PathBuf>,
     /// The list of edits, to list those not reached [default: the last run's, if unchanged]
     #[arg(long, value_name = "LIST", value_hint = ValueHint::FilePath, requires = "csv")]
-    pub input: Option<PathBuf>,
+    pub input: Vec<PathBuf>,
     /// The list's job file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "input")]
     pub job: Option<PathBuf>,

@@ -50,8 +50,10 @@ impl ReadingArgs {
 #[command(next_help_heading = "Job")]
 pub struct JobArgs {
     /// The list of edits: .csv, .tsv, .jsonl, .ndjson or .json, each also .gz; .xlsx; - is standard input
+    ///
+    /// Give it several times for several lists, which are worked on as one, in this order.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, required = true)]
-    pub input: Option<PathBuf>,
+    pub input: Vec<PathBuf>,
     /// Format of the list, if its name does not show it: csv, jsonl, json or xlsx
     #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     pub input_format: Option<Format>,

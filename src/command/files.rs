@@ -73,9 +73,9 @@ impl CommandFiles {
         Ok(())
     }
 
-    /// The list, which may be a file redirected to standard input.
-    fn list(&mut self, input: Option<&Path>) {
-        if let Some(path) = input {
+    /// The lists, one of which may be a file redirected to standard input.
+    fn lists(&mut self, input: &[PathBuf]) {
+        for path in input {
             self.reads("the list (--input)", list(path));
         }
     }
@@ -116,7 +116,7 @@ impl CommandFiles {
 
     fn of_job(args: &JobArgs) -> CommandFiles {
         let mut files = CommandFiles::default();
-        files.list(args.input.as_deref());
+        files.lists(&args.input);
         files.job_file(args.job.as_deref());
         for name in READ_BY_NAME {
             if let Some(path) = std::env::var_os(name).filter(|path| !path.is_empty()) {
@@ -128,10 +128,13 @@ impl CommandFiles {
         }
         if let Some(ledger) = &args.resume {
             files.ledger(ledger);
+            // The formats are not known yet. Numbers that keep files apart are the lowest if all have the same format.
             for format in [Format::Csv, Format::Jsonl] {
-                let path = failed_rows(ledger, format, args.input.as_deref());
-                files.mark(&path);
-                files.writes("the list of what failed, beside the ledger", &path);
+                let lists: Vec<_> = args.input.iter().map(|path| (named(path), format)).collect();
+                for path in failed_rows(ledger, &lists, &args.input) {
+                    files.mark(&path);
+                    files.writes("the list of what failed, beside the ledger", &path);
+                }
             }
         }
         if let Some(directory) = &args.report {
@@ -144,7 +147,7 @@ impl CommandFiles {
     /// Of `runner report`.
     pub(super) fn of_report(args: &ReportArgs) -> CommandFiles {
         let mut files = CommandFiles::default();
-        files.list(args.input.as_deref());
+        files.lists(&args.input);
         files.job_file(args.job.as_deref());
         files.ledger(&args.ledger);
         if let Some(page) = &args.html {
@@ -160,7 +163,7 @@ impl CommandFiles {
 
     fn of_sandbox(args: &SandboxArgs) -> CommandFiles {
         let mut files = CommandFiles::default();
-        files.list(args.input.as_deref());
+        files.lists(&args.input);
         files.job_file(args.job.as_deref());
         files.streams(args.log.log_file.as_deref());
         files
@@ -182,12 +185,20 @@ pub fn check(cli: &Cli) -> Result<(), Conflict> {
     }
 }
 
-/// The file for the rows that failed, which is never the input list.
-pub(super) fn failed_rows(ledger: &Path, format: Format, input: Option<&Path>) -> PathBuf {
-    let list = input.map(|path| Identity::of(list(path)));
-    failed::path(ledger, format, |path| list.as_ref().is_some_and(|list| list.is(&Identity::of(path))))
+/// The files for the rows of each list that failed, none of which is an input list.
+pub(super) fn failed_rows(ledger: &Path, lists: &[(Option<&Path>, Format)], input: &[PathBuf]) -> Vec<PathBuf> {
+    let identities: Vec<Identity> = input.iter().map(|path| Identity::of(list(path))).collect();
+    failed::paths(ledger, lists, |path| {
+        let identity = Identity::of(path);
+        identities.iter().any(|list| list.is(&identity))
+    })
+}
+
+/// The path of a list; `None` for standard input.
+fn named(input: &Path) -> Option<&Path> {
+    (input.as_os_str() != "-").then_some(input)
 }
 
 fn list(input: &Path) -> &Path {
-    if input.as_os_str() == "-" { Path::new(STANDARD_INPUT) } else { input }
+    named(input).unwrap_or(Path::new(STANDARD_INPUT))
 }

@@ -18,6 +18,7 @@ use crate::report::resume::Pasted;
 use crate::report::{counted, directory, format, machine, text};
 use crate::run::{self, AsOf, InDoubt, Plan, Policy};
 use crate::system::digest;
+use crate::terminal::escape::escape_control;
 use crate::terminal::shell;
 use crate::words::{Lang, Words};
 
@@ -33,21 +34,21 @@ pub(super) async fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     if let Some(path) = &args.html {
         directory::write_page(path, &report, &words)?;
     } else if let Some(path) = &args.csv {
-        let list = match &args.input {
-            Some(path) => {
+        let list = match args.input.as_slice() {
+            [] => last_list(&report).map_err(|error| error.with_causes()),
+            paths => {
                 let reading = Reading {
                     format: None,
                     list: args.reading.clone(),
                     ..Reading::of_last_run(&report, args.job.as_deref())
                 };
                 let is_recorded = reading.text.is_none() && reading.custom_data.is_none();
-                let list = PlannedList::open(path, reading)?;
+                let list = PlannedList::open(paths, reading)?;
                 if is_recorded {
                     list.check_content(&args.ledger, &*overview)?;
                 }
                 Ok(list)
             }
-            None => last_list(&report).map_err(|error| error.with_causes()),
         };
         directory::write(
             path,
@@ -121,9 +122,10 @@ impl<'a> Reading<'a> {
 }
 
 impl PlannedList {
-    fn open(path: &Path, reading: Reading<'_>) -> Result<PlannedList, CommandError> {
-        let (format, mapping) = job::reading(reading.job, path, &reading.list, reading.text, reading.custom_data)?;
-        let input = Input::open(path, reading.format.or(format))?;
+    fn open(paths: &[PathBuf], reading: Reading<'_>) -> Result<PlannedList, CommandError> {
+        let (first, others) = paths.split_first().ok_or(CommandError::NoInput)?;
+        let (format, mapping) = job::reading(reading.job, paths, &reading.list, reading.text, reading.custom_data)?;
+        let input = Input::open_all(first, others, reading.format.or(format))?;
         // No ledger: each row is looked up in it later.
         let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, read_first: false, rows_max: None };
         let as_of = AsOf { now: Timestamp::now(), messages_expire: false };
@@ -136,19 +138,19 @@ impl PlannedList {
         let Some(mut records) = open_records(ledger, &overview.job()?, LostCommits::ReadFirst)? else {
             return Ok(());
         };
-        let (mut others, mut first) = (0_u64, 0);
+        let (mut others, mut first) = (0_u64, None);
         for row in self.input.rows(&self.mapping)? {
             let Row { line, edit: Ok(edit), .. } = row? else { continue };
             let wanted = edit.wanted();
             let is_other = records.status(wanted.message)?.is_some_and(|brief| !wanted.is_content(brief.content));
             if is_other {
-                first = if others == 0 { line } else { first };
+                first.get_or_insert(line);
                 others += 1;
             }
         }
-        if others > 0 {
+        if let Some(first) = first {
             tell(format_args!(
-                "warning: the list gives {} another content than was sent (the first in line {first}): \
+                "warning: the list gives {} another content than was sent (the first in {first}): \
                  this is not the list, or not the job file, that the ledger was made with",
                 counted(others, "message", "messages")
             ));
@@ -165,7 +167,7 @@ impl PlannedList {
 fn check_last_list(args: &ReportArgs, report: &Report) -> Result<(), CommandError> {
     let mut files = CommandFiles::of_report(args);
     if let Ok((last, directory)) = last_call(report)
-        && args.input.is_none()
+        && args.input.is_empty()
     {
         last.input.iter().for_each(|path| files.reads("the list of the last run", &directory.join(path)));
         last.job.iter().for_each(|path| files.reads("the job file of the last run", &directory.join(path)));
@@ -209,9 +211,12 @@ fn last_call(report: &Report) -> Result<(JobArgs, &Path), CommandError> {
 fn last_list(report: &Report) -> Result<PlannedList, CommandError> {
     let (args, directory) = last_call(report)?;
     let RunRecord { input, input_sha256, job_sha256, .. } = &report.facts.last_run().ok_or(LastRunError::None)?.record;
-    let path = args.input.filter(|path| path.as_os_str() != "-").ok_or(LastRunError::StandardInput)?;
-    if !directory.join(&path).is_file() {
-        return Err(LastRunError::Gone(input.clone()).into());
+    if args.input.iter().any(|path| path.as_os_str() == "-") {
+        return Err(LastRunError::StandardInput.into());
+    }
+    let paths: Vec<PathBuf> = args.input.iter().map(|path| directory.join(path)).collect();
+    if let Some((_, path)) = paths.iter().zip(&args.input).find(|(path, _)| !path.is_file()) {
+        return Err(LastRunError::Gone(escape_control(&path.to_string_lossy()).into_owned()).into());
     }
     let job = args.job.map(|job| directory.join(job));
     if let (Some(job), Some(before)) = (&job, job_sha256)
@@ -219,7 +224,7 @@ fn last_list(report: &Report) -> Result<PlannedList, CommandError> {
     {
         return Err(LastRunError::JobFileChanged(job.clone()).into());
     }
-    let list = PlannedList::open(&directory.join(path), Reading::of_last_run(report, job.as_deref()))?;
+    let list = PlannedList::open(&paths, Reading::of_last_run(report, job.as_deref()))?;
     if list.plan.sha256 != *input_sha256 {
         return Err(LastRunError::Changed(input.clone()).into());
     }

@@ -21,11 +21,11 @@ pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, CommandError> {
     })
     .await
     .map_err(|error| CommandError::Listen { address: args.listen, error })?;
-    if let Some(path) = &args.input {
+    if let Some((first, others)) = args.input.split_first() {
         let read = |text: Option<&str>| -> Result<(), CommandError> {
             let (format, mapping) =
-                job::reading(args.job.as_deref(), path, &args.reading, text.map(str::to_owned), None)?;
-            Ok(add_messages(&sandbox, &Input::open(path, format)?, &mapping)?)
+                job::reading(args.job.as_deref(), &args.input, &args.reading, text.map(str::to_owned), None)?;
+            Ok(add_messages(&sandbox, &Input::open_all(first, others, format)?, &mapping)?)
         };
         match read(None) {
             // The list says which messages there are. Their new content may come from `--text`, which is not known here.
@@ -44,9 +44,12 @@ pub(super) async fn execute(args: &SandboxArgs) -> Result<Exit, CommandError> {
 
 /// The arguments of a run with the list that the sandbox was given, or an example.
 fn list(args: &SandboxArgs) -> Vec<OsString> {
-    let Some(input) = &args.input else { return ["--input", "edits.csv"].map(OsString::from).into() };
+    if args.input.is_empty() {
+        return ["--input", "edits.csv"].map(OsString::from).into();
+    }
     let job = args.job.iter().flat_map(|job| [OsString::from("--job"), shell::argument(job).into()]);
-    job.chain(["--input".into(), shell::argument(input).into()]).collect()
+    let inputs = args.input.iter().flat_map(|input| [OsString::from("--input"), shell::argument(input).into()]);
+    job.chain(inputs).collect()
 }
 
 /// Adds the messages of a list to the sandbox. Invalid rows are skipped: a run of the list reports them.

@@ -7,6 +7,7 @@ mod digest;
 mod element;
 pub(crate) mod json;
 mod likeness;
+mod line;
 mod number;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use self::digest::{CanonicalHasher, Numbers};
 use self::json::Json;
 pub use self::likeness::Likeness;
+pub use self::line::{Line, OneOfLists};
 use crate::terminal::escape::{is_invisible, is_printable_ascii};
 
 /// Bytes of new content above which a message is warned about: older pages of the service give 8 KB as the limit.

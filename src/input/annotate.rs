@@ -10,7 +10,7 @@ use super::dialect::{Delimiter, TextEncoding};
 use super::jsonl;
 use super::list_reader::RowReader;
 use super::mapping::is_reserved_column;
-use super::{Input, InputError, Mapping, Row};
+use super::{InputError, List, Mapping, Row, Rows};
 
 /// What the copy says about a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub enum AnnotateError<E: std::error::Error + 'static> {
     Write(#[source] io::Error),
 }
 
-impl Input {
+impl List {
     /// Copies the rows for which `note` returns a note, in order. The list's own columns stay as they are, followed by
     /// `_code`, `_meaning`, `_attempts` and `_line`; other columns whose names start with `_` are dropped. So the copy
     /// is itself a list. The header of a CSV list is written even if no row is. Rows that cannot be split into columns
@@ -57,17 +57,17 @@ impl Input {
         mut out: impl Write,
         mut note: impl FnMut(&Row) -> Result<Option<RowNote>, E>,
     ) -> Result<u64, AnnotateError<E>> {
-        let mut rows = self.rows(mapping)?;
+        let mut rows = Rows::new(self, &[], mapping)?;
         let is_utf8 = rows.list.encoding() == UTF_8 && mapping.encoding().is_none_or(TextEncoding::is_utf8);
         if !is_utf8 {
             out.write_all("\u{feff}".as_bytes()).map_err(AnnotateError::Write)?;
         }
-        let mut copy = AnnotatedCopy::begin(&rows.list.rows, out).map_err(AnnotateError::Write)?;
+        let mut copy = AnnotatedCopy::begin(rows.list.rows(), out).map_err(AnnotateError::Write)?;
         let mut written = 0;
         while let Some(row) = rows.next() {
             let row = row?;
             if let Some(note) = note(&row).map_err(AnnotateError::RowNote)? {
-                written += u64::from(copy.row(&rows.list.rows, row.line, &note).map_err(AnnotateError::Write)?);
+                written += u64::from(copy.row(rows.list.rows(), row.line.number, &note).map_err(AnnotateError::Write)?);
             }
         }
         copy.finish().map_err(AnnotateError::Write)?;

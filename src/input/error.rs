@@ -24,6 +24,17 @@ pub enum InputError {
         /// The system's error.
         source: io::Error,
     },
+    /// Two of the lists are one file.
+    #[error("{name:?} and {before:?} are the same file; give each list once")]
+    SameFile {
+        /// The list.
+        name: String,
+        /// The name that it was given before.
+        before: String,
+    },
+    /// Standard input was given twice.
+    #[error("standard input (--input -) is given twice; it can only be read once")]
+    StandardInputTwice,
     /// A directory was given.
     #[error("{name:?} is a directory; give the path of a file")]
     Directory {

@@ -7,13 +7,14 @@ use serde::de::IgnoredAny;
 use super::csv::LineCounter;
 use super::list_reader::{ListReader, RowReader};
 use super::{Input, InputError, Mapping, Problem};
+use crate::edit::Line;
 use crate::edit::json::JsonMembers;
 use crate::terminal::escape::NAME_CHARS_SHOWN;
 use crate::terminal::excerpt::Excerpt;
 
 impl Input {
     /// The excerpt for each problem; `None` if its place cannot be found. The problems must be in the list's order. The
-    /// list is read up to the last of them, one row at a time.
+    /// lists are read up to the last of them, one row at a time.
     ///
     /// # Errors
     /// Fails if the list has changed or cannot be read.
@@ -22,19 +23,19 @@ impl Input {
         let mut excerpts = Vec::with_capacity(problems.len());
         let mut line = next_line(&mut list);
         for problem in problems {
-            while line.is_some_and(|line| line < problem.line) {
+            while line.as_ref().is_some_and(|line| *line < problem.line) {
                 line = next_line(&mut list);
             }
-            let is_found = line == Some(problem.line);
-            excerpts.push(if is_found { excerpt(&list.rows, problem) } else { None });
+            let is_found = line.as_ref() == Some(&problem.line);
+            excerpts.push(if is_found { excerpt(list.rows(), problem) } else { None });
         }
         Ok(excerpts)
     }
 }
 
 /// The line where the next row begins; `None` at the end, or if reading fails.
-fn next_line(list: &mut ListReader) -> Option<u64> {
-    Some(list.read().ok()??.line)
+fn next_line(list: &mut ListReader) -> Option<Line> {
+    Some(list.read().ok()??.place())
 }
 
 /// The excerpt for a problem of the row just read.
@@ -53,7 +54,7 @@ fn excerpt(rows: &RowReader, problem: &Problem) -> Option<Excerpt> {
             (row, member_value(row, matches_label).or_else(|| syntax_error(row)))
         }
     };
-    (!row.is_empty()).then(|| excerpt_of_row(problem.line, row, place.unwrap_or(0..row.len()), label))
+    (!row.is_empty()).then(|| excerpt_of_row(problem.line.number, row, place.unwrap_or(0..row.len()), label))
 }
 
 /// An excerpt of the line that holds `place`, which may be after the line where the row begins.

@@ -1,6 +1,6 @@
 //! List formats.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::ValueEnum;
@@ -36,6 +36,12 @@ impl Format {
         }
     }
 
+    /// The format that a file name implies, whatever the job says: many things are called `.txt`.
+    pub(super) fn told_by_name(name: &str) -> Option<Format> {
+        let ending = name.to_ascii_lowercase();
+        Format::of_name(name).filter(|_| !ending.trim_end_matches(".gz").ends_with(".txt"))
+    }
+
     /// The format in which copies of this format's rows are written.
     #[must_use]
     pub fn of_copies(self) -> Format {
@@ -45,10 +51,16 @@ impl Format {
         }
     }
 
+    /// The format of these lists for which a job file gives this one. Of several, it is only that of lists whose names
+    /// tell none.
+    #[must_use]
+    pub fn of_job(self, lists: &[PathBuf]) -> Format {
+        if let [list] = lists { self.or_of_copies(list) } else { self }
+    }
+
     /// The format of a list for which a job file gives this one. The rows of a workbook or an array that failed come back
     /// in another format, under a name that shows it, and the same job file must do for them.
-    #[must_use]
-    pub fn or_of_copies(self, list: &Path) -> Format {
+    fn or_of_copies(self, list: &Path) -> Format {
         match Format::of_name(&list.to_string_lossy()) {
             Some(found) if found != self && found == self.of_copies() => found,
             Some(_) | None => self,

@@ -1,64 +1,211 @@
 //! Reads raw rows in order, whatever the format.
 
+use std::collections::VecDeque;
 use std::io;
 
 use encoding_rs::Encoding;
+use sha2::{Digest, Sha256};
 
 use super::csv::CsvRowReader;
 use super::json_list::{self, JsonRowReader};
 use super::jsonl::JsonlRowReader;
 use super::mapping::Mapping;
 use super::raw_row::{RawRow, RowInfo, RowReadError};
+use super::rows::RowSource;
 use super::stored::Stored;
 use super::survey::ListFacts;
 use super::text::{DecodedText, read_error};
 use super::xlsx::XlsxRowReader;
-use super::{Format, InputError};
+use super::{Format, InputError, List};
+use crate::system::digest::hex;
 
 /// Rows between two checks for changes to the file: often enough to stop soon, rarely enough to cost nothing.
 const ROWS_BETWEEN_CHECKS: u64 = 1_000;
 
-/// Reads a list's raw rows from the top, and checks that the file does not change meanwhile.
+/// What was read of a job's lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadInput {
+    /// The lists, in order.
+    pub lists: Vec<ReadList>,
+    /// SHA-256 of the list's bytes as stored. Of several lists, the SHA-256 of theirs, in hexadecimal, one a line:
+    /// `sha256sum a.csv b.csv | cut -c 1-64 | sha256sum`.
+    pub sha256: [u8; 32],
+}
+
+/// What was read of one list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadList {
+    /// Its rows.
+    pub rows: u64,
+    /// SHA-256 of its bytes as stored.
+    pub sha256: [u8; 32],
+    /// How it was read.
+    pub facts: ListFacts,
+}
+
+impl ReadInput {
+    fn of(lists: Vec<ReadList>) -> ReadInput {
+        let sha256 = match lists.as_slice() {
+            [list] => list.sha256,
+            lists => {
+                let lines: String = lists.iter().map(|list| hex(&list.sha256) + "\n").collect();
+                Sha256::digest(lines).into()
+            }
+        };
+        ReadInput { lists, sha256 }
+    }
+}
+
+/// Reads the raw rows of one list after the other from the top, and checks that the files do not change meanwhile.
 pub(super) struct ListReader {
-    stored: Stored,
-    text: DecodedText,
-    pub(super) rows: RowReader,
+    mapping: Mapping,
+    current: OpenList,
+    others: VecDeque<List>,
+    /// What was read of the lists before the current one.
+    before: Vec<ReadList>,
+    bytes_before: u64,
     number: u64,
     ended: bool,
-    /// Whether the end was reached, without an error.
-    is_complete: bool,
 }
 
 impl ListReader {
-    pub(super) fn open(stored: &Stored, format: Format, mapping: &Mapping) -> Result<ListReader, InputError> {
+    pub(super) fn open(first: &List, others: &[List], mapping: &Mapping) -> Result<ListReader, InputError> {
+        Ok(ListReader {
+            mapping: mapping.clone(),
+            current: OpenList::open(first, mapping)?,
+            others: others.iter().cloned().collect(),
+            before: Vec::new(),
+            bytes_before: 0,
+            number: 0,
+            ended: false,
+        })
+    }
+
+    /// The next row; `None` at the end of the last list and after an error.
+    pub(super) fn read(&mut self) -> Result<Option<RawRow<'_>>, InputError> {
+        loop {
+            match self.advance()? {
+                Some(row) => return Ok(Some(self.raw(row))),
+                None if self.next_list()? => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The next row of the current list; `None` at its end and after an error.
+    pub(super) fn read_in_list(&mut self) -> Result<Option<RawRow<'_>>, InputError> {
+        Ok(self.advance()?.map(|row| self.raw(row)))
+    }
+
+    /// At the end of a list, goes on to the next; returns whether there is one.
+    pub(super) fn next_list(&mut self) -> Result<bool, InputError> {
+        if self.ended {
+            return Ok(false);
+        }
+        let Some(list) = self.others.pop_front() else { return Ok(false) };
+        self.ended = true;
+        let next = OpenList::open(&list, &self.mapping)?;
+        self.ended = false;
+        let list = std::mem::replace(&mut self.current, next);
+        self.bytes_before += list.text.stored_bytes();
+        self.before.extend(list.as_read());
+        Ok(true)
+    }
+
+    /// Reads the next row of the current list. An error ends reading.
+    fn advance(&mut self) -> Result<Option<RowInfo>, InputError> {
+        if self.ended {
+            return Ok(None);
+        }
+        self.ended = true;
+        let row = self.current.read()?;
+        self.ended = false;
+        self.number += u64::from(row.is_some());
+        Ok(row)
+    }
+
+    /// The row just read.
+    fn raw(&self, RowInfo { line, malformed }: RowInfo) -> RawRow<'_> {
+        let (bytes, ends) = self.current.rows.raw();
+        RawRow { number: self.number, line, malformed, bytes, ends, source: &self.current.source }
+    }
+
+    /// The reader of the current list.
+    pub(super) fn rows(&self) -> &RowReader {
+        &self.current.rows
+    }
+
+    /// What the rows of the current list have in common.
+    pub(super) fn source(&self) -> &RowSource {
+        &self.current.source
+    }
+
+    /// The encoding of the current list's stored text.
+    pub(super) fn encoding(&self) -> &'static Encoding {
+        self.current.text.encoding()
+    }
+
+    /// Fails if the current list has changed since it was opened.
+    pub(super) fn check_unchanged(&self) -> Result<(), InputError> {
+        self.current.stored.check_unchanged()
+    }
+
+    /// Stored bytes read so far.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        self.bytes_before + self.current.text.stored_bytes()
+    }
+
+    /// Ends reading early: further reads return `None`.
+    pub(super) fn stop(&mut self) {
+        self.ended = true;
+    }
+
+    /// What was read, once every row of every list has been.
+    pub(super) fn read_input(&self) -> Option<ReadInput> {
+        let last = self.current.as_read().filter(|_| self.others.is_empty())?;
+        Some(ReadInput::of(self.before.iter().copied().chain([last]).collect()))
+    }
+}
+
+/// The list that is being read.
+struct OpenList {
+    stored: Stored,
+    text: DecodedText,
+    rows: RowReader,
+    source: RowSource,
+    row_count: u64,
+    ended: bool,
+}
+
+impl OpenList {
+    fn open(list: &List, mapping: &Mapping) -> Result<OpenList, InputError> {
+        let List { stored, format, one_of, .. } = list;
         stored.check_unchanged()?;
         let mut text = match format {
             Format::Xlsx => DecodedText::undecoded(stored),
             Format::Csv | Format::Jsonl | Format::Json => DecodedText::open(stored, mapping.encoding())?,
         };
-        let rows = RowReader::open(&mut text, stored, format, mapping)?;
-        Ok(ListReader { stored: stored.clone(), text, rows, number: 0, ended: false, is_complete: false })
+        let rows = RowReader::open(&mut text, stored, *format, mapping)?;
+        let source = RowSource::new(&rows, one_of.clone());
+        Ok(OpenList { stored: stored.clone(), text, rows, source, row_count: 0, ended: false })
     }
 
-    /// The next row; `None` at the end and after an error.
-    pub(super) fn read(&mut self) -> Result<Option<RawRow<'_>>, InputError> {
+    /// The next row; `None` at the end.
+    fn read(&mut self) -> Result<Option<RowInfo>, InputError> {
         if self.ended {
             return Ok(None);
         }
-        self.ended = true;
-        if self.number.is_multiple_of(ROWS_BETWEEN_CHECKS) {
+        if self.row_count.is_multiple_of(ROWS_BETWEEN_CHECKS) {
             self.stored.check_unchanged()?;
         }
         match self.rows.read(&mut self.text) {
-            Ok(Some(RowInfo { line, malformed })) => {
-                self.number += 1;
-                self.ended = false;
-                let (bytes, ends) = self.rows.raw();
-                Ok(Some(RawRow { number: self.number, line, malformed, bytes, ends }))
+            Ok(Some(row)) => {
+                self.row_count += 1;
+                Ok(Some(row))
             }
             Ok(None) => {
                 self.stored.check_unchanged()?;
-                self.is_complete = true;
+                self.ended = true;
                 Ok(None)
             }
             Err(RowReadError::Io(error)) => Err(read_error(&self.stored, self.rows.line(), error)),
@@ -77,47 +224,15 @@ impl ListReader {
         }
     }
 
-    /// Fails if the list has changed since it was opened.
-    pub(super) fn check_unchanged(&self) -> Result<(), InputError> {
-        self.stored.check_unchanged()
-    }
-
-    /// What is known about the list so far; all of it once every row has been read.
-    pub(super) fn facts(&self) -> ListFacts {
-        let encoding = self.encoding().name();
-        let sha256 = self.sha256();
-        match &self.rows {
-            RowReader::Csv(rows) => ListFacts {
-                sha256,
-                encoding,
-                delimiter: Some(rows.delimiter()),
-                empty_rows: rows.empty_rows(),
-                empty_columns: rows.empty_columns(),
-            },
-            RowReader::Jsonl(_) | RowReader::Json(_) | RowReader::Xlsx(_) => {
-                ListFacts { sha256, encoding, delimiter: None, empty_rows: 0, empty_columns: 0 }
-            }
-        }
-    }
-
-    /// The encoding of the stored text.
-    pub(super) fn encoding(&self) -> &'static Encoding {
-        self.text.encoding()
-    }
-
-    /// Stored bytes read so far.
-    pub(super) fn stored_bytes(&self) -> u64 {
-        self.text.stored_bytes()
-    }
-
-    /// Ends reading early: further reads return `None`.
-    pub(super) fn stop(&mut self) {
-        self.ended = true;
-    }
-
-    /// SHA-256 of the file's bytes as stored, once every row has been read.
-    pub(super) fn sha256(&self) -> Option<[u8; 32]> {
-        self.is_complete.then(|| self.text.sha256())?
+    /// What was read, once the end has been reached.
+    fn as_read(&self) -> Option<ReadList> {
+        let sha256 = self.text.sha256().filter(|_| self.ended)?;
+        let (delimiter, empty_rows, empty_columns) = match &self.rows {
+            RowReader::Csv(rows) => (Some(rows.delimiter()), rows.empty_rows(), rows.empty_columns()),
+            RowReader::Jsonl(_) | RowReader::Json(_) | RowReader::Xlsx(_) => (None, 0, 0),
+        };
+        let facts = ListFacts { encoding: self.text.encoding().name(), delimiter, empty_rows, empty_columns };
+        Some(ReadList { rows: self.row_count, sha256, facts })
     }
 }
 

@@ -12,12 +12,13 @@
 //!   ▼
 //! edit       edit_builder  the fields and the job's content (template), checked; spoiled cells are refused (spoiled)
 //! ```
-//! [`Rows`] does all of this row by row, and [`Input::survey`] on several threads. [`Input::annotate`] and
+//! [`Rows`] does all of this row by row, and [`Input::survey`] on several threads. [`List::annotate`] and
 //! [`Input::excerpts`] read the raw rows again, to copy or to show them.
 //!
 //! Encodings and separators are in `dialect`. A format is a variant of `list_reader::RowReader`
-//! and of `rows::RowLayout`. A list that follows another belongs in `list_reader`. What a job file may say about all
-//! of them is in `spec`.
+//! and of `rows::RowLayout`. What a job file may say about all of them is in `spec`. An [`Input`] is one [`List`] or
+//! several (`lists`), each with a format and a header of its own; `list_reader` goes from one to the next, and each
+//! [`Row`] says which it is from.
 //!
 //! A list is read from the top more than once: to plan, to run, and to write out the failed rows. So it is opened
 //! once, the handle stays open, and a list that changes meanwhile is an error. Memory is bounded whatever the file
@@ -38,6 +39,7 @@ mod format;
 mod json_list;
 mod jsonl;
 mod list_reader;
+mod lists;
 mod raw_row;
 mod xlsx;
 
@@ -63,12 +65,15 @@ mod error;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use annotate::{AnnotateError, RowNote};
 pub use csv::{HeaderError, MissingHint};
 pub use dialect::{Delimiter, TextEncoding, UnknownDelimiter, UnknownEncoding};
 pub use error::InputError;
 pub use format::{Format, UnknownFormat};
+pub use list_reader::{ReadInput, ReadList};
+pub use lists::Input;
 pub use mapping::Mapping;
 pub use mapping_error::MappingError;
 pub use problem::Problem;
@@ -76,6 +81,7 @@ pub use rows::{Row, Rows};
 pub use spec::{ColumnNames, ContentPart, ContentSpec, InputSpec};
 pub use survey::ListFacts;
 
+use crate::edit::OneOfLists;
 use crate::terminal::escape::escape_control;
 use stored::Stored;
 
@@ -89,25 +95,24 @@ pub const COLUMNS_MAX: usize = 1024;
 pub const SPOOL_BYTES_MAX: u64 = 16 << 30;
 
 /// An open list, which can be read from the top any number of times. Readers are independent of each other.
-#[derive(Debug)]
-pub struct Input {
+#[derive(Clone, Debug)]
+pub struct List {
     path: Option<PathBuf>,
-    display_name: String,
+    display_name: Arc<str>,
     format: Format,
     stored: Stored,
+    /// Which of the job's lists it is, if there are several.
+    one_of: Option<OneOfLists>,
 }
 
-impl Input {
+impl List {
     /// Opens the list at `path`; `-` is standard input, which is copied into a temporary file first. Without `format`,
     /// the file's name determines the format; gzip is recognized by the file's first bytes.
-    ///
-    /// # Errors
-    /// Fails if the format is unknown, or the file cannot be opened or cannot be read more than once.
-    pub fn open(path: &Path, format: Option<Format>) -> Result<Input, InputError> {
+    fn open(path: &Path, format: Option<Format>) -> Result<List, InputError> {
         let name = path.display().to_string();
         if name == "-" {
             let format = format.ok_or(InputError::NoFormat { name })?;
-            return Input::from_reader("standard input", std::io::stdin().lock(), format);
+            return List::from_reader("standard input", std::io::stdin().lock(), format);
         }
         // Checked before opening, because opening a pipe would wait for its writer.
         let failed = |source| InputError::Open { name: name.clone(), source };
@@ -129,16 +134,19 @@ impl Input {
         };
         let file = File::open(path).map_err(failed)?;
         let stored = Stored::new(name.clone(), file).map_err(failed)?;
-        Ok(Input { path: Some(path.to_owned()), display_name: escape_control(&name).into_owned(), format, stored })
+        Ok(List {
+            path: Some(path.to_owned()),
+            display_name: escape_control(&name).into(),
+            format,
+            stored,
+            one_of: None,
+        })
     }
 
     /// Copies a stream into an unnamed temporary file that only this user can read, and opens that.
-    ///
-    /// # Errors
-    /// Fails if the stream cannot be read or is longer than [`SPOOL_BYTES_MAX`], or the disk is full.
-    pub fn from_reader(name: &str, reader: impl Read, format: Format) -> Result<Input, InputError> {
+    fn from_reader(name: &str, reader: impl Read, format: Format) -> Result<List, InputError> {
         let stored = Stored::spool(name.to_owned(), reader, SPOOL_BYTES_MAX)?;
-        Ok(Input { path: None, display_name: escape_control(name).into_owned(), format, stored })
+        Ok(List { path: None, display_name: escape_control(name).into(), format, stored, one_of: None })
     }
 
     /// The list's name, escaped for display.
@@ -157,26 +165,15 @@ impl Input {
     }
 
     /// The list's size in bytes, as stored.
-    pub fn bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         self.stored.bytes()
     }
 
     /// What there is to say about how the list is read: which sheet of several.
-    ///
-    /// # Errors
-    /// Fails if the list cannot be read.
-    pub fn remarks(&self, mapping: &Mapping) -> Result<Vec<String>, InputError> {
+    fn remarks(&self, mapping: &Mapping) -> Result<Vec<String>, InputError> {
         match self.format {
             Format::Xlsx => Ok(xlsx::remark(&self.stored, mapping)?.into_iter().collect()),
             Format::Csv | Format::Jsonl | Format::Json => Ok(Vec::new()),
         }
-    }
-
-    /// Reads from the top. The header of a CSV list is checked here.
-    ///
-    /// # Errors
-    /// Fails if the list has changed since it was opened, cannot be read, or has an invalid header.
-    pub fn rows(&self, mapping: &Mapping) -> Result<Rows, InputError> {
-        Rows::new(&self.stored, self.format, mapping)
     }
 }

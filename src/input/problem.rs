@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use crate::edit::Line;
 use crate::terminal::escape::{NAME_CHARS_SHOWN, Name};
 
 /// What is wrong with one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The line where the row begins, counted from 1.
-    pub line: u64,
+    /// The line where the row begins.
+    pub line: Line,
     /// The list's own name of the column or field, possibly truncated; `None` if the problem concerns the whole row or
     /// the job's templates.
     pub column: Option<String>,
@@ -21,14 +22,14 @@ pub struct Problem {
 impl Problem {
     /// A problem of the whole row.
     pub(super) fn of_row(line: u64, what: impl Into<String>) -> Problem {
-        Problem { line, column: None, cell: None, what: what.into() }
+        Problem { line: line.into(), column: None, cell: None, what: what.into() }
     }
 
     /// A problem of one column. Only as much of its name is kept as will be shown: a name can be as long as a row, and
     /// problems accumulate.
     pub(super) fn of_column(line: u64, column: &str, what: impl Into<String>) -> Problem {
         let column = column.chars().take(NAME_CHARS_SHOWN + 1).collect();
-        Problem { line, column: Some(column), cell: None, what: what.into() }
+        Problem { line: line.into(), column: Some(column), cell: None, what: what.into() }
     }
 }
 
@@ -39,18 +40,20 @@ impl Problem {
         names.iter().position(|name| name.trim().chars().take(NAME_CHARS_SHOWN + 1).eq(column.chars()))
     }
 
-    /// The place for display: `line 3, column msg_body`.
+    /// The place in its list, for display: `line 3, column msg_body`.
     pub fn place(&self) -> String {
+        let number = self.line.number;
         match (&self.column, &self.cell) {
-            (Some(column), Some(cell)) => format!("line {}, column {} ({cell})", self.line, Name(column)),
-            (Some(column), None) => format!("line {}, column {}", self.line, Name(column)),
-            (None, _) => format!("line {}", self.line),
+            (Some(column), Some(cell)) => format!("line {number}, column {} ({cell})", Name(column)),
+            (Some(column), None) => format!("line {number}, column {}", Name(column)),
+            (None, _) => format!("line {number}"),
         }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.line.list_name().map_or(Ok(()), |name| write!(f, "{name}: "))?;
         write!(f, "{}: {}", self.place(), self.what)
     }
 }

@@ -9,33 +9,31 @@ use super::list_reader::{ListReader, RowReader};
 use super::mapping::Mapping;
 use super::problem::Problem;
 use super::raw_row::RawRow;
-use super::stored::Stored;
 use super::xlsx::SheetColumns;
-use super::{Format, InputError};
-use crate::edit::{Edit, EitherWay};
+use super::{InputError, List};
+use crate::edit::{Edit, EitherWay, Line, OneOfLists};
 
-/// One row of the list.
+/// One row of a list.
 #[derive(Debug)]
 pub struct Row {
-    /// The row's number, counted from 1, without the header and blank lines.
+    /// The row's number, counted from 1 over all lists, without headers and blank lines.
     pub number: u64,
-    /// The line where it begins, counted from 1.
-    pub line: u64,
+    /// The line where it begins.
+    pub line: Line,
     /// The edit that it describes, or everything that is wrong with it.
     pub edit: Result<Edit, Vec<Problem>>,
 }
 
-/// Reads a list's rows in order. It returns `None` after the end or an error.
+/// Reads the rows of all lists in order. It returns `None` after the end or an error.
 pub struct Rows {
     pub(super) list: ListReader,
     pub(super) parser: RowParser,
 }
 
 impl Rows {
-    pub(super) fn new(stored: &Stored, format: Format, mapping: &Mapping) -> Result<Rows, InputError> {
-        let list = ListReader::open(stored, format, mapping)?;
-        let parser = RowParser { layout: RowLayout::of(&list.rows), builder: EditBuilder::new(mapping) };
-        Ok(Rows { list, parser })
+    pub(super) fn new(first: &List, others: &[List], mapping: &Mapping) -> Result<Rows, InputError> {
+        let list = ListReader::open(first, others, mapping)?;
+        Ok(Rows { list, parser: RowParser { builder: EditBuilder::new(mapping) } })
     }
 
     /// Skips this many rows without parsing them.
@@ -64,12 +62,12 @@ impl Rows {
         self.list.stored_bytes()
     }
 
-    /// SHA-256 of the file's bytes as stored, once every row has been read.
+    /// SHA-256 of what was read, once every row has been read: see [`ReadInput`](super::ReadInput).
     pub fn sha256(&self) -> Option<[u8; 32]> {
-        self.list.sha256()
+        self.list.read_input().map(|read| read.sha256)
     }
 
-    /// Checks that the list has not changed since it was opened, so that the rows read so far are valid.
+    /// Checks that the list that is being read has not changed since it was opened, so that its rows are valid.
     ///
     /// # Errors
     /// Fails if the list has changed.
@@ -89,8 +87,24 @@ impl Iterator for Rows {
 /// Parses raw rows. Each thread has its own.
 #[derive(Clone)]
 pub(super) struct RowParser {
-    layout: RowLayout,
     builder: EditBuilder,
+}
+
+/// What all rows of one list have in common.
+#[derive(Clone)]
+pub(super) struct RowSource {
+    layout: RowLayout,
+    one_of: Option<OneOfLists>,
+}
+
+impl RowSource {
+    pub(super) fn new(rows: &RowReader, one_of: Option<OneOfLists>) -> RowSource {
+        RowSource { layout: RowLayout::of(rows), one_of }
+    }
+
+    pub(super) fn line(&self, number: u64) -> Line {
+        Line { list: self.one_of.clone(), number }
+    }
 }
 
 /// Where a row keeps its fields.
@@ -116,8 +130,8 @@ impl RowLayout {
 
 impl RowParser {
     pub(super) fn parse(&mut self, raw: RawRow<'_>) -> Row {
-        let RawRow { number, line, malformed, bytes, ends } = raw;
-        let edit = match (malformed, &self.layout) {
+        let RawRow { number, line, malformed, bytes, ends, source } = raw;
+        let mut edit = match (malformed, &source.layout) {
             (Some(malformed), _) => Err(vec![Problem::of_row(line, malformed)]),
             (None, RowLayout::Csv(header)) => csv::edit(line, bytes, ends, header, &mut self.builder),
             (None, RowLayout::Xlsx(header, columns)) => csv::edit(line, bytes, ends, header, &mut self.builder)
@@ -129,13 +143,18 @@ impl RowParser {
                 }),
             (None, RowLayout::Jsonl) => jsonl::edit(line, bytes, &mut self.builder),
         };
-        Row { number, line, edit }
+        if let (Some(one_of), Err(problems)) = (&source.one_of, &mut edit) {
+            for problem in problems {
+                problem.line.list = Some(one_of.clone());
+            }
+        }
+        Row { number, line: source.line(line), edit }
     }
 
     /// The message that a row names, if it can be determined.
     fn message(&self, raw: &RawRow<'_>) -> Option<EitherWay> {
         let mapping = self.builder.mapping();
-        match &self.layout {
+        match &raw.source.layout {
             _ if raw.malformed.is_some() => None,
             RowLayout::Csv(header) | RowLayout::Xlsx(header, _) => {
                 csv::message(raw.line, raw.bytes, raw.ends, header, mapping)
@@ -149,7 +168,7 @@ impl RowParser {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::{ContentSpec, Input, InputSpec};
+    use super::super::{ContentSpec, Format, Input, InputSpec};
     use super::*;
 
     /// `next_of` finds the same messages as parsing every row does.
@@ -180,7 +199,7 @@ mod tests {
             let mut messages: BTreeMap<EitherWay, Vec<u64>> = BTreeMap::new();
             for row in input.rows(&mapping).unwrap().map(Result::unwrap) {
                 if let Ok(edit) = row.edit {
-                    messages.entry(edit.id().either_way()).or_default().push(row.line);
+                    messages.entry(edit.id().either_way()).or_default().push(row.line.number);
                 }
             }
             assert!(messages.len() > 1 && messages.values().any(|lines| lines.len() > 1), "{messages:?}");
@@ -188,7 +207,7 @@ mod tests {
                 let mut rows = input.rows(&mapping).unwrap();
                 let mut found = Vec::new();
                 while let Some(row) = rows.next_of(|found| found == message).unwrap() {
-                    found.extend(row.edit.is_ok().then_some(row.line));
+                    found.extend(row.edit.is_ok().then_some(row.line.number));
                 }
                 assert_eq!(found, lines);
             }

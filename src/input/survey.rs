@@ -12,8 +12,8 @@ use std::thread;
 
 use super::list_reader::ListReader;
 use super::raw_row::RawRow;
-use super::rows::{RowParser, Rows};
-use super::{Delimiter, Input, InputError, Mapping, Row};
+use super::rows::{RowParser, RowSource, Rows};
+use super::{Delimiter, Input, InputError, Mapping, ReadInput, Row};
 
 /// Maximum number of threads. Beyond it, reading, which only one thread does at a time, is the bottleneck.
 const THREADS_MAX: usize = 4;
@@ -22,11 +22,9 @@ const BATCH_ROWS: usize = 2048;
 /// Bytes after which a batch is full: long rows would otherwise fill the memory.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// What is known about a list as a whole, once it has been read.
+/// How a list was read, and what in it is no row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListFacts {
-    /// SHA-256 of the file's bytes as stored, if all were read.
-    pub sha256: Option<[u8; 32]>,
     /// The encoding of its text.
     pub encoding: &'static str,
     /// What separates the columns of a CSV list.
@@ -43,8 +41,8 @@ impl Input {
         thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX))
     }
 
-    /// Reads the whole list and passes each row to one of `visitors`, each on its own thread. Each visitor receives its
-    /// rows in the list's order. Returns what is known about the list as a whole.
+    /// Reads every list and passes each row to one of `visitors`, each on its own thread. Each visitor receives its rows
+    /// in order. Returns what was read.
     ///
     /// # Errors
     /// Fails if the list cannot be read or a visitor fails; then some rows were not visited.
@@ -52,7 +50,7 @@ impl Input {
         &self,
         mapping: &Mapping,
         visitors: Vec<V>,
-    ) -> Result<ListFacts, E> {
+    ) -> Result<Option<ReadInput>, E> {
         let Rows { list, parser } = self.rows(mapping)?;
         let list = Mutex::new(list);
         let lock_list = || list.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,16 +72,17 @@ impl Input {
                 .into_iter()
                 .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })?;
-        Ok(lock_list().facts())
+        Ok(lock_list().read_input())
     }
 }
 
-/// Raw rows in shared buffers, which the next batch reuses.
+/// Raw rows of one list in shared buffers, which the next batch reuses.
 #[derive(Default)]
 struct Batch {
     rows: Vec<BatchRow>,
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    source: Option<RowSource>,
     /// Why reading stopped, if it failed.
     error: Option<InputError>,
 }
@@ -103,19 +102,28 @@ impl Batch {
         self.bytes.clear();
         self.ends.clear();
         while self.rows.len() < BATCH_ROWS && self.byte_count() < BATCH_BYTES {
-            match list.read() {
+            match list.read_in_list() {
                 Ok(Some(raw)) => self.push(raw),
-                Ok(None) => break,
+                Ok(None) if !self.rows.is_empty() => break,
+                Ok(None) => match list.next_list() {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        self.error = Some(error);
+                        break;
+                    }
+                },
                 Err(error) => {
                     self.error = Some(error);
                     break;
                 }
             }
         }
+        self.source = Some(list.source().clone());
     }
 
     fn push(&mut self, raw: RawRow<'_>) {
-        let RawRow { number, line, malformed, bytes, ends } = raw;
+        let RawRow { number, line, malformed, bytes, ends, source: _ } = raw;
         self.bytes.extend_from_slice(bytes);
         self.ends.extend_from_slice(ends);
         self.rows.push(BatchRow { number, line, malformed, bytes_end: self.bytes.len(), ends_end: self.ends.len() });
@@ -136,6 +144,7 @@ impl Batch {
         visitor: &mut impl FnMut(Row) -> Result<(), E>,
     ) -> Result<(), E> {
         let (mut bytes, mut ends) = (0, 0);
+        let Some(source) = &self.source else { return Ok(()) };
         for BatchRow { number, line, malformed, bytes_end, ends_end } in self.rows.drain(..) {
             let raw = RawRow {
                 number,
@@ -143,6 +152,7 @@ impl Batch {
                 malformed,
                 bytes: &self.bytes[bytes..bytes_end],
                 ends: &self.ends[ends..ends_end],
+                source,
             };
             (bytes, ends) = (bytes_end, ends_end);
             visitor(parser.parse(raw))?;

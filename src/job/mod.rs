@@ -229,8 +229,8 @@ impl Job {
     fn of(args: &JobArgs, environment: &impl Environment, mut file: JobFile) -> Result<Job, JobError> {
         if args.input_format.is_some() {
             file.input.format = args.input_format;
-        } else if let (Some(format), Some(list)) = (file.input.format, &args.input) {
-            file.input.format = Some(format.or_of_copies(list));
+        } else {
+            file.input.format = file.input.format.map(|format| format.of_job(&args.input));
         }
         for (flag, text) in [("--text", &args.text), ("--custom-data", &args.custom_data)] {
             if text.as_deref() == Some(NOT_RECORDED) {
@@ -309,7 +309,7 @@ impl Job {
 /// The job file cannot be read, or is wrong.
 pub fn reading(
     job: Option<&Path>,
-    list: &Path,
+    lists: &[PathBuf],
     reading: &ReadingArgs,
     text: Option<String>,
     custom_data: Option<String>,
@@ -317,7 +317,7 @@ pub fn reading(
     let (mut file, source) = JobFile::read(job)?;
     (file.content.text_as_it_is, file.content.custom_data_as_it_is) = (text, custom_data);
     reading.override_in(&mut file.input);
-    let format = file.input.format.map(|format| format.or_of_copies(list));
+    let format = file.input.format.map(|format| format.of_job(lists));
     Ok((format, mapping(job, &file).map_err(|error| source.locate(error))?))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::clock::unix_ms;
 use super::{Note, Pending, State};
-use crate::edit::{ContentDigest, Edit, IdDigest};
+use crate::edit::{ContentDigest, Edit, IdDigest, Line};
 
 /// What the ledger holds of the edit of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct Change {
     /// The digest of the content to record.
     pub content: ContentDigest,
     /// The line of the list it was read from.
-    pub line: u64,
+    pub line: Line,
     /// The state that it must have; `None` if it must not be in the ledger.
     pub from: Option<State>,
     /// The new state; `None` if it leaves the ledger.
@@ -77,7 +77,7 @@ impl Change {
             edit: Arc::clone(&pending.edit),
             message: pending.message,
             content: pending.content,
-            line: pending.line,
+            line: pending.line.clone(),
             from,
             to,
             attempts: pending.attempts,

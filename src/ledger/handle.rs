@@ -199,7 +199,7 @@ impl Intent {
 
     /// The line of the list it was read from.
     pub fn line(&self) -> u64 {
-        self.pending.line
+        self.pending.line.number
     }
 
     /// Records that the service answered "too fast" to it, and returns when it first did in this run, if it did before.

@@ -46,5 +46,5 @@ pub use self::pending::{JobRefused, Pending};
 pub use self::ready::{NotEdited, Ready};
 pub use self::run_event::{RunEvent, Sample};
 pub use self::state::{State, Transition};
-pub use self::store::{CommitFuture, LostCommits, Records, RunInfo, RunStore, Store, WalEnd};
+pub use self::store::{CommitFuture, LostCommits, Records, RunInfo, RunList, RunStore, Store, WalEnd};
 pub use self::totals::Totals;

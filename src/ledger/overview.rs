@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::{Cause, ControlEvent, JobIdentity, Latency, LedgerError, Sample, State, Totals};
+use super::{Cause, ControlEvent, JobIdentity, Latency, LedgerError, RunList, Sample, State, Totals};
 use crate::edit::IdDigest;
 
 /// A ledger, open to be looked at: in one state, beside a writer or after it. Nothing is changed. Every method fails if the
@@ -166,12 +166,14 @@ pub struct RunRecord {
     pub host: String,
     /// The process.
     pub pid: u32,
-    /// The name of the list.
+    /// The name of the list; of several, the names of the first ones.
     pub input: String,
     /// SHA-256 of the list as stored, in hexadecimal.
     pub input_sha256: String,
     /// The rows of the list.
     pub input_rows: u64,
+    /// The lists, if there were several.
+    pub lists: Vec<RunList>,
     /// The initial rate limit, in requests per second.
     pub rate: u32,
     /// The rows of the list that repeat another. This and what follows are unknown for runs of the first versions.
@@ -209,6 +211,8 @@ pub struct EditRecord {
     pub attempts: u32,
     /// Its line in the list that it was last sent from.
     pub line: u64,
+    /// That list's name, if any run had several.
+    pub list: Option<String>,
     /// The run with its last attempt.
     pub run: i64,
     /// When its last intent was made durable, in milliseconds since 1970.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{EditRow, Note, State};
-use crate::edit::{ContentDigest, Edit, IdDigest, Wanted};
+use crate::edit::{ContentDigest, Edit, IdDigest, Line, Wanted};
 
 /// An edit that is to be sent or read back, with what the ledger and this run know of it.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub struct Pending {
     /// The digest of its wanted content.
     pub content: ContentDigest,
     /// The line of the list it was read from.
-    pub line: u64,
+    pub line: Line,
     /// Its state in the ledger; `None` if it is not in it.
     pub state: Option<State>,
     /// The content in the ledger, if that differs: a failed edit may be corrected.
@@ -54,14 +54,14 @@ pub struct JobRefused {
 
 impl Pending {
     /// The edit of this `line`, with its row in the ledger, if there is one.
-    pub fn new(edit: Edit, wanted: Wanted, line: u64, known: Option<EditRow>) -> Pending {
+    pub fn new(edit: Edit, wanted: Wanted, line: impl Into<Line>, known: Option<EditRow>) -> Pending {
         let Wanted { message, content, .. } = wanted;
         let state = known.map(|known| known.state);
         Pending {
             edit: Arc::new(edit),
             message,
             content,
-            line,
+            line: line.into(),
             state,
             content_before: known.map(|known| known.content).filter(|before| *before != content),
             doubt: known

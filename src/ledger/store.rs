@@ -74,12 +74,14 @@ pub trait Records: Send {
 /// What is recorded of a run when it begins.
 #[derive(Clone, Debug)]
 pub struct RunInfo {
-    /// The name of the list.
+    /// The name of the list; of several, the names of the first ones.
     pub input: String,
-    /// SHA-256 of its bytes, in hexadecimal.
+    /// SHA-256 of its bytes, in hexadecimal; of several, see [`ReadInput`](crate::input::ReadInput).
     pub input_sha256: String,
     /// The number of its rows.
     pub input_rows: u64,
+    /// The lists, if there are several.
+    pub lists: Vec<RunList>,
     /// The rows that repeat another.
     pub duplicates: u64,
     /// The edits to send or to read back.
@@ -100,6 +102,17 @@ pub struct RunInfo {
     pub command: String,
     /// The working directory.
     pub directory: String,
+}
+
+/// One of the lists of a run that has several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunList {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+    /// Its rows.
+    pub rows: u64,
 }
 
 /// What to do with a ledger that may have lost its newest commits.

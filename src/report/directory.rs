@@ -134,6 +134,7 @@ fn manifest(report: &Report, written: &[(&str, Written)]) -> Manifest {
         job: machine::job(&facts.job),
         input: last.map(|run| run.input.clone()),
         input_sha256: last.map(|run| run.input_sha256.clone()),
+        inputs: last.into_iter().flat_map(|run| &run.lists).cloned().map(Into::into).collect(),
         files: files.collect(),
         left_out: machine::left_out(report),
     }

@@ -6,14 +6,16 @@
 
 use std::io::Write;
 
-use crate::edit::Edit;
+use crate::edit::{Edit, Line};
 use crate::input::{Input, InputError, Mapping};
-use crate::ledger::{Cause, EditRecord, LedgerError, Note, Overview, State};
+use crate::ledger::{Cause, EditRecord, LedgerError, Note, Overview, RunList, RunRecord, State};
 use crate::run::Plan;
 use crate::words::{Words, iso};
 
 const HEADER: [&str; 9] =
     ["from_account", "to_account", "msg_key", "_state", "_code", "_meaning", "_attempts", "_line", "_sent_at"];
+/// The name of the list, where a run had several.
+const LIST: &str = "_list";
 
 /// Why a list could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +47,7 @@ pub struct PlannedInput<'a> {
 /// # Errors
 /// The ledger cannot be read, or the file cannot be written.
 pub fn done(overview: &dyn Overview, words: &Words, out: &mut dyn Write) -> Result<u64, EditListError> {
-    let mut list = EditListWriter::begin(words, out)?;
+    let mut list = EditListWriter::begin(words, has_had_several(overview)?, out)?;
     overview.edits(State::Done, None, |edit| list.edit("done", &edit))?;
     list.end()
 }
@@ -55,7 +57,7 @@ pub fn done(overview: &dyn Overview, words: &Words, out: &mut dyn Write) -> Resu
 /// # Errors
 /// The ledger cannot be read, or the file cannot be written.
 pub fn failed(overview: &dyn Overview, words: &Words, out: &mut dyn Write) -> Result<u64, EditListError> {
-    let mut list = EditListWriter::begin(words, out)?;
+    let mut list = EditListWriter::begin(words, has_had_several(overview)?, out)?;
     overview.edits(State::Failed, None, |edit| list.edit("failed", &edit))?;
     list.end()
 }
@@ -65,7 +67,7 @@ pub fn failed(overview: &dyn Overview, words: &Words, out: &mut dyn Write) -> Re
 /// # Errors
 /// The ledger cannot be read, or the file cannot be written.
 pub fn in_doubt(overview: &dyn Overview, words: &Words, out: &mut dyn Write) -> Result<u64, EditListError> {
-    let mut list = EditListWriter::begin(words, out)?;
+    let mut list = EditListWriter::begin(words, has_had_several(overview)?, out)?;
     overview.edits(State::InDoubt, None, |edit| list.edit("in_doubt", &edit))?;
     if overview.worker().is_none() {
         // What a dead process was sending is in doubt, and the next run records it as such.
@@ -87,16 +89,19 @@ pub fn not_reached(
     words: &Words,
     out: &mut dyn Write,
 ) -> Result<u64, EditListError> {
-    let mut list = EditListWriter::begin(words, out)?;
+    let runs = overview.runs()?;
+    let has_several = wanted.is_some_and(|wanted| wanted.input.has_several()) || has_had_several(overview)?;
+    let mut list = EditListWriter::begin(words, has_several, out)?;
     if let Some(PlannedInput { input, mapping, plan }) = wanted {
+        let names = names(input, plan, &runs);
         for row in input.rows(mapping)? {
             let row = row?;
             let Ok(edit) = &row.edit else { continue };
-            if plan.is_duplicate(edit, row.line) {
+            if plan.is_duplicate(edit, &row.line) {
                 continue;
             }
             match overview.edit(edit.id().digest())? {
-                None => list.new_edit(edit, row.line)?,
+                None => list.new_edit(edit, &row.line, &names)?,
                 Some(known) if known.state == State::Waiting => list.edit("not_reached", &known)?,
                 Some(_) => {}
             }
@@ -105,22 +110,44 @@ pub fn not_reached(
     list.end()
 }
 
+/// The names of the lists, as the ledger has them: they may have been given by other paths now.
+fn names<'a>(input: &'a Input, plan: &'a Plan, runs: &'a [RunRecord]) -> Vec<&'a str> {
+    if !input.has_several() {
+        return vec![input.name()];
+    }
+    let of_ledger = |list: &RunList| {
+        let lists = runs.iter().rev().flat_map(|run| &run.lists);
+        lists.into_iter().find(|known| known.sha256 == list.sha256).map(|known| &*known.name)
+    };
+    plan.lists.iter().map(|list| of_ledger(list).unwrap_or(&list.name)).collect()
+}
+
+/// Whether any run had several lists.
+fn has_had_several(overview: &dyn Overview) -> Result<bool, LedgerError> {
+    Ok(overview.runs()?.iter().any(|run| !run.lists.is_empty()))
+}
+
 struct EditListWriter<'a> {
     out: csv::Writer<&'a mut dyn Write>,
     words: &'a Words,
+    has_lists: bool,
     rows: u64,
 }
 
 impl<'a> EditListWriter<'a> {
-    fn begin(words: &'a Words, out: &'a mut dyn Write) -> Result<EditListWriter<'a>, EditListError> {
+    fn begin(words: &'a Words, has_lists: bool, out: &'a mut dyn Write) -> Result<EditListWriter<'a>, EditListError> {
         out.write_all(words.csv_mark()).map_err(csv::Error::from)?;
-        let mut out = csv::Writer::from_writer(out);
-        out.write_record(HEADER)?;
-        Ok(EditListWriter { out, words, rows: 0 })
+        let mut list = EditListWriter { out: csv::Writer::from_writer(out), words, has_lists, rows: 0 };
+        list.record(HEADER, LIST)?;
+        Ok(list)
+    }
+
+    fn record(&mut self, cells: [&str; 9], list: &str) -> Result<(), EditListError> {
+        Ok(self.out.write_record(cells.into_iter().chain(self.has_lists.then_some(list)))?)
     }
 
     fn edit(&mut self, state: &str, edit: &EditRecord) -> Result<(), EditListError> {
-        let EditRecord { from_account, to_account, msg_key, cause, attempts, line, sent_at, .. } = edit;
+        let EditRecord { from_account, to_account, msg_key, cause, attempts, line, list, sent_at, .. } = edit;
         let code = match cause {
             Some(Cause::Code(code)) => code.to_string(),
             Some(Cause::Note(_)) | None => String::new(),
@@ -128,34 +155,21 @@ impl<'a> EditListWriter<'a> {
         let meaning = cause.map(|cause| self.words.meaning(cause)).unwrap_or_default();
         let (attempts, line, sent_at) = (attempts.to_string(), line.to_string(), iso(*sent_at));
         self.rows += 1;
-        Ok(self.out.write_record([
-            from_account,
-            to_account,
-            msg_key,
-            state,
-            &code,
-            &meaning,
-            &attempts,
-            &line,
-            &sent_at,
-        ])?)
+        self.record(
+            [from_account, to_account, msg_key, state, &code, &meaning, &attempts, &line, &sent_at],
+            list.as_deref().unwrap_or_default(),
+        )
     }
 
-    fn new_edit(&mut self, edit: &Edit, line: u64) -> Result<(), EditListError> {
+    fn new_edit(&mut self, edit: &Edit, line: &Line, names: &[&str]) -> Result<(), EditListError> {
         let id = edit.id();
         self.rows += 1;
-        let line = line.to_string();
-        Ok(self.out.write_record([
-            &id.from_account,
-            &id.to_account,
-            &id.msg_key,
-            "not_reached",
-            "",
-            "",
-            "0",
-            &line,
-            "",
-        ])?)
+        let number = line.number.to_string();
+        let list = line.list.as_ref().map_or(0, |list| list.position as usize - 1);
+        self.record(
+            [&id.from_account, &id.to_account, &id.msg_key, "not_reached", "", "", "0", &number, ""],
+            names.get(list).copied().unwrap_or_default(),
+        )
     }
 
     fn end(mut self) -> Result<u64, EditListError> {

@@ -96,6 +96,7 @@ fn run(run: &RunFacts) -> format::Run {
         version: record.version,
         input: record.input,
         input_sha256: record.input_sha256,
+        inputs: record.lists.into_iter().map(Into::into).collect(),
         rows: record.input_rows,
         duplicates: record.duplicates,
         planned: record.planned,

@@ -128,9 +128,7 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::
         let kept = KEEPS_MAX.as_secs() / 60;
         writeln!(out, "  through the proxy {proxy}{REMARK}; what is in doubt waits {kept} min longer{REMARK:#}")?;
     }
-    if let Some(list) = &plan.list {
-        write_list(out, list)?;
-    }
+    write_lists(out, plan)?;
     let conversations = counted(plan.conversations, "conversation", "conversations");
     let mut lines = vec![
         CountLine::new("rows", plan.rows, ""),
@@ -175,7 +173,7 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::
     }
     for warning in &plan.warnings {
         let rows = counted(warning.rows, "row", "rows");
-        writeln!(out, "{DOUBT}warning:{DOUBT:#} line {} ({rows}): {}", warning.line, warning.what)?;
+        writeln!(out, "{DOUBT}warning:{DOUBT:#} {} ({rows}): {}", warning.line, warning.what)?;
     }
     if plan.warnings_left_out {
         writeln!(out, "{DOUBT}warning:{DOUBT:#} and more of other kinds")?;
@@ -183,17 +181,21 @@ pub fn write(out: &mut impl Write, plan: &Plan, target: &PlanTarget<'_>) -> io::
     Ok(())
 }
 
-/// How the list was read, where it is not plain CSV or JSONL in UTF-8, and what in it is no row.
-fn write_list(out: &mut impl Write, list: &ListFacts) -> io::Result<()> {
-    let encoding = Some(list.encoding).filter(|&encoding| encoding != "UTF-8").map(str::to_owned);
-    let separator = list.delimiter.filter(|delimiter| delimiter.character() != ',');
-    let separator = separator.map(|delimiter| format!("separated by {}", delimiter.plural()));
-    let how: Vec<String> = encoding.into_iter().chain(separator).collect();
-    if !how.is_empty() {
-        writeln!(out, "  read as {}", how.join(", "))?;
+/// How the lists were read, where that is not plain CSV or JSONL in UTF-8, and what in them is no row.
+fn write_lists(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
+    let how: Vec<String> = plan.read.iter().map(how_read).collect();
+    if shared(&how, Clone::clone).is_some() || plan.lists.is_empty() {
+        if let Some(how) = how.first().filter(|how| !how.is_empty()) {
+            writeln!(out, "  read as {how}")?;
+        }
+    } else {
+        for (list, how) in plan.lists.iter().zip(&how).filter(|(_, how)| !how.is_empty()) {
+            writeln!(out, "  {} read as {how}", list.name)?;
+        }
     }
-    let empty =
-        [(list.empty_rows, "empty row", "empty rows"), (list.empty_columns as u64, "empty column", "empty columns")];
+    let empty_rows = plan.read.iter().map(|list| list.empty_rows).sum::<u64>();
+    let empty_columns = plan.read.iter().map(|list| list.empty_columns as u64).sum::<u64>();
+    let empty = [(empty_rows, "empty row", "empty rows"), (empty_columns, "empty column", "empty columns")];
     let passed_over: Vec<String> = empty
         .into_iter()
         .filter(|&(count, ..)| count > 0)
@@ -205,10 +207,28 @@ fn write_list(out: &mut impl Write, list: &ListFacts) -> io::Result<()> {
     Ok(())
 }
 
+/// `GB18030, separated by tabs`; empty for plain CSV or JSONL in UTF-8.
+fn how_read(list: &ListFacts) -> String {
+    let encoding = Some(list.encoding).filter(|&encoding| encoding != "UTF-8").map(str::to_owned);
+    let separator = list.delimiter.filter(|delimiter| delimiter.character() != ',');
+    let separator = separator.map(|delimiter| format!("separated by {}", delimiter.plural()));
+    encoding.into_iter().chain(separator).collect::<Vec<_>>().join(", ")
+}
+
+/// What all of them have in common.
+fn shared<T, V: PartialEq>(all: &[T], of: impl Fn(&T) -> V) -> Option<V> {
+    let value = of(all.first()?);
+    all.iter().all(|one| of(one) == value).then_some(value)
+}
+
 /// The plan as one JSON object.
 pub fn object(plan: &Plan, target: &PlanTarget<'_>) -> format::PlanObject {
-    let warning =
-        |Warning { what, line, rows }: &Warning| format::WarningObject { line: *line, rows: *rows, what: what.clone() };
+    let warning = |Warning { what, line, rows }: &Warning| format::WarningObject {
+        line: line.number,
+        list: line.list_name().map(str::to_owned),
+        rows: *rows,
+        what: what.clone(),
+    };
     format::PlanObject {
         format: FORMAT,
         job: format::JobObject {
@@ -219,10 +239,11 @@ pub fn object(plan: &Plan, target: &PlanTarget<'_>) -> format::PlanObject {
         proxy: target.proxy.clone(),
         input: target.input.to_owned(),
         input_sha256: plan.sha256.clone(),
-        encoding: plan.list.map(|list| list.encoding),
-        delimiter: plan.list.and_then(|list| list.delimiter).map(Delimiter::character),
-        empty_rows: plan.list.map(|list| list.empty_rows),
-        empty_columns: plan.list.map(|list| list.empty_columns),
+        encoding: shared(&plan.read, |list| list.encoding),
+        delimiter: shared(&plan.read, |list| list.delimiter).flatten().map(Delimiter::character),
+        empty_rows: (!plan.read.is_empty()).then(|| plan.read.iter().map(|list| list.empty_rows).sum()),
+        empty_columns: (!plan.read.is_empty()).then(|| plan.read.iter().map(|list| list.empty_columns).sum()),
+        inputs: plan.lists.iter().cloned().map(Into::into).collect(),
         rows: plan.rows,
         duplicates: plan.duplicates,
         conversations: plan.conversations,
@@ -258,8 +279,9 @@ pub fn write_problems(
     let colon = Words::new(lang).say.colon;
     let excerpts = excerpts.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     for (problem, excerpt) in problems.first.iter().zip(excerpts) {
+        let list = problem.line.list_name().unwrap_or(input);
         let (place, what) = (lang.say(problem.place()), lang.say(&problem.what));
-        writeln!(out, "{TITLE}{input}{colon}{place}{colon}{TITLE:#}{what}")?;
+        writeln!(out, "{TITLE}{list}{colon}{place}{colon}{TITLE:#}{what}")?;
         if let Some(excerpt) = excerpt {
             writeln!(out, "{}\n", excerpt.render())?;
         }

@@ -30,8 +30,8 @@ pub struct Summary<'a> {
     pub ended: &'a RunEnd,
     /// How long it sent.
     pub took: Duration,
-    /// Where the rows are that failed or are in doubt, if there are any.
-    pub failed_rows: Option<PathBuf>,
+    /// Where the rows are that failed or are in doubt, if there are any: a file for each list.
+    pub failed_rows: Vec<PathBuf>,
     /// Where the report's page is, if one was wanted.
     pub report: Option<PathBuf>,
     /// The command that resumes the run, where something is left.
@@ -133,7 +133,7 @@ impl Summary<'_> {
         writeln!(out, "  {requests}, {:.1} a second{slow_downs}", self.rate())?;
         self.write_read_backs(out)?;
         self.write_causes(out)?;
-        if let Some(path) = &self.failed_rows {
+        for path in &self.failed_rows {
             let path = path.to_string_lossy();
             writeln!(out, "{TITLE}Rows that failed or are in doubt:{TITLE:#} {}", escape_control(&path))?;
         }
@@ -204,7 +204,8 @@ impl Summary<'_> {
             answers: Some(*answers),
         });
         // A path need not be UTF-8, and JSON must be.
-        let path = |path: &Option<PathBuf>| path.as_deref().map(|path| path.to_string_lossy().into_owned());
+        let path = |path: &PathBuf| path.to_string_lossy().into_owned();
+        let mut failed_rows = self.failed_rows.iter().map(path);
         format::SummaryObject {
             format: FORMAT,
             ended: self.how().to_owned(),
@@ -214,8 +215,9 @@ impl Summary<'_> {
             totals: self.totals(),
             this_run: format::ThisRun::new(self.plan.this_run, self.tally, self.took),
             answers_other_than_success: answers.collect(),
-            failed_rows: path(&self.failed_rows),
-            report: path(&self.report),
+            failed_rows: failed_rows.next(),
+            more_failed_rows: failed_rows.collect(),
+            report: self.report.as_ref().map(path),
             resume: self.resume.as_ref().map(|resume| resume.command.clone()),
         }
     }

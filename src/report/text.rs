@@ -192,9 +192,10 @@ impl TextReport<'_> {
         let say = self.words.say;
         self.title(&format!("{title}{}{}", say.colon, all.separate_with_commas()));
         for edit in edits.iter().take(EDITS_SHOWN) {
-            let EditRecord { from_account, to_account, msg_key, line, cause, .. } = edit;
+            let EditRecord { from_account, to_account, msg_key, line, list, cause, .. } = edit;
+            let list = list.as_ref().map(|list| format!("{list}{}", say.comma)).unwrap_or_default();
             self.wrapped(
-                &format!("{} {line}{}{from_account} → {to_account}{}{msg_key}", say.line, say.colon, say.comma),
+                &format!("{list}{} {line}{}{from_account} → {to_account}{}{msg_key}", say.line, say.colon, say.comma),
                 "  ",
                 "    ",
             );
@@ -278,7 +279,13 @@ impl TextReport<'_> {
         self.line(&format!("    {sha256}"));
         if let Some(run) = facts.last_run() {
             self.wrapped(&format!("{} {}", say.list, run.record.input), "  ", "    ");
-            self.line(&format!("    SHA-256 {}", escape_control(&run.record.input_sha256)));
+            for list in &run.record.lists {
+                self.wrapped(&list.name, "    ", "    ");
+                self.line(&format!("    SHA-256 {}", escape_control(&list.sha256)));
+            }
+            if run.record.lists.is_empty() {
+                self.line(&format!("    SHA-256 {}", escape_control(&run.record.input_sha256)));
+            }
         }
         let (moment, place) = (self.words.moment(facts.at), self.words.place(facts.at));
         self.line(&format!("  {} {moment}{}{place}{}runner {}", say.made_at, say.comma, say.comma, crate::VERSION));

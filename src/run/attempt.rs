@@ -81,7 +81,7 @@ async fn try_once<S: Service>(
         Err(CheckCut::Stopping) => return AttemptResult::Withdrawn(pending),
         Err(CheckCut::NoPage(outcome)) => return AttemptResult::NotSent { pending, outcome },
     }
-    let (number, edit) = (pending.line, Arc::clone(&pending.edit));
+    let (line, edit) = (pending.line.clone(), Arc::clone(&pending.edit));
     // It came into doubt in this run and was about to be sent again: if that fails, it is still in doubt.
     let unsure = pending.state == Some(State::InDoubt) && pending.taken_up.is_none();
     let ready = match context.in_doubt {
@@ -134,7 +134,7 @@ async fn try_once<S: Service>(
         context.accepted.edit_accepted(permitted, &edit);
     }
     let verdict = context.keep_pace(verdict, retry::backpressure(&outcome), &mut intent, receipt);
-    tracing::debug!(line = number, ?outcome, ?verdict, "answered");
+    tracing::debug!(line = line.number, list = line.list_name(), ?outcome, ?verdict, "answered");
     let Some(settlement) = settlement(&verdict, intent.tries(), intent.doubt(), context.attempts_max) else {
         return match context.ledger.withdraw(intent).await {
             Ok(pending) => AttemptResult::NotSent { pending, outcome },

@@ -10,6 +10,7 @@ use super::failure_limit::FailureLimit;
 use super::stop_reason::{EditAtLine, JobRefusal, StopReason};
 use super::tally::{Cause, Tally};
 use crate::api::error_code::{self, Class};
+use crate::edit::Line;
 use crate::ledger::{Note, State, unix_ms};
 use crate::retry::Verdict;
 use crate::terminal::duration::format_duration;
@@ -67,7 +68,7 @@ pub(super) struct Breaker {
     /// Since when, and how many times in a row, the answer was 90992.
     webhook: Option<(Instant, u64)>,
     /// Since when every answer was "too fast", and the line of the edit that got them all, if it was one.
-    too_fast: Option<(Instant, Option<u64>)>,
+    too_fast: Option<(Instant, Option<Line>)>,
     /// Answers lost since the last one that came.
     lost: u32,
     outage: Option<Outage>,
@@ -141,8 +142,8 @@ impl Breaker {
 
     /// The service answered "too fast" to this edit.
     pub(super) fn too_fast(&mut self, edit: EditAtLine, now: Instant) -> Option<StopReason> {
-        let (since, only) = self.too_fast.get_or_insert((now, Some(edit.line)));
-        *only = only.filter(|line| *line == edit.line);
+        let (since, only) = self.too_fast.get_or_insert_with(|| (now, Some(edit.line.clone())));
+        only.take_if(|line| *line != edit.line);
         let is_one = only.is_some();
         (now - *since >= TOO_FAST_MAX).then(|| if is_one { StopReason::OneTooFast(edit) } else { StopReason::TooFast })
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::contents::Contents;
 use super::todo::{Policy, Repeated, Todo, is_duplicate};
-use crate::edit::Edit;
+use crate::edit::{Edit, Line};
 use crate::input::{Input, InputError, ListFacts, Mapping, Problem};
-use crate::ledger::{LedgerError, Records};
+use crate::ledger::{LedgerError, Records, RunList};
 
 /// Problems that are listed; further ones are only counted.
 const PROBLEMS_MAX: usize = 100;
@@ -48,10 +48,12 @@ pub struct Plan {
     pub warnings: Vec<Warning>,
     /// Whether there are more kinds of warnings than `warnings` holds.
     pub warnings_left_out: bool,
-    /// SHA-256 of the list as stored, in hexadecimal.
+    /// SHA-256 of the list as stored, in hexadecimal; of several, see [`ReadInput`](crate::input::ReadInput).
     pub sha256: String,
-    /// How the list was read.
-    pub list: Option<ListFacts>,
+    /// How each list was read.
+    pub read: Vec<ListFacts>,
+    /// The lists, if there are several.
+    pub lists: Vec<RunList>,
     pub(super) repeated: Arc<Repeated>,
     /// Rows before the first one to send.
     pub(super) settled_first: u64,
@@ -63,7 +65,7 @@ pub struct Warning {
     /// The field and what is odd about it.
     pub what: String,
     /// The first line with it.
-    pub line: u64,
+    pub line: Line,
     /// Rows of it.
     pub rows: u64,
 }
@@ -107,7 +109,7 @@ impl Problems {
 
     pub(super) fn add(&mut self, other: Problems) {
         self.first.extend(other.first);
-        self.first.sort_by_key(|problem| problem.line);
+        self.first.sort_by(|one, other| one.line.cmp(&other.line));
         self.more += other.more + self.first.len().saturating_sub(PROBLEMS_MAX) as u64;
         self.first.truncate(PROBLEMS_MAX);
     }
@@ -137,7 +139,7 @@ impl Plan {
     }
 
     /// Whether an earlier row asks for the same edit.
-    pub fn is_duplicate(&self, edit: &Edit, line: u64) -> bool {
+    pub fn is_duplicate(&self, edit: &Edit, line: &Line) -> bool {
         is_duplicate(&self.repeated, edit.id().digest(), line)
     }
 

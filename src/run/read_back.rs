@@ -95,7 +95,7 @@ pub(super) async fn read_back<S: Service>(context: Arc<RunContext<S>>, mut pendi
             }
         }
     };
-    tracing::debug!(line = pending.line, ?evidence, "read back");
+    tracing::debug!(line = pending.line.number, list = pending.line.list_name(), ?evidence, "read back");
     let unsure = pending.came_into_doubt();
     let settlement =
         if pending.doubt().is_some() { evidence.settlement() } else { evidence.settlement_before_sending() };

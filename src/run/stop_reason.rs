@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::failure_limit::FailureLimit;
 use super::tally::Cause;
 use crate::api::error_code;
-use crate::edit::Edit;
+use crate::edit::{Edit, Line};
 use crate::input::InputError;
 use crate::ledger::{LedgerError, Note, Pending};
 use crate::terminal::escape::Quoted;
@@ -30,7 +30,7 @@ pub enum StopReason {
     TooFast,
     /// Every answer is "too fast", and all of them went to one edit.
     #[error(
-        "the service has answered \"too fast\" for a quarter of an hour, each time to line {0}; see who else calls it for \
+        "the service has answered \"too fast\" for a quarter of an hour, each time to {0}; see who else calls it for \
          this app, then resume. If the resumed run stops at this one again, take its line out of the list"
     )]
     OneTooFast(EditAtLine),
@@ -82,11 +82,12 @@ pub enum StopReason {
     Input(#[source] Arc<InputError>),
     /// A row of the list has changed since it was checked.
     #[error(
-        "line {line} of the list is not as it was when it was checked; leave the list alone while it is worked on, then resume"
+        "{} is not as it was when it was checked; leave the list alone while it is worked on, then resume",
+        line.in_full()
     )]
     ListChanged {
         /// The line.
-        line: u64,
+        line: Line,
     },
     /// The operator stopped it.
     #[error("{by} told it to stop")]
@@ -102,17 +103,17 @@ pub enum StopReason {
 /// An edit that a reason names, so that an operator can find it.
 #[derive(Clone, Debug)]
 pub struct EditAtLine {
-    pub(super) line: u64,
+    pub(super) line: Line,
     pub(super) edit: Arc<Edit>,
 }
 
 impl EditAtLine {
     pub(super) fn of(pending: &Pending) -> EditAtLine {
-        EditAtLine { line: pending.line, edit: Arc::clone(&pending.edit) }
+        EditAtLine { line: pending.line.clone(), edit: Arc::clone(&pending.edit) }
     }
 }
 
-/// `17: MsgKey "1_2_3" from "a" to "b"`
+/// `line 17: MsgKey "1_2_3" from "a" to "b"`
 impl std::fmt::Display for EditAtLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let id = self.edit.id();
@@ -140,7 +141,7 @@ impl std::fmt::Display for JobRefusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let JobRefusal { code, edit, done } = self;
         let advice = error_code::lookup(*code).map_or("Look the code up, then resume.", |entry| entry.advice);
-        write!(f, "{}. {advice} The edit that was answered so is line {edit}", Cause::Code(*code))?;
+        write!(f, "{}. {advice} The edit that was answered so is {edit}", Cause::Code(*code))?;
         if *done > 0 {
             write!(
                 f,

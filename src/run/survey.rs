@@ -11,9 +11,9 @@ use super::distinct::{Distinct, Prefix};
 use super::plan::{Plan, PlanError, Problems, Warning};
 use super::suspicions::{AsOf, Suspicions};
 use super::todo::{InDoubt, Policy, Repeated, Standing, stand};
-use crate::edit::{ContentDigest, Edit, EitherWay, Finding, IdDigest, Wanted};
-use crate::input::{Input, InputError, Mapping, Problem, Row};
-use crate::ledger::{LedgerError, Records, State};
+use crate::edit::{ContentDigest, Edit, EitherWay, Finding, IdDigest, Line, Wanted};
+use crate::input::{Input, InputError, Mapping, Problem, ReadList, Row};
+use crate::ledger::{LedgerError, Records, RunList, State};
 use crate::system::digest::hex;
 
 /// Kinds of warnings that are kept, the first ones met. A list can have as many kinds as it has rows.
@@ -36,15 +36,27 @@ pub fn plan(
     let (mut survey, mut others) =
         (part()?, (1..Input::survey_threads()).map(|_| part()).collect::<Result<Vec<_>, _>>()?);
     let parts = std::iter::once(&mut survey).chain(&mut others);
-    let facts = input.survey(mapping, parts.map(|part| |row| part.row(row)).collect())?;
+    let read = input.survey(mapping, parts.map(|part| |row| part.row(row)).collect())?;
     for part in others {
         survey.add(part);
     }
     if survey.plan.rows == 0 {
-        return Err(InputError::NoRows { name: input.name().to_owned(), empty_rows: facts.empty_rows }.into());
+        let empty_rows = read.iter().flat_map(|read| &read.lists).map(|list| list.facts.empty_rows).sum();
+        return Err(InputError::NoRows { name: input.name().to_owned(), empty_rows }.into());
     }
-    survey.plan.sha256 = hex(&facts.sha256.unwrap_or_default());
-    survey.plan.list = Some(facts);
+    if let Some(read) = read {
+        survey.plan.read = read.lists.iter().map(|list| list.facts).collect();
+        survey.plan.sha256 = hex(&read.sha256);
+        if input.has_several() {
+            let lists = input.lists().zip(read.lists);
+            let lists = lists.map(|(list, ReadList { rows, sha256, .. })| RunList {
+                name: list.name().to_owned(),
+                sha256: hex(&sha256),
+                rows,
+            });
+            survey.plan.lists = lists.collect();
+        }
+    }
     let (suspects, conversations) = survey.distinct();
     survey.plan.conversations = conversations;
     if !suspects.is_empty() {
@@ -105,16 +117,16 @@ impl<'a> Survey<'a> {
         Ok(())
     }
 
-    fn edit(&mut self, edit: &Edit, number: u64, line: u64) -> Result<(), PlanError> {
+    fn edit(&mut self, edit: &Edit, number: u64, line: Line) -> Result<(), PlanError> {
         let wanted = edit.wanted();
         self.plan.contents.push(edit, wanted, number);
         let conversation = edit.id().conversation();
         // Rows that are repeated are found by this, and those whose accounts are swapped.
         self.messages.push(prefix(EitherWay::within(conversation, &edit.id().msg_key)));
         self.conversations.push_once(Prefix::of(conversation.to_le_bytes()));
-        self.suspicions.see(edit.id(), line);
+        self.suspicions.see(edit.id(), &line);
         for finding in edit.warnings() {
-            self.warn(&finding, line);
+            self.warn(&finding, &line);
         }
         match self.stand(wanted)? {
             Standing::Conflict(state) => self.problems.push(Problem {
@@ -145,14 +157,16 @@ impl<'a> Survey<'a> {
         Ok(stand(wanted, status, self.policy))
     }
 
-    fn warn(&mut self, finding: &Finding, line: u64) {
+    fn warn(&mut self, finding: &Finding, line: &Line) {
         let what = format!("{} {}", finding.field.service_name(), finding.what);
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(warning) = warnings.get_mut(&what) {
             warning.rows += 1;
-            warning.line = warning.line.min(line);
+            if *line < warning.line {
+                warning.line = line.clone();
+            }
         } else if warnings.len() < WARNINGS_MAX {
-            warnings.insert(what.clone(), Warning { what, line, rows: 1 });
+            warnings.insert(what.clone(), Warning { what, line: line.clone(), rows: 1 });
         } else {
             self.plan.warnings_left_out = true;
         }
@@ -182,7 +196,8 @@ impl<'a> Survey<'a> {
             this_run: _,
             warnings: _,
             sha256: _,
-            list: _,
+            read: _,
+            lists: _,
             repeated: _,
         } = plan;
         self.plan.rows += rows;
@@ -253,31 +268,31 @@ impl<'a> Survey<'a> {
     /// the others are subtracted.
     fn repetitions(&mut self, input: &Input, mapping: &Mapping, suspects: &[Prefix]) -> Result<(), PlanError> {
         let is_suspect = |message: EitherWay| suspects.binary_search(&prefix(message)).is_ok();
-        let mut firsts: HashMap<IdDigest, (u64, ContentDigest)> = HashMap::new();
+        let mut firsts: HashMap<IdDigest, (Line, ContentDigest)> = HashMap::new();
         let mut repeated = Repeated::new();
         let mut rows = input.rows(mapping)?;
         while let Some(Row { line, edit, .. }) = rows.next_of(is_suspect)? {
             let Ok(edit) = edit else { continue };
             let wanted = edit.wanted();
-            let Some(&(first, content)) = firsts.get(&wanted.message) else {
+            let Some((first, content)) = firsts.get(&wanted.message) else {
                 if firsts.contains_key(&edit.id().swapped()) {
-                    self.suspicions.see_swapped(edit.id(), line);
+                    self.suspicions.see_swapped(edit.id(), &line);
                 }
                 firsts.insert(wanted.message, (line, wanted.content));
                 continue;
             };
-            if content != wanted.content {
+            if *content != wanted.content {
                 self.problems.push(Problem {
                     line,
                     cell: None,
                     column: None,
                     what: format!(
-                        "wants another content for the message of line {first}; a message is edited once: keep one of the two"
+                        "wants another content for the message of {first}; a message is edited once: keep one of the two"
                     ),
                 });
                 continue;
             }
-            repeated.insert(wanted.message, first);
+            repeated.insert(wanted.message, first.clone());
             self.plan.duplicates += 1;
             let standing = self.stand(wanted)?;
             self.count(&standing, edit.content_bytes(), -1);
@@ -288,14 +303,14 @@ impl<'a> Survey<'a> {
 
     fn finish(mut self) -> Result<Plan, PlanError> {
         if self.problems.count() > 0 {
-            self.problems.first.sort_by_key(|problem| problem.line);
+            self.problems.first.sort_by(|one, other| one.line.cmp(&other.line));
             return Err(PlanError::Problems(self.problems));
         }
         self.plan.settled_first = self.plan.settled_first.min(self.plan.rows);
         self.plan.this_run = self.policy.rows_max.map_or(self.plan.to_do, |max| max.min(self.plan.to_do));
         let warnings = std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner));
         self.plan.warnings = warnings.into_values().chain(self.suspicions.warnings()).collect();
-        self.plan.warnings.sort_by_key(|warning| warning.line);
+        self.plan.warnings.sort_by(|one, other| one.line.cmp(&other.line));
         Ok(self.plan)
     }
 }

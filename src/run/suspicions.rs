@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use memchr::{memchr, memrchr};
 
 use super::plan::Warning;
-use crate::edit::MessageId;
+use crate::edit::{Line, MessageId};
 use crate::terminal::escape::Quoted;
 
 /// The moment with which the times in keys are compared.
@@ -136,7 +136,7 @@ impl fmt::Display for Kind {
 #[derive(Clone, Debug)]
 struct Seen {
     rows: u64,
-    line: u64,
+    line: Line,
     /// The id of the first row.
     example: String,
     /// Whether another row has another id.
@@ -166,8 +166,8 @@ impl Suspicions {
         }
     }
 
-    /// Notes what is odd about a message. Rows are seen in the list's order.
-    pub(super) fn see(&mut self, id: &MessageId, line: u64) {
+    /// Notes what is odd about a message. Rows are seen in the order in which they are read.
+    pub(super) fn see(&mut self, id: &MessageId, line: &Line) {
         let MessageId { from_account, to_account, msg_key } = id;
         for (account, long, month) in
             [(from_account, Kind::LongFrom, Kind::MonthFrom), (to_account, Kind::LongTo, Kind::MonthTo)]
@@ -195,11 +195,11 @@ impl Suspicions {
     }
 
     /// Notes that an earlier row names the same key with the accounts swapped.
-    pub(super) fn see_swapped(&mut self, id: &MessageId, line: u64) {
+    pub(super) fn see_swapped(&mut self, id: &MessageId, line: &Line) {
         self.note(Kind::Swapped, line, &id.msg_key);
     }
 
-    fn see_key(&mut self, key: &str, line: u64) {
+    fn see_key(&mut self, key: &str, line: &Line) {
         if key.len() > KEY_BYTES_MAX {
             self.note(Kind::LongKey, line, key);
         }
@@ -234,13 +234,13 @@ impl Suspicions {
         self.note(kind, line, key);
     }
 
-    fn note(&mut self, kind: Kind, line: u64, id: &str) {
+    fn note(&mut self, kind: Kind, line: &Line, id: &str) {
         match &mut self.seen[kind as usize] {
             Some(seen) => {
                 seen.rows += 1;
                 seen.is_varied = seen.is_varied || seen.example != id;
             }
-            none => *none = Some(Seen { rows: 1, line, example: id.to_owned(), is_varied: false }),
+            none => *none = Some(Seen { rows: 1, line: line.clone(), example: id.to_owned(), is_varied: false }),
         }
     }
 
@@ -277,7 +277,7 @@ impl Suspicions {
                 Kind::OtherForm => self.keys_of_form > 0,
                 _ => true,
             };
-            is_told.then(|| Warning { what: format!("{kind}: {}", Quoted(example)), line: *line, rows: *rows })
+            is_told.then(|| Warning { what: format!("{kind}: {}", Quoted(example)), line: line.clone(), rows: *rows })
         })
     }
 }

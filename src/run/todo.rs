@@ -7,8 +7,8 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use super::StopReason;
-use crate::edit::{IdDigest, Wanted};
-use crate::input::Rows;
+use crate::edit::{IdDigest, Line, Wanted};
+use crate::input::{Row, Rows};
 use crate::ledger::{EditStatus, Pending, Records, State};
 
 /// Rows skipped in a row before other tasks get their turn: about a millisecond's work.
@@ -55,10 +55,10 @@ pub(super) enum Standing {
 }
 
 /// Messages with more than one row, and the line of the first row, which is the one that is sent.
-pub(super) type Repeated = HashMap<IdDigest, u64>;
+pub(super) type Repeated = HashMap<IdDigest, Line>;
 
-pub(super) fn is_duplicate(repeated: &Repeated, message: IdDigest, line: u64) -> bool {
-    repeated.get(&message).is_some_and(|first| *first != line)
+pub(super) fn is_duplicate(repeated: &Repeated, message: IdDigest, line: &Line) -> bool {
+    repeated.get(&message).is_some_and(|first| first != line)
 }
 
 /// What `status`, the ledger's status of an edit, means for its row.
@@ -115,10 +115,10 @@ impl Todo {
                 let Some(row) = self.rows.next() else { return Ok(None) };
                 let row = row.map_err(|error| StopReason::Input(Arc::new(error)))?;
                 // The plan found nothing wrong with any row, so the list has changed since.
-                let changed = StopReason::ListChanged { line: row.line };
-                let Ok(edit) = row.edit else { return Err(changed) };
+                let Row { line, edit, .. } = row;
+                let Ok(edit) = edit else { return Err(StopReason::ListChanged { line }) };
                 let wanted = edit.wanted();
-                if is_duplicate(&self.repeated, wanted.message, row.line) {
+                if is_duplicate(&self.repeated, wanted.message, &line) {
                     continue;
                 }
                 let mut records = self.records.as_deref_mut();
@@ -130,7 +130,7 @@ impl Todo {
                         let known = state.and(records).map(|records| records.row(wanted.message)).transpose();
                         let known = known.map_err(StopReason::Ledger)?;
                         self.left -= 1;
-                        let mut pending = Pending::new(edit, wanted, row.line, known);
+                        let mut pending = Pending::new(edit, wanted, line, known);
                         if self.policy.read_first {
                             pending.require_reading();
                         }
@@ -140,7 +140,7 @@ impl Todo {
                         self.reads_left = self.reads_left.min(self.left);
                         return Ok(Some(pending));
                     }
-                    Standing::Conflict(_) => return Err(changed),
+                    Standing::Conflict(_) => return Err(StopReason::ListChanged { line }),
                     Standing::Done | Standing::Failed | Standing::InDoubt => {}
                 }
             }

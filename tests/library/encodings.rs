@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use encoding_rs::{BIG5, Encoding, GB18030, SHIFT_JIS, UTF_8};
 use proptest::prelude::*;
-use runner::input::{ContentSpec, Format, Input, InputSpec, ListFacts, Mapping, Row, RowNote};
+use runner::input::{ContentSpec, Format, Input, InputSpec, ListFacts, Mapping, ReadList, Row, RowNote};
 
 const CSV: &str = "from_account,to_account,msg_key,_备注,cloud_custom_data\n\
                    客服,guest_1,1_2_3,\"a,b\",\"已处理, 𠮷\"\nclerk,guest_2,4_5_6,,\"a \"\"b\"\"\nc\"\n";
@@ -43,16 +43,16 @@ fn describe(row: &Row) -> String {
         Ok(edit) => {
             let id = edit.id();
             let data = edit.cloud_custom_data().unwrap_or("-");
-            format!("{}: {} {} {} {data:?}", row.line, id.from_account, id.to_account, id.msg_key)
+            format!("{}: {} {} {} {data:?}", row.line.number, id.from_account, id.to_account, id.msg_key)
         }
         Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
     }
 }
 
-fn facts(bytes: &[u8], format: Format, mapping: &Mapping) -> ListFacts {
+fn facts(bytes: &[u8], format: Format, mapping: &Mapping) -> ReadList {
     let input = Input::from_reader("list", bytes, format).unwrap();
     let visitor = |_| Ok::<(), runner::input::InputError>(());
-    input.survey(mapping, vec![visitor]).unwrap()
+    input.survey(mapping, vec![visitor]).unwrap().unwrap().lists[0]
 }
 
 /// A copy of all rows, as the failed ones are written back.
@@ -61,7 +61,13 @@ fn copy(bytes: &[u8], format: Format, mapping: &Mapping) -> Vec<u8> {
     let note = |_: &Row| {
         Ok::<_, Infallible>(Some(RowNote { code: Some(1), meaning: "不存在, gone".to_owned(), attempts: 1 }))
     };
-    Input::from_reader("list", bytes, format).unwrap().annotate(mapping, &mut copy, note).unwrap();
+    Input::from_reader("list", bytes, format)
+        .unwrap()
+        .lists()
+        .next()
+        .unwrap()
+        .annotate(mapping, &mut copy, note)
+        .unwrap();
     copy
 }
 
@@ -91,9 +97,9 @@ fn a_list_in_any_encoding_is_the_list_that_it_is_in_utf_8() {
         ] {
             let mapping = mapping(label, None);
             assert_eq!(rows(&bytes, format, &mapping).as_ref(), Ok(&plain), "{name}");
-            assert_eq!(facts(&bytes, format, &mapping).encoding, read_as, "{name}");
+            assert_eq!(facts(&bytes, format, &mapping).facts.encoding, read_as, "{name}");
             let sha256: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(&bytes).into();
-            assert_eq!(facts(&bytes, format, &mapping).sha256, Some(sha256), "the digest is that of the bytes: {name}");
+            assert_eq!(facts(&bytes, format, &mapping).sha256, sha256, "the digest is that of the bytes: {name}");
             // The copy is a list for the same job, and for a job that names no encoding.
             let copy = copy(&bytes, format, &mapping);
             for mapping in [&mapping, &self::mapping(None, None)] {
@@ -152,7 +158,7 @@ fn the_header_shows_what_separates_the_columns() {
         {
             let found = rows(text.as_bytes(), Format::Csv, &mapping(None, None)).unwrap();
             assert_eq!(without_lines(&found), without_lines(&[expected[0].to_owned()]), "{text}");
-            let delimiter = facts(text.as_bytes(), Format::Csv, &mapping(None, None)).delimiter.unwrap();
+            let delimiter = facts(text.as_bytes(), Format::Csv, &mapping(None, None)).facts.delimiter.unwrap();
             assert_eq!(delimiter.character(), separator);
             // The copy keeps it, so that the same flag still fits.
             let copy = copy(text.as_bytes(), Format::Csv, &mapping(None, None));
@@ -209,7 +215,7 @@ fn rows_and_columns_of_nothing_are_passed_over_and_counted() {
     let plain = mapping(None, None);
     let found = rows(list.as_bytes(), Format::Csv, &plain).unwrap();
     assert_eq!(found, ["3: a b 1_2_3 \"x\"", "6: c d 4_5_6 \"y\"", "7: e f 7_8_9 \"z\""]);
-    let ListFacts { empty_rows, empty_columns, .. } = facts(list.as_bytes(), Format::Csv, &plain);
+    let ListFacts { empty_rows, empty_columns, .. } = facts(list.as_bytes(), Format::Csv, &plain).facts;
     assert_eq!((empty_rows, empty_columns), (5, 3));
     let copy = copy(list.as_bytes(), Format::Csv, &plain);
     assert!(copy.starts_with(b"from_account,to_account,msg_key,cloud_custom_data,_code,"));

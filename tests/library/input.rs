@@ -49,7 +49,7 @@ fn describe(rows: &[Row]) -> String {
             let id = edit.id();
             let body = edit.msg_body().map_or("-", |body| body.text());
             let data = edit.cloud_custom_data().map_or("-".to_owned(), |data| format!("{data:?}"));
-            format!("line {}: {} {} {} {body} {data}", row.line, id.from_account, id.to_account, id.msg_key)
+            format!("{}: {} {} {} {body} {data}", row.line.number, id.from_account, id.to_account, id.msg_key)
         }
         Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
     };
@@ -270,7 +270,8 @@ fn a_list_is_opened_by_its_name() {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         let list = Input::open(&path, None).unwrap();
-        assert_eq!((list.format(), list.path()), (format, Some(path.as_path())), "{name}");
+        let one = list.lists().next().unwrap();
+        assert_eq!((one.format(), one.path()), (format, Some(path.as_path())), "{name}");
         assert_eq!(list.rows(&job(FIXED)).unwrap().count(), usize::from(format == Format::Csv), "{name}");
     }
     let error =
@@ -331,7 +332,7 @@ fn annotate(list: &Input, mapping: &Mapping) -> String {
         let note = RowNote { code: Some(20_022), meaning: "no such message, \"gone\"".into(), attempts: 2 };
         Ok((row.number != 2).then_some(note))
     };
-    list.annotate(mapping, &mut out, note).unwrap();
+    list.lists().next().unwrap().annotate(mapping, &mut out, note).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -391,8 +392,8 @@ fn every_sample_list_is_read_without_a_problem() {
         let mut ids = std::collections::HashSet::new();
         for row in &rows {
             let edit = row.edit.as_ref().unwrap_or_else(|problems| panic!("{path:?}: {problems:?}"));
-            assert_eq!(edit.warnings(), [], "{path:?}, line {}", row.line);
-            assert!(ids.insert(edit.id().digest()), "{path:?}, line {}: the message appears twice", row.line);
+            assert_eq!(edit.warnings(), [], "{path:?}, {}", row.line);
+            assert!(ids.insert(edit.id().digest()), "{path:?}, {}: the message appears twice", row.line);
         }
         jobs += 1;
     }

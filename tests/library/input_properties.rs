@@ -71,7 +71,7 @@ proptest! {
             writer.write_record(row).unwrap();
         }
         let found = read(&writer.into_inner().unwrap(), Format::Csv, &mapping());
-        prop_assert_eq!(found.iter().map(|row| row.line).collect::<Vec<_>>(), begin);
+        prop_assert_eq!(found.iter().map(|row| row.line.number).collect::<Vec<_>>(), begin);
         prop_assert_eq!(found.iter().map(|row| cells(row.edit.as_ref().unwrap())).collect::<Vec<_>>(), rows);
     }
 
@@ -123,7 +123,7 @@ proptest! {
             }
             let note = |_: &Row| Ok::<_, Infallible>(Some(RowNote { code: None, meaning: String::new(), attempts: 0 }));
             // Copying may fail only because the list cannot be read.
-            let _ = input.annotate(&mapping, std::io::sink(), note);
+            let _ = input.lists().next().unwrap().annotate(&mapping, std::io::sink(), note);
         }
     }
 
@@ -223,7 +223,7 @@ proptest! {
             let note = RowNote { code: Some(1), meaning: "\"a\",\nb".into(), attempts: 1 };
             Ok::<_, Infallible>(has_note(row).then_some(note))
         };
-        let written = input.annotate(&mapping, &mut copy, note).unwrap();
+        let written = input.lists().next().unwrap().annotate(&mapping, &mut copy, note).unwrap();
         let kept = |rows: Vec<Row>| rows.into_iter().map(|row| cells(&row.edit.unwrap())).collect::<Vec<_>>();
         let wanted: Vec<_> = read(&text, format, &mapping).into_iter().filter(has_note).collect();
         prop_assert_eq!(written, wanted.len() as u64);

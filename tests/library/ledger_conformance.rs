@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use runner::edit::{Edit, IdDigest, MessageId};
+use runner::edit::{Edit, IdDigest, Line, MessageId, OneOfLists};
 use runner::ledger::{
     Cause, Change, ControlAction, ControlEvent, EditRecord, EditRow, EditStatus, Intent, JobIdentity, Latency, Ledger,
-    LedgerError, LostCommits, NotEdited, Note, Outcomes, Overview, Pending, Records, RunEvent, RunInfo, RunRecord,
-    RunStore, Sample, Settlement, State, Totals, Transition, WalEnd, create_store, open_overview, open_records,
-    open_store, overview_beside_writer, records_beside_writer, unix_ms,
+    LedgerError, LostCommits, NotEdited, Note, Outcomes, Overview, Pending, Records, RunEvent, RunInfo, RunList,
+    RunRecord, RunStore, Sample, Settlement, State, Totals, Transition, WalEnd, create_store, open_overview,
+    open_records, open_store, overview_beside_writer, records_beside_writer, unix_ms,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -240,6 +240,45 @@ async fn a_run_is_recorded_from_its_beginning_to_its_end<L: LedgerKind>() {
     ledger.begin().end_run("finished", "").unwrap();
     let run = runs(&ledger).remove(1);
     assert_eq!((run.run, run.ended.as_deref(), run.reason), (2, Some("finished"), None));
+}
+
+async fn the_lists_of_a_run_and_of_its_edits_are_kept<L: LedgerKind>() {
+    let ledger = L::fresh();
+    let list = |name: &str, rows| RunList { name: name.to_owned(), sha256: "0f".repeat(32), rows };
+    let lists = vec![list("a.csv", 2), list("b.csv", 1)];
+    let several = RunInfo { lists: lists.clone(), ..run_info() };
+    let (handle, writer) = Ledger::start(ledger.begin_with(&several, LostCommits::Refused));
+    let of_b = Line { list: Some(OneOfLists { position: 2, name: "b.csv".into() }), number: 7 };
+    for (key, line) in [("1", of_b.clone()), ("2", 3.into())] {
+        let edit = edit(key, "x");
+        let wanted = edit.wanted();
+        let intent = handle.intend(Pending::new(edit, wanted, line, None).ready().unwrap()).await.unwrap();
+        handle.record(intent, settled(State::Failed, 20026)).await.unwrap();
+    }
+    let place = |key: &str| {
+        let edit = ledger.overview_beside_writer().edit(digest(key)).unwrap().unwrap();
+        (edit.list, edit.line, edit.run)
+    };
+    assert_eq!(place("1"), (Some("b.csv".to_owned()), 7, 1));
+    assert_eq!(place("2"), (Some("edits.csv".to_owned()), 3, 1));
+    end(handle, writer, "finished").await;
+
+    // Sent again from the only list of another run, and from the first list of a third.
+    let (handle, writer) = ledger.start();
+    let again = |line: Line| Pending::new(edit("1", "x"), edit("1", "x").wanted(), line, ledger.row("1"));
+    let intent = handle.intend(again(4.into()).ready().unwrap()).await.unwrap();
+    assert_eq!(place("1"), (Some("edits.csv".to_owned()), 4, 2));
+    handle.record(intent, settled(State::Failed, 20026)).await.unwrap();
+    end(handle, writer, "finished").await;
+    let swapped = RunInfo { lists: lists.iter().cloned().rev().collect(), ..run_info() };
+    let (handle, writer) = Ledger::start(ledger.begin_with(&swapped, LostCommits::Refused));
+    let of_b = Line { list: Some(OneOfLists { position: 1, name: "b.csv".into() }), number: 7 };
+    let intent = handle.intend(again(of_b).ready().unwrap()).await.unwrap();
+    assert_eq!(place("1"), (Some("b.csv".to_owned()), 7, 3));
+    handle.record(intent, settled(State::Done, 0)).await.unwrap();
+    end(handle, writer, "finished").await;
+    let runs: Vec<_> = runs(&ledger).into_iter().map(|run| run.lists).collect();
+    assert_eq!(runs, [lists, Vec::new(), swapped.lists]);
 }
 
 async fn a_run_through_a_proxy_is_remembered<L: LedgerKind>() {
@@ -572,6 +611,7 @@ async fn an_overview_counts_and_lists<L: LedgerKind>() {
         cause,
         attempts: 1,
         line: 2,
+        list: None,
         run: 1,
         sent_at,
     };
@@ -644,7 +684,7 @@ fn change(edit: &Edit, from: Option<State>, to: Option<State>) -> Change {
         edit: Arc::new(edit.clone()),
         message: edit.id().digest(),
         content: edit.content_digest(),
-        line: 2,
+        line: 2.into(),
         from,
         to,
         attempts: 1,
@@ -721,7 +761,8 @@ impl Step {
         let from = if self.from_ledger { known.map(|row| row.state) } else { self.from };
         let before = known.map_or(0, |row| row.attempts);
         let attempts = self.attempts.unwrap_or(before + u32::from(to == Some(State::Sending)));
-        Change { attempts, code, note, line, at, took: self.took.map(Duration::from_millis), ..change(&edit, from, to) }
+        let (line, took) = (line.into(), self.took.map(Duration::from_millis));
+        Change { attempts, code, note, line, at, took, ..change(&edit, from, to) }
     }
 }
 
@@ -809,6 +850,7 @@ macro_rules! conformance {
 conformance!(sqlite: Sqlite, model: ModelLedger; {
     a_ledger_is_made_by_the_first_store_and_names_its_job,
     a_run_is_recorded_from_its_beginning_to_its_end,
+    the_lists_of_a_run_and_of_its_edits_are_kept,
     a_run_through_a_proxy_is_remembered,
     intents_and_outcomes_are_there_when_the_calls_return,
     an_edit_may_be_settled_by_reading_alone,

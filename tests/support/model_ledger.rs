@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use runner::edit::IdDigest;
+use runner::edit::{IdDigest, Line};
 use runner::ledger::{
     Cause, Change, CommitFuture, ControlEvent, EditRecord, EditRow, EditStatus, JobIdentity, Latency, LedgerError,
     LostCommits, Note, Outcomes, Overview, Records, RunEvent, RunInfo, RunRecord, RunStore, Sample, State, Store,
@@ -48,7 +48,7 @@ struct ModelEdit {
     seq: i64,
     row: EditRow,
     ids: [String; 3],
-    line: u64,
+    line: Line,
     run: i64,
     sent_at: i64,
 }
@@ -192,7 +192,7 @@ impl Tables {
 
     /// One step of one edit: what stands there afterwards.
     fn step(&self, run: i64, change: &Change) -> Result<Option<ModelEdit>, LedgerError> {
-        let Change { attempts, code, note, content, line, .. } = *change;
+        let Change { attempts, code, note, content, ref line, .. } = *change;
         let known = self.edits.get(&change.message.0);
         let refused = || LedgerError::from(Transition { from: change.from, to: change.to });
         let Some(from) = change.from else {
@@ -207,7 +207,14 @@ impl Tables {
             rule(run > 0, "no run has begun")?;
             let id = change.edit.id();
             let ids = [id.from_account.clone(), id.to_account.clone(), id.msg_key.clone()];
-            return Ok(Some(ModelEdit { seq: self.last_seq() + 1, row, ids, line, run, sent_at: change.at }));
+            return Ok(Some(ModelEdit {
+                seq: self.last_seq() + 1,
+                row,
+                ids,
+                line: line.clone(),
+                run,
+                sent_at: change.at,
+            }));
         };
         let mut edit = known.filter(|edit| edit.row.state == from).cloned().ok_or_else(refused)?;
         let Some(to) = change.to else {
@@ -237,7 +244,7 @@ impl Tables {
         })?;
         if to == State::Sending {
             rule(run > 0, "no run has begun")?;
-            (edit.line, edit.run, edit.sent_at) = (line, run, change.at);
+            (edit.line, edit.run, edit.sent_at) = (line.clone(), run, change.at);
         }
         Ok(Some(edit))
     }
@@ -346,6 +353,7 @@ impl RunStore for ModelStore {
             input: info.input.clone(),
             input_sha256: info.input_sha256.clone(),
             input_rows: info.input_rows,
+            lists: info.lists.clone(),
             rate: info.rate,
             duplicates: Some(info.duplicates),
             planned: Some(info.planned),
@@ -529,20 +537,43 @@ impl Overview for ModelOverview {
     ) -> Result<(), LedgerError> {
         let mut edits: Vec<&ModelEdit> = self.tables.edits.values().filter(|edit| edit.row.state == state).collect();
         edits.sort_by_key(|edit| edit.seq);
-        let _ =
-            edits.into_iter().take(at_most.map_or(usize::MAX, |most| most as usize)).map(record).try_for_each(visit);
+        let _ = edits
+            .into_iter()
+            .take(at_most.map_or(usize::MAX, |most| most as usize))
+            .map(|edit| self.record(edit))
+            .try_for_each(visit);
         Ok(())
     }
 
     fn edit(&self, message: IdDigest) -> Result<Option<EditRecord>, LedgerError> {
-        Ok(self.tables.edits.get(&message.0).map(record))
+        Ok(self.tables.edits.get(&message.0).map(|edit| self.record(edit)))
     }
 }
 
-fn record(edit: &ModelEdit) -> EditRecord {
-    let ModelEdit { row, ids: [from_account, to_account, msg_key], line, run, sent_at, .. } = edit.clone();
-    let EditRow { state, code, note, attempts, .. } = row;
-    EditRecord { from_account, to_account, msg_key, state, cause: cause(code, note), attempts, line, run, sent_at }
+impl ModelOverview {
+    fn record(&self, edit: &ModelEdit) -> EditRecord {
+        let ModelEdit { row, ids: [from_account, to_account, msg_key], line, run, sent_at, .. } = edit.clone();
+        let EditRow { state, code, note, attempts, .. } = row;
+        let runs = &self.tables.runs;
+        let has_lists = runs.iter().any(|run| !run.lists.is_empty());
+        let name = |run: &RunRecord| match line.list.as_ref().and_then(|list| run.lists.get(list.position as usize - 1))
+        {
+            Some(list) => list.name.clone(),
+            None => run.input.clone(),
+        };
+        EditRecord {
+            from_account,
+            to_account,
+            msg_key,
+            state,
+            cause: cause(code, note),
+            attempts,
+            line: line.number,
+            list: runs.iter().find(|known| known.run == run && has_lists).map(name),
+            run,
+            sent_at,
+        }
+    }
 }
 
 fn cause(code: Option<i64>, note: Option<Note>) -> Option<Cause> {
@@ -560,6 +591,7 @@ pub(crate) fn run_info() -> RunInfo {
         input: "edits.csv".into(),
         input_sha256: "07".repeat(32),
         input_rows: 3,
+        lists: Vec::new(),
         duplicates: 0,
         planned: 3,
         new_edits: 3,

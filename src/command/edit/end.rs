@@ -108,26 +108,30 @@ impl RunSession<'_> {
 
     /// Writes the rows that failed or are in doubt; if there are none, removes the file of an earlier run. A file that was
     /// changed since a run wrote it is put aside.
-    fn failed_rows(&self, summary: &Summary<'_>) -> Option<PathBuf> {
-        let path = &self.failed_rows;
+    fn failed_rows(&self, summary: &Summary<'_>) -> Vec<PathBuf> {
         let totals = summary.totals();
-        let ledger = self.readable(summary)?;
+        let Some(ledger) = self.readable(summary) else { return Vec::new() };
         let written = records_beside_writer(ledger).map_err(CommandError::from).and_then(|mut reader| {
-            if totals.failed + totals.in_doubt == 0 {
-                atomic_file::remove_marked(path)?;
-                return Ok(None);
-            }
             let words = Words::new(Lang::of_process());
-            report::failed::write(path, &self.input, &self.job.mapping, &self.plan, reader.as_mut(), &words)?;
-            Ok(Some(path.clone()))
-        });
-        match written {
-            Ok(path) => path,
-            Err(error) => {
-                tell(format_args!("error: {}; the ledger has them all the same", error.with_causes()));
-                None
+            let mut written = Vec::new();
+            for (list, path) in self.input.lists().zip(&self.failed_rows) {
+                if totals.failed + totals.in_doubt > 0 {
+                    let (mapping, plan) = (&self.job.mapping, &self.plan);
+                    let rows = report::failed::write(path, list, mapping, plan, reader.as_mut(), &words)?;
+                    // They may all be of other lists.
+                    if rows > 0 || !self.input.has_several() {
+                        written.push(path.clone());
+                        continue;
+                    }
+                }
+                atomic_file::remove_marked(path)?;
             }
-        }
+            Ok(written)
+        });
+        written.unwrap_or_else(|error| {
+            tell(format_args!("error: {}; the ledger has them all the same", error.with_causes()));
+            Vec::new()
+        })
     }
 
     /// The ledger that can be read: what was rescued of it, if it was removed.

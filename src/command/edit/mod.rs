@@ -60,7 +60,8 @@ pub(super) async fn execute(args: &JobArgs, asked_for: Option<Lang>, screen: &Sc
     let called = request.called();
     let parts = setup::begin(&request, &called, &plan, ledger, share, locked_since).await?;
     let Request { args, job, input, until, .. } = request;
-    let failed_rows = files::failed_rows(ledger_path, input.format(), args.input.as_deref());
+    let lists: Vec<_> = input.lists().map(|list| (list.path(), list.format())).collect();
+    let failed_rows = files::failed_rows(ledger_path, &lists, &args.input);
     let session = RunSession { args, job, input, plan, under_way, until, called, ledger_path, failed_rows, screen };
     Ok(session.run(parts).await)
 }
@@ -75,8 +76,8 @@ fn resume(called: &Called) -> Resume {
 impl Request<'_> {
     fn new(args: &JobArgs, asked_for: Option<Lang>) -> Result<Request<'_>, CommandError> {
         let job = Job::new(args, &ProcessEnvironment)?;
-        let path = args.input.as_deref().ok_or(CommandError::NoInput)?;
-        let input = Input::open(path, job.input.format)?;
+        let (first, others) = args.input.split_first().ok_or(CommandError::NoInput)?;
+        let input = Input::open_all(first, others, job.input.format)?;
         let until = args.until.as_ref().map(|until| until.moment(&Zoned::now())).transpose()?;
         Ok(Request { args, job, input, until, asked_for })
     }
@@ -84,6 +85,7 @@ impl Request<'_> {
     /// How this process was called.
     fn called(&self) -> Called {
         let is_sandbox = matches!(self.job.service, Some(ServiceChoice::Sandbox(_)));
-        Called::of_process(self.input.path().is_none(), self.until.as_ref(), is_sandbox)
+        let reads_standard_input = self.input.lists().any(|list| list.path().is_none());
+        Called::of_process(reads_standard_input, self.until.as_ref(), is_sandbox)
     }
 }

@@ -49,8 +49,8 @@ pub(super) struct RunSession<'a> {
     pub(super) until: Option<Zoned>,
     pub(super) called: Called,
     pub(super) ledger_path: &'a Path,
-    /// The file of the rows that failed.
-    pub(super) failed_rows: PathBuf,
+    /// The file for the rows of each list that failed.
+    pub(super) failed_rows: Vec<PathBuf>,
     pub(super) screen: &'a Screen,
 }
 

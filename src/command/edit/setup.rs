@@ -74,6 +74,7 @@ fn run_info(job: &Job, input: &Input, plan: &Plan, called: &Called) -> RunInfo {
         input: input.name().to_owned(),
         input_sha256: plan.sha256.clone(),
         input_rows: plan.rows,
+        lists: plan.lists.clone(),
         duplicates: plan.duplicates,
         planned: plan.this_run,
         new_edits: plan.new_edits,

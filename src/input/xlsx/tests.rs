@@ -27,7 +27,13 @@ fn read_with(bytes: &[u8], mapping: &Mapping) -> Result<Vec<String>, String> {
         let row = row.map_err(|error| error.to_string())?;
         Ok(match row.edit {
             Ok(edit) => {
-                format!("{}: {} {} {}", row.line, edit.id().from_account, edit.id().to_account, edit.id().msg_key)
+                format!(
+                    "{}: {} {} {}",
+                    row.line.number,
+                    edit.id().from_account,
+                    edit.id().to_account,
+                    edit.id().msg_key
+                )
             }
             Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         })
@@ -257,7 +263,7 @@ fn what_is_packed_small_is_not_read_without_end() {
 /// The cells of the first sheet as this reader has them.
 fn ours(bytes: &[u8]) -> Vec<(u32, u32, String)> {
     let list = input(bytes);
-    let workbook = Workbook::open(Package::open(&list.stored).unwrap()).unwrap();
+    let workbook = Workbook::open(Package::open(&list.lists().next().unwrap().stored).unwrap()).unwrap();
     let xml = workbook.package.part(&workbook.sheets[0].1, 1 << 30).unwrap().unwrap();
     let mut sheet = SheetReader::new(xml, workbook);
     let mut cells = Vec::new();

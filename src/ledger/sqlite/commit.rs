@@ -34,13 +34,14 @@ pub(super) fn commit(
 /// Applies one change. Returns the number of rows that it changed, which must be one.
 fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::Result<usize> {
     let message = change.message.0;
-    let line = number(change.line);
+    let (line, list) = (number(change.line.number), change.line.list.as_ref().map(|list| list.position));
     let from = change.from.map(State::word);
     match (change.from, change.to) {
-        (None, Some(state)) => insert(transaction, run, line, state, change),
+        (None, Some(state)) => insert(transaction, run, (line, list), state, change),
         (Some(_), Some(State::Sending)) => transaction
             .prepare_cached(
-                "UPDATE edit SET state = 'sending', content = ?3, line = ?4, run = ?5, attempts = ?6, sent_at = ?7, took_ms = NULL
+                "UPDATE edit SET state = 'sending', content = ?3, line = ?4, run = ?5, attempts = ?6, sent_at = ?7, took_ms = NULL,
+                                 list = ?8
                  WHERE message = ?1 AND state = ?2",
             )?
             .execute(params![
@@ -50,7 +51,8 @@ fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::
                 line,
                 run,
                 change.attempts,
-                change.at
+                change.at,
+                list
             ]),
         // Read, and still in the same state, for this reason.
         (Some(before), Some(state)) if before == state => transaction
@@ -97,15 +99,16 @@ fn apply(transaction: &Transaction<'_>, run: i64, change: &Change) -> rusqlite::
 fn insert(
     transaction: &Transaction<'_>,
     run: i64,
-    line: i64,
+    (line, list): (i64, Option<u32>),
     state: State,
     change: &Change,
 ) -> rusqlite::Result<usize> {
     let (id, message, content) = (change.edit.id(), change.message.0, change.content.0);
     transaction
         .prepare_cached(
-            "INSERT INTO edit (from_account, to_account, msg_key, message, content, line, run, state, attempts, sent_at, code, note)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+            "INSERT INTO edit (from_account, to_account, msg_key, message, content, line, run, state, attempts, sent_at, code, note,
+                               list)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
              ON CONFLICT (message) DO NOTHING",
         )?
         .execute(params![
@@ -120,6 +123,7 @@ fn insert(
             change.attempts,
             change.at,
             change.code,
-            change.note.map(Note::word)
+            change.note.map(Note::word),
+            list
         ])
 }

@@ -24,10 +24,13 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0003_read_first.sql"),
     include_str!("0004_operator.sql"),
     include_str!("0005_proxy.sql"),
+    include_str!("0006_lists.sql"),
 ];
 
 /// The first version that keeps what is in `0005_proxy.sql`.
 pub(super) const NAMES_PROXY: i64 = 5;
+/// The first version that keeps what is in `0006_lists.sql`.
+pub(super) const NAMES_LISTS: i64 = 6;
 
 /// Reads the file and the log beside it.
 pub(super) const READ_BESIDE: &str = "mode=ro";

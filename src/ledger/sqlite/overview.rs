@@ -1,5 +1,6 @@
 //! What a ledger file holds, read in one state, beside a writer or after it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use super::open::{self, PathContent};
 use crate::edit::IdDigest;
 use crate::ledger::{
     Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerError, Note, Outcomes, Overview,
-    RunRecord, Sample, State, Worker,
+    RunList, RunRecord, Sample, State, Worker,
 };
 
 /// The first version of the schema that keeps what is in `0002_watched.sql`.
@@ -22,6 +23,9 @@ const WATCHED: i64 = 2;
 const NAMES_OPERATOR: i64 = 4;
 /// The columns of an [`EditRecord`].
 const EDIT: &str = "from_account, to_account, msg_key, state, code, note, attempts, line, run, sent_at";
+/// And the name of its list, if any run had several.
+const LIST: &str = "coalesce((SELECT name FROM run_list WHERE run_list.run = edit.run AND run_list.list = edit.list), \
+                    (SELECT input FROM run WHERE run.run = edit.run AND EXISTS (SELECT 1 FROM run_list)))";
 
 /// A ledger file, open to be read in one state.
 #[derive(Debug)]
@@ -70,8 +74,29 @@ impl SqliteOverview {
         Ok(SqliteOverview { connection, path: path.to_owned(), version, worker, is_at_rest, may_lack_commits })
     }
 
+    /// The columns of an [`EditRecord`].
+    fn columns(&self) -> String {
+        format!("{EDIT}, {}", if self.version >= open::NAMES_LISTS { LIST } else { "NULL" })
+    }
+
     fn is_watched(&self) -> bool {
         self.version >= WATCHED
+    }
+
+    /// The lists of each run that had several.
+    fn lists(&self) -> Result<BTreeMap<i64, Vec<RunList>>, LedgerError> {
+        let mut lists: BTreeMap<i64, Vec<RunList>> = BTreeMap::new();
+        if self.version >= open::NAMES_LISTS {
+            let query = "SELECT run, name, sha256, \"rows\" FROM run_list ORDER BY run, list";
+            let rows = self.all(query, [], |row| {
+                let list = RunList { name: row.get(1)?, sha256: row.get(2)?, rows: count(row, 3)? };
+                Ok((row.get::<_, i64>(0)?, list))
+            })?;
+            for (run, list) in rows {
+                lists.entry(run).or_default().push(list);
+            }
+        }
+        Ok(lists)
     }
 
     fn all<T>(
@@ -149,10 +174,13 @@ impl Overview for SqliteOverview {
             "SELECT run, started_at, ended_at, ended, reason, version, user, host, pid, input, input_sha256, input_rows, \
              rate, {watched}, {operator}, {proxy} FROM run ORDER BY run"
         );
+        let mut lists = self.lists()?;
         self.all(&query, [], |row| {
             let new_edits: (Option<i64>, Option<i64>) = (row.get(17)?, row.get(18)?);
+            let run = row.get(0)?;
             Ok(RunRecord {
-                run: row.get(0)?,
+                run,
+                lists: lists.remove(&run).unwrap_or_default(),
                 started_at: row.get(1)?,
                 ended_at: row.get(2)?,
                 ended: row.get(3)?,
@@ -248,7 +276,7 @@ impl Overview for SqliteOverview {
         visit: &mut dyn FnMut(EditRecord) -> ControlFlow<()>,
     ) -> Result<(), LedgerError> {
         let failed = |source| self.failed(source);
-        let query = format!("SELECT {EDIT} FROM edit WHERE state = ?1 ORDER BY seq LIMIT ?2");
+        let query = format!("SELECT {} FROM edit WHERE state = ?1 ORDER BY seq LIMIT ?2", self.columns());
         let mut statement = self.connection.prepare(&query).map_err(failed)?;
         // SQLite takes a negative limit for none.
         let limit = at_most.map_or(-1, i64::from);
@@ -263,7 +291,7 @@ impl Overview for SqliteOverview {
 
     fn edit(&self, message: IdDigest) -> Result<Option<EditRecord>, LedgerError> {
         let find = || {
-            let query = format!("SELECT {EDIT} FROM edit WHERE message = ?1");
+            let query = format!("SELECT {} FROM edit WHERE message = ?1", self.columns());
             self.connection.prepare_cached(&query)?.query_row([message.0], edit).optional()
         };
         find().map_err(|source| self.failed(source))
@@ -281,6 +309,7 @@ fn edit(row: &Row<'_>) -> rusqlite::Result<EditRecord> {
         line: count(row, 7)?,
         run: row.get(8)?,
         sent_at: row.get(9)?,
+        list: row.get(10)?,
     })
 }
 

@@ -173,6 +173,12 @@ fn begin(connection: &mut Connection, job: &JobIdentity, info: &RunInfo) -> rusq
         ],
     )?;
     let run = transaction.last_insert_rowid();
+    for (position, list) in (1_i64..).zip(&info.lists) {
+        transaction.execute(
+            "INSERT INTO run_list (run, list, name, sha256, \"rows\") VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![run, position, list.name, list.sha256, number(list.rows)],
+        )?;
+    }
     transaction.commit()?;
     Ok((run, before))
 }

@@ -29,6 +29,7 @@ fn info() -> RunInfo {
         input: "edits.csv".into(),
         input_sha256: "07".repeat(32),
         input_rows: 3,
+        lists: Vec::new(),
         duplicates: 0,
         planned: 3,
         new_edits: 3,

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use serde::Serialize;
 
 use super::common::{AnswerCount, HoldObject, JobObject, RunState};
+use super::run::ListObject;
 use crate::ledger::Totals;
 
 /// `runner status LEDGER --json`: what a ledger holds, during a run or after it.
@@ -91,6 +92,9 @@ pub struct Manifest {
     pub input: Option<String>,
     /// SHA-256 of that list as stored, in hexadecimal.
     pub input_sha256: Option<String>,
+    /// The lists, if there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<ListObject>,
     /// The files.
     pub files: Vec<File>,
     /// The files that are missing.
@@ -159,8 +163,11 @@ pub struct Run {
     pub version: String,
     /// The list's name.
     pub input: String,
-    /// SHA-256 of the list as stored, in hexadecimal.
+    /// SHA-256 of the list as stored, in hexadecimal; of several, the SHA-256 of theirs, one a line.
     pub input_sha256: String,
+    /// The lists, if there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<ListObject>,
     /// Rows of the list.
     pub rows: u64,
     /// Rows of the list that repeat another.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::common::{AnswerCount, HoldObject, JobObject, RunState};
-use crate::ledger::Totals;
+use crate::ledger::{RunList, Totals};
 use crate::run::Tally;
 
 /// `runner --dry-run --json`: what a run would do.
@@ -21,16 +21,19 @@ pub struct PlanObject {
     pub proxy: Option<String>,
     /// The list's name.
     pub input: String,
-    /// SHA-256 of the list as stored, in hexadecimal.
+    /// SHA-256 of the list as stored, in hexadecimal; of several, the SHA-256 of theirs, one a line.
     pub input_sha256: String,
-    /// The encoding of the list's text, such as `UTF-8`.
+    /// The encoding of the list's text, such as `UTF-8`; null if several lists differ.
     pub encoding: Option<&'static str>,
-    /// The character that separates the columns of a CSV list.
+    /// The character that separates the columns of a CSV list; null if several lists differ.
     pub delimiter: Option<char>,
     /// Rows of empty cells, which were passed over; `rows` does not count them.
     pub empty_rows: Option<u64>,
     /// Empty columns at the end, which were passed over.
     pub empty_columns: Option<usize>,
+    /// The lists, if there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<ListObject>,
     /// Rows of the list: `messages` and `duplicates`.
     pub rows: u64,
     /// Rows of the list that repeat another.
@@ -68,12 +71,33 @@ pub struct PlanObject {
     pub warnings: Vec<WarningObject>,
 }
 
+/// One of several lists.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ListObject {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of it as stored, in hexadecimal.
+    pub sha256: String,
+    /// Its rows.
+    pub rows: u64,
+}
+
+impl From<RunList> for ListObject {
+    fn from(RunList { name, sha256, rows }: RunList) -> ListObject {
+        ListObject { name, sha256, rows }
+    }
+}
+
 /// Something odd, in one row or more.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct WarningObject {
     /// The first line of it.
     pub line: u64,
+    /// That line's list, if there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
     /// How many rows have it.
     pub rows: u64,
     /// The field, and what is odd about it.
@@ -104,6 +128,9 @@ pub struct SummaryObject {
     pub answers_other_than_success: Vec<AnswerCount>,
     /// The file with the rows that failed or are in doubt.
     pub failed_rows: Option<String>,
+    /// Further such files: each of several lists has its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub more_failed_rows: Vec<String>,
     /// The page of the report that `--report` asks for.
     pub report: Option<String>,
     /// The command that resumes the run, where something is left.

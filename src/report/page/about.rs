@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::shown;
+use super::tables::digests;
 use crate::report::facts::Report;
 use crate::words::Words;
 
@@ -30,7 +31,7 @@ pub(super) fn about(report: &Report, words: &Words) -> Markup {
                 }
                 @if let Some(list) = list {
                     dt { (say.list) }
-                    dd { b { (shown(&list.input)) } br; "SHA-256 " code { (shown(&list.input_sha256)) } }
+                    dd { b { (shown(&list.input)) } (digests(list)) }
                 }
                 dt { (say.made_at) }
                 dd { (words.moment(facts.at)) (say.comma) (words.place(facts.at)) }

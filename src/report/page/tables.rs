@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use thousands::Separable;
 
 use super::shown;
-use crate::ledger::{Cause, ControlEvent, EditRecord, State, Totals};
+use crate::ledger::{Cause, ControlEvent, EditRecord, RunRecord, State, Totals};
 use crate::report::facts::{CauseLine, LedgerFacts, Report, RunFacts};
 use crate::report::text::account;
 use crate::words::Words;
@@ -111,7 +111,10 @@ fn edits(edits: &[EditRecord], all: u64, title: &str, file: &str, words: &Words)
                 ] { td data-label=(column) { div.id { (shown(id)) } } }
                 td.text data-label=(say.why) { (reason(edit, words)) }
                 td.number data-label=(say.attempts) { (edit.attempts) }
-                td.number data-label=(say.line) { (edit.line.separate_with_commas()) }
+                td.number data-label=(say.line) {
+                    @if let Some(list) = &edit.list { (shown(list)) br; }
+                    (edit.line.separate_with_commas())
+                }
                 td.when data-label=(say.sent_at) { (words.moment(edit.sent_at)) }
             } } }
         } }
@@ -125,6 +128,14 @@ fn reason(edit: &EditRecord, words: &Words) -> Markup {
         @if let Some(Cause::Code(code)) = cause { b.code { (code) } " " }
         @if let Some(cause) = cause { (words.meaning(cause)) }
     } }
+}
+
+/// The SHA-256 of a run's list, or of each of its lists.
+pub(super) fn digests(record: &RunRecord) -> Markup {
+    html! {
+        @for list in &record.lists { br; (shown(&list.name)) " SHA-256 " code { (shown(&list.sha256)) } }
+        @if record.lists.is_empty() { br; "SHA-256 " code { (shown(&record.input_sha256)) } }
+    }
 }
 
 pub(super) fn runs(facts: &LedgerFacts, words: &Words) -> Markup {
@@ -174,7 +185,7 @@ fn one_run(run: &RunFacts, goes_on: bool, now: i64, words: &Words) -> Markup {
                     ((say.rows_text)(record.input_rows, record.duplicates))
                     " · " ((say.cap_text)(record.rate)) " · runner " (shown(&record.version))
                     @if let Some(proxy) = &record.proxy { " · " ((say.through_proxy)(&shown(proxy))) }
-                    br; "SHA-256 " code { (shown(&record.input_sha256)) }
+                    (digests(record))
                 }
                 @if let Some(command) = &record.command {
                     p { code.command { (shown(command)) }

@@ -13,7 +13,7 @@ fn code(code: i64) -> Verdict {
 fn edit_at(line: u64) -> EditAtLine {
     let id = crate::edit::MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: "1_2_3".into() };
     let edit = Edit::new(id, None, Some("x".into())).unwrap();
-    EditAtLine { line, edit: Arc::new(edit) }
+    EditAtLine { line: line.into(), edit: Arc::new(edit) }
 }
 
 fn refusal(code: i64) -> JobRefusal {

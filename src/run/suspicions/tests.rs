@@ -19,9 +19,9 @@ fn id(from: &str, to: &str, key: &str) -> MessageId {
 fn told<'a>(messages: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>) -> Vec<String> {
     let mut suspicions = new(true);
     for ((from, to, key), line) in messages.into_iter().zip(2..) {
-        suspicions.see(&id(from, to, key), line);
+        suspicions.see(&id(from, to, key), &line.into());
     }
-    suspicions.warnings().map(|Warning { what, line, rows }| format!("{line} ({rows}): {what}")).collect()
+    suspicions.warnings().map(|Warning { what, line, rows }| format!("{} ({rows}): {what}", line.number)).collect()
 }
 
 fn of_keys<'a>(keys: impl IntoIterator<Item = &'a str>) -> Vec<String> {
@@ -69,7 +69,7 @@ fn a_stand_in_keeps_messages_but_not_since_before_the_service() {
     for (messages_expire, kinds) in [(true, 2), (false, 1)] {
         let mut suspicions = new(messages_expire);
         for key in ["1_2_1773188576", "1_2_1420070399"] {
-            suspicions.see(&id("a", "b", key), 2);
+            suspicions.see(&id("a", "b", key), &2.into());
         }
         assert_eq!(suspicions.warnings().count(), kinds);
     }
@@ -140,8 +140,8 @@ proptest! {
         let (mut one, mut parts) = (new(true), [new(true), new(true), new(true)]);
         for ((from, to, key, part), line) in rows.iter().zip(2..) {
             let id = id(from, to, key);
-            one.see(&id, line);
-            parts[*part].see(&id, line);
+            one.see(&id, &line.into());
+            parts[*part].see(&id, &line.into());
         }
         let [mut all, second, third] = parts;
         all.add(second);
@@ -159,7 +159,7 @@ proptest! {
         let mut suspicions = new(true);
         for ((from, to, seq, random, age), line) in rows.iter().zip(2..) {
             let sent = Timestamp::from_second(NOW).unwrap() - Duration::from_secs(*age);
-            suspicions.see(&id(from, to, &format!("{seq}_{random}_{}", sent.as_second())), line);
+            suspicions.see(&id(from, to, &format!("{seq}_{random}_{}", sent.as_second())), &line.into());
         }
         prop_assume!(rows.iter().all(|(from, to, ..)| from != to));
         prop_assert_eq!(suspicions.warnings().collect::<Vec<_>>(), Vec::new());
@@ -168,8 +168,8 @@ proptest! {
     #[test]
     fn nothing_makes_it_panic_and_examples_are_short(from in "\\PC{0,300}", key in "[-_0-9\\PC]{0,300}", line in any::<u64>()) {
         let mut suspicions = new(true);
-        suspicions.see(&id(&from, &from, &key), line);
-        suspicions.see(&id("a", "b", "1_2_1786000001"), line);
+        suspicions.see(&id(&from, &from, &key), &line.into());
+        suspicions.see(&id("a", "b", "1_2_1786000001"), &line.into());
         for warning in suspicions.warnings() {
             prop_assert!(warning.what.chars().count() < 900, "{}", warning.what);
             prop_assert_eq!(crate::terminal::escape::escape_control(&warning.what), warning.what.as_str());

@@ -114,6 +114,15 @@ fn whole_sentences_are_translated_with_what_they_contain() {
              由 \"a\" 发给 \"b\"。此前服务端在本次运行中已接受 12 条：若续跑后仍停在这一条，请将该行移出清单",
         ),
         (
+            "wants another content for the message of line 2 of \"a.csv\"; a message is edited once: keep one of the two",
+            "与“a.csv”第 2 行针对同一条消息，但内容不同；每条消息只编辑一次：请只保留其一",
+        ),
+        (
+            "line 1,017 of the list is not as it was when it was checked; leave the list alone while it is worked on, then \
+             resume",
+            "清单第 1,017 行与检查时不同；运行期间请勿改动清单，然后续跑",
+        ),
+        (
             "other jobs of app 14 at a:443 on this machine: a.db (process 7) at 80 a second, b.db (process 8) at 90 a \
              second; with 50 a second of this one that makes 220, and the app's cap is 200; say --rate 30, or wait until \
              there is more room",
