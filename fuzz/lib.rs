@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::LazyLock;
 
 use runner::edit::Edit;
-use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping, Row, RowNote};
+use runner::input::{ContentSpec, CopyStyle, Format, Input, InputSpec, Mapping, Row, RowNote};
 use runner::terminal::escape::escape_control;
 
 /// Checks that a message is safe for a terminal and shorter than the text that it is about.
@@ -91,7 +91,7 @@ pub fn read(bytes: &[u8], format: Format, mapping: &Mapping) -> Vec<Cells> {
         let note = RowNote { code: Some(1), meaning: "\"a\",\nb".into(), attempts: 1 };
         Ok(row.edit.is_ok().then_some(note))
     };
-    if input.lists().try_for_each(|list| list.annotate(mapping, &mut copy, note).map(drop)).is_ok() {
+    if input.lists().try_for_each(|list| list.annotate(mapping, CopyStyle::default(), &mut copy, note).map(drop)).is_ok() {
         let copy = Input::from_reader("copy", copy.as_slice(), format).unwrap();
         assert_eq!(self::edits(&copy, mapping), edits, "the copy of the rows wants something else");
     }

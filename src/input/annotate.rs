@@ -10,7 +10,7 @@ use super::dialect::{Delimiter, TextEncoding};
 use super::jsonl;
 use super::list_reader::RowReader;
 use super::mapping::is_reserved_column;
-use super::{InputError, List, Mapping, Row, Rows};
+use super::{Format, InputError, List, Mapping, Row, Rows};
 
 /// What the copy says about a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +23,23 @@ pub struct RowNote {
     pub attempts: u32,
 }
 
-/// The columns that a copy adds. Those of an earlier copy are dropped.
+/// The columns that a copy adds, and the members of a JSON line. Those of an earlier copy are dropped.
 const NOTE_COLUMNS: [&str; 4] = ["_code", "_meaning", "_attempts", "_line"];
+
+/// How a copy in CSV looks. Whatever it is, the same job reads it.
+#[derive(Clone, Copy, Debug)]
+pub struct CopyStyle {
+    /// The names of the columns for code, meaning, attempts and line. They begin with `_`.
+    pub note_columns: [&'static str; 4],
+    /// Whether it begins with a byte-order mark, which some programs need to see that it is UTF-8.
+    pub has_mark: bool,
+}
+
+impl Default for CopyStyle {
+    fn default() -> CopyStyle {
+        CopyStyle { note_columns: NOTE_COLUMNS, has_mark: false }
+    }
+}
 
 /// Why the copy failed.
 #[derive(Debug, thiserror::Error)]
@@ -54,15 +69,16 @@ impl List {
     pub fn annotate<E: std::error::Error + 'static>(
         &self,
         mapping: &Mapping,
+        style: CopyStyle,
         mut out: impl Write,
         mut note: impl FnMut(&Row) -> Result<Option<RowNote>, E>,
     ) -> Result<u64, AnnotateError<E>> {
         let mut rows = Rows::new(self, &[], mapping)?;
         let is_utf8 = rows.list.encoding() == UTF_8 && mapping.encoding().is_none_or(TextEncoding::is_utf8);
-        if !is_utf8 {
+        if !is_utf8 || (style.has_mark && self.format().of_copies() == Format::Csv) {
             out.write_all("\u{feff}".as_bytes()).map_err(AnnotateError::Write)?;
         }
-        let mut copy = AnnotatedCopy::begin(rows.list.rows(), out).map_err(AnnotateError::Write)?;
+        let mut copy = AnnotatedCopy::begin(rows.list.rows(), style, out).map_err(AnnotateError::Write)?;
         let mut written = 0;
         while let Some(row) = rows.next() {
             let row = row?;
@@ -88,7 +104,7 @@ enum AnnotatedCopy<W: Write> {
 }
 
 impl<W: Write> AnnotatedCopy<W> {
-    fn begin(rows: &RowReader, out: W) -> io::Result<Self> {
+    fn begin(rows: &RowReader, style: CopyStyle, out: W) -> io::Result<Self> {
         let columns = match rows {
             RowReader::Csv(rows) => Some((&rows.header, rows.delimiter())),
             RowReader::Xlsx(rows) => Some((&rows.header, Delimiter::COMMA)),
@@ -100,7 +116,7 @@ impl<W: Write> AnnotatedCopy<W> {
                 let own: Vec<usize> =
                     (0..names.len()).filter(|&index| !is_reserved_column(names[index].trim())).collect();
                 let mut out = Box::new(csv::WriterBuilder::new().delimiter(delimiter).from_writer(out));
-                out.write_record(own.iter().map(|&index| names[index].as_str()).chain(NOTE_COLUMNS))?;
+                out.write_record(own.iter().map(|&index| names[index].as_str()).chain(style.note_columns))?;
                 Ok(AnnotatedCopy::Csv { out, own })
             }
             None => Ok(AnnotatedCopy::Jsonl { out: io::BufWriter::new(out) }),

@@ -67,7 +67,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use annotate::{AnnotateError, RowNote};
+pub use annotate::{AnnotateError, CopyStyle, RowNote};
 pub use csv::{HeaderError, MissingHint};
 pub use dialect::{Delimiter, TextEncoding, UnknownDelimiter, UnknownEncoding};
 pub use error::InputError;

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::api::error_code::meaning;
-use crate::input::{AnnotateError, Format, List, Mapping, Row, RowNote};
-use crate::ledger::{EditRow, LedgerError, Records, State};
+use crate::input::{AnnotateError, CopyStyle, Format, List, Mapping, Row, RowNote};
+use crate::ledger::{Cause, EditRow, LedgerError, Note, Records, State};
 use crate::run::Plan;
 use crate::system::atomic_file::{self, WriteError};
-use crate::words::Words;
+use crate::words::{Lang, Words};
 
 /// Why the rows could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -75,9 +74,9 @@ pub fn write(
     words: &Words,
 ) -> Result<u64, FailedRowsError> {
     atomic_file::write_marked(path, |out| {
-        if list.format() == Format::Csv {
-            out.write_all(words.csv_mark()).map_err(|source| WriteError { path: path.to_owned(), source })?;
-        }
+        // JSON is for programs.
+        let words = if list.format().of_copies() == Format::Csv { words } else { &Words::new(Lang::En) };
+        let style = CopyStyle { note_columns: words.say.note_columns, has_mark: !words.csv_mark().is_empty() };
         let note_of = |row: &Row| {
             let Ok(edit) = &row.edit else { return Ok(None) };
             if plan.is_duplicate(edit, &row.line) {
@@ -85,21 +84,22 @@ pub fn write(
             }
             let message = edit.id().digest();
             Ok(match records.status(message)?.map(|brief| brief.state) {
-                Some(State::Failed | State::InDoubt | State::Sending) => note(&records.row(message)?),
+                Some(State::Failed | State::InDoubt | State::Sending) => note(&records.row(message)?, words),
                 Some(State::Done | State::Waiting) | None => None,
             })
         };
-        Ok(list.annotate(mapping, out, note_of)?)
+        Ok(list.annotate(mapping, style, out, note_of)?)
     })
 }
 
-fn note(known: &EditRow) -> Option<RowNote> {
+fn note(known: &EditRow, words: &Words) -> Option<RowNote> {
     let EditRow { state, attempts, code, note, .. } = *known;
+    let of_note = |note: Note| words.meaning(Cause::Note(note));
     let what = match state {
-        State::Failed => code.map(|code| meaning(code).to_owned()).or_else(|| note.map(crate::ledger::Note::meaning)),
+        State::Failed => code.map(|code| words.meaning(Cause::Code(code))).or_else(|| note.map(of_note)),
         State::InDoubt | State::Sending => {
-            let why = note.map_or_else(|| "no answer ever came".to_owned(), crate::ledger::Note::meaning);
-            Some(format!("in doubt: {why}"))
+            let why = note.map_or_else(|| words.lang.say("no answer ever came"), of_note);
+            Some(words.lang.say(format_args!("in doubt: {why}")))
         }
         State::Done | State::Waiting => return None,
     };

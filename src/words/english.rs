@@ -94,6 +94,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     resume_list: "It reads the same list from standard input: add < FILE, or pipe it in.",
     resume_until: "--until is left out, as that time comes only once: add a new one if the run is to stop again.",
     resume_on_finish: "--on-finish is left out, as its command may hold a secret and is not recorded: add it again.",
+    note_columns: ["_code", "_meaning", "_attempts", "_line"],
     resume_content: "--text and --custom-data are left out, as no ledger records what messages hold: add what was given.",
     resume_variables: |names| format!("It needs these variables, as before: {names}."),
 

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use encoding_rs::{BIG5, Encoding, GB18030, SHIFT_JIS, UTF_8};
 use proptest::prelude::*;
-use runner::input::{ContentSpec, Format, Input, InputSpec, ListFacts, Mapping, ReadList, Row, RowNote};
+use runner::input::{ContentSpec, CopyStyle, Format, Input, InputSpec, ListFacts, Mapping, ReadList, Row, RowNote};
 
 const CSV: &str = "from_account,to_account,msg_key,_备注,cloud_custom_data\n\
                    客服,guest_1,1_2_3,\"a,b\",\"已处理, 𠮷\"\nclerk,guest_2,4_5_6,,\"a \"\"b\"\"\nc\"\n";
@@ -66,7 +66,7 @@ fn copy(bytes: &[u8], format: Format, mapping: &Mapping) -> Vec<u8> {
         .lists()
         .next()
         .unwrap()
-        .annotate(mapping, &mut copy, note)
+        .annotate(mapping, CopyStyle::default(), &mut copy, note)
         .unwrap();
     copy
 }

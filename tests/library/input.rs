@@ -7,7 +7,9 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use runner::input::{ContentSpec, Format, Input, InputError, InputSpec, Mapping, ROW_BYTES_MAX, Row, RowNote};
+use runner::input::{
+    ContentSpec, CopyStyle, Format, Input, InputError, InputSpec, Mapping, ROW_BYTES_MAX, Row, RowNote,
+};
 use sha2::{Digest, Sha256};
 
 const BODY: &str = r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}]"#;
@@ -332,7 +334,7 @@ fn annotate(list: &Input, mapping: &Mapping) -> String {
         let note = RowNote { code: Some(20_022), meaning: "no such message, \"gone\"".into(), attempts: 2 };
         Ok((row.number != 2).then_some(note))
     };
-    list.lists().next().unwrap().annotate(mapping, &mut out, note).unwrap();
+    list.lists().next().unwrap().annotate(mapping, CopyStyle::default(), &mut out, note).unwrap();
     String::from_utf8(out).unwrap()
 }
 

@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use runner::edit::Edit;
-use runner::input::{ColumnNames, ContentSpec, Format, Input, InputSpec, Mapping, Row, RowNote};
+use runner::input::{ColumnNames, ContentSpec, CopyStyle, Format, Input, InputSpec, Mapping, Row, RowNote};
 use runner::terminal::escape::escape_control;
 use serde_json::{Value, json};
 
@@ -123,7 +123,7 @@ proptest! {
             }
             let note = |_: &Row| Ok::<_, Infallible>(Some(RowNote { code: None, meaning: String::new(), attempts: 0 }));
             // Copying may fail only because the list cannot be read.
-            let _ = input.lists().next().unwrap().annotate(&mapping, std::io::sink(), note);
+            let _ = input.lists().next().unwrap().annotate(&mapping, CopyStyle::default(), std::io::sink(), note);
         }
     }
 
@@ -223,7 +223,7 @@ proptest! {
             let note = RowNote { code: Some(1), meaning: "\"a\",\nb".into(), attempts: 1 };
             Ok::<_, Infallible>(has_note(row).then_some(note))
         };
-        let written = input.lists().next().unwrap().annotate(&mapping, &mut copy, note).unwrap();
+        let written = input.lists().next().unwrap().annotate(&mapping, CopyStyle::default(), &mut copy, note).unwrap();
         let kept = |rows: Vec<Row>| rows.into_iter().map(|row| cells(&row.edit.unwrap())).collect::<Vec<_>>();
         let wanted: Vec<_> = read(&text, format, &mapping).into_iter().filter(has_note).collect();
         prop_assert_eq!(written, wanted.len() as u64);
