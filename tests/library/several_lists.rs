@@ -252,6 +252,14 @@ fn a_format_is_for_the_lists_whose_names_do_not_tell() {
     let input = Input::open_all(&a, std::slice::from_ref(&b), Some(Format::Jsonl)).unwrap();
     assert_eq!(input.lists().map(List::format).collect::<Vec<_>>(), [Format::Csv, Format::Jsonl]);
     assert_eq!(plan(&input).unwrap().rows, 2);
+    let text = dir.path().join("c.txt");
+    std::fs::copy(&b, &text).unwrap();
+    let formats = |format| {
+        let input = Input::open_all(&a, std::slice::from_ref(&text), format).unwrap();
+        input.lists().map(List::format).collect::<Vec<_>>()
+    };
+    assert_eq!(formats(Some(Format::Jsonl)), [Format::Csv, Format::Jsonl], "many things are called .txt");
+    assert_eq!(formats(None), [Format::Csv, Format::Csv]);
     assert!(matches!(Input::open_all(&a, &[b], None), Err(InputError::NoFormat { .. })));
 }
 
