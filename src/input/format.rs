@@ -38,8 +38,9 @@ impl Format {
 
     /// The format that a file name implies, whatever the job says: many things are called `.txt`.
     pub(super) fn told_by_name(name: &str) -> Option<Format> {
-        let ending = name.to_ascii_lowercase();
-        Format::of_name(name).filter(|_| !ending.trim_end_matches(".gz").ends_with(".txt"))
+        let lower_case = name.to_ascii_lowercase();
+        let unpacked = lower_case.strip_suffix(".gz").unwrap_or(&lower_case);
+        Format::of_name(name).filter(|_| unpacked.rsplit_once('.').is_none_or(|(_, ending)| ending != "txt"))
     }
 
     /// The format in which copies of this format's rows are written.

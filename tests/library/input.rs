@@ -51,7 +51,7 @@ fn describe(rows: &[Row]) -> String {
             let id = edit.id();
             let body = edit.msg_body().map_or("-", |body| body.text());
             let data = edit.cloud_custom_data().map_or("-".to_owned(), |data| format!("{data:?}"));
-            format!("{}: {} {} {} {body} {data}", row.line.number, id.from_account, id.to_account, id.msg_key)
+            format!("{}: {} {} {} {body} {data}", row.line, id.from_account, id.to_account, id.msg_key)
         }
         Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
     };
@@ -144,7 +144,7 @@ fn a_broken_encoding_is_reported_with_its_line() {
     let utf16: Vec<u8> = "from_account,".encode_utf16().flat_map(u16::to_le_bytes).collect();
     insta::assert_snapshot!(read(utf16, Format::Csv, &job(FIXED)).unwrap_err(), @r#""edits" seems to be UTF-16 text without a byte-order mark; if it is, add --encoding utf-16le, or save it as UTF-8 (in Excel: "CSV UTF-8")"#);
     insta::assert_snapshot!(read(b"from_account,\xd6\xd0\n", Format::Csv, &job(FIXED)).unwrap_err(), @r#""edits", line 1: the header is not UTF-8; as GB18030 it reads: from_account, 中; if it is GB18030, add --encoding gb18030; otherwise save the list as UTF-8 (in Excel: "CSV UTF-8")"#);
-    insta::assert_snapshot!(read(b"PK\x03\x04 ...", Format::Csv, &job(FIXED)).unwrap_err(), @r#""edits" is an Excel workbook or a ZIP archive; save the sheet as "CSV UTF-8", or unpack the archive"#);
+    insta::assert_snapshot!(read(b"PK\x03\x04 ...", Format::Csv, &job(FIXED)).unwrap_err(), @r#""edits" is an Excel workbook or a ZIP archive; if it is a workbook, pass --input-format xlsx; unpack an archive"#);
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn a_list_is_opened_by_its_name() {
     let error =
         |path: &Path| Input::open(path, None).unwrap_err().to_string().replace(&*folder.path().to_string_lossy(), "");
     std::fs::write(folder.path().join("list.ods"), text).unwrap();
-    insta::assert_snapshot!(error(&folder.path().join("list.ods")), @r#"cannot tell the format of "/list.ods"; name it .csv or .jsonl (or either with .gz), or pass --input-format csv or jsonl"#);
+    insta::assert_snapshot!(error(&folder.path().join("list.ods")), @r#""/list.ods" is a spreadsheet in another format; save it as .xlsx, or save the sheet as "CSV UTF-8""#);
     insta::assert_snapshot!(error(folder.path()), @r#""" is a directory; give the path of a file"#);
     insta::assert_snapshot!(error(Path::new("-")), @r#"cannot tell the format of "-"; name it .csv, .jsonl or .json (each also with .gz) or .xlsx, or pass --input-format csv, jsonl, json or xlsx"#);
     insta::assert_snapshot!(error(&folder.path().join("none.csv")), @r#"cannot open the list "/none.csv""#);

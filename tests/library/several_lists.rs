@@ -65,7 +65,8 @@ fn mapping() -> Mapping {
 
 fn plan(input: &Input) -> Result<Plan, PlanError> {
     let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, read_first: false, rows_max: None };
-    let as_of = AsOf { now: Timestamp::UNIX_EPOCH, messages_expire: false };
+    let now = Timestamp::from_second(1_786_000_000).unwrap();
+    let as_of = AsOf { now, messages_expire: false };
     run::plan(input, &mapping(), None, &policy, as_of)
 }
 
@@ -133,6 +134,9 @@ proptest! {
             (Err(PlanError::Problems(one)), Err(PlanError::Problems(several))) => {
                 prop_assert_eq!(one.count(), several.count());
             }
+            (Err(PlanError::Input(InputError::NoRows { .. })), Err(PlanError::Input(InputError::NoRows { .. }))) => {
+                prop_assert_eq!(rows.len(), 0);
+            }
             (one, several) => prop_assert!(false, "{one:?} and {several:?}"),
         }
         let mut reading = several.rows(&mapping()).unwrap();
@@ -195,11 +199,11 @@ fn a_warning_names_the_first_list_that_has_it() {
     let dir = TempDir::new().unwrap();
     let row = |element: &str| {
         format!(
-            r#"{{"From_Account":"a","To_Account":"b","MsgKey":"{element}_2_3","MsgBody":[{{"MsgType":"TIMTextElem","MsgContent":{{"Text":"x","New":1}}}}]}}"#
+            r#"{{"From_Account":"a","To_Account":"b","MsgKey":"{element}_2_1500000000","MsgBody":[{{"MsgType":"TIMTextElem","MsgContent":{{"Text":"x","New":1}}}}]}}"#
         )
     };
     let (first, second, third) = (row("1"), row("2"), row("3"));
-    let plain = format!("{HEADER}a,b,9_2_3,x\n");
+    let plain = format!("{HEADER}a,b,9_2_1500000000,x\n");
     let input = lists(
         &dir,
         &[("a.csv", &plain), ("b.jsonl", &format!("\n{first}\n")), ("c.jsonl", &format!("{second}\n{third}\n"))],
@@ -248,6 +252,14 @@ fn a_format_is_for_the_lists_whose_names_do_not_tell() {
     let input = Input::open_all(&a, std::slice::from_ref(&b), Some(Format::Jsonl)).unwrap();
     assert_eq!(input.lists().map(List::format).collect::<Vec<_>>(), [Format::Csv, Format::Jsonl]);
     assert_eq!(plan(&input).unwrap().rows, 2);
+    let text = dir.path().join("c.txt");
+    std::fs::copy(&b, &text).unwrap();
+    let formats = |format| {
+        let input = Input::open_all(&a, std::slice::from_ref(&text), format).unwrap();
+        input.lists().map(List::format).collect::<Vec<_>>()
+    };
+    assert_eq!(formats(Some(Format::Jsonl)), [Format::Csv, Format::Jsonl], "many things are called .txt");
+    assert_eq!(formats(None), [Format::Csv, Format::Csv]);
     assert!(matches!(Input::open_all(&a, &[b], None), Err(InputError::NoFormat { .. })));
 }
 
