@@ -20,10 +20,10 @@ use std::process::ExitCode;
 use self::error::CommandError;
 pub use self::files::{Conflict, check as check_files};
 use crate::cli::{Cli, Command};
+use crate::live::progress::Screen;
 use crate::terminal::colour::{DOUBT, FAILED};
 use crate::terminal::escape::escape_control;
 use crate::terminal::fit;
-use crate::terminal::progress::Screen;
 use crate::words::Lang;
 
 /// How the program ended.

@@ -5,6 +5,7 @@
 //!                        ├─▶ Control ─▶ run ──┤
 //! a browser ───▶ page ───┘            View    └─▶ page      totals and charts that move
 //! ```
+//! In the run's own terminal, [`progress`] shows the same.
 //!
 //! All of it lives on a thread of its own: a flood of requests slows down the view of the run, not the run. The run
 //! publishes a [`View`] a few times a second, and takes actions through [`Control`], which makes each one durable
@@ -30,6 +31,7 @@
 
 mod metrics;
 pub mod page;
+pub mod progress;
 pub mod socket;
 mod view;
 

@@ -1,4 +1,4 @@
-//! Formatting text for terminals: escapes, excerpts, line breaks, colours and progress. Nothing here knows about
+//! Formatting text for terminals: escapes, excerpts, line breaks, colours, and commands for a shell. Nothing here knows about
 //! edits.
 
 pub mod colour;
@@ -7,5 +7,4 @@ pub mod escape;
 pub mod excerpt;
 pub mod fit;
 pub mod moment;
-pub mod progress;
 pub mod shell;

@@ -21,9 +21,9 @@ use super::{CommandError, Exit, files, tell};
 use crate::cli::JobArgs;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
+use crate::live::progress::Screen;
 use crate::report::resume::{Called, Pasted, Resume};
 use crate::terminal::fit;
-use crate::terminal::progress::Screen;
 use crate::words::Lang;
 
 /// What the command line asks for, checked.

@@ -11,12 +11,12 @@ use crate::api::proxy::Proxy;
 use crate::command::{CommandError, Exit, confirm, print};
 use crate::job::{Job, ServiceChoice};
 use crate::ledger::Records;
+use crate::live::progress::Screen;
 use crate::report::{self, format, plan::PlanTarget};
 use crate::run::{self, AsOf, Plan, PlanError, UnderWay};
 use crate::terminal::colour::TITLE;
 use crate::terminal::excerpt;
 use crate::terminal::fit;
-use crate::terminal::progress::Screen;
 use crate::words::Lang;
 
 /// Problems of the list that are shown with an excerpt.

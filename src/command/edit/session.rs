@@ -16,6 +16,7 @@ use crate::input::Input;
 use crate::job::Job;
 use crate::ledger::{Ledger, LedgerError, RunStore, unix_ms};
 use crate::live::page::Page;
+use crate::live::progress::{Mode, Progress, Screen, Snapshot};
 use crate::live::{Live, LiveRun};
 use crate::register::Share;
 use crate::report::resume::Called;
@@ -23,7 +24,6 @@ use crate::report::summary::totals;
 use crate::run::{self, Control, Plan, RunContext, RunEnd, RunTerms, StopReason, Tally, Todo, UnderWay};
 use crate::sandbox::Sandbox;
 use crate::terminal::moment::format_moment;
-use crate::terminal::progress::{Mode, Progress, Screen, Snapshot};
 
 /// What a run uses up.
 pub(super) struct RunParts {
