@@ -136,8 +136,8 @@ pub enum LedgerError {
     },
     /// It does not hold what was written to it.
     #[error(
-        "the ledger {} is damaged: {what}; put a sound copy in its place (one from before the last run does not know \
-         what was sent since), or see how much of it sqlite3's .recover saves",
+        "the ledger {} is damaged: {what}; put a sound copy in its place (one from before the last run does not know what \
+         was sent since), or its log back beside it if that is missing, or see how much of it sqlite3's .recover saves",
         path.display()
     )]
     Damaged {

@@ -68,9 +68,15 @@ pub(super) fn check(path: &Path, connection: &Connection, gaps: LostCommits) -> 
     let lacks = may_lack_commits(path, connection).map_err(|source| read_error(path, source))?;
     match gaps {
         LostCommits::Refused if lacks => {
-            // A damaged file is of no use with --read-first either.
-            check_after_crash(path, connection)?;
-            Err(LedgerError::CommitsLost { path: path.to_owned(), log: ledger_files::log(path) })
+            let log = ledger_files::log(path);
+            // A damaged file is of no use with --read-first either, but with its log it may be sound.
+            check_after_crash(path, connection).map_err(|error| match error {
+                LedgerError::Damaged { path, what } => {
+                    LedgerError::Damaged { path, what: format!("{what}; and its log {} is missing", log.display()) }
+                }
+                error => error,
+            })?;
+            Err(LedgerError::CommitsLost { path: path.to_owned(), log })
         }
         LostCommits::Refused if reads_first(connection).map_err(|source| read_error(path, source))? => {
             Err(LedgerError::ReadsFirst { path: path.to_owned() })

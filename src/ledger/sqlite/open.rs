@@ -239,6 +239,9 @@ fn make(path: &Path, job: &JobIdentity) -> rusqlite::Result<Connection> {
     transaction.pragma_update(None, "user_version", newest_version())?;
     insert_job(&transaction, job)?;
     transaction.commit()?;
+    // Migrations leave free pages. If these were used again, the file would look damaged wherever a part of the log has been
+    // copied into it: in a copy without its log, for instance.
+    connection.execute_batch("VACUUM")?;
     Ok(connection)
 }
 
