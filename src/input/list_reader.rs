@@ -94,7 +94,14 @@ impl ListReader {
                 empty_rows: rows.empty_rows(),
                 empty_columns: rows.empty_columns(),
             },
-            RowReader::Jsonl(_) | RowReader::Json(_) | RowReader::Xlsx(_) => {
+            RowReader::Xlsx(rows) => ListFacts {
+                sha256,
+                encoding,
+                delimiter: None,
+                empty_rows: rows.empty_rows(),
+                empty_columns: rows.empty_columns(),
+            },
+            RowReader::Jsonl(_) | RowReader::Json(_) => {
                 ListFacts { sha256, encoding, delimiter: None, empty_rows: 0, empty_columns: 0 }
             }
         }

@@ -24,6 +24,8 @@ use crate::terminal::moment::format_moment;
 pub struct PlanTarget<'a> {
     /// The list's name.
     pub input: &'a str,
+    /// The sheet of a workbook that is read.
+    pub sheet: Option<String>,
     /// What there is to say about how the list is read.
     pub remarks: Vec<String>,
     /// The app, where it is known.
@@ -220,6 +222,7 @@ pub fn object(plan: &Plan, target: &PlanTarget<'_>) -> format::PlanObject {
         input_sha256: plan.sha256.clone(),
         encoding: plan.list.map(|list| list.encoding),
         delimiter: plan.list.and_then(|list| list.delimiter).map(Delimiter::character),
+        sheet: target.sheet.clone(),
         empty_rows: plan.list.map(|list| list.empty_rows),
         empty_columns: plan.list.map(|list| list.empty_columns),
         rows: plan.rows,
@@ -288,6 +291,7 @@ mod tests {
             (8_000_000, 6_000_000, 3_000_000, 7_000_000);
         let target = PlanTarget {
             input: "edits.csv",
+            sheet: None,
             remarks: Vec::new(),
             sdkappid: Some(1_400_000_000),
             service: Some("adminapisgp.im.qcloud.com".to_owned()),
@@ -314,6 +318,7 @@ mod tests {
         let until: Zoned = "2026-03-11T07:00[Asia/Shanghai]".parse().unwrap();
         let target = PlanTarget {
             input: "edits.csv",
+            sheet: None,
             remarks: Vec::new(),
             sdkappid: None,
             service: None,

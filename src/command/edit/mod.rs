@@ -77,6 +77,7 @@ impl Request<'_> {
         let job = Job::new(args, &ProcessEnvironment)?;
         let path = args.input.as_deref().ok_or(CommandError::NoInput)?;
         let input = Input::open(path, job.input.format)?;
+        args.reading.check(&input)?;
         let until = args.until.as_ref().map(|until| until.moment(&Zoned::now())).transpose()?;
         Ok(Request { args, job, input, until, asked_for })
     }

@@ -107,10 +107,12 @@ fn under_way(job: &Job, records: Option<&dyn Records>) -> Result<UnderWay, Comma
 fn target<'a>(request: &'a Request<'_>, under_way: UnderWay) -> PlanTarget<'a> {
     let Request { job, input, until, .. } = request;
     let identity = job.identity.as_ref();
+    // The plan is made: if the list can no longer be read, the run will say so.
+    let sheet = input.sheet(&job.mapping).unwrap_or_default();
     PlanTarget {
         input: input.name(),
-        // The plan is made: if the list can no longer be read, the run will say so.
-        remarks: input.remarks(&job.mapping).unwrap_or_default(),
+        sheet: sheet.as_ref().map(|sheet| sheet.name.clone()),
+        remarks: sheet.and_then(|sheet| sheet.remark).into_iter().collect(),
         sdkappid: identity.map(|identity| identity.sdkappid),
         // The host that is called: the ledger has one name for both hosts of a region.
         service: match &job.service {
