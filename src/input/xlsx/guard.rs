@@ -114,8 +114,8 @@ struct CellSeen {
     column: u32,
     is_shared: bool,
     is_in_value: bool,
-    has_formula: bool,
-    has_value: bool,
+    /// A formula comes before its value.
+    is_unvalued: bool,
 }
 
 impl<R: BufRead> Part<R> {
@@ -187,7 +187,7 @@ impl<R: BufRead> Part<R> {
                     match name.as_ref() {
                         "sheetData" => self.in_rows = false,
                         "v" => self.cell.is_in_value = false,
-                        "c" if self.in_rows && self.cell.has_formula && !self.cell.has_value => {
+                        "c" if self.in_rows && self.cell.is_unvalued => {
                             if unvalued.len() == FORMULAS_MAX {
                                 return Err(self.too_large());
                             }
@@ -197,10 +197,12 @@ impl<R: BufRead> Part<R> {
                     }
                 }
                 // calamine would take the first shared text for a number that it cannot read.
-                Event::Text(text) if self.cell.is_in_value && self.cell.is_shared => {
-                    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-                        return Err(self.damaged());
-                    }
+                Event::Text(text)
+                    if self.cell.is_in_value
+                        && self.cell.is_shared
+                        && (text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit())) =>
+                {
+                    return Err(self.damaged());
                 }
                 Event::Eof if depth > 0 => return Err(self.damaged()),
                 Event::Eof => {
@@ -269,9 +271,9 @@ impl<R: BufRead> Part<R> {
                 let is_shared = self.attribute(element, "t")?.as_deref() == Some("s");
                 self.cell = CellSeen { column, is_shared, ..CellSeen::default() };
             }
-            "v" => (self.cell.is_in_value, self.cell.has_value) = (true, true),
-            "is" => self.cell.has_value = true,
-            "f" => self.cell.has_formula = true,
+            "v" => (self.cell.is_in_value, self.cell.is_unvalued) = (true, false),
+            "is" => self.cell.is_unvalued = false,
+            "f" => self.cell.is_unvalued = true,
             _ => {}
         }
         Ok(())
