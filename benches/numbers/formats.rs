@@ -5,9 +5,9 @@ use crate::{Bench, list, process};
 
 pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
     let rows = bench.either(50_000, 500_000);
-    // A further encoding, such as GB18030, is a further line here.
     let lists = [
         ("CSV", list::csv(bench.file("formats.csv"), 0..rows)),
+        ("CSV in GB18030", list::gb18030(bench.file("formats.gb18030.csv"), 0..rows)),
         ("JSON Lines", list::jsonl(bench.file("formats.jsonl"), 0..rows)),
         ("JSON array", list::json_array(bench.file("formats.json"), 0..rows)),
         ("Excel workbook", list::xlsx(bench.file("formats.xlsx"), 0..rows)),
@@ -15,9 +15,12 @@ pub(crate) fn measure(bench: &Bench) -> Vec<Table> {
     let turns = bench.either(3, 7);
     let mut cpu = vec![Vec::new(); lists.len()];
     for _ in 0..turns {
-        for (cpu, (_, input)) in cpu.iter_mut().zip(&lists) {
+        for (cpu, (name, input)) in cpu.iter_mut().zip(&lists) {
             let mut command = list::runner(input);
             command.arg("--dry-run");
+            if name.ends_with("GB18030") {
+                command.args(["--encoding", "gb18030"]);
+            }
             cpu.push(process::measure(&command).expect_exit(&[0]).cpu.as_secs_f64());
         }
     }

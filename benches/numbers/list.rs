@@ -19,12 +19,22 @@ pub(crate) fn csv(path: PathBuf, rows: impl Iterator<Item = u32>) -> PathBuf {
     path
 }
 
+/// As [`csv`], in GB18030.
+pub(crate) fn gb18030(path: PathBuf, rows: impl Iterator<Item = u32>) -> PathBuf {
+    let mut text = Vec::new();
+    writeln!(text, "{HEADER}").unwrap();
+    write_csv(&mut text, rows);
+    let text = String::from_utf8(text).unwrap();
+    std::fs::write(&path, encoding_rs::GB18030.encode(&text).0).unwrap();
+    path
+}
+
 /// Adds these rows to the end of a list.
 pub(crate) fn append(path: &Path, rows: impl Iterator<Item = u32>) {
     write_csv(BufWriter::new(OpenOptions::new().append(true).open(path).unwrap()), rows);
 }
 
-fn write_csv(mut file: BufWriter<File>, rows: impl Iterator<Item = u32>) {
+fn write_csv(mut file: impl Write, rows: impl Iterator<Item = u32>) {
     for row in rows {
         let [from, to, key] = id(row);
         let body = body(row).replace('"', "\"\"");

@@ -12,7 +12,7 @@ use super::log::LogArgs;
 use super::until::Until;
 use super::values::{ATTEMPTS_MAX, CONCURRENCY_MAX, RATE_MAX, ROWS_MAX, at_most, region_hosts, time};
 use crate::api::endpoint::RegionHost;
-use crate::input::{Delimiter, Format, InputSpec, TextEncoding};
+use crate::input::{Delimiter, Format, Input, InputError, InputSpec, TextEncoding};
 use crate::run::{FailureLimit, InDoubt};
 use crate::sandbox::Faults;
 
@@ -41,6 +41,17 @@ impl ReadingArgs {
         input.encoding = self.encoding.or(input.encoding);
         input.delimiter = self.delimiter.or(input.delimiter);
         input.sheet = self.sheet.clone().or_else(|| input.sheet.take());
+    }
+
+    /// A list without sheets cannot be the one that is meant. (A job file may name a sheet all the same, because the rows
+    /// of a workbook that failed come back as CSV.)
+    pub(crate) fn check(&self, list: &Input) -> Result<(), InputError> {
+        match self.sheet {
+            Some(_) if list.lists().all(|list| list.format() != Format::Xlsx) => {
+                Err(InputError::NoSheets { name: list.name().to_owned() })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 }
 

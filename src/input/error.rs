@@ -165,6 +165,12 @@ pub enum InputError {
         /// The list.
         name: String,
     },
+    /// A sheet is asked for, and the list has none.
+    #[error("{name:?} is not an Excel workbook, so it has no sheets; leave out --sheet, or give the workbook itself")]
+    NoSheets {
+        /// The list.
+        name: String,
+    },
     /// The workbook cannot be read.
     #[error("{name:?} {what}")]
     Xlsx {

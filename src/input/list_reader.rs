@@ -229,7 +229,8 @@ impl OpenList {
         let sha256 = self.text.sha256().filter(|_| self.ended)?;
         let (delimiter, empty_rows, empty_columns) = match &self.rows {
             RowReader::Csv(rows) => (Some(rows.delimiter()), rows.empty_rows(), rows.empty_columns()),
-            RowReader::Jsonl(_) | RowReader::Json(_) | RowReader::Xlsx(_) => (None, 0, 0),
+            RowReader::Xlsx(rows) => (None, rows.empty_rows(), rows.empty_columns()),
+            RowReader::Jsonl(_) | RowReader::Json(_) => (None, 0, 0),
         };
         let facts = ListFacts { encoding: self.text.encoding().name(), delimiter, empty_rows, empty_columns };
         Some(ReadList { rows: self.row_count, sha256, facts })

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::iter;
 use std::path::{Path, PathBuf};
 
-use super::{Format, InputError, List, Mapping, Rows};
+use super::{Format, InputError, List, Mapping, Rows, SheetRead};
 use crate::edit::OneOfLists;
 use crate::system::same_file::Identity;
 
@@ -89,21 +89,20 @@ impl Input {
         self.lists().map(List::bytes).sum()
     }
 
-    /// What there is to say about how the lists are read: which sheet of several.
+    /// The sheets of the workbooks among the lists that are read, and what there is to say about them.
     ///
     /// # Errors
-    /// Fails if a list cannot be read.
-    pub fn remarks(&self, mapping: &Mapping) -> Result<Vec<String>, InputError> {
-        let mut remarks = Vec::new();
+    /// Fails if a workbook cannot be read.
+    pub fn sheets(&self, mapping: &Mapping) -> Result<Vec<SheetRead>, InputError> {
+        let mut sheets = Vec::new();
         for list in self.lists() {
-            let of_list = list.remarks(mapping)?.into_iter();
+            let Some(SheetRead { name, mut remark }) = list.sheet(mapping)? else { continue };
             if self.has_several() {
-                remarks.extend(of_list.map(|remark| format!("{}: {remark}", list.display_name)));
-            } else {
-                remarks.extend(of_list);
+                remark = remark.map(|remark| format!("{}: {remark}", list.display_name));
             }
+            sheets.push(SheetRead { name, remark });
         }
-        Ok(remarks)
+        Ok(sheets)
     }
 
     /// Reads from the top. The header of the first CSV list is checked here, those of others when they are reached.

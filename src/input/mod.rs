@@ -80,6 +80,7 @@ pub use problem::Problem;
 pub use rows::{Row, Rows};
 pub use spec::{ColumnNames, ContentPart, ContentSpec, InputSpec};
 pub use survey::ListFacts;
+pub use xlsx::SheetRead;
 
 use crate::edit::OneOfLists;
 use crate::terminal::escape::escape_control;
@@ -169,11 +170,11 @@ impl List {
         self.stored.bytes()
     }
 
-    /// What there is to say about how the list is read: which sheet of several.
-    fn remarks(&self, mapping: &Mapping) -> Result<Vec<String>, InputError> {
+    /// The sheet of a workbook that is read; `None` for another list.
+    fn sheet(&self, mapping: &Mapping) -> Result<Option<SheetRead>, InputError> {
         match self.format {
-            Format::Xlsx => Ok(xlsx::remark(&self.stored, mapping)?.into_iter().collect()),
-            Format::Csv | Format::Jsonl | Format::Json => Ok(Vec::new()),
+            Format::Xlsx => xlsx::sheet_read(&self.stored, mapping).map(Some),
+            Format::Csv | Format::Jsonl | Format::Json => Ok(None),
         }
     }
 }

@@ -25,6 +25,8 @@ use crate::words::{Lang, Words};
 pub struct PlanTarget<'a> {
     /// The list's name.
     pub input: &'a str,
+    /// The sheet of a workbook that is read.
+    pub sheet: Option<String>,
     /// What there is to say about how the list is read.
     pub remarks: Vec<String>,
     /// The app, where it is known.
@@ -241,6 +243,7 @@ pub fn object(plan: &Plan, target: &PlanTarget<'_>) -> format::PlanObject {
         input_sha256: plan.sha256.clone(),
         encoding: shared(&plan.read, |list| list.encoding),
         delimiter: shared(&plan.read, |list| list.delimiter).flatten().map(Delimiter::character),
+        sheet: target.sheet.clone(),
         empty_rows: (!plan.read.is_empty()).then(|| plan.read.iter().map(|list| list.empty_rows).sum()),
         empty_columns: (!plan.read.is_empty()).then(|| plan.read.iter().map(|list| list.empty_columns).sum()),
         inputs: plan.lists.iter().cloned().map(Into::into).collect(),
@@ -315,6 +318,7 @@ mod tests {
             (8_000_000, 6_000_000, 3_000_000, 7_000_000);
         let target = PlanTarget {
             input: "edits.csv",
+            sheet: None,
             remarks: Vec::new(),
             sdkappid: Some(1_400_000_000),
             service: Some("adminapisgp.im.qcloud.com".to_owned()),
@@ -341,6 +345,7 @@ mod tests {
         let until: Zoned = "2026-03-11T07:00[Asia/Shanghai]".parse().unwrap();
         let target = PlanTarget {
             input: "edits.csv",
+            sheet: None,
             remarks: Vec::new(),
             sdkappid: None,
             service: None,

@@ -251,8 +251,12 @@ fn gzip_is_recognized_by_its_bytes_and_damage_reported_with_its_line() {
     assert_eq!(rows.bytes(), members.len() as u64);
 
     let cut = &members[..members.len() - 9];
-    let result = read(cut, Format::Csv, &job(FIXED));
-    insta::assert_snapshot!(result.unwrap_err(), @r#""edits" is damaged after line 997: its gzip data is broken or cut off; fetch the file again"#);
+    let error = read(cut, Format::Csv, &job(FIXED)).unwrap_err().to_string();
+    // How much of the end comes out depends on the decompressor.
+    let said = error.strip_prefix("\"edits\" is damaged after line ").unwrap();
+    let (line, said) = said.split_once(": ").unwrap();
+    assert!((1..=1_002).contains(&line.parse().unwrap()), "{error}");
+    assert_eq!(said, "its gzip data is broken or cut off; fetch the file again");
 }
 
 #[test]

@@ -48,6 +48,11 @@ fn a_plan_says_which_sheet_is_read() {
     assert!(ran.err.contains("the header lacks from_account, to_account, msg_key"), "{ran:#?}");
     let ran = place.runner("--job job.toml --input edits.xlsx --sheet None --dry-run").exits(2);
     assert!(ran.err.contains("has no sheet None; its sheets are: Notes, Edits"), "{ran:#?}");
+    let ran = place.runner("--job job.toml --input edits.xlsx --sheet Edits --dry-run --json").exits(0);
+    assert_eq!(ran.json()["sheet"], "Edits");
+    place.write("list.csv", "from_account,to_account,msg_key\na,b,1_2_1773200000\n");
+    let ran = place.runner("--job job.toml --input list.csv --sheet Edits --dry-run").exits(2);
+    assert!(ran.err.contains("list.csv\" is not an Excel workbook, so it has no sheets"), "{ran:#?}");
     place.write("list.csv", workbook(&[]));
     let ran = place.runner("--job job.toml --input list.csv --dry-run").exits(2);
     assert!(ran.err.contains("pass --input-format xlsx"), "{ran:#?}");

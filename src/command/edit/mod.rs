@@ -78,6 +78,7 @@ impl Request<'_> {
         let job = Job::new(args, &ProcessEnvironment)?;
         let (first, others) = args.input.split_first().ok_or(CommandError::NoInput)?;
         let input = Input::open_all(first, others, job.input.format)?;
+        args.reading.check(&input)?;
         let until = args.until.as_ref().map(|until| until.moment(&Zoned::now())).transpose()?;
         Ok(Request { args, job, input, until, asked_for })
     }

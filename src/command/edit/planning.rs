@@ -117,10 +117,12 @@ fn under_way(job: &Job, records: Option<&dyn Records>) -> Result<UnderWay, Comma
 fn target<'a>(request: &'a Request<'_>, under_way: UnderWay) -> PlanTarget<'a> {
     let Request { job, input, until, .. } = request;
     let identity = job.identity.as_ref();
+    // The plan is made: if the list can no longer be read, the run will say so.
+    let sheets = input.sheets(&job.mapping).unwrap_or_default();
     PlanTarget {
         input: input.name(),
-        // The plan is made: if the list can no longer be read, the run will say so.
-        remarks: input.remarks(&job.mapping).unwrap_or_default(),
+        sheet: if let [sheet] = &*sheets { Some(sheet.name.clone()) } else { None },
+        remarks: sheets.into_iter().filter_map(|sheet| sheet.remark).collect(),
         sdkappid: identity.map(|identity| identity.sdkappid),
         // The host that is called: the ledger has one name for both hosts of a region.
         service: match &job.service {

@@ -1,24 +1,25 @@
 //! Excel workbooks: the rows of one sheet, as a CSV list has them. The first row with text is the header.
 //!
-//! Only the workbook's shared texts are held in memory, up to a limit; the sheet itself is a stream, and so is the
-//! archive. A cell has a type here that a CSV cell does not have: where an edit needs it, a number must be whole and
+//! calamine reads the workbook, after `guard` has looked through it: only its shared texts and formats are held in
+//! memory, up to a limit; the sheet itself is a stream. A cell has a type here that a CSV cell does not have: where an edit needs it, a number must be whole and
 //! complete, and anything else that is no text is refused, because it may not be what the author sees.
 
-mod package;
+mod guard;
 mod sheet;
-mod workbook;
 
+use std::io::BufReader;
 use std::sync::Arc;
 
-use self::package::Package;
-use self::sheet::{SheetReader, column_name};
-use self::workbook::Workbook;
+use calamine::{Reader as _, SheetType, Xlsx, XlsxError};
+
+use self::guard::{ArchiveBytes, Unvalued};
+use self::sheet::{Book, SheetReader, column_name};
 use super::csv::{CsvRecord, Header, HeaderError};
 use super::mapping::Mapping;
 use super::problem::join_names;
 use super::raw_row::{RowInfo, RowReadError};
 use super::stored::Stored;
-use super::{COLUMNS_MAX, InputError, SPOOL_BYTES_MAX};
+use super::{COLUMNS_MAX, InputError};
 use crate::terminal::escape::Name;
 
 /// Reads the rows of a sheet, after its header.
@@ -27,6 +28,9 @@ pub(super) struct XlsxRowReader {
     /// The sheet's columns that have a name, and whether an edit needs them.
     columns: Arc<SheetColumns>,
     sheet: SheetReader,
+    /// The row of the header, and how many have been read after it.
+    begin: u32,
+    rows: u32,
     cells: Vec<u8>,
     ends: Vec<usize>,
     is_well_formed: bool,
@@ -84,11 +88,10 @@ impl XlsxRowReader {
             Ok(()) => InputError::Xlsx { name: name(), what: trouble.what() },
             Err(changed) => changed,
         };
-        let workbook = Package::open(stored).and_then(Workbook::open).map_err(failed)?;
-        let part = chosen(&workbook.sheets, stored, mapping)?.1.clone();
-        let xml = workbook.package.part(&part, SPOOL_BYTES_MAX).map_err(failed)?;
-        let xml = xml.ok_or_else(|| failed(Trouble::Damaged { place: part }))?;
-        let mut sheet = SheetReader::new(xml, workbook);
+        let (book, unvalued) = open_book(stored, true).map_err(failed)?;
+        let chosen = chosen(&sheets_of(&book), stored, mapping)?;
+        let mut sheet =
+            SheetReader::start(book, chosen, unvalued).map_err(|source| InputError::Open { name: name(), source })?;
         let (header, columns) = loop {
             if !sheet.read().map_err(failed)? {
                 return Err(InputError::Header { name: name(), line: 1, what: HeaderError::Empty });
@@ -101,6 +104,8 @@ impl XlsxRowReader {
         Ok(XlsxRowReader {
             header: Arc::new(header),
             columns: Arc::new(columns),
+            begin: sheet.row(),
+            rows: 0,
             sheet,
             cells: Vec::new(),
             ends: Vec::new(),
@@ -122,6 +127,17 @@ impl XlsxRowReader {
         self.sheet.row().into()
     }
 
+    /// Rows without text that have been passed over, once all have been read.
+    pub(super) fn empty_rows(&self) -> u64 {
+        self.sheet.reach().0.saturating_sub(self.begin + self.rows).into()
+    }
+
+    /// Columns without text after the last that has a name.
+    pub(super) fn empty_columns(&self) -> usize {
+        let last = self.columns.places.last().map_or(0, |place| place + 1);
+        self.sheet.reach().1.saturating_sub(last) as usize
+    }
+
     /// The texts of the row just read, and where each ends.
     pub(super) fn raw(&self) -> (&[u8], &[usize]) {
         if self.is_well_formed { (&self.cells, &self.ends) } else { Default::default() }
@@ -138,6 +154,7 @@ impl XlsxRowReader {
             if self.sheet.cells().all(|(cell, text)| cell.unfit.is_none() && text.trim().is_empty()) {
                 continue;
             }
+            self.rows += 1;
             let malformed = self.take_cells();
             self.is_well_formed = malformed.is_none();
             return Ok(Some(RowInfo { line: self.line(), malformed }));
@@ -191,36 +208,61 @@ impl XlsxRowReader {
     }
 }
 
-/// The sheet that the job names, or the first one: its name and its part.
-fn chosen<'a>(
-    sheets: &'a [(String, String)],
-    stored: &Stored,
-    mapping: &Mapping,
-) -> Result<&'a (String, String), InputError> {
-    let failed = |what| InputError::Xlsx { name: stored.name().to_owned(), what };
-    let first = sheets.first().ok_or_else(|| failed("has no sheet with cells".to_owned()))?;
-    let Some(wanted) = mapping.sheet() else { return Ok(first) };
-    sheets.iter().find(|(name, _)| name == wanted).ok_or_else(|| {
-        let names = join_names(sheets.iter().map(|(name, _)| name.as_str()));
-        failed(format!("has no sheet {}; its sheets are: {names}", Name(wanted)))
-    })
+/// Opens a workbook that can be read in bounded memory: all of it, or all but its sheets.
+fn open_book(stored: &Stored, with_sheets: bool) -> Result<(Book, Unvalued), Trouble> {
+    let unvalued = guard::inspect(stored, with_sheets)?;
+    let bytes = BufReader::new(ArchiveBytes::of(stored, u64::MAX));
+    let book = Xlsx::new(bytes).map_err(|error| match error {
+        XlsxError::FileNotFound(_) | XlsxError::RelationshipNotFound | XlsxError::XmlEof("Relationships") => {
+            Trouble::NotAWorkbook
+        }
+        _ => Trouble::Damaged { place: stored.name().to_owned() },
+    })?;
+    Ok((book, unvalued))
 }
 
-/// Which sheet is read, if there are several.
-pub(super) fn remark(stored: &Stored, mapping: &Mapping) -> Result<Option<String>, InputError> {
+/// The names of the sheets that have cells, in the workbook's order.
+fn sheets_of(book: &Book) -> Vec<String> {
+    let sheets = book.sheets_metadata().iter().filter(|sheet| sheet.typ == SheetType::WorkSheet);
+    sheets.map(|sheet| sheet.name.clone()).collect()
+}
+
+/// The sheet that the job names, or the first one.
+fn chosen(sheets: &[String], stored: &Stored, mapping: &Mapping) -> Result<String, InputError> {
+    let failed = |what| InputError::Xlsx { name: stored.name().to_owned(), what };
+    let first = sheets.first().ok_or_else(|| failed("has no sheet with cells".to_owned()))?;
+    let Some(wanted) = mapping.sheet() else { return Ok(first.clone()) };
+    if sheets.iter().any(|name| name == wanted) {
+        return Ok(wanted.to_owned());
+    }
+    let names = join_names(sheets.iter().map(String::as_str));
+    Err(failed(format!("has no sheet {}; its sheets are: {names}", Name(wanted))))
+}
+
+/// The sheet that is read, and what there is to say about that if there are several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SheetRead {
+    /// Its name.
+    pub name: String,
+    /// Which one of several it is.
+    pub remark: Option<String>,
+}
+
+pub(super) fn sheet_read(stored: &Stored, mapping: &Mapping) -> Result<SheetRead, InputError> {
     let failed = |trouble: Trouble| InputError::Xlsx { name: stored.name().to_owned(), what: trouble.what() };
-    let sheets = Package::open(stored).and_then(|package| workbook::sheets(&package)).map_err(failed)?;
-    let (name, _) = chosen(&sheets, stored, mapping)?;
-    let others = || join_names(sheets.iter().map(|(other, _)| other.as_str()).filter(|other| other != name));
-    Ok(match mapping.sheet() {
+    let sheets = sheets_of(&open_book(stored, false).map_err(failed)?.0);
+    let name = chosen(&sheets, stored, mapping)?;
+    let others = || join_names(sheets.iter().map(String::as_str).filter(|other| *other != name));
+    let remark = match mapping.sheet() {
         _ if sheets.len() < 2 => None,
-        Some(_) => Some(format!("the sheet {} is read", Name(name))),
+        Some(_) => Some(format!("the sheet {} is read", Name(&name))),
         None => Some(format!(
             "the sheet {} is read, the first of the workbook, which also has: {}; choose another with --sheet",
-            Name(name),
+            Name(&name),
             others()
         )),
-    })
+    };
+    Ok(SheetRead { name, remark })
 }
 
 fn header_of(sheet: &SheetReader, mapping: &Mapping) -> Result<(Header, SheetColumns), HeaderError> {

@@ -1,22 +1,35 @@
-//! Reads the cells of a sheet, in a stream.
+//! Reads the cells of a sheet row by row. calamine's reader borrows its workbook, so both live in a thread, which sends
+//! rows in batches and ends once nobody wants more of them.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::{io, thread};
+
+use calamine::{DataRef, Style, Xlsx};
 
 use super::Trouble;
-use super::package::{Xml, XmlEvent, attribute};
-use super::workbook::{NumberFormat, SharedStrings, Workbook, read_string, unescape};
+use super::guard::{ArchiveBytes, Unvalued};
 use crate::input::ROW_BYTES_MAX;
 
 /// The size of the largest sheet that the format allows.
-const ROWS_MAX: u32 = 1_048_576;
-const COLUMNS_MAX: u32 = 16_384;
+pub(super) const ROWS_MAX: u32 = 1_048_576;
+pub(super) const COLUMNS_MAX: u32 = 16_384;
 /// Spreadsheet programs keep no more digits of a number.
 const DIGITS_MAX: usize = 15;
+/// A batch is sent once it has as many bytes of text or cells.
+const BATCH_BYTES: usize = 64 * 1024;
+const BATCH_CELLS: usize = 8 * 1024;
+/// Batches that wait to be read.
+const BATCHES_AHEAD: usize = 2;
 
-/// A cell's column (the first is 0), its text, and why it is none that an edit may have, if so.
+pub(super) type Book = Xlsx<io::BufReader<ArchiveBytes>>;
+
+/// A cell's place (the first row and column are 0), the end of its text, and why it is none that an edit may have, if so.
 pub(super) struct Cell {
+    row: u32,
     pub(super) column: u32,
-    pub(super) end: usize,
+    end: usize,
     pub(super) unfit: Option<Unfit>,
 }
 
@@ -49,198 +62,202 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// Reads row by row.
-pub(super) struct SheetReader {
-    xml: Xml,
-    strings: SharedStrings,
-    formats: Vec<NumberFormat>,
-    /// The row just read; the first is 1.
-    row: u32,
+/// Whole rows, one after another.
+#[derive(Default)]
+struct Batch {
     text: String,
     cells: Vec<Cell>,
-    has_begun: bool,
+    /// How far the sheet's cells reach, empty ones included; their numbers begin with 1.
+    reach: (u32, u32),
+    is_last: bool,
+}
+
+/// Reads row by row.
+pub(super) struct SheetReader {
+    sheet: String,
+    batches: Receiver<Result<Batch, Trouble>>,
+    batch: Batch,
+    /// The cells of the row just read.
+    cells: Range<usize>,
+    row: u32,
 }
 
 impl SheetReader {
-    pub(super) fn new(xml: Xml, workbook: Workbook) -> SheetReader {
-        let Workbook { strings, formats, .. } = workbook;
-        SheetReader { xml, strings, formats, row: 0, text: String::new(), cells: Vec::new(), has_begun: false }
+    pub(super) fn start(mut book: Book, sheet: String, unvalued: Unvalued) -> io::Result<SheetReader> {
+        let (sender, batches) = sync_channel(BATCHES_AHEAD);
+        let name = sheet.clone();
+        thread::Builder::new().name("sheet".to_owned()).spawn(move || {
+            if let Err(trouble) = send_rows(&mut book, &name, &unvalued, &sender) {
+                // If nobody listens any more, nobody wants to know.
+                let _ = sender.send(Err(trouble));
+            }
+        })?;
+        Ok(SheetReader { sheet, batches, batch: Batch::default(), cells: 0..0, row: 0 })
     }
 
+    /// The row just read; the first is 1.
     pub(super) fn row(&self) -> u32 {
         self.row
     }
 
+    /// How far the cells of the sheet reach, empty ones included, once all have been read.
+    pub(super) fn reach(&self) -> (u32, u32) {
+        self.batch.reach
+    }
+
     /// The cells of the row just read that hold something, with the text of each.
     pub(super) fn cells(&self) -> impl Iterator<Item = (&Cell, &str)> {
-        let begins = std::iter::once(0).chain(self.cells.iter().map(|cell| cell.end));
-        self.cells.iter().zip(begins).map(|(cell, begin)| (cell, &self.text[begin..cell.end]))
+        self.cells.clone().map(|index| {
+            let begin = index.checked_sub(1).map_or(0, |before| self.batch.cells[before].end);
+            let cell = &self.batch.cells[index];
+            (cell, &self.batch.text[begin..cell.end])
+        })
     }
 
     /// Reads the next row that holds something; false at the end.
     pub(super) fn read(&mut self) -> Result<bool, Trouble> {
-        self.text.clear();
-        self.cells.clear();
-        let mut outside = String::new();
-        loop {
-            outside.clear();
-            let Some(event) = self.xml.next(&mut outside)? else { return Err(self.xml.damaged()) };
-            match event {
-                XmlEvent::Start(element) => match element.local_name().as_ref() {
-                    "sheetData" => self.has_begun = true,
-                    "row" if self.has_begun => {
-                        let number = match attribute(&element, "r") {
-                            Some(number) => number.parse().ok(),
-                            None => self.row.checked_add(1),
-                        };
-                        let number = number.filter(|number| self.row < *number && *number <= ROWS_MAX);
-                        drop(element);
-                        self.row = number.ok_or_else(|| self.xml.damaged())?;
-                        self.read_cells()?;
-                        if !self.cells.is_empty() {
-                            return Ok(true);
-                        }
-                    }
-                    _ => {}
-                },
-                XmlEvent::End("sheetData") => return Ok(false),
-                XmlEvent::End(_) | XmlEvent::Text | XmlEvent::Other => {}
+        while self.cells.end == self.batch.cells.len() {
+            if self.batch.is_last {
+                self.cells.start = self.cells.end;
+                return Ok(false);
             }
+            // A thread that ended without a last batch has failed in a way that calamine does not expect.
+            let damaged = |_| Trouble::Damaged { place: self.sheet.clone() };
+            self.batch = self.batches.recv().map_err(damaged).flatten()?;
+            self.cells = 0..0;
         }
+        let rest = &self.batch.cells[self.cells.end..];
+        let row = rest[0].row;
+        let length = rest.iter().take_while(|cell| cell.row == row).count();
+        self.cells = self.cells.end..self.cells.end + length;
+        self.row = row + 1;
+        Ok(true)
     }
+}
 
-    fn read_cells(&mut self) -> Result<(), Trouble> {
-        let mut next_column = 0;
-        let mut outside = String::new();
-        loop {
-            outside.clear();
-            let Some(event) = self.xml.next(&mut outside)? else { return Err(self.xml.damaged()) };
-            match event {
-                XmlEvent::Start(element) if element.local_name().as_ref() == "c" => {
-                    let column = match attribute(&element, "r") {
-                        Some(name) => column_of(&name, self.row),
-                        None => Some(next_column),
-                    };
-                    let (kind, style) = (attribute(&element, "t"), attribute(&element, "s"));
-                    drop(element);
-                    // Readers do not agree on which of two cells at one place counts.
-                    let column = column.filter(|column| next_column <= *column && *column < COLUMNS_MAX);
-                    let column = column.ok_or_else(|| self.xml.damaged())?;
-                    next_column = column + 1;
-                    let style = style.and_then(|style| style.parse().ok()).unwrap_or(0);
-                    let format = self.formats.get(style).copied().unwrap_or_default();
-                    self.read_cell(column, kind.as_deref().unwrap_or("n"), format)?;
-                    if self.text.len() > ROW_BYTES_MAX {
-                        return Err(Trouble::RowTooLong { row: self.row });
-                    }
+fn send_rows(
+    book: &mut Book,
+    sheet: &str,
+    unvalued: &Unvalued,
+    batches: &SyncSender<Result<Batch, Trouble>>,
+) -> Result<(), Trouble> {
+    let damaged = |_| Trouble::Damaged { place: sheet.to_owned() };
+    let mut reader = book.worksheet_cells_reader(sheet).map_err(damaged)?;
+    let digits: Vec<usize> = reader.styles().iter().map(digits_shown).collect();
+    let mut batch = Batch::default();
+    let (mut row, mut row_begin) = (0, 0);
+    while let Some((cell, style)) = reader.next_cell_with_style_id().map_err(damaged)? {
+        let (new_row, column) = cell.get_position();
+        if new_row != row {
+            if batch.text.len() >= BATCH_BYTES || batch.cells.len() >= BATCH_CELLS {
+                let next = Batch { reach: batch.reach, ..Batch::default() };
+                let full = std::mem::replace(&mut batch, next);
+                if batches.send(Ok(full)).is_err() {
+                    return Ok(());
                 }
-                XmlEvent::End("row") => return Ok(()),
-                XmlEvent::Start(_) | XmlEvent::End(_) | XmlEvent::Text | XmlEvent::Other => {}
             }
+            (row, row_begin) = (new_row, batch.text.len());
         }
-    }
-
-    fn read_cell(&mut self, column: u32, kind: &str, format: NumberFormat) -> Result<(), Trouble> {
-        let (mut value, mut inline, mut is_formula, mut has_value) = (String::new(), String::new(), false, false);
-        let mut text = String::new();
-        loop {
-            match self.xml.next(&mut text)? {
-                None => return Err(self.xml.damaged()),
-                Some(XmlEvent::Start(element)) => {
-                    text.clear();
-                    is_formula |= element.local_name().as_ref() == "f";
-                    has_value |= element.local_name().as_ref() == "v";
-                    if element.local_name().as_ref() == "is" {
-                        drop(element);
-                        read_string(&mut self.xml, "is", &mut inline)?;
-                    }
-                }
-                Some(XmlEvent::End(name)) => {
-                    match name {
-                        "v" => value.push_str(&text),
-                        "c" => break,
-                        _ => {}
-                    }
-                    text.clear();
-                }
-                Some(XmlEvent::Text | XmlEvent::Other) if text.len() + value.len() > ROW_BYTES_MAX => {
-                    return Err(Trouble::RowTooLong { row: self.row });
-                }
-                Some(XmlEvent::Text | XmlEvent::Other) => {}
-            }
-        }
-        let begin = self.text.len();
-        let unfit = match kind {
-            "s" if value.is_empty() => None,
-            "s" => {
-                let shared = value.trim().parse().ok().and_then(|index| self.strings.get(index));
-                self.text.push_str(shared.ok_or_else(|| self.xml.damaged())?);
-                None
-            }
-            "inlineStr" => {
-                self.text.push_str(&inline);
-                None
-            }
-            "str" => {
-                unescape(&value, &mut self.text);
-                None
-            }
-            "b" if !value.is_empty() => {
-                self.text.push_str(if matches!(value.trim(), "0" | "false") { "FALSE" } else { "TRUE" });
-                Some(Unfit::Boolean)
-            }
-            "e" if !value.is_empty() => {
-                self.text.push_str(&value);
-                Some(Unfit::Error(value.chars().filter(|next| !next.is_control()).take(16).collect()))
-            }
-            "d" if !value.is_empty() => {
-                self.text.push_str(&value);
-                Some(Unfit::Date)
-            }
-            "n" if !value.is_empty() => {
-                number(value.trim(), format, &mut self.text).map_err(|()| self.xml.damaged())?
-            }
-            "b" | "e" | "d" | "n" => None,
-            _ => return Err(self.xml.damaged()),
+        batch.reach = (row + 1, batch.reach.1.max(column + 1));
+        let begin = batch.text.len();
+        let shown = digits.get(style).copied().unwrap_or_default();
+        let unfit = match cell.get_value() {
+            DataRef::Empty => unvalued.binary_search(&(row, column)).ok().map(|_| Unfit::NoStoredValue),
+            value => text_of(value, shown, &mut batch.text),
         };
-        let unfit = if is_formula && !has_value && inline.is_empty() { Some(Unfit::NoStoredValue) } else { unfit };
-        if self.text.len() > begin || unfit.is_some() {
-            self.cells.push(Cell { column, end: self.text.len(), unfit });
+        if batch.text.len() - row_begin > ROW_BYTES_MAX {
+            return Err(Trouble::RowTooLong { row: row + 1 });
         }
-        Ok(())
+        if batch.text.len() > begin || unfit.is_some() {
+            let end = batch.text.len();
+            batch.cells.push(Cell { row, column, end, unfit });
+        }
+    }
+    batch.is_last = true;
+    let _ = batches.send(Ok(batch));
+    Ok(())
+}
+
+/// Appends the text of a cell, or says why it is none that an edit may have.
+fn text_of(value: &DataRef<'_>, digits_shown: usize, out: &mut String) -> Option<Unfit> {
+    match value {
+        DataRef::Empty => None,
+        DataRef::String(text) => {
+            out.push_str(text);
+            None
+        }
+        DataRef::SharedString(text) => {
+            out.push_str(text);
+            None
+        }
+        DataRef::Float(value) => number(*value, digits_shown, out),
+        // For cells of type "n" calamine has floating-point numbers; this one is for other formats.
+        DataRef::Int(value) => {
+            let _ = write!(out, "{value}");
+            None
+        }
+        DataRef::Bool(value) => {
+            out.push_str(if *value { "TRUE" } else { "FALSE" });
+            Some(Unfit::Boolean)
+        }
+        DataRef::DateTime(value) => {
+            let _ = write!(out, "{}", value.as_f64());
+            Some(Unfit::Date)
+        }
+        DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => {
+            out.push_str(text);
+            Some(Unfit::Date)
+        }
+        DataRef::Error(error) => {
+            out.push_str(&error.to_string());
+            Some(Unfit::Error(error.to_string()))
+        }
     }
 }
 
 /// Appends a number as text, in all its digits if that can be.
-fn number(value: &str, format: NumberFormat, out: &mut String) -> Result<Option<Unfit>, ()> {
-    let number: f64 = value.parse().ok().filter(|number: &f64| number.is_finite()).ok_or(())?;
-    let digits = format!("{:.0}", number.abs());
-    let unfit = if number.fract() != 0.0 {
+fn number(value: f64, digits_shown: usize, out: &mut String) -> Option<Unfit> {
+    let digits = format!("{:.0}", value.abs());
+    let unfit = if !value.is_finite() || value.fract() != 0.0 {
         Some(Unfit::Fraction)
     } else if digits.len() > DIGITS_MAX {
         Some(Unfit::Digits)
+    } else if digits.len() < digits_shown {
+        Some(Unfit::LeadingZeros)
     } else {
         None
     };
-    let unfit = match format {
-        NumberFormat::Date => Some(Unfit::Date),
-        NumberFormat::Padded(wanted) if unfit.is_none() && digits.len() < wanted => Some(Unfit::LeadingZeros),
-        NumberFormat::Padded(_) | NumberFormat::Plain => unfit,
-    };
-    match unfit {
-        None | Some(Unfit::LeadingZeros) => {
-            if number < 0.0 {
-                out.push('-');
-            }
-            out.push_str(&digits);
-        }
-        Some(_) => out.push_str(value),
+    if matches!(unfit, None | Some(Unfit::LeadingZeros)) {
+        out.push_str(if value < 0.0 { "-" } else { "" });
+        out.push_str(&digits);
+    } else {
+        let _ = write!(out, "{value}");
     }
-    Ok(unfit)
+    unfit
+}
+
+/// How many digits a format shows of a number at least. The first section is that of positive numbers; what is quoted,
+/// escaped or in brackets is shown as it is.
+fn digits_shown(style: &Style) -> usize {
+    let Some(format) = &style.number_format else { return 0 };
+    let mut digits = 0;
+    let mut characters = format.format_code.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            ';' | '.' | 'E' | 'e' => break,
+            '"' => drop(characters.by_ref().find(|&next| next == '"')),
+            '[' => drop(characters.by_ref().find(|&next| next == ']')),
+            '\\' | '_' | '*' => drop(characters.next()),
+            '0' => digits += 1,
+            _ => {}
+        }
+    }
+    // Zero has one digit in any case.
+    if digits > 1 { digits } else { 0 }
 }
 
 /// The column of a cell's name such as `B17`, where the row is as said.
-fn column_of(name: &str, row: u32) -> Option<u32> {
+pub(super) fn column_of(name: &str, row: u32) -> Option<u32> {
     let letters = name.bytes().take_while(u8::is_ascii_alphabetic).count();
     let (letters, number) = name.split_at(letters);
     if letters.is_empty() || letters.len() > 3 || number.parse() != Ok(row) {
@@ -268,24 +285,20 @@ mod tests {
 
     #[test]
     fn numbers_are_text_where_all_their_digits_are_known() {
-        for (value, format, text, unfit) in [
-            ("13800000000", NumberFormat::Plain, "13800000000", None),
-            ("1.38E+10", NumberFormat::Plain, "13800000000", None),
-            ("999999999999999", NumberFormat::Plain, "999999999999999", None),
-            ("1000000000000000", NumberFormat::Plain, "1000000000000000", Some(Unfit::Digits)),
-            ("1E+300", NumberFormat::Plain, "1E+300", Some(Unfit::Digits)),
-            ("-5", NumberFormat::Plain, "-5", None),
-            ("-0", NumberFormat::Plain, "0", None),
-            ("0.5", NumberFormat::Plain, "0.5", Some(Unfit::Fraction)),
-            ("45000", NumberFormat::Date, "45000", Some(Unfit::Date)),
-            ("42", NumberFormat::Padded(6), "42", Some(Unfit::LeadingZeros)),
-            ("420000", NumberFormat::Padded(6), "420000", None),
+        for (value, shown, text, unfit) in [
+            (13_800_000_000.0, 0, "13800000000", None),
+            (999_999_999_999_999.0, 0, "999999999999999", None),
+            (1e15, 0, "1000000000000000", Some(Unfit::Digits)),
+            (-5.0, 0, "-5", None),
+            (-0.0, 0, "0", None),
+            (0.5, 0, "0.5", Some(Unfit::Fraction)),
+            (f64::NAN, 0, "NaN", Some(Unfit::Fraction)),
+            (f64::INFINITY, 0, "inf", Some(Unfit::Fraction)),
+            (42.0, 6, "42", Some(Unfit::LeadingZeros)),
+            (420_000.0, 6, "420000", None),
         ] {
             let mut out = String::new();
-            assert_eq!((number(value, format, &mut out), out.as_str()), (Ok(unfit), text), "{value}");
-        }
-        for value in ["NaN", "inf", "1e400", "x", "1,5"] {
-            assert_eq!(number(value, NumberFormat::Plain, &mut String::new()), Err(()), "{value}");
+            assert_eq!((number(value, shown, &mut out), out.as_str()), (unfit, text), "{value}");
         }
     }
 

@@ -1,12 +1,10 @@
 use std::io::{Cursor, Write};
 
-use calamine::{DataRef, Reader as _};
 use proptest::prelude::*;
 use rust_xlsxwriter::{Format as CellFormat, Formula, Workbook as NewWorkbook};
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 use super::super::{ContentSpec, Format, Input, InputSpec, Mapping};
-use super::sheet::SheetReader;
 use super::*;
 
 const HEADER: [&str; 4] = ["from_account", "to_account", "msg_key", "note"];
@@ -50,11 +48,11 @@ fn archive(parts: &[(&str, &str)]) -> Vec<u8> {
     const USUAL: [(&str, &str); 3] = [
         (
             "_rels/.rels",
-            r#"<Relationships><Relationship Id="a" Type="http://x/officeDocument" Target="xl/workbook.xml"/></Relationships>"#,
+            r#"<Relationships><Relationship Id="a" Type="http://x/relationships/officeDocument" Target="xl/workbook.xml"/></Relationships>"#,
         ),
         (
             "xl/_rels/workbook.xml.rels",
-            r#"<Relationships><Relationship Id="s" Type="x/worksheet" Target="sheet.xml"/><Relationship Id="t" Type="x/sharedStrings" Target="/xl/strings.xml"/></Relationships>"#,
+            r#"<Relationships><Relationship Id="s" Type="x/worksheet" Target="sheet.xml"/><Relationship Id="t" Type="x/sharedStrings" Target="/xl/sharedStrings.xml"/></Relationships>"#,
         ),
         ("xl/workbook.xml", r#"<workbook xmlns:r="r"><sheets><sheet name="One" r:id="s"/></sheets></workbook>"#),
     ];
@@ -134,6 +132,36 @@ fn cells_are_text_or_refused_with_their_place() {
 }
 
 #[test]
+fn what_is_empty_is_passed_over_and_counted() {
+    let mut book = NewWorkbook::new();
+    let sheet = book.add_worksheet();
+    sheet.write_row(1, 0, HEADER).unwrap();
+    sheet.write_row(2, 0, ["a", "b", "1_2_3"]).unwrap();
+    sheet.write_row(5, 0, ["a", "b", "1_2_4"]).unwrap();
+    let bold = CellFormat::new().set_bold();
+    sheet.write_blank(6, 5, &bold).unwrap().write(8, 1, " ").unwrap();
+    let list = input(&book.save_to_buffer().unwrap());
+    let facts = list.survey(&mapping(None), vec![|_| Ok::<(), InputError>(())]).unwrap();
+    let facts = &facts.unwrap().lists[0].facts;
+    assert_eq!((facts.empty_rows, facts.empty_columns), (5, 2));
+}
+
+#[test]
+fn a_list_need_not_be_read_to_its_end() {
+    let mut book = NewWorkbook::new();
+    let sheet = book.add_worksheet();
+    sheet.write_row(0, 0, HEADER).unwrap();
+    for row in 1..20_000 {
+        sheet.write_row(row, 0, ["a", "b"]).unwrap().write(row, 2, format!("1_2_{row}")).unwrap();
+    }
+    let list = input(&book.save_to_buffer().unwrap());
+    let mut rows = list.rows(&mapping(None)).unwrap();
+    assert_eq!(rows.next().unwrap().unwrap().line.number, 2);
+    drop(rows);
+    assert_eq!(list.rows(&mapping(None)).unwrap().last().unwrap().unwrap().line.number, 20_000);
+}
+
+#[test]
 fn a_sheet_is_chosen_by_name() {
     let mut book = NewWorkbook::new();
     for (name, from) in [("Notes", "first"), ("一月", "second")] {
@@ -146,7 +174,7 @@ fn a_sheet_is_chosen_by_name() {
     assert_eq!(read_with(&bytes, &mapping(Some("一月"))).unwrap(), ["2: second b 1_2_3"]);
     let error = read_with(&bytes, &mapping(Some("Notice"))).unwrap_err();
     assert_eq!(error, "\"book.xlsx\" has no sheet Notice; its sheets are: Notes, 一月");
-    let remark = |sheet| input(&bytes).remarks(&mapping(sheet)).unwrap().join("\n");
+    let remark = |sheet| input(&bytes).sheets(&mapping(sheet)).unwrap().remove(0).remark.unwrap();
     assert_eq!(
         remark(None),
         "the sheet Notes is read, the first of the workbook, which also has: 一月; choose another with --sheet"
@@ -164,18 +192,25 @@ fn a_sheet_is_chosen_by_name() {
 
 #[test]
 fn shared_and_rich_texts_are_whole() {
-    let strings = "<sst uniqueCount=\"99999999999999999\"><si><t>from_account</t></si><si/><si><r><t>a</t></r><r><t xml:space=\"preserve\"> &amp; b</t></r>\
+    let strings = "<sst uniqueCount=\"4\"><si><t>from_account</t></si><si/><si><r><t>a</t></r><r><t xml:space=\"preserve\"> &amp; b</t></r>\
                    <rPh><t>reading</t></rPh></si><si><t><![CDATA[<c>]]>_x0041_</t></si></sst>";
     let rows = r#"<row><c t="s"><v>0</v></c><c t="str"><v>to_account</v></c><c t="inlineStr"><is><t>msg_key</t></is></c></row>
         <row><c t="s"><v>2</v></c><c t="s"><v>3</v></c><c t="str"><f>X</f><v>&#65;</v></c></row>
         <row r="5"><c r="A5" t="s"><v>1</v></c><c r="B5"><f>X1</f></c><c r="C5"/></row>"#;
     let rows = format!("<worksheet><sheetData>{rows}</sheetData></worksheet>");
-    let found = read(&archive(&[("xl/strings.xml", strings), ("xl/sheet.xml", &rows)])).unwrap();
+    let found = read(&archive(&[("xl/sharedStrings.xml", strings), ("xl/sheet.xml", &rows)])).unwrap();
     assert_eq!(found[0], "2: a & b <c>A A");
     assert!(
         found[1].starts_with("line 5: the cell B5 (column to_account) holds a formula without a stored value"),
         "{found:?}"
     );
+}
+
+fn too_large(part: &str) -> String {
+    format!(
+        "\"book.xlsx\" holds more than can be read ({part:?} is too large); save the sheet as \"CSV UTF-8\", which can be of \
+         any length"
+    )
 }
 
 #[test]
@@ -187,6 +222,7 @@ fn hostile_workbooks_end_with_one_error() {
         )
     };
     let in_sheet = damaged("xl/sheet.xml");
+    let in_one = damaged("One").replace("\"One\"", "One");
     let header = header_row();
     let row = |cells: &str| sheet(&format!(r#"{header}<row r="2">{cells}</row>"#));
     for (bytes, error) in [
@@ -195,20 +231,32 @@ fn hostile_workbooks_end_with_one_error() {
         (row(&text_cell("A3", "x")), &in_sheet),
         (row(&text_cell("XFE2", "x")), &in_sheet),
         (row(&text_cell("A99999999999", "x")), &in_sheet),
-        (row(r#"<c r="A2" t="s"><v>7</v></c>"#), &in_sheet),
-        (row(r#"<c r="A2" t="strange"><v>7</v></c>"#), &in_sheet),
-        (row(r#"<c r="A2"><v>seven</v></c>"#), &in_sheet),
-        (row(&text_cell("A2", "&lol;")), &in_sheet),
+        (row(r#"<c r="A2" t="s"><v>7</v></c>"#), &in_one),
+        (row(r#"<c r="A2" t="strange"><v>7</v></c>"#), &in_one),
+        (row(r#"<c r="A2" t="n"><v>seven</v></c>"#), &in_one),
+        (row(r#"<c r="A2" t="s"><v>one</v></c>"#), &in_sheet),
+        (row(&text_cell("A2", "&lol;")), &in_one),
         (sheet(&format!(r#"{header}<row r="1"></row>"#)), &in_sheet),
         (sheet(&format!(r#"{header}<row r="1048577"></row>"#)), &in_sheet),
         (sheet(&format!(r#"{header}<row r="2"></c>"#)), &in_sheet),
         (archive(&[("xl/sheet.xml", &format!("<worksheet><sheetData>{header}<row>"))]), &in_sheet),
-        (archive(&[]), &in_sheet),
+        (archive(&[]), &in_one),
         (
             archive(&[("xl/workbook.xml", "<workbook/>"), ("xl/sheet.xml", "")]),
             &"\"book.xlsx\" has no sheet with cells".to_owned(),
         ),
-        (archive(&[("xl/strings.xml", "<sst><si><t>&a;</t></si></sst>")]), &damaged("xl/strings.xml")),
+        (
+            archive(&[("xl/sharedStrings.xml", "<sst><si><t>&a;</t></si></sst>")]),
+            &damaged("book.xlsx").replace("\"book.xlsx\")", "book.xlsx)"),
+        ),
+        (archive(&[("xl/sharedStrings.xml", "<sst><si></sst>")]), &damaged("xl/sharedStrings.xml")),
+        (
+            archive(&[("xl/sharedStrings.xml", "<sst uniqueCount='99999999999'><si/></sst>")]),
+            &too_large("xl/sharedStrings.xml"),
+        ),
+        (archive(&[("xl/sharedStrings.xml", "<sst uniqueCount='4 '><si/></sst>")]), &too_large("xl/sharedStrings.xml")),
+        (sheet("<dimension ref='B2:A1'/>"), &in_sheet),
+        (sheet("<dimension ref='A99999999999'/>"), &in_sheet),
     ] {
         assert_eq!(&read(&bytes).unwrap_err(), error, "{}", String::from_utf8_lossy(&bytes));
     }
@@ -231,94 +279,71 @@ fn what_is_packed_small_is_not_read_without_end() {
     let pack = |name: &str, begin: &str, part: &str, times: usize| {
         let mut file = Cursor::new(archive(&[]));
         let mut zip = ZipWriter::new_append(&mut file).unwrap();
-        // The archive's own writer packs nothing here: the data are packed first and then stored as such.
-        let mut packed = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
-        packed.write_all(begin.as_bytes()).unwrap();
+        zip.start_file(name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(begin.as_bytes()).unwrap();
         let block = part.repeat((1 << 20) / part.len());
-        (0..times).for_each(|_| packed.write_all(block.as_bytes()).unwrap());
-        let packed = packed.finish().unwrap();
-        zip.start_file(name, SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored)).unwrap();
-        zip.write_all(&packed).unwrap();
+        (0..times).for_each(|_| zip.write_all(block.as_bytes()).unwrap());
         zip.finish().unwrap();
-        let mut bytes = file.into_inner();
-        // The method in the central directory: 10 bytes after the last header's signature.
-        let at = bytes.windows(4).rposition(|window| window == b"PK\x01\x02").unwrap();
-        bytes[at + 10] = 8;
-        bytes
-    };
-    let too_large = |part: &str| {
-        format!(
-            "\"book.xlsx\" holds more than can be read ({part:?} is too large); save the sheet as \"CSV UTF-8\", which can be of \
-             any length"
-        )
+        file.into_inner()
     };
     let text = pack("xl/sheet.xml", "<worksheet><sheetData><row><c t=\"str\"><v>", "x", 3);
     assert_eq!(read(&text).unwrap_err(), too_large("xl/sheet.xml"));
     let pieces = pack("xl/sheet.xml", "<worksheet><sheetData><row><c t=\"str\"><v>", "x&lt;", 3);
-    assert_eq!(read(&pieces).unwrap_err(), "\"book.xlsx\" row 1 is too long to be that of an edit");
-    let strings = pack("xl/strings.xml", "<sst>", "<si><t>xxxxxxxxxxxxxxx</t></si>\n", 5);
-    assert_eq!(read(&strings).unwrap_err(), too_large("xl/strings.xml"));
-}
-
-/// The cells of the first sheet as this reader has them.
-fn ours(bytes: &[u8]) -> Vec<(u32, u32, String)> {
-    let list = input(bytes);
-    let workbook = Workbook::open(Package::open(&list.lists().next().unwrap().stored).unwrap()).unwrap();
-    let xml = workbook.package.part(&workbook.sheets[0].1, 1 << 30).unwrap().unwrap();
-    let mut sheet = SheetReader::new(xml, workbook);
-    let mut cells = Vec::new();
-    while sheet.read().unwrap() {
-        cells.extend(sheet.cells().map(|(cell, text)| (sheet.row() - 1, cell.column, text.to_owned())));
-    }
-    cells
-}
-
-/// And as another reader has them.
-fn theirs(bytes: &[u8]) -> Vec<(u32, u32, String)> {
-    let mut book: calamine::Xlsx<_> = calamine::open_workbook_from_rs(Cursor::new(bytes.to_vec())).unwrap();
-    let name = book.sheet_names()[0].clone();
-    let mut reader = book.worksheet_cells_reader(&name).unwrap();
-    let mut cells = Vec::new();
-    while let Some(cell) = reader.next_cell().unwrap() {
-        let text = match cell.get_value() {
-            DataRef::Empty => continue,
-            DataRef::Int(number) => number.to_string(),
-            DataRef::Float(number) => number.to_string(),
-            DataRef::String(text) => text.clone(),
-            DataRef::SharedString(text) => (*text).to_owned(),
-            DataRef::Bool(value) => value.to_string().to_uppercase(),
-            other => panic!("{other:?}"),
-        };
-        if !text.is_empty() {
-            cells.push((cell.get_position().0, cell.get_position().1, text));
-        }
-    }
-    cells
+    assert_eq!(read(&pieces).unwrap_err(), too_large("xl/sheet.xml"));
+    let runs = pack("xl/sheet.xml", "<worksheet><sheetData><row><c t=\"inlineStr\"><is>", "<t>xxxx</t>\n", 3);
+    assert_eq!(read(&runs).unwrap_err(), too_large("xl/sheet.xml"));
+    let cell = "<c t=\"inlineStr\"><is><t>xxxxxxxxxxxxxxxxxx</t></is></c>";
+    let row = format!(
+        "<worksheet><sheetData><row>{}</row></sheetData></worksheet>",
+        cell.replace("xx", &"x".repeat(100)).repeat(1_200)
+    );
+    assert_eq!(
+        read(&archive(&[("xl/sheet.xml", &row)])).unwrap_err(),
+        "\"book.xlsx\" row 1 is too long to be that of an edit"
+    );
+    let strings = pack("xl/sharedStrings.xml", "<sst>", "<si><t>xxxxxxxxxxxxxxx</t></si>\n", 5);
+    assert_eq!(read(&strings).unwrap_err(), too_large("xl/sharedStrings.xml"));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn cells_are_read_as_another_reader_reads_them(
+    fn cells_are_read_as_they_were_written(
         cells in proptest::collection::btree_map(
-            (0_u32..50, 0_u16..300),
+            (0_u32..5_000, 0_u16..300),
             prop_oneof![
                 "[a_xX0-9<&>\"' é\u{1}\n]{0,12}".prop_map(Ok),
                 (-999_999_999_999_999_i64..=999_999_999_999_999).prop_map(Err),
             ],
-            0..40,
+            0..400,
         )
     ) {
         let mut book = NewWorkbook::new();
         let sheet = book.add_worksheet();
+        let mut expected = Vec::new();
         for ((row, column), value) in &cells {
-            match value {
-                Ok(text) => sheet.write(*row, *column, text.as_str()).unwrap(),
-                Err(number) => sheet.write(*row, *column, *number).unwrap(),
+            let text = match value {
+                Ok(text) => {
+                    sheet.write(*row, *column, text.as_str()).unwrap();
+                    text.clone()
+                }
+                Err(number) => {
+                    sheet.write(*row, *column, *number).unwrap();
+                    number.to_string()
+                }
             };
+            if !text.is_empty() {
+                expected.push((row + 1, u32::from(*column), text));
+            }
         }
-        let bytes = book.save_to_buffer().unwrap();
-        prop_assert_eq!(ours(&bytes), theirs(&bytes));
+        let list = input(&book.save_to_buffer().unwrap());
+        let (book, unvalued) = open_book(&list.lists().next().unwrap().stored, true).unwrap();
+        let mut sheet = SheetReader::start(book, "Sheet1".to_owned(), unvalued).unwrap();
+        let mut found = Vec::new();
+        while sheet.read().unwrap() {
+            found.extend(sheet.cells().map(|(cell, text)| (sheet.row(), cell.column, text.to_owned())));
+        }
+        prop_assert_eq!(found, expected);
     }
 
     /// Whatever is in the archive, reading ends.

@@ -27,6 +27,8 @@ pub struct PlanObject {
     pub encoding: Option<&'static str>,
     /// The character that separates the columns of a CSV list; null if several lists differ.
     pub delimiter: Option<char>,
+    /// The sheet of an Excel workbook that is read.
+    pub sheet: Option<String>,
     /// Rows of empty cells, which were passed over; `rows` does not count them.
     pub empty_rows: Option<u64>,
     /// Empty columns at the end, which were passed over.
