@@ -6,7 +6,7 @@ use std::io::{self, BufRead, Read};
 
 use encoding_rs::{DecoderResult, Encoding};
 
-use super::csv::LineCounter;
+use super::line_counter::LineCounter;
 
 /// Bytes of text that are decoded at a time.
 const TEXT_BYTES: usize = 64 * 1024;

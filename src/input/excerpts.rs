@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::de::IgnoredAny;
 
-use super::csv::LineCounter;
+use super::line_counter::LineCounter;
 use super::list_reader::{ListReader, RowReader};
 use super::{Input, InputError, Mapping, Problem};
 use crate::edit::Line;

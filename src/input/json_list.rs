@@ -9,8 +9,8 @@ use std::io::{self, BufRead, Cursor, Read};
 use memchr::memchr2;
 use serde::de::IgnoredAny;
 
-use super::csv::LineCounter;
 use super::jsonl::kind_of;
+use super::line_counter::LineCounter;
 use super::mapping::{Mapping, Role};
 use super::problem::join_names;
 use super::raw_row::{RowInfo, RowReadError};

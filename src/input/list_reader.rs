@@ -2,59 +2,24 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 
 use encoding_rs::Encoding;
-use sha2::{Digest, Sha256};
 
 use super::csv::CsvRowReader;
 use super::json_list::{self, JsonRowReader};
 use super::jsonl::JsonlRowReader;
 use super::mapping::Mapping;
-use super::raw_row::{RawRow, RowInfo, RowReadError};
-use super::rows::RowSource;
+use super::raw_row::{RowInfo, RowReadError};
+use super::read_list::{ListFacts, ReadInput, ReadList};
+use super::row_source::{RawRow, RowLayout, RowSource};
 use super::stored::Stored;
-use super::survey::ListFacts;
 use super::text::{DecodedText, read_error};
 use super::xlsx::XlsxRowReader;
 use super::{Format, InputError, List};
-use crate::system::digest::hex;
 
 /// Rows between two checks for changes to the file: often enough to stop soon, rarely enough to cost nothing.
 const ROWS_BETWEEN_CHECKS: u64 = 1_000;
-
-/// What was read of a job's lists.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadInput {
-    /// The lists, in order.
-    pub lists: Vec<ReadList>,
-    /// SHA-256 of the list's bytes as stored. Of several lists, the SHA-256 of theirs, in hexadecimal, one a line:
-    /// `sha256sum a.csv b.csv | cut -c 1-64 | sha256sum`.
-    pub sha256: [u8; 32],
-}
-
-/// What was read of one list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadList {
-    /// Its rows.
-    pub rows: u64,
-    /// SHA-256 of its bytes as stored.
-    pub sha256: [u8; 32],
-    /// How it was read.
-    pub facts: ListFacts,
-}
-
-impl ReadInput {
-    fn of(lists: Vec<ReadList>) -> ReadInput {
-        let sha256 = match lists.as_slice() {
-            [list] => list.sha256,
-            lists => {
-                let lines: String = lists.iter().map(|list| hex(&list.sha256) + "\n").collect();
-                Sha256::digest(lines).into()
-            }
-        };
-        ReadInput { lists, sha256 }
-    }
-}
 
 /// Reads the raw rows of one list after the other from the top, and checks that the files do not change meanwhile.
 pub(super) struct ListReader {
@@ -186,7 +151,7 @@ impl OpenList {
             Format::Csv | Format::Jsonl | Format::Json => DecodedText::open(stored, mapping.encoding())?,
         };
         let rows = RowReader::open(&mut text, stored, *format, mapping)?;
-        let source = RowSource::new(&rows, one_of.clone());
+        let source = RowSource::new(layout(&rows), one_of.clone());
         Ok(OpenList { stored: stored.clone(), text, rows, source, row_count: 0, ended: false })
     }
 
@@ -298,5 +263,14 @@ impl RowReader {
             RowReader::Json(rows) => rows.line(),
             RowReader::Xlsx(rows) => rows.line(),
         }
+    }
+}
+
+/// Where the rows of a reader keep their fields.
+fn layout(rows: &RowReader) -> RowLayout {
+    match rows {
+        RowReader::Csv(rows) => RowLayout::Csv(Arc::clone(&rows.header)),
+        RowReader::Xlsx(rows) => RowLayout::Xlsx(Arc::clone(&rows.header), Arc::clone(rows.columns())),
+        RowReader::Jsonl(_) | RowReader::Json(_) => RowLayout::Jsonl,
     }
 }

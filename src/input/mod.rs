@@ -16,7 +16,7 @@
 //! [`Input::excerpts`] read the raw rows again, to copy or to show them.
 //!
 //! Encodings and separators are in `dialect`. A format is a variant of `list_reader::RowReader`
-//! and of `rows::RowLayout`. What a job file may say about all of them is in `spec`. An [`Input`] is one [`List`] or
+//! and of `row_source::RowLayout`. What a job file may say about all of them is in `spec`. An [`Input`] is one [`List`] or
 //! several (`lists`), each with a format and a header of its own; `list_reader` goes from one to the next, and each
 //! [`Row`] says which it is from.
 //!
@@ -38,9 +38,12 @@ mod csv;
 mod format;
 mod json_list;
 mod jsonl;
+mod line_counter;
 mod list_reader;
 mod lists;
 mod raw_row;
+mod read_list;
+mod row_source;
 mod xlsx;
 
 // What the job says about the list.
@@ -72,14 +75,13 @@ pub use csv::{HeaderError, MissingHint};
 pub use dialect::{Delimiter, TextEncoding, UnknownDelimiter, UnknownEncoding};
 pub use error::InputError;
 pub use format::{Format, UnknownFormat};
-pub use list_reader::{ReadInput, ReadList};
 pub use lists::Input;
 pub use mapping::Mapping;
 pub use mapping_error::MappingError;
 pub use problem::Problem;
+pub use read_list::{ListFacts, ReadInput, ReadList};
 pub use rows::{Row, Rows};
 pub use spec::{ColumnNames, ContentPart, ContentSpec, InputSpec};
-pub use survey::ListFacts;
 pub use xlsx::SheetRead;
 
 use crate::edit::OneOfLists;

@@ -1,29 +1,6 @@
-//! A row before it is parsed: its bytes and the line where it begins.
+//! What the reader of a format says about each row.
 
 use std::io;
-
-use super::rows::RowSource;
-use crate::edit::Line;
-
-/// A row's bytes and position in the list.
-pub(super) struct RawRow<'a> {
-    /// Counted from 1, over all lists.
-    pub(super) number: u64,
-    pub(super) line: u64,
-    /// Why the row cannot be parsed, if it cannot.
-    pub(super) malformed: Option<String>,
-    pub(super) bytes: &'a [u8],
-    /// Where its cells end, in a CSV list.
-    pub(super) ends: &'a [usize],
-    pub(super) source: &'a RowSource,
-}
-
-impl RawRow<'_> {
-    /// The line where it begins, with its list.
-    pub(super) fn place(&self) -> Line {
-        self.source.line(self.line)
-    }
-}
 
 /// What the reader of a format knows about the row it just read.
 pub(super) struct RowInfo {

@@ -1,17 +1,14 @@
 //! Turns raw rows into edits, or into the problems of a row.
 
-use std::sync::Arc;
-
-use super::csv::{self, Header};
+use super::csv;
 use super::edit_builder::EditBuilder;
 use super::jsonl;
-use super::list_reader::{ListReader, RowReader};
+use super::list_reader::ListReader;
 use super::mapping::Mapping;
 use super::problem::Problem;
-use super::raw_row::RawRow;
-use super::xlsx::SheetColumns;
+use super::row_source::{RawRow, RowLayout};
 use super::{InputError, List};
-use crate::edit::{Edit, EitherWay, Line, OneOfLists};
+use crate::edit::{Edit, EitherWay, Line};
 
 /// One row of a list.
 #[derive(Debug)]
@@ -88,44 +85,6 @@ impl Iterator for Rows {
 #[derive(Clone)]
 pub(super) struct RowParser {
     builder: EditBuilder,
-}
-
-/// What all rows of one list have in common.
-#[derive(Clone)]
-pub(super) struct RowSource {
-    layout: RowLayout,
-    one_of: Option<OneOfLists>,
-}
-
-impl RowSource {
-    pub(super) fn new(rows: &RowReader, one_of: Option<OneOfLists>) -> RowSource {
-        RowSource { layout: RowLayout::of(rows), one_of }
-    }
-
-    pub(super) fn line(&self, number: u64) -> Line {
-        Line { list: self.one_of.clone(), number }
-    }
-}
-
-/// Where a row keeps its fields.
-#[derive(Clone)]
-enum RowLayout {
-    /// In the columns that the header names.
-    Csv(Arc<Header>),
-    /// As in CSV, in a sheet whose cells have names.
-    Xlsx(Arc<Header>, Arc<SheetColumns>),
-    /// Under their own names.
-    Jsonl,
-}
-
-impl RowLayout {
-    fn of(rows: &RowReader) -> RowLayout {
-        match rows {
-            RowReader::Csv(rows) => RowLayout::Csv(Arc::clone(&rows.header)),
-            RowReader::Xlsx(rows) => RowLayout::Xlsx(Arc::clone(&rows.header), Arc::clone(rows.columns())),
-            RowReader::Jsonl(_) | RowReader::Json(_) => RowLayout::Jsonl,
-        }
-    }
 }
 
 impl RowParser {

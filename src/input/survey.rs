@@ -11,9 +11,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::list_reader::ListReader;
-use super::raw_row::RawRow;
-use super::rows::{RowParser, RowSource, Rows};
-use super::{Delimiter, Input, InputError, Mapping, ReadInput, Row};
+use super::row_source::{RawRow, RowSource};
+use super::rows::{RowParser, Rows};
+use super::{Input, InputError, Mapping, ReadInput, Row};
 
 /// Maximum number of threads. Beyond it, reading, which only one thread does at a time, is the bottleneck.
 const THREADS_MAX: usize = 4;
@@ -21,19 +21,6 @@ const THREADS_MAX: usize = 4;
 const BATCH_ROWS: usize = 2048;
 /// Bytes after which a batch is full: long rows would otherwise fill the memory.
 const BATCH_BYTES: usize = 256 * 1024;
-
-/// How a list was read, and what in it is no row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListFacts {
-    /// The encoding of its text.
-    pub encoding: &'static str,
-    /// What separates the columns of a CSV list.
-    pub delimiter: Option<Delimiter>,
-    /// Rows of empty cells, which were passed over.
-    pub empty_rows: u64,
-    /// Empty columns at the end, which were passed over.
-    pub empty_columns: usize,
-}
 
 impl Input {
     /// The number of visitors that [`Input::survey`] can run in parallel on this machine.

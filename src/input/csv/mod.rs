@@ -13,7 +13,7 @@ use minijinja::Value;
 
 pub(super) use header::Header;
 pub use header::{HeaderError, MissingHint};
-pub(super) use reader::{CsvReader, CsvRecord, LineCounter};
+pub(super) use reader::{CsvReader, CsvRecord};
 
 use super::decoder::encoding_advice;
 use super::dialect::Delimiter;

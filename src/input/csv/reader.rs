@@ -6,7 +6,9 @@ use std::io::{self, BufRead};
 use std::ops::Range;
 
 use csv_core::{ReadFieldResult, Reader, ReaderBuilder};
-use memchr::{memchr, memchr_iter};
+use memchr::memchr_iter;
+
+use crate::input::line_counter::LineCounter;
 
 use crate::input::dialect::Delimiter;
 use crate::input::{COLUMNS_MAX, ROW_BYTES_MAX};
@@ -241,31 +243,6 @@ impl<'a> CsvRecord<'a> {
 
     pub(in crate::input) fn cells(self) -> impl Iterator<Item = &'a str> {
         (0..self.ends.len()).map(move |index| self.cell(index))
-    }
-}
-
-/// Counts line ends as an editor does: `\n`, `\r\n` and a lone `\r` are one each.
-#[derive(Default)]
-pub(in crate::input) struct LineCounter {
-    ended: u64,
-    after_cr: bool,
-}
-
-impl LineCounter {
-    pub(in crate::input) fn line(&self) -> u64 {
-        self.ended + 1
-    }
-
-    pub(in crate::input) fn advance(&mut self, bytes: &[u8]) {
-        // Most lists use `\n` alone, which can be counted many bytes at a time.
-        if !self.after_cr && memchr(b'\r', bytes).is_none() {
-            self.ended += memchr_iter(b'\n', bytes).count() as u64;
-            return;
-        }
-        for &byte in bytes {
-            self.ended += u64::from(byte == b'\r' || (byte == b'\n' && !self.after_cr));
-            self.after_cr = byte == b'\r';
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use quick_xml::events::{BytesStart, Event};
 use zip::ZipArchive;
 
 use super::Trouble;
-use super::sheet::{COLUMNS_MAX, ROWS_MAX, column_of};
+use super::place::{COLUMNS_MAX, ROWS_MAX, column_of};
 use crate::input::stored::{Stored, StoredBytes};
 use crate::input::{ROW_BYTES_MAX, SPOOL_BYTES_MAX};
 

@@ -5,6 +5,7 @@
 //! complete, and anything else that is no text is refused, because it may not be what the author sees.
 
 mod guard;
+mod place;
 mod sheet;
 
 use std::io::BufReader;
@@ -13,7 +14,8 @@ use std::sync::Arc;
 use calamine::{Reader as _, SheetType, Xlsx, XlsxError};
 
 use self::guard::{ArchiveBytes, Unvalued};
-use self::sheet::{Book, SheetReader, column_name};
+use self::place::column_name;
+use self::sheet::{Book, SheetReader};
 use super::csv::{CsvRecord, Header, HeaderError};
 use super::mapping::Mapping;
 use super::problem::join_names;

@@ -12,9 +12,6 @@ use super::Trouble;
 use super::guard::{ArchiveBytes, Unvalued};
 use crate::input::ROW_BYTES_MAX;
 
-/// The size of the largest sheet that the format allows.
-pub(super) const ROWS_MAX: u32 = 1_048_576;
-pub(super) const COLUMNS_MAX: u32 = 16_384;
 /// Spreadsheet programs keep no more digits of a number.
 const DIGITS_MAX: usize = 15;
 /// A batch is sent once it has as many bytes of text or cells.
@@ -256,31 +253,8 @@ fn digits_shown(style: &Style) -> usize {
     if digits > 1 { digits } else { 0 }
 }
 
-/// The column of a cell's name such as `B17`, where the row is as said.
-pub(super) fn column_of(name: &str, row: u32) -> Option<u32> {
-    let letters = name.bytes().take_while(u8::is_ascii_alphabetic).count();
-    let (letters, number) = name.split_at(letters);
-    if letters.is_empty() || letters.len() > 3 || number.parse() != Ok(row) {
-        return None;
-    }
-    let number = letters.bytes().fold(0, |sum, letter| sum * 26 + u32::from(letter.to_ascii_uppercase() - b'A') + 1);
-    Some(number - 1)
-}
-
-/// The letters of a column.
-pub(super) fn column_name(column: u32) -> String {
-    let (mut name, mut rest) = (String::new(), column + 1);
-    while rest > 0 {
-        name.insert(0, char::from(b'A' + u8::try_from((rest - 1) % 26).unwrap_or_default()));
-        rest = (rest - 1) / 26;
-    }
-    name
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -299,13 +273,6 @@ mod tests {
         ] {
             let mut out = String::new();
             assert_eq!((number(value, shown, &mut out), out.as_str()), (unfit, text), "{value}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn columns_have_names(column in 0_u32..COLUMNS_MAX, row in 1_u32..=ROWS_MAX) {
-            prop_assert_eq!(column_of(&format!("{}{row}", column_name(column)), row), Some(column));
         }
     }
 }
