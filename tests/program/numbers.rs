@@ -38,9 +38,13 @@ fn compared_at_a_pause(place: &Place, run: &Running) -> Value {
     place.runner("ctl ledger.db pause").exits(0);
     let ctl = || place.runner("ctl ledger.db status --json").exits(0).json();
     wait_for("all answers", || (ctl()["in_flight"] == 0).then_some(()));
-    let told = ctl();
-    let status = place.runner("status ledger.db --json").exits(0).json();
-    let report = place.runner("report ledger.db --json").exits(0).json();
+    // The speed of the last seconds falls during a pause: all of them are asked while it stays the same.
+    let (told, status, report) = wait_for("a steady speed", || {
+        let told = ctl();
+        let status = place.runner("status ledger.db --json").exits(0).json();
+        let report = place.runner("report ledger.db --json").exits(0).json();
+        (ctl()["edits_a_second"] == told["edits_a_second"]).then_some((told, status, report))
+    });
     let health: Value = serde_json::from_str(&fetch(run, "healthz")).unwrap();
     for other in [&status, &report, &health] {
         assert_eq!(totals(other), totals(&told));

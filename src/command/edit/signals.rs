@@ -59,6 +59,8 @@ fn listen(
     tokio::spawn(async move {
         loop {
             let exit = tokio::select! {
+                // A busy machine may show several at once: a hang-up must not come before the signal that it follows.
+                biased;
                 _ = interrupt.recv() => Exit::Interrupted,
                 _ = terminate.recv() => Exit::Terminated,
                 // Never a second signal: when a terminal closes, both the shell and the kernel send it.
