@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use encoding_rs::UTF_8;
 use serde_json::value::RawValue;
 
-use super::csv::CsvRecord;
+use super::apostrophe::{APOSTROPHE_COLUMNS, write_header, write_row};
+use super::csv::{CsvRecord, Header};
 use super::dialect::{Delimiter, TextEncoding};
 use super::jsonl;
 use super::list_reader::RowReader;
@@ -31,13 +32,16 @@ const NOTE_COLUMNS: [&str; 4] = ["_code", "_meaning", "_attempts", "_line"];
 pub struct CopyStyle {
     /// The names of the columns for code, meaning, attempts and line. They begin with `_`.
     pub note_columns: [&'static str; 4],
+    /// The name of the column for the number of a row's cells that have an apostrophe in front, so that a spreadsheet
+    /// program does not take them for formulas: one of those that the reader of lists knows.
+    pub apostrophe_column: &'static str,
     /// Whether it begins with a byte-order mark, which some programs need to see that it is UTF-8.
     pub has_mark: bool,
 }
 
 impl Default for CopyStyle {
     fn default() -> CopyStyle {
-        CopyStyle { note_columns: NOTE_COLUMNS, has_mark: false }
+        CopyStyle { note_columns: NOTE_COLUMNS, apostrophe_column: APOSTROPHE_COLUMNS[0], has_mark: false }
     }
 }
 
@@ -57,9 +61,11 @@ pub enum AnnotateError<E: std::error::Error + 'static> {
 
 impl List {
     /// Copies the rows for which `note` returns a note, in order. The list's own columns stay as they are, followed by
-    /// `_code`, `_meaning`, `_attempts` and `_line`; other columns whose names start with `_` are dropped. So the copy
-    /// is itself a list. The header of a CSV list is written even if no row is. Rows that cannot be split into columns
-    /// (a wrong number of cells, invalid JSON) are skipped. Returns the number of rows written.
+    /// `_code`, `_meaning`, `_attempts` and `_line`; other columns whose names start with `_` are dropped. In CSV, cells
+    /// that a spreadsheet program would take for formulas have an apostrophe in front, which the last column counts and
+    /// the reader takes off. So the copy is itself a list. The header of a CSV list is written even if no row is. Rows
+    /// that cannot be split into columns (a wrong number of cells, invalid JSON), or whose apostrophes are not as many as
+    /// they say, are skipped. Returns the number of rows written.
     ///
     /// The copy is UTF-8, with the list's own separator. If the list or the job has another encoding, it begins with a
     /// byte-order mark, which overrides the encoding of the job: the same job reads the copy.
@@ -116,18 +122,23 @@ impl<W: Write> AnnotatedCopy<W> {
                 let own: Vec<usize> =
                     (0..names.len()).filter(|&index| !is_reserved_column(names[index].trim())).collect();
                 let mut out = Box::new(csv::WriterBuilder::new().delimiter(delimiter).from_writer(out));
-                out.write_record(own.iter().map(|&index| names[index].as_str()).chain(style.note_columns))?;
+                let own_names = own.iter().map(|&index| names[index].as_str());
+                write_header(&mut out, own_names, style.note_columns, style.apostrophe_column)?;
                 Ok(AnnotatedCopy::Csv { out, own })
             }
             None => Ok(AnnotatedCopy::Jsonl { out: io::BufWriter::new(out) }),
         }
     }
 
-    /// Returns false if the row just read cannot be split into columns.
+    /// Returns false if the row just read cannot be copied.
     fn row(&mut self, rows: &RowReader, line: u64, note: &RowNote) -> io::Result<bool> {
         match (self, rows) {
-            (AnnotatedCopy::Csv { out, own }, RowReader::Csv(rows)) => csv_row(out, own, rows.row(), line, note),
-            (AnnotatedCopy::Csv { out, own }, RowReader::Xlsx(rows)) => csv_row(out, own, rows.row(), line, note),
+            (AnnotatedCopy::Csv { out, own }, RowReader::Csv(rows)) => {
+                csv_row(out, own, &rows.header, rows.row(), line, note)
+            }
+            (AnnotatedCopy::Csv { out, own }, RowReader::Xlsx(rows)) => {
+                csv_row(out, own, &rows.header, rows.row(), line, note)
+            }
             (AnnotatedCopy::Jsonl { out }, rows) => jsonl_row(out, rows.raw().0, line, note),
             (AnnotatedCopy::Csv { .. }, RowReader::Jsonl(_) | RowReader::Json(_)) => Ok(false),
         }
@@ -144,15 +155,16 @@ impl<W: Write> AnnotatedCopy<W> {
 fn csv_row<W: Write>(
     out: &mut csv::Writer<W>,
     own: &[usize],
+    header: &Header,
     row: Option<CsvRecord<'_>>,
     line: u64,
     note: &RowNote,
 ) -> io::Result<bool> {
-    let Some(row) = row else { return Ok(false) };
+    let Some(row) = row.and_then(|row| header.original(row).ok()) else { return Ok(false) };
     let code = note.code.map(|code| code.to_string()).unwrap_or_default();
     let (attempts, line) = (note.attempts.to_string(), line.to_string());
     let notes = [code.as_str(), &note.meaning, &attempts, &line];
-    out.write_record(own.iter().map(|&index| row.cell(index)).chain(notes))?;
+    write_row(out, own.iter().map(|&index| row.cell(index)), notes)?;
     Ok(true)
 }
 

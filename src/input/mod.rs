@@ -60,6 +60,7 @@ mod rows;
 
 // Other ways to use a list.
 mod annotate;
+mod apostrophe;
 mod excerpts;
 mod survey;
 
@@ -71,6 +72,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use annotate::{AnnotateError, CopyStyle, RowNote};
+pub(crate) use apostrophe::{APOSTROPHE_COLUMNS, write_header, write_row};
 pub use csv::{HeaderError, MissingHint};
 pub use dialect::{Delimiter, TextEncoding, UnknownDelimiter, UnknownEncoding};
 pub use error::InputError;

@@ -76,7 +76,11 @@ pub fn write(
     atomic_file::write_marked(path, |out| {
         // JSON is for programs.
         let words = if list.format().of_copies() == Format::Csv { words } else { &Words::new(Lang::En) };
-        let style = CopyStyle { note_columns: words.say.note_columns, has_mark: !words.csv_mark().is_empty() };
+        let style = CopyStyle {
+            note_columns: words.say.note_columns,
+            apostrophe_column: words.say.apostrophe_column,
+            has_mark: !words.csv_mark().is_empty(),
+        };
         let note_of = |row: &Row| {
             let Ok(edit) = &row.edit else { return Ok(None) };
             if plan.is_duplicate(edit, &row.line) {

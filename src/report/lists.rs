@@ -1,19 +1,19 @@
 //! The edits by state, as CSV. The ledger keeps no content, so these have none; with a job file that gives it,
 //! each is a list again: columns that begin with `_` are ignored.
 //!
-//! An id that begins with `=`, `+`, `-` or `@` is a formula to a spreadsheet program. It is written
-//! unchanged all the same: changed, it would be the id of another message. No other cell of these files begins so.
+//! A cell that would be a formula to a spreadsheet program has an apostrophe in front, which the reader of lists takes
+//! off again: the last column says how many ids of the row have one.
 
 use std::io::Write;
 
 use crate::edit::{Edit, Line};
-use crate::input::{Input, InputError, Mapping};
+use crate::input::{APOSTROPHE_COLUMNS, Input, InputError, Mapping, write_header, write_row};
 use crate::ledger::{Cause, EditRecord, LedgerError, Note, Overview, RunList, RunRecord, State};
 use crate::run::Plan;
 use crate::words::{Words, iso};
 
-const HEADER: [&str; 9] =
-    ["from_account", "to_account", "msg_key", "_state", "_code", "_meaning", "_attempts", "_line", "_sent_at"];
+const IDS: [&str; 3] = ["from_account", "to_account", "msg_key"];
+const NOTES: [&str; 6] = ["_state", "_code", "_meaning", "_attempts", "_line", "_sent_at"];
 /// The name of the list, where a run had several.
 const LIST: &str = "_list";
 
@@ -138,12 +138,14 @@ impl<'a> EditListWriter<'a> {
     fn begin(words: &'a Words, has_lists: bool, out: &'a mut dyn Write) -> Result<EditListWriter<'a>, EditListError> {
         out.write_all(words.csv_mark()).map_err(csv::Error::from)?;
         let mut list = EditListWriter { out: csv::Writer::from_writer(out), words, has_lists, rows: 0 };
-        list.record(HEADER, LIST)?;
+        let notes = NOTES.into_iter().chain(has_lists.then_some(LIST));
+        write_header(&mut list.out, IDS, notes, APOSTROPHE_COLUMNS[0])?;
         Ok(list)
     }
 
-    fn record(&mut self, cells: [&str; 9], list: &str) -> Result<(), EditListError> {
-        Ok(self.out.write_record(cells.into_iter().chain(self.has_lists.then_some(list)))?)
+    fn row(&mut self, ids: [&str; 3], notes: [&str; 6], list: &str) -> Result<(), EditListError> {
+        self.rows += 1;
+        Ok(write_row(&mut self.out, ids, notes.into_iter().chain(self.has_lists.then_some(list)))?)
     }
 
     fn edit(&mut self, state: &str, edit: &EditRecord) -> Result<(), EditListError> {
@@ -154,20 +156,20 @@ impl<'a> EditListWriter<'a> {
         };
         let meaning = cause.map(|cause| self.words.meaning(cause)).unwrap_or_default();
         let (attempts, line, sent_at) = (attempts.to_string(), line.to_string(), iso(*sent_at));
-        self.rows += 1;
-        self.record(
-            [from_account, to_account, msg_key, state, &code, &meaning, &attempts, &line, &sent_at],
+        self.row(
+            [from_account, to_account, msg_key],
+            [state, &code, &meaning, &attempts, &line, &sent_at],
             list.as_deref().unwrap_or_default(),
         )
     }
 
     fn new_edit(&mut self, edit: &Edit, line: &Line, names: &[&str]) -> Result<(), EditListError> {
         let id = edit.id();
-        self.rows += 1;
         let number = line.number.to_string();
         let list = line.list.as_ref().map_or(0, |list| list.position as usize - 1);
-        self.record(
-            [&id.from_account, &id.to_account, &id.msg_key, "not_reached", "", "", "0", &number, ""],
+        self.row(
+            [&id.from_account, &id.to_account, &id.msg_key],
+            ["not_reached", "", "", "0", &number, ""],
             names.get(list).copied().unwrap_or_default(),
         )
     }

@@ -14,6 +14,7 @@ use super::page::page;
 use super::resume::Pasted;
 use super::{lists, machine, text};
 use crate::edit::MessageId;
+use crate::input::{ContentSpec, Format, Input, InputSpec, Mapping, Row};
 use crate::ledger::{JobIdentity, LostCommits, Totals, open_overview, open_store};
 use crate::words::{Lang, Words};
 
@@ -315,7 +316,7 @@ fn the_page_tells_its_language_and_shows_the_first_rows_only() {
 
 /// With a job file that gives the content, the lists are lists again; so the columns' names are the list's own.
 #[test]
-fn lists_hold_ids_as_they_are() {
+fn lists_hold_ids_as_text() {
     let ledger = Filled::new();
     ledger.run(1, BEGIN, None, 3);
     ledger.edit(1, ["=1+1", "a,\"b\"", "line\nbreak"], "failed", Some(20026), None);
@@ -324,15 +325,15 @@ fn lists_hold_ids_as_they_are() {
     let mut out = Vec::new();
     assert_eq!(lists::failed(&*overview, &words(Lang::En), &mut out).unwrap(), 1);
     assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
-    from_account,to_account,msg_key,_state,_code,_meaning,_attempts,_line,_sent_at
-    =1+1,"a,""b""","line
-    break",failed,20026,there is no such message,1,2,2025-11-25T14:00:01.000Z
+    from_account,to_account,msg_key,_state,_code,_meaning,_attempts,_line,_sent_at,_apostrophes
+    '=1+1,"a,""b""","line
+    break",failed,20026,there is no such message,1,2,2025-11-25T14:00:01.000Z,1
     "#);
     let mut out = Vec::new();
     assert_eq!(lists::in_doubt(&*overview, &words(Lang::En), &mut out).unwrap(), 1);
     let mut rows = csv::Reader::from_reader(&out[..]);
     let row = rows.records().next().unwrap().unwrap();
-    assert_eq!((&row[0], &row[3], &row[4]), ("@x", "in_doubt", ""));
+    assert_eq!((&row[0], &row[3], &row[4], &row[9]), ("'@x", "in_doubt", "", "1"));
 }
 
 #[test]
@@ -356,6 +357,34 @@ fn sum(edits: &[Totals]) -> Totals {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn ids_of_a_list_are_read_as_in_any_other(
+        ids in proptest::collection::vec(proptest::array::uniform3("['=+@\t\r-]{0,3}[a'=+@-]{0,4}"), 1..12),
+    ) {
+        let ledger = Filled::new();
+        ledger.run(1, BEGIN, None, ids.len() as u64);
+        let mut plain = csv::Writer::from_writer(Vec::new());
+        plain.write_record(["from_account", "to_account", "msg_key"]).unwrap();
+        for (number, [from, to, key]) in ids.iter().enumerate() {
+            let key = format!("{key}{number}");
+            ledger.edit(1, [from, to, &key], "failed", Some(20026), None);
+            plain.write_record([from, to, &key]).unwrap();
+        }
+        let overview = open_overview(&ledger.path).unwrap();
+        let mut failed = Vec::new();
+        lists::failed(&*overview, &words(Lang::Zh), &mut failed).unwrap();
+        let content = ContentSpec { text: Some("x".into()), ..ContentSpec::default() };
+        let mapping = Mapping::new(&InputSpec { null: Some(Vec::new()), ..InputSpec::default() }, &content).unwrap();
+        let found = |text: &[u8]| -> Vec<_> {
+            let input = Input::from_reader("list", text, Format::Csv).unwrap();
+            let said = |row: Row| row.edit.map(|edit| edit.id().clone()).map_err(|problems| {
+                problems.into_iter().map(|problem| (problem.column, problem.what)).collect::<Vec<_>>()
+            });
+            input.rows(&mapping).unwrap().map(|row| said(row.unwrap())).collect()
+        };
+        prop_assert_eq!(found(&failed), found(&plain.into_inner().unwrap()));
+    }
 
     #[test]
     fn whatever_happened_the_numbers_add_up(

@@ -3,6 +3,7 @@
 use thousands::Separable;
 
 use super::phrases::{LatencyCaption, OverTimeCaption, Phrases};
+use crate::input::APOSTROPHE_COLUMNS;
 
 pub(super) static ENGLISH: Phrases = Phrases {
     html_lang: "en",
@@ -95,6 +96,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     resume_until: "--until is left out, as that time comes only once: add a new one if the run is to stop again.",
     resume_on_finish: "--on-finish is left out, as its command may hold a secret and is not recorded: add it again.",
     note_columns: ["_code", "_meaning", "_attempts", "_line"],
+    apostrophe_column: APOSTROPHE_COLUMNS[0],
     resume_content: "--text and --custom-data are left out, as no ledger records what messages hold: add what was given.",
     resume_variables: |names| format!("It needs these variables, as before: {names}."),
 

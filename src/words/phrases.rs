@@ -65,6 +65,7 @@ pub struct Phrases {
     pub resume_until: &'static str,
     pub resume_on_finish: &'static str,
     pub note_columns: [&'static str; 4],
+    pub apostrophe_column: &'static str,
     pub resume_content: &'static str,
     pub resume_variables: fn(&str) -> String,
 

@@ -342,6 +342,35 @@ fn annotate(list: &Input, mapping: &Mapping) -> String {
     String::from_utf8(out).unwrap()
 }
 
+/// A row that somebody has changed so that its apostrophes no longer tell what the cells were is refused, not guessed.
+#[test]
+fn apostrophes_are_taken_off_only_as_the_row_says() {
+    let mapping = job("content.text = 'x'");
+    let row = |cells: &str| {
+        let list = format!("from_account,to_account,msg_key,_mine,_apostrophes\n{cells}\n");
+        let rows = read(&list, Format::Csv, &mapping).unwrap();
+        match &rows[0].edit {
+            Ok(edit) => edit.id().from_account.clone(),
+            Err(_) => describe(&rows),
+        }
+    };
+    assert_eq!(row("'+86138,b,k,,1"), "+86138");
+    assert_eq!(row("'+86138,'@b,k,'=x, 2 "), "+86138");
+    assert_eq!(row("+86138,b,k,,"), "+86138");
+    for (cells, said, found) in
+        [("86138,b,k,'=x,1", 1, 0), ("'+86138,b,k,,2", 2, 1), ("'+86138,'-b,k,,1", 1, 2), ("'86138,b,k,,1", 1, 0)]
+    {
+        let says =
+            format!("column _apostrophes: is \"{said}\", but the row has {found} of the apostrophes that runner puts");
+        assert!(row(cells).contains(&says), "{}", row(cells));
+    }
+    assert!(row("'+86138,b,k,,yes").contains("is \"yes\", but the row has 1 of"), "{}", row("'+86138,b,k,,yes"));
+    assert!(row("'+86138,b,k,,").contains("from_account: begins with an apostrophe"), "{}", row("'+86138,b,k,,"));
+    let two = "from_account,to_account,msg_key,_apostrophes,_apostrophes\na,b,k,,\n";
+    let error = read(two, Format::Csv, &mapping).unwrap_err().to_string();
+    assert!(error.contains("two columns are named _apostrophes"), "{error}");
+}
+
 #[test]
 fn failed_rows_are_a_list_again() {
     let mapping = job("input.ignore = ['Note']\ncontent.text = 'x'");
@@ -351,10 +380,10 @@ fn failed_rows_are_a_list_again() {
     );
     let copy = annotate(&list, &mapping);
     insta::assert_snapshot!(copy, @r#"
-    from_account, Note,to_account,msg_key,_code,_meaning,_attempts,_line
+    from_account, Note,to_account,msg_key,_code,_meaning,_attempts,_line,_apostrophes
     a,"x,
-    ""y""",b,k,20022,"no such message, ""gone""",2,2
-    ,n,b,k3,20022,"no such message, ""gone""",2,6
+    ""y""",b,k,20022,"no such message, ""gone""",2,2,
+    ,n,b,k3,20022,"no such message, ""gone""",2,6,
     "#);
     assert_eq!(annotate(&input(&copy, Format::Csv), &mapping).lines().next(), copy.lines().next());
 

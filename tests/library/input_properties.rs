@@ -229,4 +229,42 @@ proptest! {
         prop_assert_eq!(written, wanted.len() as u64);
         prop_assert_eq!(kept(read(&copy, format, &mapping)), kept(wanted));
     }
+
+    /// Also those that are refused, and copies of copies.
+    #[test]
+    fn no_cell_of_a_copy_begins_a_formula_and_each_is_read_as_it_was(
+        rows in vec(prop::array::uniform4("['=+@\t\r＝-]{0,3}[a'=+-]{0,4}"), 1..12),
+        delimiter in prop::sample::select(b",;".to_vec()),
+    ) {
+        let spec = InputSpec { ignore: vec!["@when".to_owned(), "'+".to_owned()], null: Some(Vec::new()), ..InputSpec::default() };
+        let mapping = Mapping::new(&spec, &ContentSpec::default()).unwrap();
+        let mut writer = WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
+        writer.write_record(["@when", "from_account", "'+", "to_account", "msg_key", "cloud_custom_data"]).unwrap();
+        for [from, to, key, data] in &rows {
+            writer.write_record(["=NOW()", from, "'", to, key, data]).unwrap();
+        }
+        let list = writer.into_inner().unwrap();
+        let found = |text: &[u8]| -> Vec<_> {
+            let said = |row: Row| row.edit.map(|edit| cells(&edit)).map_err(|problems| {
+                problems.into_iter().map(|problem| (problem.column, problem.what)).collect::<Vec<_>>()
+            });
+            read(text, Format::Csv, &mapping).into_iter().map(said).collect()
+        };
+        let mut copy = list.clone();
+        for apostrophe_column in ["_apostrophes", "_单引号数"] {
+            let input = Input::from_reader("edits", copy.as_slice(), Format::Csv).unwrap();
+            copy = Vec::new();
+            let style = CopyStyle { apostrophe_column, ..CopyStyle::default() };
+            let note = |_: &Row| Ok::<_, Infallible>(Some(RowNote { code: Some(-1), meaning: "=x".into(), attempts: 1 }));
+            let written = input.lists().next().unwrap().annotate(&mapping, style, &mut copy, note).unwrap();
+            prop_assert_eq!(written, rows.len() as u64);
+            prop_assert_eq!(found(&copy), found(&list));
+            let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).from_reader(copy.as_slice());
+            for record in reader.records() {
+                let record = record.unwrap();
+                let begins_formula = |cell: &str| cell.starts_with(['=', '+', '-', '@', '\t', '\r', '＝']);
+                prop_assert!(!record.iter().any(begins_formula), "{:?}", record);
+            }
+        }
+    }
 }

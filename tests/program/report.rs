@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::support::harness::{FAST, Place, Ran, list, mode, row, wait_for};
+use crate::support::harness::{FAST, Place, Ran, Summary, list, mode, row, wait_for};
 use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --json";
@@ -158,6 +158,47 @@ fn a_report_lists_every_edit_that_is_not_done_and_can_be_verified() {
     place.write("edits.csv", list(1..=31, "new"));
     let other = place.runner("report ledger.db --csv out").exits(0);
     assert!(other.err.contains("edits.csv is not what it was in the last run"), "{other:#?}");
+}
+
+/// What people open in a spreadsheet program is text there, and still the list of the same messages.
+#[test]
+fn ids_that_begin_a_formula_come_back_as_they_were() {
+    let (place, service) = (Place::new(), Service::start("20026=100%"));
+    place.write("job.toml", "[input]\nignore = ['@note']\n[content]\ntext = 'gone'\n");
+    place.write(
+        "edits.csv",
+        "from_account,to_account,msg_key,@note\n+8613800138000,@RBT#001,1_2_1773188576,=x\n-5,b,2_2_1773188576,\n\
+         a,b,3_2_1773188576,'-)\n",
+    );
+    let job =
+        |list: &str| format!("--job job.toml --input {list} --resume ledger.db --json --max-failures 100% {FAST}");
+    let ran = place.runner(&format!("{} --report audit --lang zh", job("edits.csv"))).at(&service).exits(1);
+    assert_eq!(ran.summary(), Summary { rows: 3, failed: 3, ..Summary::default() });
+    for name in ["ledger.failed.csv", "audit/failed.csv"] {
+        let text = place.read(name);
+        let plain = text.trim_start_matches('\u{feff}').as_bytes();
+        for row in csv::ReaderBuilder::new().has_headers(false).from_reader(plain).records().map(Result::unwrap) {
+            assert!(!row.iter().any(|cell| cell.starts_with(['=', '+', '-', '@', '\t', '\r'])), "{row:?}");
+        }
+        assert!(text.contains("\n'+8613800138000,'@RBT#001,1_2_1773188576,"), "{text}");
+    }
+    let failed = place.read("ledger.failed.csv");
+    let header = "\u{feff}from_account,to_account,msg_key,'@note,_错误码,_原因,_发送次数,_行号,_单引号数\n";
+    assert!(failed.starts_with(header), "{failed}");
+    // An account of which a spreadsheet program made a number is found out.
+    place.write("spoiled.csv", failed.replace("'+86138", "86138"));
+    let refused = place.runner(&format!("{} --dry-run", job("spoiled.csv"))).at(&service).exits(2);
+    let says = "line 2, column _单引号数: is \"3\", but the row has 2 of the apostrophes";
+    assert!(refused.err.contains(says), "{refused:#?}");
+    // They fail again, and the copy of the copy is read too.
+    for name in ["ledger.failed.csv", "ledger.failed-2.csv"] {
+        let ran = place.runner(&format!("{} --retry-failed", job(name))).at(&service).exits(1);
+        assert_eq!(ran.summary(), Summary { rows: 3, failed: 3, ..Summary::default() }, "{name}");
+    }
+    service.set_faults("none");
+    let ran = place.runner(&format!("{} --retry-failed", job("audit/failed.csv"))).at(&service).exits(0);
+    assert_eq!(ran.summary(), Summary { rows: 3, done: 3, ..Summary::default() });
+    assert_eq!(totals(&place.runner("status ledger.db --json").exits(0)), [3, 3, 0, 0, 0, 0]);
 }
 
 #[test]

@@ -131,8 +131,16 @@ fn failed_rows_go_to_a_file_for_each_list() {
     assert_eq!(ran.json()["failed_rows"], names[0]);
     assert_eq!(ran.json()["more_failed_rows"], Value::from(names[1..].to_vec()));
     let rows = names.map(|name| place.read(name));
-    assert!(rows[0].starts_with("from_account,to_account,msg_key,msg_body,_code,_meaning,_attempts,_line\nuser_1,"));
-    assert!(rows[1].starts_with("from_account,to_account,msg_key, msg_body,_code,_meaning,_attempts,_line\nuser_3,"));
+    assert!(
+        rows[0].starts_with(
+            "from_account,to_account,msg_key,msg_body,_code,_meaning,_attempts,_line,_apostrophes\nuser_1,"
+        )
+    );
+    assert!(
+        rows[1].starts_with(
+            "from_account,to_account,msg_key, msg_body,_code,_meaning,_attempts,_line,_apostrophes\nuser_3,"
+        )
+    );
     assert!(rows[2].starts_with(r#"{"From_Account":"user_5","#) && rows[2].contains("\"_line\":2}"), "{}", rows[2]);
     let shown = place.runner(&format!("{lists} --resume ledger.db")).at(&service).exits(1);
     for name in names {

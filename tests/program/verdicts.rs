@@ -33,7 +33,7 @@ fn attempts_run_out() {
     let ran = place.runner(&format!("{JOB} --max-attempts 2")).at(&service).exits(1);
     assert_eq!(ran.summary(), Summary { rows: 3, failed: 3, ..Summary::default() });
     assert_eq!(service.stats().requests(), 6);
-    assert!(place.read("ledger.failed.csv").contains(",20004,a network fault inside the service,2,2\n"));
+    assert!(place.read("ledger.failed.csv").contains(",20004,a network fault inside the service,2,2,\n"));
 }
 
 #[test]
@@ -48,12 +48,12 @@ fn what_the_service_refuses_for_good_is_listed_and_taken_up_again_when_asked_for
 
     let rows = place.read("ledger.failed.csv");
     let (header, rest) = rows.split_once('\n').unwrap();
-    assert_eq!(header, "from_account,to_account,msg_key,msg_body,_code,_meaning,_attempts,_line");
+    assert_eq!(header, "from_account,to_account,msg_key,msg_body,_code,_meaning,_attempts,_line,_apostrophes");
     assert_eq!(rest.lines().count() as u64, failed);
     let first = rest.lines().next().unwrap();
     let number: u32 = first.split(['_', ',']).nth(1).unwrap().parse().unwrap();
     let as_it_was = list([number], "new").lines().nth(1).unwrap().to_owned();
-    assert_eq!(first, format!("{as_it_was},20026,there is no such message,1,{}", number + 1));
+    assert_eq!(first, format!("{as_it_was},20026,there is no such message,1,{},", number + 1));
 
     // Left alone without a word, and taken up with it, by the failed rows alone.
     let requests = service.stats().requests();

@@ -29,7 +29,9 @@ fn failed_rows_of_a_workbook_come_back_as_csv() {
     assert_eq!((ran.summary().rows, ran.summary().failed), (2, 2));
     let failed = place.read("ledger.failed.csv");
     assert!(
-        failed.starts_with("from_account,to_account,msg_key,_code,_meaning,_attempts,_line\na,b,1_2_1773200000,20009,"),
+        failed.starts_with(
+            "from_account,to_account,msg_key,_code,_meaning,_attempts,_line,_apostrophes\na,b,1_2_1773200000,20009,"
+        ),
         "{failed}"
     );
     assert!(failed.contains("\n张三,\"b,c\",3_4_1773200000,20009,"), "{failed}");

@@ -4,18 +4,19 @@ use std::fmt;
 
 use super::reader::CsvRecord;
 use crate::edit::Field;
+use crate::input::apostrophe::{self, APOSTROPHE_COLUMNS};
 use crate::input::decoder::encoding_advice;
 use crate::input::dialect::Delimiter;
-use crate::input::mapping::{Mapping, Role, UNKNOWN_ADVICE, content_conflict};
+use crate::input::mapping::{Mapping, Role, UNKNOWN_ADVICE, content_conflict, is_reserved_column};
 use crate::input::problem::join_names;
 use crate::input::spec::ContentPart;
 use crate::input::{COLUMNS_MAX, Format};
-use crate::terminal::escape::Name;
+use crate::terminal::escape::{Name, Quoted};
 
 /// Where a row keeps its fields: determined once, used for every row.
 #[derive(Debug)]
 pub(in crate::input) struct Header {
-    /// The column names as written, without those at the end that are empty.
+    /// The column names as written, without those at the end that are empty and without apostrophes of this program.
     pub(in crate::input) names: Vec<String>,
     /// The column of each field, in the order of [`Field::ALL`].
     pub(in crate::input) fields: [Option<usize>; 5],
@@ -23,6 +24,8 @@ pub(in crate::input) struct Header {
     pub(in crate::input) field_names: [String; 5],
     /// The columns that templates use.
     pub(in crate::input) template_columns: Vec<(String, usize)>,
+    /// The column that says how many cells of a row got an apostrophe, in a list that this program wrote.
+    apostrophes: Option<usize>,
 }
 
 /// What is wrong with a header.
@@ -154,6 +157,8 @@ impl Header {
         better: Option<Delimiter>,
         mapping: &Mapping,
     ) -> Result<Header, HeaderError> {
+        let apostrophes = locate_apostrophes(record)?;
+        let record = if apostrophes.is_some() { record.without_apostrophes() } else { record };
         let mut names: Vec<String> = record.cells().map(str::to_owned).collect();
         names.truncate(names.iter().rposition(|name| !name.trim().is_empty()).map_or(0, |last| last + 1));
         let columns: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
@@ -166,7 +171,29 @@ impl Header {
             Some(index) => columns[index].clone(),
             None => mapping.expected_name(field, Format::Csv).to_owned(),
         });
-        Ok(Header { names, fields, field_names, template_columns })
+        Ok(Header { names, fields, field_names, template_columns, apostrophes })
+    }
+
+    /// The record without the apostrophes that this program put before cells when it wrote the list. If they are not as
+    /// many as the row says, somebody has changed it, and there is no telling which belong to a cell: then the error is
+    /// what is wrong.
+    pub(in crate::input) fn original<'a>(&self, record: CsvRecord<'a>) -> Result<CsvRecord<'a>, (&str, String)> {
+        let Some(column) = self.apostrophes else { return Ok(record) };
+        let said = record.cell(column).trim();
+        if said.is_empty() {
+            return Ok(record);
+        }
+        let own = (0..self.names.len()).filter(|&index| !is_reserved_column(self.names[index].trim()));
+        let found = own.filter(|&index| apostrophe::behind(record.cell(index)).is_some()).count();
+        if said.parse() == Ok(found) {
+            return Ok(record.without_apostrophes());
+        }
+        let what = format!(
+            "is {}, but the row has {found} of the apostrophes that runner puts before \"=\", \"+\", \"-\" and \"@\"; copy \
+             the row again from the file that runner wrote, or undo what was changed in it",
+            Quoted(said)
+        );
+        Err((self.names[column].trim(), what))
     }
 
     /// Whether a row is this or another header.
@@ -214,6 +241,14 @@ fn not_utf8_advice(names: Option<&[String]>) -> String {
     match names {
         Some(names) => format!("as GB18030 it reads: {}; {advice}", join_names(names.iter().map(String::as_str))),
         None => advice.to_owned(),
+    }
+}
+
+fn locate_apostrophes(record: CsvRecord<'_>) -> Result<Option<usize>, HeaderError> {
+    let mut columns = record.cells().enumerate().filter(|(_, name)| APOSTROPHE_COLUMNS.contains(&name.trim()));
+    match (columns.next(), columns.next()) {
+        (_, Some((_, name))) => Err(HeaderError::Duplicate { name: name.trim().to_owned() }),
+        (first, None) => Ok(first.map(|(index, _)| index)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::reader::{CsvReader, ReadOutcome};
 use crate::edit::Field;
+use crate::input::apostrophe;
 use crate::input::dialect::Delimiter;
 use crate::input::mapping::{Mapping, Role};
 
@@ -48,7 +49,7 @@ fn fields_in(mut head: &[u8], delimiter: Delimiter, mapping: &Mapping) -> usize 
     for (&begin, &end) in std::iter::once(&0).chain(ends).zip(ends) {
         // Other names may be in another encoding; the error about that comes later.
         let Ok(name) = str::from_utf8(&bytes[begin..end]) else { continue };
-        if let Role::Field(field) = mapping.role(name.trim()) {
+        if let Role::Field(field) = mapping.role(apostrophe::behind(name).unwrap_or(name).trim()) {
             is_named[field as usize] = true;
         }
     }

@@ -190,6 +190,7 @@ pub(super) fn edit(
         HeaderAgain::Same => return Err(vec![Problem::of_row(line, HEADER_AGAIN)]),
         HeaderAgain::Other => return Err(vec![Problem::of_row(line, OTHER_HEADER)]),
     }
+    let record = header.original(record).map_err(|(column, what)| vec![Problem::of_column(line, column, what)])?;
     let lookup = |name: &str| {
         let column = header.template_columns.iter().find(|(column, _)| column == name);
         Ok(column.and_then(|(_, index)| record.non_empty(*index)).map(Value::from))
@@ -205,7 +206,7 @@ pub(super) fn message(
     header: &Header,
     mapping: &Mapping,
 ) -> Option<EitherWay> {
-    Some(fields(line, CsvRecord::new(cells, ends)?, header).message(mapping))
+    Some(fields(line, header.original(CsvRecord::new(cells, ends)?).ok()?, header).message(mapping))
 }
 
 /// The fields of an edit, taken from a record's cells.

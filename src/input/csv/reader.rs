@@ -10,6 +10,7 @@ use memchr::memchr_iter;
 
 use crate::input::line_counter::LineCounter;
 
+use crate::input::apostrophe;
 use crate::input::dialect::Delimiter;
 use crate::input::{COLUMNS_MAX, ROW_BYTES_MAX};
 
@@ -58,6 +59,8 @@ pub(in crate::input) struct RecordShape {
 pub(in crate::input) struct CsvRecord<'a> {
     text: &'a str,
     ends: &'a [usize],
+    /// Whether the cells are given without the apostrophes that this program put in front.
+    without_apostrophes: bool,
 }
 
 impl CsvReader {
@@ -224,7 +227,16 @@ impl<'a> CsvRecord<'a> {
     pub(in crate::input) fn new(bytes: &'a [u8], ends: &'a [usize]) -> Option<CsvRecord<'a>> {
         let text = str::from_utf8(bytes).ok()?;
         // Two broken adjacent cells can form one valid character.
-        ends.iter().all(|&end| text.is_char_boundary(end)).then_some(CsvRecord { text, ends })
+        ends.iter().all(|&end| text.is_char_boundary(end)).then_some(CsvRecord {
+            text,
+            ends,
+            without_apostrophes: false,
+        })
+    }
+
+    /// The record without the apostrophes that this program put before cells that begin a formula.
+    pub(super) fn without_apostrophes(self) -> CsvRecord<'a> {
+        CsvRecord { without_apostrophes: true, ..self }
     }
 
     /// The cell at `index`; empty if the record has no such cell.
@@ -233,7 +245,8 @@ impl<'a> CsvRecord<'a> {
             Some(before) => self.ends.get(before),
             None => Some(&0),
         };
-        start.zip(self.ends.get(index)).and_then(|(&start, &end)| self.text.get(start..end)).unwrap_or("")
+        let cell = start.zip(self.ends.get(index)).and_then(|(&start, &end)| self.text.get(start..end)).unwrap_or("");
+        if self.without_apostrophes { apostrophe::behind(cell).unwrap_or(cell) } else { cell }
     }
 
     /// The cell at `index`, unless it is empty.

@@ -6,6 +6,7 @@ pub(super) mod codes;
 use thousands::Separable;
 
 use super::phrases::{LatencyCaption, OverTimeCaption, Phrases};
+use crate::input::APOSTROPHE_COLUMNS;
 
 pub(super) static CHINESE: Phrases = Phrases {
     html_lang: "zh-CN",
@@ -86,6 +87,7 @@ pub(super) static CHINESE: Phrases = Phrases {
     resume_until: "命令中不再带 --until，因为那个时刻只来一次；如仍需定时停止，请重新指定。",
     resume_on_finish: "命令中不再带 --on-finish，因为其内容可能含有密钥，账本不作记录；请自行补上。",
     note_columns: ["_错误码", "_原因", "_发送次数", "_行号"],
+    apostrophe_column: APOSTROPHE_COLUMNS[1],
     resume_content: "命令中不再带 --text 和 --custom-data，因为账本不记录消息内容；请把原来给出的参数补上。",
     resume_variables: |names| format!("与上次一样，还需要设置这些环境变量：{names}。"),
 
