@@ -143,12 +143,13 @@ impl fmt::Display for Spoiled<'_> {
             ),
             Spoiled::NullWord { word, absent } => {
                 // The words that the job has stay in it.
-                let words = absent.iter().map(|word| format!("{}, ", Quoted(word))).collect::<String>();
+                let words: Vec<_> = absent.iter().map(String::as_str).chain([word]).map(|word| Quoted(word).to_string()).collect();
                 write!(
                     f,
-                    "is {0}, a word for \"nothing\"; take it out of the list, or say in the job file what is meant: under \
-                     [input], null = [{words}{0}] (the cell counts as empty) or null = [] (it is text)",
-                    Quoted(word)
+                    "is {}, a word for \"nothing\"; take it out of the list, or say in the job file what is meant: under \
+                     [input], null = [{}] (the cell counts as empty) or null = [] (it is text)",
+                    Quoted(word),
+                    words.join(", ")
                 )
             }
             Spoiled::ErrorWord(word) => write!(

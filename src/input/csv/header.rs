@@ -166,9 +166,10 @@ impl Header {
         let columns: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
         let fields = locate_fields(&columns, mapping)?;
         check_required(&columns, &fields, better, mapping)?;
+        // Before unknown columns: one of those is likely the one that is meant.
+        let template_columns = locate_template_columns(&columns, mapping)?;
         check_known(&columns, mapping)?;
         check_content(&columns, &fields, mapping)?;
-        let template_columns = locate_template_columns(&columns, mapping)?;
         let field_names = Field::ALL.map(|field| match fields[field as usize] {
             Some(index) => columns[index].clone(),
             None => mapping.expected_name(field, Format::Csv).to_owned(),

@@ -157,7 +157,7 @@ fn read_row(reader: &mut CsvReader, text: &mut impl BufRead, empty_rows: &mut u6
     loop {
         match reader.read(text)? {
             ReadOutcome::Record(RecordShape { cells: 0..=COLUMNS_MAX, .. }) if reader.is_blank_from(0) => {
-                *empty_rows += 1
+                *empty_rows += 1;
             }
             outcome => return Ok(outcome),
         }
