@@ -95,30 +95,40 @@ impl JsonRowReader {
     /// What the first object is, if it is no request body: then all others are not either, and one error will do.
     fn strange(&self) -> Option<String> {
         let members: JsonMembers<'_> = serde_json::from_slice(&self.row).ok()?;
-        let names = || members.0.iter().map(|(name, _)| name.as_ref());
-        let has = |wanted: &str| names().any(|name| name == wanted);
-        if has("CallbackCommand") {
-            return Some(
-                "holds webhooks, not request bodies; make a list of them with the jq recipe in \
-                 docs/how-to/list-from-webhooks.md"
-                    .to_owned(),
-            );
+        if let Some(what) = other_records(&members, &self.mapping) {
+            return Some(what.to_owned());
         }
+        let names = || members.0.iter().map(|(name, _)| name.as_ref());
         if names().any(|name| self.mapping.role(name) == Role::Field(Field::MsgKey)) {
             return None;
-        }
-        if has("MsgSeq") || has("MsgRandom") || has("MsgTimeStamp") {
-            return Some(
-                "holds messages as a history export has them, without MsgKey, not request bodies; make a list of them \
-                 with the jq recipe in docs/how-to/list-from-history-export.md"
-                    .to_owned(),
-            );
         }
         Some(format!(
             "must be a request body, an object with From_Account, To_Account and MsgKey, but its members are: {}; map \
              other names in the job file ([input.columns])",
             join_names(names().take(COLUMNS_MAX))
         ))
+    }
+}
+
+/// What to do about records of the service that are no request bodies, unless the job knows their members.
+pub(super) fn other_records(members: &JsonMembers<'_>, mapping: &Mapping) -> Option<&'static str> {
+    let has = |wanted: &str| members.0.iter().any(|(name, _)| name == wanted) && mapping.role(wanted) == Role::Unknown;
+    if has("CallbackCommand") {
+        Some(
+            "holds webhooks, not request bodies; make a list of them with the jq recipe in \
+             docs/how-to/list-from-webhooks.md",
+        )
+    } else if has("MsgSeq") || has("MsgRandom") || has("MsgTimeStamp") {
+        let has_key = members.0.iter().any(|(name, _)| mapping.role(name) == Role::Field(Field::MsgKey));
+        Some(if has_key {
+            "holds messages as a history has them, not request bodies; make a list of them with the jq recipe in \
+             docs/how-to/list-from-history-export.md"
+        } else {
+            "holds messages as a history export has them, without MsgKey, not request bodies; make a list of them with the \
+             jq recipe in docs/how-to/list-from-history-export.md"
+        })
+    } else {
+        None
     }
 }
 
@@ -201,6 +211,10 @@ fn find_row(
                     *place = Place::End;
                     return match input.token()? {
                         None => Ok(None),
+                        Some(b'[' | b'{') => Err(input.broken(
+                            "another list follows after the end of the list; join them, such as with jq -c '.[]' FILE > list.jsonl, or \
+                             jq -c '.MsgList[]' where an object holds each",
+                        )),
                         Some(_) => Err(input.broken("something follows after the end of the list")),
                     };
                 }
@@ -498,6 +512,11 @@ mod tests {
             ("[\n", &format!("2: {cut}")),
             ("{\"MsgList\":[{\"MsgKey\":1}]", &format!("1: {cut}")),
             ("[{\"MsgKey\":1}]\n1", "2: something follows after the end of the list"),
+            (
+                "[{\"MsgKey\":1}]\n[{\"MsgKey\":1}]",
+                "2: another list follows after the end of the list; join them, such as with jq -c '.[]' FILE > list.jsonl, \
+                 or jq -c '.MsgList[]' where an object holds each",
+            ),
             ("[{\"MsgKey\":1}\n{\"MsgKey\":1}]", "2: a comma is missing between two elements of the array"),
             ("[{\"MsgKey\":1},]", "1: an element of the array is missing; is there a comma too many?"),
             ("[,{\"MsgKey\":1}]", "1: an element of the array is missing; is there a comma too many?"),
@@ -520,6 +539,11 @@ mod tests {
                 "{\"MsgList\":[{\"From_Account\":\"a\",\"MsgSeq\":1,\"MsgBody\":[]}]}",
                 "1: holds messages as a history export has them, without MsgKey, not request bodies; make a list of them \
                  with the jq recipe in docs/how-to/list-from-history-export.md",
+            ),
+            (
+                "{\"MsgList\":[{\"From_Account\":\"a\",\"MsgSeq\":1,\"MsgKey\":\"1_2_3\"}]}",
+                "1: holds messages as a history has them, not request bodies; make a list of them with the jq recipe in \
+                 docs/how-to/list-from-history-export.md",
             ),
             (
                 "[{\"CallbackCommand\":\"C2C.CallbackAfterSendMsg\",\"MsgKey\":\"1\"}]",

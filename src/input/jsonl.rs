@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::decoder::encoding_advice;
 use super::edit_builder::{EditBuilder, RowFields};
+use super::json_list::other_records;
 use super::mapping::{Mapping, Role, UNKNOWN_ADVICE, content_conflict};
 use super::problem::Problem;
 use super::raw_row::{RowInfo, RowReadError};
@@ -18,15 +19,17 @@ use crate::edit::{Edit, EitherWay, Field};
 
 /// Reads line by line into one buffer.
 pub(super) struct JsonlRowReader {
+    mapping: Mapping,
     /// What was read to recognize the format.
     head: Cursor<Vec<u8>>,
     row: Vec<u8>,
     line: u64,
+    is_first: bool,
 }
 
 impl JsonlRowReader {
-    pub(super) fn new(head: Vec<u8>) -> JsonlRowReader {
-        JsonlRowReader { head: Cursor::new(head), row: Vec::new(), line: 0 }
+    pub(super) fn new(head: Vec<u8>, mapping: &Mapping) -> JsonlRowReader {
+        JsonlRowReader { mapping: mapping.clone(), head: Cursor::new(head), row: Vec::new(), line: 0, is_first: true }
     }
 
     /// The line that reading has reached.
@@ -49,8 +52,23 @@ impl JsonlRowReader {
                     Some(format!("the line is longer than {ROW_BYTES_MAX} bytes, many times what a message can hold"))
                 }
             };
-            return Ok(Some(RowInfo { line: self.line, malformed }));
+            let strange = if std::mem::take(&mut self.is_first) { self.strange() } else { None };
+            return match strange {
+                Some(what) => Err(RowReadError::Broken { line: self.line, what: what.to_owned() }),
+                None => Ok(Some(RowInfo { line: self.line, malformed })),
+            };
         }
+    }
+
+    /// What the first line is, if all others are not edits either: one error will do.
+    fn strange(&self) -> Option<&'static str> {
+        let row = str::from_utf8(&self.row).ok()?.trim_ascii();
+        if row.starts_with('{') {
+            return other_records(&serde_json::from_str(row).ok()?, &self.mapping);
+        }
+        let mut cells = row.split([',', ';', '\t', '|']).map(|cell| cell.trim().trim_matches('"'));
+        let is_csv = cells.any(|cell| matches!(self.mapping.role(cell), Role::Field(_)));
+        is_csv.then_some("has the header of a CSV list; name the list .csv, or pass --input-format csv")
     }
 
     /// A line that is too long is skipped without being stored, so reading can continue with the next.

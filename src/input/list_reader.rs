@@ -224,7 +224,7 @@ impl RowReader {
             // Many tools name a file so that holds an array, or objects over several lines.
             Format::Jsonl => match json_list::recognize(text).map_err(|error| read_error(stored, 1, error))? {
                 (head, true) => RowReader::Json(Box::new(JsonRowReader::new(head, mapping))),
-                (head, false) => RowReader::Jsonl(JsonlRowReader::new(head)),
+                (head, false) => RowReader::Jsonl(JsonlRowReader::new(head, mapping)),
             },
         })
     }

@@ -113,8 +113,15 @@ const FILL_AGAIN: &str = "format the column as text there, fill it from its sour
 /// What has happened to a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spoiled<'a> {
-    SpaceAround { is_before: bool, character: char },
-    NullWord(&'a str),
+    SpaceAround {
+        is_before: bool,
+        character: char,
+    },
+    NullWord {
+        word: &'a str,
+        /// The words that the job gives already.
+        absent: &'a [String],
+    },
     ErrorWord(&'a str),
     TooNarrow(&'a str),
     Scientific(&'a str),
@@ -134,12 +141,17 @@ impl fmt::Display for Spoiled<'_> {
                 if is_before { "begins" } else { "ends" },
                 SpaceName(character),
             ),
-            Spoiled::NullWord(word) => write!(
-                f,
-                "is {0}, a word for \"nothing\"; take it out of the list, or say in the job file what is meant: under \
-                 [input], null = [{0}] (the cell counts as empty) or null = [] (it is text)",
-                Quoted(word)
-            ),
+            Spoiled::NullWord { word, absent } => {
+                // The words that the job has stay in it.
+                let words: Vec<_> = absent.iter().map(String::as_str).chain([word]).map(|word| Quoted(word).to_string()).collect();
+                write!(
+                    f,
+                    "is {}, a word for \"nothing\"; take it out of the list, or say in the job file what is meant: under \
+                     [input], null = [{}] (the cell counts as empty) or null = [] (it is text)",
+                    Quoted(word),
+                    words.join(", ")
+                )
+            }
             Spoiled::ErrorWord(word) => write!(
                 f,
                 "is {}, an error of a spreadsheet; mend it there, or take the row out, and export again",
@@ -259,7 +271,7 @@ impl CellRules {
 
     /// Whether the cell is a word for "nothing", which is absent or refused.
     pub(super) fn is_nothing(&self, cell: &str) -> bool {
-        self.is_absent(cell) || matches!(self.null_or_error(cell.trim()), Some(Spoiled::NullWord(_)))
+        self.is_absent(cell) || matches!(self.null_or_error(cell.trim()), Some(Spoiled::NullWord { .. }))
     }
 
     fn is_absent(&self, cell: &str) -> bool {
@@ -267,14 +279,14 @@ impl CellRules {
     }
 
     /// `word` has no white space around it.
-    fn null_or_error<'a>(&self, word: &'a str) -> Option<Spoiled<'a>> {
+    fn null_or_error<'a>(&'a self, word: &'a str) -> Option<Spoiled<'a>> {
         if word.len() > ERROR_WORD_BYTES_MAX {
             return None;
         }
         match word.bytes().next()? {
             b'n' | b'N' | b'u' | b'U' | b'(' | b'<' | b'-' | b'\\' => {
                 let is_refused = !self.null_is_text && is_null_word(word) && !self.is_absent(word);
-                is_refused.then_some(Spoiled::NullWord(word))
+                is_refused.then_some(Spoiled::NullWord { word, absent: &self.absent })
             }
             b'#' | b'L' => ERROR_WORDS.contains(&word).then_some(Spoiled::ErrorWord(word)),
             // LibreOffice numbers its errors.

@@ -227,8 +227,20 @@ fn rows_and_columns_of_nothing_are_passed_over_and_counted() {
     line 3: the row has 7 cells but the header has 4; quote a cell that contains commas or quotes, and double every quote in it
     line 4: the row has 3 cells but the header has 4; quote a cell that contains commas or quotes, and double every quote in it
     "#);
-    // A cell that is empty where a name is missing in the middle has no place of its own.
-    insta::assert_snapshot!(rows(b"from_account,,to_account,msg_key\na,,b,1_2_3\n", Format::Csv, &plain).unwrap_err(), @r#""list", line 1: unknown column: ""; in the job file, list it in [input] ignore or map it in [input.columns]; or start its name with "_""#);
+    // So are columns in the middle, and rows before the header.
+    let list = b",,,\n\nfrom_account,, ,to_account,msg_key,cloud_custom_data,\na,, ,b,1_2_3,x,\n";
+    assert_eq!(rows(list, Format::Csv, &plain).unwrap(), ["4: a b 1_2_3 \"x\""]);
+    let ListFacts { empty_rows, empty_columns, .. } = facts(list, Format::Csv, &plain).facts;
+    assert_eq!((empty_rows, empty_columns), (1, 3));
+    let found = rows(
+        b";;\n;from_account;to_account;msg_key;cloud_custom_data\n;a;b;1_2_3;x\n1;a;b;1_2_4;x\n",
+        Format::Csv,
+        &plain,
+    );
+    insta::assert_snapshot!(found.unwrap().join("\n"), @r#"
+    3: a b 1_2_3 "x"
+    line 4: the row has text in column 1, where the header has no name; give the column a name that begins with "_" if it is not to be read
+    "#);
 }
 
 #[test]
@@ -244,6 +256,8 @@ fn a_second_header_is_refused() {
     insta::assert_snapshot!(same, @"line 3: the header comes again here, as it does where two lists were joined; remove this line");
     for second in [
         " From_Account , to_account,MSG_KEY,cloud_custom_data ",
+        "From_Account,To_Account,MsgKey,CloudCustomData",
+        "From Account,to-account,msg key,cloud custom data",
         "\u{feff}from_account,to_account,msg_key,cloud_custom_data",
         "\"from_account\",\"to_account\",\"msg_key\",\"cloud_custom_data\"",
         "from_account,to_account,msg_key,cloud_custom_data,,",

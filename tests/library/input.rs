@@ -138,7 +138,7 @@ fn a_broken_encoding_is_reported_with_its_line() {
     let rows = read(b"from_account,to_account,msg_key\na,\xe4\xb8,\xad\na,\xd6\xd0,k\na,b,k", Format::Csv, &job(FIXED));
     insta::assert_snapshot!(describe(&rows.unwrap()), @r#"
     line 2: the row is not UTF-8; save the list as UTF-8 (in Excel: "CSV UTF-8"), or name its encoding with --encoding
-    line 3: the row is not UTF-8; if it is GB18030, add --encoding gb18030; otherwise save the list as UTF-8 (in Excel: "CSV UTF-8")
+    line 3: the row is not UTF-8; as GB18030 it has the id 中; if it is GB18030, add --encoding gb18030; otherwise save the list as UTF-8 (in Excel: "CSV UTF-8")
     line 4: a b k [{"MsgContent":{"Text":"gone"},"MsgType":"TIMTextElem"}] -
     "#);
     let utf16: Vec<u8> = "from_account,".encode_utf16().flat_map(u16::to_le_bytes).collect();

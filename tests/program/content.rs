@@ -142,9 +142,9 @@ fn columns_of_any_name_can_be_used() {
         refused(header, "{{ row[column] }}"),
     ];
     insta::assert_snapshot!(refusals.join("\n"), @r#"
-    error: "edits.csv", line 1: unknown column: "case number"; in the job file, list it in [input] ignore or map it in [input.columns]; or start its name with "_"
+    error: "edits.csv", line 1: the job's [content] text needs the column "case no", but the header has: from_account, to_account, msg_key, "case number"
 
-    error: "edits.csv", line 1: unknown column: "case numbers"; in the job file, list it in [input] ignore or map it in [input.columns]; or start its name with "_"
+    error: "edits.csv", line 1: the job's [content] text needs the column "case number", but the header has: from_account, to_account, msg_key, "case numbers"
 
     error: the job file job.toml: line 2, column 8: the job's [content] text is not a valid template: syntax error: row[…] takes the name of a column in quotes, as in row["case number"]
       |

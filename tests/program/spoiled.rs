@@ -145,7 +145,8 @@ fn a_job_says_what_words_for_nothing_mean() {
     assert_eq!(sent("[input]\nnull = [\"NULL\"]\n", "list.jsonl", line)[0][1], "y");
     // Words that the job does not name are refused still; an id cannot be absent, and a template needs its columns.
     let null = "[input]\nnull = [\"NULL\"]\n";
-    refuses("list.csv", null, &list.replace("NULL", "None"), &["column cloud_custom_data: is \"None\""]);
+    let says = ["column cloud_custom_data: is \"None\"", "null = [\"NULL\", \"None\"]"];
+    refuses("list.csv", null, &list.replace("NULL", "None"), &says);
     refuses("list.csv", null, &format!("{DATA}NULL,b,1_2_3,{BODY},\n"), &["column from_account: is empty"]);
     let job = format!("{null}[content]\ntext = \"{{{{ name }}}}\"\n");
     let named = "from_account,to_account,msg_key,name\na,b,1_2_3,NULL\n";

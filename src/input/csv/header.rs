@@ -18,6 +18,8 @@ use crate::terminal::escape::{Name, Quoted};
 pub(in crate::input) struct Header {
     /// The column names as written, without those at the end that are empty and without apostrophes of this program.
     pub(in crate::input) names: Vec<String>,
+    /// The columns among them without a name, which must be empty.
+    pub(super) nameless: Vec<usize>,
     /// The column of each field, in the order of [`Field::ALL`].
     pub(in crate::input) fields: [Option<usize>; 5],
     /// The list's name for each field; for a missing field, the expected name.
@@ -118,6 +120,8 @@ pub enum MissingHint {
     Found(Vec<String>),
     /// The first row of data. It is not shown: it may be message text.
     Data,
+    /// JSON, which is another format.
+    Json,
     /// A header whose columns are separated by this character, which is not the job's.
     Separator(char),
     /// A header whose columns are separated by this character, which is not ASCII.
@@ -135,6 +139,9 @@ impl fmt::Display for MissingHint {
             MissingHint::Data => f.write_str(
                 "this line looks like data, but the first line must name the columns \
                  (from_account,to_account,msg_key, …)",
+            ),
+            MissingHint::Json => f.write_str(
+                "this line looks like JSON; name the list .jsonl or .json, or pass --input-format jsonl or json",
             ),
             MissingHint::Separator(separator) => {
                 write!(
@@ -164,14 +171,17 @@ impl Header {
         let columns: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
         let fields = locate_fields(&columns, mapping)?;
         check_required(&columns, &fields, better, mapping)?;
+        // Before unknown columns: one of those is likely the one that is meant.
+        let template_columns = locate_template_columns(&columns, mapping)?;
         check_known(&columns, mapping)?;
         check_content(&columns, &fields, mapping)?;
-        let template_columns = locate_template_columns(&columns, mapping)?;
         let field_names = Field::ALL.map(|field| match fields[field as usize] {
             Some(index) => columns[index].clone(),
             None => mapping.expected_name(field, Format::Csv).to_owned(),
         });
-        Ok(Header { names, fields, field_names, template_columns, apostrophes })
+        let is_nameless = |&index: &usize| columns[index].is_empty() && mapping.role("") == Role::Unknown;
+        let nameless = (0..columns.len()).filter(is_nameless).collect();
+        Ok(Header { names, nameless, fields, field_names, template_columns, apostrophes })
     }
 
     /// The record without the apostrophes that this program put before cells when it wrote the list. If they are not as
@@ -205,19 +215,15 @@ impl Header {
             return HeaderAgain::No;
         }
         let mut pairs = self.names.iter().zip(record.cells());
-        if pairs.all(|(name, cell)| plain(name).eq_ignore_ascii_case(plain(cell))) {
-            HeaderAgain::Same
-        } else {
-            HeaderAgain::Other
-        }
+        if pairs.all(|(name, cell)| is_like(name, cell)) { HeaderAgain::Same } else { HeaderAgain::Other }
     }
 
     /// How many of these cells are names of the ids.
     pub(super) fn names_in<'a>(&self, cells: impl Iterator<Item = &'a str>) -> usize {
-        let is_name = |cell: &str| {
-            let cell = plain(cell);
-            self.field_names[..3].iter().any(|name| cell.eq_ignore_ascii_case(name))
-        };
+        // The second of two joined lists may have the usual names where the first has its own.
+        let usual = [Field::FromAccount, Field::ToAccount, Field::MsgKey].map(Field::column_name);
+        let is_name =
+            |cell: &str| self.field_names[..3].iter().map(String::as_str).chain(usual).any(|name| is_like(name, cell));
         cells.filter(|cell| is_name(cell)).count()
     }
 }
@@ -231,9 +237,15 @@ pub(super) enum HeaderAgain {
     Other,
 }
 
-/// A name without white space or a byte-order mark, which the second of two joined lists may have.
-fn plain(name: &str) -> &str {
-    name.trim_start_matches('\u{feff}').trim()
+/// Whether two names differ at most in case, in what separates their words, and in a byte-order mark, which the second of
+/// two joined lists may have: `from_account`, `From_Account` and `From Account` are alike.
+fn is_like(name: &str, other: &str) -> bool {
+    letters(name).eq(letters(other))
+}
+
+fn letters(name: &str) -> impl Iterator<Item = char> {
+    let letters = name.chars().filter(|&c| !matches!(c, '_' | '-' | '\u{feff}') && !c.is_whitespace());
+    letters.map(|c| c.to_ascii_lowercase())
 }
 
 fn not_utf8_advice(names: Option<&[String]>) -> String {
@@ -284,6 +296,8 @@ fn check_required(
     let wide_separator = || columns.first().and_then(|name| name.chars().find(|c| matches!(c, '，' | '；' | '、')));
     let hint = if let Some(better) = better {
         MissingHint::Separator(better.character())
+    } else if columns.first().is_some_and(|cell| cell.starts_with(['[', '{'])) {
+        MissingHint::Json
     } else if columns.iter().any(|cell| looks_like_data(cell)) {
         MissingHint::Data
     } else if let (1, Some(separator)) = (columns.len(), wide_separator()) {
@@ -301,7 +315,8 @@ fn looks_like_data(cell: &str) -> bool {
 }
 
 fn check_known(columns: &[String], mapping: &Mapping) -> Result<(), HeaderError> {
-    let unknown: Vec<String> = columns.iter().filter(|column| mapping.role(column) == Role::Unknown).cloned().collect();
+    let is_unknown = |column: &&String| !column.is_empty() && mapping.role(column) == Role::Unknown;
+    let unknown: Vec<String> = columns.iter().filter(is_unknown).cloned().collect();
     if !unknown.is_empty() {
         return Err(HeaderError::Unknown { columns: unknown });
     }

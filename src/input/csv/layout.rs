@@ -1,5 +1,6 @@
 //! What a CSV list's beginning says about the list: what separates the columns, and where the header begins.
 
+use super::read_row;
 use super::reader::{CsvReader, ReadOutcome};
 use crate::edit::Field;
 use crate::input::apostrophe;
@@ -43,7 +44,7 @@ fn by_header(head: &[u8], first: Delimiter, mapping: &Mapping) -> Delimiter {
 /// How many fields of an edit the header names, if this separates its columns.
 fn fields_in(mut head: &[u8], delimiter: Delimiter, mapping: &Mapping) -> usize {
     let mut reader = CsvReader::new(delimiter);
-    let Ok(ReadOutcome::Record(_)) = reader.read(&mut head) else { return 0 };
+    let Ok(ReadOutcome::Record(_)) = read_row(&mut reader, &mut head, &mut 0) else { return 0 };
     let Some((bytes, ends)) = reader.cell_bytes() else { return 0 };
     let mut is_named = [false; Field::ALL.len()];
     for (&begin, &end) in std::iter::once(&0).chain(ends).zip(ends) {

@@ -5,7 +5,7 @@ mod layout;
 mod reader;
 
 use std::borrow::Cow;
-use std::io::BufRead;
+use std::io::{self, BufRead};
 use std::sync::Arc;
 
 use encoding_rs::GB18030;
@@ -25,6 +25,7 @@ use super::stored::Stored;
 use super::text::{DecodedText, read_error};
 use super::{COLUMNS_MAX, InputError};
 use crate::edit::{Edit, EitherWay};
+use crate::terminal::escape::Name;
 use header::HeaderAgain;
 use layout::Layout;
 use reader::{ReadOutcome, RecordShape};
@@ -46,8 +47,9 @@ impl CsvRowReader {
         let mut reader = CsvReader::new(delimiter);
         let name = || stored.name().to_owned();
         reader.pass_over(text, begin).map_err(|error| read_error(stored, reader.line(), error))?;
-        let mut cells_max = 0;
-        let found = reader.read(text).map_err(|error| read_error(stored, reader.line(), error))?;
+        let (mut cells_max, mut empty_rows) = (0, 0);
+        let found =
+            read_row(&mut reader, text, &mut empty_rows).map_err(|error| read_error(stored, reader.line(), error))?;
         let (line, header) = match found {
             ReadOutcome::Record(shape) => {
                 cells_max = shape.cells;
@@ -59,7 +61,7 @@ impl CsvRowReader {
         };
         let header = header.map_err(|what| InputError::Header { name: name(), line, what })?;
         let header = Arc::new(header);
-        Ok(CsvRowReader { reader, header, is_well_formed: false, empty_rows: 0, cells_max })
+        Ok(CsvRowReader { reader, header, is_well_formed: false, empty_rows, cells_max })
     }
 
     /// What separates the columns.
@@ -74,7 +76,7 @@ impl CsvRowReader {
 
     /// Columns without a name or a cell that is not empty, which were passed over.
     pub(super) fn empty_columns(&self) -> usize {
-        self.cells_max - self.header.names.len()
+        self.cells_max - self.header.names.len() + self.header.nameless.len()
     }
 
     /// The row just read, if it is well-formed.
@@ -94,14 +96,7 @@ impl CsvRowReader {
 
     pub(super) fn read(&mut self, text: &mut impl BufRead) -> Result<Option<RowInfo>, RowReadError> {
         self.is_well_formed = false;
-        let mut outcome = self.reader.read(text)?;
-        while let ReadOutcome::Record(RecordShape { cells: 0..=COLUMNS_MAX, .. }) = outcome
-            && self.reader.is_blank_from(0)
-        {
-            self.empty_rows += 1;
-            outcome = self.reader.read(text)?;
-        }
-        let (line, malformed) = match outcome {
+        let (line, malformed) = match read_row(&mut self.reader, text, &mut self.empty_rows)? {
             ReadOutcome::Record(shape) => {
                 let malformed = self.malformed(shape);
                 self.is_well_formed = malformed.is_none();
@@ -143,9 +138,29 @@ impl CsvRowReader {
                 self.delimiter().plural(),
             ));
         }
+        let is_blank = |index: usize| self.reader.record().is_none_or(|record| record.cell(index).trim().is_empty());
+        if let Some(index) = self.header.nameless.iter().find(|index| !is_blank(**index)) {
+            return Some(format!(
+                "the row has text in column {}, where the header has no name; give the column a name that begins with \"_\" \
+                 if it is not to be read",
+                index + 1
+            ));
+        }
         shape.stray_quote.then(|| {
             "a quoted cell continues after its closing quote; double every quote inside a quoted cell".to_owned()
         })
+    }
+}
+
+/// Reads the next record that has a cell with text, and counts those before it.
+fn read_row(reader: &mut CsvReader, text: &mut impl BufRead, empty_rows: &mut u64) -> io::Result<ReadOutcome> {
+    loop {
+        match reader.read(text)? {
+            ReadOutcome::Record(RecordShape { cells: 0..=COLUMNS_MAX, .. }) if reader.is_blank_from(0) => {
+                *empty_rows += 1;
+            }
+            outcome => return Ok(outcome),
+        }
     }
 }
 
@@ -182,7 +197,15 @@ pub(super) fn edit(
     builder: &mut EditBuilder,
 ) -> Result<Edit, Vec<Problem>> {
     let Some(record) = CsvRecord::new(cells, ends) else {
-        let what = format!("the row is not UTF-8; {}", encoding_advice(gb18030_cells(cells, ends).is_some()));
+        let as_gb18030 = gb18030_cells(cells, ends);
+        let advice = encoding_advice(as_gb18030.is_some());
+        // An id shows whether the guess is right. New content is not shown.
+        let ids = header.fields[..3].iter().flatten();
+        let id = ids.filter_map(|&index| as_gb18030.as_ref()?.get(index)).find(|id| !id.is_ascii());
+        let what = match id {
+            Some(id) => format!("the row is not UTF-8; as GB18030 it has the id {}; {advice}", Name(id)),
+            None => format!("the row is not UTF-8; {advice}"),
+        };
         return Err(vec![Problem::of_row(line, what)]);
     };
     match header.is_again(record) {
