@@ -6,8 +6,8 @@ use std::io;
 
 use anstream::adapter::strip_str;
 use console::Term;
-use textwrap::Options;
 use textwrap::core::display_width;
+use textwrap::{Options, WordSplitter};
 
 /// A column narrower than this is harder to read than lines broken without an indent.
 const TEXT_MIN: usize = 20;
@@ -56,7 +56,9 @@ pub fn fit(text: &str, columns: usize) -> Cow<'_, str> {
             fitted.push_str(line);
         } else {
             let indent = " ".repeat(hanging_indent(&plain, columns));
+            // A flag that is broken at one of its hyphens could not be copied.
             let options = Options::new(columns).subsequent_indent(&indent).break_words(false);
+            let options = options.word_splitter(WordSplitter::NoHyphenation);
             let _ = write!(fitted, "{}", textwrap::wrap(line, options).join("\n"));
         }
         fitted.push_str(end);
@@ -100,5 +102,6 @@ mod tests {
         To resume: runner --input edits.csv --resume ledger.db
         ");
         assert_eq!(fit(&text, 100), text);
+        assert_eq!(fit("more than --max-failures 20%\n", 18), "more than\n--max-failures 20%\n");
     }
 }
