@@ -97,6 +97,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     note_columns: ["_code", "_meaning", "_attempts", "_line"],
     resume_content: "--text and --custom-data are left out, as no ledger records what messages hold: add what was given.",
     resume_variables: |names| format!("It needs these variables, as before: {names}."),
+    resume_unless_in_job: |names| format!("And these, unless the job file sets them: {names}."),
 
     over_time: "Over time",
     over_time_note: "Settled edits a second, the cap as a dashed line. Times without a run are left out.",

@@ -67,6 +67,7 @@ pub struct Phrases {
     pub note_columns: [&'static str; 4],
     pub resume_content: &'static str,
     pub resume_variables: fn(&str) -> String,
+    pub resume_unless_in_job: fn(&str) -> String,
 
     // Charts.
     pub over_time: &'static str,

@@ -89,6 +89,7 @@ pub(super) static CHINESE: Phrases = Phrases {
     resume_content: "命令中不再带 --text 和 --custom-data，因为账本不记录消息内容；请把原来给出的参数补上。",
     resume_variables: |names| format!("与上次一样，还需要设置这些环境变量：{names}。"),
 
+    resume_unless_in_job: |names| format!("以下各项如未写在任务文件中，也须设置：{names}。"),
     over_time: "运行过程",
     over_time_note: "每秒处理完的编辑数，虚线为限速。没有运行的时段已略去。",
     edits_a_second: "每秒编辑数",
