@@ -138,7 +138,7 @@ impl TextReport<'_> {
     fn pace(&mut self, facts: &LedgerFacts) {
         let say = self.words.say;
         let Some(run) = facts.last_run().filter(|_| facts.is_running()) else { return };
-        let rate = facts.speed().map_or_else(|| say.not_known_yet.to_owned(), |rate| format!("{rate:.1}"));
+        let speed = facts.speed().map_or_else(|| say.not_known_yet.to_owned(), |speed| format!("{speed:.1}"));
         let left = facts.time_left().map_or_else(
             || (if facts.live.is_some() { "–" } else { say.only_the_run_knows }).to_owned(),
             |left| {
@@ -152,7 +152,7 @@ impl TextReport<'_> {
             lines.push((say.held_because, escape_control(&self.words.hold(hold)).into_owned()));
         }
         lines.extend([
-            (say.rate, (say.rate_text)(&rate, facts.rate().unwrap_or_default())),
+            (say.speed, (say.speed_text)(&speed, facts.rate().unwrap_or_default())),
             (say.time_left, left),
             (say.who, (say.worker)(worker, &self.words.moment(run.record.started_at))),
         ]);

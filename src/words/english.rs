@@ -263,8 +263,8 @@ pub(super) static ENGLISH: Phrases = Phrases {
     on_host: |host| format!("on {host}"),
 
     worker: |name, since| format!("{name} works on it since {since}"),
-    rate: "rate",
-    rate_text: |rate, cap| format!("{rate} edits a second, cap {cap}"),
+    speed: "speed",
+    speed_text: |speed, rate| format!("{speed} edits a second; the rate is {rate}"),
     not_known_yet: "not known yet",
     time_left: "time left",
     time_left_text: |length, until| format!("about {length}, until {until}"),
