@@ -1,6 +1,6 @@
 //! Jobs of one app on one machine share its cap, as the service sees it.
 
-use crate::support::harness::{Call, Place, Ran, Running, list, wait_for};
+use crate::support::harness::{Call, PROGRAM, Place, Ran, Running, list, wait_for};
 use crate::support::service::Service;
 
 const RATE: u32 = 200;
@@ -29,7 +29,9 @@ fn entries(place: &Place) -> usize {
 fn refusal(place: &Place, service: &Service, refused: &Ran) -> String {
     assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""), "{refused:#?}");
     let directory = place.path("").canonicalize().unwrap();
-    let text = refused.err.replace(&format!("{}/", directory.display()), "").replace(service.address(), "ADDRESS");
+    // Printed commands name the program as it was called.
+    let text = refused.err.replace(PROGRAM, "runner").replace(service.address(), "ADDRESS");
+    let text = text.replace(&format!("{}/", directory.display()), "");
     let mut words: Vec<&str> = text.split(' ').collect();
     for index in 1..words.len() {
         if words[index - 1] == "(process" {
