@@ -186,7 +186,7 @@ fn what_a_run_says_of_itself_is_newer_than_its_last_sample() {
         hold: None,
         pid: 4_711,
         totals: report.facts.totals,
-        this_run: ThisRun::new(1_000, &tally, Duration::from_secs(60)),
+        this_run: ThisRun::new(1_000, &tally, Duration::from_mins(1)),
         edits_a_second: 44.6,
         rate: 50,
         cap: 200,
