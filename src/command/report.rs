@@ -29,7 +29,8 @@ pub(super) async fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     let is_kept = args.html.is_some() || args.csv.is_some();
     let pasted = if is_kept { Pasted::Anywhere } else { Pasted::Here { directory: &directory, at: Timestamp::now() } };
     let mut report = Report::read(&*overview, unix_ms(), pasted)?;
-    report.facts.live = ctl::ask(&args.ledger, &report.facts).await;
+    let live = ctl::ask(&args.ledger, &report.facts).await;
+    report.facts.follow(live);
     check_last_list(args, &report)?;
     if let Some(path) = &args.html {
         directory::write_page(path, &report, &words)?;

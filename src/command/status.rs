@@ -68,7 +68,8 @@ async fn read(args: &StatusArgs) -> Result<LedgerFacts, CommandError> {
             break facts?;
         }
     };
-    facts.live = ctl::ask(&args.ledger, &facts).await;
+    let live = ctl::ask(&args.ledger, &facts).await;
+    facts.follow(live);
     Ok(facts)
 }
 

@@ -117,7 +117,11 @@ impl fmt::Display for RunStatus {
             }
         }
         let RunStatus { edits_a_second, rate, cap, .. } = *self;
-        write!(f, " · {edits_a_second:.1}/s of {rate}")?;
+        // Over the last seconds: where nothing is sent, it is of the time before, and says nothing.
+        match self.state {
+            RunState::Running => write!(f, " · {edits_a_second:.1}/s of {rate}")?,
+            _ => write!(f, " · rate {rate}")?,
+        }
         if rate < cap {
             write!(f, " (at most {cap})")?;
         }
@@ -156,7 +160,7 @@ mod tests {
         let totals = Totals { failed: 3, not_reached: 2_197, ..calm.totals };
         let (state, seconds_left) = (RunState::Paused, None);
         let paused = RunStatus { state, totals, rate: 50, edits_a_second: 0.0, seconds_left, ..calm.clone() };
-        assert_eq!(paused.to_string(), "paused: 1,800 of 4,000 done · 3 failed · 0.0/s of 50 (at most 200)");
+        assert_eq!(paused.to_string(), "paused: 1,800 of 4,000 done · 3 failed · rate 50 (at most 200)");
         let hold = HoldObject {
             reason: "outage".to_owned(),
             seconds_left: 12,
@@ -167,7 +171,7 @@ mod tests {
         let outage = RunStatus { state: RunState::Outage, hold: Some(hold), edits_a_second: 0.0, seconds_left, ..calm };
         assert_eq!(
             outage.to_string(),
-            "outage: 1,800 of 4,000 done · out of reach 2 min 10 s, next try in 12 s · Connection refused · 0.0/s of 200"
+            "outage: 1,800 of 4,000 done · out of reach 2 min 10 s, next try in 12 s · Connection refused · rate 200"
         );
         // A run of an earlier version says less.
         let line = serde_json::to_string(&outage).unwrap().replace("\"hold\":{", "\"unknown\":{");

@@ -184,6 +184,17 @@ impl LedgerFacts {
         compared(self) == compared(before)
     }
 
+    /// Takes over what the run says of itself. Its last sample is some seconds old, and would show fewer requests than edits.
+    pub fn follow(&mut self, live: Option<RunStatus>) {
+        let last = self.runs.last_mut().and_then(|run| run.last.as_mut());
+        if let (Some(last), Some(RunStatus { this_run, .. })) = (last, &live) {
+            last.requests = this_run.requests;
+            last.read_backs = this_run.read_backs;
+            last.slow_downs = this_run.slow_downs;
+        }
+        self.live = live;
+    }
+
     /// The last run.
     pub fn last_run(&self) -> Option<&RunFacts> {
         self.runs.last()

@@ -18,6 +18,7 @@ const ON_FINISH: &str = "--on-finish";
 const TEXT: &str = "--text";
 const CUSTOM_DATA: &str = "--custom-data";
 const UNTIL: &str = "--until";
+const JOB: &str = "--job";
 /// The flag without which a ledger that may lack commits is refused.
 const READ_FIRST: &str = "--read-first";
 /// Flags whose values the ledger does not hold: a command may contain a secret, and what messages hold is in no ledger.
@@ -42,12 +43,13 @@ const VARIABLES: [(&str, &[&str]); 13] = [
     ("ALL_PROXY", &[]),
     ("all_proxy", &[]),
 ];
-/// The same for a run of which only the ledger is known: one of each line is needed, if no flag and no job file says it.
+/// The same for a run of which only the ledger is known: one of each line is needed, if no flag says it. A job file may
+/// say it or not.
 const NEEDED: [(&str, &[&str]); 4] = [
-    ("TIM_SDKAPPID", &["--sdkappid", "--job"]),
-    ("TIM_IDENTIFIER", &["--identifier", "--job"]),
+    ("TIM_SDKAPPID", &["--sdkappid"]),
+    ("TIM_IDENTIFIER", &["--identifier"]),
     ("TIM_SECRET_KEY / TIM_SECRET_KEY_FILE / TIM_USERSIG", &[]),
-    ("TIM_REGION / TIM_ENDPOINT", &["--region", "--endpoint", "--job"]),
+    ("TIM_REGION / TIM_ENDPOINT", &["--region", "--endpoint"]),
 ];
 
 /// A command that resumes a run.
@@ -72,6 +74,8 @@ pub enum Remark {
     Content,
     /// These variables are needed. Whether they are still set is not known, and their values are never shown.
     Variables(String),
+    /// So are these, if the job file does not say it: the ledger does not hold what is in that.
+    UnlessInJob(String),
 }
 
 impl Remark {
@@ -83,6 +87,7 @@ impl Remark {
             Remark::OnFinish => say.resume_on_finish.to_owned(),
             Remark::Content => say.resume_content.to_owned(),
             Remark::Variables(names) => (say.resume_variables)(names),
+            Remark::UnlessInJob(names) => (say.resume_unless_in_job)(names),
         }
     }
 }
@@ -109,6 +114,8 @@ pub struct Called {
     directory: PathBuf,
     list: CalledList,
     variables: String,
+    /// Variables that are needed if the job file does not say it.
+    unless_in_job: String,
 }
 
 #[derive(Clone, Debug)]
@@ -133,16 +140,21 @@ impl Called {
             CalledList::File
         };
         let directory = std::env::current_dir().unwrap_or_default();
-        Called { variables: variables.join(", "), words, directory, list }
+        Called { variables: variables.join(", "), unless_in_job: String::new(), words, directory, list }
     }
 
     /// By what the ledger holds about a run. `None`: it is not a command line.
     pub fn recorded(command: &str, directory: &str, reads_standard_input: bool, is_sandbox: bool) -> Option<Called> {
         let words = shell::words(command)?;
-        let variables = NEEDED.iter().filter(|(_, flags)| !has_any(&words, flags));
-        let variables: Vec<_> = variables.map(|(names, _)| *names).filter(|_| !is_sandbox).collect();
+        let has_job = has_any(&words, &[JOB]);
+        let (mut variables, mut unless_in_job) = (Vec::new(), Vec::new());
+        for (names, flags) in NEEDED.into_iter().filter(|(_, flags)| !is_sandbox && !has_any(&words, flags)) {
+            // The secret is in no job file, and has no flag.
+            if has_job && !flags.is_empty() { &mut unless_in_job } else { &mut variables }.push(names);
+        }
         let list = if reads_standard_input { CalledList::StandardInput(None) } else { CalledList::File };
-        Some(Called { variables: variables.join(", "), words, directory: directory.into(), list })
+        let (variables, unless_in_job) = (variables.join(", "), unless_in_job.join(", "));
+        Some(Called { variables, unless_in_job, words, directory: directory.into(), list })
     }
 
     /// The command line for the ledger: without the values of [`HIDDEN`]. The program's own secrets are never on the command
@@ -210,6 +222,9 @@ impl Called {
         }
         if !self.variables.is_empty() {
             remarks.push(Remark::Variables(self.variables.clone()));
+        }
+        if !self.unless_in_job.is_empty() {
+            remarks.push(Remark::UnlessInJob(self.unless_in_job.clone()));
         }
         Resume { command, remarks }
     }
@@ -308,6 +323,11 @@ mod tests {
         assert_eq!(command, "(cd '/srv/a b' && runner --input - '--sdkappid=1' --region cn --read-first)");
         let variables = "TIM_IDENTIFIER, TIM_SECRET_KEY / TIM_SECRET_KEY_FILE / TIM_USERSIG".to_owned();
         assert_eq!(remarks, [Remark::List, Remark::Until, Remark::Variables(variables)]);
+        let called = Called::recorded("runner --job job.toml --region cn", "", false, false).unwrap();
+        let secret = "TIM_SECRET_KEY / TIM_SECRET_KEY_FILE / TIM_USERSIG".to_owned();
+        let remarks = called.resume(Pasted::Anywhere).remarks;
+        let account = "TIM_SDKAPPID, TIM_IDENTIFIER".to_owned();
+        assert_eq!(remarks, [Remark::Variables(secret), Remark::UnlessInJob(account)], "a job file may lack them");
         assert!(Called::recorded("runner 'unclosed", "/srv", false, true).is_none());
     }
 
@@ -316,7 +336,8 @@ mod tests {
         let words = ["runner", "--until", "07:00", "--on-finish=curl -H token", "--text", "a b"].map(OsString::from);
         let moment: Zoned = "2026-03-11T07:00[+08:00]".parse().unwrap();
         let words = with_moment(words.into_iter(), Some(&moment));
-        let called = Called { words, directory: PathBuf::new(), list: CalledList::File, variables: String::new() };
+        let (list, variables, unless_in_job) = (CalledList::File, String::new(), String::new());
+        let called = Called { words, directory: PathBuf::new(), list, variables, unless_in_job };
         assert_eq!(called.to_record(), "runner --until 2026-03-11T07:00:00+08:00 --on-finish '…' --text '…'");
         let here = Pasted::Here { directory: Path::new("/"), at: "2026-03-10T23:30:00Z".parse().unwrap() };
         assert_eq!(called.resume(here).command, "runner --on-finish 'curl -H token' --text 'a b'");

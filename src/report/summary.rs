@@ -127,7 +127,7 @@ impl Summary<'_> {
         )?;
         let slow_downs = match self.tally.slow_downs {
             0 => String::new(),
-            number => format!(", {DOUBT}slowed down {number}×{DOUBT:#}"),
+            number => format!(" · {DOUBT}slowed down {number}×{DOUBT:#}"),
         };
         let requests = counted(self.tally.attempts, "request to edit", "requests to edit");
         writeln!(out, "  {requests}, {:.1} a second{slow_downs}", self.rate())?;

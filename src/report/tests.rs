@@ -1,6 +1,7 @@
 //! Reports of ledgers that are written down here, with fixed times and names.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anstream::adapter::strip_str;
 use insta::assert_snapshot;
@@ -15,7 +16,9 @@ use super::resume::Pasted;
 use super::{lists, machine, text};
 use crate::edit::MessageId;
 use crate::input::{ContentSpec, Format, Input, InputSpec, Mapping, Row};
-use crate::ledger::{JobIdentity, LostCommits, Totals, open_overview, open_store};
+use crate::ledger::{JobIdentity, LostCommits, Totals, Worker, open_overview, open_store};
+use crate::report::format::{FORMAT, RunState, RunStatus, ThisRun};
+use crate::run::Tally;
 use crate::words::{Lang, Words};
 
 /// 2025-11-25 14:00:01 UTC.
@@ -169,6 +172,47 @@ fn the_status_of_a_rough_night() {
     To resume: (cd /srv/redact && runner --input edits.csv --resume ledger.db)
       It needs these variables, as before: TIM_SDKAPPID, TIM_IDENTIFIER,
       TIM_SECRET_KEY / TIM_SECRET_KEY_FILE / TIM_USERSIG, TIM_REGION / TIM_ENDPOINT.
+    ");
+}
+
+#[test]
+fn what_a_run_says_of_itself_is_newer_than_its_last_sample() {
+    let ledger = rough_night();
+    ledger.sql("UPDATE run SET ended = NULL, ended_at = NULL WHERE run = 2");
+    let mut report = ledger.report();
+    let tally = Tally { attempts: 5_000, read_backs: 4, slow_downs: 9, ..Tally::default() };
+    let live = RunStatus {
+        format: FORMAT,
+        state: RunState::Running,
+        hold: None,
+        pid: 4_711,
+        totals: report.facts.totals,
+        this_run: ThisRun::new(1_000, &tally, Duration::from_mins(1)),
+        edits_a_second: 44.6,
+        rate: 50,
+        cap: 200,
+        seconds_left: Some(90),
+    };
+    report.facts.worker = Some(Worker::new("process 4711"));
+    report.facts.follow(Some(live));
+    let run = report.facts.runs.last().unwrap().last.as_ref().unwrap();
+    assert_eq!((run.requests, run.read_backs, run.slow_downs), (5_000, 4, 9));
+    let shown = |lang| {
+        let text = strip_str(&text::status(&report.facts, None, &words(lang))).to_string();
+        let from = text.lines().skip_while(|line| !line.starts_with("  s") && !line.starts_with("  状态"));
+        from.take(5).collect::<Vec<_>>().join("\n")
+    };
+    assert_snapshot!(format!("{}\n{}", shown(Lang::En), shown(Lang::Zh)), @"
+      state       running
+      speed       44.6 edits a second; the rate is 50
+      time left   about 1 min 30 s, until 22:41:31
+      who, host   process 4711 works on it since 2025-11-25 22:30:01
+      slow-downs  9
+      状态          运行中
+      速度          每秒 44.6 条编辑，限速 50
+      剩余时间      约 1 分 30 秒，预计 22:41:31 结束
+      操作人与主机  进程 4711 自 2025-11-25 22:30:01 起运行
+      降速次数      9
     ");
 }
 

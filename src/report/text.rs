@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use anstyle::Style;
 use thousands::Separable;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 use super::chart;
 use super::facts::{LedgerFacts, Report, RunFacts};
@@ -15,6 +15,7 @@ use super::shares;
 use crate::ledger::{Cause, EditRecord, RunRecord, Totals, Worker};
 use crate::terminal::colour::{DONE, DOUBT, FAILED, IN_FLIGHT, REMARK, TITLE};
 use crate::terminal::escape::escape_control;
+use crate::terminal::fit;
 use crate::words::Words;
 
 const COLUMNS: usize = 80;
@@ -83,7 +84,7 @@ impl TextReport<'_> {
     fn wrapped(&mut self, paragraph: &str, first: &str, others: &str) {
         let options = textwrap::Options::new(COLUMNS)
             .word_splitter(textwrap::WordSplitter::NoHyphenation)
-            .word_separator(textwrap::WordSeparator::Custom(words))
+            .word_separator(textwrap::WordSeparator::Custom(fit::words))
             .initial_indent(first)
             .subsequent_indent(others);
         for line in textwrap::wrap(&escape_control(paragraph), options) {
@@ -138,7 +139,7 @@ impl TextReport<'_> {
     fn pace(&mut self, facts: &LedgerFacts) {
         let say = self.words.say;
         let Some(run) = facts.last_run().filter(|_| facts.is_running()) else { return };
-        let rate = facts.speed().map_or_else(|| say.not_known_yet.to_owned(), |rate| format!("{rate:.1}"));
+        let speed = facts.speed().map_or_else(|| say.not_known_yet.to_owned(), |speed| format!("{speed:.1}"));
         let left = facts.time_left().map_or_else(
             || (if facts.live.is_some() { "–" } else { say.only_the_run_knows }).to_owned(),
             |left| {
@@ -152,7 +153,7 @@ impl TextReport<'_> {
             lines.push((say.held_because, escape_control(&self.words.hold(hold)).into_owned()));
         }
         lines.extend([
-            (say.rate, (say.rate_text)(&rate, facts.rate().unwrap_or_default())),
+            (say.speed, (say.speed_text)(&speed, facts.rate().unwrap_or_default())),
             (say.time_left, left),
             (say.who, (say.worker)(worker, &self.words.moment(run.record.started_at))),
         ]);
@@ -314,27 +315,6 @@ fn tone_style(tone: Tone) -> Style {
 
 fn styled(style: Style, text: &str) -> String {
     if text.is_empty() || style.is_plain() { text.to_owned() } else { format!("{style}{text}{style:#}") }
-}
-
-/// Where a line may be broken: at blanks, and around each Chinese character, but not before closing punctuation nor after
-/// opening punctuation.
-fn words(line: &str) -> Box<dyn Iterator<Item = textwrap::core::Word<'_>> + '_> {
-    let is_wide = |c: char| c.width() == Some(2);
-    let closes = |c: char| "，。、；：？！）》”’…".contains(c);
-    let opens = |c: char| "（《“‘".contains(c);
-    let mut rest = line;
-    Box::new(std::iter::from_fn(move || {
-        let mut before = rest.chars().next()?;
-        let end = rest.char_indices().skip(1).find(|(_, c)| {
-            let here = (before == ' ' && *c != ' ')
-                || (*c != ' ' && (is_wide(before) || is_wide(*c)) && !closes(*c) && !opens(before));
-            before = *c;
-            here
-        });
-        let (word, others) = rest.split_at(end.map_or(rest.len(), |(at, _)| at));
-        rest = others;
-        Some(textwrap::core::Word::from(word))
-    }))
 }
 
 /// Padded to this many columns of a terminal; a Chinese character takes two.

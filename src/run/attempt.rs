@@ -231,12 +231,12 @@ impl<S: Service> RunContext<S> {
         self.lookups.hold(held);
         self.is_held_for(HoldReason::TooFast, held);
         let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
-        let rate = self.pace.now().rate;
+        let (rate, ms) = (self.pace.now().rate, held.as_millis().max(1));
         // A single short hold is not worth a warning.
         if held >= HOLD_WARNED_MIN || self.pace.slow_downs() == 1 {
-            tracing::warn!("slowed down ({why}): every request is held for {held:?}; the rate is {rate}/s");
+            tracing::warn!("slowed down ({why}): every request is held for {ms} ms; the rate is {rate}/s");
         } else {
-            tracing::debug!("slowed down ({why}): every request is held for {held:?}; the rate is {rate}/s");
+            tracing::debug!("slowed down ({why}): every request is held for {ms} ms; the rate is {rate}/s");
         }
     }
 

@@ -6,8 +6,9 @@ use std::io;
 
 use anstream::adapter::strip_str;
 use console::Term;
-use textwrap::Options;
-use textwrap::core::display_width;
+use textwrap::core::{Word, display_width};
+use textwrap::{Options, WordSeparator, WordSplitter};
+use unicode_width::UnicodeWidthChar;
 
 /// A column narrower than this is harder to read than lines broken without an indent.
 const TEXT_MIN: usize = 20;
@@ -56,12 +57,36 @@ pub fn fit(text: &str, columns: usize) -> Cow<'_, str> {
             fitted.push_str(line);
         } else {
             let indent = " ".repeat(hanging_indent(&plain, columns));
+            // A flag that is broken at one of its hyphens could not be copied.
             let options = Options::new(columns).subsequent_indent(&indent).break_words(false);
+            let options =
+                options.word_splitter(WordSplitter::NoHyphenation).word_separator(WordSeparator::Custom(words));
             let _ = write!(fitted, "{}", textwrap::wrap(line, options).join("\n"));
         }
         fitted.push_str(end);
     }
     Cow::Owned(fitted)
+}
+
+/// Where a line may be broken: at blanks, and around each Chinese character, but not before closing punctuation nor after
+/// opening punctuation.
+pub fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
+    let is_wide = |c: char| c.width() == Some(2);
+    let closes = |c: char| "，。、；：？！）》”’…".contains(c);
+    let opens = |c: char| "（《“‘".contains(c);
+    let mut rest = line;
+    Box::new(std::iter::from_fn(move || {
+        let mut before = rest.chars().next()?;
+        let end = rest.char_indices().skip(1).find(|(_, c)| {
+            let here = (before == ' ' && *c != ' ')
+                || (*c != ' ' && (is_wide(before) || is_wide(*c)) && !closes(*c) && !opens(before));
+            before = *c;
+            here
+        });
+        let (word, others) = rest.split_at(end.map_or(rest.len(), |(at, _)| at));
+        rest = others;
+        Some(Word::from(word))
+    }))
 }
 
 /// Where the last column of a table row begins: after its last gap of two or more spaces.
@@ -100,5 +125,9 @@ mod tests {
         To resume: runner --input edits.csv --resume ledger.db
         ");
         assert_eq!(fit(&text, 100), text);
+        assert_eq!(fit("more than --max-failures 20%\n", 18), "more than\n--max-failures 20%\n");
+        // Chinese has no spaces between words.
+        assert_eq!(fit("错误：本机还有应用 14 的另一个任务。\n", 20), "错误：本机还有应用\n14 的另一个任务。\n");
+        assert_eq!(fit("本机还有该应用的另一个任务。\n", 20), "本机还有该应用的另一\n个任务。\n");
     }
 }

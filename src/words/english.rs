@@ -99,6 +99,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     apostrophe_column: APOSTROPHE_COLUMNS[0],
     resume_content: "--text and --custom-data are left out, as no ledger records what messages hold: add what was given.",
     resume_variables: |names| format!("It needs these variables, as before: {names}."),
+    resume_unless_in_job: |names| format!("And these, unless the job file sets them: {names}."),
 
     over_time: "Over time",
     over_time_note: "Settled edits a second, the cap as a dashed line. Times without a run are left out.",
@@ -264,8 +265,8 @@ pub(super) static ENGLISH: Phrases = Phrases {
     on_host: |host| format!("on {host}"),
 
     worker: |name, since| format!("{name} works on it since {since}"),
-    rate: "rate",
-    rate_text: |rate, cap| format!("{rate} edits a second, cap {cap}"),
+    speed: "speed",
+    speed_text: |speed, rate| format!("{speed} edits a second; the rate is {rate}"),
     not_known_yet: "not known yet",
     time_left: "time left",
     time_left_text: |length, until| format!("about {length}, until {until}"),

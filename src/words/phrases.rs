@@ -68,6 +68,7 @@ pub struct Phrases {
     pub apostrophe_column: &'static str,
     pub resume_content: &'static str,
     pub resume_variables: fn(&str) -> String,
+    pub resume_unless_in_job: fn(&str) -> String,
 
     // Charts.
     pub over_time: &'static str,
@@ -177,8 +178,8 @@ pub struct Phrases {
 
     // The status of a run.
     pub worker: fn(&str, &str) -> String,
-    pub rate: &'static str,
-    pub rate_text: fn(&str, u32) -> String,
+    pub speed: &'static str,
+    pub speed_text: fn(&str, u32) -> String,
     pub not_known_yet: &'static str,
     pub time_left: &'static str,
     pub time_left_text: fn(&str, &str) -> String,

@@ -55,6 +55,9 @@ pub(super) fn lines_in_chinese(text: &str) -> String {
         if !piece.is_empty() {
             let chinese = in_chinese(piece.trim()).map(|chinese| piece.replace(piece.trim(), &chinese));
             let mut chinese = chinese.as_deref().unwrap_or(piece);
+            if chinese.trim_end().ends_with('：') {
+                chinese = chinese.trim_end();
+            }
             // Full-width punctuation and a word have no space between them.
             if !last.is_ascii()
                 && !chinese.trim_start().starts_with(|c: char| c.is_ascii_alphanumeric() && last != '：')

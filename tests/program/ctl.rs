@@ -59,7 +59,7 @@ fn a_run_is_paused_slowed_down_and_gone_on_with_from_the_shell() {
     }
     assert_eq!(service.stats().requests(), arrived);
 
-    assert!(ctl("rate 50").exits(0).out.contains("of 50 (at most 100)"));
+    assert!(ctl("rate 50").exits(0).out.contains(" · rate 50 (at most 100)"));
     let refused = ctl("rate 101").exits(2);
     assert_eq!(refused.err, "error: 101 requests a second are more than the 100 that this run may send at most\n");
     ctl("rate 100").exits(0);

@@ -68,7 +68,10 @@ fn the_status_beside_a_run_and_after_it() {
     assert!(done < 400 && not_reached > 0, "{beside:#?}");
     assert_eq!((&beside.json()["rate"], &beside.json()["resume"]), (&100.into(), &Value::Null));
     let text = place.runner("status ledger.db").exits(0).out;
-    assert!(text.contains("A run is in progress: ") && text.contains("cap 100") && !text.contains('\u{1b}'), "{text}");
+    assert!(
+        text.contains("A run is in progress: ") && text.contains("; the rate is 100") && !text.contains('\u{1b}'),
+        "{text}"
+    );
     // It watches until the end, and writes only changes.
     let watch = place.runner("status ledger.db --watch").exits(0);
     run.exits(0);

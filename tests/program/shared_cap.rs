@@ -29,9 +29,9 @@ fn entries(place: &Place) -> usize {
 fn refusal(place: &Place, service: &Service, refused: &Ran) -> String {
     assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""), "{refused:#?}");
     let directory = place.path("").canonicalize().unwrap();
-    let text = refused.err.replace(&format!("{}/", directory.display()), "").replace(service.address(), "ADDRESS");
-    // A command begins with the path by which the program was called.
-    let text = text.replace(PROGRAM, "runner");
+    // Printed commands name the program as it was called.
+    let text = refused.err.replace(PROGRAM, "runner").replace(service.address(), "ADDRESS");
+    let text = text.replace(&format!("{}/", directory.display()), "");
     let mut words: Vec<&str> = text.split(' ').collect();
     for index in 1..words.len() {
         if words[index - 1] == "(process" {

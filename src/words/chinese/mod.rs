@@ -5,6 +5,7 @@ pub(super) mod codes;
 
 use thousands::Separable;
 
+use super::Lang;
 use super::phrases::{LatencyCaption, OverTimeCaption, Phrases};
 use crate::input::APOSTROPHE_COLUMNS;
 
@@ -90,6 +91,7 @@ pub(super) static CHINESE: Phrases = Phrases {
     apostrophe_column: APOSTROPHE_COLUMNS[1],
     resume_content: "命令中不再带 --text 和 --custom-data，因为账本不记录消息内容；请把原来给出的参数补上。",
     resume_variables: |names| format!("与上次一样，还需要设置这些环境变量：{names}。"),
+    resume_unless_in_job: |names| format!("以下各项如未写在任务文件中，也须设置：{names}。"),
 
     over_time: "运行过程",
     over_time_note: "每秒处理完的编辑数，虚线为限速。没有运行的时段已略去。",
@@ -233,9 +235,9 @@ pub(super) static CHINESE: Phrases = Phrases {
     },
     on_host: |host| format!("主机 {host}"),
 
-    worker: |name, since| format!("{name} 自 {since} 起运行"),
-    rate: "速度",
-    rate_text: |rate, cap| format!("每秒 {rate} 条编辑，限速 {cap}"),
+    worker: |name, since| format!("{} 自 {since} 起运行", Lang::Zh.say(name)),
+    speed: "速度",
+    speed_text: |speed, rate| format!("每秒 {speed} 条编辑，限速 {rate}"),
     not_known_yet: "未知",
     time_left: "剩余时间",
     time_left_text: |length, until| format!("约 {length}，预计 {until} 结束"),

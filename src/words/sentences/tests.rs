@@ -153,6 +153,11 @@ fn lines_are_translated_piece_by_piece_and_columns_stay_aligned() {
         lines_in_chinese("34 %  1,398 of 4,000 done · 3 failed · 12 s left"),
         "34 %  已完成 1,398 / 4,000 · 失败 3 · 剩余 12 秒"
     );
+    assert_eq!(lines_in_chinese("To resume: \u{1b}[1mrunner\u{1b}[0m"), "续跑命令：\u{1b}[1mrunner\u{1b}[0m");
+    assert_eq!(
+        lines_in_chinese("  9 requests to edit, 26.6 a second · \u{1b}[33mslowed down 3×\u{1b}[0m"),
+        "  9 次编辑请求，每秒 26.6 次 · \u{1b}[33m降速 3 次\u{1b}[0m"
+    );
 }
 
 #[test]
