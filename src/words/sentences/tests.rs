@@ -113,6 +113,7 @@ fn whole_sentences_are_translated_with_what_they_contain() {
             "服务端拒绝了该任务：20001，it is wrong。请查明该错误码的含义，然后续跑。收到该应答的编辑在第 17 行：MsgKey \"1_2_3\"，\
              由 \"a\" 发给 \"b\"。此前服务端在本次运行中已接受 12 条：若续跑后仍停在这一条，请将该行移出清单",
         ),
+        ("77777, which is not a known code", "77777，未收录的错误码"),
         ("root by runner ctl told it to stop", "root（通过 runner ctl）下令停止"),
         (
             "line 8 (2 rows): MsgKey holds a number below zero, as programs write numbers past 2147483647; the service's are \
