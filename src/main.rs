@@ -1,9 +1,9 @@
 //! The entry point of `runner`: arguments, logging, command, exit code.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use runner::cli::{Cli, Command, LogArgs, LogFormat};
 use runner::command::{self, Exit};
 use runner::live::progress::Screen;
@@ -16,7 +16,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => refuse(&error),
+    };
     let asked_for = match Lang::asked_for(cli.lang, |name| std::env::var_os(name)) {
         Ok(asked_for) => asked_for,
         Err(error) => {
@@ -54,6 +57,19 @@ fn main() -> ExitCode {
             Exit::NothingSent.into()
         }
     }
+}
+
+/// Ends the program with the help that was asked for, or with what is wrong with the arguments.
+fn refuse(error: &clap::Error) -> ! {
+    let variable = |name: &str| std::env::var_os(name);
+    let word = std::env::args_os().skip_while(|word| word != "--lang").nth(1);
+    let flag = word.and_then(|word| Lang::from_str(&word.to_string_lossy(), true).ok());
+    let asked_for = Lang::asked_for(flag, variable).unwrap_or_default();
+    if error.use_stderr() && asked_for.unwrap_or_else(|| Lang::of_locale(variable)) == Lang::Zh {
+        let _ = write!(io::stderr(), "{}", Lang::Zh.say_lines(&error.render().to_string()));
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
 }
 
 fn start_log(args: &LogArgs, screen: &Screen) -> io::Result<()> {

@@ -165,9 +165,9 @@ fn the_status_of_a_rough_night() {
           li.wei@ops-3 · edits.csv · 500 done · 2 in doubt
 
     Pauses, rate changes and stops
-       2  2025-11-25 22:31:01  pause       li.wei by runner ctl
-       2  2025-11-25 22:32:01  resume      li.wei by runner ctl
-       2  2025-11-25 22:32:10  rate 100    127.0.0.1 on the page
+       2  2025-11-25 22:31:01  pause     li.wei by runner ctl
+       2  2025-11-25 22:32:01  resume    li.wei by runner ctl
+       2  2025-11-25 22:32:10  rate 100  127.0.0.1 on the page
 
     To resume: (cd /srv/redact && runner --input edits.csv --resume ledger.db)
       It needs these variables, as before: TIM_SDKAPPID, TIM_IDENTIFIER,
@@ -226,7 +226,7 @@ fn the_report_of_an_interrupted_run_in_chinese() {
     let report = text::report(&ledger.report(), &words(Lang::Zh));
     let report = strip_str(&report).to_string().replace(crate::VERSION, "VERSION");
     assert_snapshot!(report, @"
-    ledger.db: 应用 1400000000，服务 adminapisgp.im.qcloud.com:443
+    ledger.db：应用 1400000000，服务 adminapisgp.im.qcloud.com:443
     1,000 条编辑中还有 600 条未处理。
     未处理：用同一条命令即可续跑。
 
@@ -255,8 +255,8 @@ fn the_report_of_an_interrupted_run_in_chinese() {
       生成时间 2025-11-25 22:40:01，UTC+08:00，runner VERSION
 
     续跑命令：(cd /srv/redact && runner --input edits.csv --resume ledger.db)
-      与上次一样，还需要设置这些环境变量：TIM_SDKAPPID, TIM_IDENTIFIER,
-      TIM_SECRET_KEY / TIM_SECRET_KEY_FILE / TIM_USERSIG, TIM_REGION /
+      与上次一样，还需要设置这些环境变量：TIM_SDKAPPID、TIM_IDENTIFIER、
+      TIM_SECRET_KEY / TIM_SECRET_KEY_FILE / TIM_USERSIG、TIM_REGION /
       TIM_ENDPOINT。
     ");
 }

@@ -95,7 +95,7 @@ impl TextReport<'_> {
     fn head(&mut self, facts: &LedgerFacts) {
         let say = self.words.say;
         let job = (say.app_at)(facts.job.sdkappid, &escape_control(&facts.job.service));
-        self.line(&styled(REMARK, &format!("{}: {job}", facts.ledger)));
+        self.line(&styled(REMARK, &format!("{}{}{job}", facts.ledger, say.colon)));
         let Headline { tone, headline, .. } = Headline::of(facts, self.words);
         self.line(&styled(tone_style(tone).bold(), &escape_control(&headline)));
     }
@@ -260,10 +260,12 @@ impl TextReport<'_> {
         }
         self.title(self.words.say.acts);
         let earlier = facts.acts.len().saturating_sub(RUNS_SHOWN);
-        for (run, at, act) in facts.acts.iter().skip(earlier) {
+        let acts = &facts.acts[earlier..];
+        let columns = acts.iter().map(|(_, _, act)| self.words.order(act.what).width()).max().unwrap_or_default();
+        for (run, at, act) in acts {
             let (when, what) = (self.words.moment(*at), self.words.order(act.what));
             self.wrapped(
-                &format!("{}  {}", padded(&what, 10), self.words.lang.say(&act.by)),
+                &format!("{}  {}", padded(&what, columns), self.words.lang.say(&act.by)),
                 &format!("  {run:>2}  {when}  "),
                 "      ",
             );

@@ -14,7 +14,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
 
     totals: "Totals",
     messages: "messages",
-    messages_text: |number| format!("{number} messages"),
+    messages_text: |number| if number == "1" { "1 message".to_owned() } else { format!("{number} messages") },
     done: "done",
     failed: "failed",
     in_doubt: "in doubt",
@@ -131,6 +131,9 @@ pub(super) static ENGLISH: Phrases = Phrases {
             Some(ms) => format!("within {}", LatencyCaption::bound(ms)),
             None => "longer than 10 s".to_owned(),
         };
+        if answers == 1 {
+            return format!("The one answer came {}.", bound(half_ms));
+        }
         format!(
             "Half of {} answers came {}, 95 % {}, 99 % {}.",
             answers.separate_with_commas(),

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use regex::{Captures, Regex};
+use regex::Regex;
 use textwrap::core::display_width;
 
 use super::chinese::codes;
@@ -36,11 +36,38 @@ struct Pair {
 /// The sentence in Chinese, together with what is inserted into it as far as there are pairs for that.
 pub(super) fn in_chinese(sentence: &str) -> Option<String> {
     let (pair, parts) = PAIRS.iter().find_map(|pair| Some((pair, pair.english.captures(sentence)?)))?;
-    let insert = |name: &Captures<'_>| {
+    let (mut said, mut end, mut is_ours) = (String::new(), 0, true);
+    for name in INSERTED.captures_iter(&pair.chinese) {
+        let whole = name.get(0)?;
+        append(&mut said, &pair.chinese[end..whole.start()], is_ours);
+        end = whole.end();
         let part = parts.name(&name[1]).map_or("", |part| part.as_str());
-        in_chinese(part).unwrap_or_else(|| part.to_owned())
+        let chinese = in_chinese(part);
+        is_ours = chinese.is_some();
+        append(&mut said, chinese.as_deref().unwrap_or(part), is_ours);
+    }
+    append(&mut said, &pair.chinese[end..], is_ours);
+    Some(said)
+}
+
+/// Appends a part, with one space between Chinese and what is not, and none between Chinese and Chinese. Beside what is
+/// not ours, such as the name of a file, spaces stay as they are written.
+fn append(said: &mut String, more: &str, is_ours: bool) {
+    let is_mark = |c: char| "，。：；、？！（）“”".contains(c);
+    let is_chinese = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
+    let before = said.trim_end_matches(' ').chars().next_back();
+    let after = more.trim_start_matches(' ').chars().next();
+    let (Some(before), Some(after), true) = (before, after, is_ours) else { return said.push_str(more) };
+    let space = if is_mark(before) || is_mark(after) || (is_chinese(before) && is_chinese(after)) {
+        ""
+    } else if is_chinese(before) != is_chinese(after) && (before.is_ascii_graphic() || after.is_ascii_graphic()) {
+        " "
+    } else {
+        return said.push_str(more);
     };
-    Some(INSERTED.replace_all(&pair.chinese, insert).into_owned())
+    said.truncate(said.trim_end_matches(' ').len());
+    said.push_str(space);
+    said.push_str(more.trim_start_matches(' '));
 }
 
 /// The lines of a terminal in Chinese, piece by piece where they have columns or styles. Columns stay aligned.
@@ -113,6 +140,9 @@ impl Pair {
             (fixed_bytes, end) = (fixed_bytes + fixed.len(), whole.end());
             let what = match &name[1] {
                 "s" => "s?",
+                // These stand where other sentences begin, and must not swallow the beginning of those.
+                "account" => "[A-Za-z_0-9]+",
+                "row" => "(?:line )?[0-9][0-9,]*(?: of .*?)?",
                 name if name.starts_with('N') => "[0-9][0-9,.]*",
                 _ => ".*?",
             };

@@ -120,3 +120,14 @@ fn the_version_is_short_or_tells_the_build() {
     assert!(commit == "unknown commit" || commit.strip_prefix("commit ").is_some_and(|hash| hash.len() >= 7), "{long}");
     assert!(target.contains(std::env::consts::ARCH), "{long}");
 }
+
+#[test]
+fn what_is_wrong_with_the_arguments_is_said_in_the_language_of_the_reader() {
+    let refused = |args: &str, lang: &str| Place::new().runner(args).env("RUNNER_LANG", lang).exits(2).err;
+    let chinese = refused("--rate 0", "zh");
+    assert!(chinese.starts_with("错误：'--rate <N>' 的值 '0' 无效：请填写 1 到 1000000 之间的整数\n"), "{chinese}");
+    assert_eq!(refused("--rate 0 --lang zh", "en"), chinese);
+    for english in [refused("--rate 0", "en"), refused("--rate 0 --lang en", "zh")] {
+        assert!(english.starts_with("error: invalid value '0' for '--rate <N>': write a whole number"), "{english}");
+    }
+}

@@ -20,7 +20,7 @@ pub(super) struct Bin {
     pub(super) requests: u64,
     /// How often the service said "too fast".
     pub(super) slow_downs: u64,
-    /// Requests a second at most, at its end.
+    /// Requests a second at most: the most that was allowed at any of its moments, so that no mean speed seems above it.
     pub(super) cap: u32,
 }
 
@@ -77,7 +77,7 @@ fn between(from: &Sample, to: &Sample) -> Bin {
         in_doubt: to.in_doubt.saturating_sub(from.in_doubt),
         requests: (to.requests + to.read_backs).saturating_sub(from.requests + from.read_backs),
         slow_downs: to.slow_downs.saturating_sub(from.slow_downs),
-        cap: to.rate,
+        cap: from.rate.max(to.rate),
     }
 }
 
@@ -90,7 +90,7 @@ fn together(one: Bin, other: Bin) -> Bin {
         in_doubt: one.in_doubt + other.in_doubt,
         requests: one.requests + other.requests,
         slow_downs: one.slow_downs + other.slow_downs,
-        cap: other.cap,
+        cap: one.cap.max(other.cap),
     }
 }
 
@@ -120,6 +120,16 @@ mod tests {
         assert_eq!(bins.len(), 1);
         assert_eq!((bins[0].settled, bins[0].failed, bins[0].to - bins[0].from), (1_015, 10, 5_020));
         assert!((bins[0].a_second(bins[0].settled) - 202.2).abs() < 0.1);
+    }
+
+    #[test]
+    fn a_changed_rate_makes_no_speed_look_above_the_cap() {
+        let mut all = samples(&[(5_000, 1_000, 0, 0), (5_000, 600, 0, 0), (5_000, 250, 0, 0)]);
+        for (sample, rate) in all.iter_mut().zip([200, 200, 50, 50]) {
+            sample.rate = rate;
+        }
+        assert_eq!(bins(&all, 300).iter().map(|bin| bin.cap).collect::<Vec<_>>(), [200, 200, 50]);
+        assert_eq!(bins(&all, 1)[0].cap, 200);
     }
 
     #[test]

@@ -108,8 +108,8 @@ pub(crate) fn verdict(class: Class) -> &'static str {
     }
 }
 
-const CHECK_REGION: &str = "请检查 --region 或 --endpoint：一个应用只在一个数据中心；改正后续跑。";
-const CHECK_KEY: &str = "请检查密钥是否属于该 SDKAppID，改正后续跑。";
+const CHECK_REGION: &str = "请检查 --region 或 --endpoint：一个应用只在一个数据中心；改正后再续跑。";
+const CHECK_KEY: &str = "请检查密钥是否属于该 SDKAppID，改正后再续跑。";
 const CORRECT_THE_ROW: &str = "请改正该行的内容，放入一份新清单。";
 const CHECK_THE_ACCOUNT: &str = "请检查账号的拼写，并确认该账号已导入应用。";
 const NO_SUCH_MESSAGE: &str =
@@ -145,7 +145,7 @@ pub(crate) fn advice(code: i64) -> Option<&'static str> {
         60006 => "请在控制台核对 SDKAppID，并确认应用未被删除，然后续跑。",
         60009 | 70016 | 70020 => CHECK_REGION,
         60010 | 70403 | 90009 => BE_AN_ADMIN,
-        60016 => "请在控制台查明应用被停用的原因，处理后续跑。",
+        60016 => "请在控制台查明应用被停用的原因，处理后再续跑。",
         60017 => "请向服务方的技术支持询问，该应用为何被禁止调用。",
         60020 => "请续费；套餐约五分钟后生效，届时续跑。",
         60021 => "请在控制台把本机地址加入应用的 IP 白名单，然后续跑。",

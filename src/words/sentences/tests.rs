@@ -113,6 +113,27 @@ fn whole_sentences_are_translated_with_what_they_contain() {
             "服务端拒绝了该任务：20001，it is wrong。请查明该错误码的含义，然后续跑。收到该应答的编辑在第 17 行：MsgKey \"1_2_3\"，\
              由 \"a\" 发给 \"b\"。此前服务端在本次运行中已接受 12 条：若续跑后仍停在这一条，请将该行移出清单",
         ),
+        ("77777, which is not a known code", "77777，未收录的错误码"),
+        ("root by runner ctl told it to stop", "root（通过 runner ctl）下令停止"),
+        (
+            "line 8 (2 rows): MsgKey holds a number below zero, as programs write numbers past 2147483647; the service's are \
+             from 0 to 4294967295: \"-1_2_3\"",
+            "第 8 行（同类共 2 行）：MsgKey 中有负数，程序处理大于 2147483647 的数时会写成这样；服务端的取值为 0 至 \
+             4294967295：\"-1_2_3\"",
+        ),
+        (
+            "line 2 (30 rows): From_Account ends in zeros in many rows, as numbers do whose last digits a spreadsheet \
+             dropped: \"138000\"",
+            "第 2 行（同类共 30 行）：许多行的 From_Account 以多个零结尾，像是末几位被电子表格丢掉的数字：\"138000\"",
+        ),
+        (
+            "element 1 (TIMImageElem): ImageInfoArray 1 must be an object, not a string",
+            "元素 1（TIMImageElem）：ImageInfoArray 1 必须是对象，而不是字符串",
+        ),
+        (
+            "the job's [content] text is not a valid template: syntax error (in text:1)",
+            "任务的 [content] text 不是有效的模板：syntax error (in text:1)",
+        ),
         (
             "wants another content for the message of line 2 of \"a.csv\"; a message is edited once: keep one of the two",
             "与“a.csv”第 2 行针对同一条消息，但内容不同；每条消息只编辑一次：请只保留其一",
@@ -132,7 +153,7 @@ fn whole_sentences_are_translated_with_what_they_contain() {
         (
             "a.db is the ledger of the job \"x\" of app 14 at a:443, but this job is app 14 at b:443; name that job's own \
              ledger, or a new file",
-            "a.db 是应用 14（a:443）的任务 \"x\"的账本，而当前任务是应用 14（b:443）；请指定该任务自己的账本，或一个新文件",
+            "a.db 是应用 14（a:443）的任务 \"x\" 的账本，而当前任务是应用 14（b:443）；请指定该任务自己的账本，或一个新文件",
         ),
     ] {
         assert_eq!(in_chinese(english).unwrap_or_default(), chinese);
