@@ -28,9 +28,9 @@ pub fn write(out: &mut impl Write, plan: &Plan, columns: usize, lang: Lang) -> i
     let fitted = |text: &str, others: usize| shortened(text, columns.saturating_sub(others).max(TEXT_MIN));
     if let Some(body) = edit.msg_body() {
         let (text, kind) = described(body);
-        let (label, kind) = (lang.say("new content"), lang.say(kind));
-        let text = fitted(&text, display_width(&label) + display_width(&kind) + "    \"\" ()".len());
-        writeln!(out, "  {label}  \"{text}\" {REMARK}({kind}){REMARK:#}")?;
+        let (label, kind) = (lang.say("new content"), lang.say(format_args!("({kind})")));
+        let text = fitted(&text, display_width(&label) + display_width(&kind) + "    \"\" ".len());
+        writeln!(out, "  {label}  \"{text}\" {REMARK}{kind}{REMARK:#}")?;
     }
     let label = lang.say("custom data");
     match edit.cloud_custom_data() {
