@@ -91,7 +91,11 @@ pub fn read(bytes: &[u8], format: Format, mapping: &Mapping) -> Vec<Cells> {
         let note = RowNote { code: Some(1), meaning: "\"a\",\nb".into(), attempts: 1 };
         Ok(row.edit.is_ok().then_some(note))
     };
-    if input.lists().try_for_each(|list| list.annotate(mapping, CopyStyle::default(), &mut copy, note).map(drop)).is_ok() {
+    if input
+        .lists()
+        .try_for_each(|list| list.annotate(mapping, CopyStyle::default(), &mut copy, note).map(drop))
+        .is_ok()
+    {
         let copy = Input::from_reader("copy", copy.as_slice(), format.of_copies()).unwrap();
         assert_eq!(self::edits(&copy, mapping), edits, "the copy of the rows wants something else");
     }

@@ -81,13 +81,13 @@ pub struct JobArgs {
     pub job: Option<PathBuf>,
     /// The new content of every message: one text element with this sentence
     ///
-    /// It is sent as it stands: braces are no template. Instead of [content] text in a job file, for lists that have no
+    /// It is sent as it stands: braces are no template. Instead of content.text in a job file, for lists that have no
     /// content of their own. The ledger does not record it; give it again to resume.
     #[arg(long, value_name = "SENTENCE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub text: Option<String>,
     /// The new custom data of every message; an empty one clears it
     ///
-    /// It is sent as it stands, instead of [content] cloud_custom_data in a job file. The ledger does not record it; give
+    /// It is sent as it stands, instead of content.cloud_custom_data in a job file. The ledger does not record it; give
     /// it again to resume.
     #[arg(long, value_name = "DATA")]
     pub custom_data: Option<String>,

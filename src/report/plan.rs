@@ -211,10 +211,12 @@ fn write_lists(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
 
 /// `GB18030, separated by tabs`; empty for plain CSV or JSONL in UTF-8.
 fn how_read(list: &ListFacts) -> String {
-    let encoding = Some(list.encoding).filter(|&encoding| encoding != "UTF-8").map(str::to_owned);
     let separator = list.delimiter.filter(|delimiter| delimiter.character() != ',');
-    let separator = separator.map(|delimiter| format!("separated by {}", delimiter.plural()));
-    encoding.into_iter().chain(separator).collect::<Vec<_>>().join(", ")
+    match separator.map(Delimiter::plural) {
+        Some(separators) => format!("{}, separated by {separators}", list.encoding),
+        None if list.encoding == "UTF-8" => String::new(),
+        None => list.encoding.to_owned(),
+    }
 }
 
 /// What all of them have in common.

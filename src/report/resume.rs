@@ -157,13 +157,13 @@ impl Called {
         Some(Called { variables, unless_in_job, words, directory: directory.into(), list })
     }
 
-    /// The command line for the ledger: without the values of [`HIDDEN`]. The program's own secrets are never on the command
+    /// The command line for the ledger: without the values of hidden flags. The program's own secrets are never on the command
     /// line.
     pub fn to_record(&self) -> String {
         shell::line(self.hiding(&HIDDEN).words)
     }
 
-    /// What resumes the run, for a page that others see: without the values of [`HIDDEN`].
+    /// What resumes the run, for a page that others see: without the values of hidden flags.
     pub fn resume_for_page(&self) -> Resume {
         self.hiding(&HIDDEN).resume(Pasted::Anywhere)
     }

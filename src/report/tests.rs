@@ -139,7 +139,8 @@ fn the_status_of_a_rough_night() {
     ledger.db: app 1400000000 at adminapisgp.im.qcloud.com:443
     Of 1,000 edits, 3 failed, 2 are in doubt, and 95 are not reached yet.
     Failed: the messages are as before. Fix their rows in the list of failed rows
-    beside the ledger, and run that list with --retry-failed.
+    beside the ledger (after a run that was cut off: in failed.csv of runner report
+    --csv), and run that list with --retry-failed.
     In doubt: the answer was lost, so the message may or may not have been edited.
     The next run reads it back; check on a phone what that cannot settle.
     Not reached: the same command continues with what is left.

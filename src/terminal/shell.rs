@@ -35,7 +35,7 @@ pub fn line(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
     words.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-/// The words of a command line that [`line`] made. `None`: it is none.
+/// The words of a command line that [`line()`] made. `None`: it is none.
 pub fn words(line: &str) -> Option<Vec<OsString>> {
     let word = |word: String| {
         let inside = word.strip_prefix(PRINTF).and_then(|rest| rest.strip_suffix(PRINTF_END));

@@ -83,8 +83,9 @@ pub(super) static ENGLISH: Phrases = Phrases {
                         If the log was left behind, put it back beside the ledger. Otherwise resume with --read-first: \
                         each message that is not recorded as done is read before it is sent.",
     left_unknown: "How much of the list is left is not known: a first version of the program wrote this ledger.",
-    what_failed: "Failed: the messages are as before. Fix their rows in the list of failed rows beside the ledger, and run \
-                  that list with --retry-failed.",
+    what_failed: "Failed: the messages are as before. Fix their rows in the list of failed rows beside the ledger \
+                  (after a run that was cut off: in failed.csv of runner report --csv), and run that list with \
+                  --retry-failed.",
     what_in_doubt: "In doubt: the answer was lost, so the message may or may not have been edited. The next run reads it \
                     back; check on a phone what that cannot settle.",
     what_not_reached: "Not reached: the same command continues with what is left.",

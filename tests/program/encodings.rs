@@ -43,12 +43,15 @@ fn the_plan_says_how_a_list_was_read() {
     let tabs = list.replace(',', "\t");
     assert_eq!(plan(&place, "plain.csv", &list, ""), "");
     assert_eq!(plan(&place, "plain.csv", format!("\u{feff}{list}"), ""), "");
-    assert_eq!(plan(&place, "german.csv", &semicolons, ""), "read as separated by semicolons");
-    assert_eq!(plan(&place, "german.csv", format!("sep=;\r\n{semicolons}"), ""), "read as separated by semicolons");
-    assert_eq!(plan(&place, "tabs.tsv", &tabs, ""), "read as separated by tabs");
+    assert_eq!(plan(&place, "german.csv", &semicolons, ""), "read as UTF-8, separated by semicolons");
+    assert_eq!(
+        plan(&place, "german.csv", format!("sep=;\r\n{semicolons}"), ""),
+        "read as UTF-8, separated by semicolons"
+    );
+    assert_eq!(plan(&place, "tabs.tsv", &tabs, ""), "read as UTF-8, separated by tabs");
     assert_eq!(plan(&place, "unicode.txt", utf16(&tabs), ""), "read as UTF-16LE, separated by tabs");
     let all = gzip(&list.replace(',', "^"));
-    assert_eq!(plan(&place, "packed.csv.gz", all, "--delimiter ^"), "read as separated by '^'");
+    assert_eq!(plan(&place, "packed.csv.gz", all, "--delimiter ^"), "read as UTF-8, separated by '^'");
     assert_eq!(plan(&place, "chinese.csv", gb18030(&list), "--encoding gb18030"), "read as gb18030");
     let empty = list.replace('\n', ",,\n") + ",,,,\n,,,,\n";
     assert_eq!(plan(&place, "empty.csv", empty, ""), "passed over 2 empty rows, 2 empty columns");
