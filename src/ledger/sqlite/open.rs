@@ -59,6 +59,7 @@ pub(super) fn open(path: &Path, job: &JobIdentity, gaps: LostCommits) -> Result<
         check_job(path, &read_only(path)?, job, gaps)?;
     }
     let lock = lock(path)?;
+    roll_back(path)?;
     let mut lacks_commits = false;
     // Inspected again under the lock: another process may have created or filled it meanwhile.
     let mut connection = match inspect(path)? {
@@ -226,6 +227,17 @@ fn named_worker(file: &File) -> Option<String> {
             process => format!("process {process}"),
         })
     })
+}
+
+/// Rolls back what a process has begun and not ended while it made the ledger: all of it, or only that free pages go.
+fn roll_back(path: &Path) -> Result<(), LedgerError> {
+    if !ledger_files::journal(path).metadata().is_ok_and(|journal| journal.len() > 0) {
+        return Ok(());
+    }
+    // SQLite does that before it reads.
+    let read =
+        open_to_write(path).and_then(|file| file.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())));
+    read.map_err(|source| write_error(path, source))
 }
 
 fn make(path: &Path, job: &JobIdentity) -> rusqlite::Result<Connection> {

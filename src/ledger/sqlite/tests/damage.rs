@@ -154,3 +154,22 @@ fn a_ledger_that_was_being_made_is_made_again() {
     drop(open(&dir));
     assert!(SqliteReader::open(&path, &job()).unwrap().is_some());
 }
+
+/// The process died when its new ledger was complete, and only the free pages were still to go.
+#[test]
+fn a_ledger_whose_free_pages_were_going_is_the_ledger_that_it_was() {
+    let (making, dir) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    drop(SqliteStore::open(&making.path().join("ledger.db"), &job()).unwrap());
+    let connection = Connection::open(making.path().join("ledger.db")).unwrap();
+    let bulk =
+        "CREATE TABLE bulk (b BLOB); INSERT INTO bulk SELECT zeroblob(100000) FROM pragma_function_list LIMIT 20";
+    connection.execute_batch(&format!("PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1; BEGIN; {bulk}")).unwrap();
+    for name in ["ledger.db", "ledger.db-journal"] {
+        std::fs::copy(making.path().join(name), dir.path().join(name)).unwrap();
+    }
+    assert!(std::fs::metadata(dir.path().join("ledger.db")).unwrap().len() > 1_000_000, "it was written to");
+    drop(SqliteStore::open(&dir.path().join("ledger.db"), &job()).unwrap());
+    let ledger = Connection::open(dir.path().join("ledger.db")).unwrap();
+    let query = "SELECT count(*), (SELECT count(*) FROM sqlite_schema WHERE name = 'bulk') FROM job";
+    assert_eq!(ledger.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?))), Ok((1, 0)));
+}
