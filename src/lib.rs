@@ -16,9 +16,11 @@
 //!    message that was read; `--in-doubt retry` has a way of its own, [`ledger::Pending::send_again_unseen`]. Whether a
 //!    request went out at all is known for certain, see [`api::Outcome::NotSent`]. A ledger that may have lost its newest
 //!    commits is refused, or used with `--read-first`, which reads each message before it is sent.
-//! 4. Never more requests than the cap in any second, for one app, across all jobs that a user runs on one machine,
-//!    retries and restarts included. A [`pace::Permit`] counts until a second, and a margin for its way, after its bytes left, and [`register`]
-//!    knows the other jobs. Reading back is another call with its own limit at the service, which is kept in the same way.
+//! 4. Never more requests than the cap in any second, for one app, across all jobs that a user runs on one machine and, with a
+//!    ledger that they share, on all machines, retries and restarts included. A [`pace::Permit`] counts until a second, and a
+//!    margin for its way, after its bytes left; [`register`] knows the other jobs of this machine, and the ledger deals out
+//!    [shares](pace::shares) of the cap to those of others ([`ledger::Beats`]). Reading back is another call with its own limit
+//!    at the service, which is kept in the same way.
 //!
 //! An edit takes a straight path:
 //!

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Some(Command::Sandbox(args)) => &args.log,
         Some(
             Command::Codes { .. }
+            | Command::Copy(_)
             | Command::Ctl(_)
             | Command::Status(_)
             | Command::Report(_)

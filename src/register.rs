@@ -13,6 +13,7 @@
 //! has it, unless `RUNNER_STATE_DIR` names another one. Users who run jobs of one app side by side name one that all of
 //! them can write to. Without such a directory nothing is sent, because the cap would be a guess.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -54,6 +55,10 @@ pub struct RegisterEntry {
     pub ledger: PathBuf,
     /// The job's process.
     pub process: u32,
+    /// The database by way of which the job shares the cap with others, if it does: of all jobs that use one database, only
+    /// the highest rate counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
 }
 
 /// Why a job may not send, or not at that rate.
@@ -185,6 +190,8 @@ impl Register {
             }
         }
         others.retain(|other| other.service == wanted.service && other.sdkappid == wanted.sdkappid);
+        // What jobs share by way of a database is dealt out there.
+        others.retain(|other| other.database.is_none() || other.database != wanted.database);
         // Each job was given the cap; if they differ, the lowest keeps all of them.
         let max = others.iter().map(|other| other.max_rate).fold(wanted.max_rate, NonZeroU32::min).get();
         let taken = taken(&others);
@@ -273,7 +280,19 @@ fn write(file: &mut File, entry: &RegisterEntry) -> io::Result<()> {
 }
 
 fn taken(entries: &[RegisterEntry]) -> u64 {
-    entries.iter().map(|entry| u64::from(entry.rate.get())).sum()
+    let mut of_databases: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut taken = 0;
+    for RegisterEntry { rate, database, .. } in entries {
+        let rate = u64::from(rate.get());
+        match database {
+            Some(database) => {
+                let highest = of_databases.entry(database).or_default();
+                *highest = rate.max(*highest);
+            }
+            None => taken += rate,
+        }
+    }
+    taken + of_databases.values().sum::<u64>()
 }
 
 impl NoRoom {
@@ -332,6 +351,7 @@ mod tests {
             max_rate: rate(200),
             ledger: PathBuf::from(ledger),
             process: 4_711,
+            database: None,
         }
     }
 
@@ -409,6 +429,22 @@ mod tests {
         fs::write(dir.path().join("file"), "").unwrap();
         let refused = Register::at(dir.path().join("file/state")).unwrap_err().to_string();
         assert!(refused.contains("set RUNNER_STATE_DIR to one that this user can write to"), "{refused}");
+    }
+
+    /// Whoever shares the cap by way of a database is no danger to the others there, and as much as one of them to the rest.
+    #[test]
+    fn jobs_that_share_a_database_count_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let register = Register::at(dir.path().to_owned()).unwrap();
+        let shared = |rate| RegisterEntry { database: Some("db/one".to_owned()), ..entry("postgres://db/one", rate) };
+        let first = register.join(shared(150)).unwrap();
+        let _second = register.join(shared(120)).unwrap();
+        register.join(entry("/a.db", 51)).unwrap_err();
+        let local = register.join(entry("/a.db", 50)).unwrap();
+        register.join(shared(151)).unwrap_err();
+        register.join(RegisterEntry { database: Some("db/two".to_owned()), ..shared(1) }).unwrap_err();
+        drop(first);
+        local.set_rate(rate(80)).unwrap();
     }
 
     /// However many ask at once.

@@ -78,7 +78,7 @@ pub fn judge(outcome: &Outcome) -> Verdict {
             let note = if status == 200 { Note::NotTheService } else { Note::Http(status) };
             Verdict::InDoubt { code: None, note }
         }
-        Outcome::NotSent { .. } | Outcome::NoSignature => Verdict::NotSent,
+        Outcome::NotSent { .. } | Outcome::HeldBack | Outcome::NoSignature => Verdict::NotSent,
         Outcome::NoAnswer(note) => Verdict::InDoubt { code: None, note },
     }
 }
@@ -102,7 +102,11 @@ pub fn backpressure(outcome: &Outcome) -> Backpressure {
         }
         Outcome::Http { status, retry_after } => (status == 429, retry_after),
         Outcome::ConfirmedAndAsks(asked) => (false, Some(asked)),
-        Outcome::Confirmed | Outcome::NotSent { .. } | Outcome::NoSignature | Outcome::NoAnswer(_) => (false, None),
+        Outcome::Confirmed
+        | Outcome::NotSent { .. }
+        | Outcome::HeldBack
+        | Outcome::NoSignature
+        | Outcome::NoAnswer(_) => (false, None),
     };
     match retry_after {
         _ if slow_down => Backpressure::SlowDown(retry_after),
@@ -168,6 +172,7 @@ mod tests {
             (http(502), Verdict::InDoubt { code: None, note: Note::Http(502) }),
             (http(200), Verdict::InDoubt { code: None, note: Note::NotTheService }),
             (Outcome::NotSent { reason: String::new() }, Verdict::NotSent),
+            (Outcome::HeldBack, Verdict::NotSent),
             (Outcome::NoAnswer(Note::TimedOut), Verdict::InDoubt { code: None, note: Note::TimedOut }),
         ] {
             assert_eq!(judge(&outcome), verdict, "{outcome:?}");

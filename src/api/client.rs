@@ -166,25 +166,29 @@ impl HttpService {
             biased;
             answer = exchange => match answer {
                 Ok(answer) => answer,
-                Err(error) if guard.cancel() => Err(Outcome::NotSent { reason: self.not_sent_reason(&causes(error)) }),
+                Err(error) if guard.cancel() => Err(self.not_sent(&guard, &causes(error))),
                 Err(_) => Err(Outcome::NoAnswer(Note::ConnectionLost)),
             },
             () = overdue => Err(if guard.cancel() {
-                Outcome::NotSent { reason: self.not_sent_reason(&["no connection in time".to_owned()]) }
+                self.not_sent(&guard, &["no connection in time".to_owned()])
             } else {
                 Outcome::NoAnswer(Note::TimedOut)
             }),
         }
     }
 
-    /// What could not be reached, and why; the innermost cause is the last one.
-    fn not_sent_reason(&self, causes: &[String]) -> String {
-        match &self.proxy {
+    /// Nothing was sent: what could not be reached, and why, unless it was held back. The innermost cause is the last one.
+    fn not_sent(&self, guard: &SendGuard, causes: &[String]) -> Outcome {
+        if guard.is_held_back() {
+            return Outcome::HeldBack;
+        }
+        let reason = match &self.proxy {
             Some(proxy) => proxy.not_sent_reason(causes),
             None => {
                 format!("the service cannot be reached ({})", causes.last().map(String::as_str).unwrap_or_default())
             }
-        }
+        };
+        Outcome::NotSent { reason }
     }
 }
 

@@ -71,6 +71,9 @@ pub enum Outcome {
         /// What could not be reached and why, without the URL: a sentence without a full stop.
         reason: String,
     },
+    /// Nothing was sent: between its permit and its sending, the run lost the right to send, for now or for good. Nobody
+    /// is to blame, and it says nothing about the service.
+    HeldBack,
     /// Nothing was sent: the ready-made signature has expired, and there is no key to make another.
     NoSignature,
     /// The request was sent, and no answer says what became of it.

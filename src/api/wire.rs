@@ -2,7 +2,7 @@
 //!
 //! A request's body is polled only once there is a connection to take its bytes. So the body itself spends the permit,
 //! and it records for certain whether anything was sent: a caller that gives up waiting must first cancel the body,
-//! and if that succeeds, the body never hands over its bytes.
+//! and if that succeeds, the body never hands over its bytes. Nor does it if the permit may not be spent any more.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -19,6 +19,8 @@ use crate::pace::Permit;
 const WAITING: u8 = 0;
 const SENT: u8 = 1;
 const CANCELLED: u8 = 2;
+/// Its permit could not be spent, so it was not sent and never will be.
+const HELD_BACK: u8 = 3;
 
 /// The sender's end of a request: the request may be sent for as long as this is held. Dropping it, for example
 /// because the sender is dropped halfway, cancels a body that has not been sent, even if a connection holds it
@@ -40,7 +42,12 @@ impl SendGuard {
 
     /// Makes sure that nothing is sent from now on. Returns false if the body was sent already.
     pub(super) fn cancel(&self) -> bool {
-        self.0.transition(CANCELLED) || self.0.state.load(Ordering::SeqCst) == CANCELLED
+        self.0.transition(CANCELLED) || matches!(self.0.state.load(Ordering::SeqCst), CANCELLED | HELD_BACK)
+    }
+
+    /// Whether nothing was sent because the permit could not be spent any more.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.0.state.load(Ordering::SeqCst) == HELD_BACK
     }
 
     /// Waits until `timeout` has passed since the body was sent, or, if it is not sent within `open_max`, cancels it.
@@ -81,7 +88,7 @@ pub(super) struct GuardedBody {
     content: Option<(Bytes, Permit)>,
 }
 
-/// The body was cancelled.
+/// The body was cancelled, or its permit could not be spent.
 #[derive(Debug, thiserror::Error)]
 #[error("cancelled before it was sent")]
 pub(super) struct BodyCancelled;
@@ -95,7 +102,12 @@ impl Body for GuardedBody {
         if !self.shared.transition(SENT) {
             return Poll::Ready(Some(Err(BodyCancelled)));
         }
-        permit.spend();
+        // Whoever gives up between these two takes it for sent, which is safe. The other way round, a body that is taken
+        // for cancelled could go out.
+        if permit.spend().is_err() {
+            self.shared.state.store(HELD_BACK, Ordering::SeqCst);
+            return Poll::Ready(Some(Err(BodyCancelled)));
+        }
         self.shared.sent_at.get_or_init(Instant::now);
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
@@ -114,7 +126,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::pace::Pace;
+    use crate::pace::{GATE_OPEN, Gate, Pace};
     use http_body_util::BodyExt;
 
     async fn body_of(guard: &SendGuard) -> GuardedBody {
@@ -137,6 +149,23 @@ mod tests {
         let mut body = body_of(&guard).await;
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "{}");
         assert!(!guard.cancel());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_whose_permit_cannot_be_spent_is_never_sent() {
+        let start = Instant::now();
+        let gate = Gate::new(move || start.elapsed());
+        gate.extend(gate.now() + GATE_OPEN);
+        let pace = Pace::with_gate(NonZeroU32::MIN, start, gate.clone());
+        let guard = SendGuard::default();
+        let mut body = guard.body(Bytes::from_static(b"{}"), pace.permit().await.unwrap());
+        tokio::time::sleep(GATE_OPEN).await;
+        assert!(body.frame().await.unwrap().is_err());
+        assert!(body.frame().await.is_none());
+        assert!(guard.is_held_back() && guard.cancel() && guard.is_held_back());
+        // It never counted.
+        gate.extend(gate.now() + GATE_OPEN);
+        tokio::time::timeout(Duration::from_millis(1), pace.permit()).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,6 +8,8 @@ use clap::{Args, Subcommand, ValueHint};
 
 use super::job::ReadingArgs;
 use super::log::LogArgs;
+use super::values::ledger_address;
+use crate::ledger::LedgerAddress;
 use crate::sandbox::Faults;
 
 /// The flags of `runner sandbox`.
@@ -43,8 +45,8 @@ pub struct SandboxArgs {
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// The ledger
-    #[arg(value_name = "LEDGER", value_hint = ValueHint::FilePath)]
-    pub ledger: PathBuf,
+    #[arg(value_name = "LEDGER", value_hint = ValueHint::FilePath, value_parser = ledger_address())]
+    pub ledger: LedgerAddress,
     /// Write one JSON object
     #[arg(long)]
     pub json: bool,
@@ -57,8 +59,8 @@ pub struct StatusArgs {
 #[derive(Debug, Args)]
 pub struct ReportArgs {
     /// The ledger
-    #[arg(value_name = "LEDGER", value_hint = ValueHint::FilePath)]
-    pub ledger: PathBuf,
+    #[arg(value_name = "LEDGER", value_hint = ValueHint::FilePath, value_parser = ledger_address())]
+    pub ledger: LedgerAddress,
     /// Write a self-contained page
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["json", "csv"])]
     pub html: Option<PathBuf>,
@@ -79,12 +81,26 @@ pub struct ReportArgs {
     pub reading: ReadingArgs,
 }
 
+/// The arguments of `runner copy`.
+#[derive(Debug, Args)]
+pub struct CopyArgs {
+    /// The ledger to copy
+    #[arg(value_name = "LEDGER", value_hint = ValueHint::FilePath, value_parser = ledger_address())]
+    pub from: LedgerAddress,
+    /// The ledger to make
+    #[arg(value_name = "LEDGER", value_hint = ValueHint::FilePath, value_parser = ledger_address())]
+    pub to: LedgerAddress,
+    /// Write one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// The arguments of `runner ctl`.
 #[derive(Debug, Args)]
 pub struct CtlArgs {
     /// The ledger of the run
-    #[arg(value_name = "LEDGER", value_hint = ValueHint::FilePath)]
-    pub ledger: PathBuf,
+    #[arg(value_name = "LEDGER", value_hint = ValueHint::FilePath, value_parser = ledger_address())]
+    pub ledger: LedgerAddress,
     /// The request.
     #[command(subcommand)]
     pub what: CtlAction,

@@ -40,6 +40,7 @@ pub const ENVIRONMENT: &str = "  TIM_SDKAPPID, TIM_IDENTIFIER            the app
   TIM_REGION, TIM_ENDPOINT                the service
   RUNNER_PAGE_TOKEN, or …_TOKEN_FILE      the live page's token
   RUNNER_STATE_DIR                        where jobs share an app's cap
+  PGPASSWORD, PGPASSFILE, PGSERVICEFILE   the password of PostgreSQL
   HTTPS_PROXY, ALL_PROXY, NO_PROXY        the proxy, and hosts without it
   RUNNER_LANG                             the language: en or zh
   RUST_LOG, NO_COLOR                      as usual";
@@ -72,6 +73,9 @@ pub(super) const CODES_EXAMPLES: &str = "  runner codes                 all code
 pub(super) const CTL_EXAMPLES: &str = "  runner ctl ledger.db status
   runner ctl ledger.db pause
   runner ctl ledger.db rate 50";
+
+pub(super) const COPY_EXAMPLES: &str = "  runner copy ledger.db 'postgres://user@host/db?job=NAME'
+  runner copy 'postgres://user@host/db?job=NAME' ledger.db";
 
 pub(super) const COMPLETIONS_EXAMPLES: &str = "  ~/.bashrc                    source <(runner completions bash)
   ~/.zshrc, after compinit     source <(runner completions zsh)

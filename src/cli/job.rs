@@ -10,9 +10,10 @@ use clap::{Args, ValueHint};
 use super::help::{LIMITS, OUTPUT, PACE, RETRY, SERVICE};
 use super::log::LogArgs;
 use super::until::Until;
-use super::values::{ATTEMPTS_MAX, CONCURRENCY_MAX, RATE_MAX, ROWS_MAX, at_most, region_hosts, time};
+use super::values::{ATTEMPTS_MAX, CONCURRENCY_MAX, RATE_MAX, ROWS_MAX, at_most, ledger_address, region_hosts, time};
 use crate::api::endpoint::RegionHost;
 use crate::input::{Delimiter, Format, Input, InputError, InputSpec, TextEncoding};
+use crate::ledger::LedgerAddress;
 use crate::run::{FailureLimit, InDoubt};
 use crate::sandbox::Faults;
 
@@ -71,11 +72,14 @@ pub struct JobArgs {
     /// How the list is stored.
     #[command(flatten)]
     pub reading: ReadingArgs,
-    /// The ledger, which records what was done; created if missing
+    /// The ledger, which records what was done: a file, or postgres://USER@HOST/DB?job=NAME; created if missing
     ///
-    /// Running with the same ledger resumes the job. Keep the ledger: it prevents messages from being edited twice.
+    /// Running with the same ledger resumes the job. Keep the ledger: it prevents messages from being edited twice. With one
+    /// in a PostgreSQL database, any number of runs, on any machines, work on the list together and share the app's cap; its
+    /// password comes from PGPASSWORD, ~/.pgpass (PGPASSFILE) or a service file.
     #[arg(long, value_name = "LEDGER", value_hint = ValueHint::FilePath, required_unless_present = "dry_run")]
-    pub resume: Option<PathBuf>,
+    #[arg(value_parser = ledger_address())]
+    pub resume: Option<LedgerAddress>,
     /// A job file (TOML); flags and environment override it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub job: Option<PathBuf>,
@@ -101,7 +105,8 @@ pub struct JobArgs {
     /// Maximum requests per second [default: 200]
     ///
     /// The service limits this call for the app as a whole. Jobs of the app that this user runs on this machine share the
-    /// cap: a job that would bring their sum above --max-rate is refused. Leave room for other machines and programs.
+    /// cap: a job that would bring their sum above --max-rate is refused. Jobs whose ledgers are in one PostgreSQL database
+    /// share it on all machines, and the lowest of their rates is the cap. Leave room for other machines and programs.
     #[arg(long, value_name = "N", value_parser = at_most(RATE_MAX), help_heading = PACE)]
     pub rate: Option<NonZeroU32>,
     /// Upper limit for --rate, and for all jobs of the app together [default: 200, the service's limit]

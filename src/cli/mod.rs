@@ -10,7 +10,7 @@ mod values;
 use clap::{ArgAction, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub use self::commands::{CtlAction, CtlArgs, ReportArgs, SandboxArgs, StatusArgs};
+pub use self::commands::{CopyArgs, CtlAction, CtlArgs, ReportArgs, SandboxArgs, StatusArgs};
 pub use self::help::{ENVIRONMENT, EXAMPLES, EXIT_CODES};
 pub use self::job::{JobArgs, ReadingArgs};
 pub use self::log::{LogArgs, LogFormat};
@@ -59,6 +59,12 @@ pub enum Command {
     /// Control a run in progress: status, pause, resume, rate N, stop
     #[command(after_help = help::examples(help::CTL_EXAMPLES))]
     Ctl(CtlArgs),
+    /// Copy a ledger that nobody works on: from a file to a database, or back
+    ///
+    /// The source is not changed, and there must be nothing at the other place. Both are read again from beginning to end and
+    /// compared; unless they are the same, there is no copy. Exit code: 0 copied, 2 nothing was copied, 130 or 143 interrupted.
+    #[command(after_help = help::examples(help::COPY_EXAMPLES))]
+    Copy(CopyArgs),
     /// Explain the service's error codes, and how a run handles them
     #[command(after_help = help::examples(help::CODES_EXAMPLES))]
     Codes {

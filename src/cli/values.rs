@@ -1,13 +1,17 @@
 //! Parsers of values, and their bounds.
 
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, Command};
 
 use crate::api::endpoint::RegionHost;
+use crate::ledger::LedgerAddress;
 
 /// Longer waits are pointless, as the service itself gives up after 3 s; and an hour can be added to any clock.
 const TIME_MAX: Duration = Duration::from_hours(1);
@@ -29,6 +33,31 @@ where
     move |text| {
         let number = text.parse().ok().filter(|number| *number <= max);
         number.ok_or_else(|| format!("write a whole number from 1 to {max}"))
+    }
+}
+
+/// The path of a file, or the URL of a job in a database.
+pub(super) fn ledger_address() -> impl TypedValueParser<Value = LedgerAddress> {
+    LedgerAddressParser
+}
+
+/// clap shows a value that it refuses, and this one may hold a password.
+#[derive(Clone)]
+struct LedgerAddressParser;
+
+impl TypedValueParser for LedgerAddressParser {
+    type Value = LedgerAddress;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<LedgerAddress, clap::Error> {
+        if value.is_empty() {
+            // Refused as any missing value.
+            PathBufValueParser::new().parse_ref(command, arg, value)?;
+        }
+        LedgerAddress::parse(value).map_err(|error| {
+            let name = arg.map(ToString::to_string).unwrap_or_default();
+            let message = format!("invalid value for '{name}': {error}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::Exit;
 use super::files::Conflict;
@@ -11,15 +12,18 @@ use crate::api::endpoint::EndpointError;
 use crate::cli::until::UntilError;
 use crate::input::InputError;
 use crate::job::JobError;
-use crate::ledger::LedgerError;
+use crate::ledger::{CopyError, LedgerError};
 use crate::live::page::PageError;
 use crate::live::socket::SocketError;
 use crate::register::RegisterError;
 use crate::report::directory::ReportError;
 use crate::report::failed::FailedRowsError;
-use crate::run::PlanError;
+use crate::run::{ControlError, PlanError};
 use crate::system::atomic_file::WriteError;
 use crate::terminal::excerpt::Excerpt;
+
+/// With a ledger that several runs share, no answer is waited for longer than this.
+pub(super) const SHARED_TIMEOUT_MAX: Duration = Duration::from_secs(30);
 
 /// Why a command ended without sending anything.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +36,8 @@ pub(super) enum CommandError {
     Until(#[from] UntilError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// The list's problems, which are listed before this error is reported.
@@ -47,6 +53,8 @@ pub(super) enum CommandError {
     Page(#[from] PageError),
     #[error(transparent)]
     Socket(#[from] SocketError),
+    #[error(transparent)]
+    Control(#[from] ControlError),
     #[error(transparent)]
     Conflict(#[from] Conflict),
     #[error(transparent)]
@@ -77,6 +85,16 @@ pub(super) enum CommandError {
     NobodyToAsk,
     #[error("--input is not given")]
     NoInput,
+    #[error(
+        "--sandbox is a stand-in inside this process, which other runs cannot call; start one with runner sandbox, and \
+         name it with --endpoint"
+    )]
+    SandboxNotShared,
+    #[error(
+        "--timeout {0:?} is too long for a ledger that several runs share: a process that stands still must be ended before \
+         others send what it was sending; say {SHARED_TIMEOUT_MAX:?} or less"
+    )]
+    TimeoutNotShared(Duration),
     #[error("neither the service nor the ledger may be left out")]
     NoServiceOrLedger,
     #[error("the service is not given")]

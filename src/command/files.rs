@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{Cli, Command, JobArgs, ReportArgs, SandboxArgs};
 use crate::input::Format;
+use crate::ledger::LedgerAddress;
 use crate::report::{directory, failed};
 use crate::system::atomic_file;
 use crate::system::same_file::{Identity, resolved};
@@ -13,7 +14,8 @@ use crate::system::same_file::{Identity, resolved};
 /// What SQLite keeps beside a ledger, and the socket of a run.
 const BESIDE_LEDGER: [&str; 4] = ["-wal", "-shm", "-journal", "-ctl"];
 /// Variables that name files to read.
-const READ_BY_NAME: [&str; 3] = ["TIM_SECRET_KEY_FILE", "RUNNER_PAGE_TOKEN_FILE", "SSL_CERT_FILE"];
+const READ_BY_NAME: [&str; 6] =
+    ["TIM_SECRET_KEY_FILE", "RUNNER_PAGE_TOKEN_FILE", "SSL_CERT_FILE", "PGPASSFILE", "PGSERVICEFILE", "PGSSLROOTCERT"];
 const STANDARD_INPUT: &str = "/dev/stdin";
 
 /// Two uses of one file that exclude each other.
@@ -86,7 +88,9 @@ impl CommandFiles {
         }
     }
 
-    fn ledger(&mut self, path: &Path) {
+    /// A database is no file.
+    fn ledger(&mut self, ledger: &LedgerAddress) {
+        let Some(path) = ledger.file() else { return };
         self.writes("the ledger", path);
         for ending in BESIDE_LEDGER {
             let mut beside = OsString::from(resolved(path));
@@ -180,15 +184,24 @@ pub fn check(cli: &Cli) -> Result<(), Conflict> {
         Some(Command::Report(args)) => CommandFiles::of_report(args).check(),
         Some(Command::Sandbox(args)) => CommandFiles::of_sandbox(args).check(),
         Some(
-            Command::Status(_) | Command::Ctl(_) | Command::Codes { .. } | Command::Completions { .. } | Command::Man,
+            Command::Status(_)
+            | Command::Ctl(_)
+            | Command::Copy(_)
+            | Command::Codes { .. }
+            | Command::Completions { .. }
+            | Command::Man,
         ) => Ok(()),
     }
 }
 
 /// The files for the rows of each list that failed, none of which is an input list.
-pub(super) fn failed_rows(ledger: &Path, lists: &[(Option<&Path>, Format)], input: &[PathBuf]) -> Vec<PathBuf> {
+pub(super) fn failed_rows(
+    ledger: &LedgerAddress,
+    lists: &[(Option<&Path>, Format)],
+    input: &[PathBuf],
+) -> Vec<PathBuf> {
     let identities: Vec<Identity> = input.iter().map(|path| Identity::of(list(path))).collect();
-    failed::paths(ledger, lists, |path| {
+    failed::paths(&ledger.to_named(), lists, |path| {
         let identity = Identity::of(path);
         identities.iter().any(|list| list.is(&identity))
     })

@@ -1,7 +1,7 @@
 //! `--on-finish CMD`: a command that is run when the run has ended.
 
+use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::Exit;
 /// Long enough to post a message, short enough not to hold up the end of the run.
 pub(super) const TIME: Duration = Duration::from_mins(1);
 /// Prefixes of the names of secret variables.
-const SECRETS: [&str; 3] = ["TIM_SECRET_KEY", "TIM_USERSIG", "RUNNER_PAGE_TOKEN"];
+const SECRETS: [&str; 4] = ["TIM_SECRET_KEY", "TIM_USERSIG", "RUNNER_PAGE_TOKEN", "PGPASSWORD"];
 
 /// Why the command of `--on-finish` did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ pub(super) async fn run(
     command: &str,
     summary: &[u8],
     exit: Exit,
-    ledger: &Path,
+    ledger: &OsStr,
     time: Duration,
     signalled: &CancellationToken,
 ) -> Result<(), HookError> {
@@ -98,7 +98,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_mins(1);
 
     async fn check(command: &str, time: Duration) -> Result<(), String> {
-        let ran = run(command, b"{}\n", Exit::Stopped, Path::new("a b.db"), time, &CancellationToken::new()).await;
+        let ran = run(command, b"{}\n", Exit::Stopped, OsStr::new("a b.db"), time, &CancellationToken::new()).await;
         ran.map_err(|error| error.to_string())
     }
 
@@ -112,14 +112,14 @@ mod tests {
         // A run that was interrupted has its command all the same.
         let signalled = CancellationToken::new();
         signalled.cancel();
-        let result = run("exec <&-; true", &much, Exit::Interrupted, Path::new("l.db"), PATIENCE, &signalled).await;
+        let result = run("exec <&-; true", &much, Exit::Interrupted, OsStr::new("l.db"), PATIENCE, &signalled).await;
         assert!(result.is_ok(), "{result:?}");
     }
 
     #[tokio::test]
     async fn a_signal_ends_it() {
         let signalled = CancellationToken::new();
-        let ran = run("sleep 1000", b"", Exit::Done, Path::new("l.db"), PATIENCE, &signalled);
+        let ran = run("sleep 1000", b"", Exit::Done, OsStr::new("l.db"), PATIENCE, &signalled);
         let (result, ()) = tokio::join!(ran, async { signalled.cancel() });
         assert_eq!(result.unwrap_err().to_string(), "the command was killed: a signal came");
     }

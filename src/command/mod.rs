@@ -2,6 +2,7 @@
 
 mod codes;
 mod completions;
+mod copy;
 mod ctl;
 mod edit;
 mod error;
@@ -70,6 +71,7 @@ pub async fn execute(cli: &Cli, asked_for: Option<Lang>, screen: &Screen) -> Exi
         None => edit::execute(&cli.job, asked_for, screen).await,
         Some(Command::Codes { code }) => codes::execute(*code),
         Some(Command::Ctl(args)) => ctl::execute(args).await,
+        Some(Command::Copy(args)) => copy::execute(args).await,
         Some(Command::Sandbox(args)) => sandbox::execute(args).await,
         Some(Command::Status(args)) => status::execute(args).await,
         Some(Command::Report(args)) => report::execute(args).await,

@@ -11,7 +11,7 @@ use super::{CommandError, Exit, ctl, tell};
 use crate::cli::{Cli, JobArgs, ReadingArgs, ReportArgs};
 use crate::input::{Format, Input, Mapping, Row};
 use crate::job;
-use crate::ledger::{LostCommits, Overview, RunRecord, open_overview, open_records, unix_ms};
+use crate::ledger::{LedgerAddress, LostCommits, Overview, RunRecord, open_overview, open_records, unix_ms};
 use crate::report::facts::{NotReachedList, Report};
 use crate::report::lists::PlannedInput;
 use crate::report::resume::Pasted;
@@ -72,7 +72,7 @@ pub(super) async fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
 }
 
 /// Writes the report of a run that has just ended.
-pub(super) fn write(path: &Path, ledger: &Path, wanted: PlannedInput<'_>) -> Result<(), CommandError> {
+pub(super) fn write(path: &Path, ledger: &LedgerAddress, wanted: PlannedInput<'_>) -> Result<(), CommandError> {
     let overview = open_overview(ledger)?;
     let mut report = Report::read(&*overview, unix_ms(), Pasted::Anywhere)?;
     directory::write(path, &*overview, &mut report, Ok(wanted), &Words::new(Lang::of_process()))?;
@@ -135,7 +135,7 @@ impl PlannedList {
     }
 
     /// Warns if the list and its job file give messages a content that differs from what the ledger recorded as sent.
-    fn check_content(&self, ledger: &Path, overview: &dyn Overview) -> Result<(), CommandError> {
+    fn check_content(&self, ledger: &LedgerAddress, overview: &dyn Overview) -> Result<(), CommandError> {
         let Some(mut records) = open_records(ledger, &overview.job()?, LostCommits::ReadFirst)? else {
             return Ok(());
         };

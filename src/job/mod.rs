@@ -18,7 +18,7 @@ use crate::api::endpoint::{Endpoint, EndpointError, RegionHost};
 use crate::api::proxy::{Proxy, ProxyError};
 use crate::cli::{self, JobArgs, ReadingArgs};
 use crate::input::{Format, InputSpec, Mapping, MappingError};
-use crate::ledger::JobIdentity;
+use crate::ledger::{JobIdentity, LedgerAddress};
 use crate::report::resume::NOT_RECORDED;
 use crate::run::{FailureLimit, FailureLimitError, InDoubt, Policy};
 use crate::sandbox::{self, Faults};
@@ -343,7 +343,9 @@ fn service(args: &JobArgs, environment: &impl Environment, file: &JobFile) -> Re
         .and_then(|endpoint| Ok((endpoint, sdkappid(args, environment, &file.service)?)));
     let (endpoint, sdkappid) = match target {
         // A plan needs no service, unless there is a ledger to compare it with.
-        Err(JobError::Missing { .. }) if args.dry_run && !args.resume.as_deref().is_some_and(Path::exists) => {
+        Err(JobError::Missing { .. })
+            if args.dry_run && !args.resume.as_ref().is_some_and(LedgerAddress::may_exist) =>
+        {
             return Ok((None, None, None));
         }
         target => target?,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::unix_ms;
-use super::{Note, Pending, State};
+use super::{Note, PartNumber, Pending, State};
 use crate::edit::{ContentDigest, Edit, IdDigest, Line};
 
 /// What the ledger holds of the edit of one message.
@@ -59,6 +59,8 @@ pub struct Change {
     pub from: Option<State>,
     /// The new state; `None` if it leaves the ledger.
     pub to: Option<State>,
+    /// The part of the list that it is from, if the list is dealt out in parts.
+    pub part: Option<PartNumber>,
     /// The attempts, this one included.
     pub attempts: u32,
     /// The error code of the answer, if it had one.
@@ -80,6 +82,7 @@ impl Change {
             line: pending.line.clone(),
             from,
             to,
+            part: pending.part.as_ref().map(|part| part.number()),
             attempts: pending.attempts,
             code: None,
             note: None,

@@ -8,17 +8,19 @@ use std::sync::Arc;
 
 use rusqlite::ErrorCode;
 
+use super::postgres::PostgresError;
 use super::state::Transition;
+use super::{LedgerAddress, State};
 
 /// Why the ledger cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LedgerError {
-    /// There is no file, or it is empty.
-    #[error("there is no ledger {}", path.display())]
+    /// There is no file, or it is empty; or the database does not know the job.
+    #[error("there is no ledger {ledger}")]
     Missing {
-        /// The missing file.
-        path: PathBuf,
+        /// The missing ledger.
+        ledger: LedgerAddress,
     },
     /// The file is something else.
     #[error("{} is not a ledger of runner: {what}; name another file, nothing in this one was changed", path.display())]
@@ -40,11 +42,11 @@ pub enum LedgerError {
     },
     /// It belongs to another job.
     #[error(
-        "{} is the ledger of {theirs}, but this job is {ours}; {}", path.display(), MoveAdvice { to: may_move.as_deref() }
+        "{ledger} is the ledger of {theirs}, but this job is {ours}; {}", MoveAdvice { to: may_move.as_deref() }
     )]
     OtherJob {
-        /// The file.
-        path: PathBuf,
+        /// The ledger.
+        ledger: LedgerAddress,
         /// The job the ledger belongs to.
         theirs: String,
         /// The job at hand.
@@ -68,14 +70,60 @@ pub enum LedgerError {
     },
     /// A run that reads messages first has not reached the end of its list.
     #[error(
-        "in {} a run with --read-first has not come to the end of its list: say --read-first again, so that the messages that \
-         it has not read are read before they are sent",
-        path.display()
+        "in {ledger} a run with --read-first has not come to the end of its list: say --read-first again, so that the \
+         messages that it has not read are read before they are sent"
     )]
     ReadsFirst {
         /// The ledger.
-        path: PathBuf,
+        ledger: LedgerAddress,
     },
+    /// Other runs are working on this job with another list.
+    #[error(
+        "{ledger} is being worked on with another list by {others} (its rows have the digest {theirs}, those of this list \
+         {ours}); give the same list, or wait until nobody works on the job"
+    )]
+    OtherList {
+        /// The ledger.
+        ledger: LedgerAddress,
+        /// The runs at work.
+        others: String,
+        /// The digest of their list, in hexadecimal.
+        theirs: String,
+        /// The digest of this one.
+        ours: String,
+    },
+    /// Other runs are working on this job with other settings.
+    #[error(
+        "{ledger} is being worked on with {theirs} by {others}, and this run says {ours}; say the same, or wait until \
+         nobody works on the job"
+    )]
+    OtherTerms {
+        /// The ledger.
+        ledger: LedgerAddress,
+        /// The runs at work.
+        others: String,
+        /// What they have: `--in-doubt verify`.
+        theirs: String,
+        /// What this run has.
+        ours: String,
+    },
+    /// The job is being stopped.
+    #[error("{ledger} is being stopped ({by}); wait until nobody works on the job, then try again")]
+    BeingStopped {
+        /// The ledger.
+        ledger: LedgerAddress,
+        /// The operator, and the channel.
+        by: String,
+    },
+    /// The lease was not renewed in time, and others may have taken over.
+    #[error("this run could not renew its lease in {ledger} in time, and others may have taken over what it had")]
+    LeaseLost {
+        /// The ledger.
+        ledger: LedgerAddress,
+    },
+    /// A change was not applied, because the edit is not this run's any more.
+    #[error("the edit belongs to another run now")]
+    NotYours(Option<State>),
     /// Its log is there without it.
     #[error(
         "{} holds the newest commits of a ledger that is not there: {} was moved, removed or emptied after a run that \
@@ -181,6 +229,59 @@ pub enum LedgerError {
         /// The empty file that marks this.
         mark: PathBuf,
     },
+    /// It is in a PostgreSQL database that cannot be used, or does not answer.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    /// The schema of the database is not one of this program.
+    #[error(
+        "the schema runner in the database of {ledger} is not one of this program: {what}; name another database, nothing \
+             in this one was changed"
+    )]
+    OtherSchema {
+        /// The ledger.
+        ledger: LedgerAddress,
+        /// What it is instead.
+        what: String,
+    },
+    /// Its tables are of another version.
+    #[error(
+        "{ledger} has tables of version {found}, and this runner knows version {known}; use the runner that made them, on \
+             every machine"
+    )]
+    OtherVersion {
+        /// The ledger.
+        ledger: LedgerAddress,
+        /// The version of its tables.
+        found: i32,
+        /// That of this program.
+        known: i32,
+    },
+    /// A database does not hold what was written to it.
+    #[error(
+        "the ledger {ledger} is damaged: {what}; nothing more is sent: find out what else has written to its database"
+    )]
+    Unsound {
+        /// The ledger.
+        ledger: LedgerAddress,
+        /// What is wrong.
+        what: String,
+    },
+    /// A database lacks what it had confirmed.
+    #[error(
+        "the database of {ledger} has lost what it had confirmed (it was restored from a copy, or a replica without the \
+             newest commits has taken over), so what was sent last is not known; once it is sound, say --read-first, and each \
+             message that the ledger does not call done is read before it is sent"
+    )]
+    Forgotten {
+        /// The ledger.
+        ledger: LedgerAddress,
+    },
+    /// There is nobody who could do what an operator says.
+    #[error("nobody works on {ledger} now")]
+    NobodyAtWork {
+        /// The ledger.
+        ledger: LedgerAddress,
+    },
     /// A transition that an edit cannot take.
     #[error(transparent)]
     Transition(#[from] Transition),
@@ -239,7 +340,7 @@ impl fmt::Display for MoveAdvice<'_> {
                 "if {to} is another address of the same service, with the same messages, add --read-first: each message \
                  that the ledger does not call done is then read before it is sent; otherwise name that job's own ledger"
             ),
-            None => f.write_str("name that job's own ledger, or a new file"),
+            None => f.write_str("name that job's own ledger, or a new one"),
         }
     }
 }

@@ -1,8 +1,6 @@
 //! The job that a ledger belongs to.
 
-use std::path::Path;
-
-use super::{LedgerError, LostCommits};
+use super::{LedgerAddress, LedgerError, LostCommits};
 
 /// The service of the in-process sandbox.
 const SANDBOX: &str = "sandbox";
@@ -29,7 +27,7 @@ impl JobIdentity {
     /// It may not, or `nothing_happened` failed.
     pub fn check(
         self,
-        path: &Path,
+        ledger: &LedgerAddress,
         ours: &JobIdentity,
         gaps: LostCommits,
         nothing_happened: impl FnOnce() -> Result<bool, LedgerError>,
@@ -40,7 +38,7 @@ impl JobIdentity {
             return Ok(());
         }
         Err(LedgerError::OtherJob {
-            path: path.to_owned(),
+            ledger: ledger.clone(),
             theirs: theirs.describe(),
             ours: ours.describe(),
             may_move: may_move.then(|| ours.service.clone()),

@@ -1,16 +1,16 @@
 //! What a ledger holds, for `status`, reports, `ctl` and the live page.
 
-use std::ops::ControlFlow;
-use std::path::Path;
-
-use super::{Cause, ControlEvent, JobIdentity, Latency, LedgerError, RunList, Sample, State, Totals};
+use super::{
+    Cause, ControlEvent, JobIdentity, Latency, LedgerAddress, LedgerError, RunList, Sample, SharedJob, State, Totals,
+};
 use crate::edit::IdDigest;
+use std::ops::ControlFlow;
 
 /// A ledger, open to be looked at: in one state, beside a writer or after it. Nothing is changed. Every method fails if the
 /// ledger cannot be read.
 pub trait Overview {
     /// Where the ledger is.
-    fn path(&self) -> &Path;
+    fn address(&self) -> &LedgerAddress;
 
     /// The process that has the ledger open to write; `None` if there is none.
     fn worker(&self) -> Option<&Worker>;
@@ -22,8 +22,16 @@ pub trait Overview {
     /// Whether its newest commits may be missing, so that it does not show all that was done.
     fn may_lack_commits(&self) -> bool;
 
-    /// Whether the file at [`Overview::path`] alone is the whole ledger: no writer, and no log beside it.
+    /// Whether it is a file, which alone is the whole ledger: no writer, and no log beside it.
     fn is_at_rest(&self) -> bool;
+
+    /// What all runs of the job share, if several can work on it together.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn shared(&self) -> Result<Option<SharedJob>, LedgerError> {
+        Ok(None)
+    }
 
     /// The job it belongs to.
     ///
@@ -89,6 +97,14 @@ pub trait Overview {
     /// # Errors
     /// It cannot be read.
     fn edit(&self, message: IdDigest) -> Result<Option<EditRecord>, LedgerError>;
+
+    /// The edits of these messages, in their order. (A database far away is not asked for each of them.)
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn find_edits(&self, messages: &[IdDigest]) -> Result<Vec<Option<EditRecord>>, LedgerError> {
+        messages.iter().map(|message| self.edit(*message)).collect()
+    }
 }
 
 impl dyn Overview + '_ {
@@ -110,7 +126,8 @@ impl dyn Overview + '_ {
         taken
     }
 
-    /// The messages of the ledger and of the last run's list by state.
+    /// The messages of the ledger and of the last run's list by state. Of runs that work on that list together, it is the
+    /// first one that knew how many of its messages were new.
     ///
     /// # Errors
     /// They cannot be read.
@@ -119,7 +136,9 @@ impl dyn Overview + '_ {
         for Outcomes { state, edits, .. } in outcomes {
             *totals.of(*state, self.worker().is_some()) += edits;
         }
-        if let Some((new_edits, seq_before)) = runs.last().and_then(|run| run.new_edits) {
+        let first = self.shared()?.and_then(|shared| shared.first_run);
+        let began = first.and_then(|first| runs.iter().find(|run| run.run == first)).or(runs.last());
+        if let Some((new_edits, seq_before)) = began.and_then(|run| run.new_edits) {
             totals.not_reached += new_edits.saturating_sub(self.edits_after(seq_before)?);
         }
         let Totals { done, failed, in_doubt, in_flight, not_reached, .. } = totals;
@@ -128,7 +147,7 @@ impl dyn Overview + '_ {
     }
 }
 
-/// The process that has a ledger open to write.
+/// The process that has a ledger open to write, or the runners that share one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Worker(String);
 
@@ -225,7 +244,7 @@ impl Worker {
         Worker(name.into())
     }
 
-    /// `process 4711`, or `another process` if its number is unknown.
+    /// `process 4711`, `another process` if its number is unknown, or `2 runners`.
     pub fn name(&self) -> &str {
         &self.0
     }

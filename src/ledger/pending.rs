@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{EditRow, Note, State};
+use super::{EditRow, Note, PartTicket, State};
 use crate::edit::{ContentDigest, Edit, IdDigest, Line, Wanted};
 
 /// An edit that is to be sent or read back, with what the ledger and this run know of it.
@@ -41,6 +41,19 @@ pub struct Pending {
     pub too_fast_at: Option<Instant>,
     /// When the service first answered "too fast" to reading it back in this run.
     pub look_too_fast_at: Option<Instant>,
+    /// The part of the list that it is from, if the list is dealt out in parts.
+    pub part: Option<Arc<PartTicket>>,
+    /// Until when a lost run may still have it in its hands.
+    pub lost: Option<InLostHands>,
+}
+
+/// An edit that a lost run was sending. That run may only stand still, and its request may go out later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InLostHands {
+    /// It is not read back before this.
+    pub read_from: Instant,
+    /// What is read before this does not prove that the edit will not take place, so it is not sent again before this.
+    pub send_from: Instant,
 }
 
 /// A refusal with a code that concerns the job.
@@ -77,6 +90,8 @@ impl Pending {
             signed_anew: false,
             too_fast_at: None,
             look_too_fast_at: None,
+            part: None,
+            lost: None,
         }
     }
 

@@ -1,22 +1,33 @@
-//! What a ledger must do for a run. The SQLite file does it, and so does the model that tests use
-//! (`tests/support/model_ledger.rs`); `tests/library/ledger_conformance.rs` holds both to the same behaviour.
+//! What a ledger must do for a run. The SQLite file does it, PostgreSQL does, and so does the model that tests use
+//! (`tests/support/model_ledger.rs`); `tests/library/ledger_conformance.rs` holds them all to the same behaviour.
 
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use super::{Change, EditRow, EditStatus, LedgerError, RunEvent};
+use super::{Change, EditRow, EditStatus, LedgerError, Progress, RunEvent, SharedRun, SharedTerms, State};
 use crate::edit::IdDigest;
 
 /// A commit that is being made.
-pub type CommitFuture<'a> = Pin<Box<dyn Future<Output = Result<(), LedgerError>> + Send + 'a>>;
+pub type CommitFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<Applied>, LedgerError>> + Send + 'a>>;
+
+/// Whether a change of a commit was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It was, and is durable.
+    Yes,
+    /// It was not: the edit is not this run's any more, and is in this state. Either this run's lease was lost, or the late
+    /// success of a lost run has settled a doubt. Only a ledger that several runs share says this.
+    NotYours(Option<State>),
+}
 
 /// Makes changes durable.
 pub trait Store: Send + 'static {
     /// Commits all of `changes` and `events`, in this order, or none of them. Once this returns `Ok` they survive a power
     /// cut; after an error nothing is known of any of them, and the caller must not commit again.
     ///
-    /// A change whose edit is not in the state [`Change::from`] is refused with [`LedgerError::Transition`], and one that
-    /// the schema does not allow with [`LedgerError::Damaged`].
+    /// Says of each change whether it was applied. A change whose edit is not in the state [`Change::from`] is refused with
+    /// [`LedgerError::Transition`], unless it is not this run's any more, and one that the schema does not allow with
+    /// [`LedgerError::Damaged`].
     fn commit(&mut self, changes: Vec<Change>, events: Vec<RunEvent>) -> CommitFuture<'_>;
 }
 
@@ -26,7 +37,7 @@ impl<S: Store + ?Sized> Store for Box<S> {
     }
 }
 
-/// The writing side of a ledger, locked against other processes: records a run from its beginning to its end.
+/// The writing side of a ledger: records a run from its beginning to its end. A file is locked against other processes.
 pub trait RunStore: Store {
     /// Records that a run begins, and that the ledger is its job's. Until then the ledger holds what it held before; every
     /// later commit belongs to this run.
@@ -42,12 +53,18 @@ pub trait RunStore: Store {
     /// It could not be made durable.
     fn mark_all_read(&mut self) -> Result<(), LedgerError>;
 
-    /// Records how the run ended (`finished`, `interrupted`, `stopped`) and why. The store takes nothing more afterwards; it keeps its lock until
-    /// it is dropped.
+    /// Records how the run ended (`finished`, `interrupted`, `stopped`) and why. The store takes nothing more afterwards; it
+    /// keeps its lock until it is dropped.
     ///
     /// # Errors
     /// It could not be made durable. The state of each edit is durable all the same.
     fn end_run(&mut self, ended: &str, reason: &str) -> Result<WalEnd, LedgerError>;
+
+    /// What a run works with that shares this ledger with others; taken once, after it has begun. `None`: this ledger is of
+    /// one run at a time.
+    fn share(&mut self) -> Option<SharedRun> {
+        None
+    }
 }
 
 /// Looks edits of earlier runs up.
@@ -64,11 +81,17 @@ pub trait Records: Send {
     fn again(&self) -> Result<Box<dyn Records>, LedgerError>;
 
     /// Reads one state of the ledger from here on, which is faster. Only while nothing is written: this reader keeps the
-    /// writer from folding its log in.
+    /// writer from folding its log in. What other live runs are sending just then is left out: it is neither done nor in
+    /// doubt, and still to be sent.
     fn held(self: Box<Self>) -> Result<Box<dyn Records>, LedgerError>;
 
     /// Whether a run sent through a proxy, which may still pass on what it has accepted.
     fn went_through_proxy(&self) -> Result<bool, LedgerError>;
+
+    /// What all runs of a shared ledger had done when it was read.
+    fn progress(&self) -> Progress {
+        Progress::default()
+    }
 }
 
 /// What is recorded of a run when it begins.
@@ -102,6 +125,10 @@ pub struct RunInfo {
     pub command: String,
     /// The working directory.
     pub directory: String,
+    /// What all runs must agree on that work on the job at the same time; `None` for a ledger of one run at a time.
+    pub shared: Option<SharedTerms>,
+    /// What all runs had done when the list was planned.
+    pub known: Progress,
 }
 
 /// One of the lists of a run that has several.

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Change, Latency, LedgerError, RunEvent, Store};
+use super::{Applied, Change, Latency, LedgerError, RunEvent, Store};
 
 /// The maximum number of changes in a transaction: bounds how long others wait for it.
 const BATCH_MAX: usize = 1_024;
@@ -55,13 +55,19 @@ pub(super) async fn write<S: Store>(
                 Ok(0) | Err(_) => break,
             }
         }
-        let (mut changes, mut events, mut replies) = (Vec::with_capacity(waiting.len()), Vec::new(), Vec::new());
+        let (mut changes, mut events) = (Vec::with_capacity(waiting.len()), Vec::new());
+        let (mut replies, mut event_replies) = (Vec::with_capacity(waiting.len()), Vec::new());
         for (step, reply) in waiting.drain(..) {
             match step {
-                Step::Change(change) => changes.push(change),
-                Step::RunEvent(event) => events.push(event),
+                Step::Change(change) => {
+                    changes.push(change);
+                    replies.push(reply);
+                }
+                Step::RunEvent(event) => {
+                    events.push(event);
+                    event_replies.push(reply);
+                }
             }
-            replies.push(reply);
         }
         let begun = Instant::now();
         let result = store.commit(changes, events).await;
@@ -70,9 +76,24 @@ pub(super) async fn write<S: Store>(
         if failed {
             latch.cancel();
         }
-        for reply in replies {
-            // If the caller no longer waits, the change is committed all the same.
-            let _ = reply.send(result.clone());
+        // If a caller no longer waits, its change is committed all the same.
+        match result {
+            Ok(applied) => {
+                for (applied, reply) in applied.into_iter().zip(replies) {
+                    let _ = reply.send(match applied {
+                        Applied::Yes => Ok(()),
+                        Applied::NotYours(state) => Err(LedgerError::NotYours(state)),
+                    });
+                }
+                for reply in event_replies {
+                    let _ = reply.send(Ok(()));
+                }
+            }
+            Err(error) => {
+                for reply in replies.into_iter().chain(event_replies) {
+                    let _ = reply.send(Err(error.clone()));
+                }
+            }
         }
         if failed {
             // With the queue closed, every waiting and later call fails.

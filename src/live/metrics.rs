@@ -13,7 +13,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::View;
-use crate::ledger::{Cause, Latency, Totals};
+use super::page::ledger_cache::LedgerView;
+use crate::ledger::{Cause, Latency, Runner, RunnerState, SharedJob, Totals};
 use crate::report::format::RunState;
 use crate::run::{Activity, HoldReason};
 
@@ -27,16 +28,18 @@ struct Numbers {
     planned: u64,
     cap: u32,
     started_at: i64,
+    known: Arc<LedgerView>,
 }
 
-/// All metrics in the text format.
-pub(super) fn text(shared: &super::LiveShared) -> Result<String, fmt::Error> {
+/// All metrics in the text format; `known` is what the ledger knew a moment ago.
+pub(super) fn text(shared: &super::LiveShared, known: Arc<LedgerView>) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("runner");
     registry.register_collector(Box::new(Numbers {
         view: shared.view(),
         planned: shared.facts.planned,
         cap: shared.facts.cap.get(),
         started_at: shared.facts.started_at,
+        known,
     }));
     let mut text = String::new();
     prometheus_text::encode(&mut text, &registry)?;
@@ -50,7 +53,11 @@ impl Collector for Numbers {
         self.edits(&mut out)?;
         self.requests(&mut out)?;
         self.pace(&mut out)?;
-        self.times(&mut out)
+        self.times(&mut out)?;
+        match &self.known.shared {
+            Some(job) => runners(job, &mut out),
+            None => Ok(()),
+        }
     }
 }
 
@@ -159,6 +166,49 @@ impl Numbers {
     }
 }
 
+/// Every runner of a job that several work on, as the ledger had it last.
+fn runners(job: &SharedJob, out: &mut Out<'_>) -> fmt::Result {
+    let rate = Unit::Other("requests_per_second".to_owned());
+    let help = "The most that all runs of the app may send together; 0 while none is live.";
+    out.gauge("app_cap", help, Some(&rate), &[], u64::from(job.cap))?;
+    let help = "What of it the shares of all live runs of the app make together.";
+    out.gauge("app_shares", help, Some(&rate), &[], u64::from(job.shares))?;
+    let name = |runner: &Runner| [("run", runner.run.to_string()), ("host", runner.host.clone())];
+    let shares: Vec<_> = job.runners.iter().map(|runner| (name(runner), u64::from(runner.share))).collect();
+    out.labelled("job_share", "The share of the cap that each runner of the job has.", Some(&rate), &shares)?;
+    let renewed: Vec<_> = job.live().map(|runner| (name(runner), runner.renewed.as_secs_f64())).collect();
+    let help = "Since when each live runner has not renewed its lease, by the database's clock.";
+    out.labelled("job_since_renewal", help, Some(&Unit::Seconds), &renewed)?;
+    let states = [RunnerState::Live, RunnerState::Silent, RunnerState::Lost, RunnerState::Ended];
+    let states: Vec<_> = job
+        .runners
+        .iter()
+        .flat_map(|runner| states.map(|state| (runner, state)))
+        .map(|(runner, state)| {
+            let [run, host] = name(runner);
+            ([run, host, ("state", state.word().to_owned())], u64::from(runner.state == state))
+        })
+        .collect();
+    out.labelled("job_state", "1 for how each runner of the job is, 0 for all else.", None, &states)?;
+    let holding: Vec<_> = job.live().map(|runner| (name(runner), u64::from(runner.progress.held))).collect();
+    out.labelled("job_held", "1 for each live runner that sends nothing at the moment.", None, &holding)?;
+    let edits: Vec<_> = job
+        .runners
+        .iter()
+        .flat_map(|runner| {
+            let progress = runner.progress;
+            let outcomes = [("done", progress.done), ("failed", progress.failed), ("in_doubt", progress.in_doubt)];
+            outcomes.map(|(outcome, edits)| {
+                let [run, host] = name(runner);
+                ([run, host, ("outcome", outcome.to_owned())], edits)
+            })
+        })
+        .collect();
+    out.counters("job_edits", "Edits that each runner of the job settled.", &edits)?;
+    let slow_downs: Vec<_> = job.runners.iter().map(|runner| (name(runner), runner.progress.slow_downs)).collect();
+    out.counters("job_slow_downs", "Slow-downs that each runner of the job obeyed.", &slow_downs)
+}
+
 struct Out<'a>(DescriptorEncoder<'a>);
 
 impl Out<'_> {
@@ -193,6 +243,23 @@ impl Out<'_> {
         let mut metric = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
         for (value_of, value) in values {
             ConstGauge::new(*value).encode(metric.encode_family(&[(label, *value_of)])?)?;
+        }
+        Ok(())
+    }
+
+    fn labelled<V: EncodeGaugeValue + Copy, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        values: &[([(&str, String); N], V)],
+    ) -> fmt::Result
+    where
+        ConstGauge<V>: EncodeMetric,
+    {
+        let mut metric = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        for (labels, value) in values {
+            ConstGauge::new(*value).encode(metric.encode_family(labels)?)?;
         }
         Ok(())
     }

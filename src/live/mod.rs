@@ -51,6 +51,9 @@ use crate::run::{Activity, Control, ControlError, Tally};
 /// How long the end of the run may be delayed so that open pages see it.
 const LAST_LOOK: Duration = Duration::from_secs(2);
 
+/// How long whoever acts on a page waits until this run has heard of it, where that goes through a database.
+const HEARD_WITHIN: Duration = Duration::from_secs(4);
+
 /// The run's side: it publishes its progress.
 #[derive(Debug)]
 pub struct Live {
@@ -136,9 +139,21 @@ impl LiveShared {
         self.control.tell(ControlEvent { what, by }).await?;
         if what == ControlAction::Stop {
             self.stopping.cancel();
+            return Ok(());
+        }
+        let mut views = self.views.subscribe();
+        if self.facts.ledger.postgres().is_some() {
+            // The run hears of it with its next beat; without one it sends nothing, and the page says so.
+            let shows = |view: &Arc<View>| match what {
+                ControlAction::Pause => view.tally.paused,
+                ControlAction::Resume => !view.tally.paused,
+                ControlAction::Rate(rate) => view.tally.pace.cap <= rate.get(),
+                ControlAction::Stop => true,
+            };
+            let _ = tokio::time::timeout(HEARD_WITHIN, views.wait_for(shows)).await;
         } else {
             // The current view may be older than the action. The next one comes within a moment, or at the end.
-            let _ = self.views.subscribe().changed().await;
+            let _ = views.changed().await;
         }
         Ok(())
     }
@@ -152,7 +167,9 @@ fn serve(shared: &Arc<LiveShared>, page: Option<Page>, close: &CancellationToken
     };
     runtime.block_on(async {
         let socket = async {
-            match Socket::open(&shared.facts.ledger) {
+            // Runs that share a ledger are told through it.
+            let Some(file) = shared.facts.ledger.file() else { return };
+            match Socket::open(file) {
                 Ok(socket) => {
                     socket.serve(Arc::clone(shared), close).await;
                 }

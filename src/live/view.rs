@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use thousands::Separable;
 
-use crate::ledger::{Totals, unix_ms};
+use crate::ledger::{LedgerAddress, Totals, unix_ms};
 use crate::report::format::{FORMAT, HoldObject, RunState, RunStatus, ThisRun};
 use crate::report::resume::Resume;
 use crate::run::{Activity, Tally};
@@ -18,7 +17,7 @@ use crate::terminal::escape::escape_control;
 #[derive(Clone, Debug)]
 pub struct LiveRun {
     /// Its ledger.
-    pub ledger: PathBuf,
+    pub ledger: LedgerAddress,
     /// The list's name.
     pub input: String,
     /// The app.
@@ -90,6 +89,7 @@ impl View {
             rate: self.tally.pace.cap,
             cap: facts.cap.get(),
             seconds_left: self.tally.time_left.map(|left| left.as_secs()),
+            shared: None,
         }
     }
 }
@@ -153,6 +153,7 @@ mod tests {
             rate: 200,
             cap: 200,
             seconds_left: Some(12),
+            shared: None,
         };
         assert_eq!(calm.to_string(), "running: 1,800 of 4,000 done · 199.2/s of 200 · 12 s left");
         let line = serde_json::to_string(&calm).unwrap();

@@ -17,9 +17,16 @@
 //! proportion, to what passed last, and raised slowly. A single "too fast" costs a few milliseconds (see
 //! [`Pace::slow_down`]).
 //!
+//! Runners on several machines share one cap as shares of it, whole requests a second ([`shares`], [`Demand`]); each has
+//! a pace of its own whose cap is its share, and a [`Gate`] that shuts in time if it may have been taken for lost. Both
+//! are asked when a permit is given, and again when it is spent.
+//!
 //! This module imports no other of this crate.
 
 mod answers;
+mod demand;
+mod gate;
+pub mod shares;
 mod state;
 mod transit;
 
@@ -30,8 +37,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+pub use self::demand::{Demand, Usage};
+pub use self::gate::{GATE_OPEN, Gate, GateTime, SWITCH_AFTER};
 pub(crate) use self::state::HOLD_MAX;
-use self::state::{NextPermit, PaceState, SpentPermit};
+use self::state::{NextPermit, PaceState};
 pub use self::state::{PaceNow, Receipt, WINDOW};
 
 /// Gives permits, at most `cap` in any second.
@@ -42,7 +51,8 @@ pub struct Pace {
     queue: tokio::sync::Mutex<()>,
 }
 
-/// The right to send one request. Spent at the moment the bytes go out; returned if dropped unspent.
+/// The right to send one request. Spent at the moment the bytes go out; returned if dropped unspent, or if it may not be
+/// spent any more.
 #[derive(Debug)]
 pub struct Permit {
     shared: Arc<SharedState>,
@@ -50,8 +60,15 @@ pub struct Permit {
     spent: bool,
 }
 
+/// Nothing may go out, although a permit was given: meanwhile the gate has shut, a pause has begun, or the cap was lowered to
+/// what has gone out already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("nothing may be sent now")]
+pub struct Shut;
+
 #[derive(Debug)]
 struct SharedState {
+    gate: Gate,
     state: Mutex<PaceState>,
     /// Signalled when a permit is spent, or returned unspent.
     freed: Notify,
@@ -63,9 +80,14 @@ impl Pace {
     /// A pace of at most `rate` requests in any second, its cap. Nothing goes out before `not_before`: a program that
     /// restarts right after another one sent waits a whole window, and so never adds to the other's last second.
     pub fn new(rate: NonZeroU32, not_before: Instant) -> Pace {
-        let state = PaceState::new(rate, not_before);
+        Pace::with_gate(rate, not_before, Gate::always_open())
+    }
+
+    /// The same, behind a gate: while that is shut, no permit is given and none can be spent.
+    pub fn with_gate(rate: NonZeroU32, not_before: Instant, gate: Gate) -> Pace {
+        let state = Mutex::new(PaceState::new(rate, not_before));
         Pace {
-            shared: Arc::new(SharedState { state: Mutex::new(state), freed: Notify::new(), changed: Notify::new() }),
+            shared: Arc::new(SharedState { gate, state, freed: Notify::new(), changed: Notify::new() }),
             queue: tokio::sync::Mutex::new(()),
         }
     }
@@ -76,7 +98,7 @@ impl Pace {
         let _turn = self.queue.lock().await;
         loop {
             let (freed, changed) = (self.shared.freed.notified(), self.shared.changed.notified());
-            let next = self.shared.state().next(Instant::now());
+            let next = self.shared.state().next(Instant::now(), self.shared.gate.is_open());
             match next {
                 NextPermit::Go(receipt) => {
                     return Some(Permit { shared: Arc::clone(&self.shared), receipt, spent: false });
@@ -88,6 +110,10 @@ impl Pace {
                 },
                 NextPermit::WhenFreed => tokio::select! {
                     () = freed => {}
+                    () = changed => {}
+                },
+                NextPermit::WhenOpened => tokio::select! {
+                    () = self.shared.gate.opens() => {}
                     () = changed => {}
                 },
             }
@@ -126,7 +152,7 @@ impl Pace {
         state.held_until = state.held_until.max(Instant::now() + duration.min(HOLD_MAX));
     }
 
-    /// Gives no permits until [`Pace::resume`]; waiting callers get `None`.
+    /// Gives no permits until [`Pace::resume`], and lets none be spent; waiting callers get `None`.
     pub fn pause(&self) {
         self.shared.state().paused = true;
         self.shared.changed.notify_one();
@@ -140,20 +166,21 @@ impl Pace {
 
     /// Allows at most `cap` requests in any second from now on. Those that went out before count as well.
     pub fn set_cap(&self, cap: NonZeroU32) {
-        let mut state = self.shared.state();
-        // A rate that a slow-down lowered climbs on from where it is.
-        let rate = if state.is_slowed { state.rate } else { cap.get() };
-        state.cap = cap.get();
-        state.known = if state.is_slowed { state.known.min(state.cap) } else { state.cap };
-        state.set_rate(rate);
-        drop(state);
-        self.shared.changed.notify_one();
+        self.set_share(cap.get());
+    }
+
+    /// The same, for a share of a cap that others use as well. With a share of 0 nothing goes out. A share that stays
+    /// what it was changes nothing.
+    pub fn set_share(&self, share: u32) {
+        let is_other = self.shared.state().set_cap(share);
+        if is_other {
+            self.shared.changed.notify_one();
+        }
     }
 
     /// The current pace.
     pub fn now(&self) -> PaceNow {
-        let state = self.shared.state();
-        PaceNow { cap: state.cap, rate: state.rate, held: state.held_until.saturating_duration_since(Instant::now()) }
+        self.shared.state().now(Instant::now())
     }
 
     /// How many permits it has given.
@@ -174,15 +201,20 @@ impl Permit {
     }
 
     /// Must be called just before the bytes go out.
-    pub fn spend(mut self) {
-        self.spent = true;
+    ///
+    /// # Errors
+    /// They must not go out. The permit is returned.
+    pub fn spend(mut self) -> Result<(), Shut> {
         let mut state = self.shared.state();
-        state.unspent -= 1;
-        let at = Instant::now();
-        let until = at + state.window;
-        state.spent.push_back(SpentPermit { number: self.receipt.number, at, until });
+        // The gate is asked now, not before: waiting for the lock takes time as well.
+        let is_spent = self.shared.gate.is_open() && state.spend(Instant::now(), self.receipt);
         drop(state);
+        if !is_spent {
+            return Err(Shut);
+        }
+        self.spent = true;
         self.shared.freed.notify_one();
+        Ok(())
     }
 }
 

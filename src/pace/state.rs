@@ -60,12 +60,12 @@ pub(super) struct PaceState {
     /// Permits given and neither spent nor returned.
     pub(super) unspent: usize,
     limiter: Limiter,
-    /// The limiter's current rate: `cap`, or less after a slow-down.
-    pub(super) rate: u32,
+    /// The limiter's current rate, never 0: `cap`, or less after a slow-down. While the cap is 0, what it was before.
+    rate: u32,
     /// The rate that the service is known to accept; the cap if it never refused in proportion.
-    pub(super) known: u32,
+    known: u32,
     /// The rate is climbing back after a slow-down.
-    pub(super) is_slowed: bool,
+    is_slowed: bool,
     climb_at: Instant,
     pub(super) held_until: Instant,
     pub(super) held: bool,
@@ -105,8 +105,10 @@ pub(super) struct SpentPermit {
 pub(super) enum NextPermit {
     Go(Receipt),
     At(Instant),
-    /// Every place in the window is taken by a permit that is still unspent.
+    /// Every place in the window is taken by a permit that is still unspent; or there are none, since the cap is 0.
     WhenFreed,
+    /// The gate is shut.
+    WhenOpened,
     Paused,
 }
 
@@ -138,9 +140,13 @@ impl PaceState {
         }
     }
 
-    pub(super) fn next(&mut self, now: Instant) -> NextPermit {
+    pub(super) fn next(&mut self, now: Instant, is_open: bool) -> NextPermit {
         if self.paused {
             return NextPermit::Paused;
+        }
+        if !is_open {
+            self.held = true;
+            return NextPermit::WhenOpened;
         }
         if now < self.held_until {
             self.held = true;
@@ -151,9 +157,7 @@ impl PaceState {
             self.limiter = limiter(self.rate);
         }
         self.climb(now);
-        while self.spent.front().is_some_and(|spent| spent.until <= now) {
-            self.spent.pop_front();
-        }
+        self.forget(now);
         if self.spent.len() + self.unspent >= self.cap as usize {
             return self.spent.front().map_or(NextPermit::WhenFreed, |oldest| NextPermit::At(oldest.until));
         }
@@ -165,6 +169,38 @@ impl PaceState {
             }
             Err(not_until) => NextPermit::At(now + not_until.wait_time_from(now.into_std()) + together(self.rate)),
         }
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while self.spent.front().is_some_and(|spent| spent.until <= now) {
+            self.spent.pop_front();
+        }
+    }
+
+    /// The request of a permit goes out now. Returns false if it must not: after the permit was given there came a pause,
+    /// or the cap was lowered, and as many as it allows have gone out already.
+    pub(super) fn spend(&mut self, now: Instant, receipt: Receipt) -> bool {
+        self.forget(now);
+        let may_go = !self.paused && self.spent.len() < self.cap as usize;
+        if may_go {
+            self.unspent -= 1;
+            self.spent.push_back(SpentPermit { number: receipt.number, at: now, until: now + self.window });
+        }
+        may_go
+    }
+
+    /// At a cap of 0 nothing goes out, and the rate stays what it was. Returns whether this is another cap than before.
+    pub(super) fn set_cap(&mut self, cap: u32) -> bool {
+        let is_other = std::mem::replace(&mut self.cap, cap) != cap;
+        if is_other && cap > 0 {
+            // A rate that a slow-down lowered climbs on from where it is.
+            let rate = if self.is_slowed { self.rate } else { cap };
+            if !self.is_slowed {
+                self.known = cap;
+            }
+            self.set_rate(rate);
+        }
+        is_other
     }
 
     pub(super) fn answered(&mut self, now: Instant, receipt: Receipt) {
@@ -240,9 +276,17 @@ impl PaceState {
         self.era += 1;
     }
 
-    pub(super) fn set_rate(&mut self, rate: u32) {
-        self.rate = rate.clamp((self.cap / CLIMB_STEPS).max(1), self.cap);
-        self.limiter = limiter(self.rate);
+    fn set_rate(&mut self, rate: u32) {
+        let most = if self.cap == 0 { self.rate } else { self.cap };
+        let rate = rate.clamp((self.cap / CLIMB_STEPS).max(1), most);
+        if rate != std::mem::replace(&mut self.rate, rate) {
+            self.limiter = limiter(rate);
+        }
+    }
+
+    pub(super) fn now(&self, now: Instant) -> PaceNow {
+        let held = self.held_until.saturating_duration_since(now);
+        PaceNow { cap: self.cap, rate: self.rate.min(self.cap), held }
     }
 }
 

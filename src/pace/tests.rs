@@ -4,6 +4,9 @@ use super::answers::SECOND;
 use super::state::HOLD_FIRST;
 use super::*;
 
+mod shared;
+mod together;
+
 fn cap(rate: u32) -> NonZeroU32 {
     NonZeroU32::new(rate).unwrap()
 }
@@ -34,7 +37,7 @@ async fn send(pace: &Pace, count: usize, delay: impl Fn(usize) -> Duration) -> V
         let delay = delay(index);
         flights.spawn(async move {
             tokio::time::sleep(delay).await;
-            permit.spend();
+            permit.spend().unwrap();
             Instant::now()
         });
     }
@@ -71,7 +74,7 @@ async fn arrivals(late: usize, steady: bool) -> Vec<Instant> {
         let pace = Arc::clone(&pace);
         flights.spawn(async move {
             let receipt = permit.receipt();
-            permit.spend();
+            permit.spend().unwrap();
             tokio::time::sleep(Duration::from_millis(if index == late { 50 } else { 1 })).await;
             let arrived = Instant::now();
             tokio::time::sleep(Duration::from_millis(if steady { 1 } else { index as u64 * 37 % 200 })).await;
@@ -103,7 +106,7 @@ async fn answers_that_take_their_time_do_not_slow_the_run_down() {
 async fn nothing_goes_out_before_its_time() {
     let start = Instant::now();
     let pace = Pace::new(cap(200), start + SECOND);
-    pace.permit().await.unwrap().spend();
+    pace.permit().await.unwrap().spend().unwrap();
     assert!(Instant::now() >= start + SECOND);
 }
 
@@ -120,11 +123,11 @@ async fn a_waiter_is_woken_when_the_last_unspent_permit_is_spent() {
     let first = pace.permit().await.unwrap();
     let waiter = tokio::spawn({
         let pace = Arc::clone(&pace);
-        async move { pace.permit().await.unwrap().spend() }
+        async move { pace.permit().await.unwrap().spend().unwrap() }
     });
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(!waiter.is_finished(), "a permit was given while another could still be spent in the same second");
-    first.spend();
+    first.spend().unwrap();
     tokio::time::timeout(Duration::from_secs(2), waiter).await.unwrap().unwrap();
 }
 
@@ -134,7 +137,7 @@ async fn a_slow_down_holds_everything_and_lowers_nothing() {
     let permits = [pace.permit().await.unwrap(), pace.permit().await.unwrap()];
     let [first, second] = permits.map(|permit| {
         let receipt = permit.receipt();
-        permit.spend();
+        permit.spend().unwrap();
         receipt
     });
     let told = Instant::now();
@@ -153,7 +156,7 @@ async fn slow_downs_in_proportion_lower_the_rate_once_and_it_climbs_back() {
     for _ in 0..110 {
         let permit = pace.permit().await.unwrap();
         receipts.push(permit.receipt());
-        permit.spend();
+        permit.spend().unwrap();
     }
     let (passed, refused) = receipts.split_at(96);
     for receipt in passed {
@@ -179,7 +182,7 @@ async fn a_hold_lasts_as_long_as_the_service_asks_within_bounds() {
         let start = Instant::now();
         let hold = pace.slow_down(Receipt { number: 0, era: 0 }, Some(Duration::from_secs(asked)));
         assert_eq!(hold, Some(Duration::from_secs(held)));
-        pace.permit().await.unwrap().spend();
+        pace.permit().await.unwrap().spend().unwrap();
         assert_eq!((Instant::now() - start).as_secs(), held);
     }
 }
@@ -194,7 +197,7 @@ async fn an_older_request_that_is_told_to_wait_longer_is_obeyed() {
         assert_eq!(pace.slow_down(receipt, None), Some(HOLD_FIRST));
     }
     assert_eq!(pace.slow_down(receipt, Some(Duration::from_secs(7))), None);
-    pace.permit().await.unwrap().spend();
+    pace.permit().await.unwrap().spend().unwrap();
     assert_eq!((Instant::now() - start).as_secs(), 7);
     assert_eq!(pace.slow_downs(), 4);
 }
@@ -206,7 +209,7 @@ async fn holds_get_longer_where_everything_is_refused_and_shorter_again_by_thems
     for _ in 0..28 {
         let permit = pace.permit().await.unwrap();
         let receipt = permit.receipt();
-        permit.spend();
+        permit.spend().unwrap();
         holds.push(pace.slow_down(receipt, None).unwrap().as_secs());
     }
     assert_eq!(holds, [1, 2, 4, 8, 16, 32, 60].map(|hold| [hold; 4]).concat());
@@ -215,7 +218,7 @@ async fn holds_get_longer_where_everything_is_refused_and_shorter_again_by_thems
     for _ in 0..6 {
         let permit = pace.permit().await.unwrap();
         let receipt = permit.receipt();
-        permit.spend();
+        permit.spend().unwrap();
         tokio::time::sleep(SECOND * 2).await;
         pace.passed(receipt);
     }
@@ -232,7 +235,7 @@ async fn against(limit: usize, stray: usize, takes: Duration, time: Duration) ->
     while let Ok(permit) = tokio::time::timeout_at(end, pace.permit()).await {
         let permit = permit.unwrap();
         let receipt = permit.receipt();
-        permit.spend();
+        permit.spend().unwrap();
         let at = Instant::now();
         while let_through.front().is_some_and(|first: &Instant| at - *first >= SECOND) {
             let_through.pop_front();
@@ -295,7 +298,7 @@ async fn send_for(pace: &Pace, time: Duration) -> Vec<Instant> {
     let mut sent = Vec::new();
     let end = Instant::now() + time;
     while let Ok(Some(permit)) = tokio::time::timeout_at(end, pace.permit()).await {
-        permit.spend();
+        permit.spend().unwrap();
         sent.push(Instant::now());
     }
     sent
@@ -322,7 +325,9 @@ async fn the_cap_can_be_changed_and_holds_from_then_on() {
 async fn nothing_goes_out_during_a_pause_nor_is_it_made_up_for() {
     let pace = Pace::new(cap(200), Instant::now());
     send_for(&pace, Duration::from_secs(2)).await;
+    let given_before = pace.permit().await.unwrap();
     pace.pause();
+    assert_eq!(given_before.spend(), Err(Shut));
     assert!(send_for(&pace, Duration::from_mins(1)).await.is_empty());
     pace.resume();
     let sent = send_for(&pace, Duration::from_secs(1)).await;
@@ -332,7 +337,7 @@ async fn nothing_goes_out_during_a_pause_nor_is_it_made_up_for() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_permit_when_a_pause_begins_waits_no_longer() {
     let pace = Arc::new(Pace::new(cap(1), Instant::now()));
-    pace.permit().await.unwrap().spend();
+    pace.permit().await.unwrap().spend().unwrap();
     let waiting: Vec<_> = (0..3)
         .map(|_| {
             let pace = Arc::clone(&pace);
@@ -353,7 +358,7 @@ async fn a_lowered_cap_lowers_what_a_slow_down_left_and_a_raised_one_is_climbed_
     let pace = Pace::new(cap(200), Instant::now());
     let permit = pace.permit().await.unwrap();
     let receipt = permit.receipt();
-    permit.spend();
+    permit.spend().unwrap();
     for _ in 0..4 {
         pace.slow_down(receipt, None);
     }

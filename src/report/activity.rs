@@ -41,6 +41,8 @@ impl Words {
             "read_back" => (self.say.hold_read_back)(&left),
             "read_first" => (self.say.hold_read_first)(&left),
             "send_again" => (self.say.hold_send_again)(&left),
+            "ledger" => self.say.hold_ledger.to_owned(),
+            "others" => self.say.hold_others.to_owned(),
             // A newer program's reason.
             other => format!("{other} ({left})"),
         }

@@ -2,21 +2,24 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
-use super::chart::RunSeries;
-use super::format::{RunState, RunStatus};
+use super::chart::{self, RunSeries};
+use super::format::{RunState, RunStatus, ThisRun};
 use super::resume::{Called, Pasted, Resume};
 use crate::ledger::{
     Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerError, Note, Outcomes, Overview,
-    RunRecord, Sample, State, Totals, Worker,
+    RunRecord, Runner, RunnerState, Sample, SharedJob, State, Totals, Worker,
 };
+use crate::run::Tally;
 use crate::system::digest::sha256_of_file;
 use crate::terminal::escape::escape_control;
+use crate::words::Phrases;
 
 /// The rate is that of the last seconds: long enough to be calm, short enough to show a slow-down.
 const RATE_OVER_MS: i64 = 15_000;
+/// Slower than this, how long the rest takes is anybody's guess. In edits a second.
+const SPEED_MIN: f64 = 0.1;
 /// How a list that came from standard input is called in the ledger, and the service inside a process.
 const STANDARD_INPUT: &str = "standard input";
 const SANDBOX: &str = "sandbox";
@@ -30,8 +33,10 @@ pub struct LedgerFacts {
     pub ledger: String,
     /// The job it belongs to.
     pub job: JobIdentity,
-    /// The process that works on it.
+    /// The process that works on it, or the runners.
     pub worker: Option<Worker>,
+    /// What the runs share, if several can work on it together.
+    pub shared: Option<SharedJob>,
     /// What that process says of its run, if it could be asked: the ledger does not hold it.
     pub live: Option<RunStatus>,
     /// How many messages are in each state.
@@ -103,7 +108,10 @@ impl Report {
         let facts = LedgerFacts::read(overview, at)?;
         // SQLite reads a file at rest without locks, so none are lost when another handle of it is closed. And a report
         // without this number is better than none.
-        let ledger_sha256 = if overview.is_at_rest() { sha256_of_file(overview.path()).ok() } else { None };
+        let ledger_sha256 = match overview.address().file() {
+            Some(file) if overview.is_at_rest() => sha256_of_file(file).ok(),
+            Some(_) | None => None,
+        };
         Ok(Report {
             not_done: NotDone::read(overview, facts.totals)?,
             ledger_sha256,
@@ -159,9 +167,10 @@ impl LedgerFacts {
             })
             .collect::<Result<_, LedgerError>>()?;
         Ok(LedgerFacts {
-            ledger: name(overview.path()),
+            ledger: escape_control(&overview.address().name()).into_owned(),
             job: overview.job()?,
             worker: overview.worker().cloned(),
+            shared: overview.shared()?,
             live: None,
             totals,
             outcomes,
@@ -179,7 +188,12 @@ impl LedgerFacts {
         let compared = |facts: &LedgerFacts| {
             let last = facts.last_run().map(|run| (run.record.clone(), run.last.clone()));
             let live = facts.live.as_ref().map(|live| (live.state, live.hold.as_ref().map(|hold| hold.reason.clone())));
-            (facts.totals, facts.worker.clone(), facts.acts.clone(), last, live)
+            let shared = facts.shared.as_ref().map(|shared| {
+                let runner = |runner: &Runner| (runner.run, runner.state, runner.share, runner.progress.held);
+                let runners: Vec<_> = shared.runners.iter().map(runner).collect();
+                (runners, shared.cap, shared.cap_is_of.clone(), shared.shares, shared.paused, shared.stop.clone())
+            });
+            (facts.totals, facts.worker.clone(), shared, facts.acts.clone(), last, live)
         };
         compared(self) == compared(before)
     }
@@ -195,14 +209,44 @@ impl LedgerFacts {
         self.live = live;
     }
 
+    /// What is drawn over time: each run, or those together that share the ledger and went on at the same time.
+    pub fn series(&self) -> Vec<RunSeries> {
+        let runs = self.runs.iter().map(|run| run.series.clone()).collect();
+        if self.shared.is_some() { chart::together(runs) } else { runs }
+    }
+
     /// The last run.
     pub fn last_run(&self) -> Option<&RunFacts> {
         self.runs.last()
     }
 
-    /// Whether the last run is in progress.
+    /// Whether the last run is in progress, or any of those that share the ledger.
     pub fn is_running(&self) -> bool {
-        self.worker.is_some() && self.last_run().is_some_and(|run| run.record.ended.is_none())
+        match &self.shared {
+            Some(shared) => shared.live().next().is_some(),
+            None => self.worker.is_some() && self.last_run().is_some_and(|run| run.record.ended.is_none()),
+        }
+    }
+
+    /// Whether this run is in progress.
+    pub fn goes_on(&self, run: &RunFacts) -> bool {
+        match &self.shared {
+            Some(shared) => shared.live().any(|runner| runner.run == run.record.run),
+            None => self.is_running() && self.last_run().is_some_and(|last| last.record.run == run.record.run),
+        }
+    }
+
+    /// For how long nothing has been heard of any runner, if there are some that may still be alive.
+    pub fn silent_for(&self) -> Option<Duration> {
+        let shared = self.shared.as_ref().filter(|shared| shared.is_silent())?;
+        shared.live().map(|runner| runner.renewed).min()
+    }
+
+    /// When the runs that go on began: the first of them.
+    pub fn running_since(&self) -> Option<i64> {
+        let first = self.shared.as_ref().and_then(|shared| shared.first_run);
+        let run = self.runs.iter().find(|run| Some(run.record.run) == first).or(self.last_run())?;
+        Some(run.record.started_at)
     }
 
     /// What the run is doing: as it says itself, else as far as its ledger tells.
@@ -212,6 +256,14 @@ impl LedgerFacts {
         }
         if let Some(live) = self.live.as_ref().filter(|live| live.state != RunState::Over) {
             return live.state;
+        }
+        if let Some(shared) = &self.shared {
+            return match shared {
+                SharedJob { stop: Some(_), .. } => RunState::Stopping,
+                SharedJob { paused: true, .. } => RunState::Paused,
+                shared if shared.live().all(|runner| runner.progress.held) => RunState::Held,
+                SharedJob { .. } => RunState::Running,
+            };
         }
         let run = self.last_run().map(|run| run.record.run);
         let mut actions = self.acts.iter().filter(|(of, _, _)| Some(*of) == run).map(|(_, _, act)| act.what);
@@ -227,8 +279,17 @@ impl LedgerFacts {
         self.state() == RunState::Paused
     }
 
-    /// Whether the last run's process died.
+    /// Whether the last run's process died; of runs that share the ledger, whether the last one to end was lost, and none
+    /// came to the end.
     pub fn was_cut_off(&self) -> bool {
+        if let Some(SharedJob { runners, .. }) = &self.shared {
+            let of_them = |run: &&RunFacts| runners.iter().any(|runner| runner.run == run.record.run);
+            let ended = |run: &RunFacts, how| run.record.ended.as_deref() == Some(how);
+            let last = self.runs.iter().filter(of_them).max_by_key(|run| run.record.ended_at.unwrap_or(i64::MAX));
+            return self.worker.is_none()
+                && last.is_some_and(|run| run.record.ended.is_none() || ended(run, "died"))
+                && !self.runs.iter().filter(of_them).any(|run| ended(run, "finished"));
+        }
         let ended = |run: &RunFacts| run.record.ended.as_deref().is_none_or(|ended| ended == "died");
         self.worker.is_none() && self.last_run().is_some_and(ended)
     }
@@ -247,7 +308,7 @@ impl LedgerFacts {
     /// The command that resumes the last run; `None`: nothing is left, a process is at work, or it is not known how the last
     /// run was called.
     pub fn resume(&self, pasted: Pasted<'_>) -> Option<Resume> {
-        if self.worker.is_some() || !self.is_something_left() {
+        if (self.worker.is_some() && self.silent_for().is_none()) || !self.is_something_left() {
             return None;
         }
         let RunRecord { command, directory, input, .. } = &self.last_run()?.record;
@@ -289,20 +350,70 @@ impl LedgerFacts {
     }
 
     /// How long what is left of the run will take. Only the run itself knows the pace and its holds, so there is no
-    /// second estimate here.
+    /// second estimate here; but runs that share a ledger say how fast they are.
     pub fn time_left(&self) -> Option<Duration> {
+        if self.shared.is_some() {
+            let speed = self.speed().filter(|_| self.state() == RunState::Running && self.silent_for().is_none())?;
+            #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+            let left = (self.totals.in_flight + self.totals.not_reached) as f64;
+            return (speed >= SPEED_MIN).then(|| Duration::from_secs_f64((left / speed).ceil()));
+        }
         self.live.as_ref().filter(|_| self.is_running())?.seconds_left.map(Duration::from_secs)
     }
 
     /// Edits that the run settles a second: as it says itself, else by its last samples.
     pub fn speed(&self) -> Option<f64> {
+        if let Some(shared) = &self.shared {
+            // Whoever is silent sends nothing.
+            let at_work = shared.live().filter(|runner| runner.state == RunnerState::Live);
+            return self
+                .is_running()
+                .then(|| at_work.map(|runner| runner.progress.speed.max(0.0)).fold(0.0, |sum, speed| sum + speed));
+        }
         let run = self.last_run().filter(|_| self.is_running())?;
         self.live.as_ref().map(|live| live.edits_a_second).or(run.rate)
     }
 
     /// Requests a second at most, as it was last.
     pub fn rate(&self) -> Option<u32> {
-        self.live.as_ref().map(|live| live.rate).or_else(|| self.last_run().map(RunFacts::cap))
+        if let Some(shared) = self.shared.as_ref().filter(|shared| shared.cap > 0) {
+            return Some(shared.cap);
+        }
+        // The last sample of a run that shared the cap says what its share was.
+        let last = self.last_run().map(|run| if self.shared.is_some() { run.record.rate } else { run.cap() });
+        self.live.as_ref().map(|live| live.rate).or(last)
+    }
+
+    /// Why there is no digest of the ledger.
+    pub(super) fn no_digest(&self, say: &Phrases) -> &'static str {
+        if self.shared.is_some() { say.in_database } else { say.still_changing }
+    }
+
+    /// What the runs that share the ledger have done since the first of them began.
+    pub fn session(&self) -> ThisRun {
+        let runners = self.shared.iter().flat_map(|shared| &shared.runners);
+        let mut tally = Tally::default();
+        for Runner { progress, .. } in runners {
+            tally.done += progress.done;
+            tally.failed += progress.failed;
+            tally.in_doubt += progress.in_doubt;
+            tally.attempts += progress.requests;
+            tally.read_backs += progress.read_backs;
+            tally.slow_downs += progress.slow_downs;
+        }
+        let first = self.shared.as_ref().and_then(|shared| shared.first_run);
+        let first = self.runs.iter().find(|run| Some(run.record.run) == first);
+        let planned = first.and_then(|run| run.record.planned).unwrap_or_default();
+        let ms = self.running_since().map_or(0, |since| self.at.saturating_sub(since));
+        ThisRun::new(planned, &tally, Duration::from_millis(ms.max(0).unsigned_abs()))
+    }
+
+    /// How often the service asked the runs that go on to slow down.
+    pub fn slow_downs(&self) -> u64 {
+        match &self.shared {
+            Some(shared) => shared.live().map(|runner| runner.progress.slow_downs).sum(),
+            None => self.last_run().and_then(|run| run.last.as_ref()).map_or(0, |last| last.slow_downs),
+        }
     }
 
     /// Messages of the last run's list. The ledger may hold others as well, from lists of earlier runs.
@@ -368,9 +479,4 @@ fn rate(samples: &[Sample]) -> Option<f64> {
     let ms = last.at - since.at;
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     (ms >= 1_000).then(|| settled(last).saturating_sub(settled(since)) as f64 * 1_000.0 / ms as f64)
-}
-
-/// A file's name without its directory, fit to be shown.
-pub(super) fn name(path: &Path) -> String {
-    escape_control(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()).into_owned()
 }

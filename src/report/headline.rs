@@ -46,7 +46,9 @@ impl Headline {
     pub fn of(facts: &LedgerFacts, words: &Words) -> Headline {
         let Totals { messages, done, failed, in_doubt, not_reached, .. } = facts.totals;
         let say = words.say;
-        let (tone, headline) = if facts.is_paused() {
+        let (tone, headline) = if let Some(silent) = facts.silent_for() {
+            (Tone::Open, (say.run_is_silent)(&words.length(silent), done, messages))
+        } else if facts.is_paused() {
             (Tone::Busy, (say.run_paused)(done, messages))
         } else if facts.state() == RunState::Stopping {
             (Tone::Busy, (say.run_stopping)(done, messages))
@@ -82,8 +84,10 @@ fn more(facts: &LedgerFacts, words: &Words) -> Vec<String> {
     let mut more = Vec::new();
     if facts.may_lack_commits {
         more.push(say.what_commits_lost.to_owned());
+    } else if facts.silent_for().is_some() {
+        more.push(say.what_silent.to_owned());
     } else if facts.was_cut_off() {
-        more.push(say.what_died.to_owned());
+        more.push(if facts.shared.is_some() { say.what_lost } else { say.what_died }.to_owned());
     }
     let last = facts.last_run().map(|run| &run.record);
     if let Some(reason) = last.and_then(|run| run.reason.as_deref()) {

@@ -7,7 +7,7 @@
 use std::io::Write;
 
 use crate::edit::{Edit, Line};
-use crate::input::{APOSTROPHE_COLUMNS, Input, InputError, Mapping, write_header, write_row};
+use crate::input::{APOSTROPHE_COLUMNS, Input, InputError, Mapping, Row, write_header, write_row};
 use crate::ledger::{Cause, EditRecord, LedgerError, Note, Overview, RunList, RunRecord, State};
 use crate::run::Plan;
 use crate::words::{Words, iso};
@@ -16,6 +16,8 @@ const IDS: [&str; 3] = ["from_account", "to_account", "msg_key"];
 const NOTES: [&str; 6] = ["_state", "_code", "_meaning", "_attempts", "_line", "_sent_at"];
 /// The name of the list, where a run had several.
 const LIST: &str = "_list";
+/// Rows that are looked up together.
+const LOOK_UPS: usize = 500;
 
 /// Why a list could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -94,18 +96,19 @@ pub fn not_reached(
     let mut list = EditListWriter::begin(words, has_several, out)?;
     if let Some(PlannedInput { input, mapping, plan }) = wanted {
         let names = names(input, plan, &runs);
+        let mut rows = Vec::new();
         for row in input.rows(mapping)? {
-            let row = row?;
-            let Ok(edit) = &row.edit else { continue };
-            if plan.is_duplicate(edit, &row.line) {
+            let Row { line, edit: Ok(edit), .. } = row? else { continue };
+            if plan.is_duplicate(&edit, &line) {
                 continue;
             }
-            match overview.edit(edit.id().digest())? {
-                None => list.new_edit(edit, &row.line, &names)?,
-                Some(known) if known.state == State::Waiting => list.edit("not_reached", &known)?,
-                Some(_) => {}
+            rows.push((line, edit));
+            if rows.len() == LOOK_UPS {
+                list.rows_not_reached(overview, &rows, &names)?;
+                rows.clear();
             }
         }
+        list.rows_not_reached(overview, &rows, &names)?;
     }
     list.end()
 }
@@ -161,6 +164,24 @@ impl<'a> EditListWriter<'a> {
             [state, &code, &meaning, &attempts, &line, &sent_at],
             list.as_deref().unwrap_or_default(),
         )
+    }
+
+    /// Those of the rows that were not sent, or wait to be sent again.
+    fn rows_not_reached(
+        &mut self,
+        overview: &dyn Overview,
+        rows: &[(Line, Edit)],
+        names: &[&str],
+    ) -> Result<(), EditListError> {
+        let messages: Vec<_> = rows.iter().map(|(_, edit)| edit.id().digest()).collect();
+        for ((line, edit), known) in rows.iter().zip(overview.find_edits(&messages)?) {
+            match known {
+                None => self.new_edit(edit, line, names)?,
+                Some(known) if known.state == State::Waiting => self.edit("not_reached", &known)?,
+                Some(_) => {}
+            }
+        }
+        Ok(())
     }
 
     fn new_edit(&mut self, edit: &Edit, line: &Line, names: &[&str]) -> Result<(), EditListError> {

@@ -6,6 +6,7 @@ use super::facts::{CauseLine, LedgerFacts, NotReachedList, Report, RunFacts};
 use super::format::{self, FORMAT};
 use super::headline::Headline;
 use super::resume::Resume;
+use super::runners;
 use crate::ledger::{Cause, ControlAction, ControlEvent, JobIdentity, RunRecord, Worker};
 use crate::words::{Lang, Words, iso};
 
@@ -29,6 +30,7 @@ pub fn status(facts: &LedgerFacts, resume: Option<&Resume>) -> format::Status {
         rate: facts.rate(),
         seconds_left: facts.time_left().map(|left| left.as_secs()),
         outcomes: facts.by_cause().iter().map(|line| outcome(line, words)).collect(),
+        shared: facts.shared.as_ref().map(runners::object),
         runs: facts.runs.iter().map(run).collect(),
         acts: facts.acts.iter().map(act).collect(),
         resume: resume.map(|resume| resume.command.clone()),

@@ -14,6 +14,7 @@ pub mod machine;
 pub mod page;
 pub mod plan;
 pub mod resume;
+pub mod runners;
 pub mod shares;
 pub mod summary;
 pub mod text;

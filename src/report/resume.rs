@@ -28,7 +28,7 @@ const MOMENT: &str = "%Y-%m-%dT%H:%M:%S%:z";
 
 /// The variables that a run reads, and the flags that stand for them. The proxy's are there as well: without them, a run
 /// goes another way, or none.
-const VARIABLES: [(&str, &[&str]); 13] = [
+const VARIABLES: [(&str, &[&str]); 14] = [
     ("TIM_SDKAPPID", &["--sdkappid"]),
     ("TIM_IDENTIFIER", &["--identifier"]),
     ("TIM_SECRET_KEY", &[]),
@@ -42,7 +42,10 @@ const VARIABLES: [(&str, &[&str]); 13] = [
     ("https_proxy", &[]),
     ("ALL_PROXY", &[]),
     ("all_proxy", &[]),
+    (PASSWORD, &[]),
 ];
+/// That of a database that holds the ledger.
+const PASSWORD: &str = "PGPASSWORD";
 /// The same for a run of which only the ledger is known: one of each line is needed, if no flag says it. A job file may
 /// say it or not.
 const NEEDED: [(&str, &[&str]); 4] = [
@@ -131,7 +134,9 @@ impl Called {
     pub fn of_process(reads_standard_input: bool, until: Option<&Zoned>, is_sandbox: bool) -> Called {
         let words: Vec<_> = with_moment(std::env::args_os(), until);
         let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_of_use = |name: &str| name != PASSWORD || words.iter().any(names_database);
         let variables = VARIABLES.iter().filter(|(name, flags)| is_set(name) && !has_any(&words, flags));
+        let variables = variables.filter(|(name, _)| is_of_use(name));
         let variables: Vec<_> = variables.map(|(name, _)| *name).filter(|_| !is_sandbox).collect();
         let list = if reads_standard_input {
             let file = Path::new("/dev/stdin").canonicalize().ok();
@@ -273,6 +278,10 @@ fn is_ahead(until: &OsStr, pasted: Pasted<'_>) -> bool {
     let Pasted::Here { at, .. } = pasted else { return false };
     let moment = until.to_str().and_then(|until| until.parse::<Timestamp>().ok());
     moment.is_some_and(|moment| moment > at)
+}
+
+fn names_database(word: &OsString) -> bool {
+    word.to_str().is_some_and(|word| word.contains("postgres://") || word.contains("postgresql://"))
 }
 
 fn has_any(words: &[OsString], flags: &[&str]) -> bool {

@@ -26,6 +26,8 @@ pub struct Summary<'a> {
     pub plan: &'a Plan,
     /// What it did.
     pub tally: &'a Tally,
+    /// How many messages of the list are in each state, where other runs have worked on it as well.
+    pub whole: Option<Totals>,
     /// How it ended.
     pub ended: &'a RunEnd,
     /// How long it sent.
@@ -47,9 +49,11 @@ pub fn totals(plan: &Plan, tally: &Tally) -> Totals {
     // While one of them is being sent, it is in flight.
     let still_failed = still_failed.saturating_sub(tally.under_way_failed);
     let still_in_doubt = still_in_doubt.saturating_sub(tally.under_way_in_doubt);
-    let (messages, done) = (plan.messages(), plan.done + tally.done);
-    let failed = plan.failed + still_failed + tally.failed;
-    let in_doubt = plan.in_doubt + still_in_doubt + tally.in_doubt + tally.open_doubts;
+    // What other runs do at the same time is as old as the last beat.
+    let others = &tally.others;
+    let (messages, done) = (plan.messages(), plan.done + tally.done + others.done);
+    let failed = plan.failed + still_failed + tally.failed + others.failed;
+    let in_doubt = plan.in_doubt + still_in_doubt + tally.in_doubt + tally.open_doubts + others.in_doubt;
     let in_flight = tally.under_way as u64;
     let not_reached = messages.saturating_sub(done + failed + in_doubt + in_flight);
     Totals { messages, done, failed, in_doubt, in_flight, not_reached }
@@ -58,7 +62,13 @@ pub fn totals(plan: &Plan, tally: &Tally) -> Totals {
 impl Summary<'_> {
     /// How many messages of the list are in each state.
     pub fn totals(&self) -> Totals {
-        totals(self.plan, self.tally)
+        self.whole.unwrap_or_else(|| totals(self.plan, self.tally))
+    }
+
+    /// Edits that this run was not to send. With others it sends as many as it gets.
+    pub fn left_out(&self) -> u64 {
+        let left_out = self.plan.to_do - self.plan.this_run;
+        if self.whole.is_some() && left_out > 0 { u64::MAX } else { left_out }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "for people, and far below 2^52")]
@@ -108,19 +118,20 @@ impl Summary<'_> {
                 writeln!(out, "{style}Stopped after {}:{style:#} {reason}", self.time())?;
             }
         }
-        let before = |number: u64| match number {
+        let before = |of_others: u64, of_this_run: u64| match of_others {
             0 => String::new(),
+            _ if self.whole.is_some() => format!("{} of them by this run", of_this_run.separate_with_commas()),
             number => format!("{} of them before this run", number.separate_with_commas()),
         };
+        let before = |total: u64, of_this_run: u64| before(total.saturating_sub(of_this_run), of_this_run);
         let not_reached = if totals.not_reached > 0 { "not edited yet" } else { "" };
         write_lines(
             out,
             &[
                 CountLine::new("rows", self.plan.rows, ""),
-                CountLine::new("done", totals.done, before(self.plan.done)).styled(DONE),
-                CountLine::new("failed", totals.failed, before(totals.failed - self.tally.failed)).styled(FAILED),
-                CountLine::new("in doubt", totals.in_doubt, before(totals.in_doubt - self.tally.in_doubt))
-                    .styled(DOUBT),
+                CountLine::new("done", totals.done, before(totals.done, self.tally.done)).styled(DONE),
+                CountLine::new("failed", totals.failed, before(totals.failed, self.tally.failed)).styled(FAILED),
+                CountLine::new("in doubt", totals.in_doubt, before(totals.in_doubt, self.tally.in_doubt)).styled(DOUBT),
                 CountLine::new("duplicates", self.plan.duplicates, ""),
                 CountLine::new("not reached", totals.not_reached, not_reached).styled(TITLE),
             ],

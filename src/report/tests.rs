@@ -42,7 +42,7 @@ impl Filled {
             other_host: None,
             name: None,
         };
-        drop(open_store(&path, &job, LostCommits::Refused).unwrap());
+        drop(open_store(&path.as_path().into(), &job, LostCommits::Refused).unwrap());
         Filled { connection: Connection::open(&path).unwrap(), path, _dir: dir }
     }
 
@@ -87,7 +87,7 @@ impl Filled {
     }
 
     fn report(&self) -> Report {
-        let overview = open_overview(&self.path).unwrap();
+        let overview = open_overview(&self.path.as_path().into()).unwrap();
         let mut report = Report::read(&*overview, BEGIN + 40 * MINUTE, Pasted::Anywhere).unwrap();
         // It is another one each time.
         report.ledger_sha256 = Some("cd".repeat(32));
@@ -193,6 +193,7 @@ fn what_a_run_says_of_itself_is_newer_than_its_last_sample() {
         rate: 50,
         cap: 200,
         seconds_left: Some(90),
+        shared: None,
     };
     report.facts.worker = Some(Worker::new("process 4711"));
     report.facts.follow(Some(live));
@@ -366,7 +367,7 @@ fn lists_hold_ids_as_text() {
     ledger.run(1, BEGIN, None, 3);
     ledger.edit(1, ["=1+1", "a,\"b\"", "line\nbreak"], "failed", Some(20026), None);
     ledger.edit(1, ["@x", "y", "z"], "sending", None, None);
-    let overview = open_overview(&ledger.path).unwrap();
+    let overview = open_overview(&ledger.path.as_path().into()).unwrap();
     let mut out = Vec::new();
     assert_eq!(lists::failed(&*overview, &words(Lang::En), &mut out).unwrap(), 1);
     assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
@@ -416,7 +417,7 @@ proptest! {
             ledger.edit(1, [from, to, &key], "failed", Some(20026), None);
             plain.write_record([from, to, &key]).unwrap();
         }
-        let overview = open_overview(&ledger.path).unwrap();
+        let overview = open_overview(&ledger.path.as_path().into()).unwrap();
         let mut failed = Vec::new();
         lists::failed(&*overview, &words(Lang::Zh), &mut failed).unwrap();
         let content = ContentSpec { text: Some("x".into()), ..ContentSpec::default() };

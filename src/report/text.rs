@@ -11,8 +11,8 @@ use super::chart;
 use super::facts::{LedgerFacts, Report, RunFacts};
 use super::headline::{Headline, Tone};
 use super::resume::Resume;
-use super::shares;
-use crate::ledger::{Cause, EditRecord, RunRecord, Totals, Worker};
+use super::{runners, shares};
+use crate::ledger::{Cause, EditRecord, RunRecord, Runner, RunnerState, Totals, Worker};
 use crate::terminal::colour::{DONE, DOUBT, FAILED, IN_FLIGHT, REMARK, TITLE};
 use crate::terminal::escape::escape_control;
 use crate::terminal::fit;
@@ -30,11 +30,12 @@ const PLAIN: Style = Style::new();
 pub fn status(facts: &LedgerFacts, resume: Option<&Resume>, words: &Words) -> String {
     let mut text = TextReport { out: String::new(), words };
     text.head(facts);
-    if facts.worker.is_none() {
+    if facts.worker.is_none() || facts.silent_for().is_some() {
         text.advice(facts);
     }
     text.totals(facts);
     text.pace(facts);
+    text.runners(facts);
     text.answers(facts, false);
     text.runs(facts);
     text.acts(facts);
@@ -57,10 +58,18 @@ pub fn report(report: &Report, words: &Words) -> String {
     text.answers(facts, true);
     text.not_done(say.failed_first, &report.not_done.failed, facts.totals.failed, "failed.csv");
     text.not_done(say.in_doubt_first, &report.not_done.in_doubt, facts.totals.in_doubt, "in_doubt.csv");
+    text.runners(facts);
     text.runs(facts);
     text.acts(facts);
     text.about(report);
     text.resume(report.resume.as_ref());
+    text.out
+}
+
+/// The runners of a shared job.
+pub fn runners(facts: &LedgerFacts, words: &Words) -> String {
+    let mut text = TextReport { out: String::new(), words };
+    text.runners(facts);
     text.out
 }
 
@@ -138,10 +147,11 @@ impl TextReport<'_> {
     /// Speed and time left.
     fn pace(&mut self, facts: &LedgerFacts) {
         let say = self.words.say;
-        let Some(run) = facts.last_run().filter(|_| facts.is_running()) else { return };
+        let Some(since) = facts.running_since().filter(|_| facts.is_running()) else { return };
+        let since = self.words.moment(since);
         let speed = facts.speed().map_or_else(|| say.not_known_yet.to_owned(), |speed| format!("{speed:.1}"));
         let left = facts.time_left().map_or_else(
-            || (if facts.live.is_some() { "–" } else { say.only_the_run_knows }).to_owned(),
+            || (if facts.live.is_some() || facts.shared.is_some() { "–" } else { say.only_the_run_knows }).to_owned(),
             |left| {
                 let until = facts.at.saturating_add(i64::try_from(left.as_millis()).unwrap_or(i64::MAX));
                 (say.time_left_text)(&self.words.length(left), &self.words.clock(until))
@@ -152,12 +162,14 @@ impl TextReport<'_> {
         if let Some(hold) = facts.live.as_ref().and_then(|live| live.hold.as_ref()) {
             lines.push((say.held_because, escape_control(&self.words.hold(hold)).into_owned()));
         }
-        lines.extend([
-            (say.speed, (say.speed_text)(&speed, facts.rate().unwrap_or_default())),
-            (say.time_left, left),
-            (say.who, (say.worker)(worker, &self.words.moment(run.record.started_at))),
-        ]);
-        let slow_downs = run.last.as_ref().map_or(0, |last| last.slow_downs);
+        lines.extend([(say.speed, (say.speed_text)(&speed, facts.rate().unwrap_or_default())), (say.time_left, left)]);
+        if let Some(shared) = &facts.shared {
+            lines.push((say.runners_at_work, (say.runners_since)(shared.live().count(), &since)));
+            lines.extend(self.words.shared_lines(shared));
+        } else {
+            lines.push((say.who, (say.worker)(worker, &since)));
+        }
+        let slow_downs = facts.slow_downs();
         if slow_downs > 0 {
             lines.push((say.slow_downs, slow_downs.separate_with_commas()));
         }
@@ -213,6 +225,56 @@ impl TextReport<'_> {
         }
     }
 
+    /// The runners of the session: all that work, and the last ones of those that do not.
+    fn runners(&mut self, facts: &LedgerFacts) {
+        let say = self.words.say;
+        let Some(shared) = facts.shared.as_ref().filter(|shared| !shared.runners.is_empty()) else { return };
+        self.title(say.runners);
+        let not_live = shared.runners.iter().filter(|runner| !runner.is_live()).count();
+        let mut left_out = not_live.saturating_sub(RUNS_SHOWN);
+        if left_out > 0 {
+            self.line(&format!("  {}", (say.runners_earlier)(left_out)));
+        }
+        let states = shared.runners.iter().map(|runner| self.words.runner_state(runner).width());
+        let columns = states.max().unwrap_or_default();
+        for runner in &shared.runners {
+            if !runner.is_live() && left_out > 0 {
+                left_out -= 1;
+                continue;
+            }
+            self.runner(runner, columns);
+        }
+    }
+
+    fn runner(&mut self, runner: &Runner, columns: usize) {
+        let (words, say) = (self.words, self.words.say);
+        let Runner { run, host, pid, user, share, rate, renewed, state, progress, .. } = runner;
+        let style = match state {
+            RunnerState::Live if progress.held => DOUBT,
+            RunnerState::Live => IN_FLIGHT,
+            RunnerState::Silent | RunnerState::Lost => DOUBT,
+            RunnerState::Ended => PLAIN,
+        };
+        let word = words.runner_state(runner);
+        let mut what = Vec::new();
+        if runner.is_live() {
+            what.push((say.runner_share)(*share, *rate));
+        }
+        what.extend(runners::speed(runner).map(|speed| (say.runner_speed)(&speed)));
+        if *state != RunnerState::Ended {
+            what.push((say.renewed_ago)(&words.length(*renewed)));
+        }
+        let what = what.join(say.comma);
+        let gap = " ".repeat(columns.saturating_sub(word.width()));
+        self.line(&format!("  {run:>2}  {}{gap}  {what}", styled(style, word)));
+        let mut line = format!("{user}@{host}{}{}", say.comma, (say.process_text)(*pid));
+        let parts = [(progress.done, say.done), (progress.failed, say.failed), (progress.in_doubt, say.in_doubt)];
+        for (number, what) in parts.into_iter().filter(|(number, _)| *number > 0) {
+            let _ = write!(line, " · {}", (say.counted)(&number.separate_with_commas(), what));
+        }
+        self.wrapped(&line, "      ", "      ");
+    }
+
     fn runs(&mut self, facts: &LedgerFacts) {
         let say = self.words.say;
         if facts.runs.is_empty() {
@@ -223,8 +285,8 @@ impl TextReport<'_> {
         if earlier > 0 {
             self.line(&format!("  {}", (say.runs_earlier)(earlier)));
         }
-        for (index, run) in facts.runs.iter().enumerate().skip(earlier) {
-            self.run(run, facts.is_running() && index + 1 == facts.runs.len(), facts.at);
+        for run in facts.runs.iter().skip(earlier) {
+            self.run(run, facts.goes_on(run), facts.at);
         }
     }
 
@@ -277,7 +339,7 @@ impl TextReport<'_> {
         let facts = &report.facts;
         self.title(say.about);
         let sha256 =
-            report.ledger_sha256.as_ref().map_or(say.still_changing.to_owned(), |sha| format!("SHA-256 {sha}"));
+            report.ledger_sha256.as_ref().map_or(facts.no_digest(say).to_owned(), |sha| format!("SHA-256 {sha}"));
         self.wrapped(&format!("{} {}", say.ledger, facts.ledger), "  ", "    ");
         self.line(&format!("    {sha256}"));
         if let Some(run) = facts.last_run() {

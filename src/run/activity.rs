@@ -53,6 +53,10 @@ pub enum HoldReason {
     ReadFirst,
     /// Edits that were refused for now are not due yet.
     SendAgain,
+    /// The ledger does not answer, so that this run may have lost its lease.
+    Ledger,
+    /// The rest of the list is with other runs.
+    Others,
 }
 
 /// The service is out of reach, or no longer answers.
@@ -70,7 +74,7 @@ pub struct Outage {
 
 impl HoldReason {
     /// All of them.
-    pub const ALL: [HoldReason; 7] = [
+    pub const ALL: [HoldReason; 9] = [
         HoldReason::Start,
         HoldReason::TooFast,
         HoldReason::RetryAfter,
@@ -78,6 +82,8 @@ impl HoldReason {
         HoldReason::ReadBack,
         HoldReason::ReadFirst,
         HoldReason::SendAgain,
+        HoldReason::Ledger,
+        HoldReason::Others,
     ];
 
     /// Its word in JSON and metrics.
@@ -90,6 +96,8 @@ impl HoldReason {
             HoldReason::ReadBack => "read_back",
             HoldReason::ReadFirst => "read_first",
             HoldReason::SendAgain => "send_again",
+            HoldReason::Ledger => "ledger",
+            HoldReason::Others => "others",
         }
     }
 }

@@ -14,7 +14,7 @@ use super::context::{HOLD_WARNED_MIN, RunContext, Slot};
 use super::tally::{Cause, Times};
 use super::todo::InDoubt;
 use crate::api::{Outcome, Service};
-use crate::ledger::{Intent, LedgerError, Note, Pending, Recorded, Settlement, State};
+use crate::ledger::{Intent, LedgerError, Note, PartTicket, Pending, Recorded, Settlement, State};
 use crate::pace::Receipt;
 use crate::retry::{self, Backpressure, Verdict};
 
@@ -31,6 +31,8 @@ pub(super) enum AttemptResult {
     NotSent { pending: Pending, outcome: Outcome },
     /// It was recalled before it went out, and the ledger stands as before.
     Withdrawn(Pending),
+    /// The edit is not this run's any more, and is in this state.
+    NotYours { state: Option<State>, part: Option<Arc<PartTicket>> },
     /// The ledger failed. `unsure`: the ledger says `sending`, or has said `in_doubt` since this run.
     NotRecorded { error: LedgerError, unsure: bool, state_before: Option<State> },
 }
@@ -47,8 +49,17 @@ pub(super) enum NextStep {
 }
 
 impl AttemptResult {
-    fn not_recorded(error: LedgerError, intent: &Intent) -> AttemptResult {
-        AttemptResult::NotRecorded { error, unsure: true, state_before: intent.taken_up() }
+    /// The ledger has not taken what became of this edit.
+    fn not_taken(
+        error: LedgerError,
+        unsure: bool,
+        state_before: Option<State>,
+        part: Option<Arc<PartTicket>>,
+    ) -> AttemptResult {
+        match error {
+            LedgerError::NotYours(state) => AttemptResult::NotYours { state, part },
+            error => AttemptResult::NotRecorded { error, unsure, state_before },
+        }
     }
 }
 
@@ -81,7 +92,7 @@ async fn try_once<S: Service>(
         Err(CheckCut::Stopping) => return AttemptResult::Withdrawn(pending),
         Err(CheckCut::NoPage(outcome)) => return AttemptResult::NotSent { pending, outcome },
     }
-    let (line, edit) = (pending.line.clone(), Arc::clone(&pending.edit));
+    let (line, edit, part) = (pending.line.clone(), Arc::clone(&pending.edit), pending.part.clone());
     // It came into doubt in this run and was about to be sent again: if that fails, it is still in doubt.
     let unsure = pending.state == Some(State::InDoubt) && pending.taken_up.is_none();
     let ready = match context.in_doubt {
@@ -95,14 +106,16 @@ async fn try_once<S: Service>(
     };
     let mut intent = match context.ledger.intend(ready).await {
         Ok(intent) => intent,
-        Err(error) => return AttemptResult::NotRecorded { error, unsure, state_before: None },
+        Err(error) => return AttemptResult::not_taken(error, unsure, None, part),
     };
     let state_before = intent.taken_up();
     let mut times = Times::default();
     let intended = Instant::now();
     let permit = tokio::select! {
         biased;
-        () = context.ledger.latched() => return AttemptResult::not_recorded(LedgerError::Latched, &intent),
+        () = context.ledger.latched() => {
+            return AttemptResult::not_taken(LedgerError::Latched, true, state_before, part);
+        }
         () = context.stop.cancelled() => None,
         () = recalled => None,
         permit = context.permit(&context.pace) => permit,
@@ -111,22 +124,26 @@ async fn try_once<S: Service>(
     let Some((slot_in_flight, permit)) = permit else {
         return match context.ledger.withdraw(intent).await {
             Ok(pending) => AttemptResult::Withdrawn(pending),
-            Err(error) => AttemptResult::NotRecorded { error, unsure: true, state_before },
+            Err(error) => AttemptResult::not_taken(error, true, state_before, part),
         };
     };
     *in_flight = Some(slot_in_flight);
     let receipt = permit.receipt();
     let permitted = Instant::now();
     times.waited = permitted - intended;
+    let handed = context.hand();
     let outcome = tokio::select! {
         biased;
         // Nothing goes out after this, and the outcome of what already has could not be recorded.
-        () = context.ledger.latched() => return AttemptResult::not_recorded(LedgerError::Latched, &intent),
+        () = context.ledger.latched() => {
+            return AttemptResult::not_taken(LedgerError::Latched, true, state_before, part);
+        }
         // The largest part of an attempt by far: boxed here, so that moving an attempt stays cheap.
         outcome = Box::pin(context.service.modify(&intent, permit)) => outcome,
     };
+    drop(handed);
     times.answered = permitted.elapsed();
-    if !matches!(outcome, Outcome::NotSent { .. } | Outcome::NoSignature | Outcome::NoAnswer(_)) {
+    if !matches!(outcome, Outcome::NotSent { .. } | Outcome::HeldBack | Outcome::NoSignature | Outcome::NoAnswer(_)) {
         context.pace.answered(receipt);
     }
     let verdict = context.judge(&outcome, &intent);
@@ -138,12 +155,12 @@ async fn try_once<S: Service>(
     let Some(settlement) = settlement(&verdict, intent.tries(), intent.doubt(), context.attempts_max) else {
         return match context.ledger.withdraw(intent).await {
             Ok(pending) => AttemptResult::NotSent { pending, outcome },
-            Err(error) => AttemptResult::NotRecorded { error, unsure: true, state_before },
+            Err(error) => AttemptResult::not_taken(error, true, state_before, part),
         };
     };
     match context.ledger.record(intent, settlement).await {
         Ok(recorded) => AttemptResult::Recorded { recorded, verdict, times },
-        Err(error) => AttemptResult::NotRecorded { error, unsure: true, state_before },
+        Err(error) => AttemptResult::not_taken(error, true, state_before, part),
     }
 }
 
@@ -230,6 +247,7 @@ impl<S: Service> RunContext<S> {
         let Some(held) = self.pace.slow_down(receipt, retry_after) else { return };
         self.lookups.hold(held);
         self.is_held_for(HoldReason::TooFast, held);
+        self.publish_hold(held);
         let why = Cause::of(&verdict).map(|cause| cause.to_string()).unwrap_or_default();
         let (rate, ms) = (self.pace.now().rate, held.as_millis().max(1));
         // A single short hold is not worth a warning.

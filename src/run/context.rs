@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -15,8 +15,8 @@ use super::history_access::HistoryAccess;
 use super::todo::InDoubt;
 use super::under_way::UnderWay;
 use crate::api::Service;
-use crate::ledger::Ledger;
-use crate::pace::{self, HOLD_MAX, Pace, Permit};
+use crate::ledger::{Ledger, Progress};
+use crate::pace::{self, Gate, HOLD_MAX, Pace, Permit};
 
 /// More than this would not raise the rate, however high it is.
 const AHEAD_MAX: usize = 1_024;
@@ -41,6 +41,8 @@ pub struct RunContext<S> {
     pub(super) ahead_max: usize,
     /// The same, for the rate that is set now.
     ahead_now: AtomicUsize,
+    /// The most requests a second, as the run was told.
+    pub(super) rate: NonZeroU32,
     pub(super) attempts_max: NonZeroU32,
     pub(super) in_doubt: InDoubt,
     pub(super) under_way: UnderWay,
@@ -58,6 +60,31 @@ pub struct RunContext<S> {
     /// Cancelled when nothing more may be sent.
     pub(super) stop: CancellationToken,
     pub(super) seed: u64,
+    /// Whether anything may be handed to the connection: for a run that shares its ledger, while it holds its lease.
+    pub(super) gate: Gate,
+    /// Requests that have passed the gate and are not answered or given up yet.
+    handed: AtomicUsize,
+    /// What the heartbeat tells the other runs.
+    to_others: Mutex<ToOthers>,
+    /// The cap that all runs of the app share, where this run has only a share of it.
+    job_cap: Mutex<Option<NonZeroU32>>,
+}
+
+/// What a run tells the others that share its ledger.
+#[derive(Clone, Copy, Debug, Default)]
+struct ToOthers {
+    progress: Progress,
+    hold: Option<Duration>,
+    is_idle: bool,
+}
+
+/// A request that has passed the gate, until it is answered or given up.
+pub(super) struct Handed<'a>(&'a AtomicUsize);
+
+impl Drop for Handed<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Why edits are held, for how long in all, and until when.
@@ -112,6 +139,18 @@ fn is_hold_warned(asked: Duration, last: &mut Option<Instant>, now: Instant) -> 
 impl<S: Service> RunContext<S> {
     /// A run that sends the intents of `ledger` to `service`.
     pub fn new(ledger: Ledger, service: S, terms: RunTerms) -> RunContext<S> {
+        RunContext::behind(ledger, service, terms, Gate::always_open())
+    }
+
+    /// A run that shares its ledger with others. It has no share of the cap yet, and sends nothing until its heartbeat has
+    /// got one; `gate` is open while it holds its lease.
+    pub fn with_lease(ledger: Ledger, service: S, terms: RunTerms, gate: Gate) -> RunContext<S> {
+        let context = RunContext::behind(ledger, service, terms, gate);
+        context.set_shares(0, 0);
+        context
+    }
+
+    fn behind(ledger: Ledger, service: S, terms: RunTerms, gate: Gate) -> RunContext<S> {
         let RunTerms { rate, max_rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed } = terms;
         // An earlier run of this list may have sent a full second's worth of requests just before the ledger was
         // locked, and these may arrive late and take a while to process.
@@ -120,14 +159,15 @@ impl<S: Service> RunContext<S> {
         let quiet_from = locked_since.map_or(now, |since| since + under_way.of_earlier_runs);
         RunContext {
             ledger,
-            pace: Pace::new(rate, begins),
-            lookups: HistoryAccess::new(rate, max_rate, begins),
+            pace: Pace::with_gate(rate, begins, gate.clone()),
+            lookups: HistoryAccess::new(rate, max_rate, begins, gate.clone()),
             accepted: Accepted::default(),
             service,
             in_flight: Arc::new(Semaphore::new(in_flight_max)),
             in_flight_max,
             ahead_max: ahead(rate, in_flight_max),
             ahead_now: AtomicUsize::new(ahead(rate, in_flight_max)),
+            rate,
             attempts_max,
             in_doubt,
             under_way,
@@ -138,6 +178,10 @@ impl<S: Service> RunContext<S> {
             hold_warned: Mutex::new(None),
             stop: CancellationToken::new(),
             seed,
+            gate,
+            handed: AtomicUsize::new(0),
+            to_others: Mutex::default(),
+            job_cap: Mutex::default(),
         }
     }
 
@@ -159,6 +203,7 @@ impl<S: Service> RunContext<S> {
         }
         drop(last);
         self.hold_for(HoldReason::RetryAfter, asked);
+        self.publish_hold(asked.min(HOLD_MAX));
     }
 
     /// Holds every request, for this reason.
@@ -206,6 +251,79 @@ impl<S: Service> RunContext<S> {
         }
         self.pace.set_cap(rate);
         self.lookups.set_rate(rate);
+    }
+
+    /// Sets the shares of edits and of read-backs, in requests a second. They change often, and mostly by little: edits that
+    /// wait for a permit are recalled only if they would wait for much longer.
+    pub(super) fn set_shares(&self, edits: u32, reads: u32) {
+        let ahead = ahead(NonZeroU32::new(edits).unwrap_or(NonZeroU32::MIN), self.in_flight_max);
+        if ahead < self.ahead_now.swap(ahead, Ordering::Relaxed) / 2 {
+            self.recall.notify_waiters();
+        }
+        self.pace.set_share(edits);
+        self.lookups.pace.set_share(reads);
+    }
+
+    /// A request is about to pass the gate.
+    pub(super) fn hand(&self) -> Handed<'_> {
+        self.handed.fetch_add(1, Ordering::SeqCst);
+        Handed(&self.handed)
+    }
+
+    /// Whether no request can be between the gate and the connection.
+    pub(super) fn has_handed_nothing(&self) -> bool {
+        self.handed.load(Ordering::SeqCst) == 0
+    }
+
+    fn to_others(&self) -> MutexGuard<'_, ToOthers> {
+        self.to_others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_progress(&self, progress: Progress) {
+        self.to_others().progress = progress;
+    }
+
+    /// Whether nothing is at hand, so that others may have all of the cap.
+    pub(super) fn set_idle(&self, is_idle: bool) {
+        self.to_others().is_idle = is_idle;
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.to_others().is_idle
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        self.to_others().progress
+    }
+
+    /// Has the other runs hold as well, with the next beat.
+    pub(super) fn publish_hold(&self, length: Duration) {
+        if length.is_zero() {
+            return;
+        }
+        let mut to_others = self.to_others();
+        to_others.hold = to_others.hold.max(Some(length));
+    }
+
+    /// What is to be published.
+    pub(super) fn take_hold(&self) -> Option<Duration> {
+        self.to_others().hold.take()
+    }
+
+    /// Holds every request because another run was asked for time.
+    pub(super) fn hold_with_others(&self, length: Duration) {
+        self.pace.hold(length);
+        self.lookups.hold(length);
+        self.is_held_for(HoldReason::TooFast, length);
+    }
+
+    pub(super) fn set_job_cap(&self, cap: Option<NonZeroU32>) {
+        *self.job_cap.lock().unwrap_or_else(PoisonError::into_inner) = cap;
+    }
+
+    /// The cap that all runs of the app share, where this run has only a share of it.
+    pub(super) fn job_cap(&self) -> Option<NonZeroU32> {
+        *self.job_cap.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether one more intent may be made while `waiting` of them wait for a permit.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::ledger::{ControlAction, ControlEvent, LedgerError};
+use super::heartbeat::Lease;
+use crate::ledger::{ControlAction, ControlEvent, LedgerError, SharedControl};
 use crate::pace;
 use crate::register::{RegisterError, Share};
 
@@ -20,6 +21,8 @@ pub struct Control {
     cap: NonZeroU32,
     /// The run's share of its app's cap, if it has to share that. Changed by one request at a time.
     share: Option<Arc<tokio::sync::Mutex<Arc<Share>>>>,
+    /// Where several runs work on a job, it is all of them that are told.
+    shared: Option<Arc<dyn SharedControl>>,
 }
 
 /// The receiving side, for the run.
@@ -28,6 +31,16 @@ pub struct ControlInbox {
     /// Cancelled when the run has to stop.
     pub(super) stop: CancellationToken,
     pub(super) requests: mpsc::Receiver<ControlRequest>,
+    /// The lease of a run that shares its ledger with others.
+    pub(super) lease: Option<Lease>,
+}
+
+impl ControlInbox {
+    /// Of a run that shares its ledger with others, and holds this lease.
+    #[must_use]
+    pub fn with_lease(self, lease: Lease) -> ControlInbox {
+        ControlInbox { lease: Some(lease), ..self }
+    }
 }
 
 /// A request, and where its result goes.
@@ -63,13 +76,19 @@ impl Control {
     /// For a run that sends at most `cap` requests a second and stops when `stop` is cancelled.
     pub fn new(cap: NonZeroU32, stop: CancellationToken) -> (Control, ControlInbox) {
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
-        (Control { requests: sender, cap, share: None }, ControlInbox { stop, requests })
+        (Control { requests: sender, cap, share: None, shared: None }, ControlInbox { stop, requests, lease: None })
     }
 
     /// With a share of its app's cap, which changes with the rate.
     #[must_use]
     pub fn sharing(self, share: Option<Arc<Share>>) -> Control {
         Control { share: share.map(|share| Arc::new(tokio::sync::Mutex::new(share))), ..self }
+    }
+
+    /// Tells all runs that work on the job, through their ledger.
+    #[must_use]
+    pub fn through(self, shared: Option<Box<dyn SharedControl>>) -> Control {
+        Control { shared: shared.map(Arc::from), ..self }
     }
 
     /// The highest rate that can be requested.
@@ -87,6 +106,9 @@ impl Control {
         {
             return Err(ControlError::AboveCap { wanted, cap: self.cap });
         }
+        if let Some(shared) = &self.shared {
+            return Ok(shared.act(event).await?);
+        }
         match (event.what, &self.share) {
             (ControlAction::Rate(rate), Some(share)) => {
                 let (control, share) = (self.clone(), Arc::clone(share));
@@ -101,8 +123,8 @@ impl Control {
 
     /// To raise the rate, the share is taken first, and used only once nothing counts any more that others sent while
     /// the room was theirs. To lower it, the run slows down first, and gives its share back only once nothing counts
-    /// any more that went out at the old rate. (A request whose connection takes longer than that to open may still go
-    /// out afterwards.)
+    /// any more that went out at the old rate. (A request whose connection opens later keeps to the new one: it may have
+    /// to give its permit back.)
     async fn change_rate(&self, event: ControlEvent, rate: NonZeroU32, share: &Share) -> Result<(), ControlError> {
         let no_room = |error| ControlError::NoRoom(Arc::new(error));
         if rate > share.rate() {
@@ -126,6 +148,6 @@ impl Control {
 /// An inbox through which a run can only be stopped.
 impl From<CancellationToken> for ControlInbox {
     fn from(stop: CancellationToken) -> ControlInbox {
-        ControlInbox { stop, requests: mpsc::channel(1).1 }
+        ControlInbox { stop, requests: mpsc::channel(1).1, lease: None }
     }
 }

@@ -13,19 +13,28 @@ use super::context::{RunContext, Slot};
 use super::control::ControlRequest;
 use super::failure_limit::FailureLimit;
 use super::forecast::{Forecast, Position, Rest};
+use super::heartbeat::Order;
 use super::read_back::{ReadBackResult, ServiceSignal};
 use super::stop_reason::{EditAtLine, JobRefusal, StopReason};
 use super::tally::Tally;
 use super::todo::{InDoubt, Todo};
 use super::waiting::Waiting;
 use crate::api::{Outcome, Service};
-use crate::ledger::{ControlAction, ControlEvent, JobRefused, LedgerError, Note, Pending, Recorded, RunEvent, State};
+use crate::ledger::{
+    ControlAction, ControlEvent, JobRefused, LedgerError, Note, PartTicket, Pending, Progress, Recorded, RunEvent,
+    State,
+};
 use crate::retry::{self, Verdict};
 use crate::terminal::escape::escape_control;
 
 /// The most edits that wait. While there are this many, no new row is started: a service that refuses everything for
 /// now must not pull the whole list into memory.
 const WAITING_MAX: usize = 10_000;
+/// The most edits of a shared list that wait to be read.
+const SHARED_READS_MAX: usize = 64;
+
+/// A run that has nothing at hand for this long leaves its share of the cap to others. The next part may only be on its way.
+const IDLE_AFTER: Duration = Duration::from_secs(3);
 
 /// An event that is durable, or could not be made so, and the control request that it belongs to.
 pub(super) struct EventRecorded {
@@ -62,11 +71,19 @@ pub(super) struct Under {
     /// Edits that were not started yet, and those of them that are read first.
     pub(super) not_started: u64,
     pub(super) not_started_reads: u64,
+    /// Nothing of the list is at hand, and others have the rest of it.
+    pub(super) waits_for_others: bool,
 }
 
 impl Under {
     pub(super) fn new(attempts: usize, read_backs: usize, todo: &Todo) -> Under {
-        Under { attempts, read_backs, not_started: todo.left, not_started_reads: todo.reads_left }
+        Under {
+            attempts,
+            read_backs,
+            not_started: todo.left,
+            not_started_reads: todo.reads_left,
+            waits_for_others: todo.waits_for_others(),
+        }
     }
 }
 
@@ -81,6 +98,8 @@ pub(super) struct Dispatcher<S> {
     breaker: Breaker,
     tally: Tally,
     forecast: Forecast,
+    /// Since when nothing is at hand.
+    idle_since: Option<Instant>,
     /// Read-backs under way of edits that came into doubt in this run, and of edits that are not in doubt.
     reading_doubts: u64,
     reading_first: u64,
@@ -96,6 +115,7 @@ impl<S: Service> Dispatcher<S> {
             breaker: Breaker::new(failures),
             tally: Tally::default(),
             forecast: Forecast::new(Instant::now()),
+            idle_since: None,
             reading_doubts: 0,
             reading_first: 0,
         }
@@ -125,8 +145,11 @@ impl<S: Service> Dispatcher<S> {
         self.breaker.is_out_of_reach()
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    /// `is_shared`: others work on the list as well, and would have nothing to do if this run took whatever it has time to
+    /// read later.
+    pub(super) fn is_full(&self, is_shared: bool) -> bool {
         self.waiting.len() + self.in_doubt.len() >= WAITING_MAX
+            || (is_shared && self.in_doubt.in_no_other_hands() >= SHARED_READS_MAX)
     }
 
     /// The most requests under way. While the service is out of reach, one at a time tries it. At first one goes alone,
@@ -210,6 +233,9 @@ impl<S: Service> Dispatcher<S> {
         if let Some(hold) = self.context.shown_hold() {
             return Activity::Held(hold);
         }
+        if !self.context.gate.is_open() && self.tally.job_cap.is_some() {
+            return Activity::Held(Hold { reason: HoldReason::Ledger, left: Duration::ZERO });
+        }
         if under.attempts > 0 {
             return Activity::Running;
         }
@@ -221,7 +247,13 @@ impl<S: Service> Dispatcher<S> {
         let read_back = read_back.map(|left| Hold { reason, left });
         let again = self.waiting.next_due().map(|due| Hold { reason: HoldReason::SendAgain, left: until(due) });
         let next = read_back.into_iter().chain(again).min_by_key(|hold| hold.left);
-        next.filter(|hold| hold.left >= SHOWN_MIN).map_or(Activity::Running, Activity::Waiting)
+        match next {
+            Some(next) if next.left >= SHOWN_MIN => Activity::Waiting(next),
+            None if under.waits_for_others => {
+                Activity::Waiting(Hold { reason: HoldReason::Others, left: Duration::ZERO })
+            }
+            Some(_) | None => Activity::Running,
+        }
     }
 
     /// How long the rest takes.
@@ -243,6 +275,8 @@ impl<S: Service> Dispatcher<S> {
             held: pace.held,
             send_due: until(self.waiting.last_due()),
             read_due: until(self.in_doubt.last_due()).max(self.context.lookups.pace.now().held),
+            others: self.tally.others.speed,
+            cap: self.tally.job_cap,
         };
         let is_left = under.not_started + attempts + again + in_doubt + reading > 0;
         is_left.then(|| self.forecast.time_left(pace.rate, &rest))
@@ -250,6 +284,7 @@ impl<S: Service> Dispatcher<S> {
 
     /// The progress, with this under way.
     pub(super) fn tally(&mut self, under: Under) -> &Tally {
+        let under = Under { not_started: under.not_started.saturating_sub(self.tally.others.settled()), ..under };
         self.count(under);
         let now = Instant::now();
         self.tally.activity = self.activity(under, now);
@@ -263,7 +298,27 @@ impl<S: Service> Dispatcher<S> {
                 is_open,
             },
         );
-        self.tally.speed = self.forecast.speed();
+        let speed = self.forecast.speed();
+        // Each is the mean of some seconds, in which shares may have changed hands.
+        let cap = self.tally.job_cap.map_or(f64::INFINITY, |cap| cap.get().into());
+        self.tally.speed = (speed + self.tally.others.speed).min(cap.max(speed));
+        self.context.set_progress(Progress {
+            done: self.tally.done,
+            failed: self.tally.failed,
+            in_doubt: self.tally.in_doubt,
+            requests: self.tally.attempts,
+            read_backs: self.tally.read_backs,
+            slow_downs: self.tally.slow_downs,
+            speed,
+            held: !self.tally.activity.is_running(),
+        });
+        let has_nothing = under.waits_for_others
+            && under.attempts == 0
+            && under.read_backs == 0
+            && self.waiting.is_empty()
+            && self.in_doubt.is_empty();
+        self.idle_since = has_nothing.then(|| self.idle_since.unwrap_or(now));
+        self.context.set_idle(self.idle_since.is_some_and(|since| now - since >= IDLE_AFTER));
         self.tally.time_left = self.time_left(under, now);
         &self.tally
     }
@@ -272,6 +327,7 @@ impl<S: Service> Dispatcher<S> {
         self.tally.under_way = under.attempts;
         self.tally.pace = self.context.pace.now();
         self.tally.commits = self.context.ledger.commits();
+        self.tally.job_cap = self.context.job_cap();
         self.tally.slow_downs = self.context.pace.slow_downs();
         self.tally.read_backs = self.context.lookups.requests();
         self.tally.open_doubts = self.waiting.in_doubt() + self.in_doubt.in_doubt() + self.reading_doubts;
@@ -291,7 +347,16 @@ impl<S: Service> Dispatcher<S> {
     /// Queues an edit that may be under way from an earlier run until it no longer can be.
     pub(super) fn defer(&mut self, pending: Pending) {
         let quiet_from = self.context.quiet_from;
-        self.queue_of(&pending).push_at(pending, quiet_from);
+        self.push(pending, quiet_from);
+    }
+
+    /// Queues an edit that is due at `due`, or once no lost run can have it in its hands any more: it may be read before
+    /// that, but not sent.
+    fn push(&mut self, pending: Pending, due: Instant) {
+        let lost = pending.lost;
+        let (queue, is_to_be_read) = self.queue_of(&pending);
+        let free = lost.map(|lost| if is_to_be_read && due < lost.send_from { lost.read_from } else { lost.send_from });
+        queue.push_at(pending, free.map_or(due, |free| due.max(free)));
     }
 
     /// Takes the result of an attempt. Returns a reason if the run has to stop.
@@ -315,9 +380,37 @@ impl<S: Service> Dispatcher<S> {
                 self.requeue(pending, now);
                 None
             }
+            AttemptResult::NotYours { state, part } => self.not_ours(state, part.as_deref()),
             AttemptResult::NotRecorded { error, unsure, state_before } => {
                 Some(self.not_recorded(error, unsure, state_before))
             }
+        }
+    }
+
+    /// An edit is not this run's any more. If it is done, the late success of a lost run has settled it; otherwise this
+    /// run's lease is lost, and others settle it.
+    fn not_ours(&mut self, state: Option<State>, part: Option<&PartTicket>) -> Option<StopReason> {
+        if state != Some(State::Done) {
+            return Some(StopReason::LeaseLost);
+        }
+        self.tally.settled_late();
+        if let Some(part) = part {
+            part.settled(true);
+        }
+        None
+    }
+
+    /// Takes what the heartbeat says.
+    pub(super) fn ordered(&mut self, order: Order) -> Option<StopReason> {
+        let by = || "an operator, through the ledger".to_owned();
+        match order {
+            Order::Pause(true) => self.apply(&ControlEvent { what: ControlAction::Pause, by: by() }),
+            Order::Pause(false) => self.apply(&ControlEvent { what: ControlAction::Resume, by: by() }),
+            Order::Others(progress) => {
+                self.tally.others = progress;
+                None
+            }
+            Order::Stop(reason) => Some(reason),
         }
     }
 
@@ -348,7 +441,7 @@ impl<S: Service> Dispatcher<S> {
             Err(error) => return Some(StopReason::Defect(error.to_string())),
         };
         let stop = match (&result, &request) {
-            (Err(error), _) => Some(StopReason::Ledger(error.clone())),
+            (Err(error), _) => Some(StopReason::of_ledger(error.clone())),
             (Ok(()), Some(request)) => self.apply(&request.event),
             (Ok(()), None) => None,
         };
@@ -399,6 +492,14 @@ impl<S: Service> Dispatcher<S> {
                 self.requeue(pending, now);
                 None
             }
+            Ok(ReadBackResult::NotYet(pending)) => {
+                self.breaker.answer_known();
+                // Until it may be sent, reading it again would change nothing.
+                let due = pending.lost.map_or(now, |lost| lost.send_from);
+                self.requeue(pending, due);
+                None
+            }
+            Ok(ReadBackResult::NotYours { state, part }) => self.not_ours(state, part.as_deref()),
             Ok(ReadBackResult::NoPage { pending, outcome }) => self.no_answer(pending, outcome, now),
             Ok(ReadBackResult::Stopped(pending)) => {
                 self.requeue(pending, now);
@@ -465,6 +566,7 @@ impl<S: Service> Dispatcher<S> {
         self.requeue(pending, due);
         match (outcome, verdict) {
             (Outcome::NotSent { reason }, _) => self.out_of_reach(|breaker| breaker.unreachable(reason, now)),
+            (Outcome::HeldBack, _) => None,
             (Outcome::NoSignature, _) => Some(StopReason::NoSignature),
             (_, Verdict::InDoubt { note, .. }) => self.lost(note, now),
             (_, Verdict::Stop { .. }) => refusal.map(StopReason::Refused),
@@ -516,6 +618,9 @@ impl<S: Service> Dispatcher<S> {
 
     fn settled(&mut self, recorded: &Recorded) -> Option<StopReason> {
         self.tally.settle(recorded);
+        if let Some(part) = &recorded.pending().part {
+            part.settled(recorded.state() == State::Done);
+        }
         self.breaker.settled(recorded.state(), &self.tally)
     }
 
@@ -523,7 +628,7 @@ impl<S: Service> Dispatcher<S> {
         if unsure {
             self.tally.unsure(state_before);
         }
-        StopReason::Ledger(error)
+        StopReason::of_ledger(error)
     }
 
     /// A panic in an attempt is a defect of this program. Its edit may be `sending` in the ledger, so it is in doubt.
@@ -538,16 +643,16 @@ impl<S: Service> Dispatcher<S> {
         if self.tally.stopping && !pending.came_into_doubt() {
             return;
         }
-        self.queue_of(&pending).push_at(pending, due);
+        self.push(pending, due);
         self.nothing_to_send &= self.waiting.is_empty();
     }
 
-    /// The queue for an edit that was started before.
-    fn queue_of(&mut self, pending: &Pending) -> &mut Waiting {
+    /// The queue for an edit that was started before, and whether it is read there.
+    fn queue_of(&mut self, pending: &Pending) -> (&mut Waiting, bool) {
         match (self.context.in_doubt, pending.doubt()) {
-            _ if pending.must_be_read() => &mut self.in_doubt,
-            (InDoubt::Verify, Some(_)) => &mut self.in_doubt,
-            (InDoubt::Verify | InDoubt::Retry | InDoubt::Hold, _) => &mut self.waiting,
+            _ if pending.must_be_read() => (&mut self.in_doubt, true),
+            (InDoubt::Verify, Some(_)) => (&mut self.in_doubt, true),
+            (InDoubt::Verify | InDoubt::Retry | InDoubt::Hold, _) => (&mut self.waiting, false),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! with few places in flight, the measured rate of the last seconds is used where it is lower.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -52,7 +53,7 @@ pub(super) struct Position {
     pub(super) is_open: bool,
 }
 
-/// What is left of a run.
+/// What is left of a run, and of those that it shares its list with.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rest {
     /// Edits that were not started in this run and are sent unseen.
@@ -71,6 +72,10 @@ pub(super) struct Rest {
     /// The last edit to be sent again, and the last one to be read, are due after this long.
     pub(super) send_due: Duration,
     pub(super) read_due: Duration,
+    /// Edits that other runs settle a second, where several work on the list.
+    pub(super) others: f64,
+    /// What all of them may send in a second.
+    pub(super) cap: Option<NonZeroU32>,
 }
 
 impl Forecast {
@@ -117,7 +122,10 @@ impl Forecast {
         let each = if rest.edits < EDITS_MIN { 1.0 } else { (rest.attempts as f64 / rest.edits as f64).max(1.0) };
         let requests = rest.new as f64 * each + rest.started as f64;
         let seconds = |requests: f64, rate: f64| if requests > 0.0 { requests / rate.max(1e-3) } else { 0.0 };
-        let sending = rest.held.as_secs_f64() + seconds(requests, self.requests_a_second(rate));
+        // What others did in the last seconds, when they may have had more of the cap.
+        let cap = rest.cap.map_or(f64::INFINITY, |cap| cap.get().into());
+        let together = (self.requests_a_second(rate) + rest.others * each).min(cap);
+        let sending = rest.held.as_secs_f64() + seconds(requests, together);
         // Each side of a conversation has a history of its own.
         let reading = rest.read_due.as_secs_f64() + seconds(2.0 * rest.to_read as f64, rest.read_rate.into());
         Duration::from_secs_f64(sending.max(reading).max(rest.send_due.as_secs_f64()).ceil().min(MAX))
@@ -169,6 +177,9 @@ mod tests {
         assert_eq!(forecast.time_left(100, &twice).as_secs(), 21);
         let read = Rest { to_read: 100, read_rate: 20, read_due: Duration::from_secs(5), ..Rest::default() };
         assert_eq!(forecast.time_left(100, &read).as_secs(), 15);
+        let with_others = Rest { new: 1_000, others: 100.0, cap: NonZeroU32::new(200), ..Rest::default() };
+        assert_eq!(forecast.time_left(25, &with_others).as_secs(), 8);
+        assert_eq!(forecast.time_left(150, &with_others).as_secs(), 5, "they share one cap");
         let again = Rest { started: 1, send_due: Duration::from_millis(7_500), ..Rest::default() };
         assert_eq!(forecast.time_left(100, &again).as_secs(), 8);
     }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::edit::IdDigest;
 use crate::ledger::{Note, Pending};
-use crate::pace::Pace;
+use crate::pace::{Gate, Pace};
 
 /// The service's limit for this call, which is separate from the limit for edits.
 const READ_BACK_RATE_MAX: NonZeroU32 = NonZeroU32::new(200).unwrap();
@@ -64,9 +64,9 @@ pub(super) struct Unreadable {
 }
 
 impl HistoryAccess {
-    pub(super) fn new(rate: NonZeroU32, max_rate: NonZeroU32, not_before: Instant) -> HistoryAccess {
+    pub(super) fn new(rate: NonZeroU32, max_rate: NonZeroU32, not_before: Instant, gate: Gate) -> HistoryAccess {
         HistoryAccess {
-            pace: Pace::new(read_back_rate(rate, max_rate), not_before),
+            pace: Pace::with_gate(read_back_rate(rate, max_rate), not_before, gate),
             max_rate,
             older_names: AtomicBool::new(false),
             refused: OnceLock::new(),

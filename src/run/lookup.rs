@@ -84,8 +84,10 @@ async fn request<S: Service>(context: &RunContext<S>, query: &HistoryQuery) -> R
     let pace = &context.lookups.pace;
     let Some((_slot, permit)) = context.permit(pace).await else { return Err(LookupCut::Stopping) };
     let (receipt, permitted) = (permit.receipt(), Instant::now());
+    let handed = context.hand();
     let answer = context.service.history(query, permit).await;
-    if !matches!(answer, Err(Outcome::NotSent { .. } | Outcome::NoSignature)) {
+    drop(handed);
+    if !matches!(answer, Err(Outcome::NotSent { .. } | Outcome::HeldBack | Outcome::NoSignature)) {
         context.lookups.requests.fetch_add(1, Ordering::Relaxed);
     }
     if answer.is_ok() {
@@ -134,6 +136,7 @@ pub(super) fn slow_down<S: Service>(
         let held = retry_after.unwrap_or_else(|| held.min(EDITS_HELD_MAX));
         context.pace.hold(held);
         context.is_held_for(HoldReason::TooFast, held);
+        context.publish_hold(held);
     }
     false
 }

@@ -28,12 +28,15 @@ mod dispatcher;
 mod distinct;
 mod failure_limit;
 mod forecast;
+mod heartbeat;
 mod history_access;
 mod lookup;
 mod plan;
 mod read_back;
+mod rows_digest;
 mod stop_reason;
 mod stopping;
+mod supplier;
 mod survey;
 mod suspicions;
 mod tally;
@@ -44,7 +47,7 @@ mod waiting;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
@@ -56,6 +59,8 @@ pub use self::context::{RunContext, RunTerms};
 pub use self::control::{Control, ControlError, ControlInbox};
 use self::dispatcher::{Dispatcher, Under};
 pub use self::failure_limit::{FailureLimit, FailureLimitError};
+use self::heartbeat::Heartbeat;
+pub use self::heartbeat::Lease;
 pub use self::history_access::read_back_rate;
 pub use self::plan::{Plan, PlanError, Problems, Warning};
 use self::read_back::read_back;
@@ -102,7 +107,12 @@ pub async fn run<S: Service>(
     let tasks_max = context.in_flight_max + context.ahead_max;
     let context = Arc::new(context);
     let mut dispatcher = Dispatcher::new(&context, failures);
-    let ControlInbox { stop, mut requests } = inbox.into();
+    let ControlInbox { stop, mut requests, lease } = inbox.into();
+    let (to_run, mut orders) = mpsc::unbounded_channel();
+    let mut heartbeat = JoinSet::new();
+    if let Some(lease) = lease {
+        heartbeat.spawn(Heartbeat::new(&context, lease, todo.lost_runs(), to_run).run());
+    }
     let (mut tick, mut sample) = (interval_of(TICK), interval_of(SAMPLE_EVERY));
     let mut attempts = JoinSet::new();
     let mut read_backs = JoinSet::new();
@@ -135,6 +145,8 @@ pub async fn run<S: Service>(
             Some(attempted) = attempts.join_next() => dispatcher.attempted(attempted),
             Some(result) = read_backs.join_next() => dispatcher.read_back(result),
             Some(recorded) = events.join_next() => dispatcher.event_recorded(recorded),
+            Some(order) = orders.recv() => dispatcher.ordered(order),
+            Some(Err(error)) = heartbeat.join_next() => Some(StopReason::Defect(error.to_string())),
             Some(request) = requests.recv() => {
                 events.spawn(dispatcher.record_request(request));
                 None
@@ -211,11 +223,16 @@ async fn next_edit<S: Service>(
         if let Some(pending) = dispatcher.due(Instant::now()) {
             return Ok(Some((slot, pending)));
         }
-        if dispatcher.is_full() {
+        if dispatcher.is_full(todo.is_shared()) {
             sleep_until_due(dispatcher.waiting.next_due()).await;
             continue;
         }
-        match todo.next().await? {
+        let next = tokio::select! {
+            next = todo.next() => next?,
+            // Others may keep the list for long.
+            () = sleep_until_due(dispatcher.waiting.next_due()) => continue,
+        };
+        match next {
             Some(pending) if pending.doubt().is_none() && !pending.must_be_read() => return Ok(Some((slot, pending))),
             // An edit that an earlier run left in doubt may still be under way, and one that must be read first may be
             // under way from a run that this ledger does not know of.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::contents::Contents;
-use super::todo::{Policy, Repeated, Todo, is_duplicate};
+use super::rows_digest::RowsDigest;
+use super::supplier::{self, LostRuns, Supplier};
+use super::todo::{ListSource, Policy, Repeated, Source, Todo, is_duplicate};
 use crate::edit::{Edit, Line};
 use crate::input::{Input, InputError, ListFacts, Mapping, Problem};
-use crate::ledger::{LedgerError, Records, RunList};
+use crate::ledger::{LedgerError, PART_ROWS, Progress, Records, RunList, Work};
 
 /// Problems that are listed; further ones are only counted.
 const PROBLEMS_MAX: usize = 100;
@@ -54,9 +56,43 @@ pub struct Plan {
     pub read: Vec<ListFacts>,
     /// The lists, if there are several.
     pub lists: Vec<RunList>,
+    /// What all runs had done by then, where several work on the list.
+    pub known: Progress,
+    pub(super) digest: RowsDigest,
     pub(super) repeated: Arc<Repeated>,
     /// Rows before the first one to send.
     pub(super) settled_first: u64,
+    /// The parts of the list in which not every edit is done.
+    pub(super) open_parts: OpenParts,
+}
+
+/// The parts of a list in which not every edit is done.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OpenParts(Vec<bool>);
+
+impl OpenParts {
+    /// Row `number`, counted from 1, is not done.
+    pub(super) fn add(&mut self, number: u64) {
+        let part = usize::try_from((number - 1) / PART_ROWS).unwrap_or(usize::MAX - 1);
+        if self.0.len() <= part {
+            self.0.resize(part + 1, false);
+        }
+        self.0[part] = true;
+    }
+
+    /// Adds what another thread has found.
+    pub(super) fn merge(&mut self, other: OpenParts) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), false);
+        }
+        self.0.iter_mut().zip(other.0).for_each(|(part, other)| *part |= other);
+    }
+
+    /// Of each part of a list of so many rows, whether it is done.
+    fn done(&self, rows: u64) -> Vec<bool> {
+        let parts = usize::try_from(rows.div_ceil(PART_ROWS)).unwrap_or_default();
+        (0..parts).map(|part| !self.0.get(part).copied().unwrap_or_default()).collect()
+    }
 }
 
 /// Something odd, in one row or more.
@@ -127,15 +163,43 @@ impl Plan {
         records: Option<Box<dyn Records>>,
         policy: Policy,
     ) -> Result<Todo, InputError> {
-        Ok(Todo {
+        let source = Source::List(Box::new(ListSource {
             rows: input.rows(mapping)?,
             repeated: Arc::clone(&self.repeated),
             records,
             policy,
             settled_first: self.settled_first,
-            left: self.this_run,
-            reads_left: self.this_run_reads(),
-        })
+        }));
+        Ok(Todo { source, left: self.this_run, reads_left: self.this_run_reads() })
+    }
+
+    /// The same, where several runs work on the list and this one gets parts of it by way of `work`. Must be called within a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    /// The list cannot be read again as it was.
+    pub fn todo_in_parts(
+        &self,
+        input: &Input,
+        mapping: &Mapping,
+        work: Box<dyn Work>,
+        policy: Policy,
+    ) -> Result<Todo, InputError> {
+        let lost = LostRuns::default();
+        let supplied = supplier::start(Supplier {
+            rows: input.rows(mapping)?,
+            rows_read: 0,
+            input: input.clone(),
+            mapping: mapping.clone(),
+            repeated: Arc::clone(&self.repeated),
+            policy,
+            work,
+            done: Some(self.open_parts.done(self.rows)).filter(|done| done.contains(&true)).unwrap_or_default(),
+            lost: lost.clone(),
+            left: policy.rows_max.unwrap_or(u64::MAX),
+        });
+        let source = Source::Supplier { supplied, lost, is_over: false };
+        Ok(Todo { source, left: self.this_run, reads_left: self.this_run_reads() })
     }
 
     /// Whether an earlier row asks for the same edit.
@@ -158,8 +222,32 @@ impl Plan {
         (self.to_read_back + self.to_read_first).min(self.this_run)
     }
 
+    /// A digest of what the rows ask for: two files with the same rows agree, however they are written.
+    pub fn rows_digest(&self) -> [u8; 32] {
+        self.digest.finish()
+    }
+
     /// Messages of the list.
     pub fn messages(&self) -> u64 {
         self.rows - self.duplicates
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_done_if_each_of_its_rows_is() {
+        let (mut parts, mut of_another_thread) = (OpenParts::default(), OpenParts::default());
+        assert_eq!(parts.done(0), [false; 0]);
+        assert_eq!(parts.done(PART_ROWS + 1), [true, true]);
+        parts.add(PART_ROWS);
+        of_another_thread.add(2 * PART_ROWS + 1);
+        parts.merge(of_another_thread);
+        assert_eq!(parts.done(4 * PART_ROWS), [false, true, false, true]);
+        parts.add(1);
+        parts.add(PART_ROWS + 1);
+        assert_eq!(parts.done(2 * PART_ROWS + 1), [false; 3]);
     }
 }

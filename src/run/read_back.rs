@@ -8,6 +8,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::context::RunContext;
 use super::history_access::Unreadable;
 use super::lookup::{LookupCut, SideHistory, find, slow_down};
@@ -16,7 +18,7 @@ use crate::api::error_code::{self, Class};
 use crate::api::history::{HistoryMessage, HistoryQuery};
 use crate::api::{Outcome, Service};
 use crate::edit::Likeness;
-use crate::ledger::{LedgerError, NotEdited, Note, Pending, Recorded, Settlement, State};
+use crate::ledger::{LedgerError, NotEdited, Note, PartTicket, Pending, Recorded, Settlement, State};
 use crate::pace::Receipt;
 use crate::retry::{self, Verdict};
 
@@ -54,6 +56,10 @@ pub(super) enum ReadBackResult {
     Settled { recorded: Recorded, signal: ServiceSignal },
     /// The edit did not take place, and can be sent again.
     NotEdited(Pending),
+    /// The edit has not taken place yet, but a lost run may still have it in its hands: it is read again later.
+    NotYet(Pending),
+    /// The edit is not this run's any more, and is in this state.
+    NotYours { state: Option<State>, part: Option<Arc<PartTicket>> },
     /// No history page came, only this outcome.
     NoPage { pending: Pending, outcome: Outcome },
     /// The run stops or is paused.
@@ -66,9 +72,13 @@ pub(super) enum ReadBackResult {
 pub(super) async fn read_back<S: Service>(context: Arc<RunContext<S>>, mut pending: Pending) -> ReadBackResult {
     // An edit that came into doubt in this run is still read back while the run stops; any other stays as it was.
     let stop = if pending.came_into_doubt() { &context.lookups.stop } else { &context.stop };
+    let begun = Instant::now();
     // A lookup changes nothing, so it can be cut off at any time.
     let found = stop.run_until_cancelled(look_up_both_sides(&context, &pending)).await;
     let (evidence, signal) = match found.unwrap_or(Err(LookupCut::Stopping)) {
+        Ok((Evidence::NotEdited(_), _)) if pending.lost.is_some_and(|lost| begun < lost.send_from) => {
+            return ReadBackResult::NotYet(pending);
+        }
         Ok((Evidence::NotEdited(proof), _)) if pending.tries < context.attempts_max.get() => {
             return pending.found_not_edited(proof).map_or_else(ReadBackResult::Stopped, ReadBackResult::NotEdited);
         }
@@ -99,8 +109,10 @@ pub(super) async fn read_back<S: Service>(context: Arc<RunContext<S>>, mut pendi
     let unsure = pending.came_into_doubt();
     let settlement =
         if pending.doubt().is_some() { evidence.settlement() } else { evidence.settlement_before_sending() };
+    let part = pending.part.clone();
     match context.ledger.settle(pending, settlement).await {
         Ok(recorded) => ReadBackResult::Settled { recorded, signal },
+        Err(LedgerError::NotYours(state)) => ReadBackResult::NotYours { state, part },
         Err(error) => ReadBackResult::NotRecorded { error, unsure },
     }
 }

@@ -89,6 +89,9 @@ pub enum StopReason {
         /// The line.
         line: Line,
     },
+    /// The lease was not renewed in time, and others may have taken over.
+    #[error("its lease was not renewed in time, and others may have taken over what it had")]
+    LeaseLost,
     /// The operator stopped it.
     #[error("{by} told it to stop")]
     Operator {
@@ -98,6 +101,16 @@ pub enum StopReason {
     /// A defect of this program.
     #[error("an attempt ended in a defect of this program ({0}); please report it. The edit is in doubt")]
     Defect(String),
+}
+
+impl StopReason {
+    /// The ledger has failed, or has given what this run had to others: that is no failure, and a new run can begin.
+    pub(super) fn of_ledger(error: LedgerError) -> StopReason {
+        match error {
+            LedgerError::LeaseLost { .. } => StopReason::LeaseLost,
+            error => StopReason::Ledger(error),
+        }
+    }
 }
 
 /// An edit that a reason names, so that an operator can find it.

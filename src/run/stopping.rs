@@ -112,6 +112,7 @@ fn allows_read_backs(ended: &RunEnd) -> bool {
             | StopReason::Input(_)
             | StopReason::ListChanged { .. } => true,
             StopReason::Refused(_)
+            | StopReason::LeaseLost
             | StopReason::Webhook
             | StopReason::TooFast
             | StopReason::OneTooFast(_)

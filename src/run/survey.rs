@@ -57,6 +57,7 @@ pub fn plan(
             survey.plan.lists = lists.collect();
         }
     }
+    survey.plan.known = records.map(Records::progress).unwrap_or_default();
     let (suspects, conversations) = survey.distinct();
     survey.plan.conversations = conversations;
     if !suspects.is_empty() {
@@ -120,6 +121,7 @@ impl<'a> Survey<'a> {
     fn edit(&mut self, edit: &Edit, number: u64, line: Line) -> Result<(), PlanError> {
         let wanted = edit.wanted();
         self.plan.contents.push(edit, wanted, number);
+        self.plan.digest.add(number, &wanted);
         let conversation = edit.id().conversation();
         // Rows that are repeated are found by this, and those whose accounts are swapped.
         self.messages.push(prefix(EitherWay::within(conversation, &edit.id().msg_key)));
@@ -143,6 +145,9 @@ impl<'a> Survey<'a> {
                 ),
             }),
             standing => {
+                if !matches!(standing, Standing::Done) {
+                    self.plan.open_parts.add(number);
+                }
                 if matches!(standing, Standing::ToDo(_)) {
                     self.plan.settled_first = self.plan.settled_first.min(number - 1);
                 }
@@ -190,6 +195,8 @@ impl<'a> Survey<'a> {
             contents,
             warnings_left_out,
             settled_first,
+            open_parts,
+            digest,
             // Known only once all threads are done.
             duplicates: _,
             conversations: _,
@@ -198,6 +205,7 @@ impl<'a> Survey<'a> {
             sha256: _,
             read: _,
             lists: _,
+            known: _,
             repeated: _,
         } = plan;
         self.plan.rows += rows;
@@ -212,6 +220,8 @@ impl<'a> Survey<'a> {
         self.plan.new_edits += new_edits;
         self.plan.bytes += bytes;
         self.plan.contents.add(contents);
+        self.plan.digest.merge(digest);
+        self.plan.open_parts.merge(open_parts);
         self.plan.warnings_left_out |= warnings_left_out;
         self.plan.settled_first = self.plan.settled_first.min(settled_first);
         self.problems.add(problems);

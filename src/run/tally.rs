@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::activity::Activity;
 use crate::api::error_code;
 pub use crate::ledger::Cause;
-use crate::ledger::{Latency, Recorded, Sample, State, unix_ms};
+use crate::ledger::{Latency, Progress, Recorded, Sample, State, unix_ms};
 use crate::pace;
 use crate::retry::Verdict;
 
@@ -73,11 +74,15 @@ pub struct Tally {
     pub paused: bool,
     /// Nothing more will be sent.
     pub stopping: bool,
+    /// What other runs have done since this one began, where several work on the list.
+    pub others: Progress,
+    /// The cap that all of them share, in requests a second.
+    pub job_cap: Option<NonZeroU32>,
     /// What the run is doing.
     pub activity: Activity,
-    /// Edits settled a second, over the last seconds.
+    /// Edits settled a second, over the last seconds, by this run and those that it shares its list with.
     pub speed: f64,
-    /// How long the rest of this run takes; `None` where that is not known: while it is paused or stopping, while the
+    /// How long the rest takes; `None` where that is not known: while it is paused or stopping, while the
     /// service is out of reach, and once nothing is left.
     pub time_left: Option<Duration>,
 }
@@ -120,6 +125,12 @@ impl Tally {
         if let Some(cause) = Cause::of(verdict) {
             *self.causes.entry(cause).or_default() += 1;
         }
+    }
+
+    /// An edit in doubt was settled by the late success of a lost run.
+    pub(super) fn settled_late(&mut self) {
+        self.done += 1;
+        self.last_done_at = unix_ms();
     }
 
     /// The progress, for the ledger.

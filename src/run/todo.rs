@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use serde::Deserialize;
+use tokio::sync::mpsc;
 
 use super::StopReason;
+use super::supplier::{LostRuns, Supplied};
 use crate::edit::{IdDigest, Line, Wanted};
 use crate::input::{Row, Rows};
 use crate::ledger::{EditStatus, Pending, Records, State};
@@ -83,27 +85,87 @@ pub(super) fn stand(wanted: Wanted, status: Option<EditStatus>, policy: &Policy)
     }
 }
 
-/// The rows of a planned list that still have to be sent.
+/// The edits of a planned list that still have to be sent.
 pub struct Todo {
+    pub(super) source: Source,
+    /// Edits still to send; where several runs work on the list, no more than these.
+    pub(super) left: u64,
+    /// At most so many of them are read first.
+    pub(super) reads_left: u64,
+}
+
+/// Where the edits come from.
+pub(super) enum Source {
+    /// This run has the list to itself.
+    List(Box<ListSource>),
+    /// Several runs work on the list, and what this one has claimed is handed to it.
+    Supplier { supplied: mpsc::Receiver<Supplied>, lost: LostRuns, is_over: bool },
+}
+
+/// The rows of a list.
+pub(super) struct ListSource {
     pub(super) rows: Rows,
     pub(super) repeated: Arc<Repeated>,
     pub(super) records: Option<Box<dyn Records>>,
     pub(super) policy: Policy,
     /// Rows still to skip: the plan found nothing to send among them.
     pub(super) settled_first: u64,
-    /// Rows still to send: after the last of them the list need not be read.
-    pub(super) left: u64,
-    /// At most so many of them are read first.
-    pub(super) reads_left: u64,
 }
 
 impl Todo {
-    /// The next edit to send. Yields to other tasks while it skips finished rows. Cancel-safe.
+    /// The next edit to send. Cancel-safe.
     pub(super) async fn next(&mut self) -> Result<Option<Pending>, StopReason> {
-        loop {
-            if self.left == 0 {
-                return Ok(None);
+        let next = match &mut self.source {
+            // After the last one the list need not be read.
+            Source::List(_) if self.left == 0 => return Ok(None),
+            Source::List(list) => list.next().await?,
+            Source::Supplier { is_over: true, .. } => return Ok(None),
+            Source::Supplier { supplied, is_over, .. } => match supplied.recv().await {
+                Some(Supplied::Edit(pending)) => Some(pending),
+                Some(Supplied::Over) => {
+                    *is_over = true;
+                    None
+                }
+                Some(Supplied::Stop(reason)) => return Err(reason),
+                None => return Err(StopReason::Defect("the list is not read any more".to_owned())),
+            },
+        };
+        if let Some(pending) = &next {
+            self.left = self.left.saturating_sub(1);
+            if pending.doubt().is_some() || pending.must_be_read() {
+                self.reads_left = self.reads_left.saturating_sub(1);
             }
+            self.reads_left = self.reads_left.min(self.left);
+        }
+        Ok(next)
+    }
+
+    /// Whether other runs work on the list as well.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.source, Source::Supplier { .. })
+    }
+
+    /// Whether nothing is at hand although something may come: other runs have it.
+    pub(super) fn waits_for_others(&self) -> bool {
+        match &self.source {
+            Source::List(_) => false,
+            Source::Supplier { supplied, is_over, .. } => !is_over && supplied.is_empty(),
+        }
+    }
+
+    /// Since when other runs are known to be lost.
+    pub(super) fn lost_runs(&self) -> LostRuns {
+        match &self.source {
+            Source::List(_) => LostRuns::default(),
+            Source::Supplier { lost, .. } => lost.clone(),
+        }
+    }
+}
+
+impl ListSource {
+    /// The next edit to send. Yields to other tasks while it skips finished rows. Cancel-safe.
+    async fn next(&mut self) -> Result<Option<Pending>, StopReason> {
+        loop {
             if self.settled_first > 0 {
                 let skipped = self.settled_first.min(STRETCH);
                 self.rows.pass_over(skipped).map_err(|error| StopReason::Input(Arc::new(error)))?;
@@ -129,15 +191,10 @@ impl Todo {
                         self.rows.check_unchanged().map_err(|error| StopReason::Input(Arc::new(error)))?;
                         let known = state.and(records).map(|records| records.row(wanted.message)).transpose();
                         let known = known.map_err(StopReason::Ledger)?;
-                        self.left -= 1;
                         let mut pending = Pending::new(edit, wanted, line, known);
                         if self.policy.read_first {
                             pending.require_reading();
                         }
-                        if pending.doubt().is_some() || pending.must_be_read() {
-                            self.reads_left = self.reads_left.saturating_sub(1);
-                        }
-                        self.reads_left = self.reads_left.min(self.left);
                         return Ok(Some(pending));
                     }
                     Standing::Conflict(_) => return Err(StopReason::ListChanged { line }),

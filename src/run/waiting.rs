@@ -64,6 +64,11 @@ impl Waiting {
         self.heap.iter().filter(|Reverse(entry)| entry.pending.doubt().is_none()).count() as u64
     }
 
+    /// Edits that no lost run may still be sending.
+    pub(super) fn in_no_other_hands(&self) -> usize {
+        self.heap.iter().filter(|Reverse(entry)| entry.pending.lost.is_none()).count()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.heap.is_empty()
     }

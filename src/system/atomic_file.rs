@@ -5,9 +5,10 @@
 //! (`.NAME.sha256`, as `sha256sum -c` reads it). Any other file is put aside under a free name.
 
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
@@ -18,6 +19,9 @@ use crate::terminal::escape::escape_control;
 
 /// How many names are tried for a file that is put aside.
 const ASIDE_MAX: u32 = 1_000;
+/// How often, and how many times, a process looks whether another one is done with a file and its mark.
+const TURN_LOOK: Duration = Duration::from_millis(20);
+const TURN_LOOKS: u32 = 250;
 
 /// A file could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +77,7 @@ pub fn write_marked<T, E: From<WriteError>>(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> Result<T, E>,
 ) -> Result<T, E> {
+    let _turn = turn(path);
     let (filled, written) = write(path, marked(path).as_deref(), fill)?;
     let beside = mark(path);
     let failed = |source| WriteError { path: beside.clone(), source };
@@ -106,9 +111,24 @@ pub fn remove(path: &Path, ours: Option<&str>) -> Result<(), WriteError> {
 /// # Errors
 /// The file cannot be removed.
 pub fn remove_marked(path: &Path) -> Result<(), WriteError> {
+    let _turn = turn(path);
     let ours = marked(path);
     remove(path, ours.as_deref())?;
     if ours.is_some() { remove(&mark(path), sha256_of_file(&mark(path)).ok().as_deref()) } else { Ok(()) }
+}
+
+/// Waits until no other process of this program is between a file and its mark in this directory, and keeps others out. Where
+/// that takes long, or the file system knows no locks, the worst is a file that is put aside.
+fn turn(path: &Path) -> Option<File> {
+    let directory = File::open(directory(path)).ok()?;
+    for _ in 0..TURN_LOOKS {
+        match directory.try_lock() {
+            Ok(()) => return Some(directory),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(TURN_LOOK),
+            Err(TryLockError::Error(_)) => return None,
+        }
+    }
+    None
 }
 
 /// The path of the SHA-256 that [`write_marked`] wrote beside a file.
@@ -260,6 +280,26 @@ mod tests {
         remove_marked(&path).unwrap();
         is(&[("rows.csv~", "theirs"), ("rows.csv~2", "mended"), ("rows.csv~3", "two")]);
         remove_marked(&path).unwrap();
+    }
+
+    /// Several runs of one job end at the same time, and each writes the rows that failed.
+    #[test]
+    fn processes_that_write_one_file_at_the_same_time_do_not_take_it_for_somebody_elses() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.csv");
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let path = &path;
+                scope.spawn(move || {
+                    for time in 0..20 {
+                        write_marked(path, fill(&format!("{writer} {time}"))).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(files(dir.path()).into_keys().collect::<Vec<_>>(), ["rows.csv"]);
+        remove_marked(&path).unwrap();
+        assert!(files(dir.path()).is_empty());
     }
 
     #[test]

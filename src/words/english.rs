@@ -66,6 +66,17 @@ pub(super) static ENGLISH: Phrases = Phrases {
     run_goes_on: |done, all| {
         format!("A run is in progress: {} of {} done so far.", done.separate_with_commas(), edits(all))
     },
+    run_is_silent: |length, done, all| {
+        format!(
+            "No runner has been heard from for {length}: {} of {} done so far.",
+            done.separate_with_commas(),
+            edits(all)
+        )
+    },
+    what_silent: "They were cut off from the database, or have died; either way they send nothing by now. The same command, \
+                  here or on another machine, takes over.",
+    what_lost: "The last run was cut off: none of its runners came to the end, and at least one was lost. The same command \
+                resumes it, and first reads back what was under way.",
     run_paused: |done, all| format!("A run is paused: {} of {} done so far.", done.separate_with_commas(), edits(all)),
     run_stopping: |done, all| {
         format!("A run is stopping: {} of {} done so far.", done.separate_with_commas(), edits(all))
@@ -228,6 +239,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     made_at: "made",
     version: "made by",
     still_changing: "a run is working on it, or was cut off: its file still changes",
+    in_database: "in a database",
     words_mean: "What the words mean",
     print_hint: "A report of one moment; the ledger is the record.",
 
@@ -260,6 +272,8 @@ pub(super) static ENGLISH: Phrases = Phrases {
     hold_send_again: |left| {
         format!("Edits that the service refused for now wait to be sent again, the next one in {left}.")
     },
+    hold_ledger: "The ledger does not answer, so nothing is sent until it does.",
+    hold_others: "The rest of the list is with other runs; this one takes over what they leave.",
     only_the_run_knows: "not known: the run itself cannot be asked from here",
     list_has_fewer: |list| {
         let messages =
@@ -267,6 +281,43 @@ pub(super) static ENGLISH: Phrases = Phrases {
         format!("The ledger holds more than the last run's list, which has {messages}.")
     },
     on_host: |host| format!("on {host}"),
+
+    runners: "Runners",
+    runners_note: "Each process that works on the job, or did since the first of them began.",
+    runners_at_work: "runners",
+    runners_since: |number, since| format!("{number}, since {since}"),
+    runners_earlier: |more| match more {
+        1 => "One more has ended, see status --json.".to_owned(),
+        more => format!("{more} more have ended, see status --json."),
+    },
+    host: "host",
+    process: "process",
+    user: "user",
+    share: "share",
+    renewed: "last renewal",
+    renewed_ago: |length| format!("renewed {length} ago"),
+    ago: |length| format!("{length} ago"),
+    runner_live: "at work",
+    runner_held: "held",
+    runner_silent: "silent",
+    runner_lost: "lost",
+    runner_ended: "ended",
+    runner_share: |share, rate| format!("share {share}/s (--rate {rate})"),
+    runner_speed: |speed| format!("{speed} edits/s"),
+    process_text: |process| format!("process {process}"),
+    a_second: |number| format!("{number}/s"),
+    cap_of_run: |run, host| format!("--rate of run {run} (host {host})"),
+    of_job: |job| format!("of the job {job}"),
+    app: "app",
+    app_shares: |shares, cap, others| {
+        let others = match others {
+            0 => String::new(),
+            1 => ", 1 run of another job among them".to_owned(),
+            others => format!(", {others} runs of other jobs among them"),
+        };
+        format!("of all jobs of this app: {shares} of {cap}/s given out{others}")
+    },
+    told_to_stop: "told to stop",
 
     worker: |name, since| format!("{name} works on it since {since}"),
     speed: "speed",

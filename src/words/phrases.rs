@@ -49,6 +49,10 @@ pub struct Phrases {
     pub some_in_doubt: fn(u64) -> String,
     pub some_not_reached: fn(u64, u64) -> String,
     pub run_goes_on: fn(u64, u64) -> String,
+    /// For how long, at least, nothing has been heard of any runner; done; all.
+    pub run_is_silent: fn(&str, u64, u64) -> String,
+    pub what_silent: &'static str,
+    pub what_lost: &'static str,
     pub run_paused: fn(u64, u64) -> String,
     pub run_stopping: fn(u64, u64) -> String,
     pub run_in_outage: fn(u64, u64) -> String,
@@ -151,6 +155,7 @@ pub struct Phrases {
     pub made_at: &'static str,
     pub version: &'static str,
     pub still_changing: &'static str,
+    pub in_database: &'static str,
     pub words_mean: &'static str,
     pub print_hint: &'static str,
 
@@ -172,9 +177,42 @@ pub struct Phrases {
     pub hold_read_back: fn(&str) -> String,
     pub hold_read_first: fn(&str) -> String,
     pub hold_send_again: fn(&str) -> String,
+    pub hold_ledger: &'static str,
+    pub hold_others: &'static str,
     pub only_the_run_knows: &'static str,
     pub list_has_fewer: fn(u64) -> String,
     pub on_host: fn(&str) -> String,
+
+    // The runners of a job that several machines share.
+    pub runners: &'static str,
+    pub runners_note: &'static str,
+    pub runners_at_work: &'static str,
+    /// How many, and since when.
+    pub runners_since: fn(usize, &str) -> String,
+    pub runners_earlier: fn(usize) -> String,
+    pub host: &'static str,
+    pub process: &'static str,
+    pub user: &'static str,
+    pub share: &'static str,
+    pub renewed: &'static str,
+    pub renewed_ago: fn(&str) -> String,
+    pub ago: fn(&str) -> String,
+    pub runner_live: &'static str,
+    pub runner_held: &'static str,
+    pub runner_silent: &'static str,
+    pub runner_lost: &'static str,
+    pub runner_ended: &'static str,
+    /// Its share and its `--rate`.
+    pub runner_share: fn(u32, u32) -> String,
+    pub runner_speed: fn(&str) -> String,
+    pub process_text: fn(u32) -> String,
+    pub a_second: fn(u32) -> String,
+    pub cap_of_run: fn(i64, &str) -> String,
+    pub of_job: fn(&str) -> String,
+    pub app: &'static str,
+    /// The shares that are given out, the cap, and the live runs of other jobs.
+    pub app_shares: fn(u32, u32, u64) -> String,
+    pub told_to_stop: &'static str,
 
     // The status of a run.
     pub worker: fn(&str, &str) -> String,

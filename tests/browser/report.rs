@@ -105,7 +105,7 @@ fn a_report_looks_right_with_much_with_one_and_with_nothing() {
     let place = Place::new();
     many_runs(&browser, &place);
     let job = JobIdentity { sdkappid: 1_400_000_000, service: "a:443".to_owned(), other_host: None, name: None };
-    drop(create_store(&place.path("none.db"), &job).unwrap());
+    drop(create_store(&place.path("none.db").as_path().into(), &job).unwrap());
     place.runner("report none.db --csv report-of-none").exits(0);
     check(&browser, &place, "report-of-none", "en", 0);
     for (name, edits, lang) in [("report", 400, "en"), ("report-zh", 400, "zh"), ("report-of-one", 1, "en")] {

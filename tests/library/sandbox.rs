@@ -2,15 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::{Client, Response, StatusCode};
+use runner::api::client::{ClientOptions, HttpService};
+use runner::api::credentials::Credentials;
 use runner::api::endpoint::{ApiMethod, Endpoint};
+use runner::api::history::{AccountNames, HistoryQuery};
 use runner::api::usersig::Signer;
+use runner::api::{Outcome, Service as _};
 use runner::edit::MessageId;
+use runner::pace::{GATE_OPEN, Gate, Pace};
 use runner::sandbox::{Faults, IDENTIFIER, Options, SDKAPPID, SECRET_KEY, Sandbox};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 /// A sandbox and a client that may call it.
 struct Rig {
@@ -233,12 +241,12 @@ async fn latency_delays_every_answer() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cap_lets_through_no_more_than_it_says() {
     const RATE: u32 = 20;
-    let rig = std::sync::Arc::new(Rig::start("none", RATE).await);
+    let rig = Arc::new(Rig::start("none", RATE).await);
     // However long the machine takes for these: the rate limits what is admitted in a second, so with this many at
     // once the sandbox's statistics must match what the clients received.
     let mut requests = tokio::task::JoinSet::new();
     for i in 0..RATE * 3 {
-        let rig = std::sync::Arc::clone(&rig);
+        let rig = Arc::clone(&rig);
         requests.spawn(async move { rig.code(ApiMethod::ModifyC2cMsg, &body_of(&format!("{i}_1_1"))).await });
     }
     let codes = requests.join_all().await;
@@ -309,6 +317,39 @@ async fn it_listens_on_this_machine_only_and_stops() {
     let url = rig.url(ApiMethod::ModifyC2cMsg);
     rig.sandbox.stop().await;
     assert!(rig.client.post(url).body("{}").send().await.is_err());
+}
+
+/// As when a runner's lease is not renewed while its request waits for a connection.
+#[tokio::test]
+async fn a_request_that_may_not_go_out_any_more_does_not_reach_it() {
+    let rig = Rig::start("none", 200).await;
+    let endpoint = Endpoint::parse(&rig.sandbox.endpoint_url()).unwrap();
+    let options = ClientOptions {
+        endpoint: &endpoint,
+        proxy: None,
+        timeout: Duration::from_secs(10),
+        ca_cert: None,
+        concurrency: 1,
+    };
+    let credentials = Credentials::with_key(SDKAPPID, IDENTIFIER, SECRET_KEY.into());
+    let service = HttpService::new(&options, Arc::new(credentials)).unwrap();
+    let (operator, peer) = ("a".to_owned(), "b".to_owned());
+    let names = AccountNames::Newer;
+    let query = HistoryQuery { operator, peer, min_time: 1, max_time: 2, last_msg_key: None, names };
+
+    let gate = Gate::by_boot_time();
+    let pace = Pace::with_gate(NonZeroU32::MIN, Instant::now(), gate.clone());
+    gate.extend(gate.now() + GATE_OPEN);
+    let permit = pace.permit().await.unwrap();
+    let answer = service.history(&query, permit).await;
+    assert!(answer.is_ok(), "{answer:?}");
+    gate.extend(gate.now() + GATE_OPEN);
+    let permit = pace.permit().await.unwrap();
+    gate.shut();
+    let answer = service.history(&query, permit).await;
+    assert!(matches!(answer, Err(Outcome::HeldBack)), "{answer:?}");
+    let answer = service.history(&query, Pace::new(NonZeroU32::MIN, Instant::now()).permit().await.unwrap()).await;
+    assert!(answer.is_ok(), "{answer:?}");
 }
 
 #[tokio::test]

@@ -160,7 +160,7 @@ fn a_command_is_run_when_the_run_has_ended() {
     let (place, service) = (Place::with_list(3), Service::start("20022=100%"));
     let run = |ledger: &str, command: &str| {
         let call = place.runner(&format!("--input edits.csv --json --resume {ledger}.db --on-finish")).arg(command);
-        call.at(&service).env("TIM_SECRET_KEY_OLD", "secret").exits(1)
+        call.at(&service).env("TIM_SECRET_KEY_OLD", "secret").env("PGPASSWORD", "secret").exits(1)
     };
     let ran = run("good", "cat > told.json; env > told.env; echo said");
     assert_eq!(place.read("told.json"), ran.out);

@@ -107,7 +107,8 @@ fn a_job_that_follows_another_adds_nothing_to_its_last_second() {
 
 #[test]
 fn a_rate_that_is_lowered_makes_room_and_cannot_be_raised_into_what_others_have() {
-    let (place, service) = (place(3_000), Service::with_rate("latency=5ms", RATE));
+    // What comes bunched is counted below, and not refused there.
+    let (place, service) = (place(3_000), Service::with_rate("latency=5ms", 2 * RATE));
     let a = job(&place, &service, "a", "").start();
     let ctl = |words: &str| place.runner(&format!("ctl {words}"));
     service.wait_for_requests(200);

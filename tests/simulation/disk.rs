@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use runner::edit::IdDigest;
 use runner::ledger::{
-    Change, CommitFuture, EditRow, LedgerError, LostCommits, Note, Records, RunEvent, RunInfo, RunStore, State, Store,
+    Applied, Change, CommitFuture, EditRow, LedgerError, LostCommits, Note, Records, RunEvent, RunInfo, RunStore,
+    State, Store,
 };
 use runner::run::RunEnd;
 use tokio::time::sleep;
@@ -132,7 +133,7 @@ impl Store for DiskStore {
                 return Err(LedgerError::Write { path: "ledger.db".into(), source });
             }
             events.point("after a commit").await;
-            Ok(())
+            Ok(vec![Applied::Yes; changes.len()])
         })
     }
 }

@@ -244,6 +244,10 @@ impl Service for Tencent {
             drop(permit);
             return fault.outcome().1;
         }
+        if permit.spend().is_err() {
+            self.events.log(format_args!("hold {key} back"));
+            return Outcome::HeldBack;
+        }
         self.events.log(format_args!("send {key}: {fault:?}"));
         self.events.check(self.disk.held(digest).is_some_and(|known| known.state == State::Sending), || {
             format!("{key} is sent without a durable intent")
@@ -256,7 +260,6 @@ impl Service for Tencent {
         };
         self.events.check(self.limits.may_send(), || format!("{key} is sent in the middle of a pause"));
         self.events.check(others == 0, || format!("{key} is sent while the service may still be at work on it"));
-        permit.spend();
         let sent = Instant::now();
         let (answer, outcome) = oneshot::channel();
         tokio::spawn(self.clone().work(intent.edit().clone(), fault, way, takes, answer));
@@ -280,9 +283,12 @@ impl Service for Tencent {
             drop(permit);
             return Err(fault.outcome().1);
         }
+        if permit.spend().is_err() {
+            self.events.log(format_args!("hold a read-back of {} and {} back", question.operator, question.peer));
+            return Err(Outcome::HeldBack);
+        }
         self.events.log(format_args!("read back {} and {}: {fault:?}", question.operator, question.peer));
         self.events.check(self.limits.may_send(), || "a message is read back in the middle of a pause".to_owned());
-        permit.spend();
         let sent = Instant::now();
         sleep(way).await;
         self.arrived("read back", |inner| &mut inner.history);

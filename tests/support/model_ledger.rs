@@ -3,17 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use runner::edit::{IdDigest, Line};
 use runner::ledger::{
-    Cause, Change, CommitFuture, ControlEvent, EditRecord, EditRow, EditStatus, JobIdentity, Latency, LedgerError,
-    LostCommits, Note, Outcomes, Overview, Records, RunEvent, RunInfo, RunRecord, RunStore, Sample, State, Store,
-    Transition, WalEnd, Worker, unix_ms,
+    Applied, Cause, Change, CommitFuture, ControlEvent, EditRecord, EditRow, EditStatus, JobIdentity, Latency,
+    LedgerAddress, LedgerError, LostCommits, Note, Outcomes, Overview, Progress, Records, RunEvent, RunInfo, RunRecord,
+    RunStore, Sample, State, Store, Transition, WalEnd, Worker, unix_ms,
 };
 
 const PATH: &str = "model.db";
+
+fn address() -> LedgerAddress {
+    LedgerAddress::File(PATH.into())
+}
 
 /// What outlives the process.
 #[derive(Clone, Default)]
@@ -103,12 +106,19 @@ impl ModelLedger {
     pub(crate) fn open_overview(&self) -> Result<Box<dyn Overview>, LedgerError> {
         let inner = self.inner();
         if inner.tables.job.is_none() {
-            return Err(LedgerError::Missing { path: PATH.into() });
+            return Err(LedgerError::Missing { ledger: address() });
         }
         let worker = inner.is_locked.then(|| Worker::new(format!("process {}", std::process::id())));
         let may_lack_commits = worker.is_none() && inner.may_lack_commits();
         let (tables, has_log) = (inner.tables.clone(), inner.has_log);
-        Ok(Box::new(ModelOverview { ledger: self.clone(), tables, worker, has_log, may_lack_commits }))
+        Ok(Box::new(ModelOverview {
+            address: address(),
+            ledger: self.clone(),
+            tables,
+            worker,
+            has_log,
+            may_lack_commits,
+        }))
     }
 
     /// The log of a process that has died is gone, and with it what that process committed.
@@ -136,7 +146,7 @@ impl Inner {
     fn check_job(&self, ours: &JobIdentity, gaps: LostCommits) -> Result<(), LedgerError> {
         let Some(theirs) = self.tables.job.clone() else { return Ok(()) };
         let nothing_happened = self.tables.edits.values().all(|edit| edit.row.state == State::Waiting);
-        theirs.check(Path::new(PATH), ours, gaps, || Ok(nothing_happened))
+        theirs.check(&address(), ours, gaps, || Ok(nothing_happened))
     }
 
     fn may_lack_commits(&self) -> bool {
@@ -150,7 +160,7 @@ impl Inner {
             LostCommits::Refused if lacks => {
                 Err(LedgerError::CommitsLost { path: PATH.into(), log: format!("{PATH}-wal").into() })
             }
-            LostCommits::Refused if self.tables.reads_first => Err(LedgerError::ReadsFirst { path: PATH.into() }),
+            LostCommits::Refused if self.tables.reads_first => Err(LedgerError::ReadsFirst { ledger: address() }),
             LostCommits::Refused | LostCommits::ReadFirst => Ok(lacks),
         }
     }
@@ -327,7 +337,7 @@ impl ModelStore {
 
 impl Store for ModelStore {
     fn commit(&mut self, changes: Vec<Change>, events: Vec<RunEvent>) -> CommitFuture<'_> {
-        Box::pin(async move { self.apply(&changes, &events) })
+        Box::pin(async move { self.apply(&changes, &events).map(|()| vec![Applied::Yes; changes.len()]) })
     }
 }
 
@@ -442,6 +452,7 @@ impl Records for ModelRecords {
 }
 
 struct ModelOverview {
+    address: LedgerAddress,
     ledger: ModelLedger,
     tables: Tables,
     worker: Option<Worker>,
@@ -450,8 +461,8 @@ struct ModelOverview {
 }
 
 impl Overview for ModelOverview {
-    fn path(&self) -> &Path {
-        Path::new(PATH)
+    fn address(&self) -> &LedgerAddress {
+        &self.address
     }
 
     fn worker(&self) -> Option<&Worker> {
@@ -602,5 +613,7 @@ pub(crate) fn run_info() -> RunInfo {
         proxy: None,
         command: "runner --input edits.csv --resume ledger.db".into(),
         directory: "/home/tester".into(),
+        shared: None,
+        known: Progress::default(),
     }
 }

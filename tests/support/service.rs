@@ -49,8 +49,25 @@ impl Service {
         Service::listening("127.0.0.1:0", args)
     }
 
+    /// One that comes before everything else on this machine, where that is allowed: it counts a request when it gets to it,
+    /// and what other tests do at the same time must not push requests together.
+    pub(crate) fn prompt(args: &[&str]) -> Service {
+        let chrt = |program: &str| {
+            let mut command = Command::new("chrt");
+            command.args(["-f", "1", program]);
+            command
+        };
+        let may = chrt("true").stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        let program = if may { chrt(PROGRAM) } else { Command::new(PROGRAM) };
+        Service::run(program, "127.0.0.1:0", args)
+    }
+
     fn listening(address: &str, args: &[&str]) -> Service {
-        let mut child = Command::new(PROGRAM)
+        Service::run(Command::new(PROGRAM), address, args)
+    }
+
+    fn run(mut program: Command, address: &str, args: &[&str]) -> Service {
+        let mut child = program
             .args(["sandbox", "--listen", address])
             .args(args)
             .env_clear()

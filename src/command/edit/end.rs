@@ -1,8 +1,9 @@
 //! The end of a run: the ledger is closed and the result reported. Edits may have been sent, so no error may end in
 //! "nothing was sent" from here on.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::result::RunResult;
@@ -10,11 +11,11 @@ use super::session::RunSession;
 use super::signals::Signals;
 use crate::command::{CommandError, Exit, hook, print, tell};
 use crate::job::ServiceChoice;
-use crate::ledger::{LedgerError, RunStore, WalEnd, records_beside_writer};
+use crate::ledger::{LedgerAddress, LedgerError, Records, RunStore, Totals, WalEnd, records_beside_writer};
 use crate::report::lists::PlannedInput;
-use crate::report::summary::Summary;
+use crate::report::summary::{Summary, totals};
 use crate::report::{self, directory, format};
-use crate::run::{RunEnd, StopReason};
+use crate::run::{self, AsOf, InDoubt, Policy, RunEnd, StopReason, Tally};
 use crate::system::atomic_file;
 use crate::words::{Lang, Words};
 
@@ -25,10 +26,17 @@ impl RunSession<'_> {
         result: &RunResult,
         store: Result<Box<dyn RunStore>, LedgerError>,
         signals: &Signals,
+        begins_anew: bool,
     ) -> Exit {
         let mut summary = result.summary(&self.plan);
-        summary.failed_rows = self.failed_rows(&summary);
-        let has_read_all = matches!(result.ended, RunEnd::Finished) && summary.totals().not_reached == 0;
+        // Where others work on the list, this run is over for them first: it renews its lease no more. Then it has come to the
+        // end of the list only if all of them have.
+        let is_shared = self.address.postgres().is_some();
+        if !is_shared {
+            summary.failed_rows = self.failed_rows(&summary);
+        }
+        let is_read = if is_shared { self.job.policy.rows_max.is_none() } else { summary.totals().not_reached == 0 };
+        let has_read_all = matches!(result.ended, RunEnd::Finished) && is_read;
         let closed = store.and_then(|mut store| {
             if has_read_all {
                 store.mark_all_read()?;
@@ -36,6 +44,10 @@ impl RunSession<'_> {
             Ok(store)
         });
         let closed = closed.and_then(|mut store| store.end_run(summary.how(), &summary.reason().unwrap_or_default()));
+        if is_shared {
+            summary.whole = self.whole();
+            summary.failed_rows = self.failed_rows(&summary);
+        }
         let exit = exit(&summary, &closed, signals.was_terminated());
         let left = summary.totals().not_reached > 0 && exit != Exit::Done;
         if left || !matches!(result.ended, RunEnd::Finished) {
@@ -51,7 +63,7 @@ impl RunSession<'_> {
                  beside {} and copy or move them only together; the next run folds it in, or sqlite3 does when it closes \
                  the ledger",
                 log.display(),
-                self.ledger_path.display()
+                self.address
             )),
             Ok(WalEnd::Whole) | Err(_) => {}
         }
@@ -60,10 +72,36 @@ impl RunSession<'_> {
                 "The region has a second host, which may be in reach: --region {other}. The same ledger goes on there."
             ));
         }
+        if begins_anew {
+            return exit;
+        }
         summary.report = self.report(&summary);
         self.print(&summary);
         self.on_finish(&summary, exit, &signals.stop).await;
         exit
+    }
+
+    /// How many messages of the list are in each state now, where other runs may have worked on it as well. `None`: it is
+    /// not known.
+    fn whole(&self) -> Option<Totals> {
+        self.address.postgres()?;
+        // What is done stays so.
+        if self.plan.done == self.plan.messages() {
+            return Some(totals(&self.plan, &Tally::default()));
+        }
+        let records = records_beside_writer(self.address).and_then(Records::held);
+        let as_of = AsOf { now: Timestamp::now(), messages_expire: false };
+        let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, read_first: false, rows_max: None };
+        let plan = records
+            .map_err(CommandError::from)
+            .and_then(|records| Ok(run::plan(self.input, &self.job.mapping, Some(&*records), &policy, as_of)?));
+        match plan {
+            Ok(plan) => Some(totals(&plan, &Tally::default())),
+            Err(error) => {
+                tell(format_args!("warning: what all runs have done is not known: {}", error.with_causes()));
+                None
+            }
+        }
     }
 
     /// The region's other host, for `--region`, if the one that was called did not answer. If the proxy is to blame, the
@@ -98,7 +136,7 @@ impl RunSession<'_> {
         let Some(command) = &self.args.on_finish else { return };
         let mut json = Vec::new();
         let result = match format::write(&mut json, &summary.object()) {
-            Ok(()) => hook::run(command, &json, exit, self.ledger_path, hook::TIME, signalled).await,
+            Ok(()) => hook::run(command, &json, exit, &self.address.to_os_string(), hook::TIME, signalled).await,
             Err(error) => Err(error.into()),
         };
         if let Err(error) = result {
@@ -111,11 +149,14 @@ impl RunSession<'_> {
     fn failed_rows(&self, summary: &Summary<'_>) -> Vec<PathBuf> {
         let totals = summary.totals();
         let Some(ledger) = self.readable(summary) else { return Vec::new() };
-        let written = records_beside_writer(ledger).map_err(CommandError::from).and_then(|mut reader| {
+        // Only where something is looked up: one of a database reads all of the job.
+        let reader = || records_beside_writer(&ledger).and_then(Records::held);
+        let reader = (totals.failed + totals.in_doubt > 0).then(reader).transpose();
+        let written = reader.map_err(CommandError::from).and_then(|mut reader| {
             let words = Words::new(Lang::of_process());
             let mut written = Vec::new();
             for (list, path) in self.input.lists().zip(&self.failed_rows) {
-                if totals.failed + totals.in_doubt > 0 {
+                if let Some(reader) = &mut reader {
                     let (mapping, plan) = (&self.job.mapping, &self.plan);
                     let rows = report::failed::write(path, list, mapping, plan, reader.as_mut(), &words)?;
                     // They may all be of other lists.
@@ -135,10 +176,12 @@ impl RunSession<'_> {
     }
 
     /// The ledger that can be read: what was rescued of it, if it was removed.
-    fn readable<'a>(&'a self, summary: &'a Summary<'_>) -> Option<&'a Path> {
+    fn readable(&self, summary: &Summary<'_>) -> Option<LedgerAddress> {
         match summary.ended {
-            RunEnd::Stopped(StopReason::Ledger(LedgerError::Removed { rescued, .. })) => rescued.as_deref().ok(),
-            RunEnd::Finished | RunEnd::Interrupted | RunEnd::Stopped(_) => Some(self.ledger_path),
+            RunEnd::Stopped(StopReason::Ledger(LedgerError::Removed { rescued, .. })) => {
+                rescued.as_deref().ok().map(LedgerAddress::from)
+            }
+            RunEnd::Finished | RunEnd::Interrupted | RunEnd::Stopped(_) => Some(self.address.clone()),
         }
     }
 
@@ -146,9 +189,9 @@ impl RunSession<'_> {
     /// is reported, and does not change the exit code.
     fn report(&self, summary: &Summary<'_>) -> Option<PathBuf> {
         let directory = self.args.report.as_deref()?;
-        let wanted = PlannedInput { input: &self.input, mapping: &self.job.mapping, plan: &self.plan };
+        let wanted = PlannedInput { input: self.input, mapping: &self.job.mapping, plan: &self.plan };
         let ledger = self.readable(summary)?;
-        match crate::command::report::write(directory, ledger, wanted) {
+        match crate::command::report::write(directory, &ledger, wanted) {
             Ok(()) => Some(directory.join(directory::PAGE)),
             Err(error) => {
                 let text = error.with_causes();
@@ -170,7 +213,7 @@ fn exit(summary: &Summary<'_>, closed: &Result<WalEnd, LedgerError>, terminated:
         RunEnd::Stopped(_) => Exit::Stopped,
         RunEnd::Finished if closed.is_err() => Exit::Stopped,
         // Rows were skipped: a defect, but exit 0 would mean that all are done.
-        RunEnd::Finished if totals.not_reached > summary.plan.to_do - summary.plan.this_run => Exit::Stopped,
+        RunEnd::Finished if totals.not_reached > summary.left_out() => Exit::Stopped,
         RunEnd::Finished if totals.failed + totals.in_doubt > 0 => Exit::SomeNotDone,
         RunEnd::Finished => Exit::Done,
     }

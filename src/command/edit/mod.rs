@@ -16,11 +16,14 @@ use tokio::time::Instant;
 
 use self::ledger::JobLedger;
 use self::session::RunSession;
+use self::signals::Signals;
+use super::error::SHARED_TIMEOUT_MAX;
 use super::report::working_directory;
 use super::{CommandError, Exit, files, tell};
 use crate::cli::JobArgs;
 use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
+use crate::ledger::{JobIdentity, LedgerAddress};
 use crate::live::progress::Screen;
 use crate::report::resume::{Called, Pasted, Resume};
 use crate::terminal::fit;
@@ -42,28 +45,70 @@ pub(super) async fn execute(args: &JobArgs, asked_for: Option<Lang>, screen: &Sc
     if args.dry_run {
         return planning::dry_run(&request);
     }
-    let (Some(identity), Some(ledger_path)) = (request.job.identity.clone(), args.resume.as_deref()) else {
+    let (Some(identity), Some(address)) = (request.job.identity.clone(), args.resume.as_ref()) else {
         return Err(CommandError::NoServiceOrLedger);
     };
 
-    let ledger = JobLedger::lock(ledger_path, identity, &request.job)?;
-    let (plan, under_way) = planning::plan_run(&request, &ledger)?;
+    if address.postgres().is_some() {
+        request.check_shared()?;
+    }
+    let (mut signals, mut is_again) = (None, false);
+    loop {
+        match run_once(&request, identity.clone(), address, &mut signals, is_again, screen).await {
+            Ok(None) => {}
+            Ok(Some(Exit::NothingSent)) if is_again => return Ok(Exit::Stopped),
+            // The run before this has sent something.
+            Err(error) if is_again => {
+                tell(format_args!("error: {}", error.with_causes()));
+                let command = resume(&request.called()).command;
+                tell(format_args!("{}{command}", fit::COMMAND_LABEL));
+                return Ok(Exit::Stopped);
+            }
+            Ok(Some(exit)) => return Ok(exit),
+            Err(error) => return Err(error),
+        }
+        tracing::warn!("this process begins anew, as another run");
+        is_again = true;
+    }
+}
+
+/// Plans and runs the job. `is_again`: the operator has agreed before, and the lease was lost. `None`: it was lost in this run.
+async fn run_once(
+    request: &Request<'_>,
+    identity: JobIdentity,
+    address: &LedgerAddress,
+    signals: &mut Option<Signals>,
+    is_again: bool,
+    screen: &Screen,
+) -> Result<Option<Exit>, CommandError> {
+    let Request { args, job, input, .. } = request;
+    let ledger = JobLedger::lock(address, identity, job)?;
+    let (plan, under_way) = planning::plan_run(request, &ledger)?;
     // Taken before the question, so that the rate that the operator agrees to is still free afterwards.
-    let share = if plan.this_run > 0 { setup::share(&request.job, &ledger)? } else { None };
+    // (Where several runs work on the list, they may leave something that the plan has not seen.)
+    let may_send = plan.this_run > 0 || address.postgres().is_some();
+    let share = if may_send { setup::share(job, &ledger)? } else { None };
     let locked_since = Instant::now();
-    planning::show(&request, &plan, under_way, screen)?;
-    if plan.this_run > 0 && !planning::consent(&request, &plan)? {
-        tell("Nothing was sent.");
-        return Ok(Exit::NothingSent);
+    if !is_again {
+        planning::show(request, &plan, under_way, screen)?;
+        if plan.this_run > 0 && !planning::consent(request, &plan)? {
+            tell("Nothing was sent.");
+            return Ok(Some(Exit::NothingSent));
+        }
     }
 
+    // Until now a signal ends the process.
+    let signals = match signals {
+        Some(signals) => signals,
+        None => signals.insert(Signals::listen(request.called())?),
+    };
     let called = request.called();
-    let parts = setup::begin(&request, &called, &plan, ledger, share, locked_since).await?;
-    let Request { args, job, input, until, .. } = request;
+    let parts = setup::begin(request, &called, &plan, ledger, share, locked_since).await?;
     let lists: Vec<_> = input.lists().map(|list| (list.path(), list.format())).collect();
-    let failed_rows = files::failed_rows(ledger_path, &lists, &args.input);
-    let session = RunSession { args, job, input, plan, under_way, until, called, ledger_path, failed_rows, screen };
-    Ok(session.run(parts).await)
+    let failed_rows = files::failed_rows(address, &lists, &args.input);
+    let until = request.until.as_ref();
+    let session = RunSession { args, job, input, plan, under_way, until, called, address, failed_rows, screen };
+    Ok(session.run(parts, signals).await)
 }
 
 /// The command that resumes a run of this process. It holds what messages hold only in the terminal where that was typed.
@@ -81,6 +126,17 @@ impl Request<'_> {
         args.reading.check(&input)?;
         let until = args.until.as_ref().map(|until| until.moment(&Zoned::now())).transpose()?;
         Ok(Request { args, job, input, until, asked_for })
+    }
+
+    /// Checks what a ledger that several runs share does not allow.
+    fn check_shared(&self) -> Result<(), CommandError> {
+        if matches!(self.job.service, Some(ServiceChoice::Sandbox(_))) {
+            return Err(CommandError::SandboxNotShared);
+        }
+        if self.job.timeout > SHARED_TIMEOUT_MAX {
+            return Err(CommandError::TimeoutNotShared(self.job.timeout));
+        }
+        Ok(())
     }
 
     /// How this process was called.

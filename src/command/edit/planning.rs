@@ -25,7 +25,7 @@ const EXCERPTS_MAX: usize = 10;
 /// `--dry-run`: shows the plan. Nothing is sent, and no file is created or changed.
 pub(super) fn dry_run(request: &Request<'_>) -> Result<Exit, CommandError> {
     let Request { args, job, .. } = request;
-    let reader = match (args.resume.as_deref(), &job.identity) {
+    let reader = match (args.resume.as_ref(), &job.identity) {
         (Some(path), Some(identity)) => ledger::open_untouched(path, identity, job)?,
         (_, _) => None,
     };

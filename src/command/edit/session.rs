@@ -1,6 +1,6 @@
 //! The run itself: from its first request to its end.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::{Timestamp, Zoned};
@@ -14,14 +14,16 @@ use crate::cli::JobArgs;
 use crate::command::{Exit, ctl, tell};
 use crate::input::Input;
 use crate::job::Job;
-use crate::ledger::{Ledger, LedgerError, RunStore, unix_ms};
+use crate::ledger::{Ledger, LedgerAddress, LedgerError, RunStore, SharedControl, unix_ms};
 use crate::live::page::Page;
 use crate::live::progress::{Mode, Progress, Screen, Snapshot};
 use crate::live::{Live, LiveRun};
+use crate::pace::Gate;
+use crate::pace::shares::PUBLISH_AFTER;
 use crate::register::Share;
 use crate::report::resume::Called;
 use crate::report::summary::totals;
-use crate::run::{self, Control, Plan, RunContext, RunEnd, RunTerms, StopReason, Tally, Todo, UnderWay};
+use crate::run::{self, Control, Lease, Plan, RunContext, RunEnd, RunTerms, StopReason, Tally, Todo, UnderWay};
 use crate::sandbox::Sandbox;
 use crate::terminal::moment::format_moment;
 
@@ -29,7 +31,8 @@ use crate::terminal::moment::format_moment;
 pub(super) struct RunParts {
     pub(super) store: Box<dyn RunStore>,
     pub(super) todo: Todo,
-    pub(super) signals: Signals,
+    /// What a run has that shares its ledger with others.
+    pub(super) shared: Option<SharedParts>,
     /// Since when the ledger has been locked. `None`: nobody else can have called the sandbox inside this process.
     pub(super) locked_since: Option<Instant>,
     /// The run's part of its app's cap.
@@ -39,28 +42,42 @@ pub(super) struct RunParts {
     pub(super) page: Option<Page>,
 }
 
+/// What a run has that shares its ledger with others.
+pub(super) struct SharedParts {
+    pub(super) lease: Lease,
+    /// Tells all runs of the job what an operator says to this one.
+    pub(super) control: Box<dyn SharedControl>,
+}
+
 /// What stays the same during a run.
 pub(super) struct RunSession<'a> {
     pub(super) args: &'a JobArgs,
-    pub(super) job: Job,
-    pub(super) input: Input,
+    pub(super) job: &'a Job,
+    pub(super) input: &'a Input,
     pub(super) plan: Plan,
     pub(super) under_way: UnderWay,
-    pub(super) until: Option<Zoned>,
+    pub(super) until: Option<&'a Zoned>,
     pub(super) called: Called,
-    pub(super) ledger_path: &'a Path,
+    pub(super) address: &'a LedgerAddress,
     /// The file for the rows of each list that failed.
     pub(super) failed_rows: Vec<PathBuf>,
     pub(super) screen: &'a Screen,
 }
 
 impl RunSession<'_> {
-    pub(super) async fn run(self, parts: RunParts) -> Exit {
-        let RunParts { store, todo, signals, locked_since, share, service, sandbox, page } = parts;
+    /// Runs it to its end. `None`: its lease was lost, and it is to begin anew.
+    pub(super) async fn run(self, parts: RunParts, signals: &Signals) -> Option<Exit> {
+        let RunParts { store, todo, shared, locked_since, share, service, sandbox, page } = parts;
         let RunSession { args, plan, screen, .. } = &self;
         let stop = signals.stop.child_token();
         let (control, orders) = Control::new(self.job.rate, stop.clone());
-        let control = control.sharing(share.clone());
+        let (lease, shared_control) = shared.map(|shared| (shared.lease, shared.control)).unzip();
+        let is_shared = lease.is_some();
+        let control = control.sharing(share.clone().filter(|_| !is_shared)).through(shared_control);
+        let orders = match lease {
+            Some(lease) => orders.with_lease(lease),
+            None => orders,
+        };
 
         let (ledger, writer) = Ledger::start(store);
         signals.record_in(&ledger);
@@ -75,9 +92,13 @@ impl RunSession<'_> {
             locked_since,
             seed: fastrand::u64(..),
         };
-        let context = RunContext::new(ledger, service, terms);
+        let context = if is_shared {
+            RunContext::with_lease(ledger, service, terms, Gate::by_boot_time())
+        } else {
+            RunContext::new(ledger, service, terms)
+        };
         let mode = if args.no_progress || args.log.quiet { Mode::Off } else { Mode::of_stderr() };
-        let mut progress = Progress::start(screen, mode, ctl::command(self.ledger_path, "resume"));
+        let mut progress = Progress::start(screen, mode, ctl::command(self.address, "resume"));
         let started = context.begins();
         let mut time_is_up = false;
         let show = |tally: &Tally| {
@@ -87,7 +108,7 @@ impl RunSession<'_> {
             // By the wall clock, each time: the machine may have been suspended.
             if !time_is_up
                 && !stop.is_cancelled()
-                && self.until.as_ref().is_some_and(|until| Timestamp::now() >= until.timestamp())
+                && self.until.is_some_and(|until| Timestamp::now() >= until.timestamp())
             {
                 time_is_up = true;
                 tracing::warn!("the time of --until has come; stopping after what is in flight");
@@ -96,15 +117,22 @@ impl RunSession<'_> {
         };
         let (tally, ended) = run::run(context, self.job.failures, todo, orders, show).await;
         let is_complete = tally.done + tally.failed == plan.this_run;
-        let ended = match (ended, &self.until) {
+        let ended = match (ended, self.until) {
             // Asked to stop, it has settled every edit all the same.
-            (RunEnd::Interrupted | RunEnd::Stopped(StopReason::Operator { .. }), _) if is_complete => RunEnd::Finished,
+            (RunEnd::Interrupted | RunEnd::Stopped(StopReason::Operator { .. }), _) if is_complete && !is_shared => {
+                RunEnd::Finished
+            }
             (RunEnd::Interrupted, Some(until)) if time_is_up && !signals.stop.is_cancelled() => {
                 RunEnd::Stopped(StopReason::TimeIsUp(format_moment(until, &Zoned::now())))
             }
             (ended, _) => ended,
         };
+        let has_sent_nothing = matches!(ended, RunEnd::Finished) && tally.attempts + tally.read_backs == 0;
         let result = RunResult { tally, ended, took: started.elapsed() };
+        if is_shared && !has_sent_nothing {
+            // Others get this share as soon as the run has ended, and what was sent last must not count any more then.
+            tokio::time::sleep(PUBLISH_AFTER).await;
+        }
         progress.finish();
         live.end(result.summary(plan).how(), &result.tally, result.summary(plan).totals()).await;
         // Nothing more is sent, and a job that --on-finish starts may need this share.
@@ -116,7 +144,12 @@ impl RunSession<'_> {
         if let Some(sandbox) = sandbox {
             sandbox.stop().await;
         }
-        self.end(&result, store, &signals).await
+        // Another run would not know how many of `--max-rows` are left.
+        let begins_anew = matches!(result.ended, RunEnd::Stopped(StopReason::LeaseLost))
+            && self.job.policy.rows_max.is_none()
+            && !signals.stop.is_cancelled();
+        let exit = self.end(&result, store, signals, begins_anew).await;
+        (!begins_anew).then_some(exit)
     }
 
     /// Starts the live page and the control socket.
@@ -126,7 +159,7 @@ impl RunSession<'_> {
             page.warning().iter().for_each(|warning| tell(format_args!("warning: {warning}")));
         }
         let facts = LiveRun {
-            ledger: self.ledger_path.to_owned(),
+            ledger: self.address.clone(),
             input: self.input.name().to_owned(),
             sdkappid: self.job.identity.as_ref().map(|identity| identity.sdkappid).unwrap_or_default(),
             service: self.job.identity.as_ref().map(|identity| identity.service.clone()).unwrap_or_default(),

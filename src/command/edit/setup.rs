@@ -3,23 +3,26 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use clap::ValueEnum;
 use tokio::time::Instant;
 
 use super::Request;
 use super::ledger::JobLedger;
 use super::service::service;
-use super::session::RunParts;
-use super::signals::Signals;
+use super::session::{RunParts, SharedParts};
+use crate::api::client::HttpService;
 use crate::api::proxy::Proxy;
 use crate::command::{CommandError, sandbox};
 use crate::input::Input;
 use crate::job::{Job, ServiceChoice};
-use crate::ledger::RunInfo;
+use crate::ledger::{LedgerAddress, LedgerError, PostgresAddress, RunInfo, SharedTerms};
 use crate::live::page::{self, Page};
 use crate::register::{Register, RegisterEntry, Share};
 use crate::report::resume::Called;
-use crate::run::Plan;
+use crate::run::{Lease, Plan, Policy};
+use crate::sandbox::Sandbox;
 use crate::system::same_file::resolved;
+use crate::system::switch::SwitchHandle;
 
 /// Takes the job's part of its app's cap on this machine. `None`: the sandbox inside this process has no other callers.
 pub(super) fn share(job: &Job, ledger: &JobLedger<'_>) -> Result<Option<Arc<Share>>, CommandError> {
@@ -32,8 +35,12 @@ pub(super) fn share(job: &Job, ledger: &JobLedger<'_>) -> Result<Option<Arc<Shar
                 rate: job.rate,
                 max_rate: job.max_rate,
                 // For people, and in JSON, which holds text only.
-                ledger: PathBuf::from(resolved(ledger.path).to_string_lossy().into_owned()),
+                ledger: PathBuf::from(match ledger.address {
+                    LedgerAddress::File(path) => resolved(path).to_string_lossy().into_owned(),
+                    LedgerAddress::Postgres(address) => address.to_string(),
+                }),
                 process: std::process::id(),
+                database: ledger.address.postgres().map(PostgresAddress::servers_and_database),
             };
             Ok(Some(Arc::new(Register::of_user()?.join(wanted)?)))
         }
@@ -60,16 +67,71 @@ pub(super) async fn begin(
         // The sandbox of an earlier process is gone, and an empty history would settle nothing.
         sandbox::add_messages(sandbox, input, &job.mapping)?;
     }
+    let is_shared = ledger.address.postgres().is_some();
+    let info = run_info(job, input, plan, called, is_shared);
+    if is_shared {
+        return begin_shared(request, plan, ledger, &info, RunNeeds { share, service, sandbox, page });
+    }
     let (mut store, records) = ledger.into_store()?;
     let todo = plan.todo(input, &job.mapping, Some(records), job.policy)?;
-    let signals = Signals::listen(called.clone())?;
-    store.begin_run(&run_info(job, input, plan, called))?;
+    store.begin_run(&info)?;
     let locked_since = if sandbox.is_some() { None } else { Some(locked_since) };
-    Ok(RunParts { store, todo, signals, locked_since, share, service, sandbox, page })
+    Ok(RunParts { store, todo, shared: None, locked_since, share, service, sandbox, page })
+}
+
+/// What a run needs besides its ledger.
+struct RunNeeds {
+    share: Option<Arc<Share>>,
+    service: HttpService,
+    sandbox: Option<Sandbox>,
+    page: Option<Page>,
+}
+
+/// Begins a run that shares its ledger with others: it gets its edits in parts, and holds a lease.
+fn begin_shared(
+    request: &Request<'_>,
+    plan: &Plan,
+    ledger: JobLedger<'_>,
+    info: &RunInfo,
+    needs: RunNeeds,
+) -> Result<RunParts, CommandError> {
+    let Request { job, input, .. } = request;
+    let switch = SwitchHandle::start()?;
+    let mut store = ledger.into_shared_store()?;
+    store.begin_run(info)?;
+    // What an ended run of this job sent last may arrive until a while after this.
+    let locked_since = Some(Instant::now());
+    let shared = store.share().ok_or(LedgerError::Latched)?;
+    let todo = match plan.todo_in_parts(input, &job.mapping, shared.work, job.policy) {
+        Ok(todo) => todo,
+        Err(error) => {
+            store.end_run("stopped", &error.to_string())?;
+            return Err(error.into());
+        }
+    };
+    let lease = Lease { run: shared.run, beats: shared.beats, switch: Some(switch) };
+    let shared = Some(SharedParts { lease, control: shared.control });
+    let RunNeeds { share, service, sandbox, page } = needs;
+    Ok(RunParts { store, todo, shared, locked_since, share, service, sandbox, page })
+}
+
+/// What all runs must agree on that work on the list at the same time.
+fn shared_terms(job: &Job, plan: &Plan) -> SharedTerms {
+    let Policy { in_doubt, retry_failed, read_first, rows_max: _ } = job.policy;
+    let in_doubt = in_doubt.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+    SharedTerms {
+        list: plan.rows_digest(),
+        settings: vec![
+            ("in-doubt", in_doubt),
+            ("retry-failed", retry_failed.to_string()),
+            ("read-first", read_first.to_string()),
+            ("max-attempts", job.attempts_max.to_string()),
+        ],
+    }
 }
 
 /// What the ledger records about a run when it begins.
-fn run_info(job: &Job, input: &Input, plan: &Plan, called: &Called) -> RunInfo {
+fn run_info(job: &Job, input: &Input, plan: &Plan, called: &Called, is_shared: bool) -> RunInfo {
     RunInfo {
         input: input.name().to_owned(),
         input_sha256: plan.sha256.clone(),
@@ -84,6 +146,8 @@ fn run_info(job: &Job, input: &Input, plan: &Plan, called: &Called) -> RunInfo {
         job_sha256: job.file_sha256.clone(),
         proxy: job.proxy.as_ref().map(Proxy::address),
         command: called.to_record(),
+        known: plan.known,
+        shared: is_shared.then(|| shared_terms(job, plan)),
         directory: std::env::current_dir().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
     }
 }

@@ -79,7 +79,7 @@ pub(super) fn check(path: &Path, connection: &Connection, gaps: LostCommits) -> 
             Err(LedgerError::CommitsLost { path: path.to_owned(), log })
         }
         LostCommits::Refused if reads_first(connection).map_err(|source| read_error(path, source))? => {
-            Err(LedgerError::ReadsFirst { path: path.to_owned() })
+            Err(LedgerError::ReadsFirst { ledger: path.into() })
         }
         LostCommits::Refused | LostCommits::ReadFirst => Ok(lacks),
     }

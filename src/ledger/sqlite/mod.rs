@@ -4,6 +4,7 @@
 
 mod columns;
 mod commit;
+mod copy;
 mod damage;
 mod events;
 mod filesystem;
@@ -16,6 +17,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub(super) use self::copy::{SqliteSource, SqliteTarget, check_free};
 pub(super) use self::overview::SqliteOverview;
 pub(super) use self::read::SqliteReader;
 pub(super) use self::store::SqliteStore;

@@ -192,6 +192,15 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
         .mode(0o600)
         .open(path)
         .map_err(|source| LedgerError::Write { path: path.to_owned(), source: std::sync::Arc::new(source) })?;
+    hold(path, file)
+}
+
+/// The same for a ledger that is there and is not to be changed, perhaps by a user who could not.
+pub(super) fn lock_to_read(path: &Path) -> Result<File, LedgerError> {
+    hold(path, File::open(path).map_err(|source| system_error(path, source))?)
+}
+
+fn hold(path: &Path, file: File) -> Result<File, LedgerError> {
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(file),
@@ -240,7 +249,7 @@ fn roll_back(path: &Path) -> Result<(), LedgerError> {
     read.map_err(|source| write_error(path, source))
 }
 
-fn make(path: &Path, job: &JobIdentity) -> rusqlite::Result<Connection> {
+pub(super) fn make(path: &Path, job: &JobIdentity) -> rusqlite::Result<Connection> {
     let mut connection = open_to_write(path)?;
     // Schema and header in one transaction with a journal, so that the file itself shows what it is from then on.
     let transaction = connection.transaction()?;
@@ -328,7 +337,7 @@ pub(super) fn check_job(
 ) -> Result<(), LedgerError> {
     let failed = |source| read_error(path, source);
     let Some(theirs) = find_job(connection).map_err(failed)? else { return Ok(()) };
-    theirs.check(path, ours, gaps, || nothing_happened(connection).map_err(failed))
+    theirs.check(&path.into(), ours, gaps, || nothing_happened(connection).map_err(failed))
 }
 
 /// Assigns the ledger to this job, when a run begins: until then nobody has agreed to a change.

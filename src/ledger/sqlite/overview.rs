@@ -13,8 +13,8 @@ use super::lost;
 use super::open::{self, PathContent};
 use crate::edit::IdDigest;
 use crate::ledger::{
-    Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerError, Note, Outcomes, Overview,
-    RunList, RunRecord, Sample, State, Worker,
+    Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerAddress, LedgerError, Note, Outcomes,
+    Overview, RunList, RunRecord, Sample, State, Worker,
 };
 
 /// The first version of the schema that keeps what is in `0002_watched.sql`.
@@ -31,6 +31,8 @@ const LIST: &str = "coalesce((SELECT name FROM run_list WHERE run_list.run = edi
 #[derive(Debug)]
 pub(crate) struct SqliteOverview {
     connection: Connection,
+    /// The file.
+    address: LedgerAddress,
     path: PathBuf,
     version: i64,
     worker: Option<Worker>,
@@ -46,7 +48,7 @@ impl SqliteOverview {
     /// There is none, or it cannot be read.
     pub(crate) fn open(path: &Path) -> Result<SqliteOverview, LedgerError> {
         if matches!(open::inspect(path)?, PathContent::Nothing) {
-            return Err(LedgerError::Missing { path: path.to_owned() });
+            return Err(LedgerError::Missing { ledger: path.into() });
         }
         // Through a handle of its own, which is closed before SQLite opens the file (see `open::lock`).
         let worker = File::open(path).ok().and_then(|file| open::worker(&file)).map(Worker::new);
@@ -71,7 +73,8 @@ impl SqliteOverview {
         let version = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
         let is_at_rest = how == open::READ_ALONE;
         let may_lack_commits = worker.is_none() && lost::may_lack_commits(path, &connection).map_err(failed)?;
-        Ok(SqliteOverview { connection, path: path.to_owned(), version, worker, is_at_rest, may_lack_commits })
+        let (address, path) = (path.into(), path.to_owned());
+        Ok(SqliteOverview { connection, address, path, version, worker, is_at_rest, may_lack_commits })
     }
 
     /// The columns of an [`EditRecord`].
@@ -115,8 +118,8 @@ impl SqliteOverview {
 }
 
 impl Overview for SqliteOverview {
-    fn path(&self) -> &Path {
-        &self.path
+    fn address(&self) -> &LedgerAddress {
+        &self.address
     }
 
     fn worker(&self) -> Option<&Worker> {

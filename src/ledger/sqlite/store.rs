@@ -13,8 +13,8 @@ use super::damage::{read_error, system_error, write_error};
 use super::ledger_files::{self, LedgerFiles};
 use super::{lost, open};
 use crate::ledger::{
-    Change, CommitFuture, JobIdentity, LedgerError, LostCommits, Note, RunEvent, RunInfo, RunStore, Store, WalEnd,
-    unix_ms,
+    Applied, Change, CommitFuture, JobIdentity, LedgerError, LostCommits, Note, RunEvent, RunInfo, RunStore, Store,
+    WalEnd, unix_ms,
 };
 use crate::{BUILD, system};
 
@@ -211,6 +211,7 @@ impl Store for SqliteStore {
     fn commit(&mut self, changes: Vec<Change>, events: Vec<RunEvent>) -> CommitFuture<'_> {
         Box::pin(async move {
             let mut connection = self.connection.take().ok_or(LedgerError::Latched)?;
+            let count = changes.len();
             let (run, path, ledger_files) = (self.run, self.path.clone(), self.ledger_files.clone());
             let work = tokio::task::spawn_blocking(move || {
                 let result = commit(&mut connection, run, &changes, &events, &path);
@@ -223,7 +224,7 @@ impl Store for SqliteStore {
             // A commit that panicked leaves no connection behind: the store stays latched.
             let (connection, result) = work.await.map_err(|_| LedgerError::Latched)?;
             self.connection = connection;
-            result
+            result.map(|()| vec![Applied::Yes; count])
         })
     }
 }

@@ -17,7 +17,7 @@ use super::{SqliteOverview, SqliteReader, SqliteStore};
 use crate::edit::{Edit, IdDigest, MessageId};
 use crate::ledger::{
     Change, CommitFuture, EditRow, EditStatus, Intent, JobIdentity, Ledger, LedgerError, LostCommits, Overview,
-    Pending, Records, RunEvent, RunInfo, RunStore, Settlement, State, Store, WalEnd, state,
+    Pending, Progress, Records, RunEvent, RunInfo, RunStore, Settlement, State, Store, WalEnd, state,
 };
 
 fn job() -> JobIdentity {
@@ -40,6 +40,8 @@ fn info() -> RunInfo {
         proxy: None,
         command: "runner --input edits.csv --resume ledger.db".into(),
         directory: "/home/tester".into(),
+        shared: None,
+        known: Progress::default(),
     }
 }
 

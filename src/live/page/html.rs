@@ -5,14 +5,16 @@ use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use thousands::Separable;
 
+use super::ledger_cache::LedgerView;
 use super::words::PageWords;
 use super::{Button, Context};
 use crate::ledger::{Cause, Sample};
 use crate::live::View;
 use crate::report::chart::{RunSeries, latency, over_time};
 use crate::report::format::{HoldObject, RunState};
-use crate::report::shares;
+use crate::report::{runners, shares};
 use crate::run::{Activity, Hold, HoldReason};
+use crate::terminal::escape::escape_control;
 use crate::words::Words;
 
 /// Without a script the page reloads itself after this many seconds.
@@ -38,7 +40,7 @@ pub(super) fn page(page: &Context, words: &Words) -> Html<String> {
     let body = html! {
         header {
             p.over-title {
-                "runner · " (facts.ledger.to_string_lossy()) " · "
+                "runner · " (facts.ledger) " · "
                 ((say.app_at)(facts.sdkappid, &facts.service)) " · " ((say.on_host)(&page.host))
             }
             h1 { (facts.input) }
@@ -51,6 +53,7 @@ pub(super) fn page(page: &Context, words: &Words) -> Html<String> {
             }
             (section(say.over_time, "over-time", Some(say.over_time_note)))
             (section(say.latency, "latency", None))
+            @if facts.ledger.postgres().is_some() { (section(say.runners, "runners", Some(say.runners_note))) }
             (section(said.answers, "answers", Some(said.answers_note)))
             (section(say.acts, "acts", None))
             section aria-labelledby="resume-title" {
@@ -90,10 +93,13 @@ pub(super) fn places(page: &Context, view: &View, words: &Words) -> Vec<(&'stati
         }
     };
     let mut runs = known.runs.clone();
-    if let Some(run) = runs.last_mut() {
+    // What others do at this moment is not known here.
+    if known.shared.is_none()
+        && let Some(run) = runs.last_mut()
+    {
         run.samples.push(sample(view));
     }
-    vec![
+    let mut places = vec![
         ("title", html! { (percent) " % · " (state) " · runner" }),
         ("said", html! { ((said.aloud)(state, percent / ALOUD_PERCENT * ALOUD_PERCENT)) }),
         ("state", self::state(page, view, words, percent)),
@@ -107,7 +113,26 @@ pub(super) fn places(page: &Context, view: &View, words: &Words) -> Vec<(&'stati
         ("latency", latency(&view.tally.latency, words)),
         ("answers", answers(view, words)),
         ("acts", acts),
-    ]
+    ];
+    if page.shared.facts.ledger.postgres().is_some() {
+        places.push(("runners", runners(&known, words)));
+    }
+    places
+}
+
+/// What all runners of the job share, and each of them, as the ledger had it last.
+fn runners(known: &LedgerView, words: &Words) -> Markup {
+    let said = PageWords::of(words);
+    html! {
+        @if let Some(shared) = &known.shared {
+            dl.pace {
+                @for (label, text) in words.shared_lines(shared) { div { dt { (label) } dd { (escape_control(&text)) } } }
+            }
+            (runners::table(shared, words))
+            p.note { (said.as_of) " " (words.clock(known.at)) }
+        }
+        @else { p.note { (said.asking_database) } }
+    }
 }
 
 /// The state's name, and what it means.
@@ -223,7 +248,12 @@ fn pace(page: &Context, view: &View, words: &Words) -> Markup {
         (say.time_left_text)(&words.length(left), &words.minute(until))
     });
     let last = (tally.last_done_at > 0).then(|| words.clock(tally.last_done_at));
-    let rate = (said.rate_text)(if now.cap == 0 { facts.cap.get() } else { now.cap }, facts.cap.get());
+    let rate = if now.cap == 0 { facts.cap.get() } else { now.cap };
+    let known = page.ledger_cache.known();
+    let rate = match known.shared.as_ref().filter(|shared| shared.cap > 0) {
+        Some(shared) => (said.share_text)(rate, shared.cap),
+        None => (said.rate_text)(rate, facts.cap.get()),
+    };
     let slowed = (now.rate < now.cap).then(|| (said.slowed)(now.rate));
     html! {
         dl.pace {
@@ -301,6 +331,7 @@ fn form(page: &Context, words: &Words, button: Button, is_dialog: bool) -> Marku
     html! {
         form method="post" action="/tell" {
             p id={ "ask-" (button.word()) } { (question) }
+            @if page.shared.facts.ledger.postgres().is_some() { p.note { (said.on_all) } }
             input type="hidden" name="what" value=(button.word());
             input type="hidden" name="form_key" value=(page.form_key.text());
             @if button == Button::Rate {

@@ -6,7 +6,7 @@
 
 mod guard;
 mod html;
-mod ledger_cache;
+pub(super) mod ledger_cache;
 mod peer;
 mod server;
 mod stream;
@@ -166,6 +166,8 @@ impl Page {
             Err(error) => return tracing::warn!("the run goes on without its page: {error}"),
         };
         let ledger_cache = LedgerCache::new(&shared.facts.ledger);
+        // A database is asked before anybody looks.
+        ledger_cache.known();
         let streams = Arc::new(tokio::sync::Semaphore::new(stream::STREAMS_MAX));
         let host = host_name().unwrap_or_default();
         let inside =
@@ -222,7 +224,7 @@ async fn page(State(page): State<Context>, headers: HeaderMap) -> Response {
 }
 
 async fn numbers(State(page): State<Context>) -> Response {
-    match metrics::text(&page.shared) {
+    match metrics::text(&page.shared, page.ledger_cache.known()) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

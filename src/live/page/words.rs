@@ -29,6 +29,8 @@ pub(super) struct PageWords {
     pub(super) speed_text: fn(f64) -> String,
     pub(super) rate: &'static str,
     pub(super) rate_text: fn(u32, u32) -> String,
+    /// This runner's share of the cap that all share.
+    pub(super) share_text: fn(u32, u32) -> String,
     pub(super) slowed: fn(u32) -> String,
     pub(super) to_read_back: &'static str,
     pub(super) last_success: &'static str,
@@ -46,6 +48,8 @@ pub(super) struct PageWords {
     pub(super) stop: &'static str,
     pub(super) stop_question: &'static str,
     pub(super) cancel: &'static str,
+    pub(super) on_all: &'static str,
+    pub(super) asking_database: &'static str,
 
     pub(super) not_done: &'static str,
     pub(super) back: &'static str,
@@ -100,6 +104,7 @@ static ENGLISH: PageWords = PageWords {
     rate_text: |rate, cap| {
         if rate == cap { format!("{rate} a second, the cap") } else { format!("{rate} a second; the cap is {cap}") }
     },
+    share_text: |share, cap| format!("{share} a second, this runner's share of {cap}"),
     slowed: |pace| format!("slowed down to {pace} for now"),
     to_read_back: "to be read back",
     last_success: "last success",
@@ -119,6 +124,8 @@ static ENGLISH: PageWords = PageWords {
     stop: "Stop",
     stop_question: "Stop the run? Requests in flight finish, and the same command resumes it.",
     cancel: "Cancel",
+    on_all: "This goes for every runner of the job, wherever it is.",
+    asking_database: "The database has not answered yet.",
 
     not_done: "That was not done",
     back: "Back to the page",
@@ -166,6 +173,7 @@ static CHINESE: PageWords = PageWords {
     rate_text: |rate, cap| {
         if rate == cap { format!("每秒 {rate}，即上限") } else { format!("每秒 {rate}，上限 {cap}") }
     },
+    share_text: |share, cap| format!("每秒 {share}，即本进程在上限 {cap} 中的份额"),
     slowed: |pace| format!("暂时降到每秒 {pace}"),
     to_read_back: "待回读",
     last_success: "最近一次成功",
@@ -183,6 +191,8 @@ static CHINESE: PageWords = PageWords {
     stop: "停止",
     stop_question: "要停止运行吗？已发出的请求会等到应答；用同一条命令即可续跑。",
     cancel: "取消",
+    on_all: "这对该任务的所有进程都有效，无论在哪台机器上。",
+    asking_database: "数据库尚未应答。",
 
     not_done: "未执行",
     back: "返回页面",

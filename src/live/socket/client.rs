@@ -59,7 +59,7 @@ fn status(ledger: &Path) -> String {
 /// # Errors
 /// There is no run, it cannot be reached, or it refuses.
 pub async fn send(ledger: &Path, request: SocketRequest) -> Result<RunStatus, SocketError> {
-    let owner = std::fs::metadata(ledger).map_err(|_| LedgerError::Missing { path: ledger.to_owned() })?;
+    let owner = std::fs::metadata(ledger).map_err(|_| LedgerError::Missing { ledger: ledger.into() })?;
     let path = address::path(ledger);
     let failed = |source: std::io::Error| match source.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => SocketError::NoRun(ledger.to_owned()),

@@ -5,12 +5,14 @@ mod axis;
 mod bins;
 mod latency;
 mod over_time;
+mod together;
 
 use maud::{Markup, html};
 
 use self::bins::thinned;
 pub use self::latency::{caption, latency};
 pub use self::over_time::over_time;
+pub use self::together::together;
 use crate::ledger::{ControlAction, Sample};
 
 /// The style sheet of the charts: the palette, light, dark and for print, and what each class looks like.

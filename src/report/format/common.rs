@@ -69,7 +69,7 @@ pub enum RunState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HoldObject {
-    /// `start`, `too_fast`, `retry_after`, `outage`, `read_back`, `read_first` or `send_again`.
+    /// `start`, `too_fast`, `retry_after`, `outage`, `read_back`, `read_first`, `send_again`, `ledger` or `others`.
     pub reason: String,
     /// For how much longer, in seconds; in an outage, until the next try, and 0 while it is being tried.
     pub seconds_left: u64,
@@ -119,6 +119,8 @@ impl HoldObject {
             "read_back" => return format!("next read-back in {left}"),
             "read_first" => return format!("next message read in {left}"),
             "send_again" => return format!("next retry in {left}"),
+            "ledger" => return "the ledger does not answer".to_owned(),
+            "others" => return "the rest is with other runs".to_owned(),
             other => other,
         };
         format!("held {left}: {why}")

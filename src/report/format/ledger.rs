@@ -1,8 +1,9 @@
 //! The objects of a ledger: its status, its report and the report's manifest.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::common::{AnswerCount, HoldObject, JobObject, RunState};
 use super::run::ListObject;
@@ -46,12 +47,75 @@ pub struct Status {
     pub seconds_left: Option<u64>,
     /// The messages by their last answer; the lines add up to the totals.
     pub outcomes: Vec<OutcomeObject>,
+    /// What all runs of the job share, if several can work on it together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared: Option<SharedObject>,
     /// Every run, the first one first.
     pub runs: Vec<Run>,
     /// How people changed runs: paused, resumed, slowed down, stopped them.
     pub acts: Vec<Act>,
     /// The command that resumes the last run, where something is left.
     pub resume: Option<String>,
+}
+
+/// What all runs of a job share, and each of its runners.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SharedObject {
+    /// The cap of the app in force, in edits a second; `null` while no runner of it is live.
+    pub cap: Option<u32>,
+    /// Whose that is, if others have said a higher one: `--rate of run 3 (host a)`, or the operator.
+    pub cap_is_of: Option<String>,
+    /// The shares of it that all live runs of the app have, those of other jobs included.
+    pub shares: u32,
+    /// The live runs of other jobs of the app.
+    pub other_runs: u64,
+    /// Somebody has paused the job.
+    pub paused: bool,
+    /// Who has told all runs to stop.
+    pub stop: Option<String>,
+    /// The rate that an operator has set.
+    pub rate: Option<NonZeroU32>,
+    /// The runners of the present or last session, and every other live one of the job; the first one first.
+    pub runners: Vec<RunnerObject>,
+}
+
+/// One process that works on a shared job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RunnerObject {
+    /// The number of its run.
+    pub run: i64,
+    /// The machine.
+    pub host: String,
+    /// The number of its process.
+    pub pid: u32,
+    /// Who started it.
+    pub user: String,
+    /// `live`; `silent`: it has not renewed its lease for 8 s or longer; `lost`: others have taken over; `ended`.
+    pub state: Cow<'static, str>,
+    /// Whether it sends nothing at this moment.
+    pub held: bool,
+    /// Its share of the cap, in edits a second.
+    pub share: u32,
+    /// Its `--rate`.
+    pub rate: u32,
+    /// How long ago its lease was last renewed, by the database's clock.
+    pub renewed_seconds_ago: f64,
+    /// Edits that it settles a second, over the last seconds.
+    pub edits_a_second: f64,
+    /// Edits that it confirmed.
+    pub done: u64,
+    /// Edits of it that failed.
+    pub failed: u64,
+    /// Edits that it leaves in doubt.
+    pub in_doubt: u64,
+    /// Its requests to edit.
+    pub requests: u64,
+    /// Its requests to read messages.
+    pub read_backs: u64,
+    /// How often the service asked it to slow down.
+    pub slow_downs: u64,
 }
 
 /// `runner report LEDGER --json` and `summary.json`: all that a report says.
@@ -222,4 +286,35 @@ pub struct LatencyCount {
     pub up_to_ms: Option<u32>,
     /// How many.
     pub answers: u64,
+}
+
+/// `runner copy LEDGER LEDGER --json`: what was copied.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct CopyObject {
+    /// The version of the format: 1.
+    #[cfg_attr(test, schemars(extend("const" = crate::report::format::FORMAT)))]
+    pub format: u32,
+    /// The ledger that was copied.
+    pub from: String,
+    /// The ledger that was made.
+    pub to: String,
+    /// All edits.
+    pub edits: u64,
+    /// Edits that the service confirmed.
+    pub done: u64,
+    /// Edits that the service refused for good, or too often.
+    pub failed: u64,
+    /// Edits that may or may not have taken place.
+    pub in_doubt: u64,
+    /// Edits that were refused for now.
+    pub waiting: u64,
+    /// Runs.
+    pub runs: u64,
+    /// Of those in doubt: edits that a process was sending when it died.
+    pub newly_in_doubt: u64,
+    /// Outcomes that came after their edit had passed to another run, which are not copied.
+    pub late_left: u64,
+    /// BLAKE3 of all that was copied, in hexadecimal: the same of both ledgers.
+    pub digest: String,
 }

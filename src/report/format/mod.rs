@@ -12,7 +12,10 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 pub use self::common::{AnswerCount, CauseObject, FORMAT, HoldObject, JobObject, RunState};
-pub use self::ledger::{Act, File, LatencyCount, LeftOut, Manifest, OutcomeObject, ReportObject, Run, Status};
+pub use self::ledger::{
+    Act, CopyObject, File, LatencyCount, LeftOut, Manifest, OutcomeObject, ReportObject, Run, RunnerObject,
+    SharedObject, Status,
+};
 pub use self::run::{Health, PlanObject, RunStatus, SummaryObject, ThisRun, WarningObject};
 
 /// Writes an object over several lines, for people who look at it and programs alike.
@@ -50,6 +53,7 @@ mod tests {
         Status(Status),
         Report(ReportObject),
         Manifest(Manifest),
+        Copy(CopyObject),
         Health(Health),
     }
 

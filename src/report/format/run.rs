@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::common::{AnswerCount, HoldObject, JobObject, RunState};
+use super::ledger::SharedObject;
 use crate::ledger::{RunList, Totals};
 use crate::run::Tally;
 
@@ -220,7 +221,7 @@ pub struct RunStatus {
     /// Why it sends nothing at this moment, if it does not.
     #[serde(default)]
     pub hold: Option<HoldObject>,
-    /// The number of its process.
+    /// The number of its process; 0 for the runs of a job that several work on.
     pub pid: u32,
     /// The list's messages.
     #[serde(flatten)]
@@ -235,6 +236,9 @@ pub struct RunStatus {
     pub cap: u32,
     /// How long the rest takes, in seconds, where that is known.
     pub seconds_left: Option<u64>,
+    /// What all runs of the job share, if several can work on it together: then this is how all of them are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<SharedObject>,
 }
 
 /// `/healthz` of a run's page.

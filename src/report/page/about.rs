@@ -26,7 +26,7 @@ pub(super) fn about(report: &Report, words: &Words) -> Markup {
                     b { (facts.ledger) } br;
                     @match &report.ledger_sha256 {
                         Some(sha256) => { "SHA-256 " code { (sha256) } }
-                        None => { (say.still_changing) }
+                        None => { (facts.no_digest(say)) }
                     }
                 }
                 @if let Some(list) = list {

@@ -13,7 +13,7 @@ use super::chart::{CHART_CSS, latency, over_time};
 use super::facts::Report;
 use super::headline::Headline;
 use super::resume::Resume;
-use crate::ledger::Totals;
+use crate::ledger::{SharedJob, Totals};
 use crate::terminal::escape::escape_control;
 use crate::words::Words;
 
@@ -22,7 +22,7 @@ const PAGE_CSS: &str = include_str!("page.css");
 /// Writes the page.
 pub fn page(report: &Report, words: &Words) -> Markup {
     let (facts, say) = (&report.facts, words.say);
-    let series: Vec<_> = facts.runs.iter().map(|run| run.series.clone()).collect();
+    let series = facts.series();
     html! {
         (DOCTYPE)
         html lang=(say.html_lang) {
@@ -44,12 +44,24 @@ pub fn page(report: &Report, words: &Words) -> Markup {
                     section { h2 { (say.latency) } (latency(&facts.latency, words)) }
                     section { h2 { (say.outcomes) } p.note { (say.outcomes_note) } (tables::outcomes(facts, words)) }
                     section { h2 { (say.not_done) } (tables::not_done(report, words)) }
+                    @if let Some(shared) = facts.shared.as_ref().filter(|shared| !shared.runners.is_empty()) {
+                        section { h2 { (say.runners) } (runners(shared, words)) }
+                    }
                     section { h2 { (say.runs) } (tables::runs(facts, words)) }
                     section { h2 { (say.acts) } (tables::acts(facts, words)) }
                     (about::about(report, words))
                 }
             }
         }
+    }
+}
+
+/// What all runners share, and each of them.
+fn runners(shared: &SharedJob, words: &Words) -> Markup {
+    html! {
+        p.note { (words.say.runners_note) }
+        @for (label, text) in words.shared_lines(shared) { p { (label) (words.say.colon) (shown(&text)) } }
+        (super::runners::table(shared, words))
     }
 }
 

@@ -155,8 +155,8 @@ pub(super) fn runs(facts: &LedgerFacts, words: &Words) -> Markup {
                 th.number scope="col" { (say.done) } th.number scope="col" { (say.failed) }
                 th.number scope="col" { (say.in_doubt) }
             } }
-            @for (index, run) in facts.runs.iter().enumerate().skip(earlier) {
-                (one_run(run, facts.is_running() && index + 1 == facts.runs.len(), facts.at, words))
+            @for run in facts.runs.iter().skip(earlier) {
+                (one_run(run, facts.goes_on(run), facts.at, words))
             }
         } }
     }

@@ -60,6 +60,15 @@ pub(super) static CHINESE: Phrases = Phrases {
     run_goes_on: |done, all| {
         format!("正在运行：{} 条编辑中已完成 {} 条。", all.separate_with_commas(), done.separate_with_commas())
     },
+    run_is_silent: |length, done, all| {
+        format!(
+            "已有 {length}没有任何进程的消息：{} 条编辑中已完成 {} 条。",
+            all.separate_with_commas(),
+            done.separate_with_commas()
+        )
+    },
+    what_silent: "这些进程与数据库断开，或者已经终止；无论哪种情况，现在都不再发送。在本机或其他机器上执行同一条命令即可接手。",
+    what_lost: "上次运行异常终止：没有一个进程处理完清单，且至少有一个失联。用同一条命令即可续跑，程序会先回读当时正在发送的编辑。",
     run_paused: |done, all| {
         format!("运行已暂停：{} 条编辑中已完成 {} 条。", all.separate_with_commas(), done.separate_with_commas())
     },
@@ -205,6 +214,7 @@ pub(super) static CHINESE: Phrases = Phrases {
     made_at: "生成时间",
     version: "程序版本",
     still_changing: "正在运行，或上次运行异常终止：账本文件还会变化",
+    in_database: "保存在数据库中",
     words_mean: "术语说明",
     print_hint: "本报告只反映生成时的状态，以账本为准。",
 
@@ -229,11 +239,44 @@ pub(super) static CHINESE: Phrases = Phrases {
         format!("编辑前要先读取消息，最早的一条在{left}后：在那之前，之前的运行所发出的请求可能仍未处理完。")
     },
     hold_send_again: |left| format!("有编辑暂时被服务端拒绝，等待重发，最早的一条在{left}后。"),
+    hold_ledger: "账本没有响应，恢复之前不会发送任何请求。",
+    hold_others: "清单的其余部分由其他运行处理；它们留下的部分由本次运行接手。",
     only_the_run_knows: "未知：此处无法向运行查询",
     list_has_fewer: |list| {
         format!("账本中的消息多于最近一次运行的清单，该清单有 {} 条消息。", list.separate_with_commas())
     },
     on_host: |host| format!("主机 {host}"),
+
+    runners: "进程",
+    runners_note: "正在处理该任务的进程，以及自本次第一个进程开始以来处理过该任务的进程。",
+    runners_at_work: "进程",
+    runners_since: |number, since| format!("{number} 个，自 {since} 起"),
+    runners_earlier: |more| format!("另有 {more} 个已结束，见 status --json。"),
+    host: "主机",
+    process: "进程号",
+    user: "用户",
+    share: "份额",
+    renewed: "最近续约",
+    renewed_ago: |length| format!("{length}前续约"),
+    ago: |length| format!("{length}前"),
+    runner_live: "工作中",
+    runner_held: "暂缓发送",
+    runner_silent: "无响应",
+    runner_lost: "失联",
+    runner_ended: "已结束",
+    runner_share: |share, rate| format!("份额每秒 {share}（--rate {rate}）"),
+    runner_speed: |speed| format!("每秒 {speed} 条编辑"),
+    process_text: |process| format!("进程 {process}"),
+    a_second: |number| format!("每秒 {number}"),
+    cap_of_run: |run, host| format!("运行 {run}（主机 {host}）的 --rate"),
+    of_job: |job| format!("任务 {job}"),
+    app: "应用",
+    app_shares: |shares, cap, others| {
+        let others =
+            if others == 0 { String::new() } else { format!("，其中有其他任务的 {others} 次运行") };
+        format!("该应用的全部任务：每秒 {cap} 中已分配 {shares}{others}")
+    },
+    told_to_stop: "要求停止",
 
     worker: |name, since| format!("{} 自 {since} 起运行", Lang::Zh.say(name)),
     speed: "速度",

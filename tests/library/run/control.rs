@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::scripted::{RATE, Session, reply};
+use super::scripted::{RATE, Reply, Session, reply};
 
 fn start(rows: u64) -> (Arc<Session>, Control, JoinHandle<(Tally, RunEnd)>) {
     let session = Arc::new(Session::new(rows, |_, _, _| reply(50, Outcome::Confirmed)));
@@ -82,6 +82,7 @@ async fn room_is_given_back_once_what_was_sent_in_it_does_not_count_any_more() {
         max_rate: RATE,
         ledger: "ledger.db".into(),
         process: 4_711,
+        database: None,
     };
     let share = Arc::new(Register::at(dir.path().to_owned()).unwrap().join(wanted).unwrap());
     let (session, control, run) = start(1_000);
@@ -96,6 +97,34 @@ async fn room_is_given_back_once_what_was_sent_in_it_does_not_count_any_more() {
     let counts = session.service.arrivals.lock().unwrap().iter().filter(|at| at.elapsed() < pace::WINDOW).count();
     assert!(counts <= 50, "{counts} requests still count");
     run.abort();
+}
+
+/// Their permits were given at the higher rate. They are sent later, and nobody takes the service for unreachable.
+#[tokio::test(start_paused = true)]
+async fn requests_whose_connections_open_only_after_the_rate_was_lowered_keep_to_it() {
+    let slow_to_open = |_, _, _| Reply { opens: Duration::from_millis(900), ..reply(50, Outcome::Confirmed) };
+    let session = Arc::new(Session::new(1_000, slow_to_open));
+    let (control, orders) = Control::new(RATE, CancellationToken::new());
+    let run = Arc::clone(&session);
+    let run = tokio::spawn(async move {
+        let mut was_out_of_reach = false;
+        let report = |tally: &Tally| was_out_of_reach |= matches!(tally.activity, Activity::Outage(_));
+        (run.run_shown(orders, report).await, was_out_of_reach)
+    });
+    sleep(Duration::from_millis(2_400)).await;
+    control.tell(act(rate(10))).await.unwrap();
+    let arrived = || session.service.arrivals.lock().unwrap().len();
+    let before = arrived();
+    sleep(Duration::from_secs(10)).await;
+    // A permit counts while its connection opens, too.
+    assert!((40..=100).contains(&(arrived() - before)), "{}", arrived() - before);
+    let begun = session.service.sendings() as usize;
+    assert!(begun > arrived() + 50, "{begun} begun, {} arrived: none was held back", arrived());
+    control.tell(act(rate(200))).await.unwrap();
+    let ((tally, ended), was_out_of_reach) = run.await.unwrap();
+    assert!(matches!(ended, RunEnd::Finished) && !was_out_of_reach, "{ended:?}");
+    assert_eq!((tally.done, arrived()), (1_000, 1_000));
+    assert!(session.service.worst_second() <= 200, "{}", session.service.worst_second());
 }
 
 #[tokio::test(start_paused = true)]

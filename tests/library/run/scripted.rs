@@ -11,7 +11,8 @@ use runner::api::{Outcome, Service};
 use runner::edit::MessageId;
 use runner::input::{ContentSpec, Format, Input, InputSpec, Mapping};
 use runner::ledger::{
-    Change, CommitFuture, EditRow, Intent, Ledger, LedgerError, LostCommits, RunEvent, RunInfo, RunStore, State, Store,
+    Applied, Change, CommitFuture, EditRow, Intent, Ledger, LedgerError, LostCommits, RunEvent, RunInfo, RunStore,
+    State, Store,
 };
 use runner::pace::Permit;
 use runner::run::{
@@ -52,7 +53,7 @@ impl Store for MemoryStore {
             let applied = self.model.apply(&changes, &events);
             assert!(applied.is_ok(), "the run commits what no ledger takes: {applied:?}");
             self.memory.events.lock().unwrap().extend(events);
-            Ok(())
+            Ok(vec![Applied::Yes; changes.len()])
         })
     }
 }
@@ -195,8 +196,10 @@ impl Service for Scripted {
         sleep(reply.opens).await;
         if matches!(reply.outcome, Outcome::NotSent { .. }) {
             drop(permit);
+        } else if permit.spend().is_err() {
+            self.in_flight.lock().unwrap().0 -= 1;
+            return Outcome::HeldBack;
         } else {
-            permit.spend();
             self.arrivals.lock().unwrap().push(Instant::now());
         }
         sleep(reply.takes).await;
@@ -205,7 +208,9 @@ impl Service for Scripted {
     }
 
     async fn history(&self, question: &HistoryQuery, permit: Permit) -> Result<HistoryPage, Outcome> {
-        permit.spend();
+        if permit.spend().is_err() {
+            return Err(Outcome::HeldBack);
+        }
         let nth = {
             let mut lookups = self.lookups.lock().unwrap();
             lookups.push(Instant::now());
