@@ -1,4 +1,4 @@
-//! What every ledger must do: one suite, run against the SQLite file and against the model that the tests of the run use. To
+//! What every ledger must do: one suite, run against the SQLite file, a job in PostgreSQL, and the model that the tests of the run use. To
 //! add another kind of ledger, implement `LedgerKind` for it and name it at the end.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
@@ -9,18 +9,28 @@ use std::time::Duration;
 use proptest::prelude::*;
 use runner::edit::{Edit, IdDigest, Line, MessageId, OneOfLists};
 use runner::ledger::{
-    Cause, Change, ControlAction, ControlEvent, EditRecord, EditRow, EditStatus, Intent, JobIdentity, Latency, Ledger,
-    LedgerError, LostCommits, NotEdited, Note, Outcomes, Overview, Pending, Records, RunEvent, RunInfo, RunList,
-    RunRecord, RunStore, Sample, Settlement, State, Totals, Transition, WalEnd, create_store, open_overview,
-    open_records, open_store, overview_beside_writer, records_beside_writer, unix_ms,
+    Applied, Cause, Change, ControlAction, ControlEvent, EditRecord, EditRow, EditStatus, Intent, JobIdentity, Latency,
+    Ledger, LedgerAddress, LedgerError, LostCommits, NotEdited, Note, Outcomes, Overview, Pending, Records, RunEvent,
+    RunInfo, RunList, RunRecord, RunStore, Sample, Settlement, SharedTerms, State, Totals, Transition, WalEnd,
+    create_store, open_overview, open_records, open_store, overview_beside_writer, records_beside_writer, unix_ms,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use crate::support::model_ledger::{ModelLedger, job, run_info};
+use crate::support::postgres::{Cluster, Database};
 
 /// One kind of ledger. What it holds outlives the stores that are opened on it, as a file outlives processes.
 trait LedgerKind: Sized {
+    /// Whether several runs work on it at the same time. Then none finds it in use, and a run that has died is known to have
+    /// only when another has watched its lease for a while.
+    const IS_SHARED: bool = false;
+
+    /// Whether this machine has what it needs.
+    fn is_here() -> bool {
+        true
+    }
+
     /// A place where there is no ledger yet.
     fn fresh() -> Self;
     fn open(&self, job: &JobIdentity, gaps: LostCommits) -> Result<Box<dyn RunStore>, LedgerError>;
@@ -59,8 +69,8 @@ trait LedgerKind: Sized {
 struct Sqlite(TempDir);
 
 impl Sqlite {
-    fn path(&self) -> std::path::PathBuf {
-        self.0.path().join("ledger.db")
+    fn address(&self) -> LedgerAddress {
+        LedgerAddress::File(self.0.path().join("ledger.db"))
     }
 }
 
@@ -70,27 +80,27 @@ impl LedgerKind for Sqlite {
     }
 
     fn open(&self, job: &JobIdentity, gaps: LostCommits) -> Result<Box<dyn RunStore>, LedgerError> {
-        open_store(&self.path(), job, gaps)
+        open_store(&self.address(), job, gaps)
     }
 
     fn create(&self) -> Result<Box<dyn RunStore>, LedgerError> {
-        create_store(&self.path(), &job())
+        create_store(&self.address(), &job())
     }
 
     fn records(&self, job: &JobIdentity, gaps: LostCommits) -> Result<Option<Box<dyn Records>>, LedgerError> {
-        open_records(&self.path(), job, gaps)
+        open_records(&self.address(), job, gaps)
     }
 
     fn records_beside_writer(&self) -> Box<dyn Records> {
-        records_beside_writer(&self.path()).unwrap()
+        records_beside_writer(&self.address()).unwrap()
     }
 
     fn overview(&self) -> Result<Box<dyn Overview>, LedgerError> {
-        open_overview(&self.path())
+        open_overview(&self.address())
     }
 
     fn overview_beside_writer(&self) -> Box<dyn Overview> {
-        overview_beside_writer(&self.path()).unwrap()
+        overview_beside_writer(&self.address()).unwrap()
     }
 
     fn lose_commits(&self) -> bool {
@@ -98,6 +108,64 @@ impl LedgerKind for Sqlite {
             let _ = std::fs::remove_file(self.0.path().join(beside));
         }
         true
+    }
+}
+
+/// A job in a database of its own.
+struct Postgres(Database<'static>);
+
+impl Postgres {
+    fn address(&self) -> LedgerAddress {
+        LedgerAddress::Postgres(self.0.url("conformance").parse().unwrap())
+    }
+}
+
+impl LedgerKind for Postgres {
+    const IS_SHARED: bool = true;
+
+    fn is_here() -> bool {
+        Cluster::shared().is_some()
+    }
+
+    fn fresh() -> Postgres {
+        Postgres(Cluster::shared().unwrap().database())
+    }
+
+    fn open(&self, job: &JobIdentity, gaps: LostCommits) -> Result<Box<dyn RunStore>, LedgerError> {
+        open_store(&self.address(), job, gaps)
+    }
+
+    fn create(&self) -> Result<Box<dyn RunStore>, LedgerError> {
+        create_store(&self.address(), &job())
+    }
+
+    fn records(&self, job: &JobIdentity, gaps: LostCommits) -> Result<Option<Box<dyn Records>>, LedgerError> {
+        open_records(&self.address(), job, gaps)
+    }
+
+    fn records_beside_writer(&self) -> Box<dyn Records> {
+        records_beside_writer(&self.address()).unwrap()
+    }
+
+    fn overview(&self) -> Result<Box<dyn Overview>, LedgerError> {
+        open_overview(&self.address())
+    }
+
+    fn overview_beside_writer(&self) -> Box<dyn Overview> {
+        overview_beside_writer(&self.address()).unwrap()
+    }
+
+    /// What it has confirmed is in its own log, which nothing here can take away.
+    fn lose_commits(&self) -> bool {
+        false
+    }
+
+    /// With a list of its own, so that it does not join a run that has died, but waits until that is sure.
+    fn begin_with(&self, info: &RunInfo, gaps: LostCommits) -> Box<dyn RunStore> {
+        let mut store = self.open(&job(), gaps).unwrap();
+        let shared = Some(SharedTerms { list: std::array::from_fn(|_| fastrand::u8(..)), settings: Vec::new() });
+        store.begin_run(&RunInfo { shared, ..info.clone() }).unwrap();
+        store
     }
 }
 
@@ -184,6 +252,10 @@ fn runs(ledger: &impl LedgerKind) -> Vec<RunRecord> {
     ledger.overview().unwrap().runs().unwrap()
 }
 
+fn is_damage(error: &LedgerError) -> bool {
+    matches!(error, LedgerError::Damaged { .. } | LedgerError::Unsound { .. })
+}
+
 fn totals(overview: &dyn Overview) -> Totals {
     overview.totals(&overview.outcomes().unwrap(), &overview.runs().unwrap()).unwrap()
 }
@@ -208,6 +280,10 @@ async fn a_ledger_is_made_by_the_first_store_and_names_its_job<L: LedgerKind>() 
     assert_eq!(runs(&ledger), []);
     drop(ledger.create().unwrap());
     assert_eq!(ledger.begin().end_run("finished", "").unwrap(), WalEnd::Whole);
+    if L::IS_SHARED {
+        drop(ledger.create().unwrap());
+        return;
+    }
     let error = ledger.create().map(drop).unwrap_err();
     assert!(matches!(error, LedgerError::InUse { .. }), "{error}");
 }
@@ -375,9 +451,12 @@ async fn what_a_dead_process_was_sending_is_in_doubt<L: LedgerKind>() {
 
     // The next start records it; until then the ledger is as it was left.
     let overview = ledger.overview().unwrap();
-    assert_eq!((overview.worker(), overview.may_lack_commits(), overview.is_at_rest()), (None, false, false));
+    // Nobody has missed it yet where several work.
+    assert_eq!(overview.worker().is_some(), L::IS_SHARED);
+    assert_eq!((overview.may_lack_commits(), overview.is_at_rest()), (false, false));
     assert_eq!(listed(&*overview, State::Sending, None).len(), 2);
-    let expected = Totals { messages: 3, done: 1, in_doubt: 2, ..Totals::default() };
+    let (in_doubt, in_flight) = if L::IS_SHARED { (0, 2) } else { (2, 0) };
+    let expected = Totals { messages: 3, done: 1, in_doubt, in_flight, ..Totals::default() };
     assert_eq!(totals(&*overview), expected);
     assert_eq!(overview.runs().unwrap()[0].ended, None);
     drop(overview);
@@ -408,7 +487,7 @@ async fn a_commit_is_all_or_nothing<L: LedgerKind>() {
     );
     let unlawful = Change { attempts: 2, ..step("2", None, sending) };
     let refused = store.commit(vec![step("1", None, sending), unlawful], event()).await.unwrap_err();
-    assert!(matches!(refused, LedgerError::Damaged { .. }), "{refused}");
+    assert!(is_damage(&refused), "{refused}");
     assert_eq!((ledger.row("1"), ledger.row("2")), (None, None));
     assert_eq!(ledger.overview_beside_writer().samples(1).unwrap(), []);
     // In the order in which they are given.
@@ -436,7 +515,7 @@ async fn a_missing_row_is_an_error<L: LedgerKind>() {
     send(&handle, "1", settled(State::Done, 0)).await;
     let mut records = ledger.records_beside_writer();
     assert_eq!(records.status(digest("2")).unwrap(), None);
-    assert!(matches!(records.row(digest("2")), Err(LedgerError::Damaged { .. })));
+    assert!(records.row(digest("2")).is_err_and(|error| is_damage(&error)));
     end(handle, writer, "finished").await;
 }
 
@@ -460,6 +539,10 @@ async fn a_reader_that_is_held_reads_one_state<L: LedgerKind>() {
 async fn one_process_at_a_time<L: LedgerKind>() {
     let ledger = L::fresh();
     let store = ledger.begin();
+    if L::IS_SHARED {
+        drop(ledger.open(&job(), LostCommits::Refused).unwrap());
+        return;
+    }
     let error = ledger.open(&job(), LostCommits::Refused).map(drop).unwrap_err();
     assert!(matches!(error, LedgerError::InUse { .. }), "{error}");
     let overview = ledger.overview().unwrap();
@@ -687,6 +770,7 @@ fn change(edit: &Edit, from: Option<State>, to: Option<State>) -> Change {
         line: 2.into(),
         from,
         to,
+        part: None,
         attempts: 1,
         code: None,
         note: None,
@@ -780,9 +864,9 @@ fn contents(ledger: &impl LedgerKind) -> Contents {
     )
 }
 
-fn refusal(result: &Result<(), LedgerError>) -> String {
+fn refusal(result: &Result<Vec<Applied>, LedgerError>) -> String {
     match result {
-        Ok(()) => "taken".to_owned(),
+        Ok(_) => "taken".to_owned(),
         Err(LedgerError::Damaged { .. }) => "not allowed by the schema".to_owned(),
         Err(error) => error.to_string(),
     }
@@ -840,14 +924,16 @@ macro_rules! conformance {
             $(
                 #[tokio::test]
                 async fn $behaviour() {
-                    super::$behaviour::<$ledger>().await;
+                    if <$ledger>::is_here() {
+                        super::$behaviour::<$ledger>().await;
+                    }
                 }
             )+
         }
     };
 }
 
-conformance!(sqlite: Sqlite, model: ModelLedger; {
+conformance!(sqlite: Sqlite, model: ModelLedger, postgres: Postgres; {
     a_ledger_is_made_by_the_first_store_and_names_its_job,
     a_run_is_recorded_from_its_beginning_to_its_end,
     the_lists_of_a_run_and_of_its_edits_are_kept,
