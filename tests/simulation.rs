@@ -7,13 +7,25 @@
 //! during a pause nothing is sent and nothing stays under way; once the ledger has failed, nothing more is sent. And when a session ends, in `world.rs`: no row is lost, the totals are
 //! those of the ledger, a finished job sends nothing more, and with the faults gone it ends within a bound.
 //!
+//! The same for several processes that share a database (`cluster/`), each on a clock of its own, all against one service: they
+//! are killed, stopped, put to sleep and cut off at any point; answers of the database are lost, and what they belong to happens
+//! or not, or later. What is checked is the same, for all of them together. With one of the safeguards taken out, it fails.
+//!
 //! `cargo test --test simulation` tries a few thousand seeds, `SEEDS=20000` as many as one likes, `SEED=17` (with
-//! `-- --nocapture`) replays one and tells its story.
+//! `-- --nocapture`) replays one and tells its story; `TOGETHER=17` one of several processes.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on shall say so")]
 
 #[expect(dead_code, reason = "the other test programs need more of it")]
 mod support;
 mod simulation {
+    pub(crate) mod cluster {
+        pub(crate) mod globe;
+        pub(crate) mod link;
+        pub(crate) mod process;
+        pub(crate) mod service;
+        pub(crate) mod story;
+        pub(crate) mod world;
+    }
     pub(crate) mod disk;
     pub(crate) mod events;
     pub(crate) mod messages;
@@ -24,14 +36,19 @@ mod simulation {
 }
 
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use self::simulation::cluster::world::{Safeguards, World as Together};
 use self::simulation::weather::{Fault, Weather};
 use self::simulation::world::{Climate, Session, World};
 
 /// The number of seeds unless `SEEDS` says otherwise.
 const SEEDS: u64 = 2_000;
+/// The same, of worlds in which several processes work together.
+const SEEDS_TOGETHER: u64 = 30;
 
 /// Runs `world` to its end on a clock of its own.
 fn simulate<F: Future<Output = T>, T>(world: impl FnOnce() -> F) -> T {
@@ -185,5 +202,105 @@ fn every_second_crash_is_survived_as_well() {
                 return;
             }
         }
+    }
+}
+
+/// What went wrong in these worlds of several processes, with its seed: the first few.
+fn tried_together(seeds: RangeInclusive<u64>, safeguards: Safeguards, enough: usize) -> Vec<(u64, String)> {
+    let (next, found) = (AtomicU64::new(*seeds.start()), Mutex::new(Vec::new()));
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if !seeds.contains(&seed) || found.lock().unwrap().len() >= enough {
+                        break;
+                    }
+                    let replay = || format!("TOGETHER={seed} cargo test --test simulation several -- --nocapture");
+                    let ended = with_replay(&replay(), || Together::new(seed, safeguards, false).run());
+                    if let Err(wrong) = ended {
+                        found.lock().unwrap().push((seed, format!("{wrong}\n  to see it again: {}", replay())));
+                    }
+                }
+            });
+        }
+    });
+    found.into_inner().unwrap()
+}
+
+/// Several processes on one database, with everything that can happen to them and between them.
+#[test]
+fn whatever_happens_to_several_machines_no_message_is_edited_twice_and_none_is_lost() {
+    if let Some(seed) = number("TOGETHER") {
+        let events = Together::new(seed, Safeguards::default(), true).run().unwrap_or_else(|wrong| panic!("{wrong}"));
+        println!("digest of the story: {events:016x}");
+        return;
+    }
+    let seeds = number("FROM").unwrap_or(1)..=number("SEEDS").unwrap_or(SEEDS_TOGETHER);
+    let wrong = tried_together(seeds, Safeguards::default(), 10);
+    let all: Vec<String> = wrong.into_iter().map(|(seed, wrong)| format!("seed {seed}, {wrong}")).collect();
+    assert!(all.is_empty(), "{}", all.join("\n"));
+}
+
+/// Without one of the safeguards something goes wrong, and the simulation sees it. `from`: a seed with which it does; where the
+/// code has changed since, it is another one, and takes longer to find.
+fn is_missed(name: &str, from: u64, without: impl FnOnce(&mut Safeguards)) {
+    let mut safeguards = Safeguards::default();
+    without(&mut safeguards);
+    let found = tried_together(from..=from + 500, safeguards, 1);
+    if std::env::var("TELL").is_ok() {
+        println!("without {name}: {found:?}");
+    }
+    assert!(!found.is_empty(), "nothing goes wrong without {name}, so nothing here would see it fail");
+}
+
+#[test]
+fn the_gate_is_missed() {
+    is_missed("the gate", 26, |safeguards| safeguards.gate = false);
+}
+
+#[test]
+#[ignore = "takes minutes: a process must be stopped for more than a minute just between gate and socket"]
+fn the_dead_mans_switch_is_missed() {
+    is_missed("the dead man's switch", 1, |safeguards| safeguards.switch = false);
+}
+
+#[test]
+fn waiting_before_others_are_declared_lost_is_missed() {
+    is_missed("waiting for a beat", 4, |safeguards| safeguards.rules.watches = false);
+}
+
+#[test]
+fn waiting_before_what_others_had_is_sent_again_is_missed() {
+    is_missed("waiting for what others had", 22, |safeguards| safeguards.rules.tells_lost = false);
+}
+
+#[test]
+fn the_fence_is_missed() {
+    is_missed("the fence", 36, |safeguards| safeguards.rules.fences = false);
+}
+
+#[test]
+#[ignore = "takes minutes: the cap must be passed within one second"]
+fn shares_that_add_up_are_missed() {
+    is_missed("shares that add up", 2, |safeguards| safeguards.rules.shares_add_up = false);
+}
+
+#[test]
+fn keeping_late_outcomes_is_missed() {
+    is_missed("late outcomes", 1, |safeguards| safeguards.rules.keeps_late = false);
+}
+
+#[test]
+fn doubting_what_a_lost_run_was_sending_is_missed() {
+    is_missed("doubts", 1, |safeguards| safeguards.rules.doubts_lost = false);
+}
+
+#[test]
+fn the_same_seed_does_the_same_to_several_machines_to_the_letter() {
+    for seed in 1..4 {
+        let story = || Together::new(seed, Safeguards::default(), false).run();
+        assert_eq!(story(), story(), "TOGETHER={seed}");
     }
 }
