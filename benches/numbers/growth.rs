@@ -178,7 +178,7 @@ fn per_row(bytes: u64, rows: u32) -> f64 {
 
 /// Writes the edits of a list from the second on, up to so many, as the program left the first one: its row is copied
 /// with another message in it.
-fn fill(ledger: &Path, list: &Path, edits: u32) {
+pub(crate) fn fill(ledger: &Path, list: &Path, edits: u32) {
     const OWN: [&str; 6] = ["from_account", "to_account", "msg_key", "message", "content", "line"];
     let mut connection = Connection::open(ledger).unwrap();
     // If this is cut off, the whole bench is. And the digests come in no order: their index must stay in memory.

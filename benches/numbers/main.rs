@@ -1,8 +1,8 @@
 //! What the program does and costs, compared with what people would use instead: on one machine, on loopback only.
 //!
 //! ```text
-//! cargo bench                        the short mode, about two minutes and a half
-//! cargo bench -- --full              longer runs, more of them, and lists of up to 10,000,000 rows: under twenty minutes
+//! cargo bench                        the short mode, about five minutes
+//! cargo bench -- --full              longer runs, more of them, and lists of up to 10,000,000 rows: about twenty minutes
 //! cargo bench -- exactness cost      only these parts
 //! ```
 //!
@@ -41,6 +41,31 @@ mod formats;
 
 mod profile;
 
+mod several;
+
+/// A PostgreSQL server for a while, as the tests have it.
+#[path = "../../tests/support"]
+mod support {
+    pub(crate) mod harness {
+        use std::time::{Duration, Instant};
+
+        /// Polls until `look` returns something.
+        pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+            let started = Instant::now();
+            loop {
+                if let Some(seen) = look() {
+                    return seen;
+                }
+                assert!(started.elapsed() < Duration::from_secs(90), "timed out waiting for {what}");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
+    #[expect(dead_code, reason = "the tests need more of it")]
+    pub(crate) mod postgres;
+}
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -57,7 +82,7 @@ const IN_FLIGHT: usize = 256;
 struct Args {
     /// Only these parts
     parts: Vec<Part>,
-    /// Longer runs, more of them, and lists of up to 10,000,000 rows: under twenty minutes
+    /// Longer runs, more of them, and lists of up to 10,000,000 rows: about twenty minutes
     #[arg(long)]
     full: bool,
     /// Given by `cargo bench`
@@ -82,6 +107,10 @@ enum Part {
     Formats,
     /// Where does a row's CPU go?
     Profile,
+    /// What does it cost to share a list by way of PostgreSQL?
+    Several,
+    /// How long does a resume take from there?
+    SeveralResume,
 }
 
 /// The settings for every part.
@@ -136,6 +165,8 @@ fn main() -> ExitCode {
             Part::Growth => growth::measure(&bench),
             Part::Formats => formats::measure(&bench),
             Part::Profile => profile::measure(&bench),
+            Part::Several => several::measure(&bench),
+            Part::SeveralResume => several::measure_resume(&bench),
         };
         for table in tables {
             println!("{}", table.markdown());

@@ -71,6 +71,15 @@ impl Running {
         writeln!(self.0.stdin.as_mut().unwrap(), "{signal}").unwrap();
     }
 
+    /// The CPU time that it has taken so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        let watcher = self.0.id().to_string();
+        let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        all.filter(|process| stat(process).is_some_and(|stat| stat[PARENT] == watcher))
+            .map(|process| cpu_of(&process))
+            .sum()
+    }
+
     pub(crate) fn finish(mut self) -> Measured {
         // Closed only after the watcher has reported: closing it makes the watcher end everything.
         let orders = self.0.stdin.take();
@@ -79,6 +88,24 @@ impl Running {
         self.0.wait().unwrap();
         serde_json::from_str(&output).unwrap()
     }
+}
+
+/// Of `/proc/…/stat`, counted from the field after the name: the parent, and the four times of the process and of those of
+/// its children that have ended.
+const PARENT: usize = 1;
+const TIMES: std::ops::RangeInclusive<usize> = 11..=14;
+/// The unit of these times, which Linux shows to all.
+const TICK: Duration = Duration::from_millis(10);
+
+fn stat(process: &str) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    Some(stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
+}
+
+/// The CPU time that a process and those of its children that have ended have taken; none if it has gone.
+pub(crate) fn cpu_of(process: &str) -> Duration {
+    let Some(stat) = stat(process) else { return Duration::ZERO };
+    stat[TIMES].iter().map(|ticks| TICK * ticks.parse::<u32>().unwrap()).sum()
 }
 
 /// The watcher: runs the program and reports its cost.

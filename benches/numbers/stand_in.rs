@@ -94,6 +94,10 @@ impl StandIn {
         self.arrivals.lock().unwrap().len()
     }
 
+    pub(crate) fn last_arrival(&self) -> Option<Instant> {
+        self.arrivals.lock().unwrap().last().copied()
+    }
+
     /// The requests since the last call.
     pub(crate) fn traffic(&self) -> Traffic {
         Traffic(std::mem::take(&mut *self.arrivals.lock().unwrap()))
@@ -203,6 +207,12 @@ impl Traffic {
         let pauses = self.0.windows(2).enumerate().map(|(i, pair)| (pair[1] - pair[0], i + 1));
         let (before, after) = self.0.split_at(pauses.max().map_or(0, |(_, at)| at));
         [Traffic(before.to_vec()), Traffic(after.to_vec())]
+    }
+
+    /// Those in the middle: the first third and the last twentieth left out.
+    pub(crate) fn middle(&self) -> Traffic {
+        let requests = self.0.len();
+        Traffic(self.0[requests / 3..requests - requests / 20].to_vec())
     }
 
     /// Requests a second from its second second on: one goes first, alone, and what its answer takes is made up for in the
