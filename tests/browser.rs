@@ -9,4 +9,5 @@ mod browser {
     mod chromium;
     mod live;
     mod report;
+    mod shared;
 }

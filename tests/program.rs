@@ -10,6 +10,7 @@ mod program {
     mod clock;
     mod connection;
     mod content;
+    mod copied;
     mod ctl;
     mod disk;
     mod documents;
@@ -34,7 +35,9 @@ mod program {
     mod resume;
     mod secrets;
     mod several_lists;
+    mod several_runners;
     mod shared_cap;
+    mod shared_job;
     pub(crate) mod shim;
     mod spoiled;
     mod terminal;

@@ -5,6 +5,8 @@
  *                                             readonly  a ledger cannot be opened to write, or written
  * SHIM_CLOCK  names a file that holds the seconds by which the wall clock is wrong
  *
+ * SHIM_PORTS  "from:to": connections to the one port of loopback go to the other
+ *
  * And it notes what cannot be seen from outside:
  *
  * SHIM_TCP    names a file that gets a line for each connection's TCP_USER_TIMEOUT: its milliseconds
@@ -15,6 +17,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -151,6 +154,20 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
         syscall(SYS_close, notes);
     }
     return syscall(SYS_setsockopt, fd, level, name, value, size);
+}
+
+int connect(int fd, const struct sockaddr *to, socklen_t size)
+{
+    const char *ports = getenv("SHIM_PORTS"), *colon = ports ? strchr(ports, ':') : NULL;
+    struct sockaddr_in other;
+    if (colon && to->sa_family == AF_INET && size == sizeof other) {
+        memcpy(&other, to, sizeof other);
+        if (ntohs(other.sin_port) == atoi(ports) && ntohl(other.sin_addr.s_addr) == INADDR_LOOPBACK) {
+            other.sin_port = htons(atoi(colon + 1));
+            to = (const struct sockaddr *)&other;
+        }
+    }
+    return syscall(SYS_connect, fd, to, size);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now)

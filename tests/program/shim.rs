@@ -40,6 +40,11 @@ impl Shim {
             .env("SHIM_TCP", control.join("tcp"))
     }
 
+    /// The same call, which calls one port of loopback by way of another one.
+    pub(crate) fn by_way_of(call: Call<'_>, from: u16, to: u16) -> Call<'_> {
+        call.env("LD_PRELOAD", &*LIBRARY).env("SHIM_PORTS", format!("{from}:{to}"))
+    }
+
     /// The `TCP_USER_TIMEOUT` of each connection so far, in milliseconds.
     pub(crate) fn tcp_user_timeouts(&self) -> Vec<u32> {
         let notes = std::fs::read_to_string(self.control.path().join("tcp")).unwrap_or_default();

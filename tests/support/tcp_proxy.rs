@@ -16,9 +16,9 @@ use tokio::time::{Instant, sleep_until};
 const PIECES: usize = 256;
 
 /// Timers are that exact.
-const EXACT: Duration = Duration::from_millis(2);
+const EXACT: Duration = Duration::from_millis(1);
 /// The most by which a way of its own accord gets longer.
-const LONGER_MAX: Duration = Duration::from_millis(250);
+const LONGER_MAX: Duration = Duration::from_millis(50);
 
 /// By how much the way has become longer since its length was set. A machine that stands still for some milliseconds would
 /// otherwise bring all together at once that arrives in that time, as no way does that stays as long as it is.
@@ -39,8 +39,8 @@ impl Longer {
             if due + self.by() > at {
                 continue;
             }
-            let late = at.elapsed();
-            if late > EXACT {
+            let late = at.elapsed().saturating_sub(EXACT);
+            if !late.is_zero() {
                 let longer = (self.by() + late).min(LONGER_MAX);
                 self.0.store(u64::try_from(longer.as_micros()).unwrap(), Ordering::Relaxed);
             }

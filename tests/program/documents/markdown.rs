@@ -25,6 +25,8 @@ pub(crate) struct Block {
 pub(crate) struct Command {
     pub(crate) line: String,
     pub(crate) shown: Vec<String>,
+    /// Not for a shell: statements that an administrator types into `psql`.
+    pub(crate) is_sql: bool,
 }
 
 pub(crate) fn sections(text: &str) -> Vec<Section> {
@@ -79,15 +81,19 @@ impl Section {
 }
 
 impl Block {
-    /// The commands of a block for a shell, none of another: `console` has one behind each `$`, `sh` is one as a whole.
+    /// The commands of a block for a shell or for `psql`, none of another: `console` has one behind each `$`, `sh` and `sql`
+    /// are one as a whole.
     pub(crate) fn commands(&self) -> Vec<Command> {
         let mut commands: Vec<Command> = Vec::new();
         match self.language.as_str() {
-            "sh" => commands.push(Command { line: self.lines.join("\n"), shown: Vec::new() }),
+            "sh" | "sql" => {
+                let is_sql = self.language == "sql";
+                commands.push(Command { line: self.lines.join("\n"), is_sql, ..Command::default() });
+            }
             "console" => {
                 for line in &self.lines {
                     match (line.strip_prefix("$ "), commands.last_mut()) {
-                        (Some(line), _) => commands.push(Command { line: line.to_owned(), shown: Vec::new() }),
+                        (Some(line), _) => commands.push(Command { line: line.to_owned(), ..Command::default() }),
                         (None, Some(last)) => last.shown.push(line.clone()),
                         (None, None) => {}
                     }

@@ -3,8 +3,8 @@
 //!
 //! Each document is typed from its first command to its last into one shell after the other, as a newcomer does it: in a directory
 //! that has what a clone has, the `jobs`, and nothing else but what the commands before have made; with the environment that
-//! the document itself exports, and no other. Only addresses are others: the sandbox is where no other test's is, and what goes
-//! to a region goes to it.
+//! the document itself exports, and no other. Only addresses are others: the sandbox is where no other test's is, what goes
+//! to a region goes to it, and a document that speaks to PostgreSQL has a server of its own.
 
 mod languages;
 mod markdown;
@@ -17,16 +17,19 @@ use tempfile::TempDir;
 
 use self::markdown::{Command, Section, sections};
 use crate::support::harness::{Call, PROGRAM, Place, Ran, Running, has, wait_for};
+use crate::support::postgres::{Cluster, OWNER};
 use crate::support::service::Service;
 
 /// What is not run, by how it begins, and why.
-const NOT_RUN: [(&str, &str); 14] = [
+const NOT_RUN: [(&str, &str); 16] = [
     ("cargo test", "it is what runs this"),
     ("cargo bench", "it takes minutes, and measures what runs beside it"),
     ("cargo install", "it builds what is tested here once more"),
     ("cargo build", "the same"),
     ("SEED", "it is a run of the simulation"),
+    ("TOGETHER", "the same"),
     ("CRASH", "the same"),
+    ("SEVERAL_RUNNERS", "it takes half an hour, of the machine for itself"),
     ("INSTA_UPDATE", "it rewrites what the tests compare with"),
     ("sudo ", "it changes the machine"),
     ("printf ", "it goes on to sudo"),
@@ -88,7 +91,9 @@ struct Stage {
     service: Option<Service>,
     /// Where a shell finds the program.
     bin: TempDir,
-    /// Where a sandbox and a page are, instead of the well-known ports.
+    /// The server of a document that has statements for one.
+    database: Option<Cluster>,
+    /// Where a sandbox, a page and PostgreSQL are, instead of the well-known ports.
     addresses: BTreeMap<&'static str, String>,
     /// What the document has exported so far.
     exports: String,
@@ -112,11 +117,27 @@ impl Stage {
             place,
             service: None,
             bin,
+            database: None,
             addresses: BTreeMap::from(addresses),
             exports: String::new(),
             last: None,
             behind: Vec::new(),
         }
+    }
+
+    fn serve(&mut self, cluster: Cluster) {
+        self.addresses.insert("127.0.0.1:5432", format!("127.0.0.1:{}", cluster.port()));
+        self.database = Some(cluster);
+    }
+
+    /// What an administrator types into `psql`.
+    fn administer(&self, statements: &str) {
+        let cluster = self.database.as_ref().unwrap();
+        let file = cluster.write("typed.sql", statements);
+        let mut psql = cluster.program("psql");
+        psql.args(["-Xq", "-v", "ON_ERROR_STOP=1", "-U", OWNER, "-d", OWNER, "-p", &cluster.port().to_string(), "-h"]);
+        let ran = psql.arg(cluster.directory()).arg("-f").arg(file).output().unwrap();
+        assert!(ran.status.success(), "{statements}: {}", String::from_utf8_lossy(&ran.stderr));
     }
 
     fn shell(&self, line: &str) -> Call<'_> {
@@ -128,7 +149,10 @@ impl Stage {
     }
 
     /// Runs one command, and compares what it prints with what is shown.
-    fn run(&mut self, Command { line, shown }: &Command) {
+    fn run(&mut self, Command { line, shown, is_sql }: &Command) {
+        if *is_sql {
+            return self.administer(line);
+        }
         if line == "echo $?" {
             let code = self.last.take().and_then(|ran| ran.code).map(|code| code.to_string());
             assert_eq!(code.as_deref(), shown.first().map(String::as_str), "the exit code of the command before");
@@ -275,6 +299,10 @@ fn check(documents: &[String]) -> usize {
         for (document, commands) in &all {
             let work = move || {
                 let mut stage = Stage::new();
+                if commands.iter().any(|command| command.is_sql) {
+                    let Some(cluster) = Cluster::start() else { return };
+                    stage.serve(cluster);
+                }
                 for command in commands {
                     // Shown by the test's harness where it fails.
                     println!("{document}: {}", command.line);
