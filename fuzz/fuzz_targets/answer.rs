@@ -49,7 +49,9 @@ fuzz_target!(|body: &[u8]| {
                 assert!(status == 200 && code != 0 && info.chars().count() <= 300);
             }
             Outcome::Http { .. } => {}
-            Outcome::NoAnswer(_) | Outcome::NotSent { .. } | Outcome::NoSignature => panic!("it was answered"),
+            Outcome::NoAnswer(_) | Outcome::NotSent { .. } | Outcome::NoSignature | Outcome::HeldBack => {
+                panic!("it was answered")
+            }
         }
     }
 });
