@@ -70,7 +70,7 @@ pub(super) struct Supplier {
 }
 
 /// What a part comes to.
-struct Survey {
+struct PartSurvey {
     pending: Vec<Pending>,
     /// Whether all of its rows that are not pending are done.
     is_whole: bool,
@@ -115,7 +115,7 @@ impl Supplier {
                 },
                 Taken::Parts(parts) => {
                     for part in parts {
-                        let Survey { pending, is_whole } = self.survey(part).await?;
+                        let PartSurvey { pending, is_whole } = self.survey(part).await?;
                         if pending.is_empty() {
                             self.finish(part, is_whole).await?;
                             continue;
@@ -166,7 +166,7 @@ impl Supplier {
     }
 
     /// Reads the rows of a part, and finds out which of its edits are still to be sent.
-    async fn survey(&mut self, part: PartNumber) -> Result<Survey, StopReason> {
+    async fn survey(&mut self, part: PartNumber) -> Result<PartSurvey, StopReason> {
         self.go_to(part * PART_ROWS).await?;
         let mut rows: Vec<(Edit, Wanted, Line)> = Vec::with_capacity(PART_ROWS.try_into().unwrap_or_default());
         for _ in 0..PART_ROWS {
@@ -184,7 +184,7 @@ impl Supplier {
         let known = self.work.known(messages).await.map_err(StopReason::of_ledger)?;
         // Makes sure that the list is still as it was when it was checked.
         self.rows.check_unchanged().map_err(|error| StopReason::Input(Arc::new(error)))?;
-        let mut survey = Survey { pending: Vec::with_capacity(rows.len()), is_whole: true };
+        let mut survey = PartSurvey { pending: Vec::with_capacity(rows.len()), is_whole: true };
         for ((edit, wanted, line), known) in rows.into_iter().zip(known) {
             let status = known.map(|KnownEdit { row, .. }| EditStatus { state: row.state, content: row.content });
             match stand(wanted, status, &self.policy) {

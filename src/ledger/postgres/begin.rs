@@ -39,7 +39,7 @@ struct Other {
 }
 
 /// Why a run cannot begin while others work.
-enum Outcome {
+enum Attempted {
     Begun(Begun),
     InTheWay(Vec<Other>, LedgerError),
     /// They seem to be dead. Nobody else may be there to notice, and in their session nothing in doubt is read again.
@@ -57,9 +57,9 @@ pub(super) async fn begin(
     loop {
         let client = link.client().await?;
         let (others, error) = match within(&address, attempt(client, &address, job, gaps, info, may_wait)).await? {
-            Outcome::Begun(begun) => return Ok(begun),
-            Outcome::InTheWay(others, error) => (others, Some(error)),
-            Outcome::Quiet(others) => {
+            Attempted::Begun(begun) => return Ok(begun),
+            Attempted::InTheWay(others, error) => (others, Some(error)),
+            Attempted::Quiet(others) => {
                 tracing::warn!(
                     "no lease was renewed for a while by {}: watching for {} s whether they are still at work",
                     named(&others),
@@ -85,7 +85,7 @@ async fn attempt(
     gaps: LostCommits,
     info: &RunInfo,
     may_wait: bool,
-) -> Result<Outcome, LedgerError> {
+) -> Result<Attempted, LedgerError> {
     let failed = |error| failure(address, PostgresError::of(address, error));
     let transaction = client.transaction().await.map_err(failed)?;
     // The pace is not locked, which would hold up the beats of all runs of the app: a new lease has no share yet.
@@ -100,15 +100,15 @@ async fn attempt(
         new_session(&transaction, address, (&row, pace), job, info, &terms).await?;
     } else if let Err(error) = row.identity.clone().check(&ledger(address), job, LostCommits::Refused, || Ok(false)) {
         // Nothing may have been sent yet, but they are about to, for another app or to another service.
-        return Ok(Outcome::InTheWay(others, error));
+        return Ok(Attempted::InTheWay(others, error));
     } else if may_wait && others.iter().all(|other| other.is_quiet) {
-        return Ok(Outcome::Quiet(others));
+        return Ok(Attempted::Quiet(others));
     } else if let Some(error) = conflict(&transaction, address, &row, &others, &terms).await? {
-        return Ok(Outcome::InTheWay(others, error));
+        return Ok(Attempted::InTheWay(others, error));
     }
     let run = insert(&transaction, address, (row.job, pace), info).await?;
     transaction.commit().await.map_err(failed)?;
-    Ok(Outcome::Begun(Begun { run, job: row.job, before: info.known }))
+    Ok(Attempted::Begun(Begun { run, job: row.job, before: info.known }))
 }
 
 pub(super) async fn lock_pace(

@@ -183,7 +183,8 @@ async fn check(client: &Client, address: &PostgresAddress, session: &str) -> Res
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     });
-    let found = row.as_ref().and_then(Found::of).ok_or_else(|| PostgresError::Pooler { address: named(address) })?;
+    let found =
+        row.as_ref().and_then(ServerFacts::of).ok_or_else(|| PostgresError::Pooler { address: named(address) })?;
     found.judge(address, session)?;
     if found.replicas > 0 && !HAS_WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
@@ -196,7 +197,7 @@ async fn check(client: &Client, address: &PostgresAddress, session: &str) -> Res
 
 /// What a server says of itself.
 #[derive(Clone, Debug)]
-struct Found {
+struct ServerFacts {
     version: u32,
     session: Option<String>,
     is_read_only: bool,
@@ -207,11 +208,11 @@ struct Found {
     replicas: u32,
 }
 
-impl Found {
-    fn of(row: &SimpleQueryRow) -> Option<Found> {
+impl ServerFacts {
+    fn of(row: &SimpleQueryRow) -> Option<ServerFacts> {
         let text = |column| row.try_get(column).ok().flatten();
         let settings = [("fsync", text(3)?), ("full_page_writes", text(4)?)];
-        Some(Found {
+        Some(ServerFacts {
             version: text(0)?.parse().ok()?,
             session: text(1).map(str::to_owned),
             is_read_only: text(2)? != "f",
@@ -252,8 +253,8 @@ fn named(address: &PostgresAddress) -> Arc<str> {
 mod tests {
     use super::*;
 
-    fn judged(change: impl FnOnce(&mut Found), url: &str) -> Option<String> {
-        let mut found = Found {
+    fn judged(change: impl FnOnce(&mut ServerFacts), url: &str) -> Option<String> {
+        let mut found = ServerFacts {
             version: 15,
             session: Some("s".to_owned()),
             is_read_only: false,
@@ -265,7 +266,7 @@ mod tests {
         found.judge(&url.parse().unwrap(), "s").err().map(|error| error.to_string())
     }
 
-    type Spoil = fn(&mut Found);
+    type Spoil = fn(&mut ServerFacts);
 
     #[test]
     fn a_server_that_may_lose_commits_or_changes_sessions_is_refused() {

@@ -25,7 +25,7 @@ FROM (SELECT o.*, x.place FROM o,
 WHERE e.ctid = o.place AND e.run = $1::int8 AND e.attempts = o.attempts AND e.state = 'in_doubt'";
 
 /// How the edits of these messages stand, and with which claim.
-pub(super) const STANDING: &str = "
+pub(super) const ROW_STATES: &str = "
 SELECT e.message, e.state::text, e.run, e.attempts
 FROM lease l, unnest($2::bytea[]) AS o(message),
      LATERAL (SELECT * FROM edit x WHERE x.message = o.message AND x.job = l.job LIMIT 1) e
@@ -33,21 +33,24 @@ WHERE l.run = $1::int8";
 
 /// The state of an edit, and the claim that it was last sent with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct RowState {
     pub(super) state: State,
     pub(super) run: i64,
     pub(super) attempts: u32,
 }
 
-pub(super) fn standings(link: &Link, rows: &[tokio_postgres::Row]) -> Result<HashMap<IdDigest, Standing>, LedgerError> {
+pub(super) fn row_states(
+    link: &Link,
+    rows: &[tokio_postgres::Row],
+) -> Result<HashMap<IdDigest, RowState>, LedgerError> {
     let address = link.address();
-    let standing = |row: &tokio_postgres::Row| {
+    let row_state = |row: &tokio_postgres::Row| {
         let message = IdDigest(digest(address, read(address, row.try_get::<_, &[u8]>(0))?)?);
         let state = state(address, read(address, row.try_get(1))?)?;
         let attempts = read(address, row.try_get::<_, i32>(3))?.unsigned_abs();
-        Ok((message, Standing { state, run: read(address, row.try_get(2))?, attempts }))
+        Ok((message, RowState { state, run: read(address, row.try_get(2))?, attempts }))
     };
-    rows.iter().map(standing).collect()
+    rows.iter().map(row_state).collect()
 }
 
 /// Keeps what these changes say of what was sent. None of them is applied.
@@ -61,10 +64,10 @@ pub(super) async fn keep(link: &mut Link, run: i64, changes: &[Change]) -> Resul
         let at: Vec<i64> = outcomes.iter().map(|change| change.at).collect();
         let keep = Step::new(KEEP).with(run).with(columns.messages()).with(attempts).with(columns.states());
         let keep = keep.with(columns.codes()).with(columns.notes()).with(at);
-        let standing = Step::new(STANDING).with(run).with(Columns(&all).messages());
-        match link.transact(&[keep, standing]).await {
+        let row_state = Step::new(ROW_STATES).with(run).with(Columns(&all).messages());
+        match link.transact(&[keep, row_state]).await {
             Ok(rows) => {
-                let now = standings(link, rows.get(1).map_or(&[], Vec::as_slice))?;
+                let now = row_states(link, rows.get(1).map_or(&[], Vec::as_slice))?;
                 let answer = |change: &Change| Applied::NotYours(now.get(&change.message).map(|now| now.state));
                 return Ok(changes.iter().map(answer).collect());
             }

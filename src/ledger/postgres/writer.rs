@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::columns::unsound;
-use super::late::{self, STANDING, Standing, standings};
+use super::late::{self, ROW_STATES, RowState, row_states};
 use super::link::{Link, Patience, Step, failure, is_answer, is_must, read};
 use super::lost::IN_DOUBT;
 use super::step::{self, FENCE, Kind, claim};
@@ -50,7 +50,7 @@ enum Found {
     /// It took place.
     Made,
     /// It did not, and the run is still live.
-    Open(HashMap<IdDigest, Standing>),
+    Open(HashMap<IdDigest, RowState>),
     /// It did not, and others may have taken over.
     Lost,
 }
@@ -148,7 +148,7 @@ impl Writer {
     ) -> Result<Found, LedgerError> {
         let address = self.address();
         let messages: Vec<&[u8]> = changes.iter().map(|change| &change.message.0[..]).collect();
-        let steps = [Step::new(STANDING).with(self.run).with(messages), Step::new(LEASE).with(self.run)];
+        let steps = [Step::new(ROW_STATES).with(self.run).with(messages), Step::new(LEASE).with(self.run)];
         let rows = loop {
             match self.link.transact(&steps).await {
                 Ok(rows) => break rows,
@@ -167,7 +167,7 @@ impl Writer {
         if state != "live" {
             return Ok(Found::Lost);
         }
-        Ok(Found::Open(standings(&self.link, rows.first().map_or(&[], Vec::as_slice))?))
+        Ok(Found::Open(row_states(&self.link, rows.first().map_or(&[], Vec::as_slice))?))
     }
 
     pub(super) async fn mark_all_read(&mut self) -> Result<(), LedgerError> {
@@ -210,7 +210,7 @@ fn judge(
     run: i64,
     changes: &[Change],
     applied: &mut [Applied],
-    mut rows: HashMap<IdDigest, Standing>,
+    mut rows: HashMap<IdDigest, RowState>,
 ) -> Result<(), LedgerError> {
     let mut settled = HashSet::new();
     for (change, applied) in changes.iter().zip(applied) {
@@ -236,7 +236,7 @@ fn judge(
         match change.to {
             None => rows.remove(&change.message),
             Some(state) => {
-                let before = now.unwrap_or(Standing { state, run, attempts: change.attempts });
+                let before = now.unwrap_or(RowState { state, run, attempts: change.attempts });
                 let (run, attempts) = match Kind::of(change) {
                     Kind::Sent => (run, change.attempts),
                     Kind::Read | Kind::Settled => (before.run, before.attempts),
@@ -244,7 +244,7 @@ fn judge(
                         (before.run, change.attempts)
                     }
                 };
-                rows.insert(change.message, Standing { state, run, attempts })
+                rows.insert(change.message, RowState { state, run, attempts })
             }
         };
     }

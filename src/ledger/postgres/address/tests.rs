@@ -26,8 +26,8 @@ fn a_url_is_read_as_libpq_reads_it() {
         ("postgresql://me@db.example.com:6000/e?job=may", "postgres://me@db.example.com:6000/e?job=may"),
         ("postgres://me@a:1,b,[::1]:3/e?job=may", "postgres://me@a:1,b:5432,[::1]:3/e?job=may"),
         ("postgres://me@a,b/e?job=may&port=7", "postgres://me@a:7,b:7/e?job=may"),
-        ("postgres:///e?user=me&host=/tmp/x&job=may", "postgres://me@%2Ftmp%2Fx:5432/e?job=may"),
-        ("postgres://me@%2Ftmp%2Fx:7/e?job=may", "postgres://me@%2Ftmp%2Fx:7/e?job=may"),
+        ("postgres:///e?user=me&host=/run/x&job=may", "postgres://me@%2Frun%2Fx:5432/e?job=may"),
+        ("postgres://me@%2Frun%2Fx:7/e?job=may", "postgres://me@%2Frun%2Fx:7/e?job=may"),
         // The database is named as the user is, and the job may be named as one likes.
         ("postgres://m%40e@db?job=%E4%BA%94%20%26", "postgres://m%40e@db:5432/m%40e?job=%E4%BA%94%20%26"),
         ("postgres://me@db/e?&job=may&sslmode=require", "postgres://me@db:5432/e?job=may&sslmode=verify-full"),

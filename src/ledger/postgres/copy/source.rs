@@ -65,7 +65,7 @@ pub(in crate::ledger) fn open_source(
 
 /// A run that holds a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Lease {
+struct LiveRun {
     run: i64,
     beat: i64,
     host: String,
@@ -79,14 +79,14 @@ struct Leases {
 }
 
 impl Leases {
-    fn live(&self) -> Result<Vec<Lease>, LedgerError> {
+    fn live(&self) -> Result<Vec<LiveRun>, LedgerError> {
         let (client, address, job) = (Arc::clone(&self.client), self.address.clone(), self.job);
         wait(async move {
             let find = "SELECT l.run, l.beat, r.host, r.pid FROM run r JOIN lease l USING (run)
                         WHERE r.job = $1 AND l.state = 'live' ORDER BY l.run";
             let rows = query(&*client, &address, find, &[&job]).await?;
             let lease = |row: &tokio_postgres::Row| {
-                Ok(Lease { run: row.try_get(0)?, beat: row.try_get(1)?, host: row.try_get(2)?, pid: row.try_get(3)? })
+                Ok(LiveRun { run: row.try_get(0)?, beat: row.try_get(1)?, host: row.try_get(2)?, pid: row.try_get(3)? })
             };
             rows.iter().map(|row| read(&address, lease(row))).collect()
         })
@@ -111,7 +111,7 @@ impl Leases {
         is_for_file: bool,
         check: &dyn Fn() -> Result<(), CopyError>,
         tell: &dyn Fn(&str),
-    ) -> Result<Vec<Lease>, CopyError> {
+    ) -> Result<Vec<LiveRun>, CopyError> {
         let since = Instant::now();
         let silent = self.live()?;
         if silent.is_empty() && !(is_for_file && self.has_doubts()?) {
@@ -134,7 +134,7 @@ impl Leases {
         Ok(silent)
     }
 
-    fn at_work(&self, leases: &[Lease]) -> CopyError {
+    fn at_work(&self, leases: &[LiveRun]) -> CopyError {
         let mut who = String::new();
         for lease in leases {
             let comma = if who.is_empty() { "" } else { ", " };
