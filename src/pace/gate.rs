@@ -68,6 +68,11 @@ impl Gate {
         Gate(None)
     }
 
+    /// Whether the run shares its list with others.
+    pub(super) fn can_shut(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The time by the gate's clock. To be read before a beat is sent.
     pub fn now(&self) -> GateTime {
         GateTime(self.0.as_ref().map_or_else(boot_time, |state| (state.clock)()))

@@ -85,7 +85,7 @@ impl Pace {
 
     /// The same, behind a gate: while that is shut, no permit is given and none can be spent.
     pub fn with_gate(rate: NonZeroU32, not_before: Instant, gate: Gate) -> Pace {
-        let state = Mutex::new(PaceState::new(rate, not_before));
+        let state = Mutex::new(PaceState::new(rate, not_before, gate.can_shut()));
         Pace {
             shared: Arc::new(SharedState { gate, state, freed: Notify::new(), changed: Notify::new() }),
             queue: tokio::sync::Mutex::new(()),

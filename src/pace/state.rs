@@ -16,6 +16,9 @@ use super::transit::TransitDelay;
 /// How long a request counts after it went out, unless more is known: a second, and a margin, since two requests may
 /// travel at different speeds and arrive closer together than they left.
 pub const WINDOW: Duration = Duration::from_millis(1_003);
+/// The same where runners share a cap. Each comes by a way of its own, and the lateness of one is not that of the others:
+/// what the answers show of it helps only on that way, so the margin is wider.
+const WINDOW_OF_SEVERAL: Duration = Duration::from_millis(1_008);
 /// Added to the time by which a request may have been late.
 const MARGIN_KNOWN: Duration = Duration::from_millis(1);
 /// A request that may have been later than this counts as this late: the run must not stall.
@@ -50,7 +53,7 @@ pub struct Receipt {
 #[derive(Debug)]
 pub(super) struct PaceState {
     pub(super) cap: u32,
-    /// [`WINDOW`], and the learnt margin.
+    /// [`WINDOW`] or [`WINDOW_OF_SEVERAL`], and the learnt margin.
     pub(super) window: Duration,
     /// The part of the margin learnt from slow-downs.
     learnt: Duration,
@@ -113,12 +116,12 @@ pub(super) enum NextPermit {
 }
 
 impl PaceState {
-    pub(super) fn new(rate: NonZeroU32, not_before: Instant) -> PaceState {
+    pub(super) fn new(rate: NonZeroU32, not_before: Instant, is_one_of_several: bool) -> PaceState {
         let cap = rate.get();
         let now = Instant::now();
         PaceState {
             cap,
-            window: WINDOW,
+            window: if is_one_of_several { WINDOW_OF_SEVERAL } else { WINDOW },
             learnt: Duration::ZERO,
             spent: VecDeque::new(),
             transit: TransitDelay::default(),
