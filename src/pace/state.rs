@@ -21,6 +21,8 @@ pub const WINDOW: Duration = Duration::from_millis(1_003);
 const WINDOW_OF_SEVERAL: Duration = Duration::from_millis(1_008);
 /// Added to the time by which a request may have been late.
 const MARGIN_KNOWN: Duration = Duration::from_millis(1);
+/// The same where runners share a cap: the quickest answer may have been late itself.
+const MARGIN_KNOWN_OF_SEVERAL: Duration = Duration::from_millis(8);
 /// A request that may have been later than this counts as this late: the run must not stall.
 const LATE_MAX: Duration = Duration::from_millis(250);
 /// Permits that fall due within this many milliseconds are given together: a wake-up costs more than the work done in
@@ -57,6 +59,8 @@ pub(super) struct PaceState {
     pub(super) window: Duration,
     /// The part of the margin learnt from slow-downs.
     learnt: Duration,
+    /// Added to the time by which a request may have been late.
+    margin_known: Duration,
     /// The requests that still count, in the order in which they went out.
     pub(super) spent: VecDeque<SpentPermit>,
     transit: TransitDelay,
@@ -123,6 +127,7 @@ impl PaceState {
             cap,
             window: if is_one_of_several { WINDOW_OF_SEVERAL } else { WINDOW },
             learnt: Duration::ZERO,
+            margin_known: if is_one_of_several { MARGIN_KNOWN_OF_SEVERAL } else { MARGIN_KNOWN },
             spent: VecDeque::new(),
             transit: TransitDelay::default(),
             unspent: 0,
@@ -212,7 +217,7 @@ impl PaceState {
         let took = now - spent.at;
         if let Some(late) = self.transit.late(took) {
             // Never shortened: a connection that gets quicker shows only later how late everything was before.
-            spent.until = spent.until.max(spent.at + SECOND + MARGIN_KNOWN + late.min(LATE_MAX) + self.learnt);
+            spent.until = spent.until.max(spent.at + SECOND + self.margin_known + late.min(LATE_MAX) + self.learnt);
         }
         self.transit.took(took);
     }

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The number of latest answers considered.
-const ANSWERS_MAX: usize = 64;
+/// The number of latest answers considered. While the quickest of them came by a shorter way than the others do now, nothing can
+/// be concluded, so there are few.
+const ANSWERS_MAX: usize = 16;
 /// The connection is steady if half of the answers take at most this much longer than the quickest.
 const STEADY: Duration = Duration::from_millis(4);
 /// With fewer answers nothing is concluded.
@@ -38,5 +39,21 @@ impl TransitDelay {
         let (quickest, median) = (self.sorted.first()?, self.sorted.get(self.sorted.len() / 2)?);
         let steady = self.sorted.len() >= ANSWERS_MIN && *median < *quickest + STEADY;
         steady.then(|| took.saturating_sub(*quickest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_a_way_that_got_longer_lateness_is_noticed_again_after_a_few_answers() {
+        let (mut transit, millis) = (TransitDelay::default(), Duration::from_millis);
+        (0..100).for_each(|_| transit.took(millis(200)));
+        assert_eq!(transit.late(millis(210)), Some(millis(10)));
+        (0..ANSWERS_MAX - 1).for_each(|_| transit.took(millis(215)));
+        assert_eq!(transit.late(millis(225)), None, "one of them came by the shorter way");
+        transit.took(millis(215));
+        assert_eq!(transit.late(millis(225)), Some(millis(10)));
     }
 }
