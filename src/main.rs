@@ -35,6 +35,7 @@ fn main() -> ExitCode {
     }
     let screen = Screen::default();
     let log = match &cli.command {
+        Some(Command::Audit(args)) => &args.log,
         Some(Command::Sandbox(args)) => &args.log,
         Some(
             Command::Codes { .. }

@@ -6,6 +6,7 @@
 #[expect(dead_code, reason = "the model of a ledger is for the tests of the library")]
 mod support;
 mod program {
+    mod audit;
     pub(crate) mod certificate;
     mod clock;
     mod connection;

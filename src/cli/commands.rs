@@ -1,14 +1,16 @@
 //! The arguments of the other commands.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueHint};
 
-use super::job::ReadingArgs;
+use super::help::{OUTPUT, PACE, SERVICE};
+use super::job::{ReadingArgs, ServiceArgs};
 use super::log::LogArgs;
-use super::values::ledger_address;
+use super::values::{LOOKUPS_MAX, ROWS_MAX, at_most, ledger_address};
 use crate::ledger::LedgerAddress;
 use crate::sandbox::Faults;
 
@@ -79,6 +81,66 @@ pub struct ReportArgs {
     /// How the list's text is stored.
     #[command(flatten)]
     pub reading: ReadingArgs,
+}
+
+/// The arguments of `runner audit`.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// The ledger
+    #[arg(value_name = "LEDGER", value_hint = ValueHint::FilePath, value_parser = ledger_address())]
+    pub ledger: LedgerAddress,
+    /// Look at so many done edits, drawn by lot [default: at all of them]
+    ///
+    /// The result then says how many of all may be wrong at most, with 95 % confidence.
+    #[arg(long, value_name = "N", requires = "lot", value_parser = at_most(ROWS_MAX))]
+    pub sample: Option<NonZeroU64>,
+    /// Words of the auditor's own, from which and the ledger's head the sample is drawn
+    ///
+    /// Choose them once the ledger is no longer written to; then nobody who wrote it can have chosen what is looked at.
+    #[arg(long, value_name = "WORDS", requires = "sample", group = "lot")]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub words: Option<String>,
+    /// The seed of an earlier audit in this ledger, to draw the same sample again: 64 hexadecimal digits
+    #[arg(long, value_name = "HEX", requires = "sample", group = "lot", value_parser = seed)]
+    pub seed: Option<Seed>,
+    /// Maximum lookups per second, of this limit of the service's own [default: 100, half of it]
+    ///
+    /// Runs of the app read back as well; leave room for them.
+    #[arg(long, value_name = "N", value_parser = at_most(LOOKUPS_MAX), help_heading = PACE)]
+    pub rate: Option<NonZeroU32>,
+    /// The job file, for its service
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = SERVICE)]
+    pub job: Option<PathBuf>,
+    /// Where the service is, and who calls it.
+    #[command(flatten)]
+    pub service: ServiceArgs,
+    /// Write one JSON object
+    #[arg(long, help_heading = OUTPUT)]
+    pub json: bool,
+    /// Write audit.csv, all messages that were looked at, and audit.json into this directory
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = OUTPUT)]
+    pub csv: Option<PathBuf>,
+    /// Do not show progress on standard error
+    #[arg(long, help_heading = OUTPUT)]
+    pub no_progress: bool,
+    /// The log's flags.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// What a sample is drawn with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seed(pub [u8; 32]);
+
+fn seed(text: &str) -> Result<Seed, String> {
+    let digits = |text: &str| -> Option<[u8; 32]> {
+        let mut seed = [0; 32];
+        for (byte, pair) in seed.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        (text.len() == 64 && !text.contains('+')).then_some(seed)
+    };
+    digits(text).map(Seed).ok_or_else(|| "write 64 hexadecimal digits, as an audit prints them".to_owned())
 }
 
 /// The arguments of `runner copy`.

@@ -74,6 +74,10 @@ pub(super) const CTL_EXAMPLES: &str = "  runner ctl ledger.db status
   runner ctl ledger.db pause
   runner ctl ledger.db rate 50";
 
+pub(super) const AUDIT_EXAMPLES: &str = "  runner audit ledger.db
+  runner audit ledger.db --csv audit
+  runner audit ledger.db --sample 2995 --words 'as I please'";
+
 pub(super) const COPY_EXAMPLES: &str = "  runner copy ledger.db 'postgres://user@host/db?job=NAME'
   runner copy 'postgres://user@host/db?job=NAME' ledger.db";
 

@@ -56,6 +56,30 @@ impl ReadingArgs {
     }
 }
 
+/// Where the service is, and who calls it.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServiceArgs {
+    /// Region of the app's data: cn, sgp, kor, ger, ind, usa, jpn or idn (TIM_REGION)
+    ///
+    /// Each region except jpn has a second host, for when the first cannot be reached, such as sgp-backup. It is the same
+    /// service with the same messages, and the same ledger can be resumed there.
+    #[arg(long, value_parser = region_hosts(), value_name = "REGION", hide_possible_values = true)]
+    #[arg(conflicts_with = "endpoint", help_heading = SERVICE)]
+    pub region: Option<RegionHost>,
+    /// Address of the service, instead of a region (TIM_ENDPOINT)
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, help_heading = SERVICE)]
+    pub endpoint: Option<String>,
+    /// SDKAppID of the app (TIM_SDKAPPID)
+    #[arg(long, value_name = "ID", help_heading = SERVICE)]
+    pub sdkappid: Option<u64>,
+    /// An admin account of the app (TIM_IDENTIFIER)
+    #[arg(long, value_name = "NAME", help_heading = SERVICE)]
+    pub identifier: Option<String>,
+    /// An additional trusted certificate authority (PEM)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = SERVICE)]
+    pub ca_cert: Option<PathBuf>,
+}
+
 /// The job's flags.
 #[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
 #[derive(Debug, Args)]
@@ -156,27 +180,11 @@ pub struct JobArgs {
     #[arg(long, help_heading = RETRY)]
     pub retry_failed: bool,
 
-    /// Region of the app's data: cn, sgp, kor, ger, ind, usa, jpn or idn (TIM_REGION)
-    ///
-    /// Each region except jpn has a second host, for when the first cannot be reached, such as sgp-backup. It is the same
-    /// service with the same messages, and the same ledger can be resumed there.
-    #[arg(long, value_parser = region_hosts(), value_name = "REGION", hide_possible_values = true)]
-    #[arg(conflicts_with_all = ["endpoint", "sandbox"], help_heading = SERVICE)]
-    pub region: Option<RegionHost>,
-    /// Address of the service, instead of a region (TIM_ENDPOINT)
-    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, conflicts_with = "sandbox", help_heading = SERVICE)]
-    pub endpoint: Option<String>,
-    /// SDKAppID of the app (TIM_SDKAPPID)
-    #[arg(long, value_name = "ID", help_heading = SERVICE)]
-    pub sdkappid: Option<u64>,
-    /// An admin account of the app (TIM_IDENTIFIER)
-    #[arg(long, value_name = "NAME", help_heading = SERVICE)]
-    pub identifier: Option<String>,
-    /// An additional trusted certificate authority (PEM)
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = SERVICE)]
-    pub ca_cert: Option<PathBuf>,
+    /// Where the service is, and who calls it.
+    #[command(flatten)]
+    pub service: ServiceArgs,
     /// Run against a stand-in inside this process; no credentials needed
-    #[arg(long, help_heading = SERVICE)]
+    #[arg(long, conflicts_with_all = ["region", "endpoint"], help_heading = SERVICE)]
     pub sandbox: bool,
     /// Faults of the stand-in, such as 20004=2%,lost-after=1%
     #[arg(long, value_name = "FAULTS", requires = "sandbox", help_heading = SERVICE)]

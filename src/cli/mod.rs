@@ -10,9 +10,9 @@ mod values;
 use clap::{ArgAction, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub use self::commands::{CopyArgs, CtlAction, CtlArgs, ReportArgs, SandboxArgs, StatusArgs};
+pub use self::commands::{AuditArgs, CopyArgs, CtlAction, CtlArgs, ReportArgs, SandboxArgs, Seed, StatusArgs};
 pub use self::help::{ENVIRONMENT, EXAMPLES, EXIT_CODES};
-pub use self::job::{JobArgs, ReadingArgs};
+pub use self::job::{JobArgs, ReadingArgs, ServiceArgs};
 pub use self::log::{LogArgs, LogFormat};
 pub use self::values::{ATTEMPTS_MAX, CONCURRENCY_MAX, RATE_MAX, time};
 use crate::words::Lang;
@@ -59,6 +59,13 @@ pub enum Command {
     /// Control a run in progress: status, pause, resume, rate N, stop
     #[command(after_help = help::examples(help::CTL_EXAMPLES))]
     Ctl(CtlArgs),
+    /// Read done edits back: do they hold?
+    ///
+    /// Compares each message with the digest of the content that the ledger recorded, and records in the ledger what it found.
+    /// Nothing is edited. The same command goes on with an audit that was stopped. Exit code: 0 all that was looked at is as
+    /// wanted, 1 not all of it, 2 nothing was looked at, 3 stopped early, 130 or 143 interrupted.
+    #[command(after_help = help::examples(help::AUDIT_EXAMPLES))]
+    Audit(AuditArgs),
     /// Copy a ledger that nobody works on: from a file to a database, or back
     ///
     /// The source is not changed, and there must be nothing at the other place. Both are read again from beginning to end and

@@ -18,6 +18,8 @@ const TIME_MAX: Duration = Duration::from_hours(1);
 
 /// Far above what any service or sandbox accepts.
 pub const RATE_MAX: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
+/// The service's limit for reading messages back.
+pub(super) const LOOKUPS_MAX: NonZeroU32 = NonZeroU32::new(200).unwrap();
 /// The number of ports of an address: no more connections can be open.
 pub const CONCURRENCY_MAX: NonZeroUsize = NonZeroUsize::new(65_535).unwrap();
 /// Eight attempts take a minute; this many, a working day.

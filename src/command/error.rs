@@ -12,7 +12,7 @@ use crate::api::endpoint::EndpointError;
 use crate::cli::until::UntilError;
 use crate::input::InputError;
 use crate::job::JobError;
-use crate::ledger::{CopyError, LedgerError};
+use crate::ledger::{CopyError, LedgerAddress, LedgerError};
 use crate::live::page::PageError;
 use crate::live::socket::SocketError;
 use crate::register::RegisterError;
@@ -95,6 +95,15 @@ pub(super) enum CommandError {
          others send what it was sending; say {SHARED_TIMEOUT_MAX:?} or less"
     )]
     TimeoutNotShared(Duration),
+    #[error("{worker} works on {ledger}; audit it when no run goes on, since both read messages back under one limit")]
+    AuditBesideRun { ledger: LedgerAddress, worker: String },
+    #[error(
+        "no audit in this ledger has drawn from these done edits with that seed, so anybody may have chosen it; give words of \
+         your own with --words"
+    )]
+    UnknownSeed,
+    #[error("no edit in this ledger is done, so there is nothing to look at")]
+    NothingToAudit,
     #[error("neither the service nor the ledger may be left out")]
     NoServiceOrLedger,
     #[error("the service is not given")]

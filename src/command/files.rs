@@ -4,7 +4,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Cli, Command, JobArgs, ReportArgs, SandboxArgs};
+use super::audit;
+use crate::cli::{AuditArgs, Cli, Command, JobArgs, ReportArgs, SandboxArgs};
 use crate::input::Format;
 use crate::ledger::LedgerAddress;
 use crate::report::{directory, failed};
@@ -127,7 +128,7 @@ impl CommandFiles {
                 files.reads(format!("the file of {name}"), Path::new(&path));
             }
         }
-        if let Some(path) = &args.ca_cert {
+        if let Some(path) = &args.service.ca_cert {
             files.reads("the file of --ca-cert", path);
         }
         if let Some(ledger) = &args.resume {
@@ -165,6 +166,21 @@ impl CommandFiles {
         files
     }
 
+    fn of_audit(args: &AuditArgs) -> CommandFiles {
+        let mut files = CommandFiles::default();
+        files.job_file(args.job.as_deref());
+        if let Some(path) = &args.service.ca_cert {
+            files.reads("the file of --ca-cert", path);
+        }
+        files.ledger(&args.ledger);
+        for path in args.csv.iter().flat_map(|directory| audit::NAMES.map(|name| directory.join(name))) {
+            files.mark(&path);
+            files.writes("the audit's list or summary (--csv)", &path);
+        }
+        files.streams(args.log.log_file.as_deref());
+        files
+    }
+
     fn of_sandbox(args: &SandboxArgs) -> CommandFiles {
         let mut files = CommandFiles::default();
         files.lists(&args.input);
@@ -182,6 +198,7 @@ pub fn check(cli: &Cli) -> Result<(), Conflict> {
     match &cli.command {
         None => CommandFiles::of_job(&cli.job).check(),
         Some(Command::Report(args)) => CommandFiles::of_report(args).check(),
+        Some(Command::Audit(args)) => CommandFiles::of_audit(args).check(),
         Some(Command::Sandbox(args)) => CommandFiles::of_sandbox(args).check(),
         Some(
             Command::Status(_)

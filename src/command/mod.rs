@@ -1,5 +1,6 @@
 //! The program's commands, one file each, and their exit codes.
 
+mod audit;
 mod codes;
 mod completions;
 mod copy;
@@ -69,6 +70,7 @@ impl Exit {
 pub async fn execute(cli: &Cli, asked_for: Option<Lang>, screen: &Screen) -> Exit {
     let result = match &cli.command {
         None => edit::execute(&cli.job, asked_for, screen).await,
+        Some(Command::Audit(args)) => audit::execute(args, screen).await,
         Some(Command::Codes { code }) => codes::execute(*code),
         Some(Command::Ctl(args)) => ctl::execute(args).await,
         Some(Command::Copy(args)) => copy::execute(args).await,

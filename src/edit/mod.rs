@@ -14,6 +14,8 @@ use std::fmt;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use self::digest::{CanonicalHasher, Numbers};
 use self::json::Json;
 pub use self::likeness::Likeness;
@@ -96,6 +98,49 @@ impl IdDigest {
             hasher.text(part);
         }
         IdDigest(hasher.digest_16())
+    }
+}
+
+impl ContentDigest {
+    fn of(body: Option<&[u8; 32]>, custom_data: Option<&str>) -> ContentDigest {
+        let mut hasher = CanonicalHasher::new();
+        match body {
+            Some(body) => {
+                hasher.bytes(b"B");
+                hasher.bytes(body);
+            }
+            None => hasher.bytes(b"-"),
+        }
+        match custom_data {
+            Some(data) => {
+                hasher.bytes(b"C");
+                hasher.text(data);
+            }
+            None => hasher.bytes(b"-"),
+        }
+        ContentDigest(hasher.digest_16())
+    }
+
+    /// Compares the content with this digest and what a message holds. An edit may have changed the elements, the custom data,
+    /// or both. Missing custom data proves nothing: the history may not show it.
+    pub fn likeness(self, msg_body: Option<&Value>, cloud_custom_data: Option<&str>) -> Likeness {
+        let text = msg_body.map(Value::to_string);
+        // What the service has sent is JSON, so it parses.
+        let json = text.as_deref().and_then(|text| Json::parse(text, ToString::to_string).ok());
+        let bodies =
+            json.iter().flat_map(|body| [Numbers::ByValue, Numbers::AsWritten].map(|how| digest_of(body, how)));
+        let bodies: Vec<[u8; 32]> = bodies.collect();
+        let is_body = bodies.iter().any(|body| self == ContentDigest::of(Some(body), None));
+        let has = |data| {
+            let mut contents = bodies.iter().map(Some).chain([None]);
+            contents.any(|body| self == ContentDigest::of(body, Some(data)))
+        };
+        match cloud_custom_data {
+            _ if is_body => Likeness::Same,
+            Some(data) if has(data) => Likeness::Same,
+            None if has("") => Likeness::Alike,
+            Some(_) | None => Likeness::Other,
+        }
     }
 }
 
@@ -234,7 +279,7 @@ impl MsgBody {
         let content = Json::Object(vec![("Text".into(), Json::Text(text.into()))]);
         let element =
             Json::Object(vec![("MsgContent".into(), content), ("MsgType".into(), Json::Text("TIMTextElem".into()))]);
-        let quoted = serde_json::Value::from(text);
+        let quoted = Value::from(text);
         MsgBody {
             text: format!(r#"[{{"MsgContent":{{"Text":{quoted}}},"MsgType":"TIMTextElem"}}]"#).into(),
             digest: digest_of(&Json::Array(vec![element]), Numbers::ByValue),
@@ -342,22 +387,7 @@ impl Edit {
     }
 
     fn digest_with(&self, body: Option<&[u8; 32]>) -> ContentDigest {
-        let mut hasher = CanonicalHasher::new();
-        match body {
-            Some(body) => {
-                hasher.bytes(b"B");
-                hasher.bytes(body);
-            }
-            None => hasher.bytes(b"-"),
-        }
-        match &self.cloud_custom_data {
-            Some(data) => {
-                hasher.bytes(b"C");
-                hasher.text(data);
-            }
-            None => hasher.bytes(b"-"),
-        }
-        ContentDigest(hasher.digest_16())
+        ContentDigest::of(body, self.cloud_custom_data())
     }
 
     /// The digests of the message and of the content.

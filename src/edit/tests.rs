@@ -183,3 +183,28 @@ fn the_digests_that_ledgers_hold_stay_as_they_are() {
     a4f72d25ad6f624d3ab8287c31cb9a53
     ");
 }
+
+#[test]
+fn a_digest_is_compared_with_what_a_message_holds() {
+    let text = r#"[{"MsgType":"X","MsgContent":{"N":30.0,"T":"a"}}]"#;
+    let held: Value = serde_json::from_str(r#"[ {"MsgContent":{"T":"a","N":30},"MsgType":"X"} ]"#).unwrap();
+    let other: Value = serde_json::from_str("[]").unwrap();
+    let digest = |body: Option<&str>, data: Option<&str>| {
+        Edit::new(id(), body.map(|body| MsgBody::parse(body).unwrap()), data.map(Into::into)).unwrap().content_digest()
+    };
+    for (wanted, held_body, held_data, likeness) in [
+        (digest(Some(text), None), Some(&held), None, Likeness::Same),
+        (digest(Some(text), None), Some(&held), Some("kept"), Likeness::Same),
+        (digest(Some(text), None), Some(&other), None, Likeness::Other),
+        (digest(Some(text), None), None, None, Likeness::Other),
+        (digest(None, Some("d")), Some(&other), Some("d"), Likeness::Same),
+        (digest(None, Some("d")), Some(&other), Some("e"), Likeness::Other),
+        (digest(Some(text), Some("d")), Some(&held), Some("d"), Likeness::Same),
+        (digest(Some(text), Some("d")), Some(&held), Some(""), Likeness::Other),
+        (digest(Some(text), Some("")), Some(&held), Some(""), Likeness::Same),
+        (digest(Some(text), Some("")), Some(&held), None, Likeness::Alike),
+        (digest(None, Some("")), Some(&held), None, Likeness::Alike),
+    ] {
+        assert_eq!(wanted.likeness(held_body, held_data), likeness, "{held_body:?} {held_data:?}");
+    }
+}

@@ -16,7 +16,7 @@ use self::file::{Confirm, JobFile, ServiceSpec};
 use crate::api::credentials::{Credentials, CredentialsError, secret_of_variable};
 use crate::api::endpoint::{Endpoint, EndpointError, RegionHost};
 use crate::api::proxy::{Proxy, ProxyError};
-use crate::cli::{self, JobArgs, ReadingArgs};
+use crate::cli::{self, JobArgs, ReadingArgs, ServiceArgs};
 use crate::input::{Format, InputSpec, Mapping, MappingError};
 use crate::ledger::{JobIdentity, LedgerAddress};
 use crate::report::resume::NOT_RECORDED;
@@ -26,9 +26,9 @@ use crate::terminal::excerpt::Excerpt;
 
 /// The service's limit for this call. (An `unwrap` in a constant is checked by the compiler.)
 const RATE: NonZeroU32 = NonZeroU32::new(200).unwrap();
-const ATTEMPTS: NonZeroU32 = NonZeroU32::new(8).unwrap();
+pub(crate) const ATTEMPTS: NonZeroU32 = NonZeroU32::new(8).unwrap();
 /// The service itself gives up after 3 s.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 const FAILURES: FailureLimit = FailureLimit::Percent(20);
 /// Answers that take as long as the service's own timeout must not slow the run down.
 const ANSWER_SECONDS: usize = 3;
@@ -279,8 +279,8 @@ impl Job {
             }
             (None, None) => FAILURES,
         };
-        let is_stand_in =
-            args.sandbox || endpoint(args, environment, &file.service).is_ok_and(|endpoint| endpoint.is_loopback());
+        let is_stand_in = args.sandbox
+            || endpoint(&args.service, environment, &file.service).is_ok_and(|endpoint| endpoint.is_loopback());
         let (identity, service, proxy) = service(args, environment, &file)?;
         Ok(Job {
             identity,
@@ -339,8 +339,7 @@ fn service(args: &JobArgs, environment: &impl Environment, file: &JobFile) -> Re
         let identity = identity(sandbox::SDKAPPID, "sandbox".to_owned(), None);
         return Ok((identity, Some(ServiceChoice::Sandbox(faults)), None));
     }
-    let target = endpoint(args, environment, &file.service)
-        .and_then(|endpoint| Ok((endpoint, sdkappid(args, environment, &file.service)?)));
+    let target = target(&args.service, environment, &file.service);
     let (endpoint, sdkappid) = match target {
         // A plan needs no service, unless there is a ledger to compare it with.
         Err(JobError::Missing { .. })
@@ -355,19 +354,54 @@ fn service(args: &JobArgs, environment: &impl Environment, file: &JobFile) -> Re
     if args.dry_run {
         return Ok((identity, None, proxy));
     }
+    let service = service_at(endpoint, sdkappid, &args.service, environment, &file.service)?;
+    Ok((identity, Some(service), proxy))
+}
+
+/// The service of an audit: the same as a job's. (Its identity has the name that the job file gives.)
+///
+/// # Errors
+/// A value is missing, contradictory or out of range; the error names its origin.
+pub fn service_of_audit(
+    args: &ServiceArgs,
+    job: Option<&Path>,
+    environment: &impl Environment,
+) -> Result<(JobIdentity, ServiceChoice, Option<Proxy>), JobError> {
+    let (file, source) = JobFile::read(job)?;
+    let find = || {
+        let (endpoint, sdkappid) = target(args, environment, &file.service)?;
+        let (service, other_host) = (endpoint.service(), endpoint.second_service());
+        let proxy = Proxy::find(&endpoint, |name| environment.get_even_empty(name))?;
+        let choice = service_at(endpoint, sdkappid, args, environment, &file.service)?;
+        Ok((JobIdentity { sdkappid, service, other_host, name: file.name.clone() }, choice, proxy))
+    };
+    find().map_err(|error| source.locate(error))
+}
+
+fn target(args: &ServiceArgs, environment: &impl Environment, file: &ServiceSpec) -> Result<(Endpoint, u64), JobError> {
+    endpoint(args, environment, file).and_then(|endpoint| Ok((endpoint, sdkappid(args, environment, file)?)))
+}
+
+fn service_at(
+    endpoint: Endpoint,
+    sdkappid: u64,
+    args: &ServiceArgs,
+    environment: &impl Environment,
+    file: &ServiceSpec,
+) -> Result<ServiceChoice, JobError> {
     let identifier = match (&args.identifier, text(environment, "TIM_IDENTIFIER")?) {
         (Some(identifier), _) => identifier.clone(),
         (None, Some(identifier)) => identifier,
-        (None, None) => file.service.identifier.clone().ok_or(JobError::Missing {
+        (None, None) => file.identifier.clone().ok_or(JobError::Missing {
             what: "the admin account",
             how: "set TIM_IDENTIFIER or --identifier to an admin account of the app, such as administrator",
         })?,
     };
     let credentials = Arc::new(credentials(sdkappid, &identifier, environment)?);
-    Ok((identity, Some(ServiceChoice::At { endpoint, credentials, ca_cert: args.ca_cert.clone() }), proxy))
+    Ok(ServiceChoice::At { endpoint, credentials, ca_cert: args.ca_cert.clone() })
 }
 
-fn sdkappid(args: &JobArgs, environment: &impl Environment, file: &ServiceSpec) -> Result<u64, JobError> {
+fn sdkappid(args: &ServiceArgs, environment: &impl Environment, file: &ServiceSpec) -> Result<u64, JobError> {
     match (args.sdkappid, text(environment, "TIM_SDKAPPID")?) {
         (Some(sdkappid), _) => Ok(sdkappid),
         (None, Some(text)) => text
@@ -381,7 +415,7 @@ fn sdkappid(args: &JobArgs, environment: &impl Environment, file: &ServiceSpec) 
 }
 
 /// A region and an endpoint name the same thing; flags override the environment, and both override the file.
-fn endpoint(args: &JobArgs, environment: &impl Environment, file: &ServiceSpec) -> Result<Endpoint, JobError> {
+fn endpoint(args: &ServiceArgs, environment: &impl Environment, file: &ServiceSpec) -> Result<Endpoint, JobError> {
     let parse =
         |given: &str| Endpoint::parse(given).map_err(|source| JobError::Endpoint { given: redacted(given), source });
     let of = |origin: &str, word: &str| {

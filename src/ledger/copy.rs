@@ -197,6 +197,8 @@ pub(super) enum Table {
     Answer,
     Latency,
     Act,
+    Audit,
+    Look,
 }
 
 /// What a column holds.
@@ -230,8 +232,17 @@ pub(super) enum Value {
 pub(super) type Row = Vec<Value>;
 
 impl Table {
-    pub(super) const ALL: [Table; 7] =
-        [Table::Run, Table::List, Table::Edit, Table::Sample, Table::Answer, Table::Latency, Table::Act];
+    pub(super) const ALL: [Table; 9] = [
+        Table::Run,
+        Table::List,
+        Table::Edit,
+        Table::Sample,
+        Table::Answer,
+        Table::Latency,
+        Table::Act,
+        Table::Audit,
+        Table::Look,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -242,6 +253,8 @@ impl Table {
             Table::Answer => "answer",
             Table::Latency => "latency",
             Table::Act => "act",
+            Table::Audit => "audit",
+            Table::Look => "look",
         }
     }
 
@@ -305,6 +318,30 @@ impl Table {
             Table::Answer => &[("run", Run, 2), ("code", Number, 2), ("note", Text, 2), ("answers", Number, 2)],
             Table::Latency => &[("run", Run, 2), ("up_to_ms", Number, 2), ("answers", Number, 2)],
             Table::Act => &[("run", Run, 2), ("at", Number, 2), ("what", Text, 2), ("rate", Small, 2), ("by", Text, 2)],
+            Table::Audit => &[
+                ("audit", Number, 7),
+                ("begun_at", Number, 7),
+                ("ended_at", Number, 7),
+                ("ended", Text, 7),
+                ("reason", Text, 7),
+                ("version", Text, 7),
+                ("user", Text, 7),
+                ("host", Text, 7),
+                ("identifier", Text, 7),
+                ("command", Text, 7),
+                ("done", Number, 7),
+                ("wanted", Number, 7),
+                ("head", Text, 7),
+                ("seed", Text, 7),
+            ],
+            Table::Look => &[
+                ("audit", Number, 7),
+                ("message", Digest, 7),
+                ("at", Number, 7),
+                ("found", Text, 7),
+                ("code", Number, 7),
+                ("note", Text, 7),
+            ],
         }
     }
 
@@ -350,7 +387,7 @@ impl Settling {
                     self.in_doubt += 1;
                 }
             }
-            Table::List | Table::Sample | Table::Answer | Table::Latency | Table::Act => {}
+            Table::List | Table::Sample | Table::Answer | Table::Latency | Table::Act | Table::Audit | Table::Look => {}
         }
     }
 }

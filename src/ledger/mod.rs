@@ -13,6 +13,7 @@
 //! `address.rs` and `open.rs`, and run it through `tests/library/ledger_conformance.rs`.
 
 mod address;
+mod audit;
 mod change;
 mod clock;
 mod control_event;
@@ -37,6 +38,7 @@ mod totals;
 mod writer;
 
 pub use self::address::LedgerAddress;
+pub use self::audit::{AuditInfo, AuditRecord, AuditStore, Findings, Found, Look};
 pub use self::change::{Change, EditRow, EditStatus, Settlement};
 pub use self::clock::unix_ms;
 pub use self::control_event::{ControlAction, ControlEvent};
@@ -47,7 +49,7 @@ pub use self::job::JobIdentity;
 pub use self::latency::Latency;
 pub use self::note::{Cause, Note};
 pub use self::open::{
-    create_store, is_there, open_control, open_overview, open_records, open_store, overview_beside_writer,
+    create_store, is_there, open_audit, open_control, open_overview, open_records, open_store, overview_beside_writer,
     records_beside_writer,
 };
 pub use self::overview::{EditRecord, Outcomes, Overview, RunRecord, Worker};

@@ -3,7 +3,9 @@
 
 use super::postgres;
 use super::sqlite::{SqliteOverview, SqliteReader, SqliteStore};
-use super::{JobIdentity, LedgerAddress, LedgerError, LostCommits, Overview, Records, RunStore, SharedControl};
+use super::{
+    AuditStore, JobIdentity, LedgerAddress, LedgerError, LostCommits, Overview, Records, RunStore, SharedControl,
+};
 
 /// Opens the ledger of this job to write, creates it if there is none, and locks it. What a process that died left
 /// `sending` is in doubt from here on. `gaps` says what to do with a ledger that may have lost its newest commits.
@@ -30,6 +32,21 @@ pub fn create_store(ledger: &LedgerAddress, job: &JobIdentity) -> Result<Box<dyn
     match ledger {
         LedgerAddress::File(path) => Ok(Box::new(SqliteStore::create(path, job)?)),
         LedgerAddress::Postgres(address) => postgres::create_store(address, job),
+    }
+}
+
+/// Opens the ledger of this job to audit it, and locks it if it is a file. What a process that died left `sending` is in doubt
+/// from here on.
+///
+/// # Errors
+/// There is none, or as [`open_store`].
+pub fn open_audit(ledger: &LedgerAddress, job: &JobIdentity) -> Result<Box<dyn AuditStore>, LedgerError> {
+    if !is_there(ledger, job, LostCommits::Refused)? {
+        return Err(LedgerError::Missing { ledger: ledger.clone() });
+    }
+    match ledger {
+        LedgerAddress::File(path) => Ok(Box::new(SqliteStore::open_with(path, job, LostCommits::Refused)?)),
+        LedgerAddress::Postgres(address) => Ok(postgres::open_audit(address)),
     }
 }
 

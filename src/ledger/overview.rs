@@ -1,9 +1,10 @@
 //! What a ledger holds, for `status`, reports, `ctl` and the live page.
 
 use super::{
-    Cause, ControlEvent, JobIdentity, Latency, LedgerAddress, LedgerError, RunList, Sample, SharedJob, State, Totals,
+    AuditRecord, Cause, ControlEvent, JobIdentity, Latency, LedgerAddress, LedgerError, Look, RunList, Sample,
+    SharedJob, State, Totals,
 };
-use crate::edit::IdDigest;
+use crate::edit::{ContentDigest, IdDigest, MessageId};
 use std::ops::ControlFlow;
 
 /// A ledger, open to be looked at: in one state, beside a writer or after it. Nothing is changed. Every method fails if the
@@ -80,6 +81,18 @@ pub trait Overview {
     /// # Errors
     /// They cannot be read.
     fn acts(&self) -> Result<Vec<(i64, i64, ControlEvent)>, LedgerError>;
+
+    /// Every audit, the first one first.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn audits(&self) -> Result<Vec<AuditRecord>, LedgerError>;
+
+    /// Passes what an audit has found to `visit`, in no order that has a meaning.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn visit_looks(&self, audit: i64, visit: &mut dyn FnMut(Look)) -> Result<(), LedgerError>;
 
     /// Passes the edits in this state to `visit`, in the order of first sending, until it breaks or `at_most` are passed.
     ///
@@ -236,6 +249,19 @@ pub struct EditRecord {
     pub run: i64,
     /// When its last intent was made durable, in milliseconds since 1970.
     pub sent_at: i64,
+    /// The digest of the content that it gives its message.
+    pub content: ContentDigest,
+}
+
+impl EditRecord {
+    /// The message.
+    pub fn id(&self) -> MessageId {
+        MessageId {
+            from_account: self.from_account.clone(),
+            to_account: self.to_account.clone(),
+            msg_key: self.msg_key.clone(),
+        }
+    }
 }
 
 impl Worker {

@@ -1,7 +1,7 @@
 //! What the ledger records of a run besides its edits: a sample every few seconds, for charts and live views, and each
-//! action of an operator. Nothing is decided by it.
+//! action of an operator; and what an audit finds. Nothing is decided by it.
 
-use super::{Cause, ControlEvent, Latency};
+use super::{Cause, ControlEvent, Latency, Look};
 
 /// An event of a run.
 #[derive(Clone, Debug)]
@@ -12,6 +12,8 @@ pub enum RunEvent {
     ControlEvent(ControlEvent),
     /// A second signal stops it immediately; the next run finds what was in flight.
     StoppedAtOnce,
+    /// What an audit has found of one message.
+    Look(Look),
 }
 
 /// The progress of a run. All counts are totals since its beginning, so a missing sample loses nothing but itself.

@@ -270,6 +270,21 @@ impl Progress {
         }
     }
 
+    /// Shows how far something else than a run is, with this text; call it several times a second.
+    pub fn show_share(&mut self, done: u64, of: u64, text: &str) {
+        let (now, text) = (Instant::now(), Lang::of_process().say_lines(text));
+        if self.lines && now >= self.line_at {
+            self.line_at = now + LINE_EVERY;
+            let _ = writeln!(self.screen.writer(), "{text}");
+        }
+        if let Some(bar) = &self.bar {
+            let width = usize::from(StderrTerm::new().width());
+            let columns = BARS.into_iter().find(|&(from, _)| width >= from).map_or(0, |(_, columns)| columns + 1);
+            let line = format!("{}{:>3} %  {text}", draw(columns, done, of), shares::percent(done, of));
+            bar.set_message(if self.screen.has_colours() { line } else { strip_str(&line).to_string() });
+        }
+    }
+
     /// Removes the bar.
     pub fn finish(self) {
         if let Some(bar) = self.bar {

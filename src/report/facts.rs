@@ -8,8 +8,8 @@ use super::chart::{self, RunSeries};
 use super::format::{RunState, RunStatus, ThisRun};
 use super::resume::{Called, Pasted, Resume};
 use crate::ledger::{
-    Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerError, Note, Outcomes, Overview,
-    RunRecord, Runner, RunnerState, Sample, SharedJob, State, Totals, Worker,
+    AuditRecord, Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerError, Note, Outcomes,
+    Overview, RunRecord, Runner, RunnerState, Sample, SharedJob, State, Totals, Worker,
 };
 use crate::run::Tally;
 use crate::system::digest::sha256_of_file;
@@ -51,6 +51,8 @@ pub struct LedgerFacts {
     pub runs: Vec<RunFacts>,
     /// How operators changed each run, and when.
     pub acts: Vec<(i64, i64, ControlEvent)>,
+    /// Every audit, the first one first.
+    pub audits: Vec<AuditRecord>,
     /// Its newest commits may be missing: then it does not hold all that was done.
     pub may_lack_commits: bool,
     /// When it was read, in milliseconds since 1970.
@@ -178,6 +180,7 @@ impl LedgerFacts {
             latency: overview.latency(None)?,
             runs,
             acts,
+            audits: overview.audits()?,
             may_lack_commits: overview.may_lack_commits(),
             at,
         })

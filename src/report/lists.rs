@@ -12,12 +12,12 @@ use crate::ledger::{Cause, EditRecord, LedgerError, Note, Overview, RunList, Run
 use crate::run::Plan;
 use crate::words::{Words, iso};
 
-const IDS: [&str; 3] = ["from_account", "to_account", "msg_key"];
+pub(super) const IDS: [&str; 3] = ["from_account", "to_account", "msg_key"];
 const NOTES: [&str; 6] = ["_state", "_code", "_meaning", "_attempts", "_line", "_sent_at"];
 /// The name of the list, where a run had several.
 const LIST: &str = "_list";
 /// Rows that are looked up together.
-const LOOK_UPS: usize = 500;
+pub(super) const LOOK_UPS: usize = 500;
 
 /// Why a list could not be written.
 #[derive(Debug, thiserror::Error)]

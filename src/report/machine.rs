@@ -2,6 +2,7 @@
 
 use jiff::tz::TimeZone;
 
+use super::audit;
 use super::facts::{CauseLine, LedgerFacts, NotReachedList, Report, RunFacts};
 use super::format::{self, FORMAT};
 use super::headline::Headline;
@@ -33,6 +34,7 @@ pub fn status(facts: &LedgerFacts, resume: Option<&Resume>) -> format::Status {
         shared: facts.shared.as_ref().map(runners::object),
         runs: facts.runs.iter().map(run).collect(),
         acts: facts.acts.iter().map(act).collect(),
+        audits: facts.audits.iter().map(audit::object).collect(),
         resume: resume.map(|resume| resume.command.clone()),
     }
 }

@@ -1,6 +1,7 @@
 //! What people and programs read: the plan before, the summary after, the rows that did not succeed, the codes.
 
 mod activity;
+pub mod audit;
 pub mod chart;
 pub mod codes;
 pub mod content;

@@ -7,10 +7,10 @@ use anstyle::Style;
 use thousands::Separable;
 use unicode_width::UnicodeWidthStr;
 
-use super::chart;
 use super::facts::{LedgerFacts, Report, RunFacts};
 use super::headline::{Headline, Tone};
 use super::resume::Resume;
+use super::{audit, chart};
 use super::{runners, shares};
 use crate::ledger::{Cause, EditRecord, RunRecord, Runner, RunnerState, Totals, Worker};
 use crate::terminal::colour::{DONE, DOUBT, FAILED, IN_FLIGHT, REMARK, TITLE};
@@ -39,6 +39,7 @@ pub fn status(facts: &LedgerFacts, resume: Option<&Resume>, words: &Words) -> St
     text.answers(facts, false);
     text.runs(facts);
     text.acts(facts);
+    text.audits(facts);
     text.resume(resume);
     text.out
 }
@@ -61,6 +62,7 @@ pub fn report(report: &Report, words: &Words) -> String {
     text.runners(facts);
     text.runs(facts);
     text.acts(facts);
+    text.audits(facts);
     text.about(report);
     text.resume(report.resume.as_ref());
     text.out
@@ -331,6 +333,18 @@ impl TextReport<'_> {
                 &format!("  {run:>2}  {when}  "),
                 "      ",
             );
+        }
+    }
+
+    fn audits(&mut self, facts: &LedgerFacts) {
+        if facts.audits.is_empty() {
+            return;
+        }
+        self.title(self.words.say.audits);
+        let earlier = facts.audits.len().saturating_sub(RUNS_SHOWN);
+        for audit in &facts.audits[earlier..] {
+            let (when, what) = (self.words.moment(audit.begun_at), audit::line(audit, self.words));
+            self.wrapped(&what, &format!("  {:>2}  {when}  ", audit.audit), "      ");
         }
     }
 

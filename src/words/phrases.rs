@@ -120,6 +120,7 @@ pub struct Phrases {
     pub in_directory: fn(&str) -> String,
     pub through_proxy: fn(&str) -> String,
     pub acts: &'static str,
+    pub audits: &'static str,
     pub no_acts: &'static str,
     pub when: &'static str,
     pub what: &'static str,

@@ -9,10 +9,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 use runner::edit::{Edit, IdDigest, Line, MessageId, OneOfLists};
 use runner::ledger::{
-    Applied, Cause, Change, ControlAction, ControlEvent, EditRecord, EditRow, EditStatus, Intent, JobIdentity, Latency,
-    Ledger, LedgerAddress, LedgerError, LostCommits, NotEdited, Note, Outcomes, Overview, Pending, Records, RunEvent,
-    RunInfo, RunList, RunRecord, RunStore, Sample, Settlement, SharedTerms, State, Totals, Transition, WalEnd,
-    create_store, open_overview, open_records, open_store, overview_beside_writer, records_beside_writer, unix_ms,
+    Applied, AuditInfo, AuditStore, Cause, Change, ControlAction, ControlEvent, EditRecord, EditRow, EditStatus, Found,
+    Intent, JobIdentity, Latency, Ledger, LedgerAddress, LedgerError, Look, LostCommits, NotEdited, Note, Outcomes,
+    Overview, Pending, Records, RunEvent, RunInfo, RunList, RunRecord, RunStore, Sample, Settlement, SharedTerms,
+    State, Totals, Transition, WalEnd, create_store, open_audit, open_overview, open_records, open_store,
+    overview_beside_writer, records_beside_writer, unix_ms,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -35,6 +36,7 @@ trait LedgerKind: Sized {
     fn fresh() -> Self;
     fn open(&self, job: &JobIdentity, gaps: LostCommits) -> Result<Box<dyn RunStore>, LedgerError>;
     fn create(&self) -> Result<Box<dyn RunStore>, LedgerError>;
+    fn audit(&self) -> Result<Box<dyn AuditStore>, LedgerError>;
     fn records(&self, job: &JobIdentity, gaps: LostCommits) -> Result<Option<Box<dyn Records>>, LedgerError>;
     fn records_beside_writer(&self) -> Box<dyn Records>;
     fn overview(&self) -> Result<Box<dyn Overview>, LedgerError>;
@@ -85,6 +87,10 @@ impl LedgerKind for Sqlite {
 
     fn create(&self) -> Result<Box<dyn RunStore>, LedgerError> {
         create_store(&self.address(), &job())
+    }
+
+    fn audit(&self) -> Result<Box<dyn AuditStore>, LedgerError> {
+        open_audit(&self.address(), &job())
     }
 
     fn records(&self, job: &JobIdentity, gaps: LostCommits) -> Result<Option<Box<dyn Records>>, LedgerError> {
@@ -139,6 +145,10 @@ impl LedgerKind for Postgres {
         create_store(&self.address(), &job())
     }
 
+    fn audit(&self) -> Result<Box<dyn AuditStore>, LedgerError> {
+        open_audit(&self.address(), &job())
+    }
+
     fn records(&self, job: &JobIdentity, gaps: LostCommits) -> Result<Option<Box<dyn Records>>, LedgerError> {
         open_records(&self.address(), job, gaps)
     }
@@ -180,6 +190,11 @@ impl LedgerKind for ModelLedger {
 
     fn create(&self) -> Result<Box<dyn RunStore>, LedgerError> {
         Ok(Box::new(self.create_store(&job())?))
+    }
+
+    fn audit(&self) -> Result<Box<dyn AuditStore>, LedgerError> {
+        self.open_overview()?;
+        Ok(Box::new(self.open_store(&job(), LostCommits::Refused)?))
     }
 
     fn records(&self, job: &JobIdentity, gaps: LostCommits) -> Result<Option<Box<dyn Records>>, LedgerError> {
@@ -697,6 +712,7 @@ async fn an_overview_counts_and_lists<L: LedgerKind>() {
         list: None,
         run: 1,
         sent_at,
+        content: edit("5", "x").content_digest(),
     };
     assert_eq!(found, expected);
     assert_eq!(overview.edit(digest("4")).unwrap(), None);
@@ -753,6 +769,60 @@ async fn events_are_read_as_they_were_written<L: LedgerKind>() {
     let run = &overview.runs().unwrap()[1];
     assert_eq!(run.ended.as_deref(), Some("interrupted"));
     assert!(run.reason.as_ref().is_some_and(|reason| reason.starts_with("a second signal")));
+}
+
+async fn what_an_audit_finds_is_kept_and_it_can_go_on<L: LedgerKind>() {
+    let ledger = L::fresh();
+    assert!(matches!(ledger.audit(), Err(LedgerError::Missing { .. })), "there is none yet");
+    let (handle, writer) = ledger.start();
+    end(handle, writer, "finished").await;
+    let info = AuditInfo {
+        done: 5,
+        wanted: 3,
+        head: "0a".repeat(32),
+        seed: Some("0b".repeat(32)),
+        identifier: "administrator".to_owned(),
+        command: "runner audit ledger.db".to_owned(),
+    };
+    let look = |key: &str, found, cause| Look { message: digest(key), at: 7_000, found, cause };
+    let looks = [
+        look("1", Found::AsWanted, None),
+        look("2", Found::CannotBeTold, Some(Cause::Note(Note::KeyWithoutTime))),
+        look("3", Found::CannotBeTold, Some(Cause::Code(90_009))),
+    ];
+    let start = unix_ms();
+    let mut store = ledger.audit().unwrap();
+    assert_eq!(store.begin_audit(&info, None).unwrap(), 1);
+    store.commit(Vec::new(), vec![RunEvent::Look(looks[0])]).await.unwrap();
+    store.end_audit("interrupted", None).unwrap();
+    drop(store);
+    let mut store = ledger.audit().unwrap();
+    assert_eq!(store.begin_audit(&info, Some(1)).unwrap(), 1);
+    let last = ledger.overview_beside_writer().audits().unwrap().pop().unwrap();
+    assert_eq!((last.ended, last.ended_at), (None, None), "it goes on");
+    let events = looks[1..].iter().map(|look| RunEvent::Look(*look)).collect();
+    store.commit(Vec::new(), events).await.unwrap();
+    store.end_audit("finished", None).unwrap();
+    drop(store);
+    let mut store = ledger.audit().unwrap();
+    assert_eq!(store.begin_audit(&AuditInfo { seed: None, ..info.clone() }, None).unwrap(), 2);
+    store.end_audit("stopped", Some("the service refuses it")).unwrap();
+    drop(store);
+
+    let overview = ledger.overview().unwrap();
+    let audits = overview.audits().unwrap();
+    assert_eq!(audits.len(), 2, "{audits:?}");
+    let (first, second) = (&audits[0], &audits[1]);
+    assert!(first.begun_at >= start && first.ended_at >= Some(first.begun_at) && first.is_finished(), "{first:?}");
+    assert_eq!(first.info, info);
+    let findings = first.findings;
+    assert_eq!((findings.of(Found::AsWanted), findings.of(Found::CannotBeTold), findings.defects()), (1, 2, 2));
+    assert_eq!((second.ended.as_deref(), second.reason.as_deref()), (Some("stopped"), Some("the service refuses it")));
+    assert_eq!((&second.info.seed, second.findings.looked_at(), second.is_finished()), (&None, 0, false));
+    let mut kept = Vec::new();
+    overview.visit_looks(1, &mut |look| kept.push(look)).unwrap();
+    kept.sort_by_key(|look| looks.iter().position(|other| other.message == look.message));
+    assert_eq!(kept, looks);
 }
 
 /// Sorted, as their order is free.
@@ -952,4 +1022,5 @@ conformance!(sqlite: Sqlite, model: ModelLedger, postgres: Postgres; {
     lost_commits_are_noticed_and_remembered,
     an_overview_counts_and_lists,
     events_are_read_as_they_were_written,
+    what_an_audit_finds_is_kept_and_it_can_go_on,
 });

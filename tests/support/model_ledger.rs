@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use runner::edit::{IdDigest, Line};
 use runner::ledger::{
-    Applied, Cause, Change, CommitFuture, ControlEvent, EditRecord, EditRow, EditStatus, JobIdentity, Latency,
-    LedgerAddress, LedgerError, LostCommits, Note, Outcomes, Overview, Progress, Records, RunEvent, RunInfo, RunRecord,
-    RunStore, Sample, State, Store, Transition, WalEnd, Worker, unix_ms,
+    Applied, AuditInfo, AuditRecord, AuditStore, Cause, Change, CommitFuture, ControlEvent, EditRecord, EditRow,
+    EditStatus, Findings, JobIdentity, Latency, LedgerAddress, LedgerError, Look, LostCommits, Note, Outcomes,
+    Overview, Progress, Records, RunEvent, RunInfo, RunRecord, RunStore, Sample, State, Store, Transition, WalEnd,
+    Worker, unix_ms,
 };
 
 const PATH: &str = "model.db";
@@ -44,6 +45,8 @@ struct Tables {
     answers: BTreeMap<(i64, Cause), u64>,
     latency: BTreeMap<(i64, Option<u32>), u64>,
     acts: Vec<(i64, i64, ControlEvent)>,
+    audits: Vec<AuditRecord>,
+    looks: Vec<(i64, Look)>,
 }
 
 #[derive(Clone)]
@@ -269,6 +272,7 @@ impl Tables {
                 self.samples.push((run, Sample { answers: Vec::new(), latency: Latency::default(), ..sample }));
             }
             RunEvent::ControlEvent(act) => self.acts.push((run, unix_ms(), act.clone())),
+            RunEvent::Look(look) => self.looks.push((run, *look)),
             RunEvent::StoppedAtOnce => {
                 for run in self.runs.iter_mut().filter(|known| known.run == run && known.ended.is_none()) {
                     run.ended = Some("interrupted".to_owned());
@@ -338,6 +342,40 @@ impl ModelStore {
 impl Store for ModelStore {
     fn commit(&mut self, changes: Vec<Change>, events: Vec<RunEvent>) -> CommitFuture<'_> {
         Box::pin(async move { self.apply(&changes, &events).map(|()| vec![Applied::Yes; changes.len()]) })
+    }
+}
+
+impl AuditStore for ModelStore {
+    fn begin_audit(&mut self, info: &AuditInfo, goes_on: Option<i64>) -> Result<i64, LedgerError> {
+        let audits = &mut self.ledger.inner().tables.audits;
+        if goes_on.is_none() {
+            audits.push(AuditRecord {
+                audit: audits.last().map_or(1, |last| last.audit + 1),
+                begun_at: unix_ms(),
+                ended_at: None,
+                ended: None,
+                reason: None,
+                version: "model".to_owned(),
+                user: "tester".to_owned(),
+                host: "model".to_owned(),
+                info: info.clone(),
+                findings: Findings::default(),
+            });
+        }
+        self.run = goes_on.or(audits.last().map(|last| last.audit)).unwrap_or_default();
+        let again = audits.iter_mut().filter(|audit| audit.audit == self.run);
+        again.for_each(|audit| (audit.ended, audit.ended_at, audit.reason) = (None, None, None));
+        Ok(self.run)
+    }
+
+    fn end_audit(&mut self, ended: &str, reason: Option<&str>) -> Result<(), LedgerError> {
+        self.has_ended = true;
+        for audit in self.ledger.inner().tables.audits.iter_mut().filter(|audit| audit.audit == self.run) {
+            audit.ended = Some(ended.to_owned());
+            audit.ended_at = Some(unix_ms());
+            audit.reason = reason.map(str::to_owned);
+        }
+        Ok(())
     }
 }
 
@@ -540,6 +578,22 @@ impl Overview for ModelOverview {
         Ok(self.tables.acts.clone())
     }
 
+    fn audits(&self) -> Result<Vec<AuditRecord>, LedgerError> {
+        let mut audits = self.tables.audits.clone();
+        for (number, look) in &self.tables.looks {
+            audits
+                .iter_mut()
+                .filter(|audit| audit.audit == *number)
+                .for_each(|audit| audit.findings.add(look.found, 1));
+        }
+        Ok(audits)
+    }
+
+    fn visit_looks(&self, audit: i64, visit: &mut dyn FnMut(Look)) -> Result<(), LedgerError> {
+        self.tables.looks.iter().filter(|(number, _)| *number == audit).for_each(|(_, look)| visit(*look));
+        Ok(())
+    }
+
     fn visit_edits(
         &self,
         state: State,
@@ -564,7 +618,7 @@ impl Overview for ModelOverview {
 impl ModelOverview {
     fn record(&self, edit: &ModelEdit) -> EditRecord {
         let ModelEdit { row, ids: [from_account, to_account, msg_key], line, run, sent_at, .. } = edit.clone();
-        let EditRow { state, code, note, attempts, .. } = row;
+        let EditRow { state, content, code, note, attempts } = row;
         let runs = &self.tables.runs;
         let has_lists = runs.iter().any(|run| !run.lists.is_empty());
         let name = |run: &RunRecord| match line.list.as_ref().and_then(|list| run.lists.get(list.position as usize - 1))
@@ -583,6 +637,7 @@ impl ModelOverview {
             list: runs.iter().find(|known| known.run == run && has_lists).map(name),
             run,
             sent_at,
+            content,
         }
     }
 }

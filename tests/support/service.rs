@@ -124,6 +124,11 @@ impl Service {
     pub(crate) fn wait_for_requests(&self, count: u64) {
         wait_for("requests", || (self.stats().requests() >= count).then_some(()));
     }
+
+    /// Waits until this many lookups have arrived.
+    pub(crate) fn wait_for_read_backs(&self, count: u64) {
+        wait_for("lookups", || (self.stats().read_backs() >= count).then_some(()));
+    }
 }
 
 impl Drop for Service {

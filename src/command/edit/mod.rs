@@ -4,9 +4,9 @@ mod end;
 mod ledger;
 mod planning;
 mod result;
-mod service;
+pub(super) mod service;
 mod session;
-mod setup;
+pub(super) mod setup;
 mod signals;
 
 use std::borrow::Cow;

@@ -27,8 +27,6 @@ pub(super) async fn service(job: &Job) -> Result<(HttpService, Option<Sandbox>),
         }
         None => return Err(CommandError::NoService),
     };
-    // The sandbox needs as many again.
-    check_file_handles(job.in_flight_max, if sandbox.is_some() { 2 } else { 1 })?;
     let options = ClientOptions {
         endpoint: &endpoint,
         proxy: job.proxy.as_ref(),
@@ -36,7 +34,18 @@ pub(super) async fn service(job: &Job) -> Result<(HttpService, Option<Sandbox>),
         ca_cert: ca_cert.as_deref(),
         concurrency: job.in_flight_max,
     };
-    Ok((HttpService::new(&options, credentials)?, sandbox))
+    // The sandbox needs as many again.
+    Ok((client(&options, credentials, if sandbox.is_some() { 2 } else { 1 })?, sandbox))
+}
+
+/// The client, with as many file handles as its requests in flight need: one each, or several.
+pub(in crate::command) fn client(
+    options: &ClientOptions<'_>,
+    credentials: Arc<Credentials>,
+    handles_each: u64,
+) -> Result<HttpService, CommandError> {
+    check_file_handles(options.concurrency, handles_each)?;
+    Ok(HttpService::new(options, credentials)?)
 }
 
 /// Raises the limit of file handles, often 1,024, if the requests in flight need more: one handle each, or two.

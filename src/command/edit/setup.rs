@@ -1,5 +1,6 @@
 //! What a run needs, set up after the operator has agreed to the plan.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::api::proxy::Proxy;
 use crate::command::{CommandError, sandbox};
 use crate::input::Input;
 use crate::job::{Job, ServiceChoice};
-use crate::ledger::{LedgerAddress, LedgerError, PostgresAddress, RunInfo, SharedTerms};
+use crate::ledger::{JobIdentity, LedgerAddress, LedgerError, PostgresAddress, RunInfo, SharedTerms};
 use crate::live::page::{self, Page};
 use crate::register::{Register, RegisterEntry, Share};
 use crate::report::resume::Called;
@@ -29,21 +30,32 @@ pub(super) fn share(job: &Job, ledger: &JobLedger<'_>) -> Result<Option<Arc<Shar
     match &job.service {
         Some(ServiceChoice::Sandbox(_)) | None => Ok(None),
         Some(ServiceChoice::At { .. }) => {
-            let wanted = RegisterEntry {
-                service: ledger.identity.service.clone(),
-                sdkappid: ledger.identity.sdkappid,
-                rate: job.rate,
-                max_rate: job.max_rate,
-                // For people, and in JSON, which holds text only.
-                ledger: PathBuf::from(match ledger.address {
-                    LedgerAddress::File(path) => resolved(path).to_string_lossy().into_owned(),
-                    LedgerAddress::Postgres(address) => address.to_string(),
-                }),
-                process: std::process::id(),
-                database: ledger.address.postgres().map(PostgresAddress::servers_and_database),
-            };
-            Ok(Some(Arc::new(Register::of_user()?.join(wanted)?)))
+            let database = ledger.address.postgres().map(PostgresAddress::servers_and_database);
+            let entry = RegisterEntry { database, ..entry(ledger.address, &ledger.identity, job.rate, job.max_rate) };
+            Ok(Some(Arc::new(Register::of_user()?.join(entry)?)))
         }
+    }
+}
+
+/// What the register holds of this process, if it shares its cap with nobody elsewhere.
+pub(in crate::command) fn entry(
+    ledger: &LedgerAddress,
+    identity: &JobIdentity,
+    rate: NonZeroU32,
+    max_rate: NonZeroU32,
+) -> RegisterEntry {
+    RegisterEntry {
+        service: identity.service.clone(),
+        sdkappid: identity.sdkappid,
+        rate,
+        max_rate,
+        // For people, and in JSON, which holds text only.
+        ledger: PathBuf::from(match ledger {
+            LedgerAddress::File(path) => resolved(path).to_string_lossy().into_owned(),
+            LedgerAddress::Postgres(address) => address.to_string(),
+        }),
+        process: std::process::id(),
+        database: None,
     }
 }
 

@@ -200,6 +200,40 @@ CREATE TABLE act (
     CHECK ((what = 'rate') = (rate IS NOT NULL))
 );
 
+-- Each time somebody had done edits of the job read back, to see whether they hold.
+CREATE TABLE audit (
+    job        integer NOT NULL REFERENCES job,
+    audit      bigint  NOT NULL,             -- of the job's, from 1
+    begun_at   bigint  NOT NULL,
+    ended_at   bigint,                       -- of its last end: an audit that was stopped may go on
+    ended      text    CHECK (ended IN ('finished', 'interrupted', 'stopped')),
+    reason     text,
+    version    text    NOT NULL,
+    "user"     text    NOT NULL,
+    host       text    NOT NULL,
+    identifier text    NOT NULL,             -- the admin account that signed
+    command    text    NOT NULL,
+    done       bigint  NOT NULL,             -- the done edits, when it began
+    wanted     bigint  NOT NULL,             -- how many of them it looks at
+    head       text    NOT NULL,             -- SHA-256 of the digests of their messages and contents, in the order of edit.seq
+    seed       text,                         -- what they were drawn with; NULL: all of them
+    PRIMARY KEY (job, audit),
+    CHECK ((ended IS NULL) = (ended_at IS NULL))
+);
+
+-- What it found.
+CREATE TABLE look (
+    job     integer NOT NULL,
+    audit   bigint  NOT NULL,
+    message bytea   NOT NULL CHECK (octet_length(message) = 16),   -- edit.message
+    at      bigint  NOT NULL,
+    found   text    NOT NULL CHECK (found IN ('as_wanted', 'differs', 'recalled', 'not_in_history', 'cannot_be_told')),
+    code    bigint,                          -- the service's ErrorCode, why it cannot be told
+    note    text,                            -- or why there is none
+    PRIMARY KEY (job, audit, message),
+    FOREIGN KEY (job, audit) REFERENCES audit
+);
+
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = 'check_violation'; END $$;
 -- But the edits of a copied ledger come in the state that they have: then `runner.copying` is on in that transaction.
@@ -219,6 +253,7 @@ CREATE TRIGGER edit_stays_itself BEFORE UPDATE OF job, message, from_account, to
     EXECUTE FUNCTION refuse('an edit is of one message');
 CREATE TRIGGER edit_leaves BEFORE DELETE ON edit FOR EACH ROW WHEN (OLD.state <> 'sending' OR OLD.attempts <> 1)
     EXECUTE FUNCTION refuse('only an edit that was never sent leaves the ledger');
+CREATE TRIGGER look_stays BEFORE UPDATE OR DELETE ON look FOR EACH ROW EXECUTE FUNCTION refuse('what an audit found stays');
 
 -- Makes one statement all or nothing.
 CREATE FUNCTION must(ok boolean, what text) RETURNS boolean LANGUAGE plpgsql AS

@@ -52,6 +52,8 @@ pub(super) fn steps(run: i64, commit: i64, events: &[RunEvent]) -> Vec<Step<'sta
             RunEvent::Sample(sample) => sample_steps(run, commit, sample, &mut steps),
             RunEvent::ControlEvent(act) => steps.push(act_step(run, commit, act)),
             RunEvent::StoppedAtOnce => gives_up = true,
+            // A run finds none: audits have a store of their own.
+            RunEvent::Look(_) => {}
         }
     }
     if gives_up {

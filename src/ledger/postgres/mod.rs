@@ -11,6 +11,7 @@
 //! are locked `FOR NO KEY UPDATE`: a reference would otherwise wait for whoever counts shares.
 
 mod address;
+mod audit;
 mod beats;
 mod begin;
 mod columns;
@@ -35,7 +36,9 @@ mod url;
 mod work;
 mod writer;
 
-use super::{JobIdentity, LedgerAddress, LedgerError, LostCommits, Overview, Records, RunStore, SharedControl};
+use super::{
+    AuditStore, JobIdentity, LedgerAddress, LedgerError, LostCommits, Overview, Records, RunStore, SharedControl,
+};
 
 pub(super) use self::copy::{check_free, create_target, open_source};
 
@@ -67,6 +70,11 @@ pub(super) fn is_there(address: &PostgresAddress, job: &JobIdentity, gaps: LostC
 /// is compared with the ledger when it is taken.
 pub(super) fn create_store(address: &PostgresAddress, job: &JobIdentity) -> Result<Box<dyn RunStore>, LedgerError> {
     open_store(address, job, LostCommits::Refused)
+}
+
+/// Opens the job's ledger, which is there, to audit it.
+pub(super) fn open_audit(address: &PostgresAddress) -> Box<dyn AuditStore> {
+    Box::new(audit::PostgresAudit::new(address))
 }
 
 /// Opens the job's ledger to look edits up; `None` if there is none.

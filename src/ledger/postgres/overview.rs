@@ -12,10 +12,11 @@ use tokio_postgres::{Client, Row};
 use super::columns::{count, small_count};
 use super::link::failure;
 use super::{Driver, PostgresAddress, PostgresError, Purpose, connect, ledger, missing, schema};
-use crate::edit::IdDigest;
+use crate::edit::{ContentDigest, IdDigest};
 use crate::ledger::{
-    CapOwner, Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerAddress, LedgerError, Note,
-    Outcomes, Overview, Progress, RunList, RunRecord, Runner, RunnerState, Sample, SharedJob, State, Worker,
+    AuditInfo, AuditRecord, CapOwner, Cause, ControlAction, ControlEvent, EditRecord, Findings, Found, JobIdentity,
+    Latency, LedgerAddress, LedgerError, Look, Note, Outcomes, Overview, Progress, RunList, RunRecord, Runner,
+    RunnerState, Sample, SharedJob, State, Worker,
 };
 
 /// A lease that has not been renewed for so long is called silent.
@@ -40,7 +41,7 @@ const CAPS: &str = "SELECT run, coalesce(host, ''), share, lease.rate, job.job, 
     FROM lease JOIN job USING (job) LEFT JOIN run USING (run) \
     WHERE lease.pace = $1 AND lease.state = 'live' ORDER BY run";
 /// The columns of an [`EditRecord`].
-const EDIT: &str = "from_account, to_account, msg_key, state::text, code, note, attempts, line, edit.run, sent_at, \
+const EDIT: &str = "from_account, to_account, msg_key, state::text, code, note, attempts, line, edit.run, sent_at, content, \
     coalesce((SELECT name FROM run_list WHERE run_list.run = edit.run AND run_list.list = edit.list), \
              (SELECT input FROM run WHERE run.run = edit.run AND $has_lists))";
 
@@ -316,6 +317,55 @@ impl Overview for PostgresOverview {
         Ok(acts.into_iter().flatten().collect())
     }
 
+    fn audits(&self) -> Result<Vec<AuditRecord>, LedgerError> {
+        let query = "SELECT audit, begun_at, ended_at, ended, reason, version, \"user\", host, done, wanted, head, seed, \
+             identifier, command FROM audit WHERE job = $1 ORDER BY audit";
+        let mut audits = self.all(query, |row| {
+            Ok(AuditRecord {
+                audit: row.try_get(0)?,
+                begun_at: row.try_get(1)?,
+                ended_at: row.try_get(2)?,
+                ended: row.try_get(3)?,
+                reason: row.try_get(4)?,
+                version: row.try_get(5)?,
+                user: row.try_get(6)?,
+                host: row.try_get(7)?,
+                info: AuditInfo {
+                    done: count(row, 8)?,
+                    wanted: count(row, 9)?,
+                    head: row.try_get(10)?,
+                    seed: row.try_get(11)?,
+                    identifier: row.try_get(12)?,
+                    command: row.try_get(13)?,
+                },
+                findings: Findings::default(),
+            })
+        })?;
+        let query = "SELECT audit, found, count(*) FROM look WHERE job = $1 GROUP BY audit, found";
+        let counts =
+            self.all(query, |row| Ok((row.try_get::<_, i64>(0)?, Found::from_word(row.try_get(1)?), count(row, 2)?)))?;
+        for (number, found, messages) in counts {
+            let audit = audits.iter_mut().find(|audit| audit.audit == number);
+            if let (Some(audit), Some(found)) = (audit, found) {
+                audit.findings.add(found, messages);
+            }
+        }
+        Ok(audits)
+    }
+
+    fn visit_looks(&self, audit: i64, visit: &mut dyn FnMut(Look)) -> Result<(), LedgerError> {
+        let query = "SELECT message, at, found, code, note FROM look WHERE job = $1 AND audit = $2";
+        let looks = self.all_of(Some(audit), query, |row| {
+            let (message, found) = (row.try_get::<_, &[u8]>(0)?.try_into(), Found::from_word(row.try_get(2)?));
+            // The schema allows for no others.
+            let (Ok(message), Some(found)) = (message, found) else { return Ok(None) };
+            let cause = cause(row.try_get(3)?, row.try_get(4)?);
+            Ok(Some(Look { message: IdDigest(message), at: row.try_get(1)?, found, cause }))
+        })?;
+        looks.into_iter().flatten().for_each(visit);
+        Ok(())
+    }
+
     /// Through a cursor, since a client that is slower than the server would collect all of them in memory.
     fn visit_edits(
         &self,
@@ -361,7 +411,7 @@ impl Overview for PostgresOverview {
         let wanted: Vec<Vec<u8>> = messages.iter().map(|message| message.0.to_vec()).collect();
         let mut found: Vec<Option<EditRecord>> = vec![None; messages.len()];
         let known = self.database.all(query, vec![Box::new(self.job), Box::new(wanted)], |row| {
-            Ok((row.try_get::<_, i64>(11)?, edit(row)?))
+            Ok((row.try_get::<_, i64>(12)?, edit(row)?))
         })?;
         for (place, known) in known {
             if let Some(place) = usize::try_from(place - 1).ok().and_then(|place| found.get_mut(place)) {
@@ -461,9 +511,10 @@ fn runner(row: &Row) -> Result<Runner, tokio_postgres::Error> {
     })
 }
 
-/// `None`: its state is none that this version knows, which the schema does not allow.
+/// `None`: its state or its digest is none that this version knows, which the schema does not allow.
 fn edit(row: &Row) -> Result<Option<EditRecord>, tokio_postgres::Error> {
-    let Some(state) = State::from_word(row.try_get(3)?) else { return Ok(None) };
+    let (state, content) = (State::from_word(row.try_get(3)?), row.try_get::<_, &[u8]>(10)?.try_into());
+    let (Some(state), Ok(content)) = (state, content) else { return Ok(None) };
     Ok(Some(EditRecord {
         from_account: row.try_get(0)?,
         to_account: row.try_get(1)?,
@@ -474,7 +525,8 @@ fn edit(row: &Row) -> Result<Option<EditRecord>, tokio_postgres::Error> {
         line: count(row, 7)?,
         run: row.try_get(8)?,
         sent_at: row.try_get(9)?,
-        list: row.try_get(10)?,
+        content: ContentDigest(content),
+        list: row.try_get(11)?,
     }))
 }
 

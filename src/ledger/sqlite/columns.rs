@@ -2,7 +2,7 @@
 
 use rusqlite::Row;
 
-use crate::ledger::State;
+use crate::ledger::{Found, State};
 
 pub(super) fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
@@ -11,6 +11,11 @@ pub(super) fn number(count: u64) -> i64 {
 pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
     State::from_word(row.get_ref(column)?.as_str()?)
         .ok_or_else(|| rusqlite::Error::InvalidColumnType(column, "state".to_owned(), rusqlite::types::Type::Text))
+}
+
+pub(super) fn found(row: &Row<'_>, column: usize) -> rusqlite::Result<Found> {
+    Found::from_word(row.get_ref(column)?.as_str()?)
+        .ok_or_else(|| rusqlite::Error::InvalidColumnType(column, "found".to_owned(), rusqlite::types::Type::Text))
 }
 
 pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

@@ -157,6 +157,8 @@ impl Source for SqliteSource {
             Table::Answer => "run, code, note",
             Table::Latency => "run, up_to_ms",
             Table::Act => "rowid",
+            Table::Audit => "audit",
+            Table::Look => "audit, message",
         };
         let query = format!("SELECT {} FROM {} ORDER BY {order}", names.join(", "), table.name());
         let mut statement = self.connection.prepare(&query).map_err(failed)?;

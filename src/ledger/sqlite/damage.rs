@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, ffi};
 
+use super::open::KEEPS_AUDITS;
 use crate::ledger::LedgerError;
 
 pub(super) fn write_error(path: &Path, source: rusqlite::Error) -> LedgerError {
@@ -40,13 +41,18 @@ fn damage(path: &Path, error: &rusqlite::Error) -> Option<LedgerError> {
     Some(LedgerError::Damaged { path: path.to_owned(), what })
 }
 
-/// Checks the file for damage if a run never ended, as after a power cut. The check reads the whole file, so it is skipped
+/// Checks the file for damage if a run or an audit never ended, as after a power cut. The check reads the whole file, so it is skipped
 /// after a run that ended. It also compares the indexes with the table: an edit that is missing from its index would be taken
 /// for one that was never sent.
 pub(super) fn check_after_crash(path: &Path, connection: &Connection) -> Result<(), LedgerError> {
     let failed = |source| read_error(path, source);
-    let query = "SELECT EXISTS (SELECT 1 FROM run WHERE ended IS NULL)";
-    if !connection.query_row(query, [], |row| row.get::<_, bool>(0)).map_err(failed)? {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    let never_ended = |table| {
+        let query = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE ended IS NULL)");
+        connection.query_row(&query, [], |row| row.get::<_, bool>(0)).map_err(failed)
+    };
+    let has_died = never_ended("run")? || (version >= KEEPS_AUDITS && never_ended("audit")?);
+    if !has_died {
         return Ok(());
     }
     let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;

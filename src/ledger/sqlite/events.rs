@@ -2,6 +2,7 @@
 
 use rusqlite::{Transaction, params};
 
+use super::audit::write_look;
 use super::columns::number;
 use crate::ledger::{Cause, ControlAction, ControlEvent, RunEvent, Sample, unix_ms};
 
@@ -10,6 +11,7 @@ pub(super) fn write(transaction: &Transaction<'_>, run: i64, event: &RunEvent) -
         RunEvent::Sample(sample) => write_sample(transaction, run, sample),
         RunEvent::ControlEvent(act) => write_act(transaction, run, act),
         RunEvent::StoppedAtOnce => write_stop(transaction, run),
+        RunEvent::Look(look) => write_look(transaction, run, look),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Write-ahead log and `synchronous=FULL`: once a commit returns, it outlives a power cut.
 
+mod audit;
 mod columns;
 mod commit;
 mod copy;

@@ -25,12 +25,15 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0004_operator.sql"),
     include_str!("0005_proxy.sql"),
     include_str!("0006_lists.sql"),
+    include_str!("0007_audits.sql"),
 ];
 
 /// The first version that keeps what is in `0005_proxy.sql`.
 pub(super) const NAMES_PROXY: i64 = 5;
 /// The first version that keeps what is in `0006_lists.sql`.
 pub(super) const NAMES_LISTS: i64 = 6;
+/// The first version that keeps what is in `0007_audits.sql`.
+pub(super) const KEEPS_AUDITS: i64 = 7;
 
 /// Reads the file and the log beside it.
 pub(super) const READ_BESIDE: &str = "mode=ro";

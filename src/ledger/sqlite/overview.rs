@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::columns::{count, state};
+use super::columns::{count, found, state};
 use super::damage::read_error;
 use super::lost;
 use super::open::{self, PathContent};
-use crate::edit::IdDigest;
+use crate::edit::{ContentDigest, IdDigest};
 use crate::ledger::{
-    Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerAddress, LedgerError, Note, Outcomes,
-    Overview, RunList, RunRecord, Sample, State, Worker,
+    AuditInfo, AuditRecord, Cause, ControlAction, ControlEvent, EditRecord, Findings, JobIdentity, Latency,
+    LedgerAddress, LedgerError, Look, Note, Outcomes, Overview, RunList, RunRecord, Sample, State, Worker,
 };
 
 /// The first version of the schema that keeps what is in `0002_watched.sql`.
@@ -22,7 +22,7 @@ const WATCHED: i64 = 2;
 /// The first version that keeps what is in `0004_operator.sql`.
 const NAMES_OPERATOR: i64 = 4;
 /// The columns of an [`EditRecord`].
-const EDIT: &str = "from_account, to_account, msg_key, state, code, note, attempts, line, run, sent_at";
+const EDIT: &str = "from_account, to_account, msg_key, state, code, note, attempts, line, run, sent_at, content";
 /// And the name of its list, if any run had several.
 const LIST: &str = "coalesce((SELECT name FROM run_list WHERE run_list.run = edit.run AND run_list.list = edit.list), \
                     (SELECT input FROM run WHERE run.run = edit.run AND EXISTS (SELECT 1 FROM run_list)))";
@@ -272,6 +272,56 @@ impl Overview for SqliteOverview {
         })
     }
 
+    fn audits(&self) -> Result<Vec<AuditRecord>, LedgerError> {
+        if self.version < open::KEEPS_AUDITS {
+            return Ok(Vec::new());
+        }
+        let query = "SELECT audit, begun_at, ended_at, ended, reason, version, user, host, done, wanted, head, seed, identifier,
+                     command FROM audit ORDER BY audit";
+        let mut audits = self.all(query, [], |row| {
+            Ok(AuditRecord {
+                audit: row.get(0)?,
+                begun_at: row.get(1)?,
+                ended_at: row.get(2)?,
+                ended: row.get(3)?,
+                reason: row.get(4)?,
+                version: row.get(5)?,
+                user: row.get(6)?,
+                host: row.get(7)?,
+                info: AuditInfo {
+                    done: count(row, 8)?,
+                    wanted: count(row, 9)?,
+                    head: row.get(10)?,
+                    seed: row.get(11)?,
+                    identifier: row.get(12)?,
+                    command: row.get(13)?,
+                },
+                findings: Findings::default(),
+            })
+        })?;
+        let query = "SELECT found, count(*) FROM look WHERE audit = ?1 GROUP BY found";
+        for audit in &mut audits {
+            for (found, messages) in self.all(query, [audit.audit], |row| Ok((found(row, 0)?, count(row, 1)?)))? {
+                audit.findings.add(found, messages);
+            }
+        }
+        Ok(audits)
+    }
+
+    fn visit_looks(&self, audit: i64, visit: &mut dyn FnMut(Look)) -> Result<(), LedgerError> {
+        let failed = |source| self.failed(source);
+        let query = "SELECT message, at, found, code, note FROM look WHERE audit = ?1";
+        let mut statement = self.connection.prepare_cached(query).map_err(failed)?;
+        let looks = statement.query_map([audit], |row| {
+            let cause = cause(row.get(3)?, row.get_ref(4)?.as_str_or_null()?);
+            Ok(Look { message: IdDigest(row.get(0)?), at: row.get(1)?, found: found(row, 2)?, cause })
+        });
+        for look in looks.map_err(failed)? {
+            visit(look.map_err(failed)?);
+        }
+        Ok(())
+    }
+
     fn visit_edits(
         &self,
         state: State,
@@ -312,7 +362,8 @@ fn edit(row: &Row<'_>) -> rusqlite::Result<EditRecord> {
         line: count(row, 7)?,
         run: row.get(8)?,
         sent_at: row.get(9)?,
-        list: row.get(10)?,
+        content: ContentDigest(row.get(10)?),
+        list: row.get(11)?,
     })
 }
 

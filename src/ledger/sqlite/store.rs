@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::types::Null;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::columns::number;
 use super::commit::commit;
@@ -26,7 +26,8 @@ pub(crate) struct SqliteStore {
     path: PathBuf,
     /// The job that the ledger belongs to once a run begins.
     job: JobIdentity,
-    run: i64,
+    /// Of the run, or of the audit.
+    number: i64,
     /// Set when a run begins.
     ledger_files: Option<Arc<LedgerFiles>>,
     /// The lock on the file. Declared last, so closed last.
@@ -52,7 +53,7 @@ impl SqliteStore {
         let (mut connection, lock) = open::open(path, job, gaps)?;
         recover(&mut connection).map_err(|source| write_error(path, source))?;
         let (path, job) = (path.to_owned(), job.clone());
-        Ok(SqliteStore { connection: Some(connection), path, job, run: 0, ledger_files: None, lock })
+        Ok(SqliteStore { connection: Some(connection), path, job, number: 0, ledger_files: None, lock })
     }
 
     /// Creates the ledger of this job where there was none a moment ago.
@@ -73,7 +74,7 @@ impl SqliteStore {
     /// Copies the beginning of the run into the file itself, which must show it whatever happens to the log beside it. If that
     /// fails, the run has not begun, and the job is what it was `before`.
     fn copy_into_file(&mut self, before: &JobBefore) -> Result<(), LedgerError> {
-        let (run, path) = (self.run, &self.path);
+        let (run, path) = (self.number, &self.path);
         let failed = |source| write_error(path, source);
         let connection = self.connection.as_mut().ok_or(LedgerError::Latched)?;
         // Closing it without ending the run leaves the log in place, as a process that dies does.
@@ -86,6 +87,50 @@ impl SqliteStore {
         before.restore(&transaction).map_err(failed)?;
         transaction.commit().map_err(failed)?;
         Err(LedgerError::BeingRead { path: path.clone() })
+    }
+
+    /// Commits belong to the audit of this number from now on. As with a run, the file itself shows that it has begun, and its
+    /// log stays beside it if the process dies.
+    pub(super) fn works_as(&mut self, audit: i64) -> Result<(), LedgerError> {
+        self.number = audit;
+        let (connection, failed) = (self.connection()?, |source| write_error(&self.path, source));
+        lost::keep_log_on_close(connection, true).map_err(failed)?;
+        if !lost::copy_into_file(connection).map_err(failed)? {
+            return Err(LedgerError::BeingRead { path: self.path.clone() });
+        }
+        self.note_files()
+    }
+
+    pub(super) fn number(&self) -> i64 {
+        self.number
+    }
+
+    pub(super) fn failed(&self, source: rusqlite::Error) -> LedgerError {
+        write_error(&self.path, source)
+    }
+
+    /// Records the end of what was done, and closes the ledger, but for its lock.
+    pub(super) fn end(&mut self, update: &str, values: impl Params) -> Result<WalEnd, LedgerError> {
+        self.check_files()?;
+        let connection = self.connection.take().ok_or(LedgerError::Latched)?;
+        connection.execute(update, values).map_err(|source| self.failed(source))?;
+        // The end is durable. A log that remains loses nothing as long as it stays beside the file.
+        let is_folded =
+            lost::keep_log_on_close(&connection, false).and_then(|()| lost::fold_in(&connection)).unwrap_or(false);
+        connection.close().map_err(|(_, source)| self.failed(source))?;
+        Ok(if is_folded || !lost::has_log(&self.path) {
+            WalEnd::Whole
+        } else {
+            WalEnd::LogRemains(ledger_files::log(&self.path))
+        })
+    }
+
+    /// From now on it is noticed if the files are no longer where they are.
+    fn note_files(&mut self) -> Result<(), LedgerError> {
+        let ledger_files =
+            LedgerFiles::note(&self.path, &self.lock).map_err(|source| system_error(&self.path, source))?;
+        self.ledger_files = Some(Arc::new(ledger_files));
+        self.check_files()
     }
 
     /// Gives the ledger up if its files are no longer where they were.
@@ -105,12 +150,9 @@ impl RunStore for SqliteStore {
     fn begin_run(&mut self, info: &RunInfo) -> Result<(), LedgerError> {
         let connection = self.connection.as_mut().ok_or(LedgerError::Latched)?;
         let (run, before) = begin(connection, &self.job, info).map_err(|source| write_error(&self.path, source))?;
-        self.run = run;
+        self.number = run;
         self.copy_into_file(&before)?;
-        let ledger_files =
-            LedgerFiles::note(&self.path, &self.lock).map_err(|source| system_error(&self.path, source))?;
-        self.ledger_files = Some(Arc::new(ledger_files));
-        self.check_files()
+        self.note_files()
     }
 
     fn mark_all_read(&mut self) -> Result<(), LedgerError> {
@@ -118,23 +160,11 @@ impl RunStore for SqliteStore {
     }
 
     fn end_run(&mut self, ended: &str, reason: &str) -> Result<WalEnd, LedgerError> {
-        self.check_files()?;
-        let connection = self.connection.take().ok_or(LedgerError::Latched)?;
-        connection
-            .execute(
-                "UPDATE run SET ended_at = ?2, ended = ?3, reason = ?4 WHERE run = ?1",
-                params![self.run, unix_ms(), ended, reason],
-            )
-            .map_err(|source| write_error(&self.path, source))?;
-        // The end is durable. A log that remains loses nothing as long as it stays beside the file.
-        let is_folded =
-            lost::keep_log_on_close(&connection, false).and_then(|()| lost::fold_in(&connection)).unwrap_or(false);
-        connection.close().map_err(|(_, source)| write_error(&self.path, source))?;
-        Ok(if is_folded || !lost::has_log(&self.path) {
-            WalEnd::Whole
-        } else {
-            WalEnd::LogRemains(ledger_files::log(&self.path))
-        })
+        let number = self.number;
+        self.end(
+            "UPDATE run SET ended_at = ?2, ended = ?3, reason = ?4 WHERE run = ?1",
+            params![number, unix_ms(), ended, reason],
+        )
     }
 }
 
@@ -212,9 +242,9 @@ impl Store for SqliteStore {
         Box::pin(async move {
             let mut connection = self.connection.take().ok_or(LedgerError::Latched)?;
             let count = changes.len();
-            let (run, path, ledger_files) = (self.run, self.path.clone(), self.ledger_files.clone());
+            let (number, path, ledger_files) = (self.number, self.path.clone(), self.ledger_files.clone());
             let work = tokio::task::spawn_blocking(move || {
-                let result = commit(&mut connection, run, &changes, &events, &path);
+                let result = commit(&mut connection, number, &changes, &events, &path);
                 // Checked before anyone learns of this commit: in a file without a name nothing is durable.
                 match ledger_files.as_deref().and_then(|files| Some((files, files.changed()?))) {
                     Some((ledger_files, file)) => (None, Err(ledger_files.give_up(connection, file))),
@@ -232,6 +262,9 @@ impl Store for SqliteStore {
 /// Records what a process that died left behind: its run never ended, and what it was sending is in doubt. This scans the
 /// whole table, and is unnecessary after a run that reached the end of its list: it waited for every outcome.
 fn recover(connection: &mut Connection) -> rusqlite::Result<()> {
+    let end_audit =
+        "UPDATE audit SET ended = 'stopped', ended_at = ?1, reason = 'its process died' WHERE ended IS NULL";
+    connection.execute(end_audit, [unix_ms()])?;
     let ended =
         connection.query_row("SELECT ended FROM run ORDER BY run DESC LIMIT 1", [], |row| row.get(0)).optional()?;
     if ended == Some(Some("finished".to_owned())) {

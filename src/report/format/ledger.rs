@@ -54,6 +54,8 @@ pub struct Status {
     pub runs: Vec<Run>,
     /// How people changed runs: paused, resumed, slowed down, stopped them.
     pub acts: Vec<Act>,
+    /// Every audit, the first one first.
+    pub audits: Vec<AuditFindings>,
     /// The command that resumes the last run, where something is left.
     pub resume: Option<String>,
 }
@@ -317,4 +319,61 @@ pub struct CopyObject {
     pub late_left: u64,
     /// BLAKE3 of all that was copied, in hexadecimal: the same of both ledgers.
     pub digest: String,
+}
+
+/// `runner audit LEDGER --json`: what done edits were found to be.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct AuditObject {
+    /// The version of the format: 1.
+    #[cfg_attr(test, schemars(extend("const" = crate::report::format::FORMAT)))]
+    pub format: u32,
+    /// The ledger.
+    pub ledger: String,
+    /// The audit.
+    #[serde(flatten)]
+    pub findings: AuditFindings,
+}
+
+/// One audit, and what it found.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct AuditFindings {
+    /// Its number in the ledger.
+    pub audit: i64,
+    /// When it began (UTC).
+    pub began_at: String,
+    /// Who had it made.
+    pub user: String,
+    /// On which machine.
+    pub host: String,
+    /// The admin account that signed.
+    pub identifier: String,
+    /// `finished`, `interrupted` or `stopped`; `null`: it has not ended, or its process died.
+    pub ended: Option<String>,
+    /// Why it was stopped.
+    pub reason: Option<String>,
+    /// The done edits of the ledger, when it began.
+    pub done: u64,
+    /// How many of them it was to look at.
+    pub wanted: u64,
+    /// At how many it has looked.
+    pub looked_at: u64,
+    /// Messages that hold the content that the ledger recorded.
+    pub as_wanted: u64,
+    /// Messages that hold other content.
+    pub differs: u64,
+    /// Messages that were recalled.
+    pub recalled: u64,
+    /// Messages that are in neither account's history.
+    pub not_in_history: u64,
+    /// Messages that could not be looked up.
+    pub cannot_be_told: u64,
+    /// Of all done edits, so many at most are not as wanted, with 95 % confidence; all that is not known to be as wanted counts as
+    /// not. `null` while it has not looked at all that it was to look at.
+    pub at_most_wrong: Option<u64>,
+    /// SHA-256 of the digests of message and content of all done edits, in hexadecimal.
+    pub head: String,
+    /// What the sample was drawn with, in hexadecimal; `null`: all were looked at.
+    pub seed: Option<String>,
 }

@@ -13,8 +13,8 @@ use serde::Serialize;
 
 pub use self::common::{AnswerCount, CauseObject, FORMAT, HoldObject, JobObject, RunState};
 pub use self::ledger::{
-    Act, CopyObject, File, LatencyCount, LeftOut, Manifest, OutcomeObject, ReportObject, Run, RunnerObject,
-    SharedObject, Status,
+    Act, AuditFindings, AuditObject, CopyObject, File, LatencyCount, LeftOut, Manifest, OutcomeObject, ReportObject,
+    Run, RunnerObject, SharedObject, Status,
 };
 pub use self::run::{Health, PlanObject, RunStatus, SummaryObject, ThisRun, WarningObject};
 
@@ -54,6 +54,7 @@ mod tests {
         Report(ReportObject),
         Manifest(Manifest),
         Copy(CopyObject),
+        Audit(AuditObject),
         Health(Health),
     }
 

@@ -49,6 +49,9 @@ pub fn page(report: &Report, words: &Words) -> Markup {
                     }
                     section { h2 { (say.runs) } (tables::runs(facts, words)) }
                     section { h2 { (say.acts) } (tables::acts(facts, words)) }
+                    @if !facts.audits.is_empty() {
+                        section { h2 { (say.audits) } (tables::audits(facts, words)) }
+                    }
                     (about::about(report, words))
                 }
             }

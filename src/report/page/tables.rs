@@ -5,6 +5,7 @@ use thousands::Separable;
 
 use super::shown;
 use crate::ledger::{Cause, ControlEvent, EditRecord, RunRecord, State, Totals};
+use crate::report::audit;
 use crate::report::facts::{CauseLine, LedgerFacts, Report, RunFacts};
 use crate::report::text::account;
 use crate::words::Words;
@@ -213,6 +214,21 @@ pub(super) fn acts(facts: &LedgerFacts, words: &Words) -> Markup {
                 td.when data-label=(say.when) { (words.moment(*at)) } td.number data-label=(say.run) { (run) }
                 td data-label=(say.what) { (words.order(*what)) }
                 td.text data-label=(say.by) { (shown(&words.lang.say(by))) }
+            } } }
+        } }
+    }
+}
+
+pub(super) fn audits(facts: &LedgerFacts, words: &Words) -> Markup {
+    let say = words.say;
+    html! {
+        div.scroll { table.acts {
+            caption { (say.audits) }
+            thead { tr { th.number scope="col" { "#" } th scope="col" { (say.when) } th scope="col" { (say.what) } } }
+            tbody { @for record in &facts.audits { tr {
+                td.number data-label="#" { (record.audit) }
+                td.when data-label=(say.when) { (words.moment(record.begun_at)) }
+                td.text data-label=(say.what) { (shown(&audit::line(record, words))) }
             } } }
         } }
     }

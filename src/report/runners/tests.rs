@@ -9,8 +9,8 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::edit::IdDigest;
 use crate::ledger::{
-    Cause, ControlEvent, EditRecord, JobIdentity, Latency, LedgerAddress, LedgerError, Outcomes, Overview, Progress,
-    RunRecord, Sample, State, Worker,
+    AuditRecord, Cause, ControlEvent, EditRecord, JobIdentity, Latency, LedgerAddress, LedgerError, Look, Outcomes,
+    Overview, Progress, RunRecord, Sample, State, Worker,
 };
 use crate::report::facts::{LedgerFacts, Report};
 use crate::report::format::RunState;
@@ -167,6 +167,14 @@ impl Overview for Job {
 
     fn acts(&self) -> Result<Vec<(i64, i64, ControlEvent)>, LedgerError> {
         Ok(Vec::new())
+    }
+
+    fn audits(&self) -> Result<Vec<AuditRecord>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    fn visit_looks(&self, _: i64, _: &mut dyn FnMut(Look)) -> Result<(), LedgerError> {
+        Ok(())
     }
 
     fn visit_edits(

@@ -261,6 +261,8 @@ fn select(table: Table, job: i32) -> String {
         Table::Answer => (of_runs, "ORDER BY run, code, note COLLATE \"C\""),
         Table::Latency => (of_runs, "ORDER BY run, up_to_ms"),
         Table::Act => (format!("{of_job} AND EXISTS (SELECT 1 FROM run WHERE job = {job})"), "ORDER BY act"),
+        Table::Audit => (of_job, "ORDER BY audit"),
+        Table::Look => (of_job, "ORDER BY audit, message"),
     };
     format!("COPY (SELECT {} FROM {} {which} {order}) TO STDOUT BINARY", columns.join(", "), table.name())
 }

@@ -111,7 +111,7 @@ impl PostgresTarget {
     /// The columns that only a database has, and their types.
     fn more_columns(table: Table) -> &'static [(&'static str, Type)] {
         match table {
-            Table::Run | Table::Act => &[("job", Type::INT4)],
+            Table::Run | Table::Act | Table::Audit | Table::Look => &[("job", Type::INT4)],
             Table::Edit => &[("job", Type::INT4), ("part", Type::INT8)],
             Table::List | Table::Sample | Table::Answer | Table::Latency => &[],
         }
@@ -137,7 +137,7 @@ impl PostgresTarget {
         let mut cells = Vec::with_capacity(row.len() + 2);
         cells.extend(row.into_iter().zip(table.columns()).map(|(value, (_, kind, _))| self.cell(*kind, value)));
         match table {
-            Table::Run | Table::Act => cells.push(Cell::Small(self.job)),
+            Table::Run | Table::Act | Table::Audit | Table::Look => cells.push(Cell::Small(self.job)),
             Table::Edit => {
                 // A part serves to find what a lost run was sending; as many edits have one as in the list.
                 let part = i64::try_from(self.edits / PART_ROWS).unwrap_or(i64::MAX);
@@ -187,7 +187,9 @@ impl PostgresTarget {
                     WHERE s.run = l.run";
                 query(&*client, &address, update, &[&job]).await.map(drop)
             }),
-            Table::Run | Table::List | Table::Answer | Table::Latency | Table::Act => Ok(()),
+            Table::Run | Table::List | Table::Answer | Table::Latency | Table::Act | Table::Audit | Table::Look => {
+                Ok(())
+            }
         }
     }
 
