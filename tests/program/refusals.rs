@@ -35,7 +35,7 @@ fn a_ledger_of_something_else_is_left_alone() {
     check(&format!("{JOB} --job job.toml"), &[], "but this job is the job \"another\" of app 1400000000 at");
 
     sqlite(&place.path("ledger.db"), "PRAGMA user_version = 99");
-    check(JOB, &[], "ledger.db was written by a newer runner (ledger version 99, this one knows 6); use that one");
+    check(JOB, &[], "ledger.db was written by a newer runner (ledger version 99, this one knows 7); use that one");
 }
 
 #[test]
