@@ -66,7 +66,7 @@ pub(super) async fn execute(args: &AuditArgs, screen: &Screen) -> Result<Exit, C
     let locked_since = Some(Instant::now());
     if let Some(directory) = &args.csv {
         // Found out now, not after hours.
-        fs::create_dir_all(directory)?;
+        fs::create_dir_all(directory).map_err(|source| WriteError { path: directory.clone(), source })?;
     }
     let (number, messages) = begin(args, &mut *store, credentials.identifier())?;
 
@@ -83,9 +83,9 @@ pub(super) async fn execute(args: &AuditArgs, screen: &Screen) -> Result<Exit, C
     };
     let (mut store, ended) = look_at(args, screen, &messages, (store, service, terms), &signals).await?;
     share.release();
-    end(&mut *store, &ended)?;
+    let recorded = end(&mut *store, &ended).map_err(CommandError::from);
     // The store keeps its lock until then, so no run changes the file meanwhile.
-    let result = show_result(args, number);
+    let result = recorded.and_then(|()| show_result(args, number));
     drop(store);
     let is_as_wanted = match result {
         Ok(is_as_wanted) => is_as_wanted,

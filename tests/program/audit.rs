@@ -147,8 +147,15 @@ fn the_ledger_of_several_machines_is_audited_as_a_file_is() {
     place.runner(&format!("--input edits.csv --yes --resume {url}")).at(&service).exits(0);
     let found = place.runner(&format!("audit {url} --json")).at(&service).exits(0).json();
     assert_eq!(counts(&found), [30, 30, 0, 0, 0, 0], "{found:#}");
+    // One audit at a time.
+    let running = place.runner(&format!("audit {url} --rate 5")).at(&service).start();
+    service.wait_for_read_backs(31);
+    let refused = place.runner(&format!("audit {url} --rate 5")).at(&service).exits(2);
+    assert!(refused.err.contains("another audit"), "{}", refused.err);
+    running.signal("INT");
+    running.exits(130);
     // What was found goes with the ledger.
     place.runner(&format!("copy {url} copied.db")).exits(0);
     let again = place.runner("audit copied.db --json --sample 5 --words w").at(&service).exits(0).json();
-    assert_eq!((&again["audit"], &again["done"], &again["head"]), (&2.into(), &30.into(), &found["head"]));
+    assert_eq!((&again["audit"], &again["done"], &again["head"]), (&3.into(), &30.into(), &found["head"]));
 }

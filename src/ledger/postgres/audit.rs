@@ -12,8 +12,8 @@ use crate::ledger::{
 };
 use crate::{BUILD, system};
 
-/// Numbers are given out under the lock of the job's row.
-const LOCK: &str = "SELECT job FROM job WHERE name = $1::text FOR NO KEY UPDATE";
+/// Keeps a second audit of the job out, for as long as this connection lasts ("RUNR", as for the tables, and the job).
+const LOCK: &str = "SELECT pg_try_advisory_lock(1381322322, job) FROM job WHERE name = $1::text";
 const BEGIN: &str = "
 INSERT INTO audit (job, audit, begun_at, version, \"user\", host, identifier, command, done, wanted, head, seed)
 SELECT j.job, 1 + coalesce((SELECT max(audit) FROM audit a WHERE a.job = j.job), 0), $2::int8, $3::text, $4::text, $5::text,
@@ -32,7 +32,7 @@ const END: &str = "
 UPDATE audit SET ended_at = $3::int8, ended = $4::text, reason = $5::text
 FROM job j WHERE j.name = $1::text AND audit.job = j.job AND audit.audit = $2::int8 RETURNING audit.audit";
 
-/// Records the audits of a job. Several processes may do so at a time.
+/// Records the audits of a job. One process at a time does so.
 #[derive(Debug)]
 pub(super) struct PostgresAudit {
     address: PostgresAddress,
@@ -48,6 +48,15 @@ impl PostgresAudit {
 
     fn step(&self, sql: &'static str) -> Step<'static> {
         Step::new(sql).with(self.address.job().to_owned())
+    }
+
+    /// Keeps other audits of the job out; whether nobody else does.
+    fn lock(&self) -> Result<bool, LedgerError> {
+        let (link, address, step) = (Arc::clone(&self.link), self.address.clone(), self.step(LOCK));
+        let locked = async move { link.lock().await.transact(&[step]).await };
+        let rows = Driver::get()?.wait(locked)?.map_err(|error| failure(&address, error))?;
+        let row = rows.first().and_then(|rows| rows.first());
+        row.map_or(Ok(false), |row| read(&address, row.try_get(0)))
     }
 
     /// Makes these steps, the last of which returns the audit's number. `patience`: they may be made twice.
@@ -96,7 +105,11 @@ impl AuditStore for PostgresAudit {
                 .with(info.head.clone())
                 .with(info.seed.clone()),
         };
-        self.audit = self.make(vec![self.step(LOCK), step], None)?;
+        if !self.lock()? {
+            let (path, holder) = (self.address.to_string().into(), "another audit".to_owned());
+            return Err(LedgerError::InUse { path, holder });
+        }
+        self.audit = self.make(vec![step], None)?;
         Ok(self.audit)
     }
 

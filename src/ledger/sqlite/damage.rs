@@ -41,9 +41,9 @@ fn damage(path: &Path, error: &rusqlite::Error) -> Option<LedgerError> {
     Some(LedgerError::Damaged { path: path.to_owned(), what })
 }
 
-/// Checks the file for damage if a run or an audit never ended, as after a power cut. The check reads the whole file, so it is skipped
-/// after a run that ended. It also compares the indexes with the table: an edit that is missing from its index would be taken
-/// for one that was never sent.
+/// Checks the file for damage if a run or an audit never ended, as after a power cut. The check reads the whole file, so it is
+/// skipped otherwise. It also compares the indexes with the table: an edit that is missing from its index would be taken for
+/// one that was never sent.
 pub(super) fn check_after_crash(path: &Path, connection: &Connection) -> Result<(), LedgerError> {
     let failed = |source| read_error(path, source);
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
