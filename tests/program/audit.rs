@@ -100,6 +100,24 @@ fn an_audit_that_was_stopped_goes_on_where_it_was() {
 }
 
 #[test]
+fn an_audit_that_was_killed_goes_on_and_its_ledger_is_sound() {
+    let (place, service) = done(40);
+    let running = place.runner("audit ledger.db --rate 10").at(&service).start();
+    service.wait_for_read_backs(5);
+    running.kill();
+    let status = place.runner("status ledger.db --json").exits(0).json();
+    assert!(
+        status["audits"][0]["ended"].is_null() && status["audits"][0]["looked_at"].as_u64() > Some(0),
+        "{status:#}"
+    );
+    let found = place.runner("audit ledger.db --json").at(&service).exits(0);
+    assert!(found.err.contains("Audit 1 goes on"), "{}", found.err);
+    assert_eq!(counts(&found.json()), [40, 40, 0, 0, 0, 0]);
+    place.runner(JOB).at(&service).exits(0);
+    assert_eq!(service.stats().requests(), 40);
+}
+
+#[test]
 fn a_service_that_answers_badly_for_a_while_is_asked_again() {
     let (place, service) = done(30);
     service.set_faults("read.20004=20%,read.lost-before=10%,read.60007=5%");
