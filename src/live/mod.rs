@@ -49,7 +49,7 @@ use crate::ledger::{ControlAction, ControlEvent, Totals};
 use crate::run::{Activity, Control, ControlError, Tally};
 
 /// How long the end of the run may be delayed so that open pages see it.
-const LAST_LOOK: Duration = Duration::from_secs(2);
+const LAST_LOOK: Duration = Duration::from_secs(4);
 
 /// How long whoever acts on a page waits until this run has heard of it, where that goes through a database.
 const HEARD_WITHIN: Duration = Duration::from_secs(4);

@@ -42,15 +42,19 @@ impl Watched {
     }
 
     fn ask(&self, method: Method, path: &str, head: &[(&str, &str)], body: &str) -> Answer {
+        self.try_ask(method, path, head, body).unwrap()
+    }
+
+    fn try_ask(&self, method: Method, path: &str, head: &[(&str, &str)], body: &str) -> reqwest::Result<Answer> {
         let mut request = self.client.request(method, format!("http://{}{path}", self.address)).body(body.to_owned());
         for (name, value) in head {
             request = request.header(*name, *value);
         }
         self.runtime.block_on(async {
-            let answer = request.send().await.unwrap();
+            let answer = request.send().await?;
             let head = answer.headers().iter();
             let head = head.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
-            Answer { status: answer.status().as_u16(), head, body: answer.text().await.unwrap() }
+            Ok(Answer { status: answer.status().as_u16(), head, body: answer.text().await? })
         })
     }
 
@@ -93,6 +97,22 @@ fn acts(place: &Place) -> i64 {
 fn stop(place: &Place, watched: Watched) -> crate::support::harness::Ran {
     place.runner("ctl ledger.db stop").exits(0);
     watched.run.exits(3)
+}
+
+/// Their browser is sent to the page anew when the run may already be over.
+#[test]
+fn whoever_stops_the_run_on_the_page_sees_its_end_there() {
+    let place = Place::with_list(2_000);
+    let watched = Watched::start(&place, |run| run);
+    let form = format!("what=stop&form_key={}", watched.form_key());
+    assert_eq!(watched.post(&form, &[]), 303);
+    // A connection that is being closed is replaced by another one, as browsers do.
+    let shows = |path, what| {
+        wait_for(path, || watched.try_ask(Method::GET, path, &[], "").ok()?.body.contains(what).then_some(()));
+    };
+    shows("/", r#"class="state over""#);
+    shows("/events", "event: end");
+    watched.run.exits(3);
 }
 
 /// Only the page's own forms take effect, and refused ones are not in the ledger.

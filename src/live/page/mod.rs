@@ -24,6 +24,7 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 use secrecy::SecretString;
 use serde::Deserialize;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::guard::{Gate, Key, Peer};
@@ -96,6 +97,8 @@ pub(super) struct Inside {
     /// Cancelled when the run is over.
     close: CancellationToken,
     streams: Arc<tokio::sync::Semaphore>,
+    /// Somebody stopped the run here, and their browser, which is sent to the page anew, has not shown its end yet.
+    end_awaited: watch::Sender<bool>,
 }
 
 impl std::ops::Deref for Context {
@@ -170,9 +173,21 @@ impl Page {
         ledger_cache.known();
         let streams = Arc::new(tokio::sync::Semaphore::new(stream::STREAMS_MAX));
         let host = host_name().unwrap_or_default();
-        let inside =
-            Inside { shared, address, gate, form_key, lang, host, ledger_cache, close: close.clone(), streams };
-        server::serve(listener, address, router(Context(Arc::new(inside))), close).await;
+        let end_awaited = watch::Sender::new(false);
+        let awaited = end_awaited.subscribe();
+        let inside = Inside {
+            shared,
+            address,
+            gate,
+            form_key,
+            lang,
+            host,
+            ledger_cache,
+            close: close.clone(),
+            streams,
+            end_awaited,
+        };
+        server::serve(listener, address, router(Context(Arc::new(inside))), close, awaited).await;
     }
 }
 
@@ -320,6 +335,9 @@ async fn tell(
         (Button::Rate, Some(rate)) => ControlAction::Rate(rate),
         (Button::Rate, None) => return html::refusal(StatusCode::BAD_REQUEST, &words, said.not_understood),
     };
+    if action == ControlAction::Stop {
+        page.end_awaited.send_replace(true);
+    }
     match page.shared.control(action, format!("{} on the page", peer.address)).await {
         Ok(()) => {
             page.ledger_cache.is_stale();

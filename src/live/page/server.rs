@@ -10,7 +10,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -29,13 +29,24 @@ const CONNECTION_LASTS: Duration = Duration::from_mins(10);
 /// After a connection could not be accepted; most often the process has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts connections until `close` is cancelled, and then gives open ones a moment to finish.
-pub(super) async fn serve(listener: TcpListener, own: SocketAddr, router: Router, close: CancellationToken) {
+/// Accepts connections until `close` is cancelled and the end is not `awaited` by somebody who comes anew, and then
+/// gives open ones a moment to finish.
+pub(super) async fn serve(
+    listener: TcpListener,
+    own: SocketAddr,
+    router: Router,
+    close: CancellationToken,
+    mut awaited: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
+    let mut closes = std::pin::pin!(async {
+        close.cancelled().await;
+        let _ = tokio::time::timeout(LAST_LOOK, awaited.wait_for(|awaited| !awaited)).await;
+    });
     loop {
         tokio::select! {
-            () = close.cancelled() => break,
+            () = closes.as_mut() => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
@@ -65,17 +76,20 @@ async fn converse(stream: TcpStream, peer: SocketAddr, own: SocketAddr, router: 
     let own = stream.local_addr().unwrap_or(own);
     let is_ours = peer.ip().is_loopback() && is_ours(peer, own);
     let router = router.layer(Extension(Peer { address: peer.ip().to_canonical(), is_ours }));
+    // Told to end before its first request, a connection would not answer that one either.
+    let is_late = close.is_cancelled();
     let mut connection = std::pin::pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_WITHIN)
             .max_buf_size(HEAD_BYTES_MAX)
+            .keep_alive(!is_late)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
     );
     let lasts = tokio::time::sleep(CONNECTION_LASTS);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = close.cancelled() => {
+        () = close.cancelled(), if !is_late => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

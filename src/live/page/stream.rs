@@ -31,6 +31,8 @@ struct Watcher {
     /// What it shows in each place.
     has: BTreeMap<&'static str, String>,
     is_over: bool,
+    /// Opened after the run was stopped on the page: whoever stopped it sees its end here.
+    follows_stop: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -41,7 +43,8 @@ pub(super) async fn events(State(page): State<Context>, headers: HeaderMap) -> R
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let words = page.words(&headers);
-    let watcher = Watcher { page, words, tick, has: BTreeMap::new(), is_over: false, _place: place };
+    let follows_stop = *page.end_awaited.borrow();
+    let watcher = Watcher { page, words, tick, has: BTreeMap::new(), is_over: false, follows_stop, _place: place };
     Sse::new(stream::unfold(watcher, |mut watcher| async {
         let event = watcher.next().await?;
         Some((Ok::<_, Infallible>(event), watcher))
@@ -53,6 +56,9 @@ impl Watcher {
     async fn next(&mut self) -> Option<Event> {
         loop {
             if self.is_over {
+                if self.follows_stop {
+                    self.page.end_awaited.send_replace(false);
+                }
                 return None;
             }
             let close = self.page.close.clone();
