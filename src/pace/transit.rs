@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The number of latest answers considered. While the quickest of them came by a shorter way than the others do now, nothing can
-/// be concluded, so there are few.
+/// The number of latest answers considered. While the quickest of them came by a shorter way than the others do now, all seem
+/// to be late, so there are few.
 const ANSWERS_MAX: usize = 16;
 /// The connection is steady if half of the answers take at most this much longer than the quickest.
 const STEADY: Duration = Duration::from_millis(4);
@@ -19,6 +19,9 @@ pub(super) struct TransitDelay {
     recent: VecDeque<Duration>,
     /// The same, in ascending order.
     sorted: Vec<Duration>,
+    /// For how many more answers a connection counts as steady that was so until now: on a way that gets longer, answers are
+    /// not, and requests on it may be late as well.
+    steady_for: usize,
 }
 
 impl TransitDelay {
@@ -35,10 +38,11 @@ impl TransitDelay {
     }
 
     /// How late a request may have been whose answer took this long; `None` if that cannot be estimated.
-    pub(super) fn late(&self, took: Duration) -> Option<Duration> {
+    pub(super) fn late(&mut self, took: Duration) -> Option<Duration> {
         let (quickest, median) = (self.sorted.first()?, self.sorted.get(self.sorted.len() / 2)?);
-        let steady = self.sorted.len() >= ANSWERS_MIN && *median < *quickest + STEADY;
-        steady.then(|| took.saturating_sub(*quickest))
+        let is_steady = self.sorted.len() >= ANSWERS_MIN && *median < *quickest + STEADY;
+        self.steady_for = if is_steady { ANSWERS_MAX } else { self.steady_for.saturating_sub(1) };
+        (self.steady_for > 0).then(|| took.saturating_sub(*quickest))
     }
 }
 
@@ -47,13 +51,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn on_a_way_that_got_longer_lateness_is_noticed_again_after_a_few_answers() {
+    fn on_a_way_that_gets_longer_lateness_is_noticed_all_the_time() {
         let (mut transit, millis) = (TransitDelay::default(), Duration::from_millis);
-        (0..100).for_each(|_| transit.took(millis(200)));
-        assert_eq!(transit.late(millis(210)), Some(millis(10)));
-        (0..ANSWERS_MAX - 1).for_each(|_| transit.took(millis(215)));
-        assert_eq!(transit.late(millis(225)), None, "one of them came by the shorter way");
-        transit.took(millis(215));
-        assert_eq!(transit.late(millis(225)), Some(millis(10)));
+        let mut answered = |took| {
+            let late = transit.late(millis(took));
+            transit.took(millis(took));
+            late
+        };
+        (0..100).for_each(|_| drop(answered(200)));
+        assert_eq!(answered(210), Some(millis(10)));
+        for _ in 1..ANSWERS_MAX {
+            assert_eq!(answered(215), Some(millis(15)), "one of them came by the shorter way");
+        }
+        assert_eq!(answered(225), Some(millis(15)), "the quickest took 210 ms");
+        assert_eq!(answered(225), Some(millis(10)));
+    }
+
+    #[test]
+    fn where_answers_take_now_this_and_now_that_nothing_is_concluded() {
+        let (mut transit, millis) = (TransitDelay::default(), Duration::from_millis);
+        for number in 0..100 {
+            let took = millis(20 + number * 7 % 60);
+            assert_eq!(transit.late(took), None);
+            transit.took(took);
+        }
     }
 }

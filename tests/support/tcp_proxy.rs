@@ -16,10 +16,10 @@ use tokio::time::{Instant, sleep_until};
 /// Pieces that are under way at once, each of at most 64 KiB.
 const PIECES: usize = 256;
 
-/// Timers are that exact.
-const EXACT: Duration = Duration::from_millis(1);
+/// Timers are that exact; what is within this would add up, a little with each of thousands of pieces.
+const EXACT: Duration = Duration::from_millis(3);
 /// The most by which a way of its own accord gets longer.
-const LONGER_MAX: Duration = Duration::from_millis(50);
+const LONGER_MAX: Duration = Duration::from_millis(300);
 
 /// By how much the way has become longer since its length was set. A machine that stands still for some milliseconds would
 /// otherwise bring all together at once that arrives in that time, as no way does that stays as long as it is.
