@@ -45,6 +45,8 @@ pub mod pace;
 
 pub mod register;
 
+pub mod evidence;
+
 pub mod api;
 
 pub mod retry;

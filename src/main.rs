@@ -44,6 +44,8 @@ fn main() -> ExitCode {
             | Command::Status(_)
             | Command::Report(_)
             | Command::Completions { .. }
+            | Command::Verify(_)
+            | Command::Prove(_)
             | Command::Man,
         )
         | None => &cli.job.log,

@@ -44,6 +44,7 @@ mod program {
     mod terminal;
     mod until;
     mod verdicts;
+    mod verify;
     mod words;
     mod workbooks;
 }

@@ -90,9 +90,14 @@ fn body(row: u32) -> String {
     format!(r#"[{{"MsgType":"TIMTextElem","MsgContent":{{"Text":"已删除 {row}"}}}}]"#)
 }
 
+/// The program.
+pub(crate) fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_runner"))
+}
+
 /// The program with a list.
 pub(crate) fn runner(input: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
+    let mut command = program();
     command.env("TIM_SDKAPPID", SDKAPPID.to_string()).env("TIM_IDENTIFIER", IDENTIFIER);
     command.env("RUNNER_STATE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"));
     command.env("TIM_SECRET_KEY", SECRET_KEY).arg("--input").arg(input);

@@ -143,6 +143,46 @@ fn seed(text: &str) -> Result<Seed, String> {
     digits(text).map(Seed).ok_or_else(|| "write 64 hexadecimal digits, as an audit prints them".to_owned())
 }
 
+/// The arguments of `runner verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The ledger
+    #[arg(value_name = "LEDGER", value_hint = ValueHint::FilePath, value_parser = ledger_address())]
+    #[arg(required_unless_present = "proof")]
+    pub ledger: Option<LedgerAddress>,
+    /// Heads of its log that were kept elsewhere
+    ///
+    /// Without one, only what was not rewritten consistently is found out. Given more than once: all of them.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub checkpoint: Vec<PathBuf>,
+    /// Instead of a ledger, what runner prove has printed
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "ledger")]
+    pub proof: Option<PathBuf>,
+    /// Write one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The arguments of `runner prove`.
+#[derive(Debug, Args)]
+pub struct ProveArgs {
+    /// The ledger
+    #[arg(value_name = "LEDGER", value_hint = ValueHint::FilePath, value_parser = ledger_address())]
+    pub ledger: LedgerAddress,
+    /// The message's From_Account
+    #[arg(value_name = "FROM")]
+    pub from: String,
+    /// Its To_Account
+    #[arg(value_name = "TO")]
+    pub to: String,
+    /// Its MsgKey
+    #[arg(value_name = "KEY")]
+    pub key: String,
+    /// Prove it for the last head in this file, and not for the present one
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub checkpoint: Option<PathBuf>,
+}
+
 /// The arguments of `runner copy`.
 #[derive(Debug, Args)]
 pub struct CopyArgs {

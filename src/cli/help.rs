@@ -78,6 +78,11 @@ pub(super) const AUDIT_EXAMPLES: &str = "  runner audit ledger.db
   runner audit ledger.db --csv audit
   runner audit ledger.db --sample 2995 --words 'as I please'";
 
+pub(super) const VERIFY_EXAMPLES: &str = "  runner verify ledger.db --checkpoint heads.txt
+  runner verify --proof proof.txt --checkpoint heads.txt";
+
+pub(super) const PROVE_EXAMPLES: &str = "  runner prove ledger.db user1 user2 1_2_3 > proof.txt";
+
 pub(super) const COPY_EXAMPLES: &str = "  runner copy ledger.db 'postgres://user@host/db?job=NAME'
   runner copy 'postgres://user@host/db?job=NAME' ledger.db";
 

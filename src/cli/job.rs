@@ -206,6 +206,17 @@ pub struct JobArgs {
     /// exit code.
     #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString, help_heading = OUTPUT)]
     pub on_finish: Option<String>,
+    /// Append the head of the ledger's log to a file, every 10 s and at the end
+    ///
+    /// With it, runner verify finds out whether the ledger was rewritten since. Keep it where those who can write to the ledger
+    /// cannot: on another host, or a mount that only takes appends. Each head is written through to the disk.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = OUTPUT, hide_short_help = true)]
+    pub checkpoint_file: Option<PathBuf>,
+    /// Run a command with the head of the ledger's log on its standard input, every 10 s and at the end
+    ///
+    /// The command is run with sh -c, as that of --on-finish, and killed after 10 s. A failure is reported, and changes nothing.
+    #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString, help_heading = OUTPUT, hide_short_help = true)]
+    pub on_checkpoint: Option<String>,
     /// Show the run on a live page [without an address: 127.0.0.1:8201]
     ///
     /// The page has totals, charts and buttons to pause, resume, slow down and stop the run; it also serves /metrics and

@@ -10,7 +10,9 @@ mod values;
 use clap::{ArgAction, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub use self::commands::{AuditArgs, CopyArgs, CtlAction, CtlArgs, ReportArgs, SandboxArgs, Seed, StatusArgs};
+pub use self::commands::{
+    AuditArgs, CopyArgs, CtlAction, CtlArgs, ProveArgs, ReportArgs, SandboxArgs, Seed, StatusArgs, VerifyArgs,
+};
 pub use self::help::{ENVIRONMENT, EXAMPLES, EXIT_CODES};
 pub use self::job::{JobArgs, ReadingArgs, ServiceArgs};
 pub use self::log::{LogArgs, LogFormat};
@@ -66,6 +68,18 @@ pub enum Command {
     /// wanted, 1 not all of it, 2 nothing was looked at, 3 stopped early, 130 or 143 interrupted.
     #[command(after_help = help::examples(help::AUDIT_EXAMPLES))]
     Audit(AuditArgs),
+    /// Verify that a ledger was not altered
+    ///
+    /// Computes all that it holds again from its log of events, and compares the log with heads of it that were kept elsewhere
+    /// (see --checkpoint-file). Exit code: 0 it holds, 1 it was altered, 2 it could not be verified.
+    #[command(after_help = help::examples(help::VERIFY_EXAMPLES))]
+    Verify(VerifyArgs),
+    /// Print what a ledger's log holds of one message, with proofs
+    ///
+    /// Each event with the proof that the log has it, in the form that runner verify --proof takes. Nothing is shown of other
+    /// messages. Exit code: 0 printed, 2 there is nothing to print.
+    #[command(after_help = help::examples(help::PROVE_EXAMPLES))]
+    Prove(ProveArgs),
     /// Copy a ledger that nobody works on: from a file to a database, or back
     ///
     /// The source is not changed, and there must be nothing at the other place. Both are read again from beginning to end and

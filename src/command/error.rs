@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Exit;
@@ -10,6 +11,7 @@ use super::report::LastRunError;
 use crate::api::client::ClientError;
 use crate::api::endpoint::EndpointError;
 use crate::cli::until::UntilError;
+use crate::evidence::{CheckpointError, ProofError};
 use crate::input::InputError;
 use crate::job::JobError;
 use crate::ledger::{CopyError, LedgerAddress, LedgerError};
@@ -104,6 +106,20 @@ pub(super) enum CommandError {
     UnknownSeed,
     #[error("no edit in this ledger is done, so there is nothing to look at")]
     NothingToAudit,
+    #[error("the log of {ledger} has no event of this message; write its accounts and its key as the list has them")]
+    NothingToProve { ledger: LedgerAddress },
+    #[error("the log of {ledger} is not the one whose head is in {place}: see runner verify")]
+    OtherHead { ledger: LedgerAddress, place: String },
+    #[error("neither a ledger nor a proof is given")]
+    NothingToVerify,
+    #[error("cannot read {}: {source}", file.display())]
+    Evidence { file: PathBuf, source: io::Error },
+    #[error("cannot write heads to {}: {source}", file.display())]
+    CheckpointFile { file: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Proof(#[from] ProofError),
     #[error("neither the service nor the ledger may be left out")]
     NoServiceOrLedger,
     #[error("the service is not given")]

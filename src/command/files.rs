@@ -145,6 +145,9 @@ impl CommandFiles {
         if let Some(directory) = &args.report {
             files.report("--report", directory);
         }
+        if let Some(path) = &args.checkpoint_file {
+            files.writes("the heads of its log (--checkpoint-file)", path);
+        }
         files.streams(args.log.log_file.as_deref());
         files
     }
@@ -204,6 +207,8 @@ pub fn check(cli: &Cli) -> Result<(), Conflict> {
             Command::Status(_)
             | Command::Ctl(_)
             | Command::Copy(_)
+            | Command::Verify(_)
+            | Command::Prove(_)
             | Command::Codes { .. }
             | Command::Completions { .. }
             | Command::Man,

@@ -1,4 +1,4 @@
-//! `--on-finish CMD`: a command that is run when the run has ended.
+//! `--on-finish CMD` and `--on-checkpoint CMD`: commands that a run starts.
 
 use std::ffi::OsStr;
 use std::io;
@@ -19,7 +19,7 @@ pub(super) const TIME: Duration = Duration::from_mins(1);
 /// Prefixes of the names of secret variables.
 const SECRETS: [&str; 4] = ["TIM_SECRET_KEY", "TIM_USERSIG", "RUNNER_PAGE_TOKEN", "PGPASSWORD"];
 
-/// Why the command of `--on-finish` did not succeed.
+/// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HookError {
     #[error("sh cannot be started: {0}")]
@@ -36,12 +36,12 @@ pub(super) enum HookError {
     Summary(#[from] io::Error),
 }
 
-/// Runs a command in the shell, with the summary on its standard input. Its output goes to standard error, since standard
+/// Runs a command in the shell, with this on its standard input. `exit` is how the run ended, if it has. Its output goes to standard error, since standard
 /// output is for results.
 pub(super) async fn run(
     command: &str,
-    summary: &[u8],
-    exit: Exit,
+    input: &[u8],
+    exit: Option<Exit>,
     ledger: &OsStr,
     time: Duration,
     signalled: &CancellationToken,
@@ -50,16 +50,17 @@ pub(super) async fn run(
     let secrets = secrets.filter(|name| SECRETS.iter().any(|secret| name.to_string_lossy().starts_with(secret)));
     let mut call = Command::new("sh");
     call.arg("-c").arg(command).stdin(Stdio::piped()).stdout(io::stderr());
-    call.env("RUNNER_EXIT", exit.code().to_string()).env("RUNNER_LEDGER", ledger);
+    call.env("RUNNER_LEDGER", ledger);
+    exit.map(|exit| call.env("RUNNER_EXIT", exit.code().to_string()));
     secrets.for_each(|name| {
         call.env_remove(name);
     });
     // A process group of its own, so that its children are killed with it.
-    let mut child = call.process_group(0).spawn().map_err(HookError::NotStarted)?;
+    let mut child = call.process_group(0).kill_on_drop(true).spawn().map_err(HookError::NotStarted)?;
     // The signal that stopped the run is not meant for the hook.
     let was_signalled = signalled.is_cancelled();
     let ended = tokio::select! {
-        ended = timeout(time, end(&mut child, summary)) => ended.ok(),
+        ended = timeout(time, end(&mut child, input)) => ended.ok(),
         () = signalled.cancelled(), if !was_signalled => None,
     };
     match ended {
@@ -74,10 +75,10 @@ pub(super) async fn run(
     }
 }
 
-async fn end(child: &mut Child, summary: &[u8]) -> io::Result<ExitStatus> {
+async fn end(child: &mut Child, bytes: &[u8]) -> io::Result<ExitStatus> {
     if let Some(mut input) = child.stdin.take() {
         // The command need not read it.
-        let _ = input.write_all(summary).await;
+        let _ = input.write_all(bytes).await;
     }
     child.wait().await
 }
@@ -98,7 +99,8 @@ mod tests {
     const PATIENCE: Duration = Duration::from_mins(1);
 
     async fn check(command: &str, time: Duration) -> Result<(), String> {
-        let ran = run(command, b"{}\n", Exit::Stopped, OsStr::new("a b.db"), time, &CancellationToken::new()).await;
+        let ran =
+            run(command, b"{}\n", Some(Exit::Stopped), OsStr::new("a b.db"), time, &CancellationToken::new()).await;
         ran.map_err(|error| error.to_string())
     }
 
@@ -112,14 +114,15 @@ mod tests {
         // A run that was interrupted has its command all the same.
         let signalled = CancellationToken::new();
         signalled.cancel();
-        let result = run("exec <&-; true", &much, Exit::Interrupted, OsStr::new("l.db"), PATIENCE, &signalled).await;
+        let result =
+            run("exec <&-; true", &much, Some(Exit::Interrupted), OsStr::new("l.db"), PATIENCE, &signalled).await;
         assert!(result.is_ok(), "{result:?}");
     }
 
     #[tokio::test]
     async fn a_signal_ends_it() {
         let signalled = CancellationToken::new();
-        let ran = run("sleep 1000", b"", Exit::Done, OsStr::new("l.db"), PATIENCE, &signalled);
+        let ran = run("sleep 1000", b"", Some(Exit::Done), OsStr::new("l.db"), PATIENCE, &signalled);
         let (result, ()) = tokio::join!(ran, async { signalled.cancel() });
         assert_eq!(result.unwrap_err().to_string(), "the command was killed: a signal came");
     }

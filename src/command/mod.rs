@@ -13,6 +13,7 @@ mod man;
 mod report;
 mod sandbox;
 mod status;
+mod verify;
 
 use std::fmt::Display;
 use std::fs::File;
@@ -78,6 +79,8 @@ pub async fn execute(cli: &Cli, asked_for: Option<Lang>, screen: &Screen) -> Exi
         Some(Command::Status(args)) => status::execute(args).await,
         Some(Command::Report(args)) => report::execute(args).await,
         Some(Command::Completions { shell }) => completions::execute(*shell),
+        Some(Command::Verify(args)) => verify::execute(args),
+        Some(Command::Prove(args)) => verify::prove(args),
         Some(Command::Man) => man::execute(),
     };
     result.unwrap_or_else(|error| {

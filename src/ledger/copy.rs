@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{LedgerAddress, LedgerError, Note, State, postgres, sqlite, unix_ms};
+use crate::evidence::Checkpoint;
 
 /// Rows that are handed on together.
 const BATCH_ROWS: usize = 1_024;
@@ -185,6 +186,8 @@ pub(super) struct JobFacts {
     pub(super) name: Option<String>,
     pub(super) created_at: i64,
     pub(super) reads_first: bool,
+    /// The head of its log, if it has one. A copy has a log of its own, which begins with it.
+    pub(super) head: Option<Checkpoint>,
 }
 
 /// The tables that every ledger has, in an order in which each row comes after those that it refers to.

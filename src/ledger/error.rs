@@ -22,6 +22,14 @@ pub enum LedgerError {
         /// The missing ledger.
         ledger: LedgerAddress,
     },
+    /// It was made before ledgers had a log of events, or is in a database, which has none.
+    #[error(
+        "{ledger} has no log of events, so nothing can be said of it; the next run begins one in an older file, and a database has none yet"
+    )]
+    NoLog {
+        /// The ledger.
+        ledger: LedgerAddress,
+    },
     /// The file is something else.
     #[error("{} is not a ledger of runner: {what}; name another file, nothing in this one was changed", path.display())]
     NotALedger {

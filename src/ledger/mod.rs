@@ -35,6 +35,7 @@ mod sqlite;
 mod state;
 mod store;
 mod totals;
+mod verify;
 mod writer;
 
 pub use self::address::LedgerAddress;
@@ -65,3 +66,4 @@ pub use self::shared::{
 pub use self::state::{State, Transition};
 pub use self::store::{Applied, CommitFuture, LostCommits, Records, RunInfo, RunList, RunStore, Store, WalEnd};
 pub use self::totals::Totals;
+pub use self::verify::{Alteration, Verification};

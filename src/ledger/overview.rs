@@ -2,9 +2,10 @@
 
 use super::{
     AuditRecord, Cause, ControlEvent, JobIdentity, Latency, LedgerAddress, LedgerError, Look, RunList, Sample,
-    SharedJob, State, Totals,
+    SharedJob, State, Totals, Verification,
 };
 use crate::edit::{ContentDigest, IdDigest, MessageId};
+use crate::evidence::{Head, NamedCheckpoint, Proof};
 use std::ops::ControlFlow;
 
 /// A ledger, open to be looked at: in one state, beside a writer or after it. Nothing is changed. Every method fails if the
@@ -93,6 +94,30 @@ pub trait Overview {
     /// # Errors
     /// It cannot be read.
     fn visit_looks(&self, audit: i64, visit: &mut dyn FnMut(Look)) -> Result<(), LedgerError>;
+
+    /// The head of its log of events; `None`: it has none.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn head(&self) -> Result<Option<Head>, LedgerError> {
+        Ok(None)
+    }
+
+    /// Computes all that the ledger holds again from its events, and compares it, also with heads of the log from outside.
+    ///
+    /// # Errors
+    /// The ledger has no log, or cannot be read.
+    fn verify(&self, _heads: &[NamedCheckpoint]) -> Result<Verification, LedgerError> {
+        Err(LedgerError::NoLog { ledger: self.address().clone() })
+    }
+
+    /// The events of this message, each with the proof that it is in the log, as it was when it had this many events.
+    ///
+    /// # Errors
+    /// The ledger has no log, or cannot be read.
+    fn prove(&self, _message: IdDigest, _size: Option<u64>) -> Result<Vec<Proof>, LedgerError> {
+        Err(LedgerError::NoLog { ledger: self.address().clone() })
+    }
 
     /// Passes the edits in this state to `visit`, in the order of first sending, until it breaks or `at_most` are passed.
     ///

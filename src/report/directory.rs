@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::facts::{NotReachedList, Report};
 use super::format::{self, FORMAT, Manifest};
 use super::lists::{self, EditListError, PlannedInput};
-use super::machine;
 use super::page::page;
+use super::{evidence, machine};
 use crate::ledger::{LedgerError, Overview};
 use crate::system::atomic_file::{self, WriteError, Written};
 use crate::system::small_file;
@@ -131,6 +131,7 @@ fn manifest(report: &Report, written: &[(&str, Written)]) -> Manifest {
         version: crate::BUILD.to_owned(),
         ledger: facts.ledger.clone(),
         ledger_sha256: report.ledger_sha256.clone(),
+        log: facts.log.as_ref().map(evidence::log),
         job: machine::job(&facts.job),
         input: last.map(|run| run.input.clone()),
         input_sha256: last.map(|run| run.input_sha256.clone()),

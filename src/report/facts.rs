@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::chart::{self, RunSeries};
 use super::format::{RunState, RunStatus, ThisRun};
 use super::resume::{Called, Pasted, Resume};
+use crate::evidence::Checkpoint;
 use crate::ledger::{
     AuditRecord, Cause, ControlAction, ControlEvent, EditRecord, JobIdentity, Latency, LedgerError, Note, Outcomes,
     Overview, RunRecord, Runner, RunnerState, Sample, SharedJob, State, Totals, Worker,
@@ -53,6 +54,8 @@ pub struct LedgerFacts {
     pub acts: Vec<(i64, i64, ControlEvent)>,
     /// Every audit, the first one first.
     pub audits: Vec<AuditRecord>,
+    /// The head of its log of events, if it has one.
+    pub log: Option<Checkpoint>,
     /// Its newest commits may be missing: then it does not hold all that was done.
     pub may_lack_commits: bool,
     /// When it was read, in milliseconds since 1970.
@@ -181,6 +184,7 @@ impl LedgerFacts {
             runs,
             acts,
             audits: overview.audits()?,
+            log: overview.head()?.map(|head| head.checkpoint()),
             may_lack_commits: overview.may_lack_commits(),
             at,
         })

@@ -2,12 +2,11 @@
 
 use jiff::tz::TimeZone;
 
-use super::audit;
 use super::facts::{CauseLine, LedgerFacts, NotReachedList, Report, RunFacts};
 use super::format::{self, FORMAT};
 use super::headline::Headline;
 use super::resume::Resume;
-use super::runners;
+use super::{audit, evidence, runners};
 use crate::ledger::{Cause, ControlAction, ControlEvent, JobIdentity, RunRecord, Worker};
 use crate::words::{Lang, Words, iso};
 
@@ -35,6 +34,7 @@ pub fn status(facts: &LedgerFacts, resume: Option<&Resume>) -> format::Status {
         runs: facts.runs.iter().map(run).collect(),
         acts: facts.acts.iter().map(act).collect(),
         audits: facts.audits.iter().map(audit::object).collect(),
+        log: facts.log.as_ref().map(evidence::log),
         resume: resume.map(|resume| resume.command.clone()),
     }
 }

@@ -6,6 +6,7 @@ pub mod chart;
 pub mod codes;
 pub mod content;
 pub mod directory;
+pub mod evidence;
 pub mod facts;
 pub mod failed;
 pub mod format;

@@ -9,8 +9,9 @@ use thousands::Separable;
 
 use super::format::{self, FORMAT};
 use super::resume::Resume;
-use super::{CountLine, counted, write_lines};
+use super::{CountLine, counted, evidence, write_lines};
 use crate::api::error_code::meaning;
+use crate::evidence::Checkpoint;
 use crate::ledger::Totals;
 use crate::run::{Cause, Plan, RunEnd, StopReason, Tally};
 use crate::terminal::colour::{COMMAND, DONE, DOUBT, FAILED, REMARK, TITLE};
@@ -28,6 +29,8 @@ pub struct Summary<'a> {
     pub tally: &'a Tally,
     /// How many messages of the list are in each state, where other runs have worked on it as well.
     pub whole: Option<Totals>,
+    /// The head of the ledger's log of events after it, if there is one.
+    pub log: Option<Checkpoint>,
     /// How it ended.
     pub ended: &'a RunEnd,
     /// How long it sent.
@@ -148,6 +151,9 @@ impl Summary<'_> {
             let path = path.to_string_lossy();
             writeln!(out, "{TITLE}Rows that failed or are in doubt:{TITLE:#} {}", escape_control(&path))?;
         }
+        if let Some(log) = &self.log {
+            writeln!(out, "Log of the ledger: {}", evidence::log_line(log, Lang::En))?;
+        }
         if let Some(path) = &self.report {
             writeln!(out, "Report: {}", escape_control(&path.to_string_lossy()))?;
         }
@@ -224,6 +230,7 @@ impl Summary<'_> {
             rows: self.plan.rows,
             duplicates: self.plan.duplicates,
             totals: self.totals(),
+            log: self.log.as_ref().map(evidence::log),
             this_run: format::ThisRun::new(self.plan.this_run, self.tally, self.took),
             answers_other_than_success: answers.collect(),
             failed_rows: failed_rows.next(),

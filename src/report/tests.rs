@@ -15,6 +15,7 @@ use super::page::page;
 use super::resume::Pasted;
 use super::{lists, machine, text};
 use crate::edit::MessageId;
+use crate::evidence::Checkpoint;
 use crate::input::{ContentSpec, Format, Input, InputSpec, Mapping, Row};
 use crate::ledger::{JobIdentity, LostCommits, Totals, Worker, open_overview, open_store};
 use crate::report::format::{FORMAT, RunState, RunStatus, ThisRun};
@@ -91,6 +92,7 @@ impl Filled {
         let mut report = Report::read(&*overview, BEGIN + 40 * MINUTE, Pasted::Anywhere).unwrap();
         // It is another one each time.
         report.ledger_sha256 = Some("cd".repeat(32));
+        report.facts.log = Some(Checkpoint { origin: "runner/0123456789abcdef".into(), size: 1_016, root: [7; 32] });
         report
     }
 }
@@ -169,6 +171,9 @@ fn the_status_of_a_rough_night() {
        2  2025-11-25 22:31:01  pause     li.wei by runner ctl
        2  2025-11-25 22:32:01  resume    li.wei by runner ctl
        2  2025-11-25 22:32:10  rate 100  127.0.0.1 on the page
+
+    Log of events
+      1,016 events, head BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=
 
     To resume: (cd /srv/redact && runner --input edits.csv --resume ledger.db)
       It needs these variables, as before: TIM_SDKAPPID, TIM_IDENTIFIER,
@@ -252,6 +257,8 @@ fn the_report_of_an_interrupted_run_in_chinese() {
     关于本报告
       账本 ledger.db
         SHA-256 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd
+      事件日志
+        1,016 个事件，日志头 BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=
       清单 edits.csv
         SHA-256 abababababababababababababababababababababababababababababababab
       生成时间 2025-11-25 22:40:01，UTC+08:00，runner VERSION

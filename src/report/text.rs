@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthStr;
 use super::facts::{LedgerFacts, Report, RunFacts};
 use super::headline::{Headline, Tone};
 use super::resume::Resume;
-use super::{audit, chart};
+use super::{audit, chart, evidence};
 use super::{runners, shares};
 use crate::ledger::{Cause, EditRecord, RunRecord, Runner, RunnerState, Totals, Worker};
 use crate::terminal::colour::{DONE, DOUBT, FAILED, IN_FLIGHT, REMARK, TITLE};
@@ -40,6 +40,7 @@ pub fn status(facts: &LedgerFacts, resume: Option<&Resume>, words: &Words) -> St
     text.runs(facts);
     text.acts(facts);
     text.audits(facts);
+    text.log(facts);
     text.resume(resume);
     text.out
 }
@@ -348,6 +349,12 @@ impl TextReport<'_> {
         }
     }
 
+    fn log(&mut self, facts: &LedgerFacts) {
+        let Some(head) = &facts.log else { return };
+        self.title(self.words.say.log);
+        self.line(&format!("  {}", evidence::log_line(head, self.words.lang)));
+    }
+
     fn about(&mut self, report: &Report) {
         let say = self.words.say;
         let facts = &report.facts;
@@ -356,6 +363,10 @@ impl TextReport<'_> {
             report.ledger_sha256.as_ref().map_or(facts.no_digest(say).to_owned(), |sha| format!("SHA-256 {sha}"));
         self.wrapped(&format!("{} {}", say.ledger, facts.ledger), "  ", "    ");
         self.line(&format!("    {sha256}"));
+        if let Some(head) = &facts.log {
+            self.line(&format!("  {}", say.log));
+            self.line(&format!("    {}", evidence::log_line(head, self.words.lang)));
+        }
         if let Some(run) = facts.last_run() {
             self.wrapped(&format!("{} {}", say.list, run.record.input), "  ", "    ");
             for list in &run.record.lists {

@@ -193,6 +193,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     cap_text: |cap| format!("cap {cap}/s"),
     in_directory: |directory| format!("in {directory}"),
     through_proxy: |proxy| format!("through the proxy {proxy}"),
+    log: "Log of events",
     audits: "Audits: what done edits were found to be when they were read back",
     acts: "Pauses, rate changes and stops",
     no_acts: "Nobody paused a run, changed its rate or stopped it with runner ctl or on the page.",

@@ -121,6 +121,7 @@ pub struct Phrases {
     pub through_proxy: fn(&str) -> String,
     pub acts: &'static str,
     pub audits: &'static str,
+    pub log: &'static str,
     pub no_acts: &'static str,
     pub when: &'static str,
     pub what: &'static str,

@@ -775,6 +775,9 @@ async fn what_an_audit_finds_is_kept_and_it_can_go_on<L: LedgerKind>() {
     let ledger = L::fresh();
     assert!(matches!(ledger.audit(), Err(LedgerError::Missing { .. })), "there is none yet");
     let (handle, writer) = ledger.start();
+    for key in ["1", "2", "3"] {
+        send(&handle, key, settled(State::Done, 0)).await;
+    }
     end(handle, writer, "finished").await;
     let info = AuditInfo {
         done: 5,

@@ -44,6 +44,10 @@ impl RunSession<'_> {
             Ok(store)
         });
         let closed = closed.and_then(|mut store| store.end_run(summary.how(), &summary.reason().unwrap_or_default()));
+        summary.log = self.publisher.head().unwrap_or_default();
+        if let Some(head) = &summary.log {
+            self.publisher.publish(head, &signals.stop).await;
+        }
         if is_shared {
             summary.whole = self.whole();
             summary.failed_rows = self.failed_rows(&summary);
@@ -136,7 +140,7 @@ impl RunSession<'_> {
         let Some(command) = &self.args.on_finish else { return };
         let mut json = Vec::new();
         let result = match format::write(&mut json, &summary.object()) {
-            Ok(()) => hook::run(command, &json, exit, &self.address.to_os_string(), hook::TIME, signalled).await,
+            Ok(()) => hook::run(command, &json, Some(exit), &self.address.to_os_string(), hook::TIME, signalled).await,
             Err(error) => Err(error.into()),
         };
         if let Err(error) = result {

@@ -3,6 +3,7 @@
 mod end;
 mod ledger;
 mod planning;
+mod publisher;
 mod result;
 pub(super) mod service;
 mod session;
@@ -15,6 +16,7 @@ use jiff::{Timestamp, Zoned};
 use tokio::time::Instant;
 
 use self::ledger::JobLedger;
+use self::publisher::HeadPublisher;
 use self::session::RunSession;
 use self::signals::Signals;
 use super::error::SHARED_TIMEOUT_MAX;
@@ -82,6 +84,7 @@ async fn run_once(
     screen: &Screen,
 ) -> Result<Option<Exit>, CommandError> {
     let Request { args, job, input, .. } = request;
+    let publisher = HeadPublisher::open(args, address)?;
     let ledger = JobLedger::lock(address, identity, job)?;
     let (plan, under_way) = planning::plan_run(request, &ledger)?;
     // Taken before the question, so that the rate that the operator agrees to is still free afterwards.
@@ -107,7 +110,8 @@ async fn run_once(
     let lists: Vec<_> = input.lists().map(|list| (list.path(), list.format())).collect();
     let failed_rows = files::failed_rows(address, &lists, &args.input);
     let until = request.until.as_ref();
-    let session = RunSession { args, job, input, plan, under_way, until, called, address, failed_rows, screen };
+    let session =
+        RunSession { args, job, input, plan, under_way, until, called, address, failed_rows, publisher, screen };
     Ok(session.run(parts, signals).await)
 }
 

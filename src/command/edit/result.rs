@@ -16,6 +16,16 @@ pub(super) struct RunResult {
 impl RunResult {
     pub(super) fn summary<'a>(&'a self, plan: &'a Plan) -> Summary<'a> {
         let RunResult { tally, ended, took } = self;
-        Summary { plan, tally, whole: None, ended, took: *took, failed_rows: Vec::new(), report: None, resume: None }
+        Summary {
+            plan,
+            tally,
+            whole: None,
+            log: None,
+            ended,
+            took: *took,
+            failed_rows: Vec::new(),
+            report: None,
+            resume: None,
+        }
     }
 }

@@ -7,6 +7,7 @@ use jiff::{Timestamp, Zoned};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::publisher::HeadPublisher;
 use super::result::RunResult;
 use super::signals::Signals;
 use crate::api::client::HttpService;
@@ -61,6 +62,7 @@ pub(super) struct RunSession<'a> {
     pub(super) address: &'a LedgerAddress,
     /// The file for the rows of each list that failed.
     pub(super) failed_rows: Vec<PathBuf>,
+    pub(super) publisher: HeadPublisher<'a>,
     pub(super) screen: &'a Screen,
 }
 
@@ -115,7 +117,10 @@ impl RunSession<'_> {
                 stop.cancel();
             }
         };
-        let (tally, ended) = run::run(context, self.job.failures, todo, orders, show).await;
+        let (tally, ended) = tokio::select! {
+            result = run::run(context, self.job.failures, todo, orders, show) => result,
+            never = self.publisher.publish_each() => never,
+        };
         let is_complete = tally.done + tally.failed == plan.this_run;
         let ended = match (ended, self.until) {
             // Asked to stop, it has settled every edit all the same.

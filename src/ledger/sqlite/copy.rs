@@ -10,8 +10,10 @@ use rusqlite::{Connection, ToSql, params, params_from_iter};
 use tempfile::TempPath;
 
 use super::damage::{check_after_crash, read_error, write_error};
+use super::event_log::{self, EventLog, LookImage};
 use super::open::{self, PathContent};
 use super::{filesystem, ledger_files, lost};
+use crate::evidence::Checkpoint;
 use crate::ledger::copy::{CopyError, JobFacts, Kind, Row, Source, Table, Target, Value, Visit};
 use crate::ledger::{JobIdentity, LedgerError};
 
@@ -133,12 +135,18 @@ impl Source for SqliteSource {
                 name: row.get(2)?,
                 created_at: row.get(3)?,
                 reads_first: row.get(4)?,
+                head: None,
             })
         });
-        job.map_err(|error| match error {
+        let mut job = job.map_err(|error| match error {
             rusqlite::Error::QueryReturnedNoRows => self.damaged("it names no job"),
             error => read_error(&self.path, error).into(),
-        })
+        })?;
+        if self.version >= open::KEEPS_EVIDENCE {
+            let head = event_log::head(&self.connection).map_err(|source| read_error(&self.path, source))?;
+            job.head = Some(head.checkpoint());
+        }
+        Ok(job)
     }
 
     fn read(&mut self, table: Table, visit: &mut Visit<'_>) -> Result<(), CopyError> {
@@ -194,6 +202,8 @@ pub(in crate::ledger) struct SqliteTarget {
     connection: Option<Connection>,
     /// What the schema asks of a new edit, which is not so for a copied one. It is put back at the end.
     begins: String,
+    /// Of the log that it is a copy of.
+    head: Option<Checkpoint>,
     path: PathBuf,
     temporary: TempPath,
 }
@@ -211,7 +221,13 @@ impl SqliteTarget {
             .into_temp_path();
         let made = SqliteTarget::fill(&temporary, job).map_err(|source| write_error(path, source))?;
         let (connection, begins) = made;
-        Ok(SqliteTarget { connection: Some(connection), begins, path: path.to_owned(), temporary })
+        Ok(SqliteTarget {
+            connection: Some(connection),
+            begins,
+            head: job.head.clone(),
+            path: path.to_owned(),
+            temporary,
+        })
     }
 
     fn fill(temporary: &Path, job: &JobFacts) -> rusqlite::Result<(Connection, String)> {
@@ -221,7 +237,7 @@ impl SqliteTarget {
             other_host: None,
             name: job.name.clone(),
         };
-        let connection = open::make(temporary, &identity)?;
+        let connection = open::make(temporary, &identity, None)?;
         // If anything fails, the file is removed; and it is made durable as a whole, at the end.
         connection.pragma_update(None, "synchronous", "OFF")?;
         connection.query_row("PRAGMA journal_mode = OFF", [], |_| Ok(()))?;
@@ -232,7 +248,23 @@ impl SqliteTarget {
         let find = "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = 'edit_begins'";
         let begins = connection.query_row(find, [], |row| row.get(0))?;
         connection.execute_batch("DROP TRIGGER edit_begins")?;
+        // Found is what becomes part of the log, which begins once all else is there.
+        connection.execute_batch("CREATE TEMP TABLE look (audit, message, at, found, code, note)")?;
         Ok((connection, begins))
+    }
+
+    /// Ends what is written with the log of the copy.
+    fn begin_log(&self, connection: &Connection) -> rusqlite::Result<()> {
+        connection.execute_batch(&self.begins)?;
+        EventLog::begin(connection, "copied", self.head.as_ref())?;
+        let mut log = EventLog::load(connection)?;
+        let mut looks = connection.prepare("SELECT audit, message, at, found, code, note FROM temp.look")?;
+        let mut looks = looks.query([])?;
+        while let Some(row) = looks.next()? {
+            log.look(connection, &LookImage::of(row)?)?;
+        }
+        log.save(connection)?;
+        connection.execute_batch("COMMIT")
     }
 
     fn insert(&mut self, table: Table, rows: &[Row]) -> rusqlite::Result<()> {
@@ -240,6 +272,7 @@ impl SqliteTarget {
         let columns: Vec<String> = table.columns().iter().map(|(name, ..)| format!("\"{name}\"")).collect();
         let places = vec!["?"; columns.len()].join(", ");
         let (columns, name) = (columns.join(", "), table.name());
+        // A table of this name hides the view.
         let mut insert = connection.prepare_cached(&format!("INSERT INTO {name} ({columns}) VALUES ({places})"))?;
         for row in rows {
             insert.execute(params_from_iter(row))?;
@@ -256,7 +289,7 @@ impl Target for SqliteTarget {
     fn read_back(&mut self) -> Result<Box<dyn Source + '_>, CopyError> {
         let failed = |source| write_error(&self.path, source);
         if let Some(connection) = self.connection.take() {
-            connection.execute_batch(&self.begins).and_then(|()| connection.execute_batch("COMMIT")).map_err(failed)?;
+            self.begin_log(&connection).map_err(failed)?;
             connection.close().map_err(|(_, source)| failed(source))?;
         }
         let connection = open::read_only(&self.temporary)?;

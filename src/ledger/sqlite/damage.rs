@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, ffi};
 
-use super::open::KEEPS_AUDITS;
+use super::open::KEEPS_EVIDENCE;
 use crate::ledger::LedgerError;
 
 pub(super) fn write_error(path: &Path, source: rusqlite::Error) -> LedgerError {
@@ -51,7 +51,7 @@ pub(super) fn check_after_crash(path: &Path, connection: &Connection) -> Result<
         let query = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE ended IS NULL)");
         connection.query_row(&query, [], |row| row.get::<_, bool>(0)).map_err(failed)
     };
-    let has_died = never_ended("run")? || (version >= KEEPS_AUDITS && never_ended("audit")?);
+    let has_died = never_ended("run")? || (version >= KEEPS_EVIDENCE && never_ended("audit")?);
     if !has_died {
         return Ok(());
     }

@@ -7,6 +7,7 @@ mod columns;
 mod commit;
 mod copy;
 mod damage;
+mod event_log;
 mod events;
 mod filesystem;
 mod ledger_files;
@@ -17,6 +18,7 @@ mod read;
 mod store;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 pub(super) use self::copy::{SqliteSource, SqliteTarget, check_free};
 pub(super) use self::overview::SqliteOverview;

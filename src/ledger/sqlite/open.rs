@@ -12,6 +12,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::damage::{check_after_crash, read_error, system_error, write_error};
+use super::event_log::{self, EventLog};
 use super::{filesystem, ledger_files, lost};
 use crate::ledger::{JobIdentity, LedgerError, LostCommits, unix_ms};
 
@@ -25,15 +26,15 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0004_operator.sql"),
     include_str!("0005_proxy.sql"),
     include_str!("0006_lists.sql"),
-    include_str!("0007_audits.sql"),
+    include_str!("0007_evidence.sql"),
 ];
 
 /// The first version that keeps what is in `0005_proxy.sql`.
 pub(super) const NAMES_PROXY: i64 = 5;
 /// The first version that keeps what is in `0006_lists.sql`.
 pub(super) const NAMES_LISTS: i64 = 6;
-/// The first version that keeps what is in `0007_audits.sql`.
-pub(super) const KEEPS_AUDITS: i64 = 7;
+/// The first version that keeps what is in `0007_evidence.sql`.
+pub(super) const KEEPS_EVIDENCE: i64 = 7;
 
 /// Reads the file and the log beside it.
 pub(super) const READ_BESIDE: &str = "mode=ro";
@@ -66,7 +67,7 @@ pub(super) fn open(path: &Path, job: &JobIdentity, gaps: LostCommits) -> Result<
     let mut lacks_commits = false;
     // Inspected again under the lock: another process may have created or filled it meanwhile.
     let mut connection = match inspect(path)? {
-        PathContent::Nothing => make(path, job).map_err(|source| write_error(path, source))?,
+        PathContent::Nothing => make(path, job, Some("made")).map_err(|source| write_error(path, source))?,
         PathContent::Ledger => {
             let reading = read_only(path)?;
             check_job(path, &reading, job, gaps)?;
@@ -252,7 +253,14 @@ fn roll_back(path: &Path) -> Result<(), LedgerError> {
     read.map_err(|source| write_error(path, source))
 }
 
-pub(super) fn make(path: &Path, job: &JobIdentity) -> rusqlite::Result<Connection> {
+/// An empty ledger, to compare with.
+pub(super) fn in_memory() -> rusqlite::Result<Connection> {
+    let connection = Connection::open_in_memory()?;
+    MIGRATIONS.iter().try_for_each(|migration| connection.execute_batch(migration))?;
+    Ok(connection)
+}
+
+pub(super) fn make(path: &Path, job: &JobIdentity, why: Option<&str>) -> rusqlite::Result<Connection> {
     let mut connection = open_to_write(path)?;
     // Schema and header in one transaction with a journal, so that the file itself shows what it is from then on.
     let transaction = connection.transaction()?;
@@ -262,6 +270,9 @@ pub(super) fn make(path: &Path, job: &JobIdentity) -> rusqlite::Result<Connectio
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", newest_version())?;
     insert_job(&transaction, job)?;
+    if let Some(why) = why {
+        EventLog::begin(&transaction, why, None)?;
+    }
     transaction.commit()?;
     // Migrations leave free pages. If these were used again, the file would look damaged wherever a part of the log has been
     // copied into it: in a copy without its log, for instance.
@@ -286,7 +297,10 @@ fn migrate(path: &Path, connection: &mut Connection, lacks_commits: bool) -> Res
     refuse_newer(path, found)?;
     if found == newest_version() {
         if lacks_commits {
-            lost::remember(connection).map_err(failed)?;
+            let transaction = connection.transaction().map_err(failed)?;
+            let remember = lost::remember(&transaction)
+                .and_then(|()| event_log::note(&transaction, "commits_lost", &[("job", "1".to_owned())]));
+            remember.and_then(|()| transaction.commit()).map_err(failed)?;
         }
         // Setting the version again would be a write.
         return Ok(());
@@ -298,6 +312,9 @@ fn migrate(path: &Path, connection: &mut Connection, lacks_commits: bool) -> Res
     transaction.pragma_update(None, "user_version", newest_version()).map_err(failed)?;
     if lacks_commits {
         lost::remember(&transaction).map_err(failed)?;
+    }
+    if found < KEEPS_EVIDENCE {
+        EventLog::begin(&transaction, "upgraded", None).map_err(failed)?;
     }
     transaction.commit().map_err(failed)
 }

@@ -9,12 +9,14 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::columns::{count, found, state};
 use super::damage::read_error;
-use super::lost;
 use super::open::{self, PathContent};
+use super::{event_log, lost, verify};
 use crate::edit::{ContentDigest, IdDigest};
+use crate::evidence::{Head, NamedCheckpoint, Proof};
 use crate::ledger::{
-    AuditInfo, AuditRecord, Cause, ControlAction, ControlEvent, EditRecord, Findings, JobIdentity, Latency,
-    LedgerAddress, LedgerError, Look, Note, Outcomes, Overview, RunList, RunRecord, Sample, State, Worker,
+    Alteration, AuditInfo, AuditRecord, Cause, ControlAction, ControlEvent, EditRecord, Findings, JobIdentity, Latency,
+    LedgerAddress, LedgerError, Look, Note, Outcomes, Overview, RunList, RunRecord, Sample, State, Verification,
+    Worker,
 };
 
 /// The first version of the schema that keeps what is in `0002_watched.sql`.
@@ -34,6 +36,8 @@ pub(crate) struct SqliteOverview {
     /// The file.
     address: LedgerAddress,
     path: PathBuf,
+    /// How the file is read.
+    how: &'static str,
     version: i64,
     worker: Option<Worker>,
     /// There was no log beside it.
@@ -65,7 +69,7 @@ impl SqliteOverview {
         SqliteOverview::new(path, open::READ_BESIDE, Some(Worker::new(format!("process {}", std::process::id()))))
     }
 
-    fn new(path: &Path, how: &str, worker: Option<Worker>) -> Result<SqliteOverview, LedgerError> {
+    fn new(path: &Path, how: &'static str, worker: Option<Worker>) -> Result<SqliteOverview, LedgerError> {
         let failed = |source| read_error(path, source);
         let connection = open::read_only_with(path, how)?;
         // One state of the ledger from here on, so that all numbers belong together.
@@ -74,12 +78,17 @@ impl SqliteOverview {
         let is_at_rest = how == open::READ_ALONE;
         let may_lack_commits = worker.is_none() && lost::may_lack_commits(path, &connection).map_err(failed)?;
         let (address, path) = (path.into(), path.to_owned());
-        Ok(SqliteOverview { connection, address, path, version, worker, is_at_rest, may_lack_commits })
+        Ok(SqliteOverview { connection, address, path, how, version, worker, is_at_rest, may_lack_commits })
     }
 
     /// The columns of an [`EditRecord`].
     fn columns(&self) -> String {
         format!("{EDIT}, {}", if self.version >= open::NAMES_LISTS { LIST } else { "NULL" })
+    }
+
+    fn check_log(&self) -> Result<(), LedgerError> {
+        let has_log = self.version >= open::KEEPS_EVIDENCE;
+        if has_log { Ok(()) } else { Err(LedgerError::NoLog { ledger: self.address.clone() }) }
     }
 
     fn is_watched(&self) -> bool {
@@ -273,7 +282,7 @@ impl Overview for SqliteOverview {
     }
 
     fn audits(&self) -> Result<Vec<AuditRecord>, LedgerError> {
-        if self.version < open::KEEPS_AUDITS {
+        if self.version < open::KEEPS_EVIDENCE {
             return Ok(Vec::new());
         }
         let query = "SELECT audit, begun_at, ended_at, ended, reason, version, user, host, done, wanted, head, seed, identifier,
@@ -320,6 +329,38 @@ impl Overview for SqliteOverview {
             visit(look.map_err(failed)?);
         }
         Ok(())
+    }
+
+    fn head(&self) -> Result<Option<Head>, LedgerError> {
+        if self.version < open::KEEPS_EVIDENCE {
+            return Ok(None);
+        }
+        event_log::head(&self.connection).map(Some).map_err(|source| self.failed(source))
+    }
+
+    fn verify(&self, heads: &[NamedCheckpoint]) -> Result<Verification, LedgerError> {
+        self.check_log()?;
+        let (path, how) = (self.path.clone(), self.how);
+        // Indexes are compared with their tables beside that, on another thread.
+        let soundness = std::thread::spawn(move || {
+            let connection = open::read_only_with(&path, how)?;
+            let found: rusqlite::Result<String> =
+                connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0));
+            found.map_err(|source| read_error(&path, source))
+        });
+        let verified = verify::verify(&self.connection, heads).map_err(|source| self.failed(source));
+        // A panic in it was reported when it happened.
+        let sound = soundness.join().unwrap_or(Err(LedgerError::Latched))?;
+        let mut verified = verified?;
+        if sound != "ok" {
+            verified.add(Alteration::Damaged { what: sound.replace('\n', " ") });
+        }
+        Ok(verified)
+    }
+
+    fn prove(&self, message: IdDigest, size: Option<u64>) -> Result<Vec<Proof>, LedgerError> {
+        self.check_log()?;
+        verify::prove(&self.connection, message, size).map_err(|source| self.failed(source))
     }
 
     fn visit_edits(

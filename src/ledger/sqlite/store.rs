@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::types::Null;
-use rusqlite::{Connection, OptionalExtension, Params, params};
+use rusqlite::{Connection, OptionalExtension, Params, Transaction, params};
 
 use super::columns::number;
 use super::commit::commit;
 use super::damage::{read_error, system_error, write_error};
+use super::event_log::{self, EventLog, edit_columns};
 use super::ledger_files::{self, LedgerFiles};
 use super::{lost, open};
 use crate::ledger::{
@@ -83,8 +84,7 @@ impl SqliteStore {
             return Ok(());
         }
         let transaction = connection.transaction().map_err(failed)?;
-        transaction.execute("DELETE FROM run WHERE run = ?1", [run]).map_err(failed)?;
-        before.restore(&transaction).map_err(failed)?;
+        withdraw(&transaction, run, before).map_err(failed)?;
         transaction.commit().map_err(failed)?;
         Err(LedgerError::BeingRead { path: path.clone() })
     }
@@ -109,11 +109,30 @@ impl SqliteStore {
         write_error(&self.path, source)
     }
 
-    /// Records the end of what was done, and closes the ledger, but for its lock.
-    pub(super) fn end(&mut self, update: &str, values: impl Params) -> Result<WalEnd, LedgerError> {
+    /// Makes changes in one transaction.
+    pub(super) fn in_one<T>(
+        &mut self,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, LedgerError> {
+        let connection = self.connection.as_mut().ok_or(LedgerError::Latched)?;
+        let transaction = connection.transaction();
+        let changed = transaction.and_then(|transaction| {
+            let changed = change(&transaction)?;
+            transaction.commit()?;
+            Ok(changed)
+        });
+        changed.map_err(|source| write_error(&self.path, source))
+    }
+
+    /// Records the end of `what` was done, a run or an audit, and closes the ledger, but for its lock.
+    pub(super) fn end(&mut self, what: &str, update: &str, values: impl Params) -> Result<WalEnd, LedgerError> {
         self.check_files()?;
+        let key = self.number.to_string();
+        self.in_one(|transaction| {
+            transaction.execute(update, values)?;
+            event_log::note(transaction, &format!("{what}_ended"), &[(what, key)])
+        })?;
         let connection = self.connection.take().ok_or(LedgerError::Latched)?;
-        connection.execute(update, values).map_err(|source| self.failed(source))?;
         // The end is durable. A log that remains loses nothing as long as it stays beside the file.
         let is_folded =
             lost::keep_log_on_close(&connection, false).and_then(|()| lost::fold_in(&connection)).unwrap_or(false);
@@ -156,12 +175,16 @@ impl RunStore for SqliteStore {
     }
 
     fn mark_all_read(&mut self) -> Result<(), LedgerError> {
-        set_reads_first(self.connection()?, false).map_err(|source| write_error(&self.path, source))
+        self.in_one(|transaction| {
+            set_reads_first(transaction, false)?;
+            event_log::note(transaction, "all_read", &[("job", "1".to_owned())])
+        })
     }
 
     fn end_run(&mut self, ended: &str, reason: &str) -> Result<WalEnd, LedgerError> {
         let number = self.number;
         self.end(
+            "run",
             "UPDATE run SET ended_at = ?2, ended = ?3, reason = ?4 WHERE run = ?1",
             params![number, unix_ms(), ended, reason],
         )
@@ -209,8 +232,27 @@ fn begin(connection: &mut Connection, job: &JobIdentity, info: &RunInfo) -> rusq
             params![run, position, list.name, list.sha256, number(list.rows)],
         )?;
     }
+    event_log::note(&transaction, "run_begun", &rows_of(&transaction, run)?)?;
     transaction.commit()?;
     Ok((run, before))
+}
+
+/// The rows that a run begins with.
+fn rows_of(connection: &Connection, run: i64) -> rusqlite::Result<Vec<(&'static str, String)>> {
+    let mut rows = vec![("job", "1".to_owned()), ("run", run.to_string())];
+    let mut lists = connection.prepare("SELECT run || '/' || list FROM run_list WHERE run = ?1 ORDER BY list")?;
+    for list in lists.query_map([run], |row| row.get(0))? {
+        rows.push(("run_list", list?));
+    }
+    Ok(rows)
+}
+
+/// Takes back that a run began.
+fn withdraw(transaction: &Transaction<'_>, run: i64, before: &JobBefore) -> rusqlite::Result<()> {
+    let rows = rows_of(transaction, run)?;
+    transaction.execute("DELETE FROM run WHERE run = ?1", [run])?;
+    before.restore(transaction)?;
+    event_log::note(transaction, "run_withdrawn", &rows)
 }
 
 /// What the ledger said of its job before a run began.
@@ -262,19 +304,28 @@ impl Store for SqliteStore {
 /// Records what a process that died left behind: its run never ended, and what it was sending is in doubt. This scans the
 /// whole table, and is unnecessary after a run that reached the end of its list: it waited for every outcome.
 fn recover(connection: &mut Connection) -> rusqlite::Result<()> {
-    let end_audit =
-        "UPDATE audit SET ended = 'stopped', ended_at = ?1, reason = 'its process died' WHERE ended IS NULL";
-    connection.execute(end_audit, [unix_ms()])?;
+    let open: Vec<(String, i64)> = connection
+        .prepare("SELECT 'audit', audit FROM audit WHERE ended IS NULL UNION ALL SELECT 'run', run FROM run WHERE ended IS NULL")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
     let ended =
         connection.query_row("SELECT ended FROM run ORDER BY run DESC LIMIT 1", [], |row| row.get(0)).optional()?;
-    if ended == Some(Some("finished".to_owned())) {
+    if open.is_empty() && ended == Some(Some("finished".to_owned())) {
         return Ok(());
     }
     let transaction = connection.transaction()?;
-    transaction.execute("UPDATE run SET ended = 'died', ended_at = ?1 WHERE ended IS NULL", [unix_ms()])?;
-    transaction.execute(
-        "UPDATE edit SET state = 'in_doubt', code = ?1, note = ?2 WHERE state = 'sending'",
-        params![Null, Note::ProcessDied.word()],
-    )?;
+    let mut log = EventLog::load(&transaction)?;
+    for (what, number) in &open {
+        let how = if what == "run" { "ended = 'died'" } else { "ended = 'stopped', reason = 'its process died'" };
+        let end = format!("UPDATE {what} SET {how}, ended_at = ?2 WHERE {what} = ?1");
+        transaction.execute(&end, params![number, unix_ms()])?;
+        log.rows(&transaction, &format!("{what}_died"), &[(what, number.to_string())])?;
+    }
+    let lost = concat!(
+        "UPDATE edit SET state = 'in_doubt', code = ?1, note = ?2 WHERE state = 'sending' RETURNING ",
+        edit_columns!()
+    );
+    log.edits(&transaction, lost, params![Null, Note::ProcessDied.word()])?;
+    log.save(&transaction)?;
     transaction.commit()
 }

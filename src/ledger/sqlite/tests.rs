@@ -4,6 +4,7 @@ mod damage;
 mod lost;
 mod overview;
 mod removed;
+mod verify;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

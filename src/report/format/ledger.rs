@@ -56,6 +56,8 @@ pub struct Status {
     pub acts: Vec<Act>,
     /// Every audit, the first one first.
     pub audits: Vec<AuditFindings>,
+    /// The head of its log of events, if it has one.
+    pub log: Option<LogObject>,
     /// The command that resumes the last run, where something is left.
     pub resume: Option<String>,
 }
@@ -152,6 +154,8 @@ pub struct Manifest {
     pub ledger: String,
     /// SHA-256 of the ledger's file, in hexadecimal; `null` while it changes.
     pub ledger_sha256: Option<String>,
+    /// The head of its log of events, if it has one.
+    pub log: Option<LogObject>,
     /// The job it belongs to.
     pub job: JobObject,
     /// The name of the last run's list.
@@ -319,6 +323,47 @@ pub struct CopyObject {
     pub late_left: u64,
     /// BLAKE3 of all that was copied, in hexadecimal: the same of both ledgers.
     pub digest: String,
+}
+
+/// The head of a ledger's log of events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct LogObject {
+    /// The log's name.
+    pub origin: String,
+    /// How many events it has.
+    pub size: u64,
+    /// The root of the Merkle tree of its events, in Base64.
+    pub root: String,
+}
+
+/// `runner verify --json`: whether a ledger was altered, or whether proofs hold.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct VerifyObject {
+    /// The version of the format: 1.
+    #[cfg_attr(test, schemars(extend("const" = crate::report::format::FORMAT)))]
+    pub format: u32,
+    /// The ledger, or the file of the proofs.
+    pub file: String,
+    /// Whether nothing was altered, as far as that can be seen.
+    pub holds: bool,
+    /// The head of the log, computed from its events; that of the first proof.
+    pub log: Option<LogObject>,
+    /// How a ledger's log began: `made`, `upgraded` or `copied`.
+    pub began: Option<String>,
+    /// Edits whose outcome the log does not have yet.
+    pub sending: u64,
+    /// The first alterations of a ledger.
+    pub alterations: Vec<String>,
+    /// How many more there are.
+    pub more_alterations: u64,
+    /// The heads that were given.
+    pub heads: u64,
+    /// The size of the last one that the log agrees with.
+    pub agrees_up_to: Option<u64>,
+    /// The events after that; their loss would not show.
+    pub unseen: Option<u64>,
 }
 
 /// `runner audit LEDGER --json`: what done edits were found to be.

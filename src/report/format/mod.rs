@@ -13,8 +13,8 @@ use serde::Serialize;
 
 pub use self::common::{AnswerCount, CauseObject, FORMAT, HoldObject, JobObject, RunState};
 pub use self::ledger::{
-    Act, AuditFindings, AuditObject, CopyObject, File, LatencyCount, LeftOut, Manifest, OutcomeObject, ReportObject,
-    Run, RunnerObject, SharedObject, Status,
+    Act, AuditFindings, AuditObject, CopyObject, File, LatencyCount, LeftOut, LogObject, Manifest, OutcomeObject,
+    ReportObject, Run, RunnerObject, SharedObject, Status, VerifyObject,
 };
 pub use self::run::{Health, PlanObject, RunStatus, SummaryObject, ThisRun, WarningObject};
 
@@ -55,6 +55,7 @@ mod tests {
         Manifest(Manifest),
         Copy(CopyObject),
         Audit(AuditObject),
+        Verify(VerifyObject),
         Health(Health),
     }
 

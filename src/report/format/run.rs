@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::common::{AnswerCount, HoldObject, JobObject, RunState};
+use super::ledger::LogObject;
 use super::ledger::SharedObject;
 use crate::ledger::{RunList, Totals};
 use crate::run::Tally;
@@ -125,6 +126,8 @@ pub struct SummaryObject {
     /// The list's messages after the run.
     #[serde(flatten)]
     pub totals: Totals,
+    /// The head of the ledger's log of events after the run, if it has one.
+    pub log: Option<LogObject>,
     /// What this run did.
     pub this_run: ThisRun,
     /// How often each answer other than success came in this run.

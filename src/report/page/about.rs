@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::shown;
 use super::tables::digests;
+use crate::report::evidence;
 use crate::report::facts::Report;
 use crate::words::Words;
 
@@ -28,6 +29,10 @@ pub(super) fn about(report: &Report, words: &Words) -> Markup {
                         Some(sha256) => { "SHA-256 " code { (sha256) } }
                         None => { (facts.no_digest(say)) }
                     }
+                }
+                @if let Some(head) = &facts.log {
+                    dt { (say.log) }
+                    dd { (evidence::log_line(head, words.lang)) br; code { (head.origin) } }
                 }
                 @if let Some(list) = list {
                     dt { (say.list) }

@@ -171,6 +171,7 @@ pub(super) static CHINESE: Phrases = Phrases {
     cap_text: |cap| format!("限速每秒 {cap}"),
     in_directory: |directory| format!("目录 {directory}"),
     through_proxy: |proxy| format!("经由代理 {proxy}"),
+    log: "事件日志",
     audits: "核查：已完成编辑的回读结果",
     acts: "人工干预",
     no_acts: "没有人暂停或停止过运行，也没有人调整过限速。",

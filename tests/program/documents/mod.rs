@@ -2,8 +2,8 @@
 //! that they name exists; and the Chinese ones have everything that the English ones have.
 //!
 //! Each document is typed from its first command to its last into one shell after the other, as a newcomer does it: in a directory
-//! that has what a clone has, the `jobs`, and nothing else but what the commands before have made; with the environment that
-//! the document itself exports, and no other. Only addresses are others: the sandbox is where no other test's is, what goes
+//! that has what a clone has, the `jobs` and `docs/verify.py`, and nothing else but what the commands before have made; with the
+//! environment that the document itself exports, and no other. Only addresses are others: the sandbox is where no other test's is, what goes
 //! to a region goes to it, and a document that speaks to PostgreSQL has a server of its own.
 
 mod languages;
@@ -110,6 +110,8 @@ impl Stage {
         let copied =
             std::process::Command::new("cp").arg("-r").arg(root().join("jobs")).arg(place.path("jobs")).status();
         assert!(copied.unwrap().success());
+        std::fs::create_dir(place.path("docs")).unwrap();
+        place.write("docs/verify.py", text("docs/verify.py"));
         // "Put the key into it with an editor."
         place.write(".tim-key", runner::sandbox::SECRET_KEY);
         let addresses = ["127.0.0.1:8200", "127.0.0.1:8201"].map(|known| (known, free_address()));

@@ -305,6 +305,7 @@ impl Source for PostgresSource {
                     name: row.try_get(2)?,
                     created_at: row.try_get(3)?,
                     reads_first: row.try_get(4)?,
+                    head: None,
                 })
             };
             read(&address, facts())

@@ -1,0 +1,98 @@
+//! Heads of the ledger's log, made known outside while the run goes on: `--checkpoint-file` and `--on-checkpoint`.
+
+use std::cell::Cell;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::JobArgs;
+use crate::command::{CommandError, hook, tell};
+use crate::evidence::Checkpoint;
+use crate::ledger::{LedgerAddress, LedgerError, overview_beside_writer};
+
+const EVERY: Duration = Duration::from_secs(10);
+/// Long enough to hand a head on, short enough for the next one.
+const COMMAND_TIME: Duration = EVERY;
+
+/// Where heads go.
+#[derive(Debug)]
+pub(super) struct HeadPublisher<'a> {
+    ledger: &'a LedgerAddress,
+    file: Option<(&'a Path, File)>,
+    command: Option<&'a str>,
+    /// The events of the last head that went out.
+    published: Cell<u64>,
+    /// The last one did not: that is told once.
+    has_failed: Cell<bool>,
+}
+
+impl<'a> HeadPublisher<'a> {
+    /// Opens the file, so that it is known before anything is sent whether heads can be kept there.
+    pub(super) fn open(args: &'a JobArgs, ledger: &'a LedgerAddress) -> Result<HeadPublisher<'a>, CommandError> {
+        let command = args.on_checkpoint.as_deref();
+        let file = match args.checkpoint_file.as_deref() {
+            Some(path) => {
+                Some((path, OpenOptions::new().append(true).create(true).open(path).map_err(unwritable(path))?))
+            }
+            None => None,
+        };
+        if ledger.postgres().is_some() && (file.is_some() || command.is_some()) {
+            return Err(LedgerError::NoLog { ledger: ledger.clone() }.into());
+        }
+        Ok(HeadPublisher { ledger, file, command, published: Cell::new(0), has_failed: Cell::new(false) })
+    }
+
+    /// Publishes the newest head every ten seconds, for as long as it is polled.
+    pub(super) async fn publish_each(&self) -> ! {
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if self.file.is_some() || self.command.is_some() {
+                match self.head() {
+                    Ok(Some(head)) => self.publish(&head, &CancellationToken::new()).await,
+                    Ok(None) => {}
+                    Err(error) => tracing::debug!(%error, "the head of the log could not be read; the next one is"),
+                }
+            }
+        }
+    }
+
+    /// The head of what is durable.
+    pub(super) fn head(&self) -> Result<Option<Checkpoint>, LedgerError> {
+        if self.ledger.postgres().is_some() {
+            return Ok(None);
+        }
+        Ok(overview_beside_writer(self.ledger)?.head()?.map(|head| head.checkpoint()))
+    }
+
+    pub(super) async fn publish(&self, head: &Checkpoint, signalled: &CancellationToken) {
+        if self.published.replace(head.size) == head.size {
+            return;
+        }
+        let mut failures = Vec::new();
+        if let Some((path, file)) = &self.file {
+            let mut out: &File = file;
+            // With an empty line, so that the next one can follow it. In one write, so that it is whole or not there.
+            let written = out.write_all(format!("{head}\n").as_bytes()).and_then(|()| file.sync_data());
+            failures.extend(written.map_err(unwritable(path)).err().map(|error| error.to_string()));
+        }
+        if let Some(command) = self.command {
+            let text = head.to_string();
+            let ledger = self.ledger.to_os_string();
+            let ran = hook::run(command, text.as_bytes(), None, &ledger, COMMAND_TIME, signalled).await;
+            failures.extend(ran.err().map(|error| format!("--on-checkpoint: {error}")));
+        }
+        let had_failed = self.has_failed.replace(!failures.is_empty());
+        failures.iter().filter(|_| !had_failed).for_each(|failure| tell(format_args!("warning: {failure}")));
+    }
+}
+
+fn unwritable(path: &Path) -> impl Fn(std::io::Error) -> CommandError {
+    let file: PathBuf = path.to_owned();
+    move |source| CommandError::CheckpointFile { file: file.clone(), source }
+}

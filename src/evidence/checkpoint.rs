@@ -1,0 +1,124 @@
+//! The head of a log, as a C2SP checkpoint (<https://c2sp.org/tlog-checkpoint>): its name, its size and its root, one a line.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::Hash;
+
+/// The head of a log at some size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The log's name.
+    pub origin: String,
+    /// How many events it has.
+    pub size: u64,
+    /// The root of their tree.
+    pub root: Hash,
+}
+
+/// A checkpoint that was read from a file, with where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedCheckpoint {
+    /// `heads.txt:17`.
+    pub place: String,
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+}
+
+/// Why a file holds no checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// A line is none of a checkpoint's.
+    #[error(
+        "{place}: {what}; a checkpoint is three lines (the log's name, its size, its root in Base64) and an empty one"
+    )]
+    Malformed {
+        /// The file and the line.
+        place: String,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// There is nothing in it.
+    #[error("{file} holds no checkpoint")]
+    Empty {
+        /// The file.
+        file: String,
+    },
+}
+
+impl fmt::Display for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n{}\n{}", self.origin, self.size, STANDARD.encode(self.root))
+    }
+}
+
+impl Checkpoint {
+    /// The root in Base64.
+    pub fn root(&self) -> String {
+        STANDARD.encode(self.root)
+    }
+
+    /// Reads all checkpoints of a text, one after the other. Signatures, which begin with a dash, are passed over: they are
+    /// checked by the tools that made them.
+    ///
+    /// # Errors
+    /// There is none, or something that is none.
+    pub fn read_all(file: &str, text: &str) -> Result<Vec<NamedCheckpoint>, CheckpointError> {
+        let mut lines = text.lines().enumerate().filter(|(_, line)| !line.starts_with("— ")).peekable();
+        let mut found = Vec::new();
+        while let Some((at, origin)) = lines.next() {
+            if origin.is_empty() {
+                continue;
+            }
+            let malformed = |at: usize, what| CheckpointError::Malformed { place: format!("{file}:{}", at + 1), what };
+            let size = lines.next().map_or("", |(_, line)| line);
+            let size = number(size).ok_or_else(|| malformed(at + 1, "this is no size of a log"))?;
+            let root = lines.next().and_then(|(_, line)| hash(line));
+            let root = root.ok_or_else(|| malformed(at + 2, "this is no SHA-256 in Base64"))?;
+            // Lines of extensions say nothing about the tree.
+            while lines.next_if(|(_, line)| !line.is_empty()).is_some() {}
+            let checkpoint = Checkpoint { origin: origin.to_owned(), size, root };
+            found.push(NamedCheckpoint { place: format!("{file}:{}", at + 1), checkpoint });
+        }
+        if found.is_empty() { Err(CheckpointError::Empty { file: file.to_owned() }) } else { Ok(found) }
+    }
+}
+
+/// A decimal number without leading zeros.
+pub(super) fn number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number: &u64| number.to_string() == text)
+}
+
+pub(super) fn hash(text: &str) -> Option<Hash> {
+    STANDARD.decode(text).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint(size: u64) -> Checkpoint {
+        Checkpoint { origin: "runner/0011223344556677".into(), size, root: [7; 32] }
+    }
+
+    #[test]
+    fn checkpoints_of_a_file_are_found_with_their_lines() {
+        let text = format!("{}\n{}— someone Az3grl\n\n{}", checkpoint(1), checkpoint(20), checkpoint(300));
+        let found = Checkpoint::read_all("heads.txt", &text).unwrap();
+        let places: Vec<_> = found.iter().map(|found| (found.place.as_str(), found.checkpoint.size)).collect();
+        assert_eq!(places, [("heads.txt:1", 1), ("heads.txt:5", 20), ("heads.txt:10", 300)]);
+        assert_eq!(found[2].checkpoint, checkpoint(300));
+    }
+
+    #[test]
+    fn what_is_no_checkpoint_is_told_with_its_line() {
+        let told = |text: &str| Checkpoint::read_all("heads.txt", text).unwrap_err().to_string();
+        assert!(told("\n\n").contains("heads.txt holds no checkpoint"));
+        assert!(told("a\n01\n").starts_with("heads.txt:2: this is no size"));
+        assert!(told("a\n").starts_with("heads.txt:2: this is no size"));
+        assert!(told("\na\n1\nAA==\n").starts_with("heads.txt:4: this is no SHA-256"));
+    }
+}

@@ -1,0 +1,247 @@
+//! Whether a ledger was altered: by the program itself, and by the twenty lines of Python that are in the documents.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::harness::{Place, Ran, list, sqlite};
+use crate::support::service::Service;
+
+const RUN: &str = "--input edits.csv --resume ledger.db --yes --no-progress --json --checkpoint-file heads.txt";
+const FAULTS: &str = "20004=5%,20026=5%,edit.lost-after=2%";
+const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/verify.py");
+
+/// A ledger on which a run has worked, with the heads that it has given out.
+fn worked(rows: u32) -> (Place, Service) {
+    let (place, service) = (Place::with_list(rows), Service::start(FAULTS));
+    let ran = place.runner(RUN).at(&service).run();
+    assert!(matches!(ran.code, Some(0 | 1)), "{ran:#?}");
+    (place, service)
+}
+
+fn verify(place: &Place, flags: &str) -> Ran {
+    place.runner(&format!("verify --json {flags}")).run()
+}
+
+/// What the Python program says of a ledger, and its exit code.
+fn by_python(place: &Place, ledger: &str, heads: &str) -> (Option<i32>, String) {
+    let mut call = Command::new("python3");
+    call.arg(PYTHON).arg(place.path(ledger));
+    if !heads.is_empty() {
+        call.arg(place.path(heads));
+    }
+    let out = call.output().unwrap();
+    (out.status.code(), String::from_utf8(out.stdout).unwrap() + &String::from_utf8_lossy(&out.stderr))
+}
+
+#[test]
+fn what_was_not_altered_holds_and_every_view_names_its_head() {
+    let (place, service) = worked(200);
+    let again = place.runner(&format!("{RUN} --retry-failed --report report")).at(&service).run();
+    let summary = &again.json()["log"];
+    let found = verify(&place, "ledger.db --checkpoint heads.txt");
+    assert_eq!(found.code, Some(0), "{found:#?}");
+    let found = found.json();
+    assert_eq!((&found["holds"], &found["unseen"], &found["began"]), (&true.into(), &0.into(), &"made".into()));
+    assert!(found["heads"].as_u64() >= Some(3) && found["log"]["size"].as_u64() > Some(200), "{found:#}");
+    let read = |name: &str| serde_json::from_str::<Value>(&place.read(name)).unwrap();
+    let status = place.runner("status ledger.db --json").exits(0).json();
+    for (view, log) in [
+        ("summary", summary),
+        ("status", &status["log"]),
+        ("report", &read("report/summary.json")["log"]),
+        ("manifest", &read("report/manifest.json")["log"]),
+    ] {
+        assert_eq!(log, &found["log"], "{view}");
+    }
+    let root = found["log"]["root"].as_str().unwrap();
+    for text in ["status ledger.db", "report ledger.db", "verify ledger.db"] {
+        assert!(place.runner(text).exits(0).out.contains(root), "{text}");
+    }
+    assert!(
+        place.read("heads.txt").ends_with(&format!("\n{root}\n\n")) && place.read("report/report.html").contains(root)
+    );
+    let (code, text) = by_python(&place, "ledger.db", "heads.txt");
+    assert_eq!((code, text.contains(root)), (Some(0), true), "{text}");
+}
+
+/// Each is done as one who knows SQLite and how this program works would do it.
+const TRIES: [(&str, &str); 14] = [
+    ("a renamed account", "UPDATE edit SET from_account = 'somebody' WHERE seq = 7"),
+    ("fifty edits that are gone", "DELETE FROM edit WHERE seq BETWEEN 20 AND 69"),
+    ("with all that names them", "DELETE FROM edit WHERE seq > 150; DELETE FROM event WHERE edit > 150"),
+    (
+        "an edit that nobody made",
+        "INSERT INTO edit SELECT 1000, from_account, to_account, 'new', randomblob(16), content, line, run, state, attempts, code,
+         note, sent_at, took_ms, list, first_content FROM edit WHERE seq = 7",
+    ),
+    ("another user, ten days earlier", "UPDATE run SET user = 'nobody', started_at = started_at - 864000000"),
+    ("an operator who did nothing", "DELETE FROM act"),
+    ("a failure that passes for done", "UPDATE edit SET state = 'done', code = 0 WHERE state = 'failed'"),
+    ("what failed, left out", "UPDATE event SET state = 'done', code = 0 WHERE state = 'failed'"),
+    ("another content", "UPDATE edit SET content = randomblob(16) WHERE seq = 3"),
+    ("another message under the same digest", "UPDATE edit SET msg_key = msg_key || '0' WHERE seq = 3"),
+    ("better numbers", "UPDATE sample SET slow_downs = 0, failed = 0, done = done + 1"),
+    ("fewer answers", "DELETE FROM answer WHERE code <> 0"),
+    ("a log that ends earlier", "DELETE FROM event WHERE event > (SELECT size - 20 FROM log); UPDATE log SET size = size - 20"),
+    ("two events, swapped", "UPDATE event SET event = -event WHERE event IN (8, 9); UPDATE event SET event = 17 + event WHERE event < 0"),
+];
+
+#[test]
+fn whatever_a_tamperer_tries_is_found() {
+    let (place, service) = worked(200);
+    place.write("edits.csv", list(1..=900, "new"));
+    let before = service.stats().requests();
+    let running = place.runner(&format!("{RUN} --rate 100")).at(&service).start();
+    service.wait_for_requests(before + 20);
+    place.runner("ctl ledger.db rate 90").exits(0);
+    place.runner("ctl ledger.db stop --yes").exits(0);
+    running.exits(3);
+    let pristine = std::fs::read(place.path("ledger.db")).unwrap();
+    let [drop, put_back] = ["'DROP TRIGGER ' || name", "sql"].map(|what| {
+        let query = format!("SELECT group_concat({what}, '; ') FROM sqlite_schema WHERE type = 'trigger'");
+        let ledger = rusqlite::Connection::open(place.path("ledger.db")).unwrap();
+        ledger.query_row(&query, [], |row| row.get::<_, String>(0)).unwrap()
+    });
+    let found = |what: &str| {
+        let found = verify(&place, "tampered.db --checkpoint heads.txt");
+        assert_eq!(found.code, Some(1), "{what}: {found:#?}");
+        let first = found.json()["alterations"][0].clone();
+        let (code, text) = by_python(&place, "tampered.db", "heads.txt");
+        assert_eq!(code, Some(1), "{what}: {text}");
+        assert!(first.as_str().is_some_and(|first| !first.is_empty()), "{what}: {found:#?}");
+    };
+    for (what, sql) in TRIES {
+        place.write("tampered.db", &pristine);
+        sqlite(
+            &place.path("tampered.db"),
+            &format!("PRAGMA foreign_keys = OFF; {drop}; {sql}; {put_back}; PRAGMA wal_checkpoint(TRUNCATE)"),
+        );
+        assert_ne!(std::fs::read(place.path("tampered.db")).unwrap(), pristine, "{what}");
+        found(what);
+    }
+    // A trigger that is gone, a byte of the file, another ledger in its place.
+    place.write("tampered.db", &pristine);
+    sqlite(&place.path("tampered.db"), "DROP TRIGGER event_stays; PRAGMA wal_checkpoint(TRUNCATE)");
+    found("a trigger that is gone");
+    let other =
+        place.runner(&RUN.replace("ledger.db", "tampered.db").replace("heads.txt", "other.txt")).at(&service).run();
+    assert!(matches!(other.code, Some(0 | 1)), "{other:#?}");
+    found("another ledger");
+    let refused = place.runner("verify --checkpoint edits.csv ledger.db").exits(2);
+    assert!(refused.err.contains("edits.csv:2: this is no size of a log"), "{}", refused.err);
+}
+
+/// The ledger as it was earlier agrees with itself.
+#[test]
+fn an_old_copy_of_the_ledger_is_told_by_the_heads() {
+    let (place, service) = worked(50);
+    std::fs::copy(place.path("ledger.db"), place.path("old.db")).unwrap();
+    place.runner(&format!("{RUN} --retry-failed")).at(&service).run();
+    assert_eq!(verify(&place, "old.db").code, Some(0));
+    let found = verify(&place, "old.db --checkpoint heads.txt");
+    let told = found.json()["alterations"][0].as_str().unwrap().to_owned();
+    assert!(found.code == Some(1) && told.contains("the log ends with event"), "{found:#?}");
+    assert_eq!(by_python(&place, "old.db", "").0, Some(0));
+    assert_eq!(by_python(&place, "old.db", "heads.txt").0, Some(1));
+    // And went on from there: a fork.
+    place.runner("--input edits.csv --resume old.db --yes --retry-failed --rate 50").at(&service).run();
+    let told = verify(&place, "old.db --checkpoint heads.txt").json()["alterations"].to_string();
+    assert!(told.contains("the log is not the one whose head is in heads.txt:"), "{told}");
+}
+
+#[test]
+fn a_run_that_is_killed_is_never_behind_the_heads_that_it_gave_out() {
+    let place = Place::with_list(400);
+    let service = Service::with_messages("latency=20ms..80ms", &place);
+    let command = "--input edits.csv --resume ledger.db --yes --no-progress --json --rate 100";
+    let running =
+        place.runner(command).arg("--on-checkpoint").arg("cat >> heads.txt; echo >> heads.txt").at(&service).start();
+    service.wait_for_requests(100);
+    let beside = verify(&place, "ledger.db --checkpoint heads.txt");
+    assert!(beside.code == Some(0) && beside.json()["sending"].as_u64() > Some(0), "{beside:#?}");
+    running.kill();
+    let found = verify(&place, "ledger.db --checkpoint heads.txt");
+    assert_eq!(found.code, Some(0), "{found:#?}");
+    place.runner(command).at(&service).exits(0);
+    let found = verify(&place, "ledger.db --checkpoint heads.txt").json();
+    assert_eq!((&found["holds"], &found["sending"]), (&true.into(), &0.into()), "{found:#}");
+    assert_eq!(service.stats().edited_once(), 400);
+}
+
+#[test]
+fn what_was_done_to_one_message_is_proven_without_the_others() {
+    let (place, _service) = worked(50);
+    let rows = place.read("edits.csv");
+    let [from, to, key] = std::array::from_fn(|column| rows.lines().nth(3).unwrap().split(',').nth(column).unwrap());
+    let proof = place.runner("prove ledger.db").arg(from).arg(to).arg(key).exits(0).out;
+    assert!(proof.contains(key) && !proof.contains(rows.lines().nth(4).unwrap().split(',').nth(2).unwrap()), "{proof}");
+    place.write("proof.txt", &proof);
+    let found = place.runner("verify --proof proof.txt --checkpoint heads.txt").exits(0);
+    assert!(found.out.contains("each proven to be in its log"), "{}", found.out);
+    // For a head that was kept earlier, and of another one.
+    let kept = place.read("heads.txt").split("\n\n").next().unwrap().to_owned() + "\n";
+    place.write("first.txt", &kept);
+    let refused = place.runner("prove ledger.db --checkpoint first.txt").arg(from).arg(to).arg(key).exits(2);
+    assert!(refused.err.contains("no event of this message"), "{}", refused.err);
+    place.runner("verify --proof proof.txt --checkpoint first.txt").exits(1);
+    place.write("proof.txt", proof.replace("\"done\"", "\"failed\"").replace("\"line\":", "\"line\":1"));
+    let found = place.runner("verify --proof proof.txt --json").exits(1);
+    assert_eq!(found.json()["holds"], false);
+    let refused = place.runner("prove ledger.db nobody").arg(to).arg(key).exits(2);
+    assert!(refused.err.contains("no event of this message"), "{}", refused.err);
+    let refused = place.runner("verify --proof edits.csv").exits(2);
+    assert!(refused.err.contains("edits.csv:2: this is not"), "{}", refused.err);
+}
+
+/// It begins with the head of the log that was copied.
+#[test]
+fn a_copy_has_a_log_of_its_own() {
+    let (place, service) = worked(50);
+    place.runner("audit ledger.db").at(&service).run();
+    let head = verify(&place, "ledger.db").json()["log"].clone();
+    place.runner("copy ledger.db copy.db").exits(0);
+    let found = verify(&place, "copy.db").json();
+    assert_eq!((&found["holds"], &found["began"]), (&true.into(), &"copied".into()), "{found:#}");
+    let ledger = rusqlite::Connection::open(place.path("copy.db")).unwrap();
+    let first: String = ledger.query_row("SELECT line FROM event_line WHERE event = 1", [], |row| row.get(0)).unwrap();
+    assert!(first.contains(head["root"].as_str().unwrap()), "{first}");
+    let looks: i64 = ledger.query_row("SELECT count(*) FROM look", [], |row| row.get(0)).unwrap();
+    assert!(looks > 0);
+    let other = verify(&place, "copy.db --checkpoint heads.txt");
+    assert!(other.code == Some(1) && other.out.contains("it is another ledger"), "{other:#?}");
+}
+
+#[test]
+fn where_heads_cannot_be_kept_nothing_is_sent_and_a_command_that_fails_is_told_once() {
+    let (place, service) = (Place::with_list(20), Service::start("none"));
+    let refused = place.runner(&RUN.replace("heads.txt", "none/heads.txt")).at(&service).exits(2);
+    assert!(refused.err.contains("cannot write heads to none/heads.txt"), "{}", refused.err);
+    let refused = place.runner(&RUN.replace("heads.txt", "edits.csv")).at(&service).exits(2);
+    assert!(refused.err.contains("--checkpoint-file"), "{}", refused.err);
+    assert_eq!(service.stats().requests(), 0);
+    let ran = place.runner(RUN).arg("--on-checkpoint").arg("exit 7").at(&service).exits(0);
+    assert_eq!(ran.err.matches("--on-checkpoint: the command ended with exit status: 7").count(), 1, "{}", ran.err);
+}
+
+/// With the lines of the how-to, and an authority that is made here.
+#[test]
+fn heads_can_be_stamped_with_the_time() {
+    let (place, _service) = worked(10);
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/how-to/evidence.md")).unwrap();
+    let line = |begin: &str| document.lines().find(|line| line.starts_with(begin)).unwrap();
+    let authority = "[tsa]\ndefault_tsa = own\n[own]\nserial = serial\ndefault_policy = 1.2.3.4\ndigests = sha256\n\
+                     signer_digest = sha256\n";
+    place.write("tsa.cnf", authority);
+    place.write("serial", "01\n");
+    let key = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=authority -keyout tsa.key -out authority.pem \
+               -addext extendedKeyUsage=critical,timeStamping";
+    place.shell(key).exits(0);
+    place.shell(line("openssl ts -query")).exits(0);
+    let reply =
+        "openssl ts -reply -config tsa.cnf -queryfile heads.tsq -signer authority.pem -inkey tsa.key -out heads.tsr";
+    place.shell(reply).exits(0);
+    place.shell(line("openssl ts -verify")).exits(0);
+    place.write("heads.txt", place.read("heads.txt").replace("runner/", "runner/0"));
+    place.shell(line("openssl ts -verify")).exits(1);
+}
