@@ -126,7 +126,18 @@ mod tests {
     #[test]
     fn proofs_are_read_as_they_are_written_and_hold() {
         let text: Vec<String> = proofs().iter().map(ToString::to_string).collect();
-        insta::assert_snapshot!(text[1]);
+        insta::assert_snapshot!(text[1], @r#"
+        {"event":2}
+        c2sp.org/tlog-proof@v1
+        index 1
+        KfFgKcf+uWxIdJcCfFLZXAiKfTO+WY+uiBZPW0zGmm8=
+        QlYYOXjckLs/xra49+ZoHlaxKeotmxhz+r0DPrpePWQ=
+        pmVkGLiiUONChi1MXX0MW6Fcv8FneyKv0k3r5A0bz5w=
+
+        runner/00
+        5
+        EjY9ZOvOSxlSBcIO6mJn0kDb3dAdC/4avEtbTR0/CLk=
+        "#);
         let read = Proof::read_all("proof.txt", &text.join("\n")).unwrap();
         assert_eq!(read, proofs());
         assert!(read.iter().all(Proof::holds));

@@ -67,7 +67,8 @@ SELECT event.run AS audit, edit.message, at, event.state AS found, event.code, e
 FROM event JOIN edit ON edit.seq = event.edit
 WHERE event.attempts IS NULL AND event.edit IS NOT NULL;
 
--- Each event as one line of JSON.
+-- Each event as one line of JSON. What is written here stays: heads that somebody has kept are of these lines. A column that is
+-- added later is left out of the lines of the events before.
 CREATE VIEW event_line AS
 SELECT event, CASE
     WHEN body IS NOT NULL THEN '{"event":' || event || ',' || substr(body, 2)

@@ -1,6 +1,7 @@
 //! Verifies a ledger file: all that it holds is computed again from its events.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::OnceLock;
 
 use rusqlite::{Connection, Row};
 use serde::Deserialize;
@@ -128,6 +129,7 @@ fn visit_events(
     let mut count = 0;
     while let Some(row) = rows.next()? {
         count += 1;
+        line.clear();
         let event = Event::of(row).map_err(|error| error.to_string());
         let event = event.and_then(|event| match event.write_line(count, &mut line) {
             Ok(()) => Ok(event),
@@ -216,11 +218,17 @@ fn schema(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Option<S
 }
 
 fn compare_schema(connection: &Connection, result: &mut Verification) -> rusqlite::Result<()> {
-    let (theirs, ours) = (schema(connection)?, schema(&open::in_memory()?)?);
+    static OURS: OnceLock<BTreeMap<String, Option<String>>> = OnceLock::new();
+    let ours = if let Some(ours) = OURS.get() {
+        ours
+    } else {
+        let made = schema(&open::in_memory()?)?;
+        OURS.get_or_init(|| made)
+    };
+    let theirs = schema(connection)?;
     // SQLite's own tables, which `ANALYZE` makes, change nothing.
     let names = theirs.keys().chain(ours.keys()).filter(|name| !name.starts_with("table sqlite_"));
-    let names: std::collections::BTreeSet<&String> = names.collect();
-    for name in names {
+    for name in names.collect::<BTreeSet<_>>() {
         if theirs.get(name) != ours.get(name) {
             result.add(Alteration::Schema { name: name.clone() });
         }
