@@ -2,23 +2,32 @@
 """Was a ledger file of runner altered? Needs nothing but Python: verify.py LEDGER [HEADS]
 
 Computes the log again from the file, and all rows from the log, and compares the log with HEADS, a file of checkpoints that
-was kept elsewhere. Exit code: 0 it holds, 1 it was altered. For a file that no run works on."""
+was kept elsewhere. Exit code: 0 it holds, 1 it was altered, 2 it cannot be said. For a file whose last run has ended."""
 
-import base64, hashlib, json, sqlite3, sys
+import base64, hashlib, json, os, sqlite3, sys, urllib.parse
 
-SCHEMA = "a614f07f8a5ad35bef191362022e674c7d61c25f61dcd6e0234444b16a2a248c"  # of a ledger of version 7
+SCHEMA = "208cb598ce7a3eafe487c02dcd151202515fb8bd0ade511aaa43c0c7c4c1b7c3"  # of a ledger of version 7
 
 
 def sha256(*parts):
     return hashlib.sha256(b"".join(parts)).digest()
 
 
-db = sqlite3.connect(f"file:{sys.argv[1]}?immutable=1", uri=True)
-text = open(sys.argv[2], encoding="utf-8").read() if len(sys.argv) > 2 else ""
-heads = [block.split("\n")[:3] for block in text.split("\n\n") if block and not block.startswith("— ")]
-schema = db.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY name")
+name, text = sys.argv[1], open(sys.argv[2], encoding="utf-8").read() if len(sys.argv) > 2 else None
+lines = [line for line in (text or "").split("\n") if not line.startswith("— ")]
+heads = [block.strip("\n").split("\n") for block in "\n".join(lines).split("\n\n") if block.strip("\n")]
+if any(len(head) != 3 for head in heads) or (text is not None and not heads):
+    sys.exit(print("these are no heads") or 2)
+if os.path.exists(name + "-wal") and os.path.getsize(name + "-wal"):
+    sys.exit(print(f"a log is beside it, {name}-wal: let a run end first") or 2)
+db = sqlite3.connect(f"file:{urllib.parse.quote(os.path.abspath(name))}?immutable=1", uri=True)
+schema = db.execute("SELECT sql FROM sqlite_schema WHERE sql <> '' AND tbl_name NOT GLOB 'sqlite_*' ORDER BY name, sql")
 wrong = [] if sha256("\n".join(sql for (sql,) in schema).encode()).hex() == SCHEMA else ["the schema"]
-wrong += [f"the file: {text}" for (text,) in db.execute("PRAGMA integrity_check(1)") if text != "ok"]
+odd = "body <> '' AND coalesce(edit, run, at, state, attempts, code, note, content, instr(CAST(body AS BLOB), x'00') OR NULL)"
+odd += " IS NOT NULL OR attempts IS NULL AND coalesce(took_ms, line, list, content) IS NOT NULL"
+wrong += [f"event {event}" for (event,) in db.execute(f"SELECT event FROM event WHERE {odd}")]
+wrong += ["the log"] if db.execute("SELECT count(*) FROM log").fetchone() != (1,) else []
+wrong += [f"the file: {found}" for (found,) in db.execute("PRAGMA integrity_check(1)") if found != "ok"]
 origin, size, hashes = db.execute("SELECT origin, size, hashes FROM log").fetchone()
 trees, rows, roots = [], {}, {}  # the complete subtrees so far; the rows by table and key; the roots by size
 for count, (event, line) in enumerate(db.execute("SELECT event, line FROM event_line ORDER BY event"), 1):

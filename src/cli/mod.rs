@@ -52,7 +52,7 @@ pub struct Cli {
 /// The commands besides the job.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show the progress of a ledger's run, during the run and afterwards
+    /// Show a ledger's progress, during a run and afterwards
     #[command(after_help = help::examples(help::STATUS_EXAMPLES))]
     Status(StatusArgs),
     /// Report what happened, for people and for programs
@@ -80,7 +80,7 @@ pub enum Command {
     /// messages. Exit code: 0 printed, 2 there is nothing to print.
     #[command(after_help = help::examples(help::PROVE_EXAMPLES))]
     Prove(ProveArgs),
-    /// Copy a ledger that nobody works on: from a file to a database, or back
+    /// Copy a ledger that nobody works on, to a database or a file
     ///
     /// The source is not changed, and there must be nothing at the other place. Both are read again from beginning to end and
     /// compared; unless they are the same, there is no copy. Exit code: 0 copied, 2 nothing was copied, 130 or 143 interrupted.

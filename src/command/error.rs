@@ -116,6 +116,11 @@ pub(super) enum CommandError {
     Evidence { file: PathBuf, source: io::Error },
     #[error("cannot write heads to {}: {source}", file.display())]
     CheckpointFile { file: PathBuf, source: io::Error },
+    #[error(
+        "{} holds heads of another log ({origin}); name a file of its own with --checkpoint-file, so that neither ledger seems \
+         altered", file.display()
+    )]
+    HeadsOfAnother { file: PathBuf, origin: String },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]

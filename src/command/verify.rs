@@ -73,5 +73,5 @@ fn read_heads(files: &[std::path::PathBuf]) -> Result<Vec<NamedCheckpoint>, Comm
 
 fn read(file: &Path) -> Result<String, CommandError> {
     let failed = |source| CommandError::Evidence { file: file.to_owned(), source };
-    small_file::read_text(file).map_err(failed)
+    small_file::read_evidence(file).map_err(failed)
 }

@@ -61,6 +61,12 @@ impl Checkpoint {
         STANDARD.encode(self.root)
     }
 
+    /// The log that the first checkpoint of a text is of, if that is one.
+    pub fn first_origin(text: &str) -> Option<String> {
+        let first = text.trim_start_matches('\n').split_inclusive("\n\n").next()?;
+        Checkpoint::read_all("", first).ok()?.pop().map(|found| found.checkpoint.origin)
+    }
+
     /// Reads all checkpoints of a text, one after the other. Signatures, which begin with a dash, are passed over: they are
     /// checked by the tools that made them.
     ///
@@ -78,8 +84,10 @@ impl Checkpoint {
             let size = number(size).ok_or_else(|| malformed(at + 1, "this is no size of a log"))?;
             let root = lines.next().and_then(|(_, line)| hash(line));
             let root = root.ok_or_else(|| malformed(at + 2, "this is no SHA-256 in Base64"))?;
-            // Lines of extensions say nothing about the tree.
-            while lines.next_if(|(_, line)| !line.is_empty()).is_some() {}
+            // Otherwise a head could hide behind another one, as what extends it.
+            if let Some((at, _)) = lines.next_if(|(_, line)| !line.is_empty()) {
+                return Err(malformed(at, "there should be an empty line"));
+            }
             let checkpoint = Checkpoint { origin: origin.to_owned(), size, root };
             found.push(NamedCheckpoint { place: format!("{file}:{}", at + 1), checkpoint });
         }
@@ -119,6 +127,8 @@ mod tests {
         assert!(told("\n\n").contains("heads.txt holds no checkpoint"));
         assert!(told("a\n01\n").starts_with("heads.txt:2: this is no size"));
         assert!(told("a\n").starts_with("heads.txt:2: this is no size"));
+        let heads = format!("{}{}", checkpoint(1), checkpoint(2));
+        assert!(told(&heads).starts_with("heads.txt:4: there should be an empty line"));
         assert!(told("\na\n1\nAA==\n").starts_with("heads.txt:4: this is no SHA-256"));
     }
 }

@@ -134,7 +134,9 @@ pub enum Alteration {
     #[error("the head that the ledger keeps of its log is not that of its events")]
     OwnHead,
     /// The log is another one than that whose head was kept.
-    #[error("the log is not the one whose head is in {place}: one of its events from {from} to {to} is another one")]
+    #[error(
+        "the log is not the one whose head is in {place}: one of its events from {from} to {to} is another one, or an older copy was gone on with"
+    )]
     Rewritten {
         /// Where that head is.
         place: String,

@@ -131,7 +131,7 @@ pub fn proofs_text(
             lines.push(lang.say(format_args!("{file}: proof {} does not hold: event or proof was altered.", wrong + 1)));
         }
         (None, Some(unknown)) => lines.push(lang.say(format_args!(
-            "{file}: proof {} is of a head that is none of those given: the log is another one, or that head was not kept.",
+            "{file}: proof {} is of a head that is none of those given: the log is another one, or that head was not kept (runner prove --checkpoint proves for one that was).",
             unknown + 1
         ))),
         (None, None) => {

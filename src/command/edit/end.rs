@@ -44,7 +44,7 @@ impl RunSession<'_> {
             Ok(store)
         });
         let closed = closed.and_then(|mut store| store.end_run(summary.how(), &summary.reason().unwrap_or_default()));
-        summary.log = self.publisher.head().unwrap_or_default();
+        summary.log = self.publisher.last_head().unwrap_or_default();
         if let Some(head) = &summary.log {
             self.publisher.publish(head, &signals.stop).await;
         }

@@ -37,7 +37,8 @@ CREATE TABLE event (
     note     TEXT,
     content  BLOB,                 -- NULL: the one that the edit had at its first event
     body     TEXT,                 -- all others: an object with the rows that changed, as row_line has them
-    CHECK ((edit IS NULL) = (body IS NOT NULL))
+    CHECK ((edit IS NULL) = (body IS NOT NULL)),
+    CHECK (body IS NULL OR instr(CAST(body AS BLOB), x'00') = 0)
 ) STRICT;
 
 CREATE TRIGGER event_stays BEFORE UPDATE ON event
@@ -79,7 +80,7 @@ SELECT event, CASE
     )
     ELSE json_object(
         'event', event,
-        'rows', json_object('edit', json_object('' || seq, json_object(
+        'rows', json_object('edit', json_object('' || event.edit, json_object(
             'from_account', from_account, 'to_account', to_account, 'msg_key', msg_key, 'message', lower(hex(message)),
             'content', lower(hex(coalesce(event.content, first_content, edit.content))), 'line', event.line,
             'list', event.list, 'run', event.run, 'state', event.state, 'attempts', event.attempts, 'code', event.code,

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use rusqlite::types::Null;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Serialize, Serializer};
 
 use super::columns::number;
 use crate::BUILD;
 use crate::evidence::{Checkpoint, Head, Range, leaf};
-use crate::ledger::unix_ms;
+use crate::ledger::{Note, unix_ms};
 use crate::system::digest::hex;
 
 /// The columns of an [`EditImage`], in their order.
@@ -176,6 +177,8 @@ impl EventLog {
         log.body(connection, &format!("{{\"what\":\"begun\",\"at\":{},\"begun\":{begun},{rows}}}", unix_ms()))?;
         let edits = concat!("SELECT ", edit_columns!(), " FROM edit WHERE state <> 'sending' ORDER BY seq");
         log.edits(connection, edits, [])?;
+        // What a process that died was sending, in a ledger of an earlier version.
+        log.doubt_all(connection)?;
         log.save(connection)
     }
 
@@ -206,6 +209,15 @@ impl EventLog {
             count += 1;
         }
         Ok(count)
+    }
+
+    /// Puts in doubt what is being sent, as its process ends, or has ended, without the outcomes.
+    pub(super) fn doubt_all(&mut self, connection: &Connection) -> rusqlite::Result<usize> {
+        let doubt = concat!(
+            "UPDATE edit SET state = 'in_doubt', code = ?1, note = ?2 WHERE state = 'sending' RETURNING ",
+            edit_columns!()
+        );
+        self.edits(connection, doubt, params![Null, Note::ProcessDied.word()])
     }
 
     fn edit(&mut self, connection: &Connection, edit: &EditImage<'_>) -> rusqlite::Result<()> {

@@ -80,7 +80,11 @@ fn write_stop(transaction: &Transaction<'_>, log: &mut EventLog, run: i64) -> ru
         "UPDATE run SET ended_at = ?2, ended = 'interrupted', reason = ?3 WHERE run = ?1 AND ended IS NULL",
         params![run, unix_ms(), reason],
     )?;
-    if stopped > 0 { log.rows(transaction, "run_ended", &[("run", run.to_string())]) } else { Ok(()) }
+    if stopped == 0 {
+        return Ok(());
+    }
+    log.rows(transaction, "run_ended", &[("run", run.to_string())])?;
+    log.doubt_all(transaction).map(drop)
 }
 
 fn write_act(transaction: &Transaction<'_>, log: &mut EventLog, run: i64, act: &ControlEvent) -> rusqlite::Result<()> {

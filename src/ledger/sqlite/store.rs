@@ -4,18 +4,17 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::types::Null;
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, params};
 
 use super::columns::number;
 use super::commit::commit;
 use super::damage::{read_error, system_error, write_error};
-use super::event_log::{self, EventLog, edit_columns};
+use super::event_log::{self, EventLog};
 use super::ledger_files::{self, LedgerFiles};
 use super::{lost, open};
 use crate::ledger::{
-    Applied, Change, CommitFuture, JobIdentity, LedgerError, LostCommits, Note, RunEvent, RunInfo, RunStore, Store,
-    WalEnd, unix_ms,
+    Applied, Change, CommitFuture, JobIdentity, LedgerError, LostCommits, RunEvent, RunInfo, RunStore, Store, WalEnd,
+    unix_ms,
 };
 use crate::{BUILD, system};
 
@@ -321,11 +320,7 @@ fn recover(connection: &mut Connection) -> rusqlite::Result<()> {
         transaction.execute(&end, params![number, unix_ms()])?;
         log.rows(&transaction, &format!("{what}_died"), &[(what, number.to_string())])?;
     }
-    let lost = concat!(
-        "UPDATE edit SET state = 'in_doubt', code = ?1, note = ?2 WHERE state = 'sending' RETURNING ",
-        edit_columns!()
-    );
-    log.edits(&transaction, lost, params![Null, Note::ProcessDied.word()])?;
+    log.doubt_all(&transaction)?;
     log.save(&transaction)?;
     transaction.commit()
 }

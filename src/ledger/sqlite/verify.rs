@@ -41,7 +41,9 @@ impl<'a> Event<'a> {
         let event = Event::of_its_kind(row)?;
         // Values of another kind of event would not be in its line.
         match event {
-            Event::Body(_) | Event::Look(_) if row.get(29)? => Err(rusqlite::Error::InvalidQuery),
+            Event::Body(_) | Event::Look(_) if row.get(29)? => {
+                Err(rusqlite::Error::ToSqlConversionFailure("it has values of another kind of event".into()))
+            }
             event => Ok(event),
         }
     }
@@ -383,7 +385,9 @@ impl Replay {
 
     fn compare_edits(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let mut statement = connection.prepare(
-            "SELECT seq, state = 'sending' AND EXISTS (SELECT 1 FROM run WHERE run.run = edit.run AND ended IS NULL) FROM edit",
+            "SELECT seq, state = 'sending' AND EXISTS (SELECT 1 FROM run WHERE run.run = edit.run AND ended IS NULL),
+                    from_account, to_account, msg_key, message
+             FROM edit",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -391,6 +395,10 @@ impl Replay {
             let mark = *self.mark(edit);
             if is_sent && mark.state != Some(State::Done) {
                 self.result.sending += 1;
+                let ids = [row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?];
+                if IdDigest::of(ids).0.as_slice() != row.get_ref(5)?.as_blob()? {
+                    self.result.add(Alteration::Digest { edit });
+                }
             } else if mark.state.is_none() {
                 self.result.add(Alteration::EditWithoutEvent { edit });
             } else if !mark.agrees {
