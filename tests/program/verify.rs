@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::harness::{Place, Ran, list, sqlite};
+use crate::support::harness::{Place, Ran, list, sqlite, wait_for};
 use crate::support::service::Service;
 
 const RUN: &str = "--input edits.csv --resume ledger.db --yes --no-progress --json --checkpoint-file heads.txt";
@@ -167,6 +167,34 @@ fn a_run_that_is_killed_is_never_behind_the_heads_that_it_gave_out() {
     let found = verify(&place, "ledger.db --checkpoint heads.txt").json();
     assert_eq!((&found["holds"], &found["sending"]), (&true.into(), &0.into()), "{found:#}");
     assert_eq!(service.stats().edited_once(), 400);
+}
+
+/// What is in flight then has no outcome, and the run has an end.
+#[test]
+fn a_run_that_a_second_signal_stops_leaves_nothing_that_seems_altered() {
+    let place = Place::with_list(40);
+    let service = Service::start("silent-after=100%");
+    let running = place.runner(&format!("{RUN} --timeout 10m")).at(&service).start();
+    service.wait_for_requests(1);
+    running.signal("INT");
+    wait_for("the first signal to be heard", || running.err().contains("once more stops at once").then_some(()));
+    running.signal("INT");
+    running.exits(130);
+    let found = verify(&place, "ledger.db --checkpoint heads.txt");
+    assert_eq!((found.code, &found.json()["sending"]), (Some(0), &0.into()), "{found:#?}");
+    let status = place.runner("status ledger.db --json").exits(0).json();
+    assert_eq!(status["in_doubt"], 1, "{status:#}");
+}
+
+/// In one file, each of two ledgers would seem to be in the other's place.
+#[test]
+fn heads_of_two_ledgers_do_not_get_into_one_file() {
+    let (place, service) = worked(10);
+    let before = place.read("heads.txt");
+    let refused = place.runner(&RUN.replace("ledger.db", "other.db")).at(&service).exits(2);
+    assert!(refused.err.contains("heads.txt holds heads of another log (runner/"), "{}", refused.err);
+    assert_eq!(place.read("heads.txt"), before);
+    assert!(!place.path("other.db").exists());
 }
 
 #[test]

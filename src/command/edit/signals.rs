@@ -74,8 +74,8 @@ fn listen(
                 Some(()) = next(&mut hang_up), if !stop.is_cancelled() => Exit::Terminated,
             };
             if stop.is_cancelled() {
-                // What was in flight stays `sending` in the ledger, and is found at the next start; so is a run whose
-                // stop could not be recorded.
+                // What was in flight is in doubt. If that cannot be recorded, it stays `sending` in the ledger, and is found at the
+                // next start, as the run is that never ended.
                 let ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 if let Some(ledger) = ledger {
                     let _ = timeout(RECORD_WITHIN, ledger.stopped_at_once()).await;

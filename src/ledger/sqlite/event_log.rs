@@ -1,11 +1,12 @@
 //! The log of events of a ledger file, which grows with each of its transactions: see `0007_evidence.sql`.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
 use rusqlite::types::Null;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::columns::number;
 use crate::BUILD;
@@ -57,11 +58,14 @@ pub(super) struct EditImage<'a> {
 }
 
 /// What the first event says of its log.
-#[derive(Serialize)]
-struct Begun<'a> {
-    why: &'a str,
-    log: &'a str,
-    program: &'a str,
+#[derive(Deserialize, Serialize)]
+pub(super) struct Begun<'a> {
+    /// `made`, `upgraded` or `copied`.
+    pub(super) why: Cow<'a, str>,
+    /// Its name.
+    pub(super) log: Cow<'a, str>,
+    program: Cow<'a, str>,
+    /// The head of the log of which the ledger is a copy.
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
 }
@@ -165,9 +169,14 @@ impl EventLog {
         let mut log = EventLog { head, line: Vec::new() };
         connection
             .execute("INSERT INTO log (one, origin, size, hashes) VALUES (1, ?1, 0, x'')", [&*log.head.origin])?;
-        let begun = Begun { why, log: &log.head.origin, program: BUILD, from: from.map(ToString::to_string) };
+        let begun = Begun {
+            why: why.into(),
+            log: (&*log.head.origin).into(),
+            program: BUILD.into(),
+            from: from.map(ToString::to_string),
+        };
         let begun = serde_json::to_string(&begun).map_err(|error| unwritten(error.into()))?;
-        let mut rows = Rows::default();
+        let mut rows = ChangedRows::default();
         let mut all =
             connection.prepare("SELECT name, \"key\", \"row\" FROM row_line WHERE name <> 'edit' ORDER BY name")?;
         let mut all = all.query([])?;
@@ -277,7 +286,7 @@ impl EventLog {
         what: &str,
         changed: &[(&str, String)],
     ) -> rusqlite::Result<()> {
-        let mut rows = Rows::default();
+        let mut rows = ChangedRows::default();
         let mut find = connection.prepare_cached("SELECT \"row\" FROM row_line WHERE name = ?1 AND \"key\" = ?2")?;
         for (name, key) in changed {
             let mut found = find.query([name, &key.as_str()])?;
@@ -329,12 +338,12 @@ pub(super) fn note(connection: &Connection, what: &str, changed: &[(&str, String
 
 /// `"rows":{…}` of an event: the rows that changed, by table and key. Those of a table come together.
 #[derive(Default)]
-struct Rows {
+struct ChangedRows {
     text: String,
     table: String,
 }
 
-impl Rows {
+impl ChangedRows {
     fn add(&mut self, name: &str, key: &str, row: &str) {
         if self.table == name {
             self.text.push(',');
@@ -348,7 +357,7 @@ impl Rows {
     }
 }
 
-impl std::fmt::Display for Rows {
+impl std::fmt::Display for ChangedRows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let end = if self.table.is_empty() { "" } else { "}" };
         write!(f, "\"rows\":{{{}{end}}}", self.text)

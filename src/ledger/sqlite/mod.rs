@@ -11,6 +11,7 @@ mod event_log;
 mod events;
 mod filesystem;
 mod ledger_files;
+mod log_reader;
 mod lost;
 mod open;
 mod overview;

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::columns::{count, found, state};
 use super::damage::read_error;
 use super::open::{self, PathContent};
-use super::{event_log, lost, verify};
+use super::{event_log, log_reader, lost, verify};
 use crate::edit::{ContentDigest, IdDigest};
 use crate::evidence::{Head, NamedCheckpoint, Proof};
 use crate::ledger::{
@@ -360,7 +360,7 @@ impl Overview for SqliteOverview {
 
     fn prove(&self, message: IdDigest, size: Option<u64>) -> Result<Vec<Proof>, LedgerError> {
         self.check_log()?;
-        verify::prove(&self.connection, message, size).map_err(|source| self.failed(source))
+        log_reader::prove(&self.connection, message, size).map_err(|source| self.failed(source))
     }
 
     fn visit_edits(

@@ -46,6 +46,20 @@ fn info() -> RunInfo {
     }
 }
 
+/// A ledger of the first version, with a run that ended like this.
+fn first_version(path: &Path, ended: &str) -> Connection {
+    let connection = Connection::open(path).unwrap();
+    connection.execute_batch(include_str!("0001_first.sql")).unwrap();
+    connection
+        .execute_batch(&format!(
+            "INSERT INTO job VALUES (1, 'modify_c2c_msg', 1400000000, 'sandbox', NULL, 5);
+             INSERT INTO run VALUES (1, 10, 20, '{ended}', '', '0.1.0', 'root', 'host', 7, 'edits.csv', 'ab', 3, 200);
+             PRAGMA application_id = 0x52554E52; PRAGMA user_version = 1"
+        ))
+        .unwrap();
+    connection
+}
+
 fn pending(key: &str) -> Pending {
     let id = MessageId { from_account: "a".into(), to_account: "b".into(), msg_key: key.into() };
     let edit = Edit::new(id, None, Some("x".into())).unwrap();

@@ -1,171 +1,17 @@
 //! Verifies a ledger file: all that it holds is computed again from its events.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::OnceLock;
 
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::event_log::{EditImage, LookImage, head, write_body_line};
+use super::event_log::{Begun, EditImage, head};
+use super::log_reader::{LoggedEvent, visit_events};
 use super::open;
 use crate::edit::IdDigest;
-use crate::evidence::{Hash, Head, NamedCheckpoint, Proof, Range, inclusion, leaf};
+use crate::evidence::{Hash, Head, NamedCheckpoint, Range, leaf};
 use crate::ledger::{Alteration, State, Verification};
-
-/// An event, with the row of its edit as it is now.
-const EVENTS: &str = "SELECT event.event, event.body, event.attempts, event.edit, edit.seq,
-        from_account, to_account, msg_key, message, coalesce(first_content, edit.content), edit.content,
-        event.content, event.line, event.list, event.run, event.state, event.code, event.note, event.at, event.took_ms,
-        edit.line, edit.list, edit.run, edit.state, edit.attempts, edit.code, edit.note, edit.sent_at, edit.took_ms,
-        coalesce(event.took_ms, event.line, event.list, event.content) IS NOT NULL
-            OR event.body IS NOT NULL
-                AND coalesce(event.edit, event.run, event.at, event.state, event.attempts, event.code, event.note) IS NOT NULL
-    FROM event LEFT JOIN edit ON edit.seq = event.edit ORDER BY event.event";
-
-/// An event of the log.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
-enum Event<'a> {
-    /// What came of an edit, and how the edit stands now.
-    Edit { then: EditImage<'a>, now: EditImage<'a> },
-    /// What an audit found.
-    Look(LookImage<'a>),
-    /// Changes of other rows.
-    Body(&'a str),
-    /// Of this edit, which is gone.
-    EditGone(i64),
-}
-
-impl<'a> Event<'a> {
-    fn of(row: &'a Row<'_>) -> rusqlite::Result<Event<'a>> {
-        let event = Event::of_its_kind(row)?;
-        // Values of another kind of event would not be in its line.
-        match event {
-            Event::Body(_) | Event::Look(_) if row.get(29)? => {
-                Err(rusqlite::Error::ToSqlConversionFailure("it has values of another kind of event".into()))
-            }
-            event => Ok(event),
-        }
-    }
-
-    fn of_its_kind(row: &'a Row<'_>) -> rusqlite::Result<Event<'a>> {
-        if let Some(body) = row.get_ref(1)?.as_str_or_null()? {
-            return Ok(Event::Body(body));
-        }
-        let Some(seq) = row.get(4)? else { return Ok(Event::EditGone(row.get(3)?)) };
-        let message = row.get_ref(8)?.as_blob()?;
-        let Some(attempts) = row.get(2)? else {
-            return Ok(Event::Look(LookImage {
-                audit: row.get(14)?,
-                message,
-                at: row.get(18)?,
-                found: row.get_ref(15)?.as_str()?,
-                code: row.get(16)?,
-                note: row.get_ref(17)?.as_str_or_null()?,
-            }));
-        };
-        let first_content = row.get_ref(9)?.as_blob()?;
-        let now = EditImage {
-            seq,
-            from_account: row.get_ref(5)?.as_str()?,
-            to_account: row.get_ref(6)?.as_str()?,
-            msg_key: row.get_ref(7)?.as_str()?,
-            message,
-            content: row.get_ref(10)?.as_blob()?,
-            first_content,
-            line: row.get(20)?,
-            list: row.get(21)?,
-            run: row.get(22)?,
-            state: row.get_ref(23)?.as_str()?,
-            attempts: row.get(24)?,
-            code: row.get(25)?,
-            note: row.get_ref(26)?.as_str_or_null()?,
-            sent_at: row.get(27)?,
-            took_ms: row.get(28)?,
-        };
-        let then = EditImage {
-            content: row.get_ref(11)?.as_blob_or_null()?.unwrap_or(first_content),
-            line: row.get(12)?,
-            list: row.get(13)?,
-            run: row.get(14)?,
-            state: row.get_ref(15)?.as_str()?,
-            attempts,
-            code: row.get(16)?,
-            note: row.get_ref(17)?.as_str_or_null()?,
-            sent_at: row.get(18)?,
-            took_ms: row.get(19)?,
-            ..now
-        };
-        Ok(Event::Edit { then, now })
-    }
-
-    fn write_line(&self, event: u64, line: &mut Vec<u8>) -> std::io::Result<()> {
-        match self {
-            Event::Edit { then, .. } => then.write_line(event, line),
-            Event::Look(look) => look.write_line(event, line),
-            Event::Body(body) => write_body_line(event, body, line),
-            Event::EditGone(_) => {
-                line.clear();
-                Ok(())
-            }
-        }
-    }
-
-    fn message(&self) -> Option<&[u8]> {
-        match self {
-            Event::Edit { now, .. } => Some(now.message),
-            Event::Look(look) => Some(look.message),
-            Event::Body(_) | Event::EditGone(_) => None,
-        }
-    }
-}
-
-/// Passes every event to `visit`: its number in the file, it, and its line, if they can be read.
-fn visit_events(
-    connection: &Connection,
-    mut visit: impl FnMut(i64, Result<Event<'_>, String>, &[u8]),
-) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare(EVENTS)?;
-    let mut rows = statement.query([])?;
-    let mut line = Vec::new();
-    let mut count = 0;
-    while let Some(row) = rows.next()? {
-        count += 1;
-        line.clear();
-        let event = Event::of(row).map_err(|error| error.to_string());
-        let event = event.and_then(|event| match event.write_line(count, &mut line) {
-            Ok(()) => Ok(event),
-            Err(error) => Err(error.to_string()),
-        });
-        visit(row.get(0)?, event, &line);
-    }
-    Ok(())
-}
-
-/// The events of this message, each with the proof that it is in the log of this size.
-pub(super) fn prove(connection: &Connection, message: IdDigest, size: Option<u64>) -> rusqlite::Result<Vec<Proof>> {
-    let (mut leaves, mut found) = (Vec::new(), Vec::new());
-    let size = size.unwrap_or(u64::MAX);
-    visit_events(connection, |_, event, line| {
-        let index = leaves.len() as u64;
-        if index >= size {
-            return;
-        }
-        if event.is_ok_and(|event| event.message() == Some(&message.0)) {
-            found.push((index, String::from_utf8_lossy(line).into_owned()));
-        }
-        leaves.push(leaf(line));
-    })?;
-    let range = leaves.iter().copied().collect::<Range>();
-    let checkpoint = Head { origin: head(connection)?.origin, range }.checkpoint();
-    let proof = |(index, line): (u64, String)| Proof {
-        line,
-        index,
-        path: inclusion(&leaves, usize::try_from(index).unwrap_or(usize::MAX)),
-        checkpoint: checkpoint.clone(),
-    };
-    Ok(found.into_iter().map(proof).collect())
-}
 
 /// Compares the schema, and then all rows with the events. `heads` are from outside.
 pub(super) fn verify(connection: &Connection, heads: &[NamedCheckpoint]) -> rusqlite::Result<Verification> {
@@ -220,14 +66,7 @@ fn schema(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Option<S
 }
 
 fn compare_schema(connection: &Connection, result: &mut Verification) -> rusqlite::Result<()> {
-    static OURS: OnceLock<BTreeMap<String, Option<String>>> = OnceLock::new();
-    let ours = if let Some(ours) = OURS.get() {
-        ours
-    } else {
-        let made = schema(&open::in_memory()?)?;
-        OURS.get_or_init(|| made)
-    };
-    let theirs = schema(connection)?;
+    let (theirs, ours) = (schema(connection)?, schema(&open::in_memory()?)?);
     // SQLite's own tables, which `ANALYZE` makes, change nothing.
     let names = theirs.keys().chain(ours.keys()).filter(|name| !name.starts_with("table sqlite_"));
     for name in names.collect::<BTreeSet<_>>() {
@@ -284,12 +123,6 @@ struct SampleRow {
     done: u64,
 }
 
-#[derive(Deserialize)]
-struct Begun {
-    why: String,
-    log: String,
-}
-
 impl Replay {
     fn mark(&mut self, edit: i64) -> &mut EditMark {
         match usize::try_from(edit).ok().filter(|seq| *seq < self.dense.len()) {
@@ -298,12 +131,12 @@ impl Replay {
         }
     }
 
-    fn event(&mut self, event: u64, what: &Event<'_>) {
+    fn event(&mut self, event: u64, what: &LoggedEvent<'_>) {
         match what {
-            Event::Edit { then, now } => self.edit(event, then, now),
-            Event::Look(_) => {}
-            Event::EditGone(edit) => self.result.add(Alteration::EditGone { event, edit: *edit }),
-            Event::Body(body) => {
+            LoggedEvent::Edit { then, now } => self.edit(event, then, now),
+            LoggedEvent::Look(_) => {}
+            LoggedEvent::EditGone(edit) => self.result.add(Alteration::EditGone { event, edit: *edit }),
+            LoggedEvent::Body(body) => {
                 if let Err(error) = self.body(event, body) {
                     self.result.add(Alteration::Unreadable { event, what: error.to_string() });
                 }
@@ -337,11 +170,11 @@ impl Replay {
     fn body(&mut self, event: u64, body: &str) -> serde_json::Result<()> {
         let body: Body<'_> = serde_json::from_str(body)?;
         if let Some(begun) = body.begun {
-            let begun: Begun = serde_json::from_str(begun.get())?;
+            let begun: Begun<'_> = serde_json::from_str(begun.get())?;
             if event != 1 || begun.log != self.result.head.origin {
                 self.result.add(Alteration::OwnHead);
             }
-            self.result.why = Some(begun.why);
+            self.result.why = Some(begun.why.into_owned());
         }
         if body.what == "run_begun" {
             self.done = 0;

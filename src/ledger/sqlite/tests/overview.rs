@@ -12,16 +12,7 @@ fn totals(overview: &dyn Overview) -> Totals {
 async fn a_ledger_of_the_first_version_is_looked_at_and_brought_up() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("ledger.db");
-    let connection = Connection::open(&path).unwrap();
-    connection.execute_batch(include_str!("../0001_first.sql")).unwrap();
-    connection
-        .execute_batch(
-            "INSERT INTO job VALUES (1, 'modify_c2c_msg', 1400000000, 'sandbox', NULL, 5);
-             INSERT INTO run VALUES (1, 10, 20, 'finished', '', '0.1.0', 'root', 'host', 7, 'edits.csv', 'ab', 3, 200);
-             PRAGMA application_id = 0x52554E52; PRAGMA user_version = 1",
-        )
-        .unwrap();
-    drop(connection);
+    drop(first_version(&path, "finished"));
     let before = std::fs::read(&path).unwrap();
     let overview = SqliteOverview::open(&path).unwrap();
     let run = &overview.runs().unwrap()[0];

@@ -362,15 +362,7 @@ async fn after_every_crash_events_and_states_agree_and_no_head_is_ahead() {
 async fn the_log_of_an_older_ledger_begins_with_how_things_stood() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("ledger.db");
-    let connection = Connection::open(&path).unwrap();
-    connection.execute_batch(include_str!("../0001_first.sql")).unwrap();
-    connection
-        .execute_batch(
-            "INSERT INTO job VALUES (1, 'modify_c2c_msg', 1400000000, 'sandbox', NULL, 5);
-             INSERT INTO run VALUES (1, 10, 20, 'died', '', '0.1.0', 'root', 'host', 7, 'edits.csv', 'ab', 3, 200);
-             PRAGMA application_id = 0x52554E52; PRAGMA user_version = 1",
-        )
-        .unwrap();
+    let connection = first_version(&path, "died");
     let insert =
         "INSERT INTO edit (from_account, to_account, msg_key, message, content, line, run, state, attempts, sent_at)
                   VALUES ('a', 'b', ?1, ?2, zeroblob(16), 1, 1, 'sending', 1, 0)";
