@@ -6,7 +6,7 @@ was kept elsewhere. Exit code: 0 it holds, 1 it was altered, 2 it cannot be said
 
 import base64, hashlib, json, os, sqlite3, sys, urllib.parse
 
-SCHEMA = "208cb598ce7a3eafe487c02dcd151202515fb8bd0ade511aaa43c0c7c4c1b7c3"  # of a ledger of version 7
+SCHEMA = "1a4a4ebbed62be2fbc7e5912553c839f0e3adddc1ae9b921909f2d4584c97dd2"  # of a ledger of version 7
 
 
 def sha256(*parts):

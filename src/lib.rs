@@ -41,6 +41,8 @@ pub mod input;
 
 pub mod ledger;
 
+pub mod originals;
+
 pub mod pace;
 
 pub mod register;

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
             | Command::Completions { .. }
             | Command::Verify(_)
             | Command::Prove(_)
+            | Command::Originals(_)
             | Command::Man,
         )
         | None => &cli.job.log,

@@ -25,6 +25,7 @@ mod program {
     mod lost;
     mod numbers;
     mod operations;
+    mod originals;
     mod output;
     mod page;
     mod pasted;

@@ -163,6 +163,23 @@ pub struct VerifyArgs {
     pub json: bool,
 }
 
+/// The arguments of `runner originals`.
+#[derive(Debug, Args)]
+pub struct OriginalsArgs {
+    /// The file of --originals
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Command that decrypts what --encrypt-with encrypted, such as: age -d -i key.txt
+    ///
+    /// The command is run with sh -c for each ciphertext, which it gets on standard input, and writes what was encrypted to
+    /// standard output. It may ask for a passphrase.
+    #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString, required_unless_present = "ledger")]
+    pub decrypt_with: Option<String>,
+    /// Compare the file with what this ledger records of it first
+    #[arg(long, value_name = "LEDGER", value_hint = ValueHint::FilePath, value_parser = ledger_address())]
+    pub ledger: Option<LedgerAddress>,
+}
+
 /// The arguments of `runner prove`.
 #[derive(Debug, Args)]
 pub struct ProveArgs {

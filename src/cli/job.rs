@@ -176,6 +176,29 @@ pub struct JobArgs {
     /// a ledger was lost, or lost its newest commits, or to move to another address of the service.
     #[arg(long, help_heading = RETRY)]
     pub read_first: bool,
+    /// Send an edit only if its message still reads as in this file; with --read-first
+    ///
+    /// The file has each message of the list with what it held when it was reviewed, in any format of a list; or it is CSV with
+    /// the columns message and content, the digests of both as a ledger has them. A message that reads otherwise is not edited,
+    /// and is listed. The service cannot compare before it edits, so each message is read at most a few seconds before its edit is
+    /// sent: what changes in between is not seen.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = RETRY, hide_short_help = true)]
+    pub only_if: Option<PathBuf>,
+    /// Keep what each message held before, encrypted, in a file; with --read-first
+    ///
+    /// What was read goes through the command of --encrypt-with and is on the disk before the edit is sent. The file is only added
+    /// to. runner originals makes a list of it again, which is the way back.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = RETRY, hide_short_help = true)]
+    #[arg(requires = "encrypt_with")]
+    pub originals: Option<PathBuf>,
+    /// Command that encrypts what --originals keeps, such as: age -r age1…
+    ///
+    /// The command is run with sh -c for each group of edits that are recorded together, a dozen times a second at full speed. It
+    /// gets lines of JSON on standard input, writes what is to be kept to standard output, and gets none of the secrets. If it
+    /// fails, or takes longer than a minute, the run stops.
+    #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString, help_heading = RETRY, hide_short_help = true)]
+    #[arg(requires = "originals")]
+    pub encrypt_with: Option<String>,
     /// Retry the edits that the ledger records as failed
     #[arg(long, help_heading = RETRY)]
     pub retry_failed: bool,

@@ -11,7 +11,8 @@ use clap::{ArgAction, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use self::commands::{
-    AuditArgs, CopyArgs, CtlAction, CtlArgs, ProveArgs, ReportArgs, SandboxArgs, Seed, StatusArgs, VerifyArgs,
+    AuditArgs, CopyArgs, CtlAction, CtlArgs, OriginalsArgs, ProveArgs, ReportArgs, SandboxArgs, Seed, StatusArgs,
+    VerifyArgs,
 };
 pub use self::help::{ENVIRONMENT, EXAMPLES, EXIT_CODES};
 pub use self::job::{JobArgs, ReadingArgs, ServiceArgs};
@@ -80,6 +81,12 @@ pub enum Command {
     /// messages. Exit code: 0 printed, 2 there is nothing to print.
     #[command(after_help = help::examples(help::PROVE_EXAMPLES))]
     Prove(ProveArgs),
+    /// Decrypt what a run kept with --originals, as a list
+    ///
+    /// Prints what each message held before it was edited, as JSONL, the newest first: a list that gives it all back. Exit code: 0
+    /// all printed, 2 not all, or nothing.
+    #[command(after_help = help::examples(help::ORIGINALS_EXAMPLES))]
+    Originals(OriginalsArgs),
     /// Copy a ledger that nobody works on, to a database or a file
     ///
     /// The source is not changed, and there must be nothing at the other place. Both are read again from beginning to end and

@@ -17,10 +17,11 @@ use crate::job::JobError;
 use crate::ledger::{CopyError, LedgerAddress, LedgerError};
 use crate::live::page::PageError;
 use crate::live::socket::SocketError;
+use crate::originals::OriginalsError;
 use crate::register::RegisterError;
 use crate::report::directory::ReportError;
 use crate::report::failed::FailedRowsError;
-use crate::run::{ControlError, PlanError};
+use crate::run::{ControlError, PlanError, ReviewedError};
 use crate::system::atomic_file::WriteError;
 use crate::terminal::excerpt::Excerpt;
 
@@ -110,6 +111,14 @@ pub(super) enum CommandError {
     NothingToProve { ledger: LedgerAddress },
     #[error("the log of {ledger} is not the one whose head is in {place}: see runner verify")]
     OtherHead { ledger: LedgerAddress, place: String },
+    #[error(transparent)]
+    Originals(#[from] OriginalsError),
+    #[error(transparent)]
+    Reviewed(#[from] ReviewedError),
+    #[error("{0} needs --read-first: what a message holds is known only once it was read")]
+    NeedsReading(&'static str),
+    #[error("--decrypt-with is not given")]
+    NothingToDecrypt,
     #[error("neither a ledger nor a proof is given")]
     NothingToVerify,
     #[error("cannot read {}: {source}", file.display())]

@@ -148,6 +148,12 @@ impl CommandFiles {
         if let Some(path) = &args.checkpoint_file {
             files.writes("the heads of its log (--checkpoint-file)", path);
         }
+        if let Some(path) = &args.originals {
+            files.writes("the originals (--originals)", path);
+        }
+        if let Some(path) = &args.only_if {
+            files.reads("the file of --only-if", path);
+        }
         files.streams(args.log.log_file.as_deref());
         files
     }
@@ -209,6 +215,7 @@ pub fn check(cli: &Cli) -> Result<(), Conflict> {
             | Command::Copy(_)
             | Command::Verify(_)
             | Command::Prove(_)
+            | Command::Originals(_)
             | Command::Codes { .. }
             | Command::Completions { .. }
             | Command::Man,

@@ -13,11 +13,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Exit;
+use crate::system::shell;
 
 /// Long enough to post a message, short enough not to hold up the end of the run.
 pub(super) const TIME: Duration = Duration::from_mins(1);
-/// Prefixes of the names of secret variables.
-const SECRETS: [&str; 4] = ["TIM_SECRET_KEY", "TIM_USERSIG", "RUNNER_PAGE_TOKEN", "PGPASSWORD"];
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -46,15 +45,10 @@ pub(super) async fn run(
     time: Duration,
     signalled: &CancellationToken,
 ) -> Result<(), HookError> {
-    let secrets = std::env::vars_os().map(|(name, _)| name);
-    let secrets = secrets.filter(|name| SECRETS.iter().any(|secret| name.to_string_lossy().starts_with(secret)));
-    let mut call = Command::new("sh");
-    call.arg("-c").arg(command).stdin(Stdio::piped()).stdout(io::stderr());
+    let mut call = Command::from(shell::command(command));
+    call.stdin(Stdio::piped()).stdout(io::stderr());
     call.env("RUNNER_LEDGER", ledger);
     exit.map(|exit| call.env("RUNNER_EXIT", exit.code().to_string()));
-    secrets.for_each(|name| {
-        call.env_remove(name);
-    });
     // A process group of its own, so that its children are killed with it.
     let mut child = call.process_group(0).kill_on_drop(true).spawn().map_err(HookError::NotStarted)?;
     // The signal that stopped the run is not meant for the hook.

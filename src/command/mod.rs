@@ -10,6 +10,7 @@ mod error;
 mod files;
 mod hook;
 mod man;
+mod originals;
 mod report;
 mod sandbox;
 mod status;
@@ -81,6 +82,7 @@ pub async fn execute(cli: &Cli, asked_for: Option<Lang>, screen: &Screen) -> Exi
         Some(Command::Completions { shell }) => completions::execute(*shell),
         Some(Command::Verify(args)) => verify::execute(args),
         Some(Command::Prove(args)) => verify::prove(args),
+        Some(Command::Originals(args)) => originals::execute(args),
         Some(Command::Man) => man::execute(),
     };
     result.unwrap_or_else(|error| {

@@ -9,6 +9,7 @@ pub(crate) mod json;
 mod likeness;
 mod line;
 mod number;
+mod original;
 
 use std::fmt;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
@@ -20,6 +21,7 @@ use self::digest::{CanonicalHasher, Numbers};
 use self::json::Json;
 pub use self::likeness::Likeness;
 pub use self::line::{Line, OneOfLists};
+pub use self::original::Original;
 use crate::terminal::escape::{is_invisible, is_printable_ascii};
 
 /// Bytes of new content above which a message is warned about: older pages of the service give 8 KB as the limit.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::clock::unix_ms;
 use super::{Note, PartNumber, Pending, State};
-use crate::edit::{ContentDigest, Edit, IdDigest, Line};
+use crate::edit::{ContentDigest, Edit, IdDigest, Line, Original};
 
 /// What the ledger holds of the edit of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub struct Change {
     pub at: i64,
     /// The time from the intent to the outcome. `None` for an outcome withdraws the intent.
     pub took: Option<Duration>,
+    /// What the message held before, to be kept with this intent.
+    pub original: Option<Original>,
 }
 
 impl Change {
@@ -88,6 +90,7 @@ impl Change {
             note: None,
             at: unix_ms(),
             took: None,
+            original: None,
         }
     }
 }

@@ -200,6 +200,7 @@ pub(super) enum Table {
     Answer,
     Latency,
     Act,
+    Ciphertext,
     Audit,
     Look,
 }
@@ -235,7 +236,7 @@ pub(super) enum Value {
 pub(super) type Row = Vec<Value>;
 
 impl Table {
-    pub(super) const ALL: [Table; 9] = [
+    pub(super) const ALL: [Table; 10] = [
         Table::Run,
         Table::List,
         Table::Edit,
@@ -243,6 +244,7 @@ impl Table {
         Table::Answer,
         Table::Latency,
         Table::Act,
+        Table::Ciphertext,
         Table::Audit,
         Table::Look,
     ];
@@ -256,6 +258,7 @@ impl Table {
             Table::Answer => "answer",
             Table::Latency => "latency",
             Table::Act => "act",
+            Table::Ciphertext => "ciphertext",
             Table::Audit => "audit",
             Table::Look => "look",
         }
@@ -321,6 +324,13 @@ impl Table {
             Table::Answer => &[("run", Run, 2), ("code", Number, 2), ("note", Text, 2), ("answers", Number, 2)],
             Table::Latency => &[("run", Run, 2), ("up_to_ms", Number, 2), ("answers", Number, 2)],
             Table::Act => &[("run", Run, 2), ("at", Number, 2), ("what", Text, 2), ("rate", Small, 2), ("by", Text, 2)],
+            Table::Ciphertext => &[
+                ("run", Run, 7),
+                ("file", Text, 7),
+                ("number", Number, 7),
+                ("originals", Number, 7),
+                ("sha256", Text, 7),
+            ],
             Table::Audit => &[
                 ("audit", Number, 7),
                 ("begun_at", Number, 7),
@@ -390,7 +400,14 @@ impl Settling {
                     self.in_doubt += 1;
                 }
             }
-            Table::List | Table::Sample | Table::Answer | Table::Latency | Table::Act | Table::Audit | Table::Look => {}
+            Table::List
+            | Table::Sample
+            | Table::Answer
+            | Table::Latency
+            | Table::Act
+            | Table::Ciphertext
+            | Table::Audit
+            | Table::Look => {}
         }
     }
 }

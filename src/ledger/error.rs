@@ -190,6 +190,14 @@ pub enum LedgerError {
         /// The error of the database or the system.
         source: Arc<dyn Error + Send + Sync>,
     },
+    /// What messages held before could not be kept.
+    #[error("the original contents could not be kept in {}: {source}", path.display())]
+    Originals {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: Arc<dyn Error + Send + Sync>,
+    },
     /// It does not hold what was written to it.
     #[error(
         "the ledger {} is damaged: {what}; put a sound copy in its place (one from before the last run does not know what \

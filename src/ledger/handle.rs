@@ -39,6 +39,7 @@ pub struct Intent {
 pub struct Recorded {
     pending: Pending,
     state: State,
+    note: Option<Note>,
     taken_up: Option<State>,
 }
 
@@ -95,9 +96,10 @@ impl Ledger {
     /// # Errors
     /// The intent is not durable and the edit must not be sent.
     pub async fn intend(&self, ready: Ready) -> Result<Intent, LedgerError> {
-        let pending = ready.into_pending();
-        let change =
-            Change { attempts: pending.attempts + 1, ..Change::of(&pending, pending.state, Some(State::Sending)) };
+        let mut pending = ready.into_pending();
+        let original = pending.original.take();
+        let attempts = pending.attempts + 1;
+        let change = Change { attempts, original, ..Change::of(&pending, pending.state, Some(State::Sending)) };
         self.commit(change).await?;
         Ok(Intent { pending, since: Instant::now() })
     }
@@ -202,6 +204,11 @@ impl Intent {
         self.pending.line.number
     }
 
+    /// When its message was read last, if it was read in this run.
+    pub fn read_at(&self) -> Option<Instant> {
+        self.pending.read_at
+    }
+
     /// Records that the service answered "too fast" to it, and returns when it first did in this run, if it did before.
     pub fn too_fast_again(&mut self) -> Option<Instant> {
         let first = self.pending.too_fast_at;
@@ -217,12 +224,17 @@ impl Recorded {
         pending.content_before = None;
         pending.doubt = (state == State::InDoubt).then(|| note.unwrap_or(Note::ProcessDied));
         let taken_up = pending.taken_up.take();
-        Recorded { pending, state, taken_up }
+        Recorded { pending, state, note, taken_up }
     }
 
     /// The state of the edit.
     pub fn state(&self) -> State {
         self.state
+    }
+
+    /// Why, where no code says it.
+    pub fn note(&self) -> Option<Note> {
+        self.note
     }
 
     /// The attempts in this run that count towards the maximum.

@@ -15,6 +15,7 @@
 mod address;
 mod audit;
 mod change;
+mod ciphertext;
 mod clock;
 mod control_event;
 mod copy;
@@ -41,6 +42,7 @@ mod writer;
 pub use self::address::LedgerAddress;
 pub use self::audit::{AuditInfo, AuditRecord, AuditStore, Findings, Found, Look};
 pub use self::change::{Change, EditRow, EditStatus, Settlement};
+pub use self::ciphertext::Ciphertext;
 pub use self::clock::unix_ms;
 pub use self::control_event::{ControlAction, ControlEvent};
 pub use self::copy::{Copied, CopyError, copy};

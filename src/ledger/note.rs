@@ -33,6 +33,10 @@ pub enum Note {
     RecalledBefore,
     /// Read first: the message is in neither account's history, so the edit is not sent.
     NotThere,
+    /// Read first: the message does not read as it was reviewed, so the edit is not sent.
+    NotAsReviewed,
+    /// Read first: the history does not show what the message holds, so that cannot be kept, and the edit is not sent.
+    NotShown,
     /// The service refused to have it read back.
     ReadBackRefused,
     /// Reading it back failed: no attempt returned a page, or the pages ended early.
@@ -58,6 +62,8 @@ impl Note {
             Note::AlreadyThere => "read first: already there".to_owned(),
             Note::RecalledBefore => "read first: recalled".to_owned(),
             Note::NotThere => "read first: not in the history".to_owned(),
+            Note::NotAsReviewed => "read first: not as reviewed".to_owned(),
+            Note::NotShown => "read first: content not shown".to_owned(),
             Note::ReadBackRefused => "read-back refused".to_owned(),
             Note::ReadBackFailed => "read-back failed".to_owned(),
         }
@@ -80,6 +86,8 @@ impl Note {
             "read first: already there" => Note::AlreadyThere,
             "read first: recalled" => Note::RecalledBefore,
             "read first: not in the history" => Note::NotThere,
+            "read first: not as reviewed" => Note::NotAsReviewed,
+            "read first: content not shown" => Note::NotShown,
             "read-back refused" => Note::ReadBackRefused,
             "read-back failed" => Note::ReadBackFailed,
             _ => Note::Http(word.strip_prefix("http ")?.parse().ok()?),
@@ -89,7 +97,7 @@ impl Note {
     /// Whether it is the result of reading the message before sending.
     pub fn is_of_reading_first(self) -> bool {
         match self {
-            Note::AlreadyThere | Note::RecalledBefore | Note::NotThere => true,
+            Note::AlreadyThere | Note::RecalledBefore | Note::NotThere | Note::NotAsReviewed | Note::NotShown => true,
             Note::TimedOut
             | Note::ConnectionLost
             | Note::Http(_)
@@ -145,6 +153,13 @@ impl Note {
             }
             Note::NotThere => {
                 "read before sending: the message is in neither side's history, so the edit was not sent".to_owned()
+            }
+            Note::NotAsReviewed => {
+                "read before sending: the message does not read as it was reviewed, so the edit was not sent".to_owned()
+            }
+            Note::NotShown => {
+                "read before sending: the history does not show what the message holds, so the edit was not sent"
+                    .to_owned()
             }
             Note::ReadBackRefused => "the service refuses to have it read back".to_owned(),
             Note::ReadBackFailed => "reading it back came to nothing; resume later".to_owned(),

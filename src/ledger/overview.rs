@@ -1,8 +1,8 @@
 //! What a ledger holds, for `status`, reports, `ctl` and the live page.
 
 use super::{
-    AuditRecord, Cause, ControlEvent, JobIdentity, Latency, LedgerAddress, LedgerError, Look, RunList, Sample,
-    SharedJob, State, Totals, Verification,
+    AuditRecord, Cause, Ciphertext, ControlEvent, JobIdentity, Latency, LedgerAddress, LedgerError, Look, RunList,
+    Sample, SharedJob, State, Totals, Verification,
 };
 use crate::edit::{ContentDigest, IdDigest, MessageId};
 use crate::evidence::{Head, NamedCheckpoint, Proof};
@@ -94,6 +94,12 @@ pub trait Overview {
     /// # Errors
     /// It cannot be read.
     fn visit_looks(&self, audit: i64, visit: &mut dyn FnMut(Look)) -> Result<(), LedgerError>;
+
+    /// What it records of originals that are kept elsewhere, in order: by file, and by their numbers there.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn ciphertexts(&self) -> Result<Vec<Ciphertext>, LedgerError>;
 
     /// The head of its log of events; `None`: it has none.
     ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{EditRow, Note, PartTicket, State};
-use crate::edit::{ContentDigest, Edit, IdDigest, Line, Wanted};
+use crate::edit::{ContentDigest, Edit, IdDigest, Line, Original, Wanted};
 
 /// An edit that is to be sent or read back, with what the ledger and this run know of it.
 #[derive(Clone, Debug)]
@@ -25,6 +25,10 @@ pub struct Pending {
     // Cleared by a proof (`ready.rs`) or by a recorded outcome, and by nothing else.
     pub(in crate::ledger) doubt: Option<Note>,
     pub(in crate::ledger) read_first: bool,
+    /// What was read, until it is kept with an intent.
+    pub(in crate::ledger) original: Option<Original>,
+    /// When its message was read last, and was not edited.
+    pub(in crate::ledger) read_at: Option<Instant>,
     /// Its state before this run, until the first outcome in this run is recorded.
     pub taken_up: Option<State>,
     /// The attempts so far, in all runs.
@@ -82,6 +86,8 @@ impl Pending {
                 .map(|known| known.note.unwrap_or(Note::ProcessDied)),
             // An edit that reading its message kept from being sent is read again before it is sent.
             read_first: known.and_then(|known| known.note).is_some_and(Note::is_of_reading_first),
+            original: None,
+            read_at: None,
             taken_up: state,
             attempts: known.map_or(0, |known| known.attempts),
             tries: 0,

@@ -5,9 +5,10 @@
 //! send edits in doubt again without reading them.
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::Pending;
-use crate::edit::{IdDigest, Likeness};
+use crate::edit::{IdDigest, Likeness, Original};
 
 /// An edit that may be sent.
 #[derive(Clone, Debug)]
@@ -43,6 +44,11 @@ impl Pending {
         self.read_first
     }
 
+    /// When its message was read last, and was not edited.
+    pub fn read_at(&self) -> Option<Instant> {
+        self.read_at
+    }
+
     /// Its message must be read before it is sent.
     pub fn require_reading(&mut self) {
         self.read_first = true;
@@ -71,16 +77,23 @@ impl Pending {
         if self.read_first { Err(self) } else { Ok(Ready(self)) }
     }
 
-    /// Settles its doubt, and the need to read it: its message was read, and was not edited.
+    /// Settles its doubt, and the need to read it: its message was read, and was not edited. What it held is kept with the next
+    /// intent, if it is to be kept; it was read not before `since`.
     ///
     /// # Errors
     /// The proof is of another edit, or from before its last attempt; the edit comes back as it was.
     #[expect(clippy::result_large_err, reason = "the error is the edit itself, which the caller keeps")]
-    pub fn found_not_edited(mut self, proof: NotEdited) -> Result<Pending, Pending> {
+    pub fn found_not_edited(
+        mut self,
+        proof: NotEdited,
+        original: Option<Original>,
+        since: Instant,
+    ) -> Result<Pending, Pending> {
         if proof != (NotEdited { message: self.message, attempts: self.attempts }) {
             return Err(self);
         }
         (self.doubt, self.read_first) = (None, false);
+        (self.original, self.read_at) = (original, Some(since));
         Ok(self)
     }
 }
@@ -122,10 +135,10 @@ mod tests {
         let pending = in_doubt("1_1_1", 3);
         assert!(pending.clone().ready().is_err());
         for other in [in_doubt("2_2_2", 3), in_doubt("1_1_1", 2)] {
-            let unsettled = pending.clone().found_not_edited(proof(&other)).unwrap_err();
+            let unsettled = pending.clone().found_not_edited(proof(&other), None, Instant::now()).unwrap_err();
             assert!(unsettled.ready().is_err());
         }
-        let cleared = pending.clone().found_not_edited(proof(&pending)).unwrap();
+        let cleared = pending.clone().found_not_edited(proof(&pending), None, Instant::now()).unwrap();
         assert!(cleared.ready().is_ok());
     }
 
@@ -140,7 +153,7 @@ mod tests {
         assert!(pending.clone().send_again_unseen().is_ok());
         pending.require_reading();
         assert!(pending.clone().send_again_unseen().is_err());
-        let read = pending.clone().found_not_edited(proof(&pending)).unwrap();
+        let read = pending.clone().found_not_edited(proof(&pending), None, Instant::now()).unwrap();
         assert!(read.ready().is_ok());
     }
 }

@@ -1,7 +1,7 @@
 //! What the ledger records of a run besides its edits: a sample every few seconds, for charts and live views, and each
 //! action of an operator; and what an audit finds. Nothing is decided by it.
 
-use super::{Cause, ControlEvent, Latency, Look};
+use super::{Cause, Ciphertext, ControlEvent, Latency, Look};
 
 /// An event of a run.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub enum RunEvent {
     StoppedAtOnce,
     /// What an audit has found of one message.
     Look(Look),
+    /// The originals of this commit are kept.
+    Ciphertext(Ciphertext),
 }
 
 /// The progress of a run. All counts are totals since its beginning, so a missing sample loses nothing but itself.

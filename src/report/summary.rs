@@ -31,6 +31,8 @@ pub struct Summary<'a> {
     pub whole: Option<Totals>,
     /// The head of the ledger's log of events after it, if there is one.
     pub log: Option<Checkpoint>,
+    /// Where it kept what messages held before, and how many originals are there, if that was asked for.
+    pub originals: Option<(PathBuf, u64)>,
     /// How it ended.
     pub ended: &'a RunEnd,
     /// How long it sent.
@@ -151,6 +153,10 @@ impl Summary<'_> {
             let path = path.to_string_lossy();
             writeln!(out, "{TITLE}Rows that failed or are in doubt:{TITLE:#} {}", escape_control(&path))?;
         }
+        if let Some((path, kept)) = &self.originals {
+            let (kept, path) = (kept.separate_with_commas(), path.to_string_lossy());
+            writeln!(out, "Originals kept, encrypted: {kept} in {}", escape_control(&path))?;
+        }
         if let Some(log) = &self.log {
             writeln!(out, "Log of the ledger: {}", evidence::log_line(log, Lang::En))?;
         }
@@ -176,7 +182,8 @@ impl Summary<'_> {
         writeln!(out, "  {}", counted(read_backs, "request to read messages", "requests to read messages"))?;
         // What is read is edits, each by one request or more. The parts add up.
         let in_doubt = found_edited + found_not_edited + found_unclear;
-        let first = found_already + found_missing + found_to_edit + found_unread;
+        let found_unfit = self.tally.found_unfit;
+        let first = found_already + found_missing + found_to_edit + found_unread + found_unfit;
         let [edited, not_edited, unclear, already, missing, to_edit, unread] =
             [found_edited, found_not_edited, found_unclear, found_already, found_missing, found_to_edit, found_unread]
                 .map(|number| number.separate_with_commas());
@@ -194,6 +201,10 @@ impl Summary<'_> {
                 "  {read} read before sending: {already} held the new content already, {to_edit} did not,\n    \
                  {missing} recalled or not there, {unread} cannot be told"
             )?;
+        }
+        if found_unfit > 0 {
+            let unfit = found_unfit.separate_with_commas();
+            writeln!(out, "    {DOUBT}{unfit} not as they were reviewed, or not shown{DOUBT:#}")?;
         }
         Ok(())
     }
@@ -231,6 +242,10 @@ impl Summary<'_> {
             duplicates: self.plan.duplicates,
             totals: self.totals(),
             log: self.log.as_ref().map(evidence::log),
+            originals: self
+                .originals
+                .as_ref()
+                .map(|(file, kept)| format::OriginalsObject { file: path(file), kept: *kept }),
             this_run: format::ThisRun::new(self.plan.this_run, self.tally, self.took),
             answers_other_than_success: answers.collect(),
             failed_rows: failed_rows.next(),

@@ -22,6 +22,11 @@ use crate::retry::{self, Backpressure, Verdict};
 /// meanwhile.
 const JOB_REFUSED_DELAY: Duration = Duration::from_secs(6);
 
+/// With `--only-if`, a message is read again if it was read longer ago than this.
+const INTENT_AFTER_LOOK_MAX: Duration = Duration::from_secs(2);
+/// And if nothing was sent for so long after it was read. Most permits come earlier, so few intents are in vain.
+const SENT_AFTER_LOOK_MAX: Duration = Duration::from_secs(4);
+
 /// The result of one attempt.
 #[derive(Debug)]
 pub(super) enum AttemptResult {
@@ -92,6 +97,10 @@ async fn try_once<S: Service>(
         Err(CheckCut::Stopping) => return AttemptResult::Withdrawn(pending),
         Err(CheckCut::NoPage(outcome)) => return AttemptResult::NotSent { pending, outcome },
     }
+    if context.conditions.is_read_too_long_ago(pending.read_at(), INTENT_AFTER_LOOK_MAX) {
+        pending.require_reading();
+        return AttemptResult::Withdrawn(pending);
+    }
     let (line, edit, part) = (pending.line.clone(), Arc::clone(&pending.edit), pending.part.clone());
     // It came into doubt in this run and was about to be sent again: if that fails, it is still in doubt.
     let unsure = pending.state == Some(State::InDoubt) && pending.taken_up.is_none();
@@ -121,7 +130,9 @@ async fn try_once<S: Service>(
         permit = context.permit(&context.pace) => permit,
     };
     drop(slot);
-    let Some((slot_in_flight, permit)) = permit else {
+    // Read again, where the permit has come late.
+    let is_stale = context.conditions.is_read_too_long_ago(intent.read_at(), SENT_AFTER_LOOK_MAX);
+    let Some((slot_in_flight, permit)) = permit.filter(|_| !is_stale) else {
         return match context.ledger.withdraw(intent).await {
             Ok(pending) => AttemptResult::Withdrawn(pending),
             Err(error) => AttemptResult::not_taken(error, true, state_before, part),

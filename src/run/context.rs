@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::accepted::Accepted;
 use super::activity::{Hold, HoldReason, SHOWN_MIN};
+use super::conditions::Conditions;
 use super::history_access::HistoryAccess;
 use super::todo::InDoubt;
 use super::under_way::UnderWay;
@@ -45,6 +46,7 @@ pub struct RunContext<S> {
     pub(super) rate: NonZeroU32,
     pub(super) attempts_max: NonZeroU32,
     pub(super) in_doubt: InDoubt,
+    pub(super) conditions: Conditions,
     pub(super) under_way: UnderWay,
     /// Nothing is sent before this.
     pub(super) begins: Instant,
@@ -150,6 +152,12 @@ impl<S: Service> RunContext<S> {
         context
     }
 
+    /// The same run, of which each edit is made only under these conditions.
+    #[must_use]
+    pub fn on(self, conditions: Conditions) -> RunContext<S> {
+        RunContext { conditions, ..self }
+    }
+
     fn behind(ledger: Ledger, service: S, terms: RunTerms, gate: Gate) -> RunContext<S> {
         let RunTerms { rate, max_rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed } = terms;
         // An earlier run of this list may have sent a full second's worth of requests just before the ledger was
@@ -170,6 +178,7 @@ impl<S: Service> RunContext<S> {
             rate,
             attempts_max,
             in_doubt,
+            conditions: Conditions::default(),
             under_way,
             begins,
             quiet_from,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::conditions::Conditions;
 use super::context::RunContext;
 use super::history_access::Unreadable;
 use super::lookup::{LookupCut, SideHistory, find, slow_down};
@@ -17,7 +18,7 @@ use super::tally::Cause;
 use crate::api::error_code::{self, Class};
 use crate::api::history::{HistoryMessage, HistoryQuery};
 use crate::api::{Outcome, Service};
-use crate::edit::Likeness;
+use crate::edit::{Likeness, Original};
 use crate::ledger::{LedgerError, NotEdited, Note, PartTicket, Pending, Recorded, Settlement, State};
 use crate::pace::Receipt;
 use crate::retry::{self, Verdict};
@@ -28,6 +29,8 @@ pub(super) enum Evidence {
     /// Nothing: the message is not there, or cannot be looked up.
     Nothing(Note),
     NotEdited(NotEdited),
+    /// It was not edited, and must not be, for this reason.
+    Unfit(Note),
     /// Nothing: the lookup was refused or cut short. It might have shown the edit, so it outweighs a side that does
     /// not.
     Refused(Unreadable),
@@ -76,13 +79,18 @@ pub(super) async fn read_back<S: Service>(context: Arc<RunContext<S>>, mut pendi
     // A lookup changes nothing, so it can be cut off at any time.
     let found = stop.run_until_cancelled(look_up_both_sides(&context, &pending)).await;
     let (evidence, signal) = match found.unwrap_or(Err(LookupCut::Stopping)) {
-        Ok((Evidence::NotEdited(_), _)) if pending.lost.is_some_and(|lost| begun < lost.send_from) => {
+        Ok(Look { evidence: Evidence::NotEdited(_) | Evidence::Unfit(_), .. })
+            if pending.lost.is_some_and(|lost| begun < lost.send_from) =>
+        {
             return ReadBackResult::NotYet(pending);
         }
-        Ok((Evidence::NotEdited(proof), _)) if pending.tries < context.attempts_max.get() => {
-            return pending.found_not_edited(proof).map_or_else(ReadBackResult::Stopped, ReadBackResult::NotEdited);
+        Ok(Look { evidence: Evidence::NotEdited(proof), original, .. })
+            if pending.tries < context.attempts_max.get() =>
+        {
+            let found = pending.found_not_edited(proof, original, begun);
+            return found.map_or_else(ReadBackResult::Stopped, ReadBackResult::NotEdited);
         }
-        Ok(found) => found,
+        Ok(Look { evidence, signal, .. }) => (evidence, signal),
         Err(LookupCut::Stopping) => return ReadBackResult::Stopped(pending),
         Err(LookupCut::NoPage(outcome, receipt)) => {
             let verdict = retry::judge(&outcome);
@@ -119,37 +127,40 @@ pub(super) async fn read_back<S: Service>(context: Arc<RunContext<S>>, mut pendi
 
 /// Each side has a history of its own. The edit was not made only if neither shows the wanted content; a side that
 /// cannot be read might show it.
-async fn look_up_both_sides<S: Service>(
-    context: &RunContext<S>,
-    pending: &Pending,
-) -> Result<(Evidence, ServiceSignal), LookupCut> {
+async fn look_up_both_sides<S: Service>(context: &RunContext<S>, pending: &Pending) -> Result<Look, LookupCut> {
     let id = pending.edit.id();
     let Some(second) = id.second() else {
-        return Ok((Evidence::Nothing(Note::KeyWithoutTime), ServiceSignal::Unasked));
+        return Ok(Look::of(Evidence::Nothing(Note::KeyWithoutTime), ServiceSignal::Unasked));
     };
     if let Some(refused) = context.lookups.refused.get() {
-        return Ok((Evidence::Refused(*refused), ServiceSignal::Unasked));
+        return Ok(Look::of(Evidence::Refused(*refused), ServiceSignal::Unasked));
     }
     let mut evidence = Evidence::Nothing(Note::NotInHistory);
+    let mut original = None;
     for (operator, peer) in [(&id.from_account, &id.to_account), (&id.to_account, &id.from_account)] {
         // Another read-back may have found meanwhile that the service refuses them all.
         if let Some(refused) = context.lookups.refused.get() {
-            return Ok((evidence.max(Evidence::Refused(*refused)), ServiceSignal::Inconclusive));
+            return Ok(Look::of(evidence.max(Evidence::Refused(*refused)), ServiceSignal::Inconclusive));
         }
         let side = match find(context, id, HistoryQuery::around(second, operator, peer)).await {
-            Ok(SideHistory::Found(held)) => Evidence::of(pending, &held),
+            Ok(SideHistory::Found(held)) => {
+                let held = Held::of(context, pending, &held);
+                original = original.or(held.original);
+                held.evidence
+            }
             Ok(SideHistory::NotThere) => continue,
             Ok(SideHistory::Unread) => Evidence::Refused(Unreadable { note: Note::ReadBackFailed, code: None }),
             Err(LookupCut::NoPage(outcome, receipt)) => Evidence::Refused(refusal(context, outcome, receipt)?),
             Err(cut) => return Err(cut),
         };
         if side == Evidence::Edited {
-            return Ok((side, ServiceSignal::Conclusive));
+            return Ok(Look::of(side, ServiceSignal::Conclusive));
         }
         evidence = evidence.max(side);
     }
-    let is_conclusive = matches!(evidence, Evidence::NotEdited(_));
-    Ok((evidence, if is_conclusive { ServiceSignal::Conclusive } else { ServiceSignal::Inconclusive }))
+    let is_conclusive = matches!(evidence, Evidence::NotEdited(_) | Evidence::Unfit(_));
+    let signal = if is_conclusive { ServiceSignal::Conclusive } else { ServiceSignal::Inconclusive };
+    Ok(Look { evidence, signal, original })
 }
 
 /// The evidence where the service refuses lookups of this message, or all lookups; other outcomes are passed on.
@@ -182,6 +193,47 @@ fn is_signature(code: Option<i64>) -> bool {
     code.and_then(error_code::lookup).is_some_and(|entry| entry.class == Class::Signature)
 }
 
+/// What both sides have shown.
+struct Look {
+    evidence: Evidence,
+    signal: ServiceSignal,
+    /// What the message held, if it is to be kept.
+    original: Option<Original>,
+}
+
+impl Look {
+    fn of(evidence: Evidence, signal: ServiceSignal) -> Look {
+        Look { evidence, signal, original: None }
+    }
+}
+
+/// What one side has shown that has the message.
+struct Held {
+    evidence: Evidence,
+    original: Option<Original>,
+}
+
+impl Held {
+    fn of<S: Service>(context: &RunContext<S>, pending: &Pending, held: &HistoryMessage) -> Held {
+        let (body, custom_data) = (held.msg_body.as_ref(), held.cloud_custom_data.as_deref());
+        let (evidence, mut original) = (Evidence::of(pending, held), None);
+        if !matches!(evidence, Evidence::NotEdited(_)) {
+            return Held { evidence, original };
+        }
+        let Conditions { reviewed, keeps_originals } = &context.conditions;
+        if reviewed.as_ref().is_some_and(|reviewed| !reviewed.is_as_reviewed(pending.message, body, custom_data)) {
+            return Held { evidence: Evidence::Unfit(Note::NotAsReviewed), original };
+        }
+        if *keeps_originals {
+            original = Original::of(&pending.edit, body, custom_data);
+            if original.is_none() {
+                return Held { evidence: Evidence::Unfit(Note::NotShown), original };
+            }
+        }
+        Held { evidence, original }
+    }
+}
+
 impl Evidence {
     fn of(pending: &Pending, held: &HistoryMessage) -> Evidence {
         let (body, custom_data) = (held.msg_body.as_ref(), held.cloud_custom_data.as_deref());
@@ -198,6 +250,7 @@ impl Evidence {
         let (state, note, code) = match self {
             Evidence::Edited => (State::Done, Note::ReadBack, None),
             Evidence::NotEdited(_) => (State::Failed, Note::NotEdited, None),
+            Evidence::Unfit(note) => (State::Failed, note, None),
             Evidence::Recalled => (State::InDoubt, Note::Recalled, None),
             Evidence::Alike => (State::InDoubt, Note::Alike, None),
             Evidence::Nothing(note) => (State::InDoubt, note, None),
@@ -213,7 +266,11 @@ impl Evidence {
             Evidence::Edited => (State::Done, Note::AlreadyThere),
             Evidence::Recalled => (State::Failed, Note::RecalledBefore),
             Evidence::Nothing(Note::NotInHistory) => (State::Failed, Note::NotThere),
-            Evidence::NotEdited(_) | Evidence::Alike | Evidence::Nothing(_) | Evidence::Refused(_) => {
+            Evidence::NotEdited(_)
+            | Evidence::Unfit(_)
+            | Evidence::Alike
+            | Evidence::Nothing(_)
+            | Evidence::Refused(_) => {
                 return self.settlement();
             }
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::activity::Activity;
 use crate::api::error_code;
 pub use crate::ledger::Cause;
-use crate::ledger::{Latency, Progress, Recorded, Sample, State, unix_ms};
+use crate::ledger::{Latency, Note, Progress, Recorded, Sample, State, unix_ms};
 use crate::pace;
 use crate::retry::Verdict;
 
@@ -46,6 +46,8 @@ pub struct Tally {
     pub found_already: u64,
     /// Edits read before sending whose messages were recalled or not there.
     pub found_missing: u64,
+    /// Edits read before sending whose messages do not meet a condition of the run, and that were not sent.
+    pub found_unfit: u64,
     /// "Too fast" answers that changed the pace.
     pub slow_downs: u64,
     /// The number of answers other than success, by cause.
@@ -156,7 +158,10 @@ impl Tally {
             (State::Done, false) => self.found_edited += 1,
             (State::Done, true) => self.found_already += 1,
             (State::Failed, false) => self.found_not_edited += 1,
-            (State::Failed, true) => self.found_missing += 1,
+            (State::Failed, true) => match recorded.note() {
+                Some(Note::NotAsReviewed | Note::NotShown) => self.found_unfit += 1,
+                _ => self.found_missing += 1,
+            },
             (State::InDoubt, false) => self.found_unclear += 1,
             (State::InDoubt, true) => self.found_unread += 1,
             (State::Sending | State::Waiting, _) => {}

@@ -1,9 +1,10 @@
-//! What the operating system provides: names of users and of this machine, file identity, atomic and bounded file access, a
-//! timer that kills.
+//! What the operating system provides: names of users and of this machine, file identity, atomic and bounded file access, the
+//! shell, a timer that kills.
 
 pub mod atomic_file;
 pub mod digest;
 pub mod same_file;
+pub mod shell;
 pub mod small_file;
 pub mod switch;
 

@@ -79,7 +79,21 @@ fn change(key: u8, state: &mut Option<(State, u32)>, way: u8, line: Line) -> Opt
     let edit = edit(key);
     let (message, content) = (edit.id().digest(), edit.content_digest());
     let at = 1_700_000_000_000 + i64::from(way);
-    Some(Change { edit: Arc::new(edit), message, content, line, from, to, part: None, attempts, code, note, at, took })
+    Some(Change {
+        edit: Arc::new(edit),
+        message,
+        content,
+        line,
+        from,
+        to,
+        part: None,
+        attempts,
+        code,
+        note,
+        at,
+        took,
+        original: None,
+    })
 }
 
 fn sample(at: i64) -> Sample {

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use runner::edit::{IdDigest, Line};
 use runner::ledger::{
-    Applied, AuditInfo, AuditRecord, AuditStore, Cause, Change, CommitFuture, ControlEvent, EditRecord, EditRow,
-    EditStatus, Findings, JobIdentity, Latency, LedgerAddress, LedgerError, Look, LostCommits, Note, Outcomes,
+    Applied, AuditInfo, AuditRecord, AuditStore, Cause, Change, Ciphertext, CommitFuture, ControlEvent, EditRecord,
+    EditRow, EditStatus, Findings, JobIdentity, Latency, LedgerAddress, LedgerError, Look, LostCommits, Note, Outcomes,
     Overview, Progress, Records, RunEvent, RunInfo, RunRecord, RunStore, Sample, State, Store, Transition, WalEnd,
     Worker, unix_ms,
 };
@@ -47,6 +47,7 @@ struct Tables {
     acts: Vec<(i64, i64, ControlEvent)>,
     audits: Vec<AuditRecord>,
     looks: Vec<(i64, Look)>,
+    ciphertexts: Vec<Ciphertext>,
 }
 
 #[derive(Clone)]
@@ -273,6 +274,7 @@ impl Tables {
             }
             RunEvent::ControlEvent(act) => self.acts.push((run, unix_ms(), act.clone())),
             RunEvent::Look(look) => self.looks.push((run, *look)),
+            RunEvent::Ciphertext(ciphertext) => self.ciphertexts.push(ciphertext.clone()),
             RunEvent::StoppedAtOnce => {
                 for run in self.runs.iter_mut().filter(|known| known.run == run && known.ended.is_none()) {
                     run.ended = Some("interrupted".to_owned());
@@ -576,6 +578,12 @@ impl Overview for ModelOverview {
 
     fn acts(&self) -> Result<Vec<(i64, i64, ControlEvent)>, LedgerError> {
         Ok(self.tables.acts.clone())
+    }
+
+    fn ciphertexts(&self) -> Result<Vec<Ciphertext>, LedgerError> {
+        let mut ciphertexts = self.tables.ciphertexts.clone();
+        ciphertexts.sort_by(|one, other| (&one.file, one.number).cmp(&(&other.file, other.number)));
+        Ok(ciphertexts)
     }
 
     fn audits(&self) -> Result<Vec<AuditRecord>, LedgerError> {

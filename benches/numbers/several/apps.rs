@@ -203,6 +203,7 @@ fn intent(edit: Arc<Edit>, part: u64) -> Change {
         note: None,
         at: unix_ms(),
         took: None,
+        original: None,
     }
 }
 

@@ -11,7 +11,10 @@ use super::session::RunSession;
 use super::signals::Signals;
 use crate::command::{CommandError, Exit, hook, print, tell};
 use crate::job::ServiceChoice;
-use crate::ledger::{LedgerAddress, LedgerError, Records, RunStore, Totals, WalEnd, records_beside_writer};
+use crate::ledger::{
+    LedgerAddress, LedgerError, Records, RunStore, Totals, WalEnd, open_overview, records_beside_writer,
+};
+use crate::originals::Frames;
 use crate::report::lists::PlannedInput;
 use crate::report::summary::{Summary, totals};
 use crate::report::{self, directory, format};
@@ -45,6 +48,7 @@ impl RunSession<'_> {
         });
         let closed = closed.and_then(|mut store| store.end_run(summary.how(), &summary.reason().unwrap_or_default()));
         summary.log = self.publisher.last_head().unwrap_or_default();
+        summary.originals = self.originals();
         if let Some(head) = &summary.log {
             self.publisher.publish(head, &signals.stop).await;
         }
@@ -106,6 +110,15 @@ impl RunSession<'_> {
                 None
             }
         }
+    }
+
+    /// The file of `--originals`, and how many originals the ledger records of it.
+    fn originals(&self) -> Option<(PathBuf, u64)> {
+        let path = self.args.originals.as_ref()?;
+        let name = Frames::open(path).ok()?.name;
+        let recorded = open_overview(self.address).and_then(|overview| overview.ciphertexts()).ok()?;
+        let of_this = recorded.iter().filter(|ciphertext| ciphertext.file == name);
+        Some((path.clone(), of_this.map(|ciphertext| ciphertext.originals).sum()))
     }
 
     /// The region's other host, for `--region`, if the one that was called did not answer. If the proxy is to blame, the

@@ -11,6 +11,7 @@ pub(super) mod setup;
 mod signals;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use jiff::{Timestamp, Zoned};
 use tokio::time::Instant;
@@ -28,6 +29,7 @@ use crate::job::{Job, ProcessEnvironment, ServiceChoice};
 use crate::ledger::{JobIdentity, LedgerAddress};
 use crate::live::progress::Screen;
 use crate::report::resume::{Called, Pasted, Resume};
+use crate::run::{Conditions, Reviewed};
 use crate::terminal::fit;
 use crate::words::Lang;
 
@@ -37,6 +39,7 @@ struct Request<'a> {
     job: Job,
     input: Input,
     until: Option<Zoned>,
+    conditions: Conditions,
     /// The language that was asked for; the page is otherwise in the browser's.
     asked_for: Option<Lang>,
 }
@@ -83,7 +86,7 @@ async fn run_once(
     is_again: bool,
     screen: &Screen,
 ) -> Result<Option<Exit>, CommandError> {
-    let Request { args, job, input, .. } = request;
+    let Request { args, job, input, conditions, .. } = request;
     let publisher = HeadPublisher::open(args, address)?;
     let ledger = JobLedger::lock(address, identity, job)?;
     let (plan, under_way) = planning::plan_run(request, &ledger)?;
@@ -110,9 +113,32 @@ async fn run_once(
     let lists: Vec<_> = input.lists().map(|list| (list.path(), list.format())).collect();
     let failed_rows = files::failed_rows(address, &lists, &args.input);
     let until = request.until.as_ref();
-    let session =
-        RunSession { args, job, input, plan, under_way, until, called, address, failed_rows, publisher, screen };
+    let session = RunSession {
+        args,
+        job,
+        input,
+        conditions,
+        plan,
+        under_way,
+        until,
+        called,
+        address,
+        failed_rows,
+        publisher,
+        screen,
+    };
     Ok(session.run(parts, signals).await)
+}
+
+/// What is asked of each message before its edit is made.
+fn conditions(args: &JobArgs, job: &Job) -> Result<Conditions, CommandError> {
+    let asked = [("--originals", args.originals.is_some()), ("--only-if", args.only_if.is_some())];
+    match asked.into_iter().find(|(_, is_asked)| *is_asked) {
+        Some((flag, _)) if !job.policy.read_first => return Err(CommandError::NeedsReading(flag)),
+        Some(_) | None => {}
+    }
+    let reviewed = args.only_if.as_deref().map(Reviewed::read).transpose()?.map(Arc::new);
+    Ok(Conditions { reviewed, keeps_originals: args.originals.is_some() })
 }
 
 /// The command that resumes a run of this process. It holds what messages hold only in the terminal where that was typed.
@@ -129,7 +155,8 @@ impl Request<'_> {
         let input = Input::open_all(first, others, job.input.format)?;
         args.reading.check(&input)?;
         let until = args.until.as_ref().map(|until| until.moment(&Zoned::now())).transpose()?;
-        Ok(Request { args, job, input, until, asked_for })
+        let conditions = conditions(args, &job)?;
+        Ok(Request { args, job, input, until, conditions, asked_for })
     }
 
     /// Checks what a ledger that several runs share does not allow.

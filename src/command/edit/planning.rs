@@ -70,10 +70,15 @@ pub(super) fn show(
 
 /// Reads and checks the list. Problems are listed on standard error before the error is returned.
 fn plan(request: &Request<'_>, records: Option<&dyn Records>) -> Result<Plan, CommandError> {
-    let Request { job, input, .. } = request;
+    let Request { job, input, conditions, .. } = request;
     // The sample lists name messages of one day, for a stand-in that keeps messages for ever.
     let as_of = AsOf { now: Timestamp::now(), messages_expire: !job.is_stand_in };
-    match run::plan(input, &job.mapping, records, &job.policy, as_of) {
+    let plan =
+        run::plan(input, &job.mapping, records, &job.policy, as_of).and_then(|plan| match &conditions.reviewed {
+            Some(reviewed) => reviewed.check(input, &job.mapping).map(|()| plan),
+            None => Ok(plan),
+        });
+    match plan {
         Ok(plan) => Ok(plan),
         Err(PlanError::Problems(problems)) => {
             // The list holds message text: it is shown in a terminal, and not written into a file of errors.

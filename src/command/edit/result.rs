@@ -21,6 +21,7 @@ impl RunResult {
             tally,
             whole: None,
             log: None,
+            originals: None,
             ended,
             took: *took,
             failed_rows: Vec::new(),

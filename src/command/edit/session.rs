@@ -24,7 +24,9 @@ use crate::pace::shares::PUBLISH_AFTER;
 use crate::register::Share;
 use crate::report::resume::Called;
 use crate::report::summary::totals;
-use crate::run::{self, Control, Lease, Plan, RunContext, RunEnd, RunTerms, StopReason, Tally, Todo, UnderWay};
+use crate::run::{
+    self, Conditions, Control, Lease, Plan, RunContext, RunEnd, RunTerms, StopReason, Tally, Todo, UnderWay,
+};
 use crate::sandbox::Sandbox;
 use crate::terminal::moment::format_moment;
 
@@ -55,6 +57,7 @@ pub(super) struct RunSession<'a> {
     pub(super) args: &'a JobArgs,
     pub(super) job: &'a Job,
     pub(super) input: &'a Input,
+    pub(super) conditions: &'a Conditions,
     pub(super) plan: Plan,
     pub(super) under_way: UnderWay,
     pub(super) until: Option<&'a Zoned>,
@@ -98,7 +101,8 @@ impl RunSession<'_> {
             RunContext::with_lease(ledger, service, terms, Gate::by_boot_time())
         } else {
             RunContext::new(ledger, service, terms)
-        };
+        }
+        .on(self.conditions.clone());
         let mode = if args.no_progress || args.log.quiet { Mode::Off } else { Mode::of_stderr() };
         let mut progress = Progress::start(screen, mode, ctl::command(self.address, "resume"));
         let started = context.begins();

@@ -13,14 +13,17 @@ use super::service::service;
 use super::session::{RunParts, SharedParts};
 use crate::api::client::HttpService;
 use crate::api::proxy::Proxy;
+use crate::cli::JobArgs;
 use crate::command::{CommandError, sandbox};
-use crate::input::Input;
 use crate::job::{Job, ServiceChoice};
-use crate::ledger::{JobIdentity, LedgerAddress, LedgerError, PostgresAddress, RunInfo, SharedTerms};
+use crate::ledger::{
+    JobIdentity, LedgerAddress, LedgerError, PostgresAddress, RunInfo, RunStore, SharedTerms, overview_beside_writer,
+};
 use crate::live::page::{self, Page};
+use crate::originals::{KeepingStore, OriginalsFile};
 use crate::register::{Register, RegisterEntry, Share};
 use crate::report::resume::Called;
-use crate::run::{Lease, Plan, Policy};
+use crate::run::{Conditions, Lease, Plan, Policy};
 use crate::sandbox::Sandbox;
 use crate::system::same_file::resolved;
 use crate::system::switch::SwitchHandle;
@@ -80,11 +83,13 @@ pub(super) async fn begin(
         sandbox::add_messages(sandbox, input, &job.mapping)?;
     }
     let is_shared = ledger.address.postgres().is_some();
-    let info = run_info(job, input, plan, called, is_shared);
+    let info = run_info(request, plan, called, is_shared);
     if is_shared {
-        return begin_shared(request, plan, ledger, &info, RunNeeds { share, service, sandbox, page });
+        return begin_shared(request, plan, ledger, &info, RunNeeds { share, service, sandbox, page }).await;
     }
-    let (mut store, records) = ledger.into_store()?;
+    let address = ledger.address;
+    let (store, records) = ledger.into_store()?;
+    let mut store = with_originals(args, address, store).await?;
     let todo = plan.todo(input, &job.mapping, Some(records), job.policy)?;
     store.begin_run(&info)?;
     let locked_since = if sandbox.is_some() { None } else { Some(locked_since) };
@@ -100,16 +105,17 @@ struct RunNeeds {
 }
 
 /// Begins a run that shares its ledger with others: it gets its edits in parts, and holds a lease.
-fn begin_shared(
+async fn begin_shared(
     request: &Request<'_>,
     plan: &Plan,
     ledger: JobLedger<'_>,
     info: &RunInfo,
     needs: RunNeeds,
 ) -> Result<RunParts, CommandError> {
-    let Request { job, input, .. } = request;
+    let Request { args, job, input, .. } = request;
     let switch = SwitchHandle::start()?;
-    let mut store = ledger.into_shared_store()?;
+    let address = ledger.address;
+    let mut store = with_originals(args, address, ledger.into_shared_store()?).await?;
     store.begin_run(info)?;
     // What an ended run of this job sent last may arrive until a while after this.
     let locked_since = Some(Instant::now());
@@ -127,8 +133,25 @@ fn begin_shared(
     Ok(RunParts { store, todo, shared, locked_since, share, service, sandbox, page })
 }
 
+/// The store, which keeps what messages held before where that is asked for.
+async fn with_originals(
+    args: &JobArgs,
+    ledger: &LedgerAddress,
+    store: Box<dyn RunStore>,
+) -> Result<Box<dyn RunStore>, CommandError> {
+    let (Some(path), Some(command)) = (&args.originals, &args.encrypt_with) else { return Ok(store) };
+    let recorded = match overview_beside_writer(ledger) {
+        Ok(overview) => overview.ciphertexts()?,
+        // A database does not know the job before its first run.
+        Err(LedgerError::Missing { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let file = OriginalsFile::open(path, &recorded)?;
+    Ok(Box::new(KeepingStore::new(store, file, command).await?))
+}
+
 /// What all runs must agree on that work on the list at the same time.
-fn shared_terms(job: &Job, plan: &Plan) -> SharedTerms {
+fn shared_terms(job: &Job, plan: &Plan, conditions: &Conditions) -> SharedTerms {
     let Policy { in_doubt, retry_failed, read_first, rows_max: _ } = job.policy;
     let in_doubt = in_doubt.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
     SharedTerms {
@@ -138,12 +161,15 @@ fn shared_terms(job: &Job, plan: &Plan) -> SharedTerms {
             ("retry-failed", retry_failed.to_string()),
             ("read-first", read_first.to_string()),
             ("max-attempts", job.attempts_max.to_string()),
+            ("originals", conditions.keeps_originals.to_string()),
+            ("only-if", conditions.reviewed.as_ref().map_or_else(|| "false".to_owned(), |reviewed| reviewed.digest())),
         ],
     }
 }
 
 /// What the ledger records about a run when it begins.
-fn run_info(job: &Job, input: &Input, plan: &Plan, called: &Called, is_shared: bool) -> RunInfo {
+fn run_info(request: &Request<'_>, plan: &Plan, called: &Called, is_shared: bool) -> RunInfo {
+    let Request { job, input, conditions, .. } = request;
     RunInfo {
         input: input.name().to_owned(),
         input_sha256: plan.sha256.clone(),
@@ -159,7 +185,7 @@ fn run_info(job: &Job, input: &Input, plan: &Plan, called: &Called, is_shared: b
         proxy: job.proxy.as_ref().map(Proxy::address),
         command: called.to_record(),
         known: plan.known,
-        shared: is_shared.then(|| shared_terms(job, plan)),
+        shared: is_shared.then(|| shared_terms(job, plan, conditions)),
         directory: std::env::current_dir().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
     }
 }

@@ -234,6 +234,16 @@ CREATE TABLE look (
     FOREIGN KEY (job, audit) REFERENCES audit
 );
 
+-- What messages held before their edits is in files of their own, encrypted: each ciphertext has the originals of one commit.
+CREATE TABLE ciphertext (
+    run       bigint  NOT NULL REFERENCES run,
+    file      text    NOT NULL,              -- the name that the file has in its first line
+    number    bigint  NOT NULL,              -- in that file, from 1
+    originals bigint  NOT NULL,              -- how many are in it
+    sha256    text    NOT NULL,              -- of its bytes, in hexadecimal
+    PRIMARY KEY (run, file, number)
+);
+
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = 'check_violation'; END $$;
 -- But the edits of a copied ledger come in the state that they have: then `runner.copying` is on in that transaction.

@@ -126,7 +126,10 @@ impl Store for PostgresAudit {
                 .iter()
                 .filter_map(|event| match event {
                     RunEvent::Look(look) => Some(look),
-                    RunEvent::Sample(_) | RunEvent::ControlEvent(_) | RunEvent::StoppedAtOnce => None,
+                    RunEvent::Sample(_)
+                    | RunEvent::ControlEvent(_)
+                    | RunEvent::StoppedAtOnce
+                    | RunEvent::Ciphertext(_) => None,
                 })
                 .collect();
             // An audit changes no edit.

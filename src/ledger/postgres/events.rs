@@ -3,7 +3,7 @@
 use super::columns::{number, small};
 use super::link::Step;
 use super::lost::IN_DOUBT;
-use crate::ledger::{Cause, ControlAction, ControlEvent, Note, RunEvent, Sample, unix_ms};
+use crate::ledger::{Cause, Ciphertext, ControlAction, ControlEvent, Note, RunEvent, Sample, unix_ms};
 
 pub(super) const SAMPLE: &str = "
 INSERT INTO sample (run, at, rate, done, failed, in_doubt, requests, read_backs, slow_downs)
@@ -35,6 +35,11 @@ INSERT INTO act (job, run, at, what, rate, by)
 SELECT job, run, $3::int8, $4::text, $5::int4, $6::text
 FROM lease WHERE run = $1::int8 AND commits = $2::int8 AND state = 'live'";
 
+pub(super) const CIPHERTEXT: &str = "
+INSERT INTO ciphertext (run, file, number, originals, sha256)
+SELECT run, $3::text, $4::int8, $5::int8, $6::text
+FROM lease WHERE run = $1::int8 AND commits = $2::int8 AND state = 'live'";
+
 const STOPPED: &str = "
 UPDATE run SET ended_at = $3::int8, ended = 'interrupted', reason = $4::text
 FROM lease l
@@ -51,6 +56,10 @@ pub(super) fn steps(run: i64, commit: i64, events: &[RunEvent]) -> Vec<Step<'sta
         match event {
             RunEvent::Sample(sample) => sample_steps(run, commit, sample, &mut steps),
             RunEvent::ControlEvent(act) => steps.push(act_step(run, commit, act)),
+            RunEvent::Ciphertext(Ciphertext { file, number: of_file, originals, sha256 }) => {
+                let step = Step::new(CIPHERTEXT).with(run).with(commit).with(file.to_string()).with(number(*of_file));
+                steps.push(step.with(number(*originals)).with(sha256.clone()));
+            }
             RunEvent::StoppedAtOnce => gives_up = true,
             // A run finds none: audits have a store of their own.
             RunEvent::Look(_) => {}

@@ -14,9 +14,9 @@ use super::link::failure;
 use super::{Driver, PostgresAddress, PostgresError, Purpose, connect, ledger, missing, schema};
 use crate::edit::{ContentDigest, IdDigest};
 use crate::ledger::{
-    AuditInfo, AuditRecord, CapOwner, Cause, ControlAction, ControlEvent, EditRecord, Findings, Found, JobIdentity,
-    Latency, LedgerAddress, LedgerError, Look, Note, Outcomes, Overview, Progress, RunList, RunRecord, Runner,
-    RunnerState, Sample, SharedJob, State, Worker,
+    AuditInfo, AuditRecord, CapOwner, Cause, Ciphertext, ControlAction, ControlEvent, EditRecord, Findings, Found,
+    JobIdentity, Latency, LedgerAddress, LedgerError, Look, Note, Outcomes, Overview, Progress, RunList, RunRecord,
+    Runner, RunnerState, Sample, SharedJob, State, Worker,
 };
 
 /// A lease that has not been renewed for so long is called silent.
@@ -315,6 +315,20 @@ impl Overview for PostgresOverview {
             Ok(Some((row.try_get(0)?, row.try_get(1)?, ControlEvent { what, by: row.try_get(4)? })))
         })?;
         Ok(acts.into_iter().flatten().collect())
+    }
+
+    fn ciphertexts(&self) -> Result<Vec<Ciphertext>, LedgerError> {
+        let query = "SELECT file, number, originals, sha256 FROM ciphertext JOIN run USING (run) WHERE job = $1 \
+             ORDER BY file COLLATE \"C\", number";
+        self.all(query, |row| {
+            let file: String = row.try_get(0)?;
+            Ok(Ciphertext {
+                file: file.into(),
+                number: count(row, 1)?,
+                originals: count(row, 2)?,
+                sha256: row.try_get(3)?,
+            })
+        })
     }
 
     fn audits(&self) -> Result<Vec<AuditRecord>, LedgerError> {

@@ -17,6 +17,16 @@ CREATE TABLE audit (
     CHECK ((ended IS NULL) = (ended_at IS NULL))
 ) STRICT;
 
+-- What messages held before their edits is in files of their own, encrypted: each ciphertext has the originals of one commit.
+CREATE TABLE ciphertext (
+    file      TEXT    NOT NULL,  -- the name that the file has in its first line
+    number    INTEGER NOT NULL,  -- in that file, from 1
+    run       INTEGER NOT NULL REFERENCES run,
+    originals INTEGER NOT NULL,  -- how many are in it
+    sha256    TEXT    NOT NULL,  -- of its bytes, in hexadecimal
+    PRIMARY KEY (file, number)
+) STRICT;
+
 -- The content that an edit had at its first event, once it has another one.
 ALTER TABLE edit ADD COLUMN first_content BLOB CHECK (length(first_content) = 16);
 
@@ -126,6 +136,8 @@ UNION ALL
 SELECT 'latency', run || '/' || up_to_ms, json_object('answers', answers) FROM latency
 UNION ALL
 SELECT 'act', '' || rowid, json_object('run', run, 'at', at, 'what', what, 'rate', rate, 'by', by) FROM act
+UNION ALL
+SELECT 'ciphertext', file || '/' || number, json_object('run', run, 'originals', originals, 'sha256', sha256) FROM ciphertext
 UNION ALL
 SELECT 'audit', '' || audit, json_object(
     'begun_at', begun_at, 'ended_at', ended_at, 'ended', ended, 'reason', reason, 'version', version, 'user', user,

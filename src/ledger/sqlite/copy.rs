@@ -165,6 +165,7 @@ impl Source for SqliteSource {
             Table::Answer => "run, code, note",
             Table::Latency => "run, up_to_ms",
             Table::Act => "rowid",
+            Table::Ciphertext => "file, number",
             Table::Audit => "audit",
             Table::Look => "audit, message",
         };

@@ -4,7 +4,7 @@ use rusqlite::{Transaction, params};
 
 use super::columns::number;
 use super::event_log::{EventLog, LookImage};
-use crate::ledger::{Cause, ControlAction, ControlEvent, Look, RunEvent, Sample, unix_ms};
+use crate::ledger::{Cause, Ciphertext, ControlAction, ControlEvent, Look, RunEvent, Sample, unix_ms};
 
 pub(super) fn write(
     transaction: &Transaction<'_>,
@@ -17,6 +17,7 @@ pub(super) fn write(
         RunEvent::ControlEvent(act) => write_act(transaction, log, run, act),
         RunEvent::StoppedAtOnce => write_stop(transaction, log, run),
         RunEvent::Look(look) => write_look(transaction, log, run, look),
+        RunEvent::Ciphertext(ciphertext) => write_ciphertext(transaction, log, run, ciphertext),
     }
 }
 
@@ -28,6 +29,19 @@ fn write_look(transaction: &Transaction<'_>, log: &mut EventLog, audit: i64, loo
     };
     let (message, found) = (&look.message.0, look.found.word());
     log.look(transaction, &LookImage { audit, message, at: look.at, found, code, note: note.as_deref() })
+}
+
+fn write_ciphertext(
+    transaction: &Transaction<'_>,
+    log: &mut EventLog,
+    run: i64,
+    ciphertext: &Ciphertext,
+) -> rusqlite::Result<()> {
+    let Ciphertext { file, number: of_file, originals, sha256 } = ciphertext;
+    transaction
+        .prepare_cached("INSERT INTO ciphertext (file, number, run, originals, sha256) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![file, number(*of_file), run, number(*originals), sha256])?;
+    log.rows(transaction, "originals", &[("ciphertext", format!("{file}/{of_file}"))])
 }
 
 fn write_sample(transaction: &Transaction<'_>, log: &mut EventLog, run: i64, sample: &Sample) -> rusqlite::Result<()> {

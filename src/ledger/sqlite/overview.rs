@@ -14,9 +14,9 @@ use super::{event_log, log_reader, lost, verify};
 use crate::edit::{ContentDigest, IdDigest};
 use crate::evidence::{Head, NamedCheckpoint, Proof};
 use crate::ledger::{
-    Alteration, AuditInfo, AuditRecord, Cause, ControlAction, ControlEvent, EditRecord, Findings, JobIdentity, Latency,
-    LedgerAddress, LedgerError, Look, Note, Outcomes, Overview, RunList, RunRecord, Sample, State, Verification,
-    Worker,
+    Alteration, AuditInfo, AuditRecord, Cause, Ciphertext, ControlAction, ControlEvent, EditRecord, Findings,
+    JobIdentity, Latency, LedgerAddress, LedgerError, Look, Note, Outcomes, Overview, RunList, RunRecord, Sample,
+    State, Verification, Worker,
 };
 
 /// The first version of the schema that keeps what is in `0002_watched.sql`.
@@ -278,6 +278,16 @@ impl Overview for SqliteOverview {
                 _ => ControlAction::Rate(row.get(3)?),
             };
             Ok((row.get(0)?, row.get(1)?, ControlEvent { what, by: row.get(4)? }))
+        })
+    }
+
+    fn ciphertexts(&self) -> Result<Vec<Ciphertext>, LedgerError> {
+        if self.version < open::KEEPS_EVIDENCE {
+            return Ok(Vec::new());
+        }
+        self.all("SELECT file, number, originals, sha256 FROM ciphertext ORDER BY file, number", [], |row| {
+            let file: String = row.get(0)?;
+            Ok(Ciphertext { file: file.into(), number: count(row, 1)?, originals: count(row, 2)?, sha256: row.get(3)? })
         })
     }
 

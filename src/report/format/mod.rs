@@ -16,7 +16,7 @@ pub use self::ledger::{
     Act, AuditFindings, AuditObject, CopyObject, File, LatencyCount, LeftOut, LogObject, Manifest, OutcomeObject,
     ReportObject, Run, RunnerObject, SharedObject, Status, VerifyObject,
 };
-pub use self::run::{Health, PlanObject, RunStatus, SummaryObject, ThisRun, WarningObject};
+pub use self::run::{Health, OriginalsObject, PlanObject, RunStatus, SummaryObject, ThisRun, WarningObject};
 
 /// Writes an object over several lines, for people who look at it and programs alike.
 ///

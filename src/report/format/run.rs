@@ -128,6 +128,9 @@ pub struct SummaryObject {
     pub totals: Totals,
     /// The head of the ledger's log of events after the run, if it has one.
     pub log: Option<LogObject>,
+    /// What messages held before, kept with `--originals`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub originals: Option<OriginalsObject>,
     /// What this run did.
     pub this_run: ThisRun,
     /// How often each answer other than success came in this run.
@@ -141,6 +144,16 @@ pub struct SummaryObject {
     pub report: Option<String>,
     /// The command that resumes the run, where something is left.
     pub resume: Option<String>,
+}
+
+/// A file of `--originals`.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct OriginalsObject {
+    /// Its path.
+    pub file: String,
+    /// How many originals the ledger records of it, in all runs.
+    pub kept: u64,
 }
 
 /// What one run has done, without what earlier runs did.
@@ -175,6 +188,10 @@ pub struct ThisRun {
     pub found_already: u64,
     /// Edits that were read before sending, whose messages were recalled or not there.
     pub found_missing: u64,
+    /// Edits that were read before sending, whose messages did not read as they were reviewed, or as they could be kept: they were
+    /// not sent.
+    #[serde(default)]
+    pub found_unfit: u64,
     /// Edits that were read before sending, whose messages held something else: they were sent.
     #[serde(default)]
     pub found_to_edit: u64,
@@ -204,6 +221,7 @@ impl ThisRun {
             found_unclear: tally.found_unclear,
             found_already: tally.found_already,
             found_missing: tally.found_missing,
+            found_unfit: tally.found_unfit,
             found_to_edit: tally.found_to_edit,
             found_unread: tally.found_unread,
             slow_downs: tally.slow_downs,

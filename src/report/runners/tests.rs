@@ -9,8 +9,8 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::edit::IdDigest;
 use crate::ledger::{
-    AuditRecord, Cause, ControlEvent, EditRecord, JobIdentity, Latency, LedgerAddress, LedgerError, Look, Outcomes,
-    Overview, Progress, RunRecord, Sample, State, Worker,
+    AuditRecord, Cause, Ciphertext, ControlEvent, EditRecord, JobIdentity, Latency, LedgerAddress, LedgerError, Look,
+    Outcomes, Overview, Progress, RunRecord, Sample, State, Worker,
 };
 use crate::report::facts::{LedgerFacts, Report};
 use crate::report::format::RunState;
@@ -116,6 +116,10 @@ impl Overview for Job {
             Outcomes { state: State::Done, cause: success, run: 1, edits: self.done },
             Outcomes { state: State::Sending, cause: None, run: 2, edits: self.sending },
         ])
+    }
+
+    fn ciphertexts(&self) -> Result<Vec<Ciphertext>, LedgerError> {
+        Ok(Vec::new())
     }
 
     fn runs(&self) -> Result<Vec<RunRecord>, LedgerError> {

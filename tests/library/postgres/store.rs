@@ -67,6 +67,7 @@ pub(super) fn change(key: &str, from: Option<State>, to: Option<State>, attempts
         note: (to == Some(State::InDoubt)).then_some(Note::TimedOut),
         at: 1_000,
         took: is_answer.then(|| Duration::from_millis(70)),
+        original: None,
     }
 }
 

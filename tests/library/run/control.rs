@@ -158,14 +158,14 @@ async fn the_ledger_is_told_of_acts_and_how_far_the_run_is() {
         .iter()
         .filter_map(|record_event| match record_event {
             RunEvent::ControlEvent(act) => Some(act.clone()),
-            RunEvent::Sample(_) | RunEvent::StoppedAtOnce | RunEvent::Look(_) => None,
+            RunEvent::Sample(_) | RunEvent::StoppedAtOnce | RunEvent::Look(_) | RunEvent::Ciphertext(_) => None,
         })
         .collect();
     assert_eq!(acts, [ControlAction::Pause, ControlAction::Resume, rate(150)].map(act));
     let samples: Vec<&Sample> = remarks
         .iter()
         .filter_map(|record_event| match record_event {
-            RunEvent::ControlEvent(_) | RunEvent::StoppedAtOnce | RunEvent::Look(_) => None,
+            RunEvent::ControlEvent(_) | RunEvent::StoppedAtOnce | RunEvent::Look(_) | RunEvent::Ciphertext(_) => None,
             RunEvent::Sample(sample) => Some(&**sample),
         })
         .collect();

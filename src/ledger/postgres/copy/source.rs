@@ -261,6 +261,7 @@ fn select(table: Table, job: i32) -> String {
         Table::Answer => (of_runs, "ORDER BY run, code, note COLLATE \"C\""),
         Table::Latency => (of_runs, "ORDER BY run, up_to_ms"),
         Table::Act => (format!("{of_job} AND EXISTS (SELECT 1 FROM run WHERE job = {job})"), "ORDER BY act"),
+        Table::Ciphertext => (of_runs, "ORDER BY file COLLATE \"C\", number"),
         Table::Audit => (of_job, "ORDER BY audit"),
         Table::Look => (of_job, "ORDER BY audit, message"),
     };

@@ -113,7 +113,7 @@ impl PostgresTarget {
         match table {
             Table::Run | Table::Act | Table::Audit | Table::Look => &[("job", Type::INT4)],
             Table::Edit => &[("job", Type::INT4), ("part", Type::INT8)],
-            Table::List | Table::Sample | Table::Answer | Table::Latency => &[],
+            Table::List | Table::Sample | Table::Answer | Table::Latency | Table::Ciphertext => &[],
         }
     }
 
@@ -144,7 +144,7 @@ impl PostgresTarget {
                 cells.extend([Cell::Small(self.job), Cell::Number(part)]);
                 self.edits += 1;
             }
-            Table::List | Table::Sample | Table::Answer | Table::Latency => {}
+            Table::List | Table::Sample | Table::Answer | Table::Latency | Table::Ciphertext => {}
         }
         cells
     }
@@ -187,9 +187,14 @@ impl PostgresTarget {
                     WHERE s.run = l.run";
                 query(&*client, &address, update, &[&job]).await.map(drop)
             }),
-            Table::Run | Table::List | Table::Answer | Table::Latency | Table::Act | Table::Audit | Table::Look => {
-                Ok(())
-            }
+            Table::Run
+            | Table::List
+            | Table::Answer
+            | Table::Latency
+            | Table::Act
+            | Table::Ciphertext
+            | Table::Audit
+            | Table::Look => Ok(()),
         }
     }
 

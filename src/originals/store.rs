@@ -1,0 +1,98 @@
+//! A ledger's store in front of which the originals of each commit are kept.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::file::{OriginalsError, OriginalsFile};
+use super::filter;
+use crate::edit::Original;
+use crate::ledger::{
+    Change, Ciphertext, CommitFuture, LedgerError, RunEvent, RunInfo, RunStore, SharedRun, Store, WalEnd,
+};
+use crate::system::digest::hex;
+
+/// Keeps the originals of the intents of each commit, and then commits it with the digest of their ciphertext. If they cannot be
+/// kept, nothing is committed, and so nothing is sent.
+pub struct KeepingStore {
+    store: Box<dyn RunStore>,
+    path: PathBuf,
+    /// `None` while it is written to, and once that has failed.
+    file: Option<OriginalsFile>,
+    /// The command that encrypts.
+    command: String,
+}
+
+impl KeepingStore {
+    /// Tries the command, so that it is known before anything is sent whether it encrypts.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn new(
+        store: Box<dyn RunStore>,
+        file: OriginalsFile,
+        command: &str,
+    ) -> Result<KeepingStore, OriginalsError> {
+        let mut probe = [0; 16];
+        getrandom::fill(&mut probe).map_err(|error| OriginalsError::Unusable {
+            path: file.path().to_owned(),
+            source: std::io::Error::other(error),
+        })?;
+        let probe = hex(&probe);
+        let encrypted = encrypt(command, format!("{{\"probe\":\"{probe}\"}}\n").as_bytes()).await?;
+        if encrypted.windows(probe.len()).any(|bytes| bytes == probe.as_bytes()) {
+            return Err(OriginalsError::Unencrypted);
+        }
+        Ok(KeepingStore { store, path: file.path().to_owned(), file: Some(file), command: command.to_owned() })
+    }
+
+    /// One ciphertext of all of them, durable.
+    async fn keep(&mut self, originals: &[Original]) -> Result<Ciphertext, LedgerError> {
+        let plain: Vec<u8> = originals.iter().flat_map(Original::line).copied().collect();
+        let count = originals.len() as u64;
+        let encrypted = encrypt(&self.command, &plain).await.map_err(|error| self.failed(error))?;
+        let mut file = self.file.take().ok_or(LedgerError::Latched)?;
+        let append = move || (file.append(&encrypted, count), file);
+        let (kept, file) = tokio::task::spawn_blocking(append).await.map_err(|_| LedgerError::Latched)?;
+        let kept = kept.map_err(|error| self.failed(error))?;
+        self.file = Some(file);
+        Ok(kept)
+    }
+
+    fn failed(&self, error: OriginalsError) -> LedgerError {
+        LedgerError::Originals { path: self.path.clone(), source: Arc::new(error) }
+    }
+}
+
+async fn encrypt(command: &str, plain: &[u8]) -> Result<Vec<u8>, OriginalsError> {
+    filter::encrypt(command, plain).await.map_err(OriginalsError::Encrypting)
+}
+
+impl Store for KeepingStore {
+    fn commit(&mut self, mut changes: Vec<Change>, mut events: Vec<RunEvent>) -> CommitFuture<'_> {
+        Box::pin(async move {
+            let originals: Vec<_> = changes.iter_mut().filter_map(|change| change.original.take()).collect();
+            if !originals.is_empty() {
+                events.insert(0, RunEvent::Ciphertext(self.keep(&originals).await?));
+            }
+            self.store.commit(changes, events).await
+        })
+    }
+}
+
+impl RunStore for KeepingStore {
+    fn begin_run(&mut self, info: &RunInfo) -> Result<(), LedgerError> {
+        self.store.begin_run(info)
+    }
+
+    fn mark_all_read(&mut self) -> Result<(), LedgerError> {
+        self.store.mark_all_read()
+    }
+
+    fn end_run(&mut self, ended: &str, reason: &str) -> Result<WalEnd, LedgerError> {
+        self.store.end_run(ended, reason)
+    }
+
+    fn share(&mut self) -> Option<SharedRun> {
+        self.store.share()
+    }
+}

@@ -1,0 +1,261 @@
+//! What messages held before their edits: kept encrypted before anything is sent, found again whatever happens, and the way back;
+//! and edits that are made only where a message still reads as it was reviewed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::harness::{Call, FAST, Place, Running, has, list, row, sqlite, wait_for};
+use crate::support::postgres::Cluster;
+use crate::support::service::Service;
+
+const JOB: &str = "--input edits.csv --resume ledger.db --yes --json --no-progress --read-first";
+const ENCRYPT: &str = "openssl enc -aes-256-cbc -pbkdf2 -iter 10 -pass pass:secret";
+const DECRYPT: &str = "openssl enc -d -aes-256-cbc -pbkdf2 -iter 10 -pass pass:secret";
+
+fn keeping<'a>(place: &'a Place, more: &str) -> Call<'a> {
+    place.runner(&format!("{JOB} {more} --originals originals.bin --encrypt-with")).arg(ENCRYPT)
+}
+
+/// What the messages of the service hold, by their keys.
+fn held(service: &Service) -> BTreeMap<String, Value> {
+    let messages = service.messages().into_iter();
+    messages.map(|message| (message["MsgKey"].as_str().unwrap().to_owned(), message["MsgBody"].clone())).collect()
+}
+
+/// What was kept, by keys. No message is in it twice.
+fn kept(place: &Place, file: &str) -> BTreeMap<String, Value> {
+    let out = place.runner(&format!("originals {file} --decrypt-with")).arg(DECRYPT).exits(0).out;
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kept = lines.iter().map(|line| (line["MsgKey"].as_str().unwrap().to_owned(), line["MsgBody"].clone()));
+    let kept: BTreeMap<_, _> = kept.collect();
+    assert_eq!(kept.len(), lines.len());
+    kept
+}
+
+#[test]
+fn what_messages_held_is_kept_encrypted_and_can_be_given_back() {
+    if !has("openssl", "openssl") {
+        return;
+    }
+    let place = Place::with_list(40);
+    let service = Service::with_messages("20004=10%", &place);
+    let before = held(&service);
+    let ran = keeping(&place, FAST).at(&service).exits(0);
+    assert_eq!(ran.json()["originals"]["kept"], 40);
+    assert!(held(&service) != before);
+    assert_eq!(kept(&place, "originals.bin"), before);
+    let file = std::fs::read(place.path("originals.bin")).unwrap();
+    let holds = |text: &str| file.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+    assert!(holds("ciphertext 1 ") && !holds("user_") && !holds("TIMTextElem"));
+    assert_eq!(crate::support::harness::mode(&place.path("originals.bin")), 0o600);
+    let told = place.runner("originals originals.bin --ledger ledger.db").exits(0).out;
+    assert!(told.starts_with("originals.bin holds all that the ledger records of it: 40 originals in "), "{told}");
+    place.runner("verify ledger.db").exits(0);
+
+    // The way back, only where nobody has edited it again since.
+    let back = place.runner("originals originals.bin --decrypt-with").arg(DECRYPT).exits(0).out;
+    place.write("back.jsonl", back);
+    let digests =
+        "SELECT lower(hex(message)) AS message, lower(hex(content)) AS content FROM edit WHERE state = 'done'";
+    let digests = std::process::Command::new("sqlite3")
+        .args(["-csv", "-header"])
+        .arg(place.path("ledger.db"))
+        .arg(digests)
+        .output()
+        .unwrap();
+    place.write("redacted.csv", digests.stdout);
+    place.write("touched.csv", list([7], "edited by its sender"));
+    place.runner(&format!("--input touched.csv --resume touched.db --yes {FAST}")).at(&service).exits(0);
+    let undo = format!("--input back.jsonl --resume back.db --yes --json {FAST} --read-first --only-if redacted.csv");
+    let ran = place.runner(&undo).at(&service).exits(1);
+    assert_eq!((ran.summary().done, ran.summary().failed), (39, 1), "{ran:#?}");
+    assert_eq!(ran.json()["this_run"]["found_unfit"], 1);
+    let (now, touched) = (held(&service), "7_7_1773188576");
+    assert!(before.iter().all(|(key, body)| (key == touched) != (now[key] == *body)));
+    assert!(now[touched].to_string().contains("edited by its sender"));
+    assert!(place.read("back.failed.jsonl").contains("does not read as it was reviewed"));
+}
+
+#[test]
+fn a_crash_loses_no_original() {
+    if !has("openssl", "openssl") {
+        return;
+    }
+    let place = Place::with_list(300);
+    let service = Service::with_messages("edit.lost-after=3%", &place);
+    let before = held(&service);
+    let edited = || service.stats().edited_once();
+    for until in [40, 120, 200] {
+        let running = keeping(&place, "--rate 400 --max-rate 400").at(&service).start();
+        wait_for("edits", || (edited() >= until).then_some(()));
+        running.kill();
+        // Whatever was edited can be given back.
+        let (now, kept) = (held(&service), kept_of_torn(&place));
+        let lost = before.iter().filter(|(key, body)| now[*key] != **body && kept.get(*key) != Some(body));
+        assert_eq!(lost.count(), 0);
+    }
+    // What the dying run has not written to its end.
+    let mut file = std::fs::OpenOptions::new().append(true).open(place.path("originals.bin")).unwrap();
+    std::io::Write::write_all(&mut file, b"ciphertext 999 1000000 00\nhalf").unwrap();
+    drop(file);
+    let torn = place.runner("originals originals.bin --decrypt-with").arg(DECRYPT).exits(2);
+    assert!(torn.err.contains("makes no sense after its ciphertext "), "{torn:#?}");
+    service.set_faults("none");
+    keeping(&place, FAST).at(&service).exits(0);
+    assert_eq!(edited(), 300);
+    assert_eq!(kept(&place, "originals.bin"), before);
+    place.runner("originals originals.bin --ledger ledger.db").exits(0);
+    place.runner("verify ledger.db").exits(0);
+}
+
+/// The list as far as the file goes: it may break off.
+fn kept_of_torn(place: &Place) -> BTreeMap<String, Value> {
+    let ran = place.runner("originals originals.bin --decrypt-with").arg(DECRYPT).run();
+    let lines = ran.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.map(|line| (line["MsgKey"].as_str().unwrap().to_owned(), line["MsgBody"].clone())).collect()
+}
+
+/// A command that fails in the middle stops the run before anything of that commit is sent, and the next run goes on.
+#[test]
+fn nothing_is_sent_whose_original_could_not_be_kept() {
+    let place = Place::with_list(60);
+    let service = Service::with_messages("none", &place);
+    let before = held(&service);
+    let refused = |flags: &str, command: &str, told: &str| {
+        let ran = place.runner(&format!("{JOB} {FAST} {flags} --originals originals.bin --encrypt-with")).arg(command);
+        let ran = ran.at(&service).exits(2);
+        assert!(ran.err.contains(told), "{ran:#?}");
+    };
+    refused("", "cat", "--encrypt-with gives back what it got");
+    refused("", "exit 3", "--encrypt-with: the command ended with exit status: 3");
+    refused("", "true", "--encrypt-with: the command gave nothing back");
+    place.write("other.bin", "something else\n");
+    let other = format!("{JOB} --originals other.bin --encrypt-with");
+    let ran = place.runner(&other).arg("tr a-z0-9 b-za1-90").at(&service).exits(2);
+    assert!(ran.err.contains("holds something else than originals") && place.read("other.bin") == "something else\n");
+    let first = JOB.replace(" --read-first", "");
+    let ran = place.runner(&format!("{first} --originals o.bin --encrypt-with")).arg("x").at(&service).exits(2);
+    assert!(ran.err.contains("--originals needs --read-first"), "{ran:#?}");
+    assert_eq!(service.stats().requests(), 0);
+
+    // Good for the trial and two commits; then it fails.
+    let command = "echo >> calls; test $(wc -l < calls) -le 3 && tr a-z0-9 b-za1-90";
+    let ran =
+        place.runner(&format!("{JOB} {FAST} --concurrency 4 --originals originals.bin --encrypt-with")).arg(command);
+    let ran = ran.at(&service).exits(3);
+    let reason =
+        "the original contents could not be kept in originals.bin: --encrypt-with: the command ended with exit";
+    assert!(ran.json()["reason"].as_str().unwrap().starts_with(reason), "{ran:#?}");
+    let now = held(&service);
+    let changed = before.iter().filter(|(key, body)| now[*key] != **body).count() as u64;
+    let kept = ran.json()["originals"]["kept"].as_u64().unwrap();
+    assert!(changed > 0 && changed <= kept && kept < 60, "{changed} of {kept}");
+    let going_on = place.runner(&format!("{JOB} {FAST} --originals originals.bin --encrypt-with"));
+    let ran = going_on.arg("tr a-z0-9 b-za1-90").at(&service).exits(0);
+    assert!(ran.json()["originals"]["kept"].as_u64() >= Some(60));
+    assert_eq!(service.stats().edited_once(), 60);
+}
+
+#[test]
+fn a_file_that_lacks_what_the_ledger_records_is_noticed() {
+    let place = Place::with_list(20);
+    let service = Service::with_messages("none", &place);
+    let run = |flags: &str| {
+        let call = place.runner(&format!("{JOB} {FAST} {flags} --originals originals.bin --encrypt-with"));
+        call.arg("tr a-z0-9 b-za1-90").at(&service)
+    };
+    run("--max-rows 10").exits(0);
+    let (path, copy) = (place.path("originals.bin"), place.path("copy.bin"));
+    std::fs::copy(&path, &copy).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let mut changed = whole.clone();
+    let at = changed.len() - 30;
+    changed[at] ^= 1;
+    for (altered, told) in [(whole[..at].to_vec(), "lacks the ciphertext"), (changed, "is not as it was written")] {
+        std::fs::write(&path, &altered).unwrap();
+        for refused in [run("").exits(2), place.runner("originals originals.bin --ledger ledger.db").exits(2)] {
+            assert!(refused.err.contains(told), "{told}: {refused:#?}");
+        }
+        assert!(std::fs::read(&path).unwrap() == altered, "it was changed");
+    }
+    // Another file is as good.
+    std::fs::remove_file(&path).unwrap();
+    run("").exits(0);
+    std::fs::rename(&path, place.path("second.bin")).unwrap();
+    for (file, originals) in [("copy.bin", 10), ("second.bin", 10)] {
+        let told = place.runner(&format!("originals {file} --ledger ledger.db")).exits(0).out;
+        assert!(told.contains(&format!(": {originals} originals in ")), "{told}");
+    }
+    sqlite(&place.path("ledger.db"), "UPDATE ciphertext SET sha256 = lower(hex(zeroblob(32)))");
+    let altered = place.runner("verify ledger.db").exits(1).out;
+    assert!(altered.contains("table ciphertext is not what event"), "{altered}");
+}
+
+#[test]
+fn an_edit_is_made_only_where_the_message_reads_as_it_was_reviewed() {
+    let place = Place::with_list(30);
+    let service = Service::with_messages("20004=5%", &place);
+    let before = held(&service);
+    let mut reviewed = list([], "");
+    for number in 1..=30 {
+        let text = before[&format!("{number}_7_1773188576")][0]["MsgContent"]["Text"].as_str().unwrap();
+        reviewed += &row(number, if number % 10 == 0 { "what it held then" } else { text });
+    }
+    place.write("reviewed.csv", &reviewed);
+    let job = format!("{JOB} {FAST} --only-if reviewed.csv");
+    let ran = place.runner(&job).at(&service).exits(1);
+    assert_eq!((ran.summary().done, ran.summary().failed), (27, 3), "{ran:#?}");
+    assert_eq!(ran.json()["this_run"]["found_unfit"], 3);
+    let untouched = held(&service).iter().filter(|(key, body)| before[*key] == **body).count();
+    assert_eq!((untouched, place.read("ledger.failed.csv").matches("not read as it was reviewed").count()), (3, 3));
+    // Looked at again, and made where it reads so by now.
+    place.write("reviewed.csv", reviewed.replace("what it held then", "something"));
+    place.runner(&format!("{job} --retry-failed")).at(&service).exits(1);
+
+    // Nothing is sent of a list of which a message was not reviewed.
+    place.write("more.csv", list(29..=32, "new"));
+    let more = job.replace("edits.csv", "more.csv").replace("ledger.db", "more.db");
+    let refused = place.runner(&more).at(&service).exits(2);
+    assert!(refused.err.contains("line 4: its message is not in the file of --only-if"), "{refused:#?}");
+    assert!(!Path::new(&place.path("more.db")).exists());
+    for (content, told) in [
+        ("message,content\n12,34\n", "--only-if: line 2 of reviewed.csv: a digest is 32 hexadecimal digits"),
+        (
+            "from_account,to_account,msg_key\na,b,1_2_3\n",
+            "--only-if: \"reviewed.csv\", line 1: there is nothing to change",
+        ),
+    ] {
+        place.write("reviewed.csv", content);
+        let refused = place.runner(&job).at(&service).exits(2);
+        assert!(refused.err.contains(told), "{refused:#?}");
+    }
+}
+
+/// Each runner keeps what it edits itself, in a file of its own.
+#[test]
+fn runners_that_share_a_list_keep_all_originals_together() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let place = Place::with_list(400);
+    let service = Service::with_messages("none", &place);
+    let (before, ledger) = (held(&service), cluster.database().url("job"));
+    let flags = "--input edits.csv --yes --json --no-progress --read-first --rate 100 --originals";
+    let start = |number: usize| -> Running {
+        let call = place.runner(flags).arg(format!("o{number}.bin")).arg("--encrypt-with").arg(ENCRYPT);
+        let state = place.state().join(number.to_string());
+        call.arg("--resume").arg(&ledger).env("RUNNER_STATE_DIR", state).at(&service).start()
+    };
+    let running = [start(0), start(1)];
+    for runner in running {
+        runner.exits(0);
+    }
+    let mut all = kept(&place, "o0.bin");
+    assert!(!all.is_empty());
+    all.extend(kept(&place, "o1.bin"));
+    assert_eq!(all, before);
+    for file in ["o0.bin", "o1.bin"] {
+        place.runner(&format!("originals {file} --ledger")).arg(&ledger).exits(0);
+    }
+    assert_eq!(service.stats().edited_once(), 400);
+}
