@@ -83,9 +83,8 @@ pub(super) const VERIFY_EXAMPLES: &str = "  runner verify ledger.db --checkpoint
 
 pub(super) const PROVE_EXAMPLES: &str = "  runner prove ledger.db user1 user2 1_2_3 > proof.txt";
 
-pub(super) const ORIGINALS_EXAMPLES: &str =
-    "  runner originals originals.age --decrypt-with 'age -d -i key.txt' > back.jsonl
-  runner originals originals.age --ledger ledger.db";
+pub(super) const ORIGINALS_EXAMPLES: &str = "  runner originals kept.age --decrypt-with 'age -d -i key' > back.jsonl
+  runner originals kept.age --ledger ledger.db";
 
 pub(super) const COPY_EXAMPLES: &str = "  runner copy ledger.db 'postgres://user@host/db?job=NAME'
   runner copy 'postgres://user@host/db?job=NAME' ledger.db";

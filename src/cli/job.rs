@@ -216,7 +216,7 @@ pub struct JobArgs {
     /// Write results as JSON
     #[arg(long, help_heading = OUTPUT)]
     pub json: bool,
-    /// Write a report into this directory when the run ends
+    /// Write a report into this directory at the end
     ///
     /// It has a page for people, a summary for programs, lists of what is done, failed, is in doubt or was not reached, and a
     /// manifest.

@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use runner::edit::{Edit, IdDigest, Line, MessageId, OneOfLists};
 use runner::ledger::{
-    Cause, Change, ControlAction, ControlEvent, Copied, CopyError, EditRecord, EditRow, Latency, LedgerAddress,
-    LedgerError, LostCommits, Note, PostgresAddress, RunEvent, RunInfo, RunList, RunRecord, RunStore, Sample, State,
-    copy, open_overview, open_records, open_store,
+    Cause, Change, Ciphertext, ControlAction, ControlEvent, Copied, CopyError, EditRecord, EditRow, Latency,
+    LedgerAddress, LedgerError, LostCommits, Note, PostgresAddress, RunEvent, RunInfo, RunList, RunRecord, RunStore,
+    Sample, State, copy, open_overview, open_records, open_store,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -117,10 +117,18 @@ fn sample(at: i64) -> Sample {
 }
 
 fn events() -> Vec<RunEvent> {
+    // Each run keeps its originals in a file of its own.
+    static FILES: AtomicU64 = AtomicU64::new(0);
     let act = |what| RunEvent::ControlEvent(ControlEvent { what, by: "root by runner ctl".into() });
     let rate = ControlAction::Rate(NonZeroU32::new(50).unwrap());
     let samples = [7_000, 5_000, 5_000].map(|at| RunEvent::Sample(Box::new(sample(at))));
-    samples.into_iter().chain([act(ControlAction::Pause), act(rate), act(ControlAction::Stop)]).collect()
+    let file: Arc<str> = format!("{:x}", FILES.fetch_add(1, Ordering::Relaxed)).into();
+    let ciphertext = |number| {
+        let sha256 = format!("{number:064}");
+        RunEvent::Ciphertext(Ciphertext { file: Arc::clone(&file), number, originals: 12, sha256 })
+    };
+    let others = [act(ControlAction::Pause), act(rate), act(ControlAction::Stop), ciphertext(2), ciphertext(10)];
+    samples.into_iter().chain(others).collect()
 }
 
 fn file(directory: &TempDir, name: &str) -> LedgerAddress {

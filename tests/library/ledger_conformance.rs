@@ -9,10 +9,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use runner::edit::{Edit, IdDigest, Line, MessageId, OneOfLists};
 use runner::ledger::{
-    Applied, AuditInfo, AuditStore, Cause, Change, ControlAction, ControlEvent, EditRecord, EditRow, EditStatus, Found,
-    Intent, JobIdentity, Latency, Ledger, LedgerAddress, LedgerError, Look, LostCommits, NotEdited, Note, Outcomes,
-    Overview, Pending, Records, RunEvent, RunInfo, RunList, RunRecord, RunStore, Sample, Settlement, SharedTerms,
-    State, Totals, Transition, WalEnd, create_store, open_audit, open_overview, open_records, open_store,
+    Applied, AuditInfo, AuditStore, Cause, Change, Ciphertext, ControlAction, ControlEvent, EditRecord, EditRow,
+    EditStatus, Found, Intent, JobIdentity, Latency, Ledger, LedgerAddress, LedgerError, Look, LostCommits, NotEdited,
+    Note, Outcomes, Overview, Pending, Records, RunEvent, RunInfo, RunList, RunRecord, RunStore, Sample, Settlement,
+    SharedTerms, State, Totals, Transition, WalEnd, create_store, open_audit, open_overview, open_records, open_store,
     overview_beside_writer, records_beside_writer, unix_ms,
 };
 use tempfile::TempDir;
@@ -745,6 +745,15 @@ async fn events_are_read_as_they_were_written<L: LedgerKind>() {
     for act in &acts {
         handle.record_event(RunEvent::ControlEvent(act.clone())).await.unwrap();
     }
+    let ciphertexts = [("b", 1), ("a", 10), ("a", 9)].map(|(file, number)| Ciphertext {
+        file: file.into(),
+        number,
+        originals: 17,
+        sha256: "0a".repeat(32),
+    });
+    for ciphertext in &ciphertexts {
+        handle.record_event(RunEvent::Ciphertext(ciphertext.clone())).await.unwrap();
+    }
     assert!(handle.commits().count() >= 6);
     end(handle, writer, "finished").await;
     let (handle, writer) = ledger.start();
@@ -765,6 +774,8 @@ async fn events_are_read_as_they_were_written<L: LedgerKind>() {
     let slots = |run| overview.latency(run).unwrap().slots().filter(|(_, count)| *count > 0).collect::<Vec<_>>();
     let counted = |up_to_70| vec![(Some(70), up_to_70), (Some(80), 1), (None, 1)];
     assert_eq!((slots(Some(1)), slots(None)), (counted(1), counted(2)));
+    let [second_file, tenth, ninth] = ciphertexts;
+    assert_eq!(overview.ciphertexts().unwrap(), [ninth, tenth, second_file]);
     let recorded = overview.acts().unwrap();
     assert!(recorded.iter().all(|(run, at, _)| *run == 1 && *at > 1_000));
     assert_eq!(recorded.into_iter().map(|(_, _, act)| act).collect::<Vec<_>>(), acts);

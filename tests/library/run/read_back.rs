@@ -9,7 +9,7 @@ use runner::api::Outcome;
 use runner::api::history::{HistoryMessage, HistoryPage, HistoryQuery};
 use runner::edit::MessageId;
 use runner::ledger::{Note, State};
-use runner::run::{FailureLimit, InDoubt, RunEnd, UnderWay};
+use runner::run::{Conditions, FailureLimit, InDoubt, Reviewed, RunEnd, UnderWay};
 use tokio::time::{Instant, sleep};
 
 use super::scripted::{Reply, Session, refused, reply};
@@ -317,5 +317,44 @@ async fn what_a_proxy_has_of_an_earlier_run_is_waited_for() {
         session.run().await;
         let first = *session.service.lookups.lock().unwrap().iter().min().unwrap();
         assert_eq!((first - locked).as_secs(), seconds, "{proxy} {proxy_before}");
+    }
+}
+
+/// What a message held when it was reviewed is compared as late as possible: a look from before a wait counts no more.
+#[tokio::test(start_paused = true)]
+async fn a_message_is_read_again_where_it_may_have_changed_since_it_was_read() {
+    let mut list = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+    std::io::Write::write_all(
+        &mut list,
+        b"from_account,to_account,msg_key,cloud_custom_data\na,b,0_1_1773188576,old\n",
+    )
+    .unwrap();
+    let reviewed = Some(Arc::new(Reviewed::read(list.path()).unwrap()));
+    // The first sending is refused as too fast, which holds the second one for a while.
+    let script = |_: u64, sending: u32, _: Duration| {
+        let retry_after = Some(Duration::from_secs(10));
+        let too_fast = Outcome::Refused { code: 60007, info: String::new(), retry_after, signed_anew: false };
+        reply(1, if sending == 0 { too_fast } else { Outcome::Confirmed })
+    };
+    for (later, state) in [("old", State::Done), ("edited by its sender", State::Failed)] {
+        let mut session = Session::new(1, script);
+        (session.read_first, session.failures) = (true, FailureLimit::Percent(100));
+        session.conditions = Conditions { reviewed: reviewed.clone(), keeps_originals: false };
+        // One look at each side, and then what it holds later.
+        session.service.history = Arc::new(move |look, _: &HistoryQuery| {
+            let id = MessageId { msg_key: "0_1_1773188576".to_owned(), ..held("").id };
+            Ok(page(vec![HistoryMessage { id, ..held(if look <= 2 { "old" } else { later }) }]))
+        });
+        let (tally, _) = session.run().await;
+        let (arrivals, lookups) = (session.service.arrivals.lock().unwrap(), session.service.lookups.lock().unwrap());
+        assert_eq!(session.memory.count(state), 1, "{tally:?}");
+        for arrival in arrivals.iter() {
+            let last_look = lookups.iter().filter(|look| *look <= arrival).max().unwrap();
+            assert!(*arrival - *last_look <= Duration::from_secs(4), "{:?}", *arrival - *last_look);
+        }
+        if state == State::Failed {
+            assert_eq!(session.memory.only(state).note, Some(Note::NotAsReviewed));
+            assert_eq!((arrivals.len(), tally.found_unfit), (1, 1));
+        }
     }
 }

@@ -16,8 +16,8 @@ use runner::ledger::{
 };
 use runner::pace::Permit;
 use runner::run::{
-    AsOf, ControlInbox, FailureLimit, InDoubt, Policy, RunContext, RunEnd, RunTerms, StopReason, Tally, UnderWay, plan,
-    run,
+    AsOf, Conditions, ControlInbox, FailureLimit, InDoubt, Policy, RunContext, RunEnd, RunTerms, StopReason, Tally,
+    UnderWay, plan, run,
 };
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -227,6 +227,7 @@ pub(crate) struct Session {
     pub(crate) service: Scripted,
     pub(crate) in_doubt: InDoubt,
     pub(crate) read_first: bool,
+    pub(crate) conditions: Conditions,
     pub(crate) rate: NonZeroU32,
     pub(crate) failures: FailureLimit,
     pub(crate) attempts_max: NonZeroU32,
@@ -244,6 +245,7 @@ impl Session {
             service: Scripted::new(script),
             in_doubt: InDoubt::Hold,
             read_first: false,
+            conditions: Conditions::default(),
             rate: RATE,
             failures: FailureLimit::Percent(20),
             attempts_max: NonZeroU32::new(8).unwrap(),
@@ -284,7 +286,7 @@ impl Session {
         let Session { rate, attempts_max, in_doubt, under_way, locked_since, in_flight_max, failures, .. } = *self;
         let terms =
             RunTerms { rate, max_rate: rate, in_flight_max, attempts_max, in_doubt, under_way, locked_since, seed: 1 };
-        let line = RunContext::new(ledger, self.service.clone(), terms);
+        let line = RunContext::new(ledger, self.service.clone(), terms).on(self.conditions.clone());
         let ended = run(line, failures, todo, orders, report).await;
         let mut store = writer.await.unwrap();
         if !matches!(ended.1, RunEnd::Stopped(StopReason::Ledger(_))) {
