@@ -6,5 +6,5 @@ mod proof;
 mod tree;
 
 pub use self::checkpoint::{Checkpoint, CheckpointError, NamedCheckpoint};
-pub use self::proof::{Proof, ProofError};
+pub use self::proof::{Proof, ProofError, Prover};
 pub use self::tree::{Hash, Head, Range, inclusion, leaf};

@@ -1,13 +1,14 @@
 //! That one event is in a log of a known head, as a C2SP proof (<https://c2sp.org/tlog-proof>) that follows the event's line.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::checkpoint::{hash, number};
 use super::tree::root_of;
-use super::{Checkpoint, Hash, leaf};
+use super::{Checkpoint, Hash, Head, inclusion, leaf};
 
 const FORMAT: &str = "c2sp.org/tlog-proof@v1";
 
@@ -22,6 +23,45 @@ pub struct Proof {
     pub path: Vec<Hash>,
     /// The head of the log.
     pub checkpoint: Checkpoint,
+}
+
+/// Collects the proofs of some of a log's events while the log is read.
+#[derive(Debug)]
+pub struct Prover {
+    leaves: Vec<Hash>,
+    found: Vec<(u64, String)>,
+    size: u64,
+}
+
+impl Prover {
+    /// For the log as it was when it had this many events; `None`: as it is.
+    pub fn new(size: Option<u64>) -> Prover {
+        Prover { leaves: Vec::new(), found: Vec::new(), size: size.unwrap_or(u64::MAX) }
+    }
+
+    /// The next event of the log, and whether it is to be proven.
+    pub fn event(&mut self, line: &[u8], is_wanted: bool) {
+        let index = self.leaves.len() as u64;
+        if index < self.size {
+            if is_wanted {
+                self.found.push((index, String::from_utf8_lossy(line).into_owned()));
+            }
+            self.leaves.push(leaf(line));
+        }
+    }
+
+    /// The proofs, of the log of this name.
+    pub fn finish(self, origin: Arc<str>) -> Vec<Proof> {
+        let Prover { leaves, found, .. } = self;
+        let checkpoint = Head { origin, range: leaves.iter().copied().collect() }.checkpoint();
+        let proof = |(index, line): (u64, String)| Proof {
+            line,
+            index,
+            path: inclusion(&leaves, usize::try_from(index).unwrap_or(usize::MAX)),
+            checkpoint: checkpoint.clone(),
+        };
+        found.into_iter().map(proof).collect()
+    }
 }
 
 /// Why a text holds no proofs.

@@ -22,10 +22,8 @@ pub enum LedgerError {
         /// The missing ledger.
         ledger: LedgerAddress,
     },
-    /// It was made before ledgers had a log of events, or is in a database, which has none.
-    #[error(
-        "{ledger} has no log of events, so nothing can be said of it; the next run begins one in an older file, and a database has none yet"
-    )]
+    /// It was made before ledgers had a log of events.
+    #[error("{ledger} has no log of events, so nothing can be said of it; its next run begins one")]
     NoLog {
         /// The ledger.
         ledger: LedgerAddress,

@@ -5,6 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::harness::{Place, Ran, list, sqlite, wait_for};
+use crate::support::postgres::Cluster;
 use crate::support::service::Service;
 
 const RUN: &str = "--input edits.csv --resume ledger.db --yes --no-progress --json --checkpoint-file heads.txt";
@@ -272,4 +273,127 @@ fn heads_can_be_stamped_with_the_time() {
     place.shell(line("openssl ts -verify")).exits(0);
     place.write("heads.txt", place.read("heads.txt").replace("runner/", "runner/0"));
     place.shell(line("openssl ts -verify")).exits(1);
+}
+
+/// As one does it who may write to the database: first in the open, then with the triggers off while it is done.
+const TRIES_IN_A_DATABASE: [(&str, &str); 16] = [
+    ("a renamed account", "UPDATE edit SET from_account = 'somebody' WHERE line = 7"),
+    ("fifty edits that are gone", "DELETE FROM edit WHERE line BETWEEN 20 AND 69"),
+    (
+        "an edit that nobody made",
+        "INSERT INTO edit (job, part, line, run, attempts, state, code, note, sent_at, message, content, from_account, to_account,
+            msg_key)
+         SELECT job, part, line, run, 0, 'done', NULL, 'read first: already there', sent_at, decode(md5('a'), 'hex'), content,
+            from_account, to_account, 'new' FROM edit WHERE line = 7",
+    ),
+    ("another user, ten days earlier", "UPDATE run SET \"user\" = 'nobody', started_at = started_at - 864000000"),
+    ("another end", "UPDATE run SET ended = 'finished', reason = NULL"),
+    ("an operator who did nothing", "DELETE FROM act"),
+    ("another operator", "UPDATE act SET by = 'nobody'"),
+    ("a failure that passes for done", "UPDATE edit SET state = 'done', code = 0, note = NULL WHERE state = 'failed'"),
+    ("what failed, left out", "UPDATE event SET state = 'done', code = 0 WHERE state = 'failed'"),
+    ("another content", "UPDATE edit SET content = decode(md5('a'), 'hex') WHERE line = 3"),
+    ("another message under the same digest", "UPDATE edit SET msg_key = msg_key || '0' WHERE line = 3"),
+    ("better numbers", "UPDATE sample SET slow_downs = 0, failed = 0, done = done + 1"),
+    ("fewer answers", "DELETE FROM answer WHERE code <> 0"),
+    (
+        "a log that ends earlier",
+        "DELETE FROM event WHERE event > (SELECT size - 20 FROM log); UPDATE log SET size = size - 20",
+    ),
+    ("no log", "DELETE FROM event; DELETE FROM log"),
+    ("an edit that is being sent", "UPDATE edit SET state = 'sending' WHERE line = 9"),
+];
+
+#[test]
+fn whatever_a_tamperer_tries_in_a_database_is_found() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (place, service, database) =
+        (Place::with_list(200), Service::start("20026=5%,edit.lost-after=2%"), cluster.database());
+    let ledger = database.url("job");
+    let call = || {
+        place.runner("--input edits.csv --yes --no-progress --json --checkpoint-file heads.txt --resume").arg(&ledger)
+    };
+    let running = call().arg("--rate").arg("100").at(&service).start();
+    service.wait_for_requests(100);
+    place.runner("ctl").arg(&ledger).arg("rate").arg("90").exits(0);
+    let beside = place.runner("verify --json --checkpoint heads.txt").arg(&ledger).exits(0).json();
+    assert!(beside["holds"] == true && beside["unseen"].as_u64() > Some(0), "{beside:#}");
+    place.runner("ctl").arg(&ledger).arg("stop").exits(0);
+    running.exits(3);
+    let ran = call().at(&service).run();
+    assert!(matches!(ran.code, Some(0 | 1)), "{ran:#?}");
+    let verify = |ledger: &str| place.runner("verify --json --checkpoint heads.txt").arg(ledger).run();
+    let found = verify(&ledger);
+    assert_eq!((found.code, &found.json()["log"]), (Some(0), &ran.json()["log"]), "{found:#?}");
+    assert_eq!(place.runner("status --json").arg(&ledger).exits(0).json()["log"], ran.json()["log"]);
+
+    let name = database.name();
+    for (index, (what, sql)) in TRIES_IN_A_DATABASE.into_iter().enumerate() {
+        for (way, off) in [("open", ""), ("hidden", "SET session_replication_role = replica;")] {
+            let copy = format!("{name}_{index}_{way}");
+            cluster.psql(&format!("CREATE DATABASE {copy} TEMPLATE {name}"));
+            let done = cluster.try_psql_in(&copy, &format!("SET search_path = runner; {off} {sql}")).is_ok();
+            let found = verify(&ledger.replace(&format!("/{name}?"), &format!("/{copy}?")));
+            // What the database refuses has changed nothing.
+            assert_eq!(found.code, Some(i32::from(done)), "{what}, {way}: {found:#?}");
+            assert!(done || way == "open", "{what} was refused");
+            cluster.psql(&format!("DROP DATABASE {copy}"));
+        }
+    }
+    let copy = format!("{name}_schema");
+    cluster.psql(&format!("CREATE DATABASE {copy} TEMPLATE {name}"));
+    let other = ledger.replace(&format!("/{name}?"), &format!("/{copy}?"));
+    for sql in [
+        "ALTER TABLE edit DISABLE TRIGGER edit_is_changed",
+        "CREATE OR REPLACE FUNCTION log_now() RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint'",
+    ] {
+        cluster.try_psql_in(&copy, &format!("SET search_path = runner; {sql}")).unwrap();
+        let found = verify(&other);
+        assert!(
+            found.code == Some(1) && found.out.contains("in the schema is not as this program makes it"),
+            "{found:#?}"
+        );
+    }
+    cluster.psql(&format!("DROP DATABASE {copy}"));
+}
+
+#[test]
+fn the_events_of_a_message_are_proven_from_a_database_and_a_copy_names_the_log_that_it_is_of() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (place, service, ledger) = (Place::with_list(50), Service::start("20004=20%"), cluster.database().url("job"));
+    let run = "--input edits.csv --yes --no-progress --json --checkpoint-file heads.txt --resume";
+    place.runner(run).arg(&ledger).at(&service).exits(0);
+    place.runner("audit").arg(&ledger).at(&service).exits(0);
+    let proof = |ledger: &str| {
+        let proof = place.runner("prove").arg(ledger).arg("user_7").arg("user_0").arg("7_7_1773188576").exits(0).out;
+        place.write("proof.txt", &proof);
+        place.runner("verify --proof proof.txt").exits(0);
+        proof
+    };
+    let of_seven = proof(&ledger);
+    assert!(
+        of_seven.contains("\"user_7\"") && of_seven.contains("\"look\"") && !of_seven.contains("\"user_8\""),
+        "{of_seven}"
+    );
+    // There and back again.
+    let root = |ledger: &str| {
+        let found = place.runner("verify --json").arg(ledger).exits(0).json();
+        (found["began"].clone(), found["log"]["root"].as_str().unwrap().to_owned())
+    };
+    place.runner("copy").arg(&ledger).arg("copy.db").exits(0);
+    let (began, copied) = root("copy.db");
+    assert_eq!(began, "copied");
+    let first = "SELECT body FROM event WHERE event = 1";
+    let first: String =
+        rusqlite::Connection::open(place.path("copy.db")).unwrap().query_row(first, [], |row| row.get(0)).unwrap();
+    assert!(first.contains(&root(&ledger).1), "{first}");
+    let back = cluster.database();
+    place.runner("copy copy.db").arg(back.url("job")).exits(0);
+    assert_eq!(root(&back.url("job")).0, "copied");
+    assert!(back.psql("SELECT line FROM runner.event_line WHERE event = 1").contains(&copied));
+    proof(&back.url("job"));
+    // It goes on.
+    place.write("edits.csv", list(1..=80, "new"));
+    place.runner(&run.replace("heads.txt", "back.txt")).arg(back.url("job")).at(&service).exits(0);
+    assert_eq!(root(&back.url("job")).0, "copied");
 }

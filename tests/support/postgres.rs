@@ -265,11 +265,18 @@ impl Cluster {
     }
 
     fn psql_in(&self, database: &str, sql: &str) -> String {
+        let ran = self.try_psql_in(database, sql);
+        assert!(ran.is_ok(), "{sql}: {ran:?}");
+        ran.unwrap_or_default()
+    }
+
+    /// The same in another database, or what was wrong.
+    pub(crate) fn try_psql_in(&self, database: &str, sql: &str) -> Result<String, String> {
         let mut psql = self.program("psql");
         psql.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-U", OWNER, "-d", database, "-p", &self.port.to_string(), "-h"]);
         let ran = psql.arg(&self.directory).args(["-c", sql]).output().unwrap();
-        assert!(ran.status.success(), "{sql}: {}", String::from_utf8_lossy(&ran.stderr));
-        String::from_utf8(ran.stdout).unwrap().trim_end().to_owned()
+        let [out, error] = [ran.stdout, ran.stderr].map(|text| String::from_utf8_lossy(&text).trim_end().to_owned());
+        if ran.status.success() { Ok(out) } else { Err(error) }
     }
 
     pub(crate) fn create_database(&self, name: &str) {

@@ -44,9 +44,6 @@ impl<'a> HeadPublisher<'a> {
             }
             None => None,
         };
-        if ledger.postgres().is_some() && (file.is_some() || command.is_some()) {
-            return Err(LedgerError::NoLog { ledger: ledger.clone() }.into());
-        }
         Ok(HeadPublisher { ledger, file, command, published: Cell::new(0), has_failed: Cell::new(false) })
     }
 
@@ -57,7 +54,7 @@ impl<'a> HeadPublisher<'a> {
         loop {
             ticks.tick().await;
             if self.file.is_some() || self.command.is_some() {
-                match self.head() {
+                match self.head().await {
                     Ok(Some(head)) => self.publish(&head, &CancellationToken::new()).await,
                     Ok(None) => {}
                     Err(error) => tracing::debug!(%error, "the head of the log could not be read; the next one is"),
@@ -67,15 +64,15 @@ impl<'a> HeadPublisher<'a> {
     }
 
     /// The head of what is durable, while the run goes on.
-    fn head(&self) -> Result<Option<Checkpoint>, LedgerError> {
-        Ok(overview_beside_writer(self.ledger)?.head()?.map(|head| head.checkpoint()))
+    async fn head(&self) -> Result<Option<Checkpoint>, LedgerError> {
+        let ledger = self.ledger.clone();
+        // On another thread: a database may be far away.
+        let head = tokio::task::spawn_blocking(move || overview_beside_writer(&ledger)?.head());
+        Ok(head.await.map_err(|_| LedgerError::Latched)??.map(|head| head.checkpoint()))
     }
 
     /// The same once the ledger is closed: nothing is left beside it then.
     pub(super) fn last_head(&self) -> Result<Option<Checkpoint>, LedgerError> {
-        if self.ledger.postgres().is_some() {
-            return Ok(None);
-        }
         Ok(open_overview(self.ledger)?.head()?.map(|head| head.checkpoint()))
     }
 

@@ -18,6 +18,7 @@ mod columns;
 mod connect;
 mod control;
 mod copy;
+mod database;
 mod driver;
 mod error;
 mod events;
@@ -33,6 +34,7 @@ mod step;
 mod store;
 mod tls;
 mod url;
+mod verify;
 mod work;
 mod writer;
 

@@ -3,30 +3,23 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Row;
 
 use super::columns::{count, small_count};
-use super::link::failure;
-use super::{Driver, PostgresAddress, PostgresError, Purpose, connect, ledger, missing, schema};
+use super::database::Database;
+use super::{PostgresAddress, ledger, missing, verify};
 use crate::edit::{ContentDigest, IdDigest};
+use crate::evidence::{Head, NamedCheckpoint, Proof};
 use crate::ledger::{
     AuditInfo, AuditRecord, CapOwner, Cause, Ciphertext, ControlAction, ControlEvent, EditRecord, Findings, Found,
     JobIdentity, Latency, LedgerAddress, LedgerError, Look, Note, Outcomes, Overview, Progress, RunList, RunRecord,
-    Runner, RunnerState, Sample, SharedJob, State, Worker,
+    Runner, RunnerState, Sample, SharedJob, State, Verification, Worker,
 };
 
 /// A lease that has not been renewed for so long is called silent.
 const SILENT_AFTER: Duration = Duration::from_secs(8);
-/// Edits that are fetched together.
-const FETCH: usize = 1_000;
-/// One state of the database from here on, so that all numbers belong together. Whoever reads a list in between takes longer
-/// than the session allows to stand idle.
-const BEGIN: &str =
-    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = '15min'";
 const FIND_JOB: &str = "SELECT job, pace, session, paused, rate, stop, \
     (SELECT min(run) FROM run JOIN lease USING (run) WHERE lease.job = job.job AND lease.session = job.session) \
     FROM job WHERE name = $1";
@@ -45,8 +38,6 @@ const EDIT: &str = "from_account, to_account, msg_key, state::text, code, note, 
     coalesce((SELECT name FROM run_list WHERE run_list.run = edit.run AND run_list.list = edit.list), \
              (SELECT input FROM run WHERE run.run = edit.run AND $has_lists))";
 
-type Values = Vec<Box<dyn ToSql + Sync + Send>>;
-
 /// A job's ledger, open to be looked at.
 #[derive(Debug)]
 pub(super) struct PostgresOverview {
@@ -57,48 +48,6 @@ pub(super) struct PostgresOverview {
     shared: SharedJob,
     /// The columns of an [`EditRecord`].
     columns: String,
-}
-
-/// A connection inside a transaction, which ends with it.
-#[derive(Debug)]
-struct Database {
-    address: PostgresAddress,
-    client: Arc<Client>,
-}
-
-impl Database {
-    fn open(address: &PostgresAddress) -> Result<Database, LedgerError> {
-        let wanted = address.clone();
-        let client = Driver::get()?.wait(async move {
-            let client = connect(&wanted, Purpose::Look).await?;
-            client.batch_execute(BEGIN).await.map_err(|error| failure(&wanted, PostgresError::of(&wanted, error)))?;
-            if schema::is_there(&client, &wanted).await? { Ok(client) } else { Err(missing(&wanted)) }
-        })??;
-        Ok(Database { address: address.clone(), client: Arc::new(client) })
-    }
-
-    fn rows(&self, query: impl Into<String>, values: Values) -> Result<Vec<Row>, LedgerError> {
-        let (client, query) = (Arc::clone(&self.client), query.into());
-        let rows = Driver::get()?.wait(async move {
-            let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| &**value as _).collect();
-            client.query(&query, &values).await
-        })?;
-        rows.map_err(|error| self.failed(error))
-    }
-
-    fn all<T>(
-        &self,
-        query: impl Into<String>,
-        values: Values,
-        read: impl FnMut(&Row) -> Result<T, tokio_postgres::Error>,
-    ) -> Result<Vec<T>, LedgerError> {
-        let rows = self.rows(query, values)?;
-        rows.iter().map(read).collect::<Result<_, _>>().map_err(|error| self.failed(error))
-    }
-
-    fn failed(&self, error: tokio_postgres::Error) -> LedgerError {
-        failure(&self.address, PostgresError::of(&self.address, error))
-    }
 }
 
 impl PostgresOverview {
@@ -317,6 +266,18 @@ impl Overview for PostgresOverview {
         Ok(acts.into_iter().flatten().collect())
     }
 
+    fn head(&self) -> Result<Option<Head>, LedgerError> {
+        verify::find_head(&self.database, self.job)
+    }
+
+    fn verify(&self, heads: &[NamedCheckpoint]) -> Result<Verification, LedgerError> {
+        verify::verify(&self.database, self.job, heads)
+    }
+
+    fn prove(&self, message: IdDigest, size: Option<u64>) -> Result<Vec<Proof>, LedgerError> {
+        verify::prove(&self.database, self.job, message, size)
+    }
+
     fn ciphertexts(&self) -> Result<Vec<Ciphertext>, LedgerError> {
         let query = "SELECT file, number, originals, sha256 FROM ciphertext JOIN run USING (run) WHERE job = $1 \
              ORDER BY file COLLATE \"C\", number";
@@ -388,28 +349,9 @@ impl Overview for PostgresOverview {
         visit: &mut dyn FnMut(EditRecord) -> ControlFlow<()>,
     ) -> Result<(), LedgerError> {
         let limit = at_most.map(|at_most| format!(" LIMIT {at_most}")).unwrap_or_default();
-        // A cursor takes no parameters; these are numbers and words of our own.
         let (columns, job, state) = (&self.columns, self.job, state.word());
-        self.database.rows(
-            format!(
-                "DECLARE visited NO SCROLL CURSOR FOR SELECT {columns} FROM edit \
-                 WHERE job = {job} AND state = '{state}' ORDER BY seq{limit}"
-            ),
-            vec![],
-        )?;
-        'all: loop {
-            let edits = self.database.all(format!("FETCH {FETCH} FROM visited"), vec![], edit)?;
-            let is_last = edits.len() < FETCH;
-            for edit in edits.into_iter().flatten() {
-                if visit(edit).is_break() {
-                    break 'all;
-                }
-            }
-            if is_last {
-                break;
-            }
-        }
-        self.database.rows("CLOSE visited", vec![]).map(drop)
+        let edits = format!("SELECT {columns} FROM edit WHERE job = {job} AND state = '{state}' ORDER BY seq{limit}");
+        self.database.visit(&edits, |row| Ok(edit(row)?.map_or(ControlFlow::Continue(()), &mut *visit)))
     }
 
     fn edit(&self, message: IdDigest) -> Result<Option<EditRecord>, LedgerError> {

@@ -8,8 +8,10 @@ use super::link::{failure, read};
 use super::{PostgresAddress, PostgresError, ledger, missing};
 use crate::ledger::{JobIdentity, LedgerError, LostCommits, unix_ms};
 
-/// The schema, one file per version.
-const MIGRATIONS: &[&str] = &[include_str!("0001_first.sql")];
+/// The schema: the files of each version.
+const MIGRATIONS: &[&[&str]] = &[&[include_str!("0001_first.sql"), LOG]];
+/// What keeps the log of events.
+pub(super) const LOG: &str = include_str!("0001_log.sql");
 
 /// The lock under which the tables are made: "RUNR", as in the header of a file.
 const LOCK: i64 = 0x5255_4E52;
@@ -102,8 +104,10 @@ pub(super) async fn make(client: &mut Client, address: &PostgresAddress) -> Resu
     if rows.is_empty() {
         transaction.batch_execute("CREATE SCHEMA runner").await.map_err(failed)?;
     }
-    for migration in MIGRATIONS {
-        transaction.batch_execute(migration).await.map_err(failed)?;
+    for version in MIGRATIONS {
+        for file in *version {
+            transaction.batch_execute(file).await.map_err(failed)?;
+        }
     }
     transaction.execute("INSERT INTO version VALUES ($1)", &[&newest()]).await.map_err(failed)?;
     transaction.commit().await.map_err(failed)

@@ -1,12 +1,11 @@
 //! The log of events of a ledger file, which grows with each of its transactions: see `0007_evidence.sql`.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
 use rusqlite::types::Null;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use super::columns::number;
 use crate::BUILD;
@@ -58,13 +57,13 @@ pub(super) struct EditImage<'a> {
 }
 
 /// What the first event says of its log.
-#[derive(Deserialize, Serialize)]
-pub(super) struct Begun<'a> {
+#[derive(Serialize)]
+struct Begun<'a> {
     /// `made`, `upgraded` or `copied`.
-    pub(super) why: Cow<'a, str>,
+    why: &'a str,
     /// Its name.
-    pub(super) log: Cow<'a, str>,
-    program: Cow<'a, str>,
+    log: &'a str,
+    program: &'a str,
     /// The head of the log of which the ledger is a copy.
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
@@ -169,12 +168,7 @@ impl EventLog {
         let mut log = EventLog { head, line: Vec::new() };
         connection
             .execute("INSERT INTO log (one, origin, size, hashes) VALUES (1, ?1, 0, x'')", [&*log.head.origin])?;
-        let begun = Begun {
-            why: why.into(),
-            log: (&*log.head.origin).into(),
-            program: BUILD.into(),
-            from: from.map(ToString::to_string),
-        };
+        let begun = Begun { why, log: &log.head.origin, program: BUILD, from: from.map(ToString::to_string) };
         let begun = serde_json::to_string(&begun).map_err(|error| unwritten(error.into()))?;
         let mut rows = ChangedRows::default();
         let mut all =

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row};
 
 use super::event_log::{EditImage, LookImage, head, write_body_line};
 use crate::edit::IdDigest;
-use crate::evidence::{Head, Proof, Range, inclusion, leaf};
+use crate::evidence::{Proof, Prover};
 
 /// An event, with the row of its edit as it is now.
 const EVENTS: &str = "SELECT event.event, event.body, event.attempts, event.edit, edit.seq,
@@ -135,25 +135,9 @@ pub(super) fn visit_events(
 
 /// The events of this message, each with the proof that it is in the log of this size.
 pub(super) fn prove(connection: &Connection, message: IdDigest, size: Option<u64>) -> rusqlite::Result<Vec<Proof>> {
-    let (mut leaves, mut found) = (Vec::new(), Vec::new());
-    let size = size.unwrap_or(u64::MAX);
+    let mut prover = Prover::new(size);
     visit_events(connection, |_, event, line| {
-        let index = leaves.len() as u64;
-        if index >= size {
-            return;
-        }
-        if event.is_ok_and(|event| event.message() == Some(&message.0)) {
-            found.push((index, String::from_utf8_lossy(line).into_owned()));
-        }
-        leaves.push(leaf(line));
+        prover.event(line, event.is_ok_and(|event| event.message() == Some(&message.0)));
     })?;
-    let range = leaves.iter().copied().collect::<Range>();
-    let checkpoint = Head { origin: head(connection)?.origin, range }.checkpoint();
-    let proof = |(index, line): (u64, String)| Proof {
-        line,
-        index,
-        path: inclusion(&leaves, usize::try_from(index).unwrap_or(usize::MAX)),
-        checkpoint: checkpoint.clone(),
-    };
-    Ok(found.into_iter().map(proof).collect())
+    Ok(prover.finish(head(connection)?.origin))
 }

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rusqlite::Connection;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::event_log::{Begun, EditImage, head};
+use super::event_log::{EditImage, head};
 use super::log_reader::{LoggedEvent, visit_events};
 use super::open;
 use crate::edit::IdDigest;
-use crate::evidence::{Hash, Head, NamedCheckpoint, Range, leaf};
+use crate::evidence::{Head, NamedCheckpoint, Range, leaf};
+use crate::ledger::verify::{Body, LoggedRows, OutsideHeads, SampleRow};
 use crate::ledger::{Alteration, State, Verification};
 
 /// Compares the schema, and then all rows with the events. `heads` are from outside.
@@ -19,22 +18,15 @@ pub(super) fn verify(connection: &Connection, heads: &[NamedCheckpoint]) -> rusq
     let own = if logs == 1 { head(connection) } else { Err(rusqlite::Error::QueryReturnedNoRows) };
     let (origin, kept) = own.map_or_else(|_| ("".into(), None), |head| (head.origin, Some(head.range)));
     let mut replay = Replay {
-        result: Verification {
-            head: Head { origin: origin.clone(), range: Range::default() }.checkpoint(),
-            why: None,
-            sending: 0,
-            alterations: Vec::new(),
-            more: 0,
-            agrees: None,
-        },
+        result: Verification::of(&origin),
         edits: HashMap::new(),
         dense: Vec::new(),
-        rows: HashMap::new(),
+        rows: LoggedRows::default(),
         done: 0,
     };
     compare_schema(connection, &mut replay.result)?;
     replay.dense = vec![EditMark::default(); edits_max(connection)?];
-    let (mut range, mut outside) = (Range::default(), Outside::new(heads));
+    let (mut range, mut outside) = (Range::default(), OutsideHeads::new(heads));
     visit_events(connection, |number, event, line| {
         let expected = range.size() + 1;
         if u64::try_from(number) != Ok(expected) {
@@ -103,23 +95,8 @@ struct Replay {
     /// Those with numbers far beyond the others.
     edits: HashMap<i64, EditMark>,
     /// The rows of other tables, by table and key, with their last event.
-    rows: HashMap<(String, String), (u64, String)>,
+    rows: LoggedRows,
     /// Edits that became done since the last run began.
-    done: u64,
-}
-
-/// A body, as far as it is compared.
-#[derive(Deserialize)]
-struct Body<'a> {
-    what: String,
-    #[serde(borrow)]
-    begun: Option<&'a RawValue>,
-    #[serde(borrow)]
-    rows: BTreeMap<String, BTreeMap<String, &'a RawValue>>,
-}
-
-#[derive(Deserialize)]
-struct SampleRow {
     done: u64,
 }
 
@@ -169,31 +146,16 @@ impl Replay {
 
     fn body(&mut self, event: u64, body: &str) -> serde_json::Result<()> {
         let body: Body<'_> = serde_json::from_str(body)?;
-        if let Some(begun) = body.begun {
-            let begun: Begun<'_> = serde_json::from_str(begun.get())?;
-            if event != 1 || begun.log != self.result.head.origin {
-                self.result.add(Alteration::OwnHead);
-            }
-            self.result.why = Some(begun.why.into_owned());
-        }
         if body.what == "run_begun" {
             self.done = 0;
         }
-        for (table, rows) in body.rows {
-            for (key, row) in rows {
-                if body.what == "sample" && table == "sample" {
-                    let counted = serde_json::from_str::<SampleRow>(row.get())?.done;
-                    if counted > self.done {
-                        self.result.add(Alteration::Totals { event, counted, logged: self.done });
-                    }
-                }
-                if row.get() == "null" {
-                    self.rows.remove(&(table.clone(), key));
-                } else {
-                    self.rows.insert((table.clone(), key), (event, row.get().to_owned()));
-                }
+        for row in body.rows.get("sample").into_iter().flat_map(BTreeMap::values).filter(|_| body.what == "sample") {
+            let counted = SampleRow::of(row)?.done;
+            if counted > self.done {
+                self.result.add(Alteration::Totals { event, counted, logged: self.done });
             }
         }
+        self.rows.event(event, body, &mut self.result);
         Ok(())
     }
 
@@ -201,18 +163,9 @@ impl Replay {
         let mut statement = connection.prepare("SELECT name, \"key\", \"row\" FROM row_line WHERE name <> 'edit'")?;
         let mut found = statement.query([])?;
         while let Some(row) = found.next()? {
-            let (table, key): (String, String) = (row.get(0)?, row.get(1)?);
-            match self.rows.remove(&(table.clone(), key.clone())) {
-                None => self.result.add(Alteration::RowWithoutEvent { table, key }),
-                Some((_, then)) if row.get_ref(2)?.as_str()? == then => {}
-                Some((event, _)) => self.result.add(Alteration::Row { table, key, event }),
-            }
+            self.rows.compare(row.get(0)?, row.get(1)?, row.get_ref(2)?.as_str()?, &mut self.result);
         }
-        let mut gone: Vec<_> = self.rows.drain().collect();
-        gone.sort_unstable();
-        for ((table, key), (event, _)) in gone {
-            self.result.add(Alteration::RowGone { table, key, event });
-        }
+        std::mem::take(&mut self.rows).finish(&mut self.result);
         Ok(())
     }
 
@@ -241,52 +194,5 @@ impl Replay {
             }
         }
         Ok(())
-    }
-}
-
-/// Heads from outside, each compared when the log has come to its size.
-struct Outside<'a> {
-    /// In the order of their sizes; with what the root is at that size, once it is known.
-    heads: Vec<(&'a NamedCheckpoint, Option<Hash>)>,
-    next: usize,
-}
-
-impl<'a> Outside<'a> {
-    fn new(heads: &'a [NamedCheckpoint]) -> Outside<'a> {
-        let mut heads: Vec<_> = heads.iter().map(|head| (head, None)).collect();
-        heads.sort_by_key(|(head, _)| head.checkpoint.size);
-        Outside { heads, next: 0 }
-    }
-
-    fn reached(&mut self, range: &Range) {
-        while let Some((head, root)) = self.heads.get_mut(self.next)
-            && head.checkpoint.size <= range.size()
-        {
-            // A head of no events is before the first one.
-            let at = if head.checkpoint.size == 0 { Range::default().root() } else { range.root() };
-            *root = Some(at);
-            self.next += 1;
-        }
-    }
-
-    fn compare(self, result: &mut Verification) {
-        let own = result.head.origin.clone();
-        let mut is_rewritten = false;
-        for (NamedCheckpoint { place, checkpoint }, root) in self.heads {
-            let (place, size) = (place.clone(), checkpoint.size);
-            if checkpoint.origin != own {
-                let origin = checkpoint.origin.clone();
-                result.add(Alteration::OtherLog { place, origin, own: own.clone() });
-            } else if root == Some(checkpoint.root) && !is_rewritten {
-                result.agrees = Some(checkpoint.clone());
-            } else if root.is_none() {
-                result.add(Alteration::CutOff { place, events: result.head.size, size });
-            } else if !is_rewritten {
-                // Later heads cannot agree either.
-                is_rewritten = true;
-                let from = result.agrees.as_ref().map_or(0, |agrees| agrees.size) + 1;
-                result.add(Alteration::Rewritten { place, from, to: size });
-            }
-        }
     }
 }

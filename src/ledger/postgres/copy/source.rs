@@ -15,6 +15,7 @@ use tokio_postgres::{Client, CopyOutStream};
 use super::super::columns::{digest, unsound};
 use super::super::link::read;
 use super::super::schema::{self, query};
+use super::super::verify::{HEAD, head};
 use super::super::{Driver, PostgresAddress, Purpose, connect, ledger, missing};
 use super::{PATIENT, answered, execute, types, wait};
 use crate::ledger::LedgerError;
@@ -299,6 +300,8 @@ impl Source for PostgresSource {
             let find = "SELECT sdkappid, service, job_name, created_at, reads_first FROM job WHERE job = $1";
             let rows = query(&*client, &address, find, &[&job]).await?;
             let row = rows.first().ok_or_else(|| missing(&address))?;
+            let log = query(&*client, &address, HEAD, &[&job]).await?;
+            let head = log.first().map(|row| read(&address, head(row))).transpose()?.flatten();
             let facts = || {
                 Ok(JobFacts {
                     sdkappid: row.try_get(0)?,
@@ -306,7 +309,7 @@ impl Source for PostgresSource {
                     name: row.try_get(2)?,
                     created_at: row.try_get(3)?,
                     reads_first: row.try_get(4)?,
-                    head: None,
+                    head: head.map(|head| head.checkpoint()),
                 })
             };
             read(&address, facts())

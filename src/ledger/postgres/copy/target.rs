@@ -30,6 +30,8 @@ struct PostgresTarget {
     /// Runs, and how many edits came before each of them.
     edits_before: Vec<(i64, i64)>,
     edits: u64,
+    /// The head of the log of which it is a copy.
+    head: Option<String>,
     open: Option<(Table, Writer)>,
 }
 
@@ -42,6 +44,7 @@ pub(in crate::ledger) fn create_target(
     facts: &JobFacts,
 ) -> Result<Box<dyn Target>, CopyError> {
     let (at, facts) = (address.clone(), facts.clone());
+    let head = facts.head.as_ref().map(ToString::to_string);
     let made = wait(async move {
         let mut client = connect(&at, Purpose::Look).await?;
         if !schema::is_there(&client, &at).await? {
@@ -75,6 +78,7 @@ pub(in crate::ledger) fn create_target(
         runs: Vec::new(),
         edits_before: Vec::new(),
         edits: 0,
+        head,
         open: None,
     }))
 }
@@ -256,6 +260,11 @@ impl Target for PostgresTarget {
 
     fn read_back(&mut self) -> Result<Box<dyn Source + '_>, CopyError> {
         self.close()?;
+        let (client, address, job, head) =
+            (Arc::clone(&self.client), self.address.clone(), self.job, self.head.clone());
+        wait(async move {
+            query(&*client, &address, "SELECT log_begin($1, 'copied', $2)", &[&job, &head]).await.map(drop)
+        })?;
         Ok(Box::new(PostgresSource::new(Arc::clone(&self.client), &self.address, self.job)?))
     }
 
