@@ -1,6 +1,7 @@
 //! A job that several machines share, looked at and told what to do from one of them. Its runs are rows that were filled by
 //! hand, and whose beats this test makes.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -20,10 +21,11 @@ fn beating<T>(tables: &Tables<'_>, runs: &[i64], during: impl FnOnce() -> T) -> 
                 std::thread::sleep(Duration::from_millis(200));
             }
         });
-        let done = during();
+        // Whatever becomes of the test, the beats end.
+        let done = std::panic::catch_unwind(AssertUnwindSafe(during));
         is_over.store(true, Ordering::Relaxed);
         beats.join().unwrap();
-        done
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 

@@ -2,7 +2,10 @@
 
 use crate::support::postgres::Database;
 
-const SCHEMA: &str = include_str!("../../src/ledger/postgres/0001_first.sql");
+const SCHEMA: &str = concat!(
+    include_str!("../../src/ledger/postgres/0001_first.sql"),
+    include_str!("../../src/ledger/postgres/0001_log.sql")
+);
 
 /// A database with the tables of a ledger.
 pub(crate) struct Tables<'a> {
