@@ -12,12 +12,9 @@ use super::{Edit, write_member};
 pub struct Original(Box<[u8]>);
 
 impl Original {
-    /// From what the history shows of the message of `edit`. `None` if it does not show what the edit replaces. Custom data
-    /// that the history does not show is none, and `edit` is undone by clearing it.
+    /// From what the history shows of the message of `edit`: what that replaces, and nothing else. `None` if the history does not
+    /// show it. Custom data that it does not show is taken for none, and `edit` is undone by clearing it.
     pub fn of(edit: &Edit, msg_body: Option<&Value>, cloud_custom_data: Option<&str>) -> Option<Original> {
-        if msg_body.is_none() && edit.msg_body().is_some() {
-            return None;
-        }
         let id = edit.id();
         let mut line = Vec::new();
         let members = [("From_Account", &id.from_account), ("To_Account", &id.to_account), ("MsgKey", &id.msg_key)];
@@ -25,13 +22,14 @@ impl Original {
             line.push(if index == 0 { b'{' } else { b',' });
             write_member(&mut line, name, value);
         }
-        if let Some(body) = msg_body {
+        if edit.msg_body().is_some() {
+            let body = msg_body?;
             line.extend_from_slice(b",\"MsgBody\":");
             line.extend_from_slice(body.to_string().as_bytes());
         }
-        if let Some(data) = cloud_custom_data.or(edit.cloud_custom_data().map(|_| "")) {
+        if edit.cloud_custom_data().is_some() {
             line.push(b',');
-            write_member(&mut line, "CloudCustomData", data);
+            write_member(&mut line, "CloudCustomData", cloud_custom_data.unwrap_or_default());
         }
         line.extend_from_slice(b"}\n");
         Some(Original(line.into()))
@@ -71,7 +69,10 @@ mod tests {
         let was = r#","MsgBody":[{"MsgContent":{"Text":"a phone number"},"MsgType":"TIMTextElem"}]"#;
         let (text, data) = (edit(Some("[removed]"), None), edit(None, Some("{}")));
         assert_eq!(line(&text, Some(&body), None), Some(format!("{ids}{was}}}\n")));
-        assert_eq!(line(&text, Some(&body), Some("x")), Some(format!("{ids}{was},\"CloudCustomData\":\"x\"}}\n")));
+        assert_eq!(line(&text, Some(&body), Some("x")), Some(format!("{ids}{was}}}\n")));
+        let both = edit(Some("[removed]"), Some(""));
+        assert_eq!(line(&both, Some(&body), Some("x")), Some(format!("{ids}{was},\"CloudCustomData\":\"x\"}}\n")));
+        assert_eq!(line(&data, Some(&body), Some("x")), Some(format!("{ids},\"CloudCustomData\":\"x\"}}\n")));
         assert_eq!(line(&text, None, Some("x")), None);
         assert_eq!(line(&data, None, None), Some(format!("{ids},\"CloudCustomData\":\"\"}}\n")));
         assert!(!format!("{:?}", Original::of(&text, Some(&body), None)).contains("phone"));

@@ -204,11 +204,6 @@ impl Intent {
         self.pending.line.number
     }
 
-    /// When its message was read last, if it was read in this run.
-    pub fn read_at(&self) -> Option<Instant> {
-        self.pending.read_at
-    }
-
     /// Records that the service answered "too fast" to it, and returns when it first did in this run, if it did before.
     pub fn too_fast_again(&mut self) -> Option<Instant> {
         let first = self.pending.too_fast_at;

@@ -27,6 +27,8 @@ pub enum Note {
     Alike,
     /// Read back: the message was recalled, and does not have the wanted content.
     Recalled,
+    /// Read back: the message has neither the wanted content nor that which is a condition of the run.
+    ReadsOtherwise,
     /// Read first: the message already has the wanted content.
     AlreadyThere,
     /// Read first: the message was recalled, so the edit is not sent.
@@ -59,6 +61,7 @@ impl Note {
             Note::KeyWithoutTime => "key without time".to_owned(),
             Note::Alike => "read back: alike".to_owned(),
             Note::Recalled => "read back: recalled".to_owned(),
+            Note::ReadsOtherwise => "read back: reads otherwise".to_owned(),
             Note::AlreadyThere => "read first: already there".to_owned(),
             Note::RecalledBefore => "read first: recalled".to_owned(),
             Note::NotThere => "read first: not in the history".to_owned(),
@@ -83,6 +86,7 @@ impl Note {
             "key without time" => Note::KeyWithoutTime,
             "read back: alike" => Note::Alike,
             "read back: recalled" => Note::Recalled,
+            "read back: reads otherwise" => Note::ReadsOtherwise,
             "read first: already there" => Note::AlreadyThere,
             "read first: recalled" => Note::RecalledBefore,
             "read first: not in the history" => Note::NotThere,
@@ -110,6 +114,7 @@ impl Note {
             | Note::KeyWithoutTime
             | Note::Alike
             | Note::Recalled
+            | Note::ReadsOtherwise
             | Note::ReadBackRefused
             | Note::ReadBackFailed => false,
         }
@@ -147,6 +152,10 @@ impl Note {
                 "read back, the message is like the wanted one but not the same; look at it on a phone".to_owned()
             }
             Note::Recalled => "its answer was lost, and read back, the message was recalled".to_owned(),
+            Note::ReadsOtherwise => {
+                "its answer was lost, and read back, the message reads neither as wanted nor as it was reviewed; look at it on a phone"
+                    .to_owned()
+            }
             Note::AlreadyThere => "read before sending: the message holds what is wanted already".to_owned(),
             Note::RecalledBefore => {
                 "read before sending: the message was recalled, so the edit was not sent".to_owned()

@@ -78,22 +78,17 @@ impl Pending {
     }
 
     /// Settles its doubt, and the need to read it: its message was read, and was not edited. What it held is kept with the next
-    /// intent, if it is to be kept; it was read not before `since`.
+    /// intent, if it is to be kept.
     ///
     /// # Errors
     /// The proof is of another edit, or from before its last attempt; the edit comes back as it was.
     #[expect(clippy::result_large_err, reason = "the error is the edit itself, which the caller keeps")]
-    pub fn found_not_edited(
-        mut self,
-        proof: NotEdited,
-        original: Option<Original>,
-        since: Instant,
-    ) -> Result<Pending, Pending> {
+    pub fn found_not_edited(mut self, proof: NotEdited, original: Option<Original>) -> Result<Pending, Pending> {
         if proof != (NotEdited { message: self.message, attempts: self.attempts }) {
             return Err(self);
         }
         (self.doubt, self.read_first) = (None, false);
-        (self.original, self.read_at) = (original, Some(since));
+        (self.original, self.read_at) = (original, Some(Instant::now()));
         Ok(self)
     }
 }
@@ -135,10 +130,10 @@ mod tests {
         let pending = in_doubt("1_1_1", 3);
         assert!(pending.clone().ready().is_err());
         for other in [in_doubt("2_2_2", 3), in_doubt("1_1_1", 2)] {
-            let unsettled = pending.clone().found_not_edited(proof(&other), None, Instant::now()).unwrap_err();
+            let unsettled = pending.clone().found_not_edited(proof(&other), None).unwrap_err();
             assert!(unsettled.ready().is_err());
         }
-        let cleared = pending.clone().found_not_edited(proof(&pending), None, Instant::now()).unwrap();
+        let cleared = pending.clone().found_not_edited(proof(&pending), None).unwrap();
         assert!(cleared.ready().is_ok());
     }
 
@@ -153,7 +148,7 @@ mod tests {
         assert!(pending.clone().send_again_unseen().is_ok());
         pending.require_reading();
         assert!(pending.clone().send_again_unseen().is_err());
-        let read = pending.clone().found_not_edited(proof(&pending), None, Instant::now()).unwrap();
+        let read = pending.clone().found_not_edited(proof(&pending), None).unwrap();
         assert!(read.ready().is_ok());
     }
 }

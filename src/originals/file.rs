@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::filter::FilterError;
-use crate::ledger::Ciphertext;
+use crate::ledger::{Ciphertext, LedgerAddress, LedgerError};
 use crate::system::digest::{hex, sha256};
 use crate::system::same_file::Identity;
 
@@ -52,7 +52,26 @@ pub enum OriginalsError {
         /// The first one that is missing.
         number: u64,
     },
-    /// The rest of it makes no sense.
+    /// It was made for another ledger.
+    #[error(
+        "{} keeps the originals of another ledger ({theirs}): the way back takes the newest original of a message, so each ledger \
+         needs a file of its own; name another one", path.display()
+    )]
+    OtherLedger {
+        /// The file.
+        path: PathBuf,
+        /// The name of that ledger's log.
+        theirs: String,
+    },
+    /// The ledger has nothing of it.
+    #[error("{ledger} records nothing of {}; is it the file of another ledger?", path.display())]
+    NotRecorded {
+        /// The file.
+        path: PathBuf,
+        /// The ledger.
+        ledger: LedgerAddress,
+    },
+    /// Some of it makes no sense.
     #[error("{} makes no sense after its ciphertext {number}: a run died there, or the file was damaged", path.display())]
     BreaksOff {
         /// The file.
@@ -91,6 +110,9 @@ pub enum OriginalsError {
         /// Its number.
         number: u64,
     },
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The list cannot be written.
     #[error("cannot write the list: {source}")]
     Unwritten {
@@ -118,12 +140,16 @@ pub struct Frames {
     path: PathBuf,
     /// Its name.
     pub name: Arc<str>,
+    /// The name of the log of its ledger.
+    ledger: String,
     /// Its ciphertexts, in order.
     pub frames: Vec<Frame>,
     /// Where the last whole one ends.
     end: u64,
     /// Whether that is the end of the file.
     is_whole: bool,
+    /// The last whole ciphertext before something that makes no sense, after which there are others.
+    broken_after: Option<u64>,
 }
 
 impl Frames {
@@ -142,16 +168,38 @@ impl Frames {
     fn of(file: File, path: &Path) -> io::Result<Option<Frames>> {
         let bytes = file.metadata()?.len();
         let mut reader = BufReader::new(&file);
-        let Some(name) = line(&mut reader)?.and_then(|line| Some(line.strip_prefix(MAGIC)?.to_owned())) else {
+        let Some(first) = line(&mut reader)? else { return Ok(None) };
+        let Some((name, ledger)) = first.strip_prefix(MAGIC).and_then(|rest| rest.split_once(' ')) else {
             return Ok(None);
         };
-        let (mut frames, mut end) = (Vec::new(), reader.stream_position()?);
-        while let Some(frame) = next_frame(&mut reader, frames.len() as u64 + 1, end, bytes)? {
-            end = frame.at + frame.bytes + 1;
-            frames.push(frame);
+        let (mut frames, mut end, mut broken_after) = (Vec::<Frame>::new(), reader.stream_position()?, None);
+        let mut at = end;
+        loop {
+            let next = frames.last().map_or(1, |last| last.number + 1);
+            if let Some(frame) = next_frame(&mut reader, next, at, bytes)? {
+                if at > end {
+                    broken_after.get_or_insert(next - 1);
+                }
+                end = frame.at + frame.bytes + 1;
+                at = end;
+                frames.push(frame);
+                continue;
+            }
+            // Whatever stands there, another one may come after it.
+            reader.seek(SeekFrom::Start(at))?;
+            reader.read_until(b'\n', &mut Vec::new())?;
+            at = reader.stream_position()?;
+            if at >= bytes {
+                break;
+            }
         }
-        let is_whole = end == bytes;
-        Ok(Some(Frames { file, path: path.to_owned(), name: name.into(), frames, end, is_whole }))
+        let (name, ledger, is_whole) = (name.into(), ledger.to_owned(), end == bytes);
+        Ok(Some(Frames { file, path: path.to_owned(), name, ledger, frames, end, is_whole, broken_after }))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The bytes of a ciphertext.
@@ -170,13 +218,16 @@ impl Frames {
         }
     }
 
-    /// Whether there is nothing after the last whole ciphertext.
+    /// Whether there is nothing but whole ciphertexts.
     ///
     /// # Errors
     /// There is.
     pub fn check_whole(&self) -> Result<(), OriginalsError> {
-        let number = self.frames.len() as u64;
-        if self.is_whole { Ok(()) } else { Err(OriginalsError::BreaksOff { path: self.path.clone(), number }) }
+        let last = self.frames.last().map_or(0, |last| last.number);
+        match self.broken_after.or((!self.is_whole).then_some(last)) {
+            Some(number) => Err(OriginalsError::BreaksOff { path: self.path.clone(), number }),
+            None => Ok(()),
+        }
     }
 
     /// Checks that all that a ledger records of this file is in it.
@@ -185,8 +236,8 @@ impl Frames {
     /// Not all of it is.
     pub fn check_recorded(&self, recorded: &[Ciphertext]) -> Result<(), OriginalsError> {
         let is_there = |ciphertext: &&Ciphertext| {
-            let index = usize::try_from(ciphertext.number).unwrap_or_default().checked_sub(1);
-            index.and_then(|index| self.frames.get(index)).is_some_and(|frame| frame.sha256 == ciphertext.sha256)
+            let found = self.frames.binary_search_by_key(&ciphertext.number, |frame| frame.number);
+            found.is_ok_and(|index| self.frames[index].sha256 == ciphertext.sha256)
         };
         let of_this = recorded.iter().filter(|ciphertext| ciphertext.file == self.name);
         match of_this.filter(|ciphertext| !is_there(ciphertext)).map(|ciphertext| ciphertext.number).min() {
@@ -211,13 +262,13 @@ fn next_frame(reader: &mut BufReader<&File>, number: u64, at: u64, end: u64) -> 
     let [Some("ciphertext"), Some(is), Some(bytes), Some(sha256), None] = words else { return Ok(None) };
     let (Ok(is), Ok(bytes)) = (is.parse::<u64>(), bytes.parse::<u64>()) else { return Ok(None) };
     let at = at + line.len() as u64 + 1;
-    if is != number || at.checked_add(bytes).is_none_or(|after| after >= end) {
+    if is < number || at.checked_add(bytes).is_none_or(|after| after >= end) {
         return Ok(None);
     }
     reader.seek_relative(i64::try_from(bytes).map_err(io::Error::other)?)?;
     let mut feed = [0];
     reader.read_exact(&mut feed)?;
-    Ok((feed == *b"\n").then(|| Frame { number, sha256: sha256.to_owned(), at, bytes }))
+    Ok((feed == *b"\n").then(|| Frame { number: is, sha256: sha256.to_owned(), at, bytes }))
 }
 
 /// A file to which originals are added, locked.
@@ -229,13 +280,12 @@ pub struct OriginalsFile {
 
 impl OriginalsFile {
     /// Opens the file, or makes it, readable by its owner only. What a run that died has not written to its end is cut off: no
-    /// edit was sent after that. `recorded` is what the ledger records.
+    /// edit was sent after that. `ledger` is the name of the ledger's log, `recorded` what it records.
     ///
     /// # Errors
-    /// It cannot be used, holds something else, is in use, or lacks what the ledger records. Nothing in it was changed then.
-    pub fn open(path: &Path, recorded: &[Ciphertext]) -> Result<OriginalsFile, OriginalsError> {
+    /// It cannot be used, holds something else, or what another ledger's run has kept, is in use or damaged, or lacks what the ledger records. Nothing in it was changed then.
+    pub fn open(path: &Path, ledger: &str, recorded: &[Ciphertext]) -> Result<OriginalsFile, OriginalsError> {
         let unusable = |source| OriginalsError::Unusable { path: path.to_owned(), source };
-        let is_new = path.symlink_metadata().is_err();
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let file = file.map_err(unusable)?;
@@ -245,17 +295,22 @@ impl OriginalsFile {
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
         if is_to_be_named(&file).map_err(unusable)? {
-            name(&file).map_err(unusable)?;
-            if is_new {
-                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-                let directory = File::open(directory.unwrap_or(Path::new(".")));
-                directory.and_then(|directory| directory.sync_all()).map_err(unusable)?;
-            }
+            name(&file, ledger).map_err(unusable)?;
+            // Its name is durable as well.
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let directory = File::open(directory.unwrap_or(Path::new(".")));
+            directory.and_then(|directory| directory.sync_all()).map_err(unusable)?;
         }
         (&file).seek(SeekFrom::Start(0)).map_err(unusable)?;
         let frames = Frames::of(file, path).map_err(unusable)?;
         let mut frames = frames.ok_or_else(|| OriginalsError::SomethingElse { path: path.to_owned() })?;
+        if frames.ledger != ledger {
+            return Err(OriginalsError::OtherLedger { path: path.to_owned(), theirs: frames.ledger });
+        }
         frames.check_recorded(recorded)?;
+        if let Some(number) = frames.broken_after {
+            return Err(OriginalsError::BreaksOff { path: path.to_owned(), number });
+        }
         // Its length may have come to the disk without its bytes.
         if let Some(last) = frames.frames.last()
             && matches!(frames.read(last), Err(OriginalsError::Altered { .. }))
@@ -274,8 +329,10 @@ impl OriginalsFile {
                 path.display(),
                 frames.frames.len()
             );
-            frames.file.set_len(frames.end).and_then(|()| frames.file.sync_all()).map_err(unusable)?;
+            frames.file.set_len(frames.end).map_err(unusable)?;
         }
+        // A run that died may not have come to this.
+        frames.file.sync_all().map_err(unusable)?;
         Ok(OriginalsFile { frames, identity: Identity::of(path) })
     }
 
@@ -286,7 +343,7 @@ impl OriginalsFile {
     pub fn append(&mut self, ciphertext: &[u8], originals: u64) -> Result<Ciphertext, OriginalsError> {
         let Frames { file, path, name, frames, end, .. } = &mut self.frames;
         let unusable = |source| OriginalsError::Unusable { path: path.clone(), source };
-        let number = frames.len() as u64 + 1;
+        let number = frames.last().map_or(1, |last| last.number + 1);
         let mut frame = Frame { number, sha256: sha256(ciphertext), at: 0, bytes: ciphertext.len() as u64 };
         let header = header(&frame);
         frame.at = *end + header.len() as u64;
@@ -300,6 +357,11 @@ impl OriginalsFile {
         let kept = Ciphertext { file: Arc::clone(name), number, originals, sha256: frame.sha256.clone() };
         frames.push(frame);
         Ok(kept)
+    }
+
+    /// Whether it is the file of this ciphertext.
+    pub fn has(&self, ciphertext: &Ciphertext) -> bool {
+        ciphertext.file == self.frames.name
     }
 
     /// Where it is.
@@ -318,14 +380,16 @@ fn is_to_be_named(file: &File) -> io::Result<bool> {
     let mut line = Vec::new();
     file.take(LINE_MAX).read_to_end(&mut line)?;
     let begins = line.len().min(MAGIC.len());
-    Ok(!line.contains(&b'\n') && line.len() <= MAGIC.len() + 16 && line[..begins] == MAGIC.as_bytes()[..begins])
+    Ok(!line.contains(&b'\n')
+        && line.len() < usize::try_from(LINE_MAX).unwrap_or_default()
+        && line[..begins] == MAGIC.as_bytes()[..begins])
 }
 
-/// Writes the first line, with a name that no other file has.
-fn name(file: &File) -> io::Result<()> {
+/// Writes the first line, with a name that no other file has, and that of the ledger's log.
+fn name(file: &File, ledger: &str) -> io::Result<()> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     file.set_len(0)?;
-    file.write_all_at(format!("{MAGIC}{}\n", hex(&random)).as_bytes(), 0)?;
+    file.write_all_at(format!("{MAGIC}{} {ledger}\n", hex(&random)).as_bytes(), 0)?;
     file.sync_all()
 }

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tokio::io::AsyncWriteExt;
 
 use crate::system::shell;
@@ -21,6 +23,9 @@ pub enum FilterError {
     /// It failed.
     #[error("the command ended with {0}")]
     Failed(ExitStatus),
+    /// It did not read all that it got.
+    #[error("the command did not read all that it got: {0}")]
+    NotRead(io::Error),
     /// It gave nothing back.
     #[error("the command gave nothing back")]
     Nothing,
@@ -36,14 +41,21 @@ pub(super) async fn encrypt(command: &str, plain: &[u8]) -> Result<Vec<u8>, Filt
     let input = child.stdin.take();
     let write = async {
         if let Some(mut input) = input {
-            // If the command does not read it all, its exit code tells.
-            let _ = input.write_all(plain).await;
+            return input.write_all(plain).await;
         }
+        Ok(())
     };
+    let group = child.id().and_then(|id| i32::try_from(id).ok());
     let ended = tokio::time::timeout(ENCRYPTING_MAX, async { tokio::join!(write, child.wait_with_output()) }).await;
-    let ((), output) = ended.map_err(|_| FilterError::TimedOut(ENCRYPTING_MAX))?;
+    let Ok((written, output)) = ended else {
+        // With all that it started, which may have read what it got. (It has not been waited for, so the number is still its own.)
+        let _ = group.map(|group| killpg(Pid::from_raw(group), Signal::SIGKILL));
+        return Err(FilterError::TimedOut(ENCRYPTING_MAX));
+    };
     let output = output?;
-    result(output.status, output.stdout)
+    let encrypted = result(output.status, output.stdout)?;
+    written.map_err(FilterError::NotRead)?;
+    Ok(encrypted)
 }
 
 /// Passes `cipher` through a command that decrypts. It may ask for a passphrase in the terminal.

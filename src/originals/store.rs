@@ -70,11 +70,18 @@ async fn encrypt(command: &str, plain: &[u8]) -> Result<Vec<u8>, OriginalsError>
 impl Store for KeepingStore {
     fn commit(&mut self, mut changes: Vec<Change>, mut events: Vec<RunEvent>) -> CommitFuture<'_> {
         Box::pin(async move {
-            let originals: Vec<_> = changes.iter_mut().filter_map(|change| change.original.take()).collect();
-            if !originals.is_empty() {
-                events.insert(0, RunEvent::Ciphertext(self.keep(&originals).await?));
+            let originals: Vec<_> = changes.iter().filter_map(|change| change.original.clone()).collect();
+            if originals.is_empty() {
+                return self.store.commit(changes, events).await;
             }
-            self.store.commit(changes, events).await
+            let kept = self.keep(&originals).await;
+            match &kept {
+                Ok(kept) => events.insert(0, RunEvent::Ciphertext(kept.clone())),
+                // What came of edits that were sent before is true all the same.
+                Err(_) => changes.retain(|change| change.original.is_none()),
+            }
+            let committed = self.store.commit(changes, events).await;
+            kept.and(committed)
         })
     }
 }

@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::io::{self, Write};
-use std::path::Path;
+use std::io::Write;
 
 use serde::Deserialize;
 
 use super::file::{Frames, OriginalsError};
 use super::filter;
 use crate::edit::IdDigest;
+use crate::ledger::LedgerError;
 
 /// The message of a line.
 #[derive(Deserialize)]
@@ -22,28 +22,49 @@ struct Message<'a> {
     msg_key: Cow<'a, str>,
 }
 
-/// Decrypts all originals of a file and writes them as a list, the newest first. Of a message that was read more than once, only
-/// the last original is written: what it held before it was edited. Returns their number.
+/// Decrypts the originals of a file and writes them as a list, the newest first. Of a message that was read more than once, only
+/// the last original is written: what it held before it was edited. `is_wanted` says of messages which of them are to be written.
 ///
 /// # Errors
-/// The file or the list cannot be read or written, or a ciphertext was altered or cannot be decrypted. What was written until then
-/// is a list, and not all of it.
-pub fn way_back(path: &Path, decrypt_with: &str, out: &mut dyn Write) -> Result<u64, OriginalsError> {
-    let frames = Frames::open(path)?;
-    let (mut seen, mut written) = (HashSet::new(), 0);
+/// The file or the list cannot be read or written, or not every ciphertext can be decrypted. What could be read is written all the
+/// same: it is a list, and not all of it.
+pub fn way_back(
+    frames: &Frames,
+    decrypt_with: &str,
+    is_wanted: impl Fn(&[IdDigest]) -> Result<Vec<bool>, LedgerError>,
+    out: &mut dyn Write,
+) -> Result<(), OriginalsError> {
+    let (mut seen, mut failed) = (HashSet::new(), None);
     for frame in frames.frames.iter().rev() {
-        let cipher = frames.read(frame)?;
-        let plain = filter::decrypt(decrypt_with, &cipher).map_err(OriginalsError::Decrypting)?;
-        for line in plain.split(|byte| *byte == b'\n').rev().filter(|line| !line.is_empty()) {
-            let no_lines = |_| OriginalsError::NoLines { path: path.to_owned(), number: frame.number };
-            let Message { from_account, to_account, msg_key } = serde_json::from_slice(line).map_err(no_lines)?;
-            if seen.insert(IdDigest::of([&from_account, &to_account, &msg_key])) {
-                let unwritten = |source: io::Error| OriginalsError::Unwritten { source };
-                out.write_all(line).and_then(|()| out.write_all(b"\n")).map_err(unwritten)?;
-                written += 1;
+        let decrypt = |cipher: Vec<u8>| filter::decrypt(decrypt_with, &cipher).map_err(OriginalsError::Decrypting);
+        let read = frames.read(frame).and_then(decrypt).and_then(|plain| {
+            let no_lines = || OriginalsError::NoLines { path: frames.path().to_owned(), number: frame.number };
+            lines(&plain).ok_or_else(no_lines)
+        });
+        let mut lines = match read {
+            Ok(lines) => lines,
+            Err(error) => {
+                failed.get_or_insert(error);
+                continue;
+            }
+        };
+        lines.retain(|(message, _)| seen.insert(*message));
+        let messages: Vec<IdDigest> = lines.iter().map(|(message, _)| *message).collect();
+        for ((_, line), is_wanted) in lines.into_iter().zip(is_wanted(&messages)?) {
+            if is_wanted {
+                out.write_all(&line).map_err(|source| OriginalsError::Unwritten { source })?;
             }
         }
     }
-    frames.check_whole()?;
-    Ok(written)
+    failed.map_or_else(|| frames.check_whole(), Err)
+}
+
+/// The lines of a ciphertext, the last one first, each with its message.
+fn lines(plain: &[u8]) -> Option<Vec<(IdDigest, Vec<u8>)>> {
+    let lines = plain.split_inclusive(|byte| *byte == b'\n').rev();
+    let message = |line: &[u8]| {
+        let Message { from_account, to_account, msg_key } = serde_json::from_slice(line).ok()?;
+        Some((IdDigest::of([&from_account, &to_account, &msg_key]), line.to_vec()))
+    };
+    lines.map(message).collect()
 }

@@ -15,6 +15,8 @@ use crate::words::Phrases;
 /// What stands in a recorded command for a value that is not recorded.
 pub const NOT_RECORDED: &str = "…";
 const ON_FINISH: &str = "--on-finish";
+const ON_CHECKPOINT: &str = "--on-checkpoint";
+const ENCRYPT_WITH: &str = "--encrypt-with";
 const TEXT: &str = "--text";
 const CUSTOM_DATA: &str = "--custom-data";
 const UNTIL: &str = "--until";
@@ -22,7 +24,7 @@ const JOB: &str = "--job";
 /// The flag without which a ledger that may lack commits is refused.
 const READ_FIRST: &str = "--read-first";
 /// Flags whose values the ledger does not hold: a command may contain a secret, and what messages hold is in no ledger.
-const HIDDEN: [&str; 3] = [ON_FINISH, TEXT, CUSTOM_DATA];
+const HIDDEN: [&str; 5] = [ON_FINISH, ON_CHECKPOINT, ENCRYPT_WITH, TEXT, CUSTOM_DATA];
 /// How `--until` is written: a moment, which means the same tomorrow.
 const MOMENT: &str = "%Y-%m-%dT%H:%M:%S%:z";
 
@@ -71,8 +73,8 @@ pub enum Remark {
     List,
     /// `--until` is left out: its time comes only once, and the same time of day would mean tomorrow's.
     Until,
-    /// `--on-finish` is left out: the ledger does not hold it, since it may contain a secret.
-    OnFinish,
+    /// This flag is left out: the ledger does not hold its command, which may contain a secret.
+    Command(&'static str),
     /// `--text` or `--custom-data` is left out: what messages hold is recorded nowhere.
     Content,
     /// These variables are needed. Whether they are still set is not known, and their values are never shown.
@@ -87,7 +89,7 @@ impl Remark {
         match self {
             Remark::List => say.resume_list.to_owned(),
             Remark::Until => say.resume_until.to_owned(),
-            Remark::OnFinish => say.resume_on_finish.to_owned(),
+            Remark::Command(flag) => say.resume_on_finish.replace(ON_FINISH, flag),
             Remark::Content => say.resume_content.to_owned(),
             Remark::Variables(names) => (say.resume_variables)(names),
             Remark::UnlessInJob(names) => (say.resume_unless_in_job)(names),
@@ -205,7 +207,7 @@ impl Called {
         let (mut words, mut remarks) = (Vec::with_capacity(self.words.len()), Vec::new());
         for_each_flag(&self.words, |flag| match flag {
             Flag::Hidden(flag, value) if value != NOT_RECORDED => words.extend([flag.into(), value.to_owned()]),
-            Flag::Hidden(ON_FINISH, _) => remarks.push(Remark::OnFinish),
+            Flag::Hidden(flag @ (ON_FINISH | ON_CHECKPOINT | ENCRYPT_WITH), _) => remarks.push(Remark::Command(flag)),
             Flag::Hidden(..) if remarks.contains(&Remark::Content) => {}
             Flag::Hidden(..) => remarks.push(Remark::Content),
             Flag::Until(until) if is_ahead(until, pasted) => words.extend([UNTIL.into(), until.to_owned()]),
@@ -312,8 +314,8 @@ mod tests {
                 "runner --input a.csv --max-rows 5 --retry-failed",
                 vec![],
             ),
-            ("runner --on-finish … --yes", "runner --yes", vec![Remark::OnFinish]),
-            ("runner --on-finish=… --yes", "runner --yes", vec![Remark::OnFinish]),
+            ("runner --on-finish … --yes", "runner --yes", vec![Remark::Command(ON_FINISH)]),
+            ("runner --on-finish=… --yes", "runner --yes", vec![Remark::Command(ON_FINISH)]),
             ("runner --text … --custom-data=… --yes", "runner --yes", vec![Remark::Content]),
             // A ledger of an earlier version has the time as it was typed, and nobody knows which day's it was.
             ("runner --until 07:00 --yes", "runner --yes", vec![Remark::Until]),

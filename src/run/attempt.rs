@@ -22,11 +22,6 @@ use crate::retry::{self, Backpressure, Verdict};
 /// meanwhile.
 const JOB_REFUSED_DELAY: Duration = Duration::from_secs(6);
 
-/// With `--only-if`, a message is read again if it was read longer ago than this.
-const INTENT_AFTER_LOOK_MAX: Duration = Duration::from_secs(2);
-/// And if nothing was sent for so long after it was read. Most permits come earlier, so few intents are in vain.
-const SENT_AFTER_LOOK_MAX: Duration = Duration::from_secs(4);
-
 /// The result of one attempt.
 #[derive(Debug)]
 pub(super) enum AttemptResult {
@@ -97,7 +92,7 @@ async fn try_once<S: Service>(
         Err(CheckCut::Stopping) => return AttemptResult::Withdrawn(pending),
         Err(CheckCut::NoPage(outcome)) => return AttemptResult::NotSent { pending, outcome },
     }
-    if context.conditions.is_read_too_long_ago(pending.read_at(), INTENT_AFTER_LOOK_MAX) {
+    if context.conditions.is_read_too_long_ago(pending.read_at()) {
         pending.require_reading();
         return AttemptResult::Withdrawn(pending);
     }
@@ -131,7 +126,7 @@ async fn try_once<S: Service>(
     };
     drop(slot);
     // Read again, where the permit has come late.
-    let is_stale = context.conditions.is_read_too_long_ago(intent.read_at(), SENT_AFTER_LOOK_MAX);
+    let is_stale = context.conditions.is_intended_too_long_ago(intended);
     let Some((slot_in_flight, permit)) = permit.filter(|_| !is_stale) else {
         return match context.ledger.withdraw(intent).await {
             Ok(pending) => AttemptResult::Withdrawn(pending),

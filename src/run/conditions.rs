@@ -12,10 +12,14 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::plan::{PlanError, Problems};
-use crate::edit::{ContentDigest, IdDigest, Likeness};
+use crate::edit::{ContentDigest, Edit, IdDigest, Likeness, Wanted};
 use crate::input::{ContentSpec, Input, InputError, InputSpec, Mapping, MappingError, Problem, Row};
-use crate::system::digest::sha256;
 
+/// How long after the answer that showed a message its intent is made at the latest. (How long the answer, recording the intent and
+/// encrypting take is not counted: a message that is read again would take as long once more.)
+const LOOK_AGE_MAX: Duration = Duration::from_secs(2);
+/// How long after that it is sent at the latest. Most permits come earlier, so few intents are in vain.
+const PERMIT_WAIT_MAX: Duration = Duration::from_secs(4);
 /// The header of a file of digests.
 const HEADER: &[u8] = b"message,content";
 
@@ -29,15 +33,30 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// Whether a message may have changed since it was read. The service cannot compare before it edits, so the only means is
-    /// to read late.
-    pub(super) fn is_read_too_long_ago(&self, read_at: Option<Instant>, most: Duration) -> bool {
-        self.reviewed.is_some() && read_at.is_none_or(|read_at| read_at.elapsed() > most)
+    /// Whether a message may have changed since it was read, and must be read again. The service cannot compare before it edits,
+    /// so the only means is to read late.
+    pub(super) fn is_read_too_long_ago(&self, read_at: Option<Instant>) -> bool {
+        let is_asked = self.reviewed.is_some() || self.keeps_originals;
+        is_asked && read_at.is_none_or(|read_at| read_at.elapsed() > LOOK_AGE_MAX)
+    }
+
+    /// The same of one whose intent became durable at this time.
+    pub(super) fn is_intended_too_long_ago(&self, intended: Instant) -> bool {
+        (self.reviewed.is_some() || self.keeps_originals) && intended.elapsed() > PERMIT_WAIT_MAX
     }
 }
 
 /// What messages held when somebody reviewed them: their digests.
-pub struct Reviewed(Vec<(IdDigest, ContentDigest)>);
+pub struct Reviewed(Vec<ReviewedMessage>);
+
+/// What one message held.
+#[derive(Clone, Copy)]
+struct ReviewedMessage {
+    message: IdDigest,
+    content: ContentDigest,
+    /// Whether that is of its elements, and of its custom data. Of digests alone it is not known.
+    parts: Option<[bool; 2]>,
+}
 
 /// Why a file does not say what messages held.
 #[derive(Debug, thiserror::Error)]
@@ -94,11 +113,11 @@ impl Reviewed {
         File::open(path).and_then(|file| file.take(64).read_to_end(&mut begin)).map_err(failed)?;
         let is_of_digests = begin.split(|byte| b"\r\n".contains(byte)).next() == Some(HEADER);
         let mut reviewed = if is_of_digests { Reviewed::of_digests(path, &input)? } else { Reviewed::of_list(&input)? };
-        reviewed.sort_unstable_by_key(|(message, content)| (*message, content.0));
+        reviewed.sort_unstable_by_key(|reviewed| reviewed.message);
         Ok(Reviewed(reviewed))
     }
 
-    fn of_digests(path: &Path, input: &Input) -> Result<Vec<(IdDigest, ContentDigest)>, ReviewedError> {
+    fn of_digests(path: &Path, input: &Input) -> Result<Vec<ReviewedMessage>, ReviewedError> {
         let wrong = |error: csv::Error| ReviewedError::Row {
             name: input.name().to_owned(),
             line: error.position().map_or(1, csv::Position::line),
@@ -109,12 +128,16 @@ impl Reviewed {
         };
         let rows = csv::Reader::from_path(path).map_err(wrong)?.into_deserialize();
         let digests = |row: csv::Result<Digests>| {
-            row.map(|Digests { message, content }| (IdDigest(message.0), ContentDigest(content.0)))
+            row.map(|Digests { message, content }| ReviewedMessage {
+                message: IdDigest(message.0),
+                content: ContentDigest(content.0),
+                parts: None,
+            })
         };
         rows.map(digests).collect::<csv::Result<_>>().map_err(wrong)
     }
 
-    fn of_list(input: &Input) -> Result<Vec<(IdDigest, ContentDigest)>, ReviewedError> {
+    fn of_list(input: &Input) -> Result<Vec<ReviewedMessage>, ReviewedError> {
         let mapping = Mapping::new(&InputSpec::default(), &ContentSpec::default())?;
         let mut reviewed = Vec::new();
         for row in input.rows(&mapping)? {
@@ -124,29 +147,24 @@ impl Reviewed {
                 line: line.number,
                 what: problems.first().map_or_else(String::new, |problem| problem.what.clone()),
             };
-            let wanted = edit.map_err(wrong)?.wanted();
-            reviewed.push((wanted.message, wanted.content));
+            let held = edit.map_err(wrong)?;
+            let Wanted { message, content, .. } = held.wanted();
+            reviewed.push(ReviewedMessage { message, content, parts: Some(parts(&held)) });
         }
         Ok(reviewed)
     }
 
-    /// SHA-256 of all of it, in hexadecimal.
-    pub fn digest(&self) -> String {
-        let bytes: Vec<u8> = self.0.iter().flat_map(|(message, content)| [message.0, content.0]).flatten().collect();
-        sha256(&bytes)
-    }
-
     /// What the message held.
-    fn of(&self, message: IdDigest) -> &[(IdDigest, ContentDigest)] {
-        let from = self.0.partition_point(|(other, _)| *other < message);
-        let of_it = self.0[from..].iter().take_while(|(other, _)| *other == message).count();
+    fn of(&self, message: IdDigest) -> &[ReviewedMessage] {
+        let from = self.0.partition_point(|other| other.message < message);
+        let of_it = self.0[from..].iter().take_while(|other| other.message == message).count();
         &self.0[from..from + of_it]
     }
 
     /// Whether the message holds what it held. (Custom data that the history does not show is none.)
     pub(super) fn is_as_reviewed(&self, message: IdDigest, body: Option<&Value>, custom_data: Option<&str>) -> bool {
-        let likeness = |content: &ContentDigest| content.likeness(body, custom_data);
-        self.of(message).iter().any(|(_, content)| likeness(content) != Likeness::Other)
+        let mut reviewed = self.of(message).iter();
+        reviewed.any(|reviewed| reviewed.content.likeness(body, custom_data) != Likeness::Other)
     }
 
     /// Checks that every message of a list was reviewed.
@@ -157,14 +175,29 @@ impl Reviewed {
         let mut problems = Problems::default();
         for row in input.rows(mapping)? {
             let Row { line, edit, .. } = row?;
-            if edit.is_ok_and(|edit| self.of(edit.id().digest()).is_empty()) {
-                let what = "its message is not in the file of --only-if, so nobody knows whether it was reviewed; add it \
-                            there, or take the row out";
-                problems.push(Problem { line, column: None, cell: None, what: what.to_owned() });
-            }
+            let Ok(edit) = edit else { continue };
+            let (reviewed, replaced) = (self.of(edit.id().digest()), parts(&edit));
+            let covers = |parts: [bool; 2]| {
+                parts.into_iter().zip(replaced).all(|(is_held, is_replaced)| is_held || !is_replaced)
+            };
+            let what = if reviewed.is_empty() {
+                "its message is not in the file of --only-if, so nobody knows whether it was reviewed; add it there, or take the \
+                 row out"
+            } else if !reviewed.iter().all(|reviewed| reviewed.parts.is_none_or(covers)) {
+                "it replaces a part of its message (msg_body, cloud_custom_data) of which the file of --only-if does not say \
+                 what it held; add that part there"
+            } else {
+                continue;
+            };
+            problems.push(Problem { line, column: None, cell: None, what: what.to_owned() });
         }
         if problems.count() == 0 { Ok(()) } else { Err(PlanError::Problems(problems)) }
     }
+}
+
+/// Whether it has elements, and custom data.
+fn parts(edit: &Edit) -> [bool; 2] {
+    [edit.msg_body().is_some(), edit.cloud_custom_data().is_some()]
 }
 
 /// Without what it holds: a digest of a short text is guessed.

@@ -49,6 +49,8 @@ pub(super) struct Origin {
     taken_up: Option<State>,
     came_into_doubt: bool,
     is_read_first: bool,
+    /// It is read again, because it was read too long ago.
+    is_read_again: bool,
 }
 
 impl Origin {
@@ -57,6 +59,7 @@ impl Origin {
             taken_up: pending.taken_up,
             came_into_doubt: pending.came_into_doubt(),
             is_read_first: pending.doubt().is_none(),
+            is_read_again: pending.read_at().is_some(),
         }
     }
 }
@@ -488,7 +491,8 @@ impl<S: Service> Dispatcher<S> {
                 self.breaker.answer_known();
                 let was_in_doubt = origin.is_some_and(|origin| !origin.is_read_first);
                 self.tally.found_not_edited += u64::from(was_in_doubt);
-                self.tally.found_to_edit += u64::from(!was_in_doubt);
+                let is_read_again = origin.is_some_and(|origin| origin.is_read_again);
+                self.tally.found_to_edit += u64::from(!was_in_doubt && !is_read_again);
                 self.requeue(pending, now);
                 None
             }

@@ -87,7 +87,7 @@ pub(super) async fn read_back<S: Service>(context: Arc<RunContext<S>>, mut pendi
         Ok(Look { evidence: Evidence::NotEdited(proof), original, .. })
             if pending.tries < context.attempts_max.get() =>
         {
-            let found = pending.found_not_edited(proof, original, begun);
+            let found = pending.found_not_edited(proof, original);
             return found.map_or_else(ReadBackResult::Stopped, ReadBackResult::NotEdited);
         }
         Ok(Look { evidence, signal, .. }) => (evidence, signal),
@@ -250,7 +250,8 @@ impl Evidence {
         let (state, note, code) = match self {
             Evidence::Edited => (State::Done, Note::ReadBack, None),
             Evidence::NotEdited(_) => (State::Failed, Note::NotEdited, None),
-            Evidence::Unfit(note) => (State::Failed, note, None),
+            // It was sent, and what the message holds now may be somebody's answer to that.
+            Evidence::Unfit(_) => (State::InDoubt, Note::ReadsOtherwise, None),
             Evidence::Recalled => (State::InDoubt, Note::Recalled, None),
             Evidence::Alike => (State::InDoubt, Note::Alike, None),
             Evidence::Nothing(note) => (State::InDoubt, note, None),
@@ -266,11 +267,8 @@ impl Evidence {
             Evidence::Edited => (State::Done, Note::AlreadyThere),
             Evidence::Recalled => (State::Failed, Note::RecalledBefore),
             Evidence::Nothing(Note::NotInHistory) => (State::Failed, Note::NotThere),
-            Evidence::NotEdited(_)
-            | Evidence::Unfit(_)
-            | Evidence::Alike
-            | Evidence::Nothing(_)
-            | Evidence::Refused(_) => {
+            Evidence::Unfit(note) => (State::Failed, note),
+            Evidence::NotEdited(_) | Evidence::Alike | Evidence::Nothing(_) | Evidence::Refused(_) => {
                 return self.settlement();
             }
         };

@@ -17,7 +17,6 @@ use runner::ledger::{
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use crate::support::model_ledger::{ModelLedger, job, run_info};
 use crate::support::postgres::{Cluster, Database};
@@ -420,8 +419,7 @@ async fn an_edit_may_be_settled_by_reading_alone<L: LedgerKind>() {
     }
     let failed = Pending::new(edit("2", "x"), edit("2", "x").wanted(), 2, ledger.row("2"));
     let proof = NotEdited::shown_by(&failed, None, Some("as it was")).unwrap();
-    let intent =
-        handle.intend(failed.found_not_edited(proof, None, Instant::now()).unwrap().ready().unwrap()).await.unwrap();
+    let intent = handle.intend(failed.found_not_edited(proof, None).unwrap().ready().unwrap()).await.unwrap();
     handle.record(intent, settled(State::Done, 0)).await.unwrap();
     // The note went with the answer.
     assert_eq!(ledger.row("2").map(|row| (row.state, row.attempts, row.note)), Some((State::Done, 1, None)));

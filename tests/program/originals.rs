@@ -55,8 +55,10 @@ fn what_messages_held_is_kept_encrypted_and_can_be_given_back() {
     place.runner("verify ledger.db").exits(0);
 
     // The way back, only where nobody has edited it again since.
-    let back = place.runner("originals originals.bin --decrypt-with").arg(DECRYPT).exits(0).out;
+    let back = place.runner("originals originals.bin --ledger ledger.db --decrypt-with").arg(DECRYPT).exits(0).out;
     place.write("back.jsonl", back);
+    // The command may hold a secret.
+    assert!(!std::fs::read(place.path("ledger.db")).unwrap().windows(11).any(|bytes| bytes == b"pass:secret"));
     let digests =
         "SELECT lower(hex(message)) AS message, lower(hex(content)) AS content FROM edit WHERE state = 'done'";
     let digests = std::process::Command::new("sqlite3")
@@ -180,13 +182,23 @@ fn a_file_that_lacks_what_the_ledger_records_is_noticed() {
         }
         assert!(std::fs::read(&path).unwrap() == altered, "it was changed");
     }
-    // Another file is as good.
+    // Another file is as good, but for one of another ledger.
     std::fs::remove_file(&path).unwrap();
-    run("").exits(0);
+    let ran = run("").exits(0);
+    assert!(ran.err.contains("this ledger records originals in another file than originals.bin"), "{ran:#?}");
+    let refused =
+        place.runner(&format!("{} --originals originals.bin --encrypt-with", JOB.replace("ledger.db", "other.db")));
+    let refused = refused.arg("tr a-z0-9 b-za1-90").at(&service).exits(2);
+    assert!(refused.err.contains("keeps the originals of another ledger (runner/"), "{refused:#?}");
+    let without = place.runner(JOB).at(&service).exits(0);
+    assert!(without.err.contains("and this run keeps none (--originals)"), "{without:#?}");
     std::fs::rename(&path, place.path("second.bin")).unwrap();
     for (file, originals) in [("copy.bin", 10), ("second.bin", 10)] {
         let told = place.runner(&format!("originals {file} --ledger ledger.db")).exits(0).out;
-        assert!(told.contains(&format!(": {originals} originals in ")), "{told}");
+        assert!(
+            told.contains(&format!(": {originals} originals in ")) && told.contains("records 10 more in"),
+            "{told}"
+        );
     }
     sqlite(&place.path("ledger.db"), "UPDATE ciphertext SET sha256 = lower(hex(zeroblob(32)))");
     let altered = place.runner("verify ledger.db").exits(1).out;
@@ -258,4 +270,45 @@ fn runners_that_share_a_list_keep_all_originals_together() {
         place.runner(&format!("originals {file} --ledger")).arg(&ledger).exits(0);
     }
     assert_eq!(service.stats().edited_once(), 400);
+}
+
+/// Not even a file that is damaged loses more than what is damaged.
+#[test]
+fn a_damaged_file_is_left_as_it_is_and_all_that_can_be_read_is_given_back() {
+    if !has("openssl", "openssl") {
+        return;
+    }
+    let place = Place::with_list(30);
+    let service = Service::with_messages("edit.20026=20%", &place);
+    let ran = keeping(&place, "--rate 60 --max-rate 60 --concurrency 6 --max-failures 100%").at(&service).exits(1);
+    let path = place.path("originals.bin");
+    let whole = std::fs::read(&path).unwrap();
+    let at: Vec<usize> = (0..whole.len()).filter(|at| whole[*at..].starts_with(b"ciphertext ")).collect();
+    assert!(at.len() > 3, "{} ciphertexts", at.len());
+    let all = kept(&place, "originals.bin").len();
+    // The header of the second, and the content of the last one.
+    for damaged in [at[1] + 3, whole.len() - 5] {
+        let mut bytes = whole.clone();
+        bytes[damaged] ^= 4;
+        std::fs::write(&path, &bytes).unwrap();
+        let given = place.runner("originals originals.bin --decrypt-with").arg(DECRYPT).exits(2);
+        assert!((1..all).contains(&given.out.lines().count()), "{given:#?}");
+        keeping(&place, "--retry-failed").at(&service).exits(2);
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "it was changed");
+    }
+    std::fs::write(&path, &whole).unwrap();
+    // Failed edits need no way back.
+    let of_done = place.runner("originals originals.bin --ledger ledger.db --decrypt-with").arg(DECRYPT).exits(0).out;
+    assert_eq!((of_done.lines().count() as u64, all), (ran.summary().done, 30), "{ran:#?}");
+}
+
+/// A part of a message that nobody has reviewed is not replaced.
+#[test]
+fn what_the_review_says_nothing_of_is_refused() {
+    let place = Place::with_list(3);
+    let service = Service::with_messages("none", &place);
+    place.write("reviewed.csv", list(1..=3, "something"));
+    let job = format!("{JOB} {FAST} --only-if reviewed.csv --custom-data x");
+    let refused = place.runner(&job).at(&service).exits(2);
+    assert!(refused.err.contains("line 2: it replaces a part of its message"), "{refused:#?}");
 }

@@ -14,7 +14,7 @@ use super::session::{RunParts, SharedParts};
 use crate::api::client::HttpService;
 use crate::api::proxy::Proxy;
 use crate::cli::JobArgs;
-use crate::command::{CommandError, sandbox};
+use crate::command::{CommandError, sandbox, tell};
 use crate::job::{Job, ServiceChoice};
 use crate::ledger::{
     JobIdentity, LedgerAddress, LedgerError, PostgresAddress, RunInfo, RunStore, SharedTerms, overview_beside_writer,
@@ -139,14 +139,24 @@ async fn with_originals(
     ledger: &LedgerAddress,
     store: Box<dyn RunStore>,
 ) -> Result<Box<dyn RunStore>, CommandError> {
-    let (Some(path), Some(command)) = (&args.originals, &args.encrypt_with) else { return Ok(store) };
-    let recorded = match overview_beside_writer(ledger) {
-        Ok(overview) => overview.ciphertexts()?,
-        // A database does not know the job before its first run.
-        Err(LedgerError::Missing { .. }) => Vec::new(),
-        Err(error) => return Err(error.into()),
+    let overview = overview_beside_writer(ledger)?;
+    let recorded = overview.ciphertexts()?;
+    let (Some(path), Some(command)) = (&args.originals, &args.encrypt_with) else {
+        if !recorded.is_empty() {
+            tell(
+                "warning: this ledger records originals that earlier runs kept, and this run keeps none (--originals)",
+            );
+        }
+        return Ok(store);
     };
-    let file = OriginalsFile::open(path, &recorded)?;
+    let name = overview.head()?.map(|head| head.origin).unwrap_or_default();
+    let file = OriginalsFile::open(path, &name, &recorded)?;
+    if recorded.iter().any(|ciphertext| !file.has(ciphertext)) {
+        tell(format_args!(
+            "warning: this ledger records originals in another file than {}; keep that as well",
+            path.display()
+        ));
+    }
     Ok(Box::new(KeepingStore::new(store, file, command).await?))
 }
 
@@ -162,7 +172,7 @@ fn shared_terms(job: &Job, plan: &Plan, conditions: &Conditions) -> SharedTerms 
             ("read-first", read_first.to_string()),
             ("max-attempts", job.attempts_max.to_string()),
             ("originals", conditions.keeps_originals.to_string()),
-            ("only-if", conditions.reviewed.as_ref().map_or_else(|| "false".to_owned(), |reviewed| reviewed.digest())),
+            ("only-if", conditions.reviewed.is_some().to_string()),
         ],
     }
 }
