@@ -18,11 +18,11 @@ use super::transit::TransitDelay;
 pub const WINDOW: Duration = Duration::from_millis(1_003);
 /// The same where runners share a cap. Each comes by a way of its own, and the lateness of one is not that of the others:
 /// what the answers show of it helps only on that way, so the margin is wider.
-const WINDOW_OF_SEVERAL: Duration = Duration::from_millis(1_008);
+const WINDOW_OF_SEVERAL: Duration = Duration::from_millis(1_015);
 /// Added to the time by which a request may have been late.
 const MARGIN_KNOWN: Duration = Duration::from_millis(1);
 /// The same where runners share a cap: the quickest answer may have been late itself.
-const MARGIN_KNOWN_OF_SEVERAL: Duration = Duration::from_millis(8);
+const MARGIN_KNOWN_OF_SEVERAL: Duration = Duration::from_millis(15);
 /// A request that may have been later than this counts as this late: the run must not stall.
 const LATE_MAX: Duration = Duration::from_millis(250);
 /// Permits that fall due within this many milliseconds are given together: a wake-up costs more than the work done in

@@ -20,8 +20,10 @@ use crate::ledger::verify::{Body, LoggedRows, OutsideHeads, SampleRow};
 use crate::ledger::{Alteration, LedgerError, State, Verification};
 use crate::system::digest::hex;
 
-/// All of a log may be read, which takes a while, and is written as the log writes it.
-const PATIENT: &str = "SELECT set_config('statement_timeout', '0', true), set_config('bytea_output', 'hex', true)";
+/// All of a log is read, which takes a while, and is written as the log writes it. A plan for the first rows, or for a table that
+/// was empty a while ago, would look each edit up by reading all of them.
+const PATIENT: &str = "SELECT set_config('statement_timeout', '0', true), set_config('bytea_output', 'hex', true),
+    set_config('cursor_tuple_fraction', '1', true), set_config('enable_nestloop', 'off', true)";
 pub(super) const HEAD: &str = "SELECT origin, size, hashes FROM log WHERE job = $1";
 
 /// Each edit whose row is not what its last event says: its number, that event, and whether the row is gone. What a live run is
