@@ -13,14 +13,19 @@ def sha256(*parts):
     return hashlib.sha256(b"".join(parts)).digest()
 
 
-name, text = sys.argv[1], open(sys.argv[2], encoding="utf-8").read() if len(sys.argv) > 2 else None
+name = sys.argv[1]
+try:
+    text = open(sys.argv[2], encoding="utf-8").read() if len(sys.argv) > 2 else None
+    db = sqlite3.connect(f"file:{urllib.parse.quote(os.path.abspath(name))}?mode=ro&immutable=1", uri=True)
+    db.execute("SELECT 1 FROM log, event LIMIT 1")
+except (OSError, ValueError, sqlite3.Error) as error:
+    sys.exit(print(f"cannot be verified: {error}") or 2)
 lines = [line for line in (text or "").split("\n") if not line.startswith("— ")]
 heads = [block.strip("\n").split("\n") for block in "\n".join(lines).split("\n\n") if block.strip("\n")]
 if any(len(head) != 3 for head in heads) or (text is not None and not heads):
     sys.exit(print("these are no heads") or 2)
 if os.path.exists(name + "-wal") and os.path.getsize(name + "-wal"):
     sys.exit(print(f"a log is beside it, {name}-wal: let a run end first") or 2)
-db = sqlite3.connect(f"file:{urllib.parse.quote(os.path.abspath(name))}?immutable=1", uri=True)
 schema = db.execute("SELECT sql FROM sqlite_schema WHERE sql <> '' AND tbl_name NOT GLOB 'sqlite_*' ORDER BY name, sql")
 wrong = [] if sha256("\n".join(sql for (sql,) in schema).encode()).hex() == SCHEMA else ["the schema"]
 odd = "body <> '' AND coalesce(edit, run, at, state, attempts, code, note, content, instr(CAST(body AS BLOB), x'00') OR NULL)"

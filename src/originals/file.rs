@@ -187,7 +187,7 @@ impl Frames {
             }
             // Whatever stands there, another one may come after it.
             reader.seek(SeekFrom::Start(at))?;
-            reader.read_until(b'\n', &mut Vec::new())?;
+            reader.skip_until(b'\n')?;
             at = reader.stream_position()?;
             if at >= bytes {
                 break;
@@ -283,7 +283,8 @@ impl OriginalsFile {
     /// edit was sent after that. `ledger` is the name of the ledger's log, `recorded` what it records.
     ///
     /// # Errors
-    /// It cannot be used, holds something else, or what another ledger's run has kept, is in use or damaged, or lacks what the ledger records. Nothing in it was changed then.
+    /// It cannot be used, holds something else, or what another ledger's run has kept, is in use or damaged, or lacks what the
+    /// ledger records. Nothing in it was changed then.
     pub fn open(path: &Path, ledger: &str, recorded: &[Ciphertext]) -> Result<OriginalsFile, OriginalsError> {
         let unusable = |source| OriginalsError::Unusable { path: path.to_owned(), source };
         let mut options = OpenOptions::new();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::harness::{Call, FAST, Place, Running, has, list, row, sqlite, wait_for};
+use crate::support::harness::{Call, FAST, Place, Ran, Running, has, list, row, sqlite, wait_for};
 use crate::support::postgres::Cluster;
 use crate::support::service::Service;
 
@@ -26,8 +26,12 @@ fn held(service: &Service) -> BTreeMap<String, Value> {
 
 /// What was kept, by keys. No message is in it twice.
 fn kept(place: &Place, file: &str) -> BTreeMap<String, Value> {
-    let out = place.runner(&format!("originals {file} --decrypt-with")).arg(DECRYPT).exits(0).out;
-    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    by_keys(&place.runner(&format!("originals {file} --decrypt-with")).arg(DECRYPT).exits(0))
+}
+
+/// The lines of a list, by their keys.
+fn by_keys(ran: &Ran) -> BTreeMap<String, Value> {
+    let lines: Vec<Value> = ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let kept = lines.iter().map(|line| (line["MsgKey"].as_str().unwrap().to_owned(), line["MsgBody"].clone()));
     let kept: BTreeMap<_, _> = kept.collect();
     assert_eq!(kept.len(), lines.len());
@@ -94,7 +98,11 @@ fn a_crash_loses_no_original() {
         wait_for("edits", || (edited() >= until).then_some(()));
         running.kill();
         // Whatever was edited can be given back.
-        let (now, kept) = (held(&service), kept_of_torn(&place));
+        let (now, kept) = (
+            held(&service),
+            // As far as the file goes: it may break off.
+            by_keys(&place.runner("originals originals.bin --decrypt-with").arg(DECRYPT).run()),
+        );
         let lost = before.iter().filter(|(key, body)| now[*key] != **body && kept.get(*key) != Some(body));
         assert_eq!(lost.count(), 0);
     }
@@ -110,13 +118,6 @@ fn a_crash_loses_no_original() {
     assert_eq!(kept(&place, "originals.bin"), before);
     place.runner("originals originals.bin --ledger ledger.db").exits(0);
     place.runner("verify ledger.db").exits(0);
-}
-
-/// The list as far as the file goes: it may break off.
-fn kept_of_torn(place: &Place) -> BTreeMap<String, Value> {
-    let ran = place.runner("originals originals.bin --decrypt-with").arg(DECRYPT).run();
-    let lines = ran.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.map(|line| (line["MsgKey"].as_str().unwrap().to_owned(), line["MsgBody"].clone())).collect()
 }
 
 /// A command that fails in the middle stops the run before anything of that commit is sent, and the next run goes on.

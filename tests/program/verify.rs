@@ -129,6 +129,10 @@ fn whatever_a_tamperer_tries_is_found() {
         place.runner(&RUN.replace("ledger.db", "tampered.db").replace("heads.txt", "other.txt")).at(&service).run();
     assert!(matches!(other.code, Some(0 | 1)), "{other:#?}");
     found("another ledger");
+    for (ledger, heads) in [("nowhere.db", "heads.txt"), ("ledger.db", "nowhere.txt"), ("edits.csv", "heads.txt")] {
+        let (code, text) = by_python(&place, ledger, heads);
+        assert_eq!((code, place.path("nowhere.db").exists()), (Some(2), false), "{text}");
+    }
     let refused = place.runner("verify --checkpoint edits.csv ledger.db").exits(2);
     assert!(refused.err.contains("edits.csv:2: this is no size of a log"), "{}", refused.err);
 }
@@ -346,6 +350,8 @@ fn whatever_a_tamperer_tries_in_a_database_is_found() {
     for sql in [
         "ALTER TABLE edit DISABLE TRIGGER edit_is_changed",
         "CREATE OR REPLACE FUNCTION log_now() RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint'",
+        "CREATE TRIGGER own BEFORE INSERT ON act FOR EACH ROW EXECUTE FUNCTION refuse('no')",
+        "DROP TRIGGER edit_moves ON edit",
     ] {
         cluster.try_psql_in(&copy, &format!("SET search_path = runner; {sql}")).unwrap();
         let found = verify(&other);
@@ -355,6 +361,42 @@ fn whatever_a_tamperer_tries_in_a_database_is_found() {
         );
     }
     cluster.psql(&format!("DROP DATABASE {copy}"));
+}
+
+/// One who may write the tables makes events only by what he changes in them.
+#[test]
+fn a_role_that_may_write_the_tables_cannot_write_the_log() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (place, service, database) = (Place::with_list(20), Service::start("none"), cluster.database());
+    let ledger = database.url("job");
+    place.runner("--input edits.csv --yes --no-progress --resume").arg(&ledger).at(&service).exits(0);
+    let role = format!("worker_of_{}", database.name());
+    // As in the documents.
+    database.psql(&format!(
+        "CREATE ROLE {role}; GRANT USAGE ON SCHEMA runner TO {role}; GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA runner TO {role};
+         REVOKE INSERT, UPDATE ON runner.event, runner.log FROM {role}; GRANT DELETE ON runner.edit, runner.part TO {role}"
+    ));
+    let as_worker =
+        |sql: &str| cluster.try_psql_in(&database.name(), &format!("SET ROLE {role}; SET search_path = runner; {sql}"));
+    for sql in [
+        "INSERT INTO event (job, event, body) VALUES (1, 999, '{}')",
+        "UPDATE log SET size = size - 1",
+        "SELECT log_body(1, '{}')",
+        "CREATE TEMP TABLE own (LIKE edit); CREATE TRIGGER t AFTER INSERT ON own REFERENCING NEW TABLE AS changed FOR EACH STATEMENT
+         EXECUTE FUNCTION log_edits()",
+        "ALTER TABLE run DISABLE TRIGGER ALL",
+    ] {
+        let refused = as_worker(sql).unwrap_err();
+        assert!(refused.contains("permission denied") || refused.contains("must be owner"), "{sql}: {refused}");
+    }
+    place.runner("verify").arg(&ledger).exits(0);
+    // Nor does the setting of a copy keep anything out of it.
+    let size = || database.psql("SELECT size FROM runner.log").parse::<u64>().unwrap();
+    let before = size();
+    as_worker("SET runner.copying = 'on'; UPDATE run SET host = 'elsewhere'").unwrap();
+    assert_eq!(size(), before + 1);
+    let found = place.runner("verify").arg(&ledger).exits(1);
+    assert!(found.out.contains("changes host in row "), "{found:#?}");
 }
 
 #[test]

@@ -21,14 +21,14 @@ INSERT INTO answer (run, code, note, answers)
 SELECT run, o.code, o.note, o.answers
 FROM lease, unnest($3::int8[], $4::text[], $5::int8[]) AS o(code, note, answers)
 WHERE run = $1::int8 AND commits = $2::int8 AND state = 'live'
-ON CONFLICT (run, code, note) DO UPDATE SET answers = excluded.answers";
+ON CONFLICT (run, code, note) DO UPDATE SET answers = excluded.answers WHERE answer.answers <> excluded.answers";
 
 pub(super) const LATENCY: &str = "
 INSERT INTO latency (run, up_to_ms, answers)
 SELECT run, o.up_to_ms, o.answers
 FROM lease, unnest($3::int8[], $4::int8[]) AS o(up_to_ms, answers)
 WHERE run = $1::int8 AND commits = $2::int8 AND state = 'live'
-ON CONFLICT (run, up_to_ms) DO UPDATE SET answers = excluded.answers";
+ON CONFLICT (run, up_to_ms) DO UPDATE SET answers = excluded.answers WHERE latency.answers <> excluded.answers";
 
 pub(super) const ACT: &str = "
 INSERT INTO act (job, run, at, what, rate, by)

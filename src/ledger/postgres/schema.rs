@@ -9,7 +9,7 @@ use super::{PostgresAddress, PostgresError, ledger, missing};
 use crate::ledger::{JobIdentity, LedgerError, LostCommits, unix_ms};
 
 /// The schema: the files of each version.
-const MIGRATIONS: &[&[&str]] = &[&[include_str!("0001_first.sql"), LOG]];
+pub(super) const MIGRATIONS: &[&[&str]] = &[&[include_str!("0001_first.sql"), LOG]];
 /// What keeps the log of events.
 pub(super) const LOG: &str = include_str!("0001_log.sql");
 

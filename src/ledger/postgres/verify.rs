@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 
 use super::columns::count;
 use super::database::Database;
-use super::schema::LOG;
+use super::schema::{LOG, MIGRATIONS};
 use crate::edit::IdDigest;
 use crate::evidence::{Head, NamedCheckpoint, Proof, Prover, Range, leaf};
 use crate::ledger::verify::{Body, LoggedRows, OutsideHeads, SampleRow};
@@ -53,9 +53,10 @@ SELECT run, max(event), (array_agg(edit ORDER BY event DESC))[1]
 FROM (SELECT DISTINCT ON (edit) run, edit, event FROM event WHERE job = $1 AND edit IS NOT NULL ORDER BY edit, event) x
 GROUP BY run ORDER BY run";
 
-/// The triggers that are at work, and the functions with their sources.
+/// The triggers that are at work, each with its function, and the functions with their sources.
 const SCHEMA: &str = "
-SELECT 'trigger ' || t.tgname, NULL FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+SELECT 'trigger ' || t.tgname || ' of ' || c.relname, p.proname::text
+FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE c.relnamespace = 'runner'::regnamespace AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
 UNION ALL SELECT 'function ' || proname, prosrc FROM pg_proc WHERE pronamespace = 'runner'::regnamespace";
 
@@ -273,20 +274,30 @@ fn compare_edits(database: &Database, job: i32, result: &mut Verification) -> Re
     })
 }
 
-/// The functions and triggers that this program makes.
+/// Compares the functions and triggers with those that this program makes.
 fn compare_schema(database: &Database, result: &mut Verification) -> Result<(), LedgerError> {
-    let found: BTreeMap<String, Option<String>> =
+    let theirs: BTreeMap<String, String> =
         database.all(SCHEMA, vec![], |row| Ok((row.try_get(0)?, row.try_get(1)?)))?.into_iter().collect();
-    let functions = LOG.split("CREATE FUNCTION ").skip(1).filter_map(|rest| {
+    let files = || MIGRATIONS.iter().copied().flatten();
+    let functions = files().flat_map(|file| file.split("CREATE FUNCTION ").skip(1)).filter_map(|rest| {
         let (name, rest) = rest.split_once('(')?;
-        Some((format!("function {name}"), Some(rest.split("$$").nth(1)?.to_owned())))
+        Some((format!("function {name}"), rest.split("$$").nth(1)?.to_owned()))
     });
-    let triggers = LOG.split("CREATE TRIGGER ").skip(1).filter_map(|rest| rest.split_once(' ')).map(|(name, _)| name);
-    let each = LOGGED.iter().flat_map(|table| [format!("{table}_is_added"), format!("{table}_is_changed")]);
-    let triggers = triggers.filter(|name| !name.contains('%')).map(str::to_owned).chain(each);
-    for (name, source) in functions.chain(triggers.map(|name| (format!("trigger {name}"), None))) {
-        if found.get(&name) != Some(&source) {
-            result.add(Alteration::Schema { name });
+    let triggers = files().flat_map(|file| file.split("CREATE TRIGGER ").skip(1)).filter_map(|rest| {
+        let (name, rest) = rest.split_once(' ')?;
+        let (table, rest) = rest.split_once(" ON ")?.1.split_once(char::is_whitespace)?;
+        let function = rest.split_once("EXECUTE FUNCTION ")?.1.split_once('(')?.0;
+        Some((format!("trigger {name} of {table}"), function.to_owned()))
+    });
+    let each = LOGGED.iter().flat_map(|table| {
+        ["added", "changed"].map(|how| (format!("trigger {table}_is_{how} of {table}"), "log_rows".to_owned()))
+    });
+    // Those of the loop over these tables are named there by a placeholder.
+    let triggers = triggers.filter(|(name, _)| !name.contains('%')).chain(each);
+    let ours: BTreeMap<String, String> = functions.chain(triggers).collect();
+    for name in theirs.keys().chain(ours.keys()).collect::<BTreeSet<_>>() {
+        if theirs.get(name) != ours.get(name) {
+            result.add(Alteration::Schema { name: name.clone() });
         }
     }
     Ok(())
