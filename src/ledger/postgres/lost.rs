@@ -7,7 +7,8 @@ use super::PostgresError;
 use crate::ledger::{Note, unix_ms};
 
 /// What a run was sending is in doubt: all of it is of the parts that it holds. (What was not taken from a list has the part
-/// -1.)
+/// -1.) Rows are compared as a whole, which only the index of parts can answer: to a plan that was made while there was one part,
+/// the primary key would look as good, of which it would read all of the job.
 pub(super) const IN_DOUBT: &str = "
 UPDATE edit e SET state = 'in_doubt', code = NULL, note = $2::text
 FROM (SELECT x.place
@@ -15,7 +16,8 @@ FROM (SELECT x.place
            LATERAL (SELECT p.number FROM part p WHERE p.job = l.job AND p.run = l.run AND p.state = 'taken'
                     UNION ALL SELECT -1) p,
            LATERAL (SELECT x.ctid AS place FROM edit x
-                    WHERE x.part = p.number AND x.job = l.job AND x.run = l.run AND x.state = 'sending') x
+                    WHERE (x.part, x.job) BETWEEN (p.number, l.job) AND (p.number, l.job)
+                      AND x.run = l.run AND x.state = 'sending') x
       WHERE l.run = $1::int8) o
 WHERE e.ctid = o.place AND e.state = 'sending' AND e.run = $1::int8
 RETURNING 1";

@@ -26,7 +26,7 @@ WHERE l.run = $1::int8 AND l.state = 'live' AND job.job = l.job AND job.session 
 
 const END_LEASE: &str = "
 UPDATE lease SET state = CASE WHEN EXISTS (
-        SELECT 1 FROM part p JOIN edit e ON e.part = p.number AND e.job = p.job
+        SELECT 1 FROM part p JOIN edit e ON (e.part, e.job) BETWEEN (p.number, p.job) AND (p.number, p.job)
         WHERE p.job = lease.job AND p.run = lease.run AND p.state = 'taken'
           AND e.run = lease.run AND e.state = 'in_doubt' AND e.note = $2::text AND e.code IS NULL)
     THEN 'lost' ELSE 'ended' END, share = 0, reads = 0
