@@ -5,7 +5,9 @@
 //! What is checked at every step, in `service.rs` and `disk.rs`: no message is edited twice; what is called done, the
 //! service has; what reaches the service has a durable intent; the cap holds in every window, restarts and lower rates included;
 //! during a pause nothing is sent and nothing stays under way; once the ledger has failed, nothing more is sent. And when a session ends, in `world.rs`: no row is lost, the totals are
-//! those of the ledger, a finished job sends nothing more, and with the faults gone it ends within a bound.
+//! those of the ledger, a finished job sends nothing more, and with the faults gone it ends within a bound. Some worlds write a
+//! real ledger file as well (`file.rs`): wherever it is cut off, its events and its rows agree, and no head of its log that went
+//! out is ahead of it.
 //!
 //! The same for several processes that share a database (`cluster/`), each on a clock of its own, all against one service: they
 //! are killed, stopped, put to sleep and cut off at any point; answers of the database are lost, and what they belong to happens
@@ -28,6 +30,7 @@ mod simulation {
     }
     pub(crate) mod disk;
     pub(crate) mod events;
+    pub(crate) mod file;
     pub(crate) mod messages;
     pub(crate) mod orders;
     pub(crate) mod service;
@@ -49,6 +52,8 @@ use self::simulation::world::{Climate, Session, World};
 const SEEDS: u64 = 2_000;
 /// The same, of worlds in which several processes work together.
 const SEEDS_TOGETHER: u64 = 30;
+/// From one world that writes a real ledger file to the next.
+const FILE_EVERY: u64 = 25;
 
 /// Runs `world` to its end on a clock of its own.
 fn simulate<F: Future<Output = T>, T>(world: impl FnOnce() -> F) -> T {
@@ -102,7 +107,9 @@ fn replay(seed: u64) -> String {
 fn storm(seed: u64, verbose: bool) -> u64 {
     simulate(|| async move {
         let mut random = fastrand::Rng::with_seed(seed);
-        let world = World::new(Climate::of(&mut random), seed, verbose);
+        let climate = Climate::of(&mut random);
+        let begin = if seed.is_multiple_of(FILE_EVERY) { World::beside_a_file } else { World::new };
+        let world = begin(climate, seed, verbose);
         for _ in 0..random.u32(1..6) {
             world.run(Session::of(&mut random, &world)).await;
         }

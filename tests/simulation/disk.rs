@@ -13,6 +13,7 @@ use runner::run::RunEnd;
 use tokio::time::sleep;
 
 use crate::simulation::events::Events;
+use crate::simulation::file::LedgerFile;
 use crate::simulation::service::Tencent;
 use crate::support::model_ledger::{ModelLedger, ModelStore, job, run_info};
 
@@ -35,11 +36,18 @@ struct Inner {
     /// Whether the commit that fails is on disk all the same.
     applied: bool,
     has_failed: bool,
+    /// A real ledger, to which the same is committed.
+    file: Option<LedgerFile>,
 }
 
 impl Disk {
     pub(crate) fn new(events: &Events) -> Disk {
         Disk { events: events.clone(), model: ModelLedger::default(), inner: Arc::default() }
+    }
+
+    /// From the beginning on, what is committed is also committed to a real ledger file.
+    pub(crate) fn add_file(&self, seed: u64) {
+        self.inner.lock().unwrap().file = Some(LedgerFile::new(seed));
     }
 
     /// Whether the program refuses the ledger unless each message is read first.
@@ -55,17 +63,34 @@ impl Disk {
     pub(crate) fn open(&self, service: &Tencent, read_first: bool, fails_at: Option<u64>, applied: bool) -> DiskStore {
         let gaps = if read_first { LostCommits::ReadFirst } else { LostCommits::Refused };
         let mut model = self.model.open_store(&job(), gaps).unwrap();
-        model.begin_run(&RunInfo { read_first, ..run_info() }).unwrap();
+        let info = RunInfo { read_first, ..run_info() };
+        model.begin_run(&info).unwrap();
         let mut inner = self.inner.lock().unwrap();
+        let mut file = inner.file.take();
+        if let Some(file) = &mut file {
+            file.begin(gaps, &info);
+        }
         let (rows_before, has_lost_commits) = (self.model.rows(), inner.has_lost_commits);
-        *inner = Inner { rows_before, has_lost_commits, fails_at, applied, ..Inner::default() };
+        *inner = Inner { rows_before, has_lost_commits, fails_at, applied, file, ..Inner::default() };
         DiskStore { disk: self.clone(), model, service: service.clone() }
+    }
+
+    /// The process is cut off here.
+    pub(crate) fn cut_off(&self) {
+        if let Some(file) = &mut self.inner.lock().unwrap().file {
+            file.cut_off(&self.model.rows());
+        }
     }
 
     /// The log of a process that has died is gone: what it committed is lost.
     pub(crate) fn lose_log(&self) {
         self.model.lose_log();
-        self.inner.lock().unwrap().has_lost_commits = true;
+        let mut inner = self.inner.lock().unwrap();
+        inner.has_lost_commits = true;
+        // How much that is is another matter with a real file, so from here on there is none.
+        if let Some(file) = inner.file.take() {
+            file.lose_log();
+        }
     }
 
     pub(crate) fn has_lost_commits(&self) -> bool {
@@ -121,6 +146,8 @@ impl Store for DiskStore {
                 }
                 if let Err(error) = self.model.apply(&changes, &run_events) {
                     events.wrong(format_args!("the run commits what no ledger takes: {error}"));
+                } else if let Some(file) = &mut self.disk.inner.lock().unwrap().file {
+                    file.commit(&changes, &run_events);
                 }
             }
             events.log(format_args!(
@@ -150,6 +177,9 @@ impl DiskStore {
             self.model.mark_all_read().unwrap();
         }
         self.model.end_run(how, "").unwrap();
+        if let Some(file) = &mut self.disk.inner.lock().unwrap().file {
+            file.end(how, has_read_all);
+        }
     }
 
     fn check(&self, change: &Change) {

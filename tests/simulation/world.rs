@@ -242,6 +242,13 @@ impl World {
         World { climate, events, disk, service, list, messages, seed }
     }
 
+    /// The same, and a real ledger file goes along.
+    pub(crate) fn beside_a_file(climate: Climate, seed: u64, verbose: bool) -> World {
+        let world = World::new(climate, seed, verbose);
+        world.disk.add_file(seed);
+        world
+    }
+
     /// A number that stands for everything that happened.
     pub(crate) fn events(&self) -> u64 {
         self.events.digest()
@@ -361,6 +368,7 @@ impl World {
         };
         operator.abort();
         let Some((tally, ended)) = ended else {
+            self.disk.cut_off();
             // What the process was doing, and its lock, are gone before the next one starts.
             writer.abort();
             drop(writer.await);
