@@ -6,21 +6,26 @@ use super::event_log::{EditImage, LookImage, head, write_body_line};
 use crate::edit::IdDigest;
 use crate::evidence::{Proof, Prover};
 
-/// An event, with the row of its edit as it is now.
+/// An event, with the accounts and key of its edit, and whether its row is still as the event says.
 const EVENTS: &str = "SELECT event.event, event.body, event.attempts, event.edit, edit.seq,
-        from_account, to_account, msg_key, message, coalesce(first_content, edit.content), edit.content,
+        from_account, to_account, msg_key, message, coalesce(first_content, edit.content),
         event.content, event.line, event.list, event.run, event.state, event.code, event.note, event.at, event.took_ms,
-        edit.line, edit.list, edit.run, edit.state, edit.attempts, edit.code, edit.note, edit.sent_at, edit.took_ms,
+        edit.content IS coalesce(event.content, first_content, edit.content) AND edit.line IS event.line
+            AND edit.list IS event.list AND edit.run IS event.run AND edit.state IS event.state AND edit.attempts IS event.attempts
+            AND edit.code IS event.code AND edit.note IS event.note AND edit.sent_at IS event.at AND edit.took_ms IS event.took_ms,
         coalesce(event.took_ms, event.line, event.list, event.content) IS NOT NULL
             OR event.body IS NOT NULL
                 AND coalesce(event.edit, event.run, event.at, event.state, event.attempts, event.code, event.note) IS NOT NULL
     FROM event LEFT JOIN edit ON edit.seq = event.edit ORDER BY event.event";
 
 /// An event of the log.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(super) enum LoggedEvent<'a> {
-    /// What came of an edit, and how the edit stands now.
-    Edit { then: EditImage<'a>, now: EditImage<'a> },
+    /// What came of an edit.
+    Edit {
+        edit: EditImage<'a>,
+        /// The edit is still like that.
+        stands: bool,
+    },
     /// What an audit found.
     Look(LookImage<'a>),
     /// Changes of other rows.
@@ -34,7 +39,7 @@ impl<'a> LoggedEvent<'a> {
         let event = LoggedEvent::of_its_kind(row)?;
         // Values of another kind of event would not be in its line.
         match event {
-            LoggedEvent::Body(_) | LoggedEvent::Look(_) if row.get(29)? => {
+            LoggedEvent::Body(_) | LoggedEvent::Look(_) if row.get(20)? => {
                 Err(rusqlite::Error::ToSqlConversionFailure("it has values of another kind of event".into()))
             }
             event => Ok(event),
@@ -49,52 +54,39 @@ impl<'a> LoggedEvent<'a> {
         let message = row.get_ref(8)?.as_blob()?;
         let Some(attempts) = row.get(2)? else {
             return Ok(LoggedEvent::Look(LookImage {
-                audit: row.get(14)?,
+                audit: row.get(13)?,
                 message,
-                at: row.get(18)?,
-                found: row.get_ref(15)?.as_str()?,
-                code: row.get(16)?,
-                note: row.get_ref(17)?.as_str_or_null()?,
+                at: row.get(17)?,
+                found: row.get_ref(14)?.as_str()?,
+                code: row.get(15)?,
+                note: row.get_ref(16)?.as_str_or_null()?,
             }));
         };
         let first_content = row.get_ref(9)?.as_blob()?;
-        let now = EditImage {
+        let edit = EditImage {
             seq,
             from_account: row.get_ref(5)?.as_str()?,
             to_account: row.get_ref(6)?.as_str()?,
             msg_key: row.get_ref(7)?.as_str()?,
             message,
-            content: row.get_ref(10)?.as_blob()?,
+            content: row.get_ref(10)?.as_blob_or_null()?.unwrap_or(first_content),
             first_content,
-            line: row.get(20)?,
-            list: row.get(21)?,
-            run: row.get(22)?,
-            state: row.get_ref(23)?.as_str()?,
-            attempts: row.get(24)?,
-            code: row.get(25)?,
-            note: row.get_ref(26)?.as_str_or_null()?,
-            sent_at: row.get(27)?,
-            took_ms: row.get(28)?,
-        };
-        let then = EditImage {
-            content: row.get_ref(11)?.as_blob_or_null()?.unwrap_or(first_content),
-            line: row.get(12)?,
-            list: row.get(13)?,
-            run: row.get(14)?,
-            state: row.get_ref(15)?.as_str()?,
+            line: row.get(11)?,
+            list: row.get(12)?,
+            run: row.get(13)?,
+            state: row.get_ref(14)?.as_str()?,
             attempts,
-            code: row.get(16)?,
-            note: row.get_ref(17)?.as_str_or_null()?,
-            sent_at: row.get(18)?,
-            took_ms: row.get(19)?,
-            ..now
+            code: row.get(15)?,
+            note: row.get_ref(16)?.as_str_or_null()?,
+            sent_at: row.get(17)?,
+            took_ms: row.get(18)?,
         };
-        Ok(LoggedEvent::Edit { then, now })
+        Ok(LoggedEvent::Edit { edit, stands: row.get(19)? })
     }
 
     fn write_line(&self, event: u64, line: &mut Vec<u8>) -> std::io::Result<()> {
         match self {
-            LoggedEvent::Edit { then, .. } => then.write_line(event, line),
+            LoggedEvent::Edit { edit, .. } => edit.write_line(event, line),
             LoggedEvent::Look(look) => look.write_line(event, line),
             LoggedEvent::Body(body) => write_body_line(event, body, line),
             // It has none without its edit.
@@ -104,7 +96,7 @@ impl<'a> LoggedEvent<'a> {
 
     fn message(&self) -> Option<&[u8]> {
         match self {
-            LoggedEvent::Edit { now, .. } => Some(now.message),
+            LoggedEvent::Edit { edit, .. } => Some(edit.message),
             LoggedEvent::Look(look) => Some(look.message),
             LoggedEvent::Body(_) | LoggedEvent::EditGone(_) => None,
         }

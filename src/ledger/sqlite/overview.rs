@@ -351,19 +351,17 @@ impl Overview for SqliteOverview {
     fn verify(&self, heads: &[NamedCheckpoint]) -> Result<Verification, LedgerError> {
         self.check_log()?;
         let (path, how) = (self.path.clone(), self.how);
-        // Indexes are compared with their tables beside that, on another thread.
+        // The file itself is checked beside that, on another thread.
         let soundness = std::thread::spawn(move || {
             let connection = open::read_only_with(&path, how)?;
-            let found: rusqlite::Result<String> =
-                connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0));
-            found.map_err(|source| read_error(&path, source))
+            verify::damage(&connection).map_err(|source| read_error(&path, source))
         });
         let verified = verify::verify(&self.connection, heads).map_err(|source| self.failed(source));
         // A panic in it was reported when it happened.
-        let sound = soundness.join().unwrap_or(Err(LedgerError::Latched))?;
+        let damage = soundness.join().unwrap_or(Err(LedgerError::Latched))?;
         let mut verified = verified?;
-        if sound != "ok" {
-            verified.add(Alteration::Damaged { what: sound.replace('\n', " ") });
+        if let Some(what) = damage {
+            verified.add(Alteration::Damaged { what: what.replace('\n', " ") });
         }
         Ok(verified)
     }

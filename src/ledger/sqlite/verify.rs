@@ -1,6 +1,11 @@
 //! Verifies a ledger file: all that it holds is computed again from its events.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter::once;
+use std::mem::replace;
+use std::panic::resume_unwind;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 
 use rusqlite::Connection;
 
@@ -11,6 +16,9 @@ use crate::edit::IdDigest;
 use crate::evidence::{Head, NamedCheckpoint, Range, leaf};
 use crate::ledger::verify::{Body, LoggedRows, OutsideHeads, SampleRow};
 use crate::ledger::{Alteration, State, Verification};
+
+/// Of lines that are hashed at a time.
+const LINES_BYTES: usize = 64 * 1024;
 
 /// Compares the schema, and then all rows with the events. `heads` are from outside.
 pub(super) fn verify(connection: &Connection, heads: &[NamedCheckpoint]) -> rusqlite::Result<Verification> {
@@ -26,19 +34,24 @@ pub(super) fn verify(connection: &Connection, heads: &[NamedCheckpoint]) -> rusq
     };
     compare_schema(connection, &mut replay.result)?;
     replay.dense = vec![EditMark::default(); edits_max(connection)?];
-    let (mut range, mut outside) = (Range::default(), OutsideHeads::new(heads));
-    visit_events(connection, |number, event, line| {
-        let expected = range.size() + 1;
-        if u64::try_from(number) != Ok(expected) {
-            replay.result.add(Alteration::Gap { expected, found: number });
-        }
-        match event {
-            Ok(event) => replay.event(expected, &event),
-            Err(what) => replay.result.add(Alteration::Unreadable { event: expected, what }),
-        }
-        range.push(leaf(line));
-        outside.reached(&range);
-    })?;
+    let mut outside = OutsideHeads::new(heads);
+    let range = hash_beside(
+        |range| outside.reached(range),
+        |lines| {
+            let mut expected = 0;
+            visit_events(connection, |number, event, line| {
+                expected += 1;
+                if u64::try_from(number) != Ok(expected) {
+                    replay.result.add(Alteration::Gap { expected, found: number });
+                }
+                match event {
+                    Ok(event) => replay.event(expected, &event),
+                    Err(what) => replay.result.add(Alteration::Unreadable { event: expected, what }),
+                }
+                lines.push(line);
+            })
+        },
+    )?;
     replay.compare_rows(connection)?;
     replay.compare_edits(connection)?;
     let mut result = replay.result;
@@ -48,6 +61,105 @@ pub(super) fn verify(connection: &Connection, heads: &[NamedCheckpoint]) -> rusq
     result.head = Head { origin, range }.checkpoint();
     outside.compare(&mut result);
     Ok(result)
+}
+
+/// Lines on their way to the thread that hashes them.
+struct Lines {
+    text: Vec<u8>,
+    ends: Vec<usize>,
+    sender: SyncSender<(Vec<u8>, Vec<usize>)>,
+}
+
+impl Lines {
+    fn push(&mut self, line: &[u8]) {
+        self.text.extend_from_slice(line);
+        self.ends.push(self.text.len());
+        if self.text.len() >= LINES_BYTES {
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        let (text, ends) = (Vec::with_capacity(LINES_BYTES), Vec::with_capacity(self.ends.len()));
+        // Nobody receives it if that thread has panicked, which is told when it is joined.
+        let _ = self.sender.send((replace(&mut self.text, text), replace(&mut self.ends, ends)));
+    }
+}
+
+/// Passes lines to a thread that adds their leaves to a tree while more of them are read; `grown` sees the tree after each.
+fn hash_beside(
+    mut grown: impl FnMut(&Range) + Send,
+    read: impl FnOnce(&mut Lines) -> rusqlite::Result<()>,
+) -> rusqlite::Result<Range> {
+    let (sender, receiver) = sync_channel::<(Vec<u8>, Vec<usize>)>(4);
+    thread::scope(|scope| {
+        let hashes = scope.spawn(move || {
+            let mut range = Range::default();
+            for (text, ends) in receiver {
+                let starts = once(0).chain(ends.iter().copied());
+                for (start, end) in starts.zip(&ends) {
+                    range.push(leaf(&text[start..*end]));
+                    grown(&range);
+                }
+            }
+            range
+        });
+        let mut lines = Lines { text: Vec::new(), ends: Vec::new(), sender };
+        let read = read(&mut lines);
+        lines.send();
+        drop(lines);
+        let range = hashes.join().unwrap_or_else(|panic| resume_unwind(panic));
+        read.map(|()| range)
+    })
+}
+
+/// What is wrong with the file as a database: its pages, and indexes that do not have what their tables have.
+pub(super) fn damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found != "ok" {
+        return Ok(Some(found));
+    }
+    let mut tables = connection.prepare(
+        "SELECT c.integrity_check FROM sqlite_schema s, pragma_integrity_check(s.name) c
+         WHERE s.type = 'table' AND s.name <> 'edit' AND c.integrity_check <> 'ok' LIMIT 1",
+    )?;
+    if let Some(found) = tables.query_map([], |row| row.get(0))?.next() {
+        return found.map(Some);
+    }
+    Ok((!messages_are_indexed(connection)?).then(|| "the index of messages is not that of the edits".to_owned()))
+}
+
+/// Whether the index of messages has those that the edits have, in order. SQLite's own check looks each of them up, in a random
+/// order, for which it reads the index over and over. Here both are read from one end to the other: they hold the same if their
+/// sums agree, of digests with a key that nobody knows beforehand.
+fn messages_are_indexed(connection: &Connection) -> rusqlite::Result<bool> {
+    let there = "SELECT count(*) FROM sqlite_schema WHERE name = 'sqlite_autoindex_edit_1' AND tbl_name = 'edit'";
+    if connection.query_row(there, [], |row| row.get(0)) != Ok(1) {
+        return Ok(false);
+    }
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let sum = |query: &str| {
+        let (mut sum, mut before, mut is_in_order) = (0_u128, Vec::new(), true);
+        let mut statement = connection.prepare(query)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (edit, message) = (row.get::<_, i64>(0)?, row.get_ref(1)?.as_bytes().unwrap_or_default());
+            let mut digest = blake3::Hasher::new_keyed(&key);
+            digest.update(&edit.to_le_bytes()).update(message);
+            let mut part = [0; 16];
+            digest.finalize_xof().fill(&mut part);
+            sum = sum.wrapping_add(u128::from_le_bytes(part));
+            is_in_order &= *before < *message;
+            before.clear();
+            before.extend_from_slice(message);
+        }
+        Ok::<_, rusqlite::Error>((sum, is_in_order))
+    };
+    let (of_table, _) = sum("SELECT seq, message FROM edit NOT INDEXED")?;
+    let (of_index, is_in_order) =
+        sum("SELECT seq, message FROM edit INDEXED BY sqlite_autoindex_edit_1 ORDER BY message")?;
+    Ok(is_in_order && of_table == of_index)
 }
 
 /// The schema of a ledger of this program, by name.
@@ -110,7 +222,7 @@ impl Replay {
 
     fn event(&mut self, event: u64, what: &LoggedEvent<'_>) {
         match what {
-            LoggedEvent::Edit { then, now } => self.edit(event, then, now),
+            LoggedEvent::Edit { edit, stands } => self.edit(event, edit, *stands),
             LoggedEvent::Look(_) => {}
             LoggedEvent::EditGone(edit) => self.result.add(Alteration::EditGone { event, edit: *edit }),
             LoggedEvent::Body(body) => {
@@ -121,16 +233,16 @@ impl Replay {
         }
     }
 
-    fn edit(&mut self, event: u64, then: &EditImage<'_>, now: &EditImage<'_>) {
-        let edit = then.seq;
+    fn edit(&mut self, event: u64, image: &EditImage<'_>, stands: bool) {
+        let edit = image.seq;
         let before = *self.mark(edit);
         if before.state.is_none()
-            && IdDigest::of([now.from_account, now.to_account, now.msg_key]).0.as_slice() != now.message
+            && IdDigest::of([image.from_account, image.to_account, image.msg_key]).0.as_slice() != image.message
         {
             self.result.add(Alteration::Digest { edit });
         }
-        let state = State::from_word(then.state).filter(|state| *state != State::Sending);
-        let attempts = u32::try_from(then.attempts).unwrap_or_default();
+        let state = State::from_word(image.state).filter(|state| *state != State::Sending);
+        let attempts = u32::try_from(image.attempts).unwrap_or_default();
         let wrong = match (before.state, state) {
             (_, None) => Some("its state is none"),
             (Some(State::Done), _) => Some("it was done"),
@@ -141,7 +253,7 @@ impl Replay {
             self.result.add(Alteration::Step { event, edit, what });
         }
         self.done += u64::from(state == Some(State::Done));
-        *self.mark(edit) = EditMark { state: state.or(before.state), attempts, agrees: then == now };
+        *self.mark(edit) = EditMark { state: state.or(before.state), attempts, agrees: stands };
     }
 
     fn body(&mut self, event: u64, body: &str) -> serde_json::Result<()> {
@@ -170,6 +282,12 @@ impl Replay {
     }
 
     fn compare_edits(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        // Each event was compared with the row of its edit, so if all agree and there are no other rows, they need not be read.
+        let agree = || self.dense.iter().chain(self.edits.values()).filter(|mark| mark.agrees).count();
+        let count: i64 = connection.query_row("SELECT count(*) FROM edit NOT INDEXED", [], |row| row.get(0))?;
+        if usize::try_from(count) == Ok(agree()) {
+            return Ok(());
+        }
         let mut statement = connection.prepare(
             "SELECT seq, state = 'sending' AND EXISTS (SELECT 1 FROM run WHERE run.run = edit.run AND ended IS NULL),
                     from_account, to_account, msg_key, message

@@ -269,10 +269,14 @@ async fn every_byte_of_the_file_that_says_something_is_found() {
     assert!(found > 300, "{found} found, {silent} say nothing");
 }
 
-/// All that the file holds, by its own tables.
+/// All that the file holds, by its own tables, and by the index with which edits are found.
 fn dump(path: &Path) -> Option<String> {
     let connection = crate::ledger::sqlite::open::read_only(path).ok()?;
     let mut all = String::new();
+    let index = "SELECT message, seq FROM edit INDEXED BY sqlite_autoindex_edit_1 ORDER BY message";
+    let mut index = connection.prepare(index).ok()?;
+    let index = index.query_map([], |row| Ok((row.get::<_, Value>(0)?, row.get::<_, i64>(1)?))).ok()?;
+    writeln!(all, "{:?}", index.collect::<Result<Vec<_>, _>>().ok()?).unwrap();
     let mut tables = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").ok()?;
     let tables = tables.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?))).ok()?;
     for table in tables {
