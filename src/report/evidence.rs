@@ -18,6 +18,15 @@ pub fn log_line(head: &Checkpoint, lang: Lang) -> String {
     lang.say(format_args!("{} events, head {}", many(head.size), head.root()))
 }
 
+/// Whether a ledger is what its log says, as a report has it.
+pub fn verdict(holds: Option<bool>, lang: Lang) -> String {
+    lang.say(match holds {
+        Some(true) => "Verified: all that the ledger says follows from it.",
+        Some(false) => "It does not agree with the ledger, which was altered or is damaged.",
+        None => "It was not verified.",
+    })
+}
+
 /// The result, for programs.
 pub fn object(ledger: &LedgerAddress, verified: &Verification, heads: &[NamedCheckpoint]) -> VerifyObject {
     VerifyObject {

@@ -56,6 +56,8 @@ pub struct LedgerFacts {
     pub audits: Vec<AuditRecord>,
     /// The head of its log of events, if it has one.
     pub log: Option<Checkpoint>,
+    /// Whether it is what its log says; `None`: it was not verified.
+    pub holds: Option<bool>,
     /// Its newest commits may be missing: then it does not hold all that was done.
     pub may_lack_commits: bool,
     /// When it was read, in milliseconds since 1970.
@@ -105,12 +107,14 @@ pub enum NotReachedList {
 }
 
 impl Report {
-    /// Reads the content of a report; `at` is now, and `pasted` is about the command that resumes the run.
+    /// Verifies the ledger, and reads the content of a report; `at` is now, and `pasted` is about the command that resumes the run.
     ///
     /// # Errors
     /// The ledger cannot be read.
     pub fn read(overview: &dyn Overview, at: i64, pasted: Pasted<'_>) -> Result<Report, LedgerError> {
-        let facts = LedgerFacts::read(overview, at)?;
+        let mut facts = LedgerFacts::read(overview, at)?;
+        // One that was not verified says so, which is better than no report.
+        facts.holds = overview.verify(&[]).ok().map(|verified| verified.holds());
         // SQLite reads a file at rest without locks, so none are lost when another handle of it is closed. And a report
         // without this number is better than none.
         let ledger_sha256 = match overview.address().file() {
@@ -185,6 +189,7 @@ impl LedgerFacts {
             acts,
             audits: overview.audits()?,
             log: overview.head()?.map(|head| head.checkpoint()),
+            holds: None,
             may_lack_commits: overview.may_lack_commits(),
             at,
         })

@@ -46,7 +46,9 @@ impl Headline {
     pub fn of(facts: &LedgerFacts, words: &Words) -> Headline {
         let Totals { messages, done, failed, in_doubt, not_reached, .. } = facts.totals;
         let say = words.say;
-        let (tone, headline) = if let Some(silent) = facts.silent_for() {
+        let (tone, headline) = if facts.holds == Some(false) {
+            (Tone::Bad, say.altered.to_owned())
+        } else if let Some(silent) = facts.silent_for() {
             (Tone::Open, (say.run_is_silent)(&words.length(silent), done, messages))
         } else if facts.is_paused() {
             (Tone::Busy, (say.run_paused)(done, messages))
@@ -82,6 +84,9 @@ fn more(facts: &LedgerFacts, words: &Words) -> Vec<String> {
     let Totals { failed, in_doubt, not_reached, .. } = facts.totals;
     let say = words.say;
     let mut more = Vec::new();
+    if facts.holds == Some(false) {
+        more.push(say.what_altered.to_owned());
+    }
     if facts.may_lack_commits {
         more.push(say.what_commits_lost.to_owned());
     } else if facts.silent_for().is_some() {

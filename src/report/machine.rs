@@ -35,6 +35,7 @@ pub fn status(facts: &LedgerFacts, resume: Option<&Resume>) -> format::Status {
         acts: facts.acts.iter().map(act).collect(),
         audits: facts.audits.iter().map(audit::object).collect(),
         log: facts.log.as_ref().map(evidence::log),
+        holds: facts.holds,
         resume: resume.map(|resume| resume.command.clone()),
     }
 }

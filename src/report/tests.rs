@@ -92,6 +92,7 @@ impl Filled {
         let mut report = Report::read(&*overview, BEGIN + 40 * MINUTE, Pasted::Anywhere).unwrap();
         // It is another one each time.
         report.ledger_sha256 = Some("cd".repeat(32));
+        report.facts.holds = Some(true);
         report.facts.log = Some(Checkpoint { origin: "runner/0123456789abcdef".into(), size: 1_016, root: [7; 32] });
         report
     }
@@ -259,6 +260,7 @@ fn the_report_of_an_interrupted_run_in_chinese() {
         SHA-256 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd
       事件日志
         1,016 个事件，日志头 BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=
+        已验证：账本的全部内容都可由日志得出。
       清单 edits.csv
         SHA-256 abababababababababababababababababababababababababababababababab
       生成时间 2025-11-25 22:40:01，UTC+08:00，runner VERSION

@@ -88,6 +88,9 @@ pub(super) static ENGLISH: Phrases = Phrases {
             edits(all)
         )
     },
+    altered: "This ledger was altered, or is damaged.",
+    what_altered: "Not all that it says follows from its log of events: runner verify tells what, where and from which event on. \
+                   What is below is what it says now.",
     may_lack_commits: "The newest commits of this ledger are missing.",
     what_commits_lost: "A run began and did not end, and the log that SQLite keeps beside it (its name with -wal) is gone or was \
                         folded in by another program, so what was sent last is not known: the numbers below may be too low. \

@@ -56,6 +56,8 @@ pub struct Phrases {
     pub run_paused: fn(u64, u64) -> String,
     pub run_stopping: fn(u64, u64) -> String,
     pub run_in_outage: fn(u64, u64) -> String,
+    pub altered: &'static str,
+    pub what_altered: &'static str,
     pub may_lack_commits: &'static str,
     pub what_commits_lost: &'static str,
     pub left_unknown: &'static str,

@@ -66,6 +66,25 @@ fn what_was_not_altered_holds_and_every_view_names_its_head() {
     assert_eq!((code, text.contains(root)), (Some(0), true), "{text}");
 }
 
+#[test]
+fn a_report_says_whether_its_ledger_was_altered() {
+    let (place, _) = worked(20);
+    assert_eq!(place.runner("report ledger.db --json").exits(0).json()["holds"], true);
+    assert_eq!(place.runner("status ledger.db --json").exits(0).json().get("holds"), None, "it verifies nothing");
+    place.runner("report ledger.db --csv whole").exits(0);
+    let ledger = rusqlite::Connection::open(place.path("ledger.db")).unwrap();
+    ledger.execute("UPDATE run SET user = 'nobody'", []).unwrap();
+    assert_eq!(place.runner("report ledger.db --json").exits(0).json()["holds"], false);
+    place.runner("report ledger.db --csv altered").exits(0);
+    let text = place.runner("report ledger.db").exits(0).out;
+    for (whole, altered) in
+        [(place.read("whole/report.html"), place.read("altered/report.html")), (String::new(), text)]
+    {
+        let headline = "This ledger was altered, or is damaged.";
+        assert!(!whole.contains(headline) && altered.contains(headline), "{altered}");
+    }
+}
+
 /// Each is done as one who knows SQLite and how this program works would do it.
 const TRIES: [(&str, &str); 14] = [
     ("a renamed account", "UPDATE edit SET from_account = 'somebody' WHERE seq = 7"),

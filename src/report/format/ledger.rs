@@ -58,6 +58,9 @@ pub struct Status {
     pub audits: Vec<AuditFindings>,
     /// The head of its log of events, if it has one.
     pub log: Option<LogObject>,
+    /// Whether it is what its log says; without it, that was not verified, as in `runner status`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holds: Option<bool>,
     /// The command that resumes the last run, where something is left.
     pub resume: Option<String>,
 }

@@ -32,7 +32,7 @@ pub(super) fn about(report: &Report, words: &Words) -> Markup {
                 }
                 @if let Some(head) = &facts.log {
                     dt { (say.log) }
-                    dd { (evidence::log_line(head, words.lang)) br; code { (head.origin) } }
+                    dd { (evidence::log_line(head, words.lang)) br; code { (head.origin) } br; (evidence::verdict(facts.holds, words.lang)) }
                 }
                 @if let Some(list) = list {
                     dt { (say.list) }
