@@ -97,8 +97,15 @@ pub enum OriginalsError {
     #[error("--encrypt-with: {0}")]
     Encrypting(FilterError),
     /// The command that decrypts failed.
-    #[error("--decrypt-with: {0}")]
-    Decrypting(FilterError),
+    #[error("the ciphertext {number} of {} could not be decrypted: {source}; is it the right key?", path.display())]
+    Decrypting {
+        /// The file.
+        path: PathBuf,
+        /// Its number.
+        number: u64,
+        /// What went wrong.
+        source: FilterError,
+    },
     /// What was encrypted can be read.
     #[error("--encrypt-with gives back what it got as it was, which anybody could read; name a command that encrypts")]
     Unencrypted,

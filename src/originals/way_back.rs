@@ -36,10 +36,14 @@ pub fn way_back(
 ) -> Result<(), OriginalsError> {
     let (mut seen, mut failed) = (HashSet::new(), None);
     for frame in frames.frames.iter().rev() {
-        let decrypt = |cipher: Vec<u8>| filter::decrypt(decrypt_with, &cipher).map_err(OriginalsError::Decrypting);
-        let read = frames.read(frame).and_then(decrypt).and_then(|plain| {
-            let no_lines = || OriginalsError::NoLines { path: frames.path().to_owned(), number: frame.number };
-            lines(&plain).ok_or_else(no_lines)
+        let (path, number) = (|| frames.path().to_owned(), frame.number);
+        let read = frames.read(frame).and_then(|cipher| {
+            let plain = filter::decrypt(decrypt_with, &cipher).map_err(|source| OriginalsError::Decrypting {
+                path: path(),
+                number,
+                source,
+            })?;
+            lines(&plain).ok_or_else(|| OriginalsError::NoLines { path: path(), number })
         });
         let mut lines = match read {
             Ok(lines) => lines,

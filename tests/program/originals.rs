@@ -58,6 +58,12 @@ fn what_messages_held_is_kept_encrypted_and_can_be_given_back() {
     assert!(told.starts_with("originals.bin holds all that the ledger records of it: 40 originals in "), "{told}");
     place.runner("verify ledger.db").exits(0);
 
+    let other_key =
+        place.runner("originals originals.bin --decrypt-with").arg(DECRYPT.replace("secret", "other")).exits(2);
+    // One in some hundred ciphertexts is decrypted to something else.
+    let told = ["the ciphertext ", " of originals.bin ", "decrypted", "; is it the right key?"];
+    assert!(other_key.out.is_empty() && told.iter().all(|told| other_key.err.contains(told)), "{other_key:#?}");
+
     // The way back, only where nobody has edited it again since.
     let back = place.runner("originals originals.bin --ledger ledger.db --decrypt-with").arg(DECRYPT).exits(0).out;
     place.write("back.jsonl", back);
@@ -134,6 +140,7 @@ fn nothing_is_sent_whose_original_could_not_be_kept() {
     refused("", "cat", "--encrypt-with gives back what it got");
     refused("", "exit 3", "--encrypt-with: the command ended with exit status: 3");
     refused("", "true", "--encrypt-with: the command gave nothing back");
+    assert!(!Path::new(&place.path("ledger.db")).exists(), "the command is tried before anything is made");
     place.write("other.bin", "something else\n");
     let other = format!("{JOB} --originals other.bin --encrypt-with");
     let ran = place.runner(&other).arg("tr a-z0-9 b-za1-90").at(&service).exits(2);
@@ -226,6 +233,9 @@ fn an_edit_is_made_only_where_the_message_reads_as_it_was_reviewed() {
     // Looked at again, and made where it reads so by now.
     place.write("reviewed.csv", reviewed.replace("what it held then", "something"));
     place.runner(&format!("{job} --retry-failed")).at(&service).exits(1);
+    let told = "the last run edited only what was reviewed";
+    assert!(place.runner(&format!("{JOB} {FAST}")).at(&service).exits(1).err.contains(told));
+    assert!(!place.runner(&format!("{JOB} {FAST}")).at(&service).exits(1).err.contains(told));
 
     // Nothing is sent of a list of which a message was not reviewed.
     place.write("more.csv", list(29..=32, "new"));

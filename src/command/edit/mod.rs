@@ -28,6 +28,7 @@ use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
 use crate::ledger::{JobIdentity, LedgerAddress};
 use crate::live::progress::Screen;
+use crate::originals;
 use crate::report::resume::{Called, Pasted, Resume};
 use crate::run::{Conditions, Reviewed};
 use crate::terminal::fit;
@@ -96,6 +97,9 @@ async fn run_once(
     let share = if may_send { setup::share(job, &ledger)? } else { None };
     let locked_since = Instant::now();
     if !is_again {
+        if let Some(command) = args.encrypt_with.as_deref().filter(|_| may_send) {
+            originals::try_command(command).await?;
+        }
         planning::show(request, &plan, under_way, screen)?;
         if plan.this_run > 0 && !planning::consent(request, &plan)? {
             tell("Nothing was sent.");

@@ -1,5 +1,6 @@
 //! What a run needs, set up after the operator has agreed to the plan.
 
+use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use crate::cli::JobArgs;
 use crate::command::{CommandError, sandbox, tell};
 use crate::job::{Job, ServiceChoice};
 use crate::ledger::{
-    JobIdentity, LedgerAddress, LedgerError, PostgresAddress, RunInfo, RunStore, SharedTerms, overview_beside_writer,
+    JobIdentity, LedgerAddress, LedgerError, PostgresAddress, RunInfo, RunRecord, RunStore, SharedTerms,
+    overview_beside_writer,
 };
 use crate::live::page::{self, Page};
 use crate::originals::{KeepingStore, OriginalsFile};
@@ -27,6 +29,7 @@ use crate::run::{Conditions, Lease, Plan, Policy};
 use crate::sandbox::Sandbox;
 use crate::system::same_file::resolved;
 use crate::system::switch::SwitchHandle;
+use crate::terminal::shell;
 
 /// Takes the job's part of its app's cap on this machine. `None`: the sandbox inside this process has no other callers.
 pub(super) fn share(job: &Job, ledger: &JobLedger<'_>) -> Result<Option<Arc<Share>>, CommandError> {
@@ -85,11 +88,11 @@ pub(super) async fn begin(
     let is_shared = ledger.address.postgres().is_some();
     let info = run_info(request, plan, called, is_shared);
     if is_shared {
-        return begin_shared(request, plan, ledger, &info, RunNeeds { share, service, sandbox, page }).await;
+        return begin_shared(request, plan, ledger, &info, RunNeeds { share, service, sandbox, page });
     }
     let address = ledger.address;
     let (store, records) = ledger.into_store()?;
-    let mut store = with_originals(args, address, store).await?;
+    let mut store = with_originals(args, address, store)?;
     let todo = plan.todo(input, &job.mapping, Some(records), job.policy)?;
     store.begin_run(&info)?;
     let locked_since = if sandbox.is_some() { None } else { Some(locked_since) };
@@ -105,7 +108,7 @@ struct RunNeeds {
 }
 
 /// Begins a run that shares its ledger with others: it gets its edits in parts, and holds a lease.
-async fn begin_shared(
+fn begin_shared(
     request: &Request<'_>,
     plan: &Plan,
     ledger: JobLedger<'_>,
@@ -115,7 +118,7 @@ async fn begin_shared(
     let Request { args, job, input, .. } = request;
     let switch = SwitchHandle::start()?;
     let address = ledger.address;
-    let mut store = with_originals(args, address, ledger.into_shared_store()?).await?;
+    let mut store = with_originals(args, address, ledger.into_shared_store()?)?;
     store.begin_run(info)?;
     // What an ended run of this job sent last may arrive until a while after this.
     let locked_since = Some(Instant::now());
@@ -134,12 +137,15 @@ async fn begin_shared(
 }
 
 /// The store, which keeps what messages held before where that is asked for.
-async fn with_originals(
+fn with_originals(
     args: &JobArgs,
     ledger: &LedgerAddress,
     store: Box<dyn RunStore>,
 ) -> Result<Box<dyn RunStore>, CommandError> {
     let overview = overview_beside_writer(ledger)?;
+    if args.only_if.is_none() && overview.runs()?.last().is_some_and(had_reviewed) {
+        tell("warning: the last run edited only what was reviewed, and this run edits whatever it finds (--only-if)");
+    }
     let recorded = overview.ciphertexts()?;
     let (Some(path), Some(command)) = (&args.originals, &args.encrypt_with) else {
         if !recorded.is_empty() {
@@ -157,7 +163,14 @@ async fn with_originals(
             path.display()
         ));
     }
-    Ok(Box::new(KeepingStore::new(store, file, command).await?))
+    Ok(Box::new(KeepingStore::new(store, file, command)))
+}
+
+/// Whether it was called with `--only-if`.
+fn had_reviewed(run: &RunRecord) -> bool {
+    let words = run.command.as_deref().and_then(shell::words);
+    let is_flag = |word: &OsString| word == "--only-if" || word.as_encoded_bytes().starts_with(b"--only-if=");
+    words.is_some_and(|words| words.iter().any(is_flag))
 }
 
 /// What all runs must agree on that work on the list at the same time.
