@@ -9,7 +9,8 @@ SELECT from_account, to_account, msg_key, state, code, note, attempts, datetime(
 WHERE state <> 'done' OR attempts <> 1 ORDER BY state = 'done', sent_at LIMIT 100;
 
 -- Who ran this, with which list, and how did it end?
-SELECT run, datetime(started_at / 1000, 'unixepoch') AS started, user, host, identifier, version, input, input_sha256, input_rows, ended, reason
+SELECT run, datetime(started_at / 1000, 'unixepoch') AS started, user, host, identifier, version, input, input_sha256, input_rows, job_sha256,
+       ended, reason, command
 FROM run ORDER BY run;
 
 -- With which lists, where a run had several? (Its input_sha256 is then the SHA-256 of theirs, one a line.)

@@ -154,7 +154,7 @@ pub enum Alteration {
     OwnHead,
     /// The log is another one than that whose head was kept.
     #[error(
-        "the log is not the one whose head is in {place}: one of its events from {from} to {to} is another one, or an older copy was gone on with"
+        "the log is not the one whose head is in {place}: one of its events from {from} to {to} was changed, or somebody went on with an older copy"
     )]
     Rewritten {
         /// Where that head is.

@@ -21,7 +21,9 @@ pub fn log_line(head: &Checkpoint, lang: Lang) -> String {
 /// Whether a ledger is what its log says, as a report has it.
 pub fn verdict(holds: Option<bool>, lang: Lang) -> String {
     lang.say(match holds {
-        Some(true) => "Verified: all that the ledger says follows from it.",
+        Some(true) => {
+            "Verified: all that the ledger says follows from it. It was not compared with heads from outside."
+        }
         Some(false) => "It does not agree with the ledger, which was altered or is damaged.",
         None => "It was not verified.",
     })
@@ -111,6 +113,10 @@ pub fn text(
         ));
     }
     match &verified.agrees {
+        Some(agrees) if !verified.holds() => lines.push(lang.say(format_args!(
+            "It agrees with the heads from outside up to {} events, and not beyond.",
+            many(agrees.size)
+        ))),
         Some(agrees) => lines.push(lang.say(format_args!(
             "It agrees with the heads from outside up to {} events. {} events follow; their loss would not show.",
             many(agrees.size),

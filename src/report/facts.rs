@@ -317,10 +317,11 @@ impl LedgerFacts {
         in_doubt + not_reached > 0 || self.may_lack_commits || self.was_cut_off() || !self.knows_what_is_left()
     }
 
-    /// The command that resumes the last run; `None`: nothing is left, a process is at work, or it is not known how the last
-    /// run was called.
+    /// The command that resumes the last run; `None`: nothing is left, a process is at work, it is not known how the last run was
+    /// called, or the ledger was altered: who knows what would be sent again.
     pub fn resume(&self, pasted: Pasted<'_>) -> Option<Resume> {
-        if (self.worker.is_some() && self.silent_for().is_none()) || !self.is_something_left() {
+        let is_at_work = self.worker.is_some() && self.silent_for().is_none();
+        if is_at_work || !self.is_something_left() || self.holds == Some(false) {
             return None;
         }
         let RunRecord { command, directory, input, .. } = &self.last_run()?.record;

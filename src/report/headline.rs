@@ -85,7 +85,7 @@ fn more(facts: &LedgerFacts, words: &Words) -> Vec<String> {
     let say = words.say;
     let mut more = Vec::new();
     if facts.holds == Some(false) {
-        more.push(say.what_altered.to_owned());
+        return vec![say.what_altered.to_owned()];
     }
     if facts.may_lack_commits {
         more.push(say.what_commits_lost.to_owned());

@@ -92,7 +92,9 @@ impl Filled {
         let mut report = Report::read(&*overview, BEGIN + 40 * MINUTE, Pasted::Anywhere).unwrap();
         // It is another one each time.
         report.ledger_sha256 = Some("cd".repeat(32));
+        // Rows that were written by SQL are in no event.
         report.facts.holds = Some(true);
+        report.resume = report.facts.resume(Pasted::Anywhere);
         report.facts.log = Some(Checkpoint { origin: "runner/0123456789abcdef".into(), size: 1_016, root: [7; 32] });
         report
     }
@@ -260,7 +262,7 @@ fn the_report_of_an_interrupted_run_in_chinese() {
         SHA-256 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd
       事件日志
         1,016 个事件，日志头 BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=
-        已验证：账本的全部内容都可由日志得出。
+        已验证：账本的全部内容都可由日志得出；未与外部日志头比对。
       清单 edits.csv
         SHA-256 abababababababababababababababababababababababababababababababab
       生成时间 2025-11-25 22:40:01，UTC+08:00，runner VERSION

@@ -366,7 +366,7 @@ impl TextReport<'_> {
         if let Some(head) = &facts.log {
             self.line(&format!("  {}", say.log));
             self.line(&format!("    {}", evidence::log_line(head, self.words.lang)));
-            self.line(&format!("    {}", evidence::verdict(facts.holds, self.words.lang)));
+            self.wrapped(&evidence::verdict(facts.holds, self.words.lang), "    ", "    ");
         }
         if let Some(run) = facts.last_run() {
             self.wrapped(&format!("{} {}", say.list, run.record.input), "  ", "    ");

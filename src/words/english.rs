@@ -90,7 +90,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     },
     altered: "This ledger was altered, or is damaged.",
     what_altered: "Not all that it says follows from its log of events: runner verify tells what, where and from which event on. \
-                   What is below is what it says now.",
+                   What is below is what it says now. Do not resume it before that is cleared up: messages could be edited again.",
     may_lack_commits: "The newest commits of this ledger are missing.",
     what_commits_lost: "A run began and did not end, and the log that SQLite keeps beside it (its name with -wal) is gone or was \
                         folded in by another program, so what was sent last is not known: the numbers below may be too low. \
@@ -215,6 +215,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     line: "line",
     sent_at: "last sent",
     and_more: |more, file| format!("and {} more, see {file}", more.separate_with_commas()),
+    not_reached_listed: |left| format!("{} {} not reached: see not_reached.csv.", edits(left), are(left)),
     not_reached_text: |left| {
         format!(
             "{} {} not reached. The ledger does not hold the list: with it, runner report LEDGER --csv DIR --input LIST \

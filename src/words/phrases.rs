@@ -140,6 +140,7 @@ pub struct Phrases {
     pub line: &'static str,
     pub sent_at: &'static str,
     pub and_more: fn(u64, &str) -> String,
+    pub not_reached_listed: fn(u64) -> String,
     pub not_reached_text: fn(u64) -> String,
 
     // The table of the service's codes.

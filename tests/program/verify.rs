@@ -73,8 +73,10 @@ fn a_report_says_whether_its_ledger_was_altered() {
     assert_eq!(place.runner("status ledger.db --json").exits(0).json().get("holds"), None, "it verifies nothing");
     place.runner("report ledger.db --csv whole").exits(0);
     let ledger = rusqlite::Connection::open(place.path("ledger.db")).unwrap();
-    ledger.execute("UPDATE run SET user = 'nobody'", []).unwrap();
-    assert_eq!(place.runner("report ledger.db --json").exits(0).json()["holds"], false);
+    ledger.execute_batch("DROP TRIGGER edit_leaves; DELETE FROM edit WHERE seq = 5").unwrap();
+    let report = place.runner("report ledger.db --json").exits(0).json();
+    // Who knows what a resumed run would send again.
+    assert_eq!((&report["holds"], &report["not_reached"], &report["resume"]), (&false.into(), &1.into(), &Value::Null));
     place.runner("report ledger.db --csv altered").exits(0);
     let text = place.runner("report ledger.db").exits(0).out;
     for (whole, altered) in

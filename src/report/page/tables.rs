@@ -6,7 +6,7 @@ use thousands::Separable;
 use super::shown;
 use crate::ledger::{Cause, ControlEvent, EditRecord, RunRecord, State, Totals};
 use crate::report::audit;
-use crate::report::facts::{CauseLine, LedgerFacts, Report, RunFacts};
+use crate::report::facts::{CauseLine, LedgerFacts, NotReachedList, Report, RunFacts};
 use crate::report::text::account;
 use crate::words::Words;
 
@@ -85,11 +85,13 @@ fn count(number: u64, column: &str) -> Markup {
 pub(super) fn not_done(report: &Report, words: &Words) -> Markup {
     let (say, totals) = (words.say, report.facts.totals);
     let Totals { failed, in_doubt, not_reached, .. } = totals;
+    let is_listed = report.not_reached == NotReachedList::Written;
+    let not_reached_text = if is_listed { say.not_reached_listed } else { say.not_reached_text };
     html! {
         @if failed + in_doubt + not_reached == 0 { p.empty { (say.nothing_not_done) } }
         @if failed > 0 { (edits(&report.not_done.failed, failed, say.failed_first, "failed.csv", words)) }
         @if in_doubt > 0 { (edits(&report.not_done.in_doubt, in_doubt, say.in_doubt_first, "in_doubt.csv", words)) }
-        @if not_reached > 0 { p { ((say.not_reached_text)(not_reached)) } }
+        @if not_reached > 0 { p { (not_reached_text(not_reached)) } }
     }
 }
 

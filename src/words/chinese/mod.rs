@@ -83,7 +83,8 @@ pub(super) static CHINESE: Phrases = Phrases {
         )
     },
     altered: "该账本已被改动或损坏。",
-    what_altered: "账本的内容与其事件日志不符：改了什么、在哪里、从哪个事件起，请用 runner verify 查看。以下是账本现在的内容。",
+    what_altered: "账本的内容与其事件日志不符：改了什么、在哪里、从哪个事件起，请用 runner verify 查看。以下是账本现在的内容。\
+                   查清之前请勿续跑：消息可能被再次编辑。",
     may_lack_commits: "该账本缺少最新的提交。",
     what_commits_lost: "有一次运行没有正常结束，而存放最新提交的 SQLite 日志（与账本同名，后缀为 -wal）已不在账本旁边，或已被其他程序合并。\
                         因此不知道最后发送了哪些编辑，下面的数字可能偏低。如果日志只是遗留在别处，请把它放回账本旁边；\
@@ -192,6 +193,7 @@ pub(super) static CHINESE: Phrases = Phrases {
     line: "行号",
     sent_at: "最后发送",
     and_more: |more, file| format!("另有 {} 条，见 {file}", more.separate_with_commas()),
+    not_reached_listed: |left| format!("{} 条编辑未处理，见 not_reached.csv。", left.separate_with_commas()),
     not_reached_text: |left| {
         format!(
             "{} 条编辑未处理。账本不保存清单；提供清单后，用 runner report LEDGER --csv DIR --input LIST 可生成 not_reached.csv。",
