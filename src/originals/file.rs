@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -87,11 +87,29 @@ pub enum OriginalsError {
         /// Its number.
         number: u64,
     },
-    /// It was removed, or another file put in its place.
-    #[error("{} is not the file any more that this run began with", path.display())]
-    Replaced {
+    /// It was moved.
+    #[error("{} is not the file any more that this run began with; put that one back", path.display())]
+    Moved {
         /// The file.
         path: PathBuf,
+    },
+    /// It was removed while the run went on.
+    #[error(
+        "{} was removed while this run went on; what it held is in {}: put that in its place", path.display(), rescued.display()
+    )]
+    Removed {
+        /// The file.
+        path: PathBuf,
+        /// Where its content is now.
+        rescued: PathBuf,
+    },
+    /// It was removed, and its content with it.
+    #[error("{} was removed while this run went on, and what it held could not be saved: {source}", path.display())]
+    Gone {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
     },
     /// The command that encrypts failed.
     #[error("--encrypt-with: {0}")]
@@ -357,14 +375,41 @@ impl OriginalsFile {
         frame.at = *end + header.len() as u64;
         let bytes = [header.as_bytes(), ciphertext, b"\n"].concat();
         file.write_all_at(&bytes, *end).and_then(|()| file.sync_data()).map_err(unusable)?;
-        // In a file without a name nothing is durable.
-        if Identity::of(path) != self.identity {
-            return Err(OriginalsError::Replaced { path: path.clone() });
-        }
         *end += bytes.len() as u64;
         let kept = Ciphertext { file: Arc::clone(name), number, originals, sha256: frame.sha256.clone() };
         frames.push(frame);
+        // In a file without a name nothing is durable.
+        self.check_is_there()?;
         Ok(kept)
+    }
+
+    /// Checks that the file still has its name. If it was removed, what it held is saved beside where it was.
+    ///
+    /// # Errors
+    /// It has not.
+    pub fn check_is_there(&self) -> Result<(), OriginalsError> {
+        let path = self.frames.path.clone();
+        if Identity::of(&path) == self.identity {
+            return Ok(());
+        }
+        if self.frames.file.metadata().is_ok_and(|file| file.nlink() > 0) {
+            return Err(OriginalsError::Moved { path });
+        }
+        match self.rescue() {
+            Ok(rescued) => Err(OriginalsError::Removed { path, rescued }),
+            Err(source) => Err(OriginalsError::Gone { path, source }),
+        }
+    }
+
+    fn rescue(&self) -> io::Result<PathBuf> {
+        let mut rescued = self.frames.path.clone().into_os_string();
+        rescued.push(".rescued");
+        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&rescued)?;
+        let mut file = &self.frames.file;
+        file.seek(SeekFrom::Start(0))?;
+        io::copy(&mut file.take(self.frames.end), &mut out)?;
+        out.sync_all()?;
+        Ok(rescued.into())
     }
 
     /// Whether it is the file of this ciphertext.

@@ -74,7 +74,11 @@ impl RunStore for KeepingStore {
     }
 
     fn end_run(&mut self, ended: &str, reason: &str) -> Result<WalEnd, LedgerError> {
-        self.store.end_run(ended, reason)
+        let closed = self.store.end_run(ended, reason)?;
+        match self.file.as_ref().map_or(Ok(()), OriginalsFile::check_is_there) {
+            Ok(()) => Ok(closed),
+            Err(error) => Err(self.failed(error)),
+        }
     }
 
     fn share(&mut self) -> Option<SharedRun> {
