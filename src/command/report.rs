@@ -7,11 +7,13 @@ use clap::Parser;
 use jiff::Timestamp;
 
 use super::files::CommandFiles;
-use super::{CommandError, Exit, ctl, tell};
+use super::{CommandError, Exit, ctl, tell, verify};
 use crate::cli::{Cli, JobArgs, ReadingArgs, ReportArgs};
 use crate::input::{Format, Input, Mapping, Row};
 use crate::job;
-use crate::ledger::{LedgerAddress, LostCommits, Overview, RunRecord, open_overview, open_records, unix_ms};
+use crate::ledger::{
+    LedgerAddress, LedgerError, LostCommits, Overview, RunRecord, open_overview, open_records, unix_ms,
+};
 use crate::report::facts::{NotReachedList, Report};
 use crate::report::lists::PlannedInput;
 use crate::report::resume::Pasted;
@@ -28,7 +30,7 @@ pub(super) async fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     let directory = working_directory();
     let is_kept = args.html.is_some() || args.csv.is_some();
     let pasted = if is_kept { Pasted::Anywhere } else { Pasted::Here { directory: &directory, at: Timestamp::now() } };
-    let mut report = Report::read(&*overview, unix_ms(), pasted)?;
+    let mut report = Report::read(&*overview, holds(&args.ledger)?, unix_ms(), pasted)?;
     let live = ctl::ask(&args.ledger, &report.facts).await;
     report.facts.follow(live);
     check_last_list(args, &report)?;
@@ -71,10 +73,22 @@ pub(super) async fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     Ok(Exit::Done)
 }
 
+/// Whether the ledger is what its log says. `None`: it has no log.
+fn holds(ledger: &LedgerAddress) -> Result<Option<bool>, CommandError> {
+    match verify::verified(ledger, &[]) {
+        Ok((_, verified)) => Ok(Some(verified.holds())),
+        Err(LedgerError::NoLog { .. }) => Ok(None),
+        // What can still be read is reported.
+        Err(LedgerError::Damaged { .. }) => Ok(Some(false)),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Writes the report of a run that has just ended.
 pub(super) fn write(path: &Path, ledger: &LedgerAddress, wanted: PlannedInput<'_>) -> Result<(), CommandError> {
     let overview = open_overview(ledger)?;
-    let mut report = Report::read(&*overview, unix_ms(), Pasted::Anywhere)?;
+    // Whoever has just written it says nothing by verifying it.
+    let mut report = Report::read(&*overview, None, unix_ms(), Pasted::Anywhere)?;
     directory::write(path, &*overview, &mut report, Ok(wanted), &Words::new(Lang::of_process()))?;
     Ok(())
 }

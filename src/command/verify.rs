@@ -6,7 +6,7 @@ use super::{CommandError, Exit, exit_after_printing, print};
 use crate::cli::{ProveArgs, VerifyArgs};
 use crate::edit::MessageId;
 use crate::evidence::{Checkpoint, NamedCheckpoint, Proof};
-use crate::ledger::{LedgerAddress, open_overview};
+use crate::ledger::{LedgerAddress, LedgerError, Overview, Verification, open_overview};
 use crate::report::{evidence, format};
 use crate::system::small_file;
 use crate::words::Lang;
@@ -26,10 +26,23 @@ pub(super) fn execute(args: &VerifyArgs) -> Result<Exit, CommandError> {
 type Told = (String, format::VerifyObject, bool);
 
 fn verify(ledger: &LedgerAddress, heads: &[NamedCheckpoint]) -> Result<Told, CommandError> {
-    let overview = open_overview(ledger)?;
-    let verified = overview.verify(heads)?;
+    let (overview, verified) = verified(ledger, heads)?;
     let text = evidence::text(ledger, &verified, heads, overview.may_lack_commits(), Lang::of_process());
     Ok((text, evidence::object(ledger, &verified, heads), verified.holds()))
+}
+
+/// Verifies a ledger, and does it again if it was written to while it was read as one at rest.
+pub(super) fn verified(
+    ledger: &LedgerAddress,
+    heads: &[NamedCheckpoint],
+) -> Result<(Box<dyn Overview>, Verification), LedgerError> {
+    loop {
+        let overview = open_overview(ledger)?;
+        let verified = overview.verify(heads);
+        if !overview.has_begun_to_move() {
+            return Ok((overview, verified?));
+        }
+    }
 }
 
 fn verify_proofs(file: &Path, heads: &[NamedCheckpoint]) -> Result<Told, CommandError> {

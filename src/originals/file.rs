@@ -115,7 +115,7 @@ pub enum OriginalsError {
     #[error("--encrypt-with: {0}")]
     Encrypting(FilterError),
     /// The command that decrypts failed.
-    #[error("the ciphertext {number} of {} could not be decrypted: {source}; is it the right key?", path.display())]
+    #[error("the ciphertext {number} of {} could not be decrypted: {source}; are key and command the right ones?", path.display())]
     Decrypting {
         /// The file.
         path: PathBuf,

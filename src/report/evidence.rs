@@ -25,7 +25,7 @@ pub fn verdict(holds: Option<bool>, lang: Lang) -> String {
             "Verified: all that the ledger says follows from it. It was not compared with heads from outside."
         }
         Some(false) => "It does not agree with the ledger, which was altered or is damaged.",
-        None => "It was not verified.",
+        None => "The ledger was not verified: runner report and runner verify do.",
     })
 }
 

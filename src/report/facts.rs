@@ -107,14 +107,18 @@ pub enum NotReachedList {
 }
 
 impl Report {
-    /// Verifies the ledger, and reads the content of a report; `at` is now, and `pasted` is about the command that resumes the run.
+    /// Reads the content of a report. `holds`: what verifying the ledger has shown; `at` is now, and `pasted` is about the command
+    /// that resumes the run.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn read(overview: &dyn Overview, at: i64, pasted: Pasted<'_>) -> Result<Report, LedgerError> {
-        let mut facts = LedgerFacts::read(overview, at)?;
-        // One that was not verified says so, which is better than no report.
-        facts.holds = overview.verify(&[]).ok().map(|verified| verified.holds());
+    pub fn read(
+        overview: &dyn Overview,
+        holds: Option<bool>,
+        at: i64,
+        pasted: Pasted<'_>,
+    ) -> Result<Report, LedgerError> {
+        let facts = LedgerFacts { holds, ..LedgerFacts::read(overview, at)? };
         // SQLite reads a file at rest without locks, so none are lost when another handle of it is closed. And a report
         // without this number is better than none.
         let ledger_sha256 = match overview.address().file() {

@@ -366,8 +366,8 @@ impl TextReport<'_> {
         if let Some(head) = &facts.log {
             self.line(&format!("  {}", say.log));
             self.line(&format!("    {}", evidence::log_line(head, self.words.lang)));
-            self.wrapped(&evidence::verdict(facts.holds, self.words.lang), "    ", "    ");
         }
+        self.wrapped(&evidence::verdict(facts.holds, self.words.lang), "    ", "    ");
         if let Some(run) = facts.last_run() {
             self.wrapped(&format!("{} {}", say.list, run.record.input), "  ", "    ");
             for list in &run.record.lists {

@@ -102,6 +102,8 @@ impl LedgerFile {
             let found = self.verify();
             assert!(found.holds(), "{length} of {} bytes: {found:?}", log.len());
         }
+        let held: u64 = open_overview(&self.address()).unwrap().outcomes().unwrap().iter().map(|line| line.edits).sum();
+        assert_eq!(held, rows.len() as u64);
         let mut records = records_beside_writer(&self.address()).unwrap();
         for (message, row) in rows {
             let message = IdDigest(*message);

@@ -377,22 +377,24 @@ impl World {
         };
         let store = writer.await.unwrap();
         self.events.log(format_args!("END {ended:?}"));
-        if !matches!(ended, RunEnd::Stopped(StopReason::Ledger(_))) {
-            let totals = totals(&plan, &tally);
-            let known = |state| self.disk.count(state);
-            let of_ledger = (known(State::Done), known(State::Failed), known(State::InDoubt));
-            assert_eq!(
-                (totals.done, totals.failed, totals.in_doubt),
-                of_ledger,
-                "the totals are not the ledger's: {tally:?}"
-            );
-            assert_eq!(known(State::Sending), 0, "nothing is left under way");
-            let all = totals.done + totals.failed + totals.in_doubt + plan.duplicates + totals.not_reached;
-            assert_eq!(plan.rows, all, "the totals do not add up: {totals:?}");
-            let is_through = matches!(ended, RunEnd::Finished) && rows_max.is_none();
-            assert!(!is_through || totals.not_reached == 0, "finished, and passed over rows: {totals:?}");
-            store.end(&ended, matches!(ended, RunEnd::Finished) && totals.not_reached == 0);
+        if matches!(ended, RunEnd::Stopped(StopReason::Ledger(_))) {
+            self.disk.cut_off();
+            return (false, Some((tally, ended)));
         }
+        let totals = totals(&plan, &tally);
+        let known = |state| self.disk.count(state);
+        let of_ledger = (known(State::Done), known(State::Failed), known(State::InDoubt));
+        assert_eq!(
+            (totals.done, totals.failed, totals.in_doubt),
+            of_ledger,
+            "the totals are not the ledger's: {tally:?}"
+        );
+        assert_eq!(known(State::Sending), 0, "nothing is left under way");
+        let all = totals.done + totals.failed + totals.in_doubt + plan.duplicates + totals.not_reached;
+        assert_eq!(plan.rows, all, "the totals do not add up: {totals:?}");
+        let is_through = matches!(ended, RunEnd::Finished) && rows_max.is_none();
+        assert!(!is_through || totals.not_reached == 0, "finished, and passed over rows: {totals:?}");
+        store.end(&ended, matches!(ended, RunEnd::Finished) && totals.not_reached == 0);
         (false, Some((tally, ended)))
     }
 }

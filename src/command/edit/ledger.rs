@@ -3,8 +3,8 @@
 use crate::command::CommandError;
 use crate::job::Job;
 use crate::ledger::{
-    JobIdentity, LedgerAddress, LostCommits, Records, RunStore, create_store, is_there, open_records, open_store,
-    records_beside_writer,
+    JobIdentity, LedgerAddress, LostCommits, Overview, Records, RunStore, create_store, is_there, open_records,
+    open_store, overview_beside_writer, records_beside_writer,
 };
 
 /// The ledger of a job that is going to run.
@@ -36,6 +36,11 @@ impl JobLedger<'_> {
     pub(super) fn snapshot(&self) -> Result<Option<Box<dyn Records>>, CommandError> {
         let reader = self.store.as_ref().map(|_| records_beside_writer(self.address)?.held()).transpose()?;
         Ok(reader)
+    }
+
+    /// A view of it. `None`: there is no ledger yet.
+    pub(super) fn overview(&self) -> Result<Option<Box<dyn Overview>>, CommandError> {
+        Ok(self.store.as_ref().map(|_| overview_beside_writer(self.address)).transpose()?)
     }
 
     /// The store of a ledger that several runs share, created if there is none yet; another run may have created it, and begun,

@@ -28,7 +28,6 @@ use crate::input::Input;
 use crate::job::{Job, ProcessEnvironment, ServiceChoice};
 use crate::ledger::{JobIdentity, LedgerAddress};
 use crate::live::progress::Screen;
-use crate::originals;
 use crate::report::resume::{Called, Pasted, Resume};
 use crate::run::{Conditions, Reviewed};
 use crate::terminal::fit;
@@ -97,8 +96,8 @@ async fn run_once(
     let share = if may_send { setup::share(job, &ledger)? } else { None };
     let locked_since = Instant::now();
     if !is_again {
-        if let Some(command) = args.encrypt_with.as_deref().filter(|_| may_send) {
-            originals::try_command(command).await?;
+        if may_send {
+            setup::check_extras(args, &ledger).await?;
         }
         planning::show(request, &plan, under_way, screen)?;
         if plan.this_run > 0 && !planning::consent(request, &plan)? {

@@ -22,7 +22,7 @@ use crate::ledger::{
     overview_beside_writer,
 };
 use crate::live::page::{self, Page};
-use crate::originals::{KeepingStore, OriginalsFile};
+use crate::originals::{self, KeepingStore, OriginalsFile};
 use crate::register::{Register, RegisterEntry, Share};
 use crate::report::resume::Called;
 use crate::run::{Conditions, Lease, Plan, Policy};
@@ -136,25 +136,36 @@ fn begin_shared(
     Ok(RunParts { store, todo, shared, locked_since, share, service, sandbox, page })
 }
 
+/// Checks what is asked for beyond the edits themselves, before the operator agrees to them: the command that encrypts, and
+/// whether earlier runs of the ledger had more.
+pub(super) async fn check_extras(args: &JobArgs, ledger: &JobLedger<'_>) -> Result<(), CommandError> {
+    if let Some(overview) = ledger.overview()? {
+        if args.only_if.is_none() && overview.runs()?.last().is_some_and(had_reviewed) {
+            tell(
+                "warning: the last run edited only what was reviewed, and this run edits whatever it finds (--only-if)",
+            );
+        }
+        if args.originals.is_none() && !overview.ciphertexts()?.is_empty() {
+            tell(
+                "warning: this ledger records originals that earlier runs kept, and this run keeps none (--originals)",
+            );
+        }
+    }
+    if let Some(command) = &args.encrypt_with {
+        originals::try_command(command).await?;
+    }
+    Ok(())
+}
+
 /// The store, which keeps what messages held before where that is asked for.
 fn with_originals(
     args: &JobArgs,
     ledger: &LedgerAddress,
     store: Box<dyn RunStore>,
 ) -> Result<Box<dyn RunStore>, CommandError> {
+    let (Some(path), Some(command)) = (&args.originals, &args.encrypt_with) else { return Ok(store) };
     let overview = overview_beside_writer(ledger)?;
-    if args.only_if.is_none() && overview.runs()?.last().is_some_and(had_reviewed) {
-        tell("warning: the last run edited only what was reviewed, and this run edits whatever it finds (--only-if)");
-    }
     let recorded = overview.ciphertexts()?;
-    let (Some(path), Some(command)) = (&args.originals, &args.encrypt_with) else {
-        if !recorded.is_empty() {
-            tell(
-                "warning: this ledger records originals that earlier runs kept, and this run keeps none (--originals)",
-            );
-        }
-        return Ok(store);
-    };
     let name = overview.head()?.map(|head| head.origin).unwrap_or_default();
     let file = OriginalsFile::open(path, &name, &recorded)?;
     if recorded.iter().any(|ciphertext| !file.has(ciphertext)) {

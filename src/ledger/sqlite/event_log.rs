@@ -26,8 +26,6 @@ pub(super) use edit_columns;
 #[derive(Debug)]
 pub(super) struct EventLog {
     head: Head,
-    /// The events when it was loaded.
-    loaded: u64,
     /// The line that is being written.
     line: Vec<u8>,
 }
@@ -167,7 +165,7 @@ impl EventLog {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| unwritten(std::io::Error::other(error)))?;
         let head = Head { origin: format!("runner/{}", hex(&random)).into(), range: Range::default() };
-        let mut log = EventLog { head, loaded: 0, line: Vec::new() };
+        let mut log = EventLog { head, line: Vec::new() };
         connection
             .execute("INSERT INTO log (one, origin, size, hashes) VALUES (1, ?1, 0, x'')", [&*log.head.origin])?;
         let begun = Begun { why, log: &log.head.origin, program: BUILD, from: from.map(ToString::to_string) };
@@ -189,14 +187,13 @@ impl EventLog {
 
     /// As the last transaction left it.
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<EventLog> {
-        let head = head(connection)?;
-        Ok(EventLog { loaded: head.range.size(), head, line: Vec::new() })
+        Ok(EventLog { head: head(connection)?, line: Vec::new() })
     }
 
     /// Records the head, with the events of this transaction.
     pub(super) fn save(self, connection: &Connection) -> rusqlite::Result<()> {
         // Commits that only have intents, which are no events yet, leave the page as it is.
-        if self.head.range.size() == self.loaded {
+        if self.line.is_empty() {
             return Ok(());
         }
         let save = "UPDATE log SET size = ?1, hashes = ?2";

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -42,6 +43,8 @@ pub(crate) struct SqliteOverview {
     worker: Option<Worker>,
     /// There was no log beside it.
     is_at_rest: bool,
+    /// When it was written last.
+    written: Option<(SystemTime, u64)>,
     may_lack_commits: bool,
 }
 
@@ -71,6 +74,7 @@ impl SqliteOverview {
 
     fn new(path: &Path, how: &'static str, worker: Option<Worker>) -> Result<SqliteOverview, LedgerError> {
         let failed = |source| read_error(path, source);
+        let written = written(path);
         let connection = open::read_only_with(path, how)?;
         // One state of the ledger from here on, so that all numbers belong together.
         connection.execute_batch("BEGIN").map_err(failed)?;
@@ -78,7 +82,7 @@ impl SqliteOverview {
         let is_at_rest = how == open::READ_ALONE;
         let may_lack_commits = worker.is_none() && lost::may_lack_commits(path, &connection).map_err(failed)?;
         let (address, path) = (path.into(), path.to_owned());
-        Ok(SqliteOverview { connection, address, path, how, version, worker, is_at_rest, may_lack_commits })
+        Ok(SqliteOverview { connection, address, path, how, version, worker, is_at_rest, written, may_lack_commits })
     }
 
     /// The columns of an [`EditRecord`].
@@ -136,7 +140,7 @@ impl Overview for SqliteOverview {
     }
 
     fn has_begun_to_move(&self) -> bool {
-        self.is_at_rest && lost::has_log(&self.path)
+        self.is_at_rest && (lost::has_log(&self.path) || written(&self.path) != self.written)
     }
 
     fn may_lack_commits(&self) -> bool {
@@ -354,7 +358,9 @@ impl Overview for SqliteOverview {
         // The file itself is checked beside that, on another thread.
         let soundness = std::thread::spawn(move || {
             let connection = open::read_only_with(&path, how)?;
-            verify::damage(&connection).map_err(|source| read_error(&path, source))
+            // One state of it, also while a run writes.
+            let damage = connection.execute_batch("BEGIN").and_then(|()| verify::damage(&connection));
+            damage.map_err(|source| read_error(&path, source))
         });
         let verified = verify::verify(&self.connection, heads).map_err(|source| self.failed(source));
         // A panic in it was reported when it happened.
@@ -398,6 +404,12 @@ impl Overview for SqliteOverview {
         };
         find().map_err(|source| self.failed(source))
     }
+}
+
+/// When the file was written last, and its length then.
+fn written(path: &Path) -> Option<(SystemTime, u64)> {
+    let file = path.metadata().ok()?;
+    Some((file.modified().ok()?, file.len()))
 }
 
 fn edit(row: &Row<'_>) -> rusqlite::Result<EditRecord> {

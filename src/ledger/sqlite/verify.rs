@@ -8,6 +8,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 
 use super::event_log::{EditImage, head};
 use super::log_reader::{LoggedEvent, visit_events};
@@ -131,7 +132,7 @@ pub(super) fn damage(connection: &Connection) -> rusqlite::Result<Option<String>
 
 /// Whether the index of messages has those that the edits have, in order. SQLite's own check looks each of them up, in a random
 /// order, for which it reads the index over and over. Here both are read from one end to the other: they hold the same if their
-/// sums agree, of digests with a key that nobody knows beforehand.
+/// sums agree, of digests with a key that nobody knows beforehand. Only blobs count: any other value stands elsewhere in its order.
 fn messages_are_indexed(connection: &Connection) -> rusqlite::Result<bool> {
     let there = "SELECT count(*) FROM sqlite_schema WHERE name = 'sqlite_autoindex_edit_1' AND tbl_name = 'edit'";
     if connection.query_row(there, [], |row| row.get(0)) != Ok(1) {
@@ -144,7 +145,9 @@ fn messages_are_indexed(connection: &Connection) -> rusqlite::Result<bool> {
         let mut statement = connection.prepare(query)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let (edit, message) = (row.get::<_, i64>(0)?, row.get_ref(1)?.as_bytes().unwrap_or_default());
+            let (ValueRef::Integer(edit), ValueRef::Blob(message)) = (row.get_ref(0)?, row.get_ref(1)?) else {
+                return Ok(None);
+            };
             let mut digest = blake3::Hasher::new_keyed(&key);
             digest.update(&edit.to_le_bytes()).update(message);
             let mut part = [0; 16];
@@ -154,12 +157,11 @@ fn messages_are_indexed(connection: &Connection) -> rusqlite::Result<bool> {
             before.clear();
             before.extend_from_slice(message);
         }
-        Ok::<_, rusqlite::Error>((sum, is_in_order))
+        Ok::<_, rusqlite::Error>(Some((sum, is_in_order)))
     };
-    let (of_table, _) = sum("SELECT seq, message FROM edit NOT INDEXED")?;
-    let (of_index, is_in_order) =
-        sum("SELECT seq, message FROM edit INDEXED BY sqlite_autoindex_edit_1 ORDER BY message")?;
-    Ok(is_in_order && of_table == of_index)
+    let of_table = sum("SELECT seq, message FROM edit NOT INDEXED")?;
+    let of_index = sum("SELECT seq, message FROM edit INDEXED BY sqlite_autoindex_edit_1 ORDER BY message")?;
+    Ok(matches!((of_table, of_index), (Some((of_table, _)), Some((of_index, true))) if of_table == of_index))
 }
 
 /// The schema of a ledger of this program, by name.

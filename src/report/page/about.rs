@@ -30,9 +30,10 @@ pub(super) fn about(report: &Report, words: &Words) -> Markup {
                         None => { (facts.no_digest(say)) }
                     }
                 }
-                @if let Some(head) = &facts.log {
-                    dt { (say.log) }
-                    dd { (evidence::log_line(head, words.lang)) br; code { (head.origin) } br; (evidence::verdict(facts.holds, words.lang)) }
+                dt { (say.log) }
+                dd {
+                    @if let Some(head) = &facts.log { (evidence::log_line(head, words.lang)) br; code { (head.origin) } br; }
+                    (evidence::verdict(facts.holds, words.lang))
                 }
                 @if let Some(list) = list {
                     dt { (say.list) }

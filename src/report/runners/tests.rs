@@ -439,7 +439,7 @@ fn programs_get_every_number_of_a_shared_job() {
 fn the_report_has_a_section_for_the_runners_and_no_digest_of_a_file() {
     let mut job = of_each_kind();
     job.shared.runners[0].host = "<script>\u{202e}".to_owned();
-    let mut report = Report::read(&job, BEGIN + 5 * MINUTE, Pasted::Anywhere).unwrap();
+    let mut report = Report::read(&job, Some(true), BEGIN + 5 * MINUTE, Pasted::Anywhere).unwrap();
     for lang in [Lang::En, Lang::Zh] {
         let words = Words::at(lang, TimeZone::UTC);
         let page = page(&report, &words).into_string();

@@ -269,6 +269,63 @@ async fn every_byte_of_the_file_that_says_something_is_found() {
     assert!(found > 300, "{found} found, {silent} say nothing");
 }
 
+/// An entry of the index that is of another type is not found by its message any more.
+#[tokio::test]
+async fn an_entry_of_the_index_that_cannot_be_found_is_an_alteration() {
+    let dir = TempDir::new().unwrap();
+    let path = make(&dir, 20).await;
+    let mut bytes = fs::read(&path).unwrap();
+    let message: Vec<u8> = Connection::open(&path)
+        .unwrap()
+        .query_row("SELECT message FROM edit WHERE seq = 7", [], |row| row.get(0))
+        .unwrap();
+    // A record of two columns: the length of its header, a blob of sixteen bytes, and a small integer. 0x2d is a text as long.
+    let places: Vec<usize> = (3..bytes.len() - 16)
+        .filter(|at| bytes[*at..*at + 16] == message[..] && bytes[at - 3..at - 1] == [3, 0x2c])
+        .collect();
+    let [at] = places[..] else { panic!("{places:?}") };
+    bytes[at - 2] = 0x2d;
+    fs::write(&path, bytes).unwrap();
+    let found = SqliteOverview::open(&path).unwrap().verify(&[]).unwrap();
+    assert!(matches!(found.alterations[..], [Alteration::Damaged { .. }]), "{found:?}");
+}
+
+/// While a run writes, table and index are compared as they were at one moment.
+#[test]
+fn a_ledger_that_is_written_to_holds() {
+    let dir = TempDir::new().unwrap();
+    let _store = open(&dir);
+    let path = dir.path().join("ledger.db");
+    let mut connection = Connection::open(&path).unwrap();
+    // They are being sent, so the log does not have them yet.
+    let mut send = |numbers: std::ops::Range<u32>| {
+        let transaction = connection.transaction().unwrap();
+        for number in numbers {
+            let key = number.to_string();
+            let insert = "INSERT INTO edit (from_account, to_account, msg_key, message, content, line, run, state, attempts, sent_at)
+                          VALUES ('a', 'b', ?1, ?2, zeroblob(16), 1, 1, 'sending', 1, 0)";
+            let message = IdDigest::of(["a", "b", &key]).0;
+            transaction.prepare_cached(insert).unwrap().execute((key, message)).unwrap();
+        }
+        transaction.commit().unwrap();
+    };
+    send(0..10_000);
+    std::thread::scope(|scope| {
+        let verifying = scope.spawn(|| {
+            for _ in 0..10 {
+                let found = SqliteOverview::beside_writer(&path).unwrap().verify(&[]).unwrap();
+                assert!(found.holds() && found.sending >= 10_000, "{found:?}");
+            }
+        });
+        let mut number = 10_000;
+        while !verifying.is_finished() {
+            send(number..number + 1);
+            number += 1;
+        }
+        verifying.join().unwrap();
+    });
+}
+
 /// All that the file holds, by its own tables, and by the index with which edits are found.
 fn dump(path: &Path) -> Option<String> {
     let connection = crate::ledger::sqlite::open::read_only(path).ok()?;
