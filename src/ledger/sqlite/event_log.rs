@@ -30,20 +30,16 @@ pub(super) struct EventLog {
     line: Vec<u8>,
 }
 
-/// The row of an edit as an event has it. The names and the order of the fields are those of the view `event_line`.
-#[derive(Debug, PartialEq, Serialize)]
+/// The row of an edit as an event has it.
+#[derive(Debug)]
 pub(super) struct EditImage<'a> {
-    #[serde(skip)]
     pub(super) seq: i64,
     pub(super) from_account: &'a str,
     pub(super) to_account: &'a str,
     pub(super) msg_key: &'a str,
-    #[serde(serialize_with = "in_hex")]
     pub(super) message: &'a [u8],
-    #[serde(serialize_with = "in_hex")]
     pub(super) content: &'a [u8],
     /// The content at its first event.
-    #[serde(skip)]
     pub(super) first_content: &'a [u8],
     pub(super) line: i64,
     pub(super) list: Option<i64>,
@@ -88,12 +84,40 @@ pub(super) struct LookImage<'a> {
 }
 
 fn in_hex<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut hex = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        hex.extend([byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)])));
+    serializer.serialize_str(&hex(bytes))
+}
+
+/// Writes an object without its braces, as the view `event_line` has it. (serde would look for what is to be escaped in the names
+/// of the columns as well, which was a tenth of the time that verifying takes.)
+struct Columns<'l>(&'l mut Vec<u8>);
+
+impl Columns<'_> {
+    fn name(&mut self, name: &str) {
+        if self.0.last() != Some(&b'{') {
+            self.0.push(b',');
+        }
+        self.0.push(b'"');
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
     }
-    serializer.serialize_str(&hex)
+
+    fn text(&mut self, name: &str, text: Option<&str>) -> std::io::Result<()> {
+        self.name(name);
+        Ok(serde_json::to_writer(&mut *self.0, &text)?)
+    }
+
+    fn integer(&mut self, name: &str, integer: Option<i64>) -> std::io::Result<()> {
+        self.name(name);
+        Ok(serde_json::to_writer(&mut *self.0, &integer)?)
+    }
+
+    fn hex(&mut self, name: &str, bytes: &[u8]) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        self.name(name);
+        self.0.push(b'"');
+        self.0.extend(bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| DIGITS[usize::from(digit)]));
+        self.0.push(b'"');
+    }
 }
 
 impl<'a> EditImage<'a> {
@@ -122,9 +146,23 @@ impl<'a> EditImage<'a> {
     /// Its line as this event, without a line feed.
     pub(super) fn write_line(&self, event: u64, line: &mut Vec<u8>) -> std::io::Result<()> {
         line.clear();
-        write!(line, "{{\"event\":{event},\"rows\":{{\"edit\":{{\"{}\":", self.seq)?;
-        serde_json::to_writer(&mut *line, self)?;
-        line.extend_from_slice(b"}}}");
+        write!(line, "{{\"event\":{event},\"rows\":{{\"edit\":{{\"{}\":{{", self.seq)?;
+        let mut columns = Columns(line);
+        columns.text("from_account", Some(self.from_account))?;
+        columns.text("to_account", Some(self.to_account))?;
+        columns.text("msg_key", Some(self.msg_key))?;
+        columns.hex("message", self.message);
+        columns.hex("content", self.content);
+        columns.integer("line", Some(self.line))?;
+        columns.integer("list", self.list)?;
+        columns.integer("run", Some(self.run))?;
+        columns.text("state", Some(self.state))?;
+        columns.integer("attempts", Some(self.attempts))?;
+        columns.integer("code", self.code)?;
+        columns.text("note", self.note)?;
+        columns.integer("sent_at", Some(self.sent_at))?;
+        columns.integer("took_ms", self.took_ms)?;
+        line.extend_from_slice(b"}}}}");
         Ok(())
     }
 }
