@@ -30,7 +30,7 @@ pub(super) async fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     let directory = working_directory();
     let is_kept = args.html.is_some() || args.csv.is_some();
     let pasted = if is_kept { Pasted::Anywhere } else { Pasted::Here { directory: &directory, at: Timestamp::now() } };
-    let mut report = Report::read(&*overview, holds(&args.ledger)?, unix_ms(), pasted)?;
+    let mut report = Report::read(&*overview, holds(&args.ledger), unix_ms(), pasted)?;
     let live = ctl::ask(&args.ledger, &report.facts).await;
     report.facts.follow(live);
     check_last_list(args, &report)?;
@@ -73,14 +73,16 @@ pub(super) async fn execute(args: &ReportArgs) -> Result<Exit, CommandError> {
     Ok(Exit::Done)
 }
 
-/// Whether the ledger is what its log says. `None`: it has no log.
-fn holds(ledger: &LedgerAddress) -> Result<Option<bool>, CommandError> {
+/// Whether the ledger is what its log says. `None`: it has no log, or that could not be found out; what can be read is reported.
+fn holds(ledger: &LedgerAddress) -> Option<bool> {
     match verify::verified(ledger, &[]) {
-        Ok((_, verified)) => Ok(Some(verified.holds())),
-        Err(LedgerError::NoLog { .. }) => Ok(None),
-        // What can still be read is reported.
-        Err(LedgerError::Damaged { .. }) => Ok(Some(false)),
-        Err(error) => Err(error.into()),
+        Ok((_, verified)) => Some(verified.holds()),
+        Err(LedgerError::Damaged { .. }) => Some(false),
+        Err(LedgerError::NoLog { .. }) => None,
+        Err(error) => {
+            tell(format_args!("warning: the ledger could not be verified: {error}"));
+            None
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::filter::FilterError;
 use crate::ledger::{Ciphertext, LedgerAddress, LedgerError};
 use crate::system::digest::{hex, sha256};
+use crate::system::rescued;
 use crate::system::same_file::Identity;
 
 /// What the first line begins with.
@@ -402,14 +403,12 @@ impl OriginalsFile {
     }
 
     fn rescue(&self) -> io::Result<PathBuf> {
-        let mut rescued = self.frames.path.clone().into_os_string();
-        rescued.push(".rescued");
-        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&rescued)?;
+        let (rescued, mut out) = rescued::create(&self.frames.path)?;
         let mut file = &self.frames.file;
         file.seek(SeekFrom::Start(0))?;
         io::copy(&mut file.take(self.frames.end), &mut out)?;
         out.sync_all()?;
-        Ok(rescued.into())
+        Ok(rescued)
     }
 
     /// Whether it is the file of this ciphertext.

@@ -24,7 +24,7 @@ pub fn verdict(holds: Option<bool>, lang: Lang) -> String {
         Some(true) => {
             "Verified: all that the ledger says follows from it. It was not compared with heads from outside."
         }
-        Some(false) => "It does not agree with the ledger, which was altered or is damaged.",
+        Some(false) => "The ledger was altered, or is damaged: runner verify tells more.",
         None => "The ledger was not verified: runner report and runner verify do.",
     })
 }

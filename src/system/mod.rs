@@ -3,6 +3,7 @@
 
 pub mod atomic_file;
 pub mod digest;
+pub mod rescued;
 pub mod same_file;
 pub mod shell;
 pub mod small_file;

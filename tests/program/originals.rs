@@ -195,9 +195,26 @@ fn a_file_that_is_removed_while_the_run_goes_on_is_rescued() {
         let now = held(&service);
         assert!(before.iter().all(|(key, body)| now[key] == *body || kept[key] == *body));
     }
-    let run = place.runner(&format!("{JOB} {FAST} --originals originals.bin --encrypt-with"));
-    run.arg("tr a-z0-9 b-za1-90").at(&service).exits(0);
+    let run = |place: &Place, service: &Service| {
+        let call = place.runner(&format!("{JOB} {FAST} --originals originals.bin --encrypt-with"));
+        call.arg("tr a-z0-9 b-za1-90").at(service).start()
+    };
+    run(&place, &service).exits(0);
     assert_eq!(service.stats().edited_once(), 60);
+
+    // After the last original was kept, and with something in the way.
+    let place = Place::with_list(1);
+    let service = Service::with_messages("latency=2s", &place);
+    let running = run(&place, &service);
+    service.wait_for_requests(1);
+    place.write("originals.bin.rescued", "an earlier one\n");
+    std::fs::remove_file(place.path("originals.bin")).unwrap();
+    let ran = running.exits(3);
+    let told = "originals.bin was removed while this run went on; what it held is in originals.bin.rescued-2";
+    assert!(ran.err.contains(told), "{ran:#?}");
+    std::fs::rename(place.path("originals.bin.rescued-2"), place.path("originals.bin")).unwrap();
+    place.runner("originals originals.bin --ledger ledger.db").exits(0);
+    assert_eq!(service.stats().edited_once(), 1);
 }
 
 #[test]

@@ -89,9 +89,9 @@ fn in_hex<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error>
 
 /// Writes an object without its braces, as the view `event_line` has it. (serde would look for what is to be escaped in the names
 /// of the columns as well, which was a tenth of the time that verifying takes.)
-struct Columns<'l>(&'l mut Vec<u8>);
+struct RowWriter<'l>(&'l mut Vec<u8>);
 
-impl Columns<'_> {
+impl RowWriter<'_> {
     fn name(&mut self, name: &str) {
         if self.0.last() != Some(&b'{') {
             self.0.push(b',');
@@ -147,21 +147,21 @@ impl<'a> EditImage<'a> {
     pub(super) fn write_line(&self, event: u64, line: &mut Vec<u8>) -> std::io::Result<()> {
         line.clear();
         write!(line, "{{\"event\":{event},\"rows\":{{\"edit\":{{\"{}\":{{", self.seq)?;
-        let mut columns = Columns(line);
-        columns.text("from_account", Some(self.from_account))?;
-        columns.text("to_account", Some(self.to_account))?;
-        columns.text("msg_key", Some(self.msg_key))?;
-        columns.hex("message", self.message);
-        columns.hex("content", self.content);
-        columns.integer("line", Some(self.line))?;
-        columns.integer("list", self.list)?;
-        columns.integer("run", Some(self.run))?;
-        columns.text("state", Some(self.state))?;
-        columns.integer("attempts", Some(self.attempts))?;
-        columns.integer("code", self.code)?;
-        columns.text("note", self.note)?;
-        columns.integer("sent_at", Some(self.sent_at))?;
-        columns.integer("took_ms", self.took_ms)?;
+        let mut row = RowWriter(line);
+        row.text("from_account", Some(self.from_account))?;
+        row.text("to_account", Some(self.to_account))?;
+        row.text("msg_key", Some(self.msg_key))?;
+        row.hex("message", self.message);
+        row.hex("content", self.content);
+        row.integer("line", Some(self.line))?;
+        row.integer("list", self.list)?;
+        row.integer("run", Some(self.run))?;
+        row.text("state", Some(self.state))?;
+        row.integer("attempts", Some(self.attempts))?;
+        row.integer("code", self.code)?;
+        row.text("note", self.note)?;
+        row.integer("sent_at", Some(self.sent_at))?;
+        row.integer("took_ms", self.took_ms)?;
         line.extend_from_slice(b"}}}}");
         Ok(())
     }

@@ -3,9 +3,9 @@
 //! SQLite keeps writing to a file that was removed or replaced, without an error. A later run that opens the ledger by its name
 //! finds another, or none, and would send everything again.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,9 +13,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use crate::ledger::{LedgerError, unix_ms};
-
-/// The maximum number of rescued ledgers beside one: more than anybody lets accumulate.
-const RESCUED_MAX: u32 = 9;
+use crate::system::rescued;
 
 /// Device and inode of the file with a name; `None`: there is none.
 type FileId = Option<(u64, u64)>;
@@ -68,7 +66,7 @@ impl LedgerFiles {
 /// # Errors
 /// There is one: a run that began now would not know what was sent.
 pub(super) fn put_back(path: &Path) -> Result<(), LedgerError> {
-    let found = rescued_names(path).find_map(|rescued| Some((rescued.symlink_metadata().ok()?.len(), rescued)));
+    let found = rescued::names(path).find_map(|rescued| Some((rescued.symlink_metadata().ok()?.len(), rescued)));
     match found {
         None => Ok(()),
         Some((0, mark)) => Err(LedgerError::Lost { path: path.to_owned(), mark }),
@@ -93,13 +91,7 @@ pub(super) fn journal(path: &Path) -> PathBuf {
 
 fn rescue(connection: &Connection, path: &Path) -> Result<PathBuf, String> {
     // Created here, so that nobody else can read it; SQLite accepts an empty file.
-    let make = |name: &PathBuf| OpenOptions::new().write(true).create_new(true).mode(0o600).open(name);
-    let free = rescued_names(path).find_map(|name| match make(&name) {
-        Ok(_) => Some(Ok(name)),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
-        Err(error) => Some(Err(error.to_string())),
-    });
-    let rescued = free.unwrap_or_else(|| Err("too many rescued ledgers lie beside it".to_owned()))?;
+    let (rescued, _) = rescued::create(path).map_err(|error| error.to_string())?;
     let written = std::path::absolute(&rescued).map_err(|error| error.to_string()).and_then(|whole| {
         let name = whole.to_str().ok_or("its name is not UTF-8")?;
         connection.execute("VACUUM INTO ?1", [name]).map_err(|error| error.to_string())?;
@@ -115,11 +107,6 @@ fn rescue(connection: &Connection, path: &Path) -> Result<PathBuf, String> {
             Err(why)
         }
     }
-}
-
-fn rescued_names(path: &Path) -> impl Iterator<Item = PathBuf> {
-    let first = std::iter::once(beside(path, ".rescued"));
-    first.chain((2..=RESCUED_MAX).map(|number| beside(path, &format!(".rescued-{number}"))))
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::columns::{count, found, state};
-use super::damage::read_error;
+use super::damage::{read_error, unsoundness};
 use super::open::{self, PathContent};
 use super::{event_log, log_reader, lost, verify};
 use crate::edit::{ContentDigest, IdDigest};
@@ -359,7 +359,7 @@ impl Overview for SqliteOverview {
         let soundness = std::thread::spawn(move || {
             let connection = open::read_only_with(&path, how)?;
             // One state of it, also while a run writes.
-            let damage = connection.execute_batch("BEGIN").and_then(|()| verify::damage(&connection));
+            let damage = connection.execute_batch("BEGIN").and_then(|()| unsoundness(&connection));
             damage.map_err(|source| read_error(&path, source))
         });
         let verified = verify::verify(&self.connection, heads).map_err(|source| self.failed(source));

@@ -8,7 +8,6 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use rusqlite::Connection;
-use rusqlite::types::ValueRef;
 
 use super::event_log::{EditImage, head};
 use super::log_reader::{LoggedEvent, visit_events};
@@ -112,56 +111,6 @@ fn hash_beside(
         let range = hashes.join().unwrap_or_else(|panic| resume_unwind(panic));
         read.map(|()| range)
     })
-}
-
-/// What is wrong with the file as a database: its pages, and indexes that do not have what their tables have.
-pub(super) fn damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if found != "ok" {
-        return Ok(Some(found));
-    }
-    let mut tables = connection.prepare(
-        "SELECT c.integrity_check FROM sqlite_schema s, pragma_integrity_check(s.name) c
-         WHERE s.type = 'table' AND s.name <> 'edit' AND c.integrity_check <> 'ok' LIMIT 1",
-    )?;
-    if let Some(found) = tables.query_map([], |row| row.get(0))?.next() {
-        return found.map(Some);
-    }
-    Ok((!messages_are_indexed(connection)?).then(|| "the index of messages is not that of the edits".to_owned()))
-}
-
-/// Whether the index of messages has those that the edits have, in order. SQLite's own check looks each of them up, in a random
-/// order, for which it reads the index over and over. Here both are read from one end to the other: they hold the same if their
-/// sums agree, of digests with a key that nobody knows beforehand. Only blobs count: any other value stands elsewhere in its order.
-fn messages_are_indexed(connection: &Connection) -> rusqlite::Result<bool> {
-    let there = "SELECT count(*) FROM sqlite_schema WHERE name = 'sqlite_autoindex_edit_1' AND tbl_name = 'edit'";
-    if connection.query_row(there, [], |row| row.get(0)) != Ok(1) {
-        return Ok(false);
-    }
-    let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-    let sum = |query: &str| {
-        let (mut sum, mut before, mut is_in_order) = (0_u128, Vec::new(), true);
-        let mut statement = connection.prepare(query)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let (ValueRef::Integer(edit), ValueRef::Blob(message)) = (row.get_ref(0)?, row.get_ref(1)?) else {
-                return Ok(None);
-            };
-            let mut digest = blake3::Hasher::new_keyed(&key);
-            digest.update(&edit.to_le_bytes()).update(message);
-            let mut part = [0; 16];
-            digest.finalize_xof().fill(&mut part);
-            sum = sum.wrapping_add(u128::from_le_bytes(part));
-            is_in_order &= *before < *message;
-            before.clear();
-            before.extend_from_slice(message);
-        }
-        Ok::<_, rusqlite::Error>(Some((sum, is_in_order)))
-    };
-    let of_table = sum("SELECT seq, message FROM edit NOT INDEXED")?;
-    let of_index = sum("SELECT seq, message FROM edit INDEXED BY sqlite_autoindex_edit_1 ORDER BY message")?;
-    Ok(matches!((of_table, of_index), (Some((of_table, _)), Some((of_index, true))) if of_table == of_index))
 }
 
 /// The schema of a ledger of this program, by name.
