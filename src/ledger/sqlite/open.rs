@@ -280,7 +280,7 @@ pub(super) fn make(path: &Path, job: &JobIdentity, why: Option<&str>) -> rusqlit
     Ok(connection)
 }
 
-fn open_to_write(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn open_to_write(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(plain(path), flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::types::Value;
 use tempfile::TempDir;
 
 use super::damage::write_error;
@@ -79,6 +80,17 @@ fn open(dir: &TempDir) -> SqliteStore {
     let mut store = SqliteStore::open(&dir.path().join("ledger.db"), &job()).unwrap();
     store.begin_run(&info()).unwrap();
     store
+}
+
+/// SQLite would confirm commits sooner with any other setting, and lose them in a power cut.
+#[test]
+fn a_commit_is_confirmed_once_it_is_on_the_disk() {
+    let dir = TempDir::new().unwrap();
+    drop(open(&dir));
+    let connection = super::open::open_to_write(&dir.path().join("ledger.db")).unwrap();
+    let setting = |name| connection.pragma_query_value(None, name, |row| row.get::<_, Value>(0)).unwrap();
+    assert_eq!(setting("synchronous"), Value::Integer(2), "FULL");
+    assert_eq!(setting("journal_mode"), Value::Text("wal".to_owned()));
 }
 
 fn find(dir: &TempDir, key: &str) -> Option<EditRow> {
