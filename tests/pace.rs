@@ -11,8 +11,8 @@ use crate::support::harness::Place;
 use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --rate 200";
-/// The cap, and what a busy machine may push together on the way.
-const WORST_SECOND: u64 = 205;
+/// The cap, and what a busy machine may push together on the way. (With a second of its own after a restart it would be nearly 400.)
+const WORST_SECOND: u64 = 240;
 
 #[test]
 fn it_is_kept_and_used() {

@@ -1,5 +1,6 @@
 //! Errors of SQLite as errors of the ledger, and the check whether a file is sound.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -89,21 +90,16 @@ fn messages_are_indexed(connection: &Connection) -> rusqlite::Result<bool> {
     if connection.query_row(there, [], |row| row.get(0)) != Ok(1) {
         return Ok(false);
     }
-    let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let key = RandomState::new();
     let sum = |query: &str| {
-        let (mut sum, mut before, mut is_in_order) = (0_u128, Vec::new(), true);
+        let (mut sum, mut before, mut is_in_order) = (0_u64, Vec::new(), true);
         let mut statement = connection.prepare(query)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (ValueRef::Integer(edit), ValueRef::Blob(message)) = (row.get_ref(0)?, row.get_ref(1)?) else {
                 return Ok(None);
             };
-            let mut digest = blake3::Hasher::new_keyed(&key);
-            digest.update(&edit.to_le_bytes()).update(message);
-            let mut part = [0; 16];
-            digest.finalize_xof().fill(&mut part);
-            sum = sum.wrapping_add(u128::from_le_bytes(part));
+            sum = sum.wrapping_add(key.hash_one((edit, message)));
             is_in_order &= *before < *message;
             before.clear();
             before.extend_from_slice(message);

@@ -1,5 +1,7 @@
 //! Reading the log of events of a ledger file, and proofs from it.
 
+use std::ops::RangeInclusive;
+
 use rusqlite::{Connection, Row};
 
 use super::event_log::{EditImage, LookImage, head, write_body_line};
@@ -16,7 +18,7 @@ const EVENTS: &str = "SELECT event.event, event.body, event.attempts, event.edit
         coalesce(event.took_ms, event.line, event.list, event.content) IS NOT NULL
             OR event.body IS NOT NULL
                 AND coalesce(event.edit, event.run, event.at, event.state, event.attempts, event.code, event.note) IS NOT NULL
-    FROM event LEFT JOIN edit ON edit.seq = event.edit ORDER BY event.event";
+    FROM event LEFT JOIN edit ON edit.seq = event.edit WHERE event.event BETWEEN ?1 AND ?2 ORDER BY event.event";
 
 /// An event of the log.
 pub(super) enum LoggedEvent<'a> {
@@ -103,24 +105,27 @@ impl<'a> LoggedEvent<'a> {
     }
 }
 
-/// Passes every event to `visit`: its number in the file, it, and its line, if they can be read.
+/// All events, whatever their numbers are.
+const ALL: RangeInclusive<i64> = i64::MIN..=i64::MAX;
+
+/// Passes every event with one of these numbers to `visit`: its number, it, and its line, if they can be read.
 pub(super) fn visit_events(
     connection: &Connection,
+    numbers: RangeInclusive<i64>,
     mut visit: impl FnMut(i64, Result<LoggedEvent<'_>, String>, &[u8]),
 ) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare(EVENTS)?;
-    let mut rows = statement.query([])?;
+    let mut statement = connection.prepare_cached(EVENTS)?;
+    let mut rows = statement.query(numbers.into_inner())?;
     let mut line = Vec::new();
-    let mut count = 0;
     while let Some(row) = rows.next()? {
-        count += 1;
+        let number: i64 = row.get(0)?;
         line.clear();
         let event = LoggedEvent::of(row).map_err(|error| error.to_string());
-        let event = event.and_then(|event| match event.write_line(count, &mut line) {
+        let event = event.and_then(|event| match event.write_line(number.unsigned_abs(), &mut line) {
             Ok(()) => Ok(event),
             Err(error) => Err(error.to_string()),
         });
-        visit(row.get(0)?, event, &line);
+        visit(number, event, &line);
     }
     Ok(())
 }
@@ -128,7 +133,7 @@ pub(super) fn visit_events(
 /// The events of this message, each with the proof that it is in the log of this size.
 pub(super) fn prove(connection: &Connection, message: IdDigest, size: Option<u64>) -> rusqlite::Result<Vec<Proof>> {
     let mut prover = Prover::new(size);
-    visit_events(connection, |_, event, line| {
+    visit_events(connection, ALL, |_, event, line| {
         prover.event(line, event.is_ok_and(|event| event.message() == Some(&message.0)));
     })?;
     Ok(prover.finish(head(connection)?.origin))

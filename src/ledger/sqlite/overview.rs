@@ -362,7 +362,9 @@ impl Overview for SqliteOverview {
             let damage = connection.execute_batch("BEGIN").and_then(|()| unsoundness(&connection));
             damage.map_err(|source| read_error(&path, source))
         });
-        let verified = verify::verify(&self.connection, heads).map_err(|source| self.failed(source));
+        // A file at rest has one state, whoever reads it.
+        let mut second = if self.is_at_rest { Some(open::read_only_with(&self.path, self.how)?) } else { None };
+        let verified = verify::verify(&self.connection, second.as_mut(), heads).map_err(|source| self.failed(source));
         // A panic in it was reported when it happened.
         let damage = soundness.join().unwrap_or(Err(LedgerError::Latched))?;
         let mut verified = verified?;

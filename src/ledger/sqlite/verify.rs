@@ -1,27 +1,30 @@
 //! Verifies a ledger file: all that it holds is computed again from its events.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::iter::once;
-use std::mem::replace;
-use std::panic::resume_unwind;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::ops::RangeInclusive;
+use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use rusqlite::Connection;
 
-use super::event_log::{EditImage, head};
+use super::event_log::head;
 use super::log_reader::{LoggedEvent, visit_events};
 use super::open;
 use crate::edit::IdDigest;
-use crate::evidence::{Head, NamedCheckpoint, Range, leaf};
+use crate::evidence::{Hash, Head, NamedCheckpoint, Range, leaf};
 use crate::ledger::verify::{Body, LoggedRows, OutsideHeads, SampleRow};
 use crate::ledger::{Alteration, State, Verification};
 
-/// Of lines that are hashed at a time.
-const LINES_BYTES: usize = 64 * 1024;
+/// Events are read in blocks of so many numbers: fewer in tests, so that they have several.
+const BLOCK: i64 = if cfg!(test) { 32 } else { 4_096 };
 
-/// Compares the schema, and then all rows with the events. `heads` are from outside.
-pub(super) fn verify(connection: &Connection, heads: &[NamedCheckpoint]) -> rusqlite::Result<Verification> {
+/// Compares the schema, and then all rows with the events. `heads` are from outside. With a second connection, which must see
+/// the same state of the file, every other block of events is read on a thread of its own.
+pub(super) fn verify(
+    connection: &Connection,
+    second: Option<&mut Connection>,
+    heads: &[NamedCheckpoint],
+) -> rusqlite::Result<Verification> {
     let logs: i64 = connection.query_row("SELECT count(*) FROM log", [], |row| row.get(0))?;
     let own = if logs == 1 { head(connection) } else { Err(rusqlite::Error::QueryReturnedNoRows) };
     let (origin, kept) = own.map_or_else(|_| ("".into(), None), |head| (head.origin, Some(head.range)));
@@ -33,27 +36,22 @@ pub(super) fn verify(connection: &Connection, heads: &[NamedCheckpoint]) -> rusq
         done: 0,
     };
     compare_schema(connection, &mut replay.result)?;
-    replay.dense = vec![EditMark::default(); edits_max(connection)?];
-    let mut outside = OutsideHeads::new(heads);
-    let range = hash_beside(
-        |range| outside.reached(range),
-        |lines| {
-            let mut expected = 0;
-            visit_events(connection, |number, event, line| {
-                expected += 1;
-                if u64::try_from(number) != Ok(expected) {
-                    replay.result.add(Alteration::Gap { expected, found: number });
-                }
-                match event {
-                    Ok(event) => replay.event(expected, &event),
-                    Err(what) => replay.result.add(Alteration::Unreadable { event: expected, what }),
-                }
-                lines.push(line);
-            })
-        },
-    )?;
+    let sizes = "SELECT count(*), coalesce(max(seq), 0) FROM edit";
+    let (count, max): (i64, i64) = connection.query_row(sizes, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // Room for the numbers that a run gives, which leave few out.
+    let room = usize::try_from(max.clamp(0, count.saturating_mul(2).saturating_add(1_024))).unwrap_or_default();
+    replay.dense = vec![EditMark::default(); room + 1];
+    let (mut range, mut outside) = (Range::default(), OutsideHeads::new(heads));
+    in_order(connection, second, |event| {
+        range.push(event.leaf);
+        outside.reached(&range);
+        replay.event(range.size(), event);
+    })?;
     replay.compare_rows(connection)?;
-    replay.compare_edits(connection)?;
+    // Each event was compared with the row of its edit, so if all agree and there are no other rows, they need not be read.
+    if usize::try_from(count) != Ok(replay.agreeing()) {
+        replay.compare_edits(connection)?;
+    }
     let mut result = replay.result;
     if kept.as_ref() != Some(&range) {
         result.add(Alteration::OwnHead);
@@ -63,53 +61,92 @@ pub(super) fn verify(connection: &Connection, heads: &[NamedCheckpoint]) -> rusq
     Ok(result)
 }
 
-/// Lines on their way to the thread that hashes them.
-struct Lines {
-    text: Vec<u8>,
-    ends: Vec<usize>,
-    sender: SyncSender<(Vec<u8>, Vec<usize>)>,
+/// An event, as far as it can be judged without those before it.
+struct Event {
+    number: i64,
+    leaf: Hash,
+    what: What,
 }
 
-impl Lines {
-    fn push(&mut self, line: &[u8]) {
-        self.text.extend_from_slice(line);
-        self.ends.push(self.text.len());
-        if self.text.len() >= LINES_BYTES {
-            self.send();
+enum What {
+    Edit {
+        edit: i64,
+        state: Option<State>,
+        attempts: u32,
+        /// The digest of its message is that of its accounts and its key.
+        is_its_digest: bool,
+        /// The edit is still like that.
+        stands: bool,
+    },
+    Look,
+    Body(String),
+    EditGone(i64),
+    Unreadable(String),
+}
+
+impl What {
+    fn of(event: Result<LoggedEvent<'_>, String>) -> What {
+        match event {
+            Ok(LoggedEvent::Edit { edit, stands }) => What::Edit {
+                edit: edit.seq,
+                state: State::from_word(edit.state).filter(|state| *state != State::Sending),
+                attempts: u32::try_from(edit.attempts).unwrap_or_default(),
+                is_its_digest: IdDigest::of([edit.from_account, edit.to_account, edit.msg_key]).0 == edit.message,
+                stands,
+            },
+            Ok(LoggedEvent::Look(_)) => What::Look,
+            Ok(LoggedEvent::Body(body)) => What::Body(body.to_owned()),
+            Ok(LoggedEvent::EditGone(edit)) => What::EditGone(edit),
+            Err(what) => What::Unreadable(what),
         }
     }
-
-    fn send(&mut self) {
-        let (text, ends) = (Vec::with_capacity(LINES_BYTES), Vec::with_capacity(self.ends.len()));
-        // Nobody receives it if that thread has panicked, which is told when it is joined.
-        let _ = self.sender.send((replace(&mut self.text, text), replace(&mut self.ends, ends)));
-    }
 }
 
-/// Passes lines to a thread that adds their leaves to a tree while more of them are read; `grown` sees the tree after each.
-fn hash_beside(
-    mut grown: impl FnMut(&Range) + Send,
-    read: impl FnOnce(&mut Lines) -> rusqlite::Result<()>,
-) -> rusqlite::Result<Range> {
-    let (sender, receiver) = sync_channel::<(Vec<u8>, Vec<usize>)>(4);
+fn read(connection: &Connection, numbers: RangeInclusive<i64>, mut take: impl FnMut(Event)) -> rusqlite::Result<()> {
+    visit_events(connection, numbers, |number, event, line| {
+        take(Event { number, leaf: leaf(line), what: What::of(event) });
+    })
+}
+
+fn read_block(connection: &Connection, block: i64) -> rusqlite::Result<Vec<Event>> {
+    let start = if block == 0 { i64::MIN } else { block * BLOCK + 1 };
+    let mut events = Vec::new();
+    read(connection, start..=(block + 1) * BLOCK, |event| events.push(event))?;
+    Ok(events)
+}
+
+/// Passes all events to `take`, in their order.
+fn in_order(
+    connection: &Connection,
+    second: Option<&mut Connection>,
+    mut take: impl FnMut(Event),
+) -> rusqlite::Result<()> {
+    let (sender, receiver) = sync_channel(4);
     thread::scope(|scope| {
-        let hashes = scope.spawn(move || {
-            let mut range = Range::default();
-            for (text, ends) in receiver {
-                let starts = once(0).chain(ends.iter().copied());
-                for (start, end) in starts.zip(&ends) {
-                    range.push(leaf(&text[start..*end]));
-                    grown(&range);
+        match second {
+            None => drop(sender),
+            Some(second) => drop(scope.spawn(move || {
+                for block in (1..).step_by(2) {
+                    let events = read_block(second, block);
+                    let is_last = !events.as_ref().is_ok_and(|events| !events.is_empty());
+                    if sender.send(events).is_err() || is_last {
+                        break;
+                    }
                 }
+            })),
+        }
+        // It ends the other thread when it goes out of scope.
+        let receiver = receiver;
+        for block in 0.. {
+            let beside = if block % 2 == 1 { receiver.recv().ok() } else { None };
+            let events = beside.unwrap_or_else(|| read_block(connection, block))?;
+            if events.is_empty() {
+                // The end; or numbers far beyond, which somebody has given.
+                return read(connection, (block + 1) * BLOCK + 1..=i64::MAX, take);
             }
-            range
-        });
-        let mut lines = Lines { text: Vec::new(), ends: Vec::new(), sender };
-        let read = read(&mut lines);
-        lines.send();
-        drop(lines);
-        let range = hashes.join().unwrap_or_else(|panic| resume_unwind(panic));
-        read.map(|()| range)
+            events.into_iter().for_each(&mut take);
+        }
+        Ok(())
     })
 }
 
@@ -130,15 +167,6 @@ fn compare_schema(connection: &Connection, result: &mut Verification) -> rusqlit
         }
     }
     Ok(())
-}
-
-/// Room for edits with the numbers that a run gives: few are left out.
-fn edits_max(connection: &Connection) -> rusqlite::Result<usize> {
-    let (count, max): (i64, i64) =
-        connection
-            .query_row("SELECT count(*), coalesce(max(seq), 0) FROM edit", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let room = max.clamp(0, count.saturating_mul(2).saturating_add(1_024));
-    Ok(usize::try_from(room).unwrap_or_default() + 1)
 }
 
 /// What the events so far say of an edit.
@@ -171,40 +199,38 @@ impl Replay {
         }
     }
 
-    fn event(&mut self, event: u64, what: &LoggedEvent<'_>) {
+    /// Takes in an event, which comes as this one.
+    fn event(&mut self, event: u64, Event { number, what, .. }: Event) {
+        if u64::try_from(number) != Ok(event) {
+            self.result.add(Alteration::Gap { expected: event, found: number });
+        }
         match what {
-            LoggedEvent::Edit { edit, stands } => self.edit(event, edit, *stands),
-            LoggedEvent::Look(_) => {}
-            LoggedEvent::EditGone(edit) => self.result.add(Alteration::EditGone { event, edit: *edit }),
-            LoggedEvent::Body(body) => {
-                if let Err(error) = self.body(event, body) {
+            What::Edit { edit, state, attempts, is_its_digest, stands } => {
+                let before = *self.mark(edit);
+                if before.state.is_none() && !is_its_digest {
+                    self.result.add(Alteration::Digest { edit });
+                }
+                let wrong = match (before.state, state) {
+                    (_, None) => Some("its state is none"),
+                    (Some(State::Done), _) => Some("it was done"),
+                    _ if attempts < before.attempts => Some("it had more attempts"),
+                    _ => None,
+                };
+                if let Some(what) = wrong {
+                    self.result.add(Alteration::Step { event, edit, what });
+                }
+                self.done += u64::from(state == Some(State::Done));
+                *self.mark(edit) = EditMark { state: state.or(before.state), attempts, agrees: stands };
+            }
+            What::Look => {}
+            What::Body(body) => {
+                if let Err(error) = self.body(event, &body) {
                     self.result.add(Alteration::Unreadable { event, what: error.to_string() });
                 }
             }
+            What::EditGone(edit) => self.result.add(Alteration::EditGone { event, edit }),
+            What::Unreadable(what) => self.result.add(Alteration::Unreadable { event, what }),
         }
-    }
-
-    fn edit(&mut self, event: u64, image: &EditImage<'_>, stands: bool) {
-        let edit = image.seq;
-        let before = *self.mark(edit);
-        if before.state.is_none()
-            && IdDigest::of([image.from_account, image.to_account, image.msg_key]).0.as_slice() != image.message
-        {
-            self.result.add(Alteration::Digest { edit });
-        }
-        let state = State::from_word(image.state).filter(|state| *state != State::Sending);
-        let attempts = u32::try_from(image.attempts).unwrap_or_default();
-        let wrong = match (before.state, state) {
-            (_, None) => Some("its state is none"),
-            (Some(State::Done), _) => Some("it was done"),
-            _ if attempts < before.attempts => Some("it had more attempts"),
-            _ => None,
-        };
-        if let Some(what) = wrong {
-            self.result.add(Alteration::Step { event, edit, what });
-        }
-        self.done += u64::from(state == Some(State::Done));
-        *self.mark(edit) = EditMark { state: state.or(before.state), attempts, agrees: stands };
     }
 
     fn body(&mut self, event: u64, body: &str) -> serde_json::Result<()> {
@@ -232,13 +258,12 @@ impl Replay {
         Ok(())
     }
 
+    /// Edits that stand as their last events say.
+    fn agreeing(&self) -> usize {
+        self.dense.iter().chain(self.edits.values()).filter(|mark| mark.agrees).count()
+    }
+
     fn compare_edits(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        // Each event was compared with the row of its edit, so if all agree and there are no other rows, they need not be read.
-        let agree = || self.dense.iter().chain(self.edits.values()).filter(|mark| mark.agrees).count();
-        let count: i64 = connection.query_row("SELECT count(*) FROM edit NOT INDEXED", [], |row| row.get(0))?;
-        if usize::try_from(count) == Ok(agree()) {
-            return Ok(());
-        }
         let mut statement = connection.prepare(
             "SELECT seq, state = 'sending' AND EXISTS (SELECT 1 FROM run WHERE run.run = edit.run AND ended IS NULL),
                     from_account, to_account, msg_key, message

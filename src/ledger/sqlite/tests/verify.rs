@@ -101,7 +101,7 @@ fn find_pending(dir: &TempDir, key: &str, content: &str) -> Pending {
 }
 
 fn check(connection: &Connection, heads: &[NamedCheckpoint]) -> Verification {
-    verify::verify(connection, heads).unwrap()
+    verify::verify(connection, None, heads).unwrap()
 }
 
 /// An open ledger that may be written to as its schema forbids.
@@ -132,7 +132,7 @@ impl Tampered {
         let done = self.connection.execute(what, params);
         if done.is_ok_and(|rows| rows > 0) {
             self.tries += 1;
-            let found = verify::verify(&self.connection, &self.heads);
+            let found = verify::verify(&self.connection, None, &self.heads);
             assert!(!found.as_ref().is_ok_and(Verification::holds), "not found: {what}: {found:?}");
         }
         self.connection.execute_batch("ROLLBACK TO attempt; RELEASE attempt").unwrap();
@@ -242,6 +242,27 @@ async fn a_log_that_lost_its_end_or_was_written_anew_is_found_by_a_head_from_out
     let rewritten = Alteration::Rewritten { place: "heads.txt:1".into(), from: 1, to: events };
     assert_eq!(found.alterations, [rewritten]);
     tampered.attempt("UPDATE log SET origin = 'runner/0000000000000000'", []);
+}
+
+/// Readers of a log find its end where a whole block of numbers is missing, and still read what comes after it.
+#[tokio::test]
+async fn events_with_numbers_far_beyond_are_read() {
+    let dir = TempDir::new().unwrap();
+    let path = make(&dir, 300).await;
+    let size = head(&path).size;
+    Tampered::new(&path)
+        .connection
+        .execute_batch(
+            "UPDATE event SET event = event + 1000000 WHERE event > 150; UPDATE event SET event = -1 WHERE event = 1",
+        )
+        .unwrap();
+    let found = SqliteOverview::open(&path).unwrap().verify(&[]).unwrap();
+    assert_eq!(found.head.size, size);
+    assert_eq!(found.alterations[0], Alteration::Gap { expected: 1, found: -1 });
+    assert_eq!(found.alterations[1], Alteration::Gap { expected: 151, found: 1_000_151 });
+    // One for each number that is not the one it should be, and the head; all edits are in events.
+    let others = found.alterations.iter().filter(|found| !matches!(found, Alteration::Gap { .. })).count();
+    assert_eq!((others, usize::try_from(found.more).unwrap() + 20), (0, usize::try_from(size).unwrap() - 149 + 1));
 }
 
 /// Some bytes of the file, or with EVERY_BYTE every one: each is found, or nothing that the file holds depends on it.
