@@ -172,7 +172,7 @@ impl Totals {
             let SampleRow { run, done } = SampleRow::of(row)?;
             self.counted.insert(run, done);
         }
-        let counted = self.counted.values().sum();
+        let counted = self.counted.values().fold(0, |sum: u64, counted| sum.saturating_add(*counted));
         if counted > self.done {
             result.add(Alteration::Totals { event, counted, logged: self.done });
         }

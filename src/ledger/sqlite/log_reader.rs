@@ -112,7 +112,7 @@ const ALL: RangeInclusive<i64> = i64::MIN..=i64::MAX;
 pub(super) fn visit_events(
     connection: &Connection,
     numbers: RangeInclusive<i64>,
-    mut visit: impl FnMut(i64, Result<LoggedEvent<'_>, String>, &[u8]),
+    mut visit: impl FnMut(i64, Result<LoggedEvent<'_>, String>, &[u8]) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(EVENTS)?;
     let mut rows = statement.query(numbers.into_inner())?;
@@ -125,7 +125,7 @@ pub(super) fn visit_events(
             Ok(()) => Ok(event),
             Err(error) => Err(error.to_string()),
         });
-        visit(number, event, &line);
+        visit(number, event, &line)?;
     }
     Ok(())
 }
@@ -135,6 +135,7 @@ pub(super) fn prove(connection: &Connection, message: IdDigest, size: Option<u64
     let mut prover = Prover::new(size);
     visit_events(connection, ALL, |_, event, line| {
         prover.event(line, event.is_ok_and(|event| event.message() == Some(&message.0)));
+        Ok(())
     })?;
     Ok(prover.finish(head(connection)?.origin))
 }

@@ -355,6 +355,8 @@ impl Overview for SqliteOverview {
     fn verify(&self, heads: &[NamedCheckpoint]) -> Result<Verification, LedgerError> {
         self.check_log()?;
         let (path, how) = (self.path.clone(), self.how);
+        // A file at rest has one state, whoever reads it.
+        let mut second = if self.is_at_rest { Some(open::read_only_with(&path, how)?) } else { None };
         // The file itself is checked beside that, on another thread.
         let soundness = std::thread::spawn(move || {
             let connection = open::read_only_with(&path, how)?;
@@ -362,8 +364,6 @@ impl Overview for SqliteOverview {
             let damage = connection.execute_batch("BEGIN").and_then(|()| unsoundness(&connection));
             damage.map_err(|source| read_error(&path, source))
         });
-        // A file at rest has one state, whoever reads it.
-        let mut second = if self.is_at_rest { Some(open::read_only_with(&self.path, self.how)?) } else { None };
         let verified = verify::verify(&self.connection, second.as_mut(), heads).map_err(|source| self.failed(source));
         // A panic in it was reported when it happened.
         let damage = soundness.join().unwrap_or(Err(LedgerError::Latched))?;

@@ -15,7 +15,8 @@ use crate::evidence::{Hash, Head, NamedCheckpoint, Range, leaf};
 use crate::ledger::verify::{Body, LoggedRows, OutsideHeads, SampleRow};
 use crate::ledger::{Alteration, State, Verification};
 
-/// Events are read in blocks of so many numbers: fewer in tests, so that they have several.
+/// Events are read in blocks of so many numbers: fewer in tests, so that they have several. (Bodies, of which the file may say that
+/// they are large, are not kept in them.)
 const BLOCK: i64 = if cfg!(test) { 32 } else { 4_096 };
 
 /// Compares the schema, and then all rows with the events. `heads` are from outside. With a second connection, which must see
@@ -45,10 +46,11 @@ pub(super) fn verify(
     in_order(connection, second, |event| {
         range.push(event.leaf);
         outside.reached(&range);
-        replay.event(range.size(), event);
+        replay.event(connection, range.size(), event)
     })?;
     replay.compare_rows(connection)?;
-    // Each event was compared with the row of its edit, so if all agree and there are no other rows, they need not be read.
+    // Each event was compared with the row of its edit, so if all agree and there are no other rows, they need not be read. (They
+    // are counted by an index, which is compared with them elsewhere.)
     if usize::try_from(count) != Ok(replay.agreeing()) {
         replay.compare_edits(connection)?;
     }
@@ -79,7 +81,7 @@ enum What {
         stands: bool,
     },
     Look,
-    Body(String),
+    Body,
     EditGone(i64),
     Unreadable(String),
 }
@@ -95,23 +97,29 @@ impl What {
                 stands,
             },
             Ok(LoggedEvent::Look(_)) => What::Look,
-            Ok(LoggedEvent::Body(body)) => What::Body(body.to_owned()),
+            Ok(LoggedEvent::Body(_)) => What::Body,
             Ok(LoggedEvent::EditGone(edit)) => What::EditGone(edit),
             Err(what) => What::Unreadable(what),
         }
     }
 }
 
-fn read(connection: &Connection, numbers: RangeInclusive<i64>, mut take: impl FnMut(Event)) -> rusqlite::Result<()> {
+fn read(
+    connection: &Connection,
+    numbers: RangeInclusive<i64>,
+    mut take: impl FnMut(Event) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
     visit_events(connection, numbers, |number, event, line| {
-        take(Event { number, leaf: leaf(line), what: What::of(event) });
+        take(Event { number, leaf: leaf(line), what: What::of(event) })
     })
 }
 
 fn read_block(connection: &Connection, block: i64) -> rusqlite::Result<Vec<Event>> {
-    let start = if block == 0 { i64::MIN } else { block * BLOCK + 1 };
     let mut events = Vec::new();
-    read(connection, start..=(block + 1) * BLOCK, |event| events.push(event))?;
+    read(connection, block * BLOCK + 1..=(block + 1) * BLOCK, |event| {
+        events.push(event);
+        Ok(())
+    })?;
     Ok(events)
 }
 
@@ -119,13 +127,15 @@ fn read_block(connection: &Connection, block: i64) -> rusqlite::Result<Vec<Event
 fn in_order(
     connection: &Connection,
     second: Option<&mut Connection>,
-    mut take: impl FnMut(Event),
+    mut take: impl FnMut(Event) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
-    let (sender, receiver) = sync_channel(4);
+    // Before the first block there is none, unless somebody has given such a number; nor after one that is empty.
+    read(connection, i64::MIN..=0, &mut take)?;
     thread::scope(|scope| {
-        match second {
-            None => drop(sender),
-            Some(second) => drop(scope.spawn(move || {
+        // When this thread has come to its end, the other one can send nothing more, and ends as well.
+        let (sender, odd_blocks) = sync_channel(4);
+        if let Some(second) = second {
+            scope.spawn(move || {
                 for block in (1..).step_by(2) {
                     let events = read_block(second, block);
                     let is_last = !events.as_ref().is_ok_and(|events| !events.is_empty());
@@ -133,20 +143,21 @@ fn in_order(
                         break;
                     }
                 }
-            })),
+            });
+        } else {
+            drop(sender);
         }
-        // It ends the other thread when it goes out of scope.
-        let receiver = receiver;
-        for block in 0.. {
-            let beside = if block % 2 == 1 { receiver.recv().ok() } else { None };
+        let mut block = 0;
+        loop {
+            // Without another thread, or when it has ended, all are read here.
+            let beside = if block % 2 == 1 { odd_blocks.recv().ok() } else { None };
             let events = beside.unwrap_or_else(|| read_block(connection, block))?;
+            block += 1;
             if events.is_empty() {
-                // The end; or numbers far beyond, which somebody has given.
-                return read(connection, (block + 1) * BLOCK + 1..=i64::MAX, take);
+                return read(connection, block * BLOCK + 1..=i64::MAX, &mut take);
             }
-            events.into_iter().for_each(&mut take);
+            events.into_iter().try_for_each(&mut take)?;
         }
-        Ok(())
     })
 }
 
@@ -177,6 +188,7 @@ struct EditMark {
     attempts: u32,
     /// The last event is how the edit stands.
     agrees: bool,
+    last: u64,
 }
 
 struct Replay {
@@ -199,12 +211,12 @@ impl Replay {
         }
     }
 
-    /// Takes in an event, which comes as this one.
-    fn event(&mut self, event: u64, Event { number, what, .. }: Event) {
-        if u64::try_from(number) != Ok(event) {
-            self.result.add(Alteration::Gap { expected: event, found: number });
+    /// Takes in an event, which comes at this place.
+    fn event(&mut self, connection: &Connection, place: u64, event: Event) -> rusqlite::Result<()> {
+        if u64::try_from(event.number) != Ok(place) {
+            self.result.add(Alteration::Gap { expected: place, found: event.number });
         }
-        match what {
+        match event.what {
             What::Edit { edit, state, attempts, is_its_digest, stands } => {
                 let before = *self.mark(edit);
                 if before.state.is_none() && !is_its_digest {
@@ -217,20 +229,25 @@ impl Replay {
                     _ => None,
                 };
                 if let Some(what) = wrong {
-                    self.result.add(Alteration::Step { event, edit, what });
+                    self.result.add(Alteration::Step { event: place, edit, what });
                 }
                 self.done += u64::from(state == Some(State::Done));
-                *self.mark(edit) = EditMark { state: state.or(before.state), attempts, agrees: stands };
+                *self.mark(edit) = EditMark { state: state.or(before.state), attempts, agrees: stands, last: place };
             }
             What::Look => {}
-            What::Body(body) => {
-                if let Err(error) = self.body(event, &body) {
-                    self.result.add(Alteration::Unreadable { event, what: error.to_string() });
-                }
+            What::Body => {
+                let mut body = connection.prepare_cached("SELECT body FROM event WHERE event = ?1")?;
+                body.query_row([event.number], |row| {
+                    if let Err(error) = self.body(place, row.get_ref(0)?.as_str()?) {
+                        self.result.add(Alteration::Unreadable { event: place, what: error.to_string() });
+                    }
+                    Ok(())
+                })?;
             }
-            What::EditGone(edit) => self.result.add(Alteration::EditGone { event, edit }),
-            What::Unreadable(what) => self.result.add(Alteration::Unreadable { event, what }),
+            What::EditGone(edit) => self.result.add(Alteration::EditGone { event: place, edit }),
+            What::Unreadable(what) => self.result.add(Alteration::Unreadable { event: place, what }),
         }
+        Ok(())
     }
 
     fn body(&mut self, event: u64, body: &str) -> serde_json::Result<()> {
@@ -282,9 +299,7 @@ impl Replay {
             } else if mark.state.is_none() {
                 self.result.add(Alteration::EditWithoutEvent { edit });
             } else if !mark.agrees {
-                let last = "SELECT max(event) FROM event WHERE edit = ?1 AND attempts IS NOT NULL";
-                let event = connection.query_row(last, [edit], |row| row.get::<_, i64>(0))?.unsigned_abs();
-                self.result.add(Alteration::EditRow { edit, event });
+                self.result.add(Alteration::EditRow { edit, event: mark.last });
             }
         }
         Ok(())

@@ -250,6 +250,20 @@ async fn events_with_numbers_far_beyond_are_read() {
     let dir = TempDir::new().unwrap();
     let path = make(&dir, 300).await;
     let size = head(&path).size;
+    // At the edges of blocks.
+    for at in [32_i64, 33, 64, 65, 96, 97] {
+        let other = dir.path().join("other.db");
+        fs::copy(&path, &other).unwrap();
+        let tampered = Tampered::new(&other);
+        tampered.connection.execute("DELETE FROM event WHERE event = ?1", [at]).unwrap();
+        drop(tampered);
+        let found = SqliteOverview::open(&other).unwrap().verify(&[]).unwrap();
+        assert_eq!(
+            (found.head.size, &found.alterations[0]),
+            (size - 1, &Alteration::Gap { expected: at.unsigned_abs(), found: at + 1 })
+        );
+    }
+
     Tampered::new(&path)
         .connection
         .execute_batch(
@@ -290,25 +304,42 @@ async fn every_byte_of_the_file_that_says_something_is_found() {
     assert!(found > 300, "{found} found, {silent} say nothing");
 }
 
-/// An entry of the index that is of another type is not found by its message any more.
+/// What is not where it belongs in the index is not found by its message any more.
 #[tokio::test]
 async fn an_entry_of_the_index_that_cannot_be_found_is_an_alteration() {
     let dir = TempDir::new().unwrap();
     let path = make(&dir, 20).await;
-    let mut bytes = fs::read(&path).unwrap();
-    let message: Vec<u8> = Connection::open(&path)
-        .unwrap()
-        .query_row("SELECT message FROM edit WHERE seq = 7", [], |row| row.get(0))
-        .unwrap();
-    // A record of two columns: the length of its header, a blob of sixteen bytes, and a small integer. 0x2d is a text as long.
-    let places: Vec<usize> = (3..bytes.len() - 16)
-        .filter(|at| bytes[*at..*at + 16] == message[..] && bytes[at - 3..at - 1] == [3, 0x2c])
-        .collect();
-    let [at] = places[..] else { panic!("{places:?}") };
-    bytes[at - 2] = 0x2d;
-    fs::write(&path, bytes).unwrap();
-    let found = SqliteOverview::open(&path).unwrap().verify(&[]).unwrap();
-    assert!(matches!(found.alterations[..], [Alteration::Damaged { .. }]), "{found:?}");
+    // Statistics that say that the index is in no order.
+    let connection = Connection::open(&path).unwrap();
+    let unordered = "UPDATE sqlite_stat1 SET stat = stat || ' unordered'";
+    // What it has beside them has messages, too.
+    let others = "PRAGMA secure_delete = ON; DELETE FROM sqlite_stat4";
+    connection.execute_batch(&format!("ANALYZE; {unordered}; {others}")).unwrap();
+    let messages = ["SELECT message FROM edit WHERE seq = 7", "SELECT message FROM edit WHERE seq = 8"];
+    let messages = messages.map(|query| connection.query_row(query, [], |row| row.get::<_, [u8; 16]>(0)).unwrap());
+    drop(connection);
+    let bytes = fs::read(&path).unwrap();
+    // A record of two columns: the length of its header, a blob of sixteen bytes, and a small integer.
+    let places = messages.map(|message| {
+        let is_there = |at: &usize| bytes[*at..*at + 16] == message && bytes[at - 3..at - 1] == [3, 0x2c];
+        let places: Vec<usize> = (3..bytes.len() - 16).filter(is_there).collect();
+        assert_eq!(places.len(), 1);
+        places[0]
+    });
+    let is_found = |bytes: Vec<u8>| {
+        fs::write(&path, bytes).unwrap();
+        let found = SqliteOverview::open(&path).unwrap().verify(&[]).unwrap();
+        assert!(matches!(found.alterations[..], [Alteration::Damaged { .. }]), "{found:?}");
+    };
+    // 0x2d is a text as long.
+    let mut other_type = bytes.clone();
+    other_type[places[0] - 2] = 0x2d;
+    is_found(other_type);
+    let mut swapped = bytes.clone();
+    for (from, to) in [(places[0], places[1]), (places[1], places[0])] {
+        swapped[to..to + 17].copy_from_slice(&bytes[from..from + 17]);
+    }
+    is_found(swapped);
 }
 
 /// While a run writes, table and index are compared as they were at one moment.
