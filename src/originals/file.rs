@@ -313,9 +313,13 @@ impl OriginalsFile {
     /// ledger records. Nothing in it was changed then.
     pub fn open(path: &Path, ledger: &str, recorded: &[Ciphertext]) -> Result<OriginalsFile, OriginalsError> {
         let unusable = |source| OriginalsError::Unusable { path: path.to_owned(), source };
-        let mut options = OpenOptions::new();
+        let (mut options, is_new) = (OpenOptions::new(), !path.exists());
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let file = file.map_err(unusable)?;
+        // Emptied: what is to be a new file is not there yet.
+        if !is_new && !recorded.is_empty() && file.metadata().map_err(unusable)?.len() == 0 {
+            return Err(OriginalsError::Lacks { path: path.to_owned(), number: 1 });
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OriginalsError::InUse { path: path.to_owned() }),
@@ -338,15 +342,15 @@ impl OriginalsFile {
         if let Some(number) = frames.broken_after {
             return Err(OriginalsError::BreaksOff { path: path.to_owned(), number });
         }
-        // Its length may have come to the disk without its bytes.
-        if let Some(last) = frames.frames.last()
+        let last_recorded = recorded.iter().filter(|ciphertext| ciphertext.file == frames.name).map(|c| c.number).max();
+        let is_recorded = |frame: &&Frame| Some(frame.number) <= last_recorded;
+        for frame in frames.frames.iter().take_while(is_recorded) {
+            frames.read(frame)?;
+        }
+        // The length of the last one may have come to the disk without its bytes.
+        if let Some(last) = frames.frames.last().filter(|last| !is_recorded(last))
             && matches!(frames.read(last), Err(OriginalsError::Altered { .. }))
         {
-            let is_recorded =
-                |ciphertext: &Ciphertext| ciphertext.file == frames.name && ciphertext.number == last.number;
-            if recorded.iter().any(is_recorded) {
-                return Err(OriginalsError::Altered { path: path.to_owned(), number: last.number });
-            }
             frames.end = frames.frames.pop().map_or(frames.end, |last| last.at - header(&last).len() as u64);
             frames.is_whole = false;
         }

@@ -54,6 +54,7 @@ pub struct Reviewed(Vec<ReviewedMessage>);
 struct ReviewedMessage {
     message: IdDigest,
     content: ContentDigest,
+    line: u64,
     /// Whether that is of its elements, and of its custom data. Of digests alone it is not known.
     parts: Option<[bool; 2]>,
 }
@@ -113,7 +114,19 @@ impl Reviewed {
         File::open(path).and_then(|file| file.take(64).read_to_end(&mut begin)).map_err(failed)?;
         let is_of_digests = begin.split(|byte| b"\r\n".contains(byte)).next() == Some(HEADER);
         let mut reviewed = if is_of_digests { Reviewed::of_digests(path, &input)? } else { Reviewed::of_list(&input)? };
-        reviewed.sort_unstable_by_key(|reviewed| reviewed.message);
+        reviewed.sort_unstable_by_key(|reviewed| (reviewed.message, reviewed.line));
+        for pair in reviewed.windows(2) {
+            if let [first, second] = pair
+                && first.message == second.message
+                && first.content != second.content
+            {
+                let what = format!(
+                    "its message holds something else than in line {}; only one of the two was reviewed, so take the other one out",
+                    first.line
+                );
+                return Err(ReviewedError::Row { name: input.name().to_owned(), line: second.line, what });
+            }
+        }
         Ok(Reviewed(reviewed))
     }
 
@@ -126,15 +139,16 @@ impl Reviewed {
                 _ => error.to_string(),
             },
         };
-        let rows = csv::Reader::from_path(path).map_err(wrong)?.into_deserialize();
-        let digests = |row: csv::Result<Digests>| {
-            row.map(|Digests { message, content }| ReviewedMessage {
-                message: IdDigest(message.0),
-                content: ContentDigest(content.0),
-                parts: None,
-            })
-        };
-        rows.map(digests).collect::<csv::Result<_>>().map_err(wrong)
+        let mut rows = csv::Reader::from_path(path).map_err(wrong)?.into_deserialize();
+        let mut reviewed = Vec::new();
+        loop {
+            let line = rows.reader().position().line();
+            let Some(row) = rows.next() else { break };
+            let Digests { message, content } = row.map_err(wrong)?;
+            let (message, content) = (IdDigest(message.0), ContentDigest(content.0));
+            reviewed.push(ReviewedMessage { message, content, line, parts: None });
+        }
+        Ok(reviewed)
     }
 
     fn of_list(input: &Input) -> Result<Vec<ReviewedMessage>, ReviewedError> {
@@ -149,7 +163,7 @@ impl Reviewed {
             };
             let held = edit.map_err(wrong)?;
             let Wanted { message, content, .. } = held.wanted();
-            reviewed.push(ReviewedMessage { message, content, parts: Some(parts(&held)) });
+            reviewed.push(ReviewedMessage { message, content, line: line.number, parts: Some(parts(&held)) });
         }
         Ok(reviewed)
     }

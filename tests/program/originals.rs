@@ -232,13 +232,22 @@ fn a_file_that_lacks_what_the_ledger_records_is_noticed() {
     let mut changed = whole.clone();
     let at = changed.len() - 30;
     changed[at] ^= 1;
-    for (altered, told) in [(whole[..at].to_vec(), "lacks the ciphertext"), (changed, "is not as it was written")] {
+    let mut changed_before = whole.clone();
+    changed_before[whole.len() / 2] ^= 1;
+    for (altered, told) in [
+        (whole[..at].to_vec(), "lacks the ciphertext"),
+        (changed, "is not as it was written"),
+        (changed_before, "originals.bin"),
+    ] {
         std::fs::write(&path, &altered).unwrap();
         for refused in [run("").exits(2), place.runner("originals originals.bin --ledger ledger.db").exits(2)] {
             assert!(refused.err.contains(told), "{told}: {refused:#?}");
         }
         assert!(std::fs::read(&path).unwrap() == altered, "it was changed");
     }
+    std::fs::write(&path, "").unwrap();
+    let refused = run("").exits(2);
+    assert!(refused.err.contains("originals.bin lacks the ciphertext 1"), "{refused:#?}");
     // Another file is as good, but for one of another ledger.
     std::fs::remove_file(&path).unwrap();
     let ran = run("").exits(0);
@@ -299,6 +308,14 @@ fn an_edit_is_made_only_where_the_message_reads_as_it_was_reviewed() {
         (
             "from_account,to_account,msg_key\na,b,1_2_3\n",
             "--only-if: \"reviewed.csv\", line 1: there is nothing to change",
+        ),
+        (
+            "from_account,to_account,msg_key,cloud_custom_data\na,b,1_2_3,one\na,b,1_2_3,one\na,b,1_2_3,two\n",
+            "--only-if: line 4 of reviewed.csv: its message holds something else than in line 3",
+        ),
+        (
+            &format!("message,content\n{0},{0}\n{1},{0}\n{0},{1}\n", "1".repeat(32), "2".repeat(32)),
+            "--only-if: line 4 of reviewed.csv: its message holds something else than in line 2",
         ),
     ] {
         place.write("reviewed.csv", content);
