@@ -15,13 +15,14 @@ def sha256(*parts):
 
 name = sys.argv[1]
 try:
-    text = open(sys.argv[2], encoding="utf-8").read() if len(sys.argv) > 2 else None
+    text = open(sys.argv[2], encoding="utf-8-sig").read() if len(sys.argv) > 2 else None
     db = sqlite3.connect(f"file:{urllib.parse.quote(os.path.abspath(name))}?mode=ro&immutable=1", uri=True)
     db.execute("SELECT 1 FROM log, event LIMIT 1")
 except (OSError, ValueError, sqlite3.Error) as error:
     sys.exit(print(f"cannot be verified: {error}") or 2)
 lines = [line for line in (text or "").split("\n") if not line.startswith("— ")]
 heads = [block.strip("\n").split("\n") for block in "\n".join(lines).split("\n\n") if block.strip("\n")]
+heads = [head for head in heads if len(head) > 2 and len(head[2]) == 44]  # others were cut off, as by a full disk
 if any(len(head) != 3 for head in heads) or (text is not None and not heads):
     sys.exit(print("these are no heads") or 2)
 if os.path.exists(name + "-wal") and os.path.getsize(name + "-wal"):

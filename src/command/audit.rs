@@ -1,7 +1,6 @@
 //! `runner audit LEDGER`: reads done edits back, and says whether they hold.
 
 use std::collections::HashSet;
-use std::fs;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,11 +61,20 @@ pub(super) async fn execute(args: &AuditArgs, screen: &Screen) -> Result<Exit, C
         concurrency: in_flight_max,
     };
     let service = service::client(&options, Arc::clone(&credentials), 1)?;
-    let mut store = open_audit(&args.ledger, &identity)?;
+    let mut store = open_audit(&args.ledger, &identity).map_err(|error| match error {
+        // They say what a run is to be told.
+        LedgerError::CommitsLost { .. }
+        | LedgerError::ReadsFirst { .. }
+        | LedgerError::Forgotten { .. }
+        | LedgerError::OtherJob { may_move: Some(_), .. } => CommandError::AuditNeedsRun(error),
+        error => error.into(),
+    })?;
     let locked_since = Some(Instant::now());
     if let Some(directory) = &args.csv {
         // Found out now, not after hours.
-        fs::create_dir_all(directory).map_err(|source| WriteError { path: directory.clone(), source })?;
+        for name in NAMES {
+            atomic_file::check(&directory.join(name))?;
+        }
     }
     let (number, messages) = begin(args, &mut *store, credentials.identifier())?;
 
@@ -205,8 +213,8 @@ fn begin(args: &AuditArgs, store: &mut dyn AuditStore, identifier: &str) -> Resu
         return Err(CommandError::UnknownSeed);
     }
     let is_recent = |last: &AuditRecord| unix_ms().saturating_sub(last.begun_at) < GOES_ON_WITHIN_MS;
-    let last = audits.into_iter().next_back();
-    let goes_on = last.filter(|last| !last.is_finished() && is_recent(last) && is_same(&last.info, &info));
+    let is_to_go_on = |audit: &AuditRecord| !audit.is_finished() && is_recent(audit) && is_same(&audit.info, &info);
+    let goes_on = audits.into_iter().rfind(is_to_go_on);
     if let Some(last) = &goes_on {
         let mut looked_at = HashSet::new();
         overview.visit_looks(last.audit, &mut |look| {

@@ -98,6 +98,8 @@ pub(super) enum CommandError {
          others send what it was sending; say {SHARED_TIMEOUT_MAX:?} or less"
     )]
     TimeoutNotShared(Duration),
+    #[error("{0} (an audit has no such flag: let a run do that, and audit the ledger after it)")]
+    AuditNeedsRun(LedgerError),
     #[error("{worker} works on {ledger}; audit it when no run goes on, since both read messages back under one limit")]
     AuditBesideRun { ledger: LedgerAddress, worker: String },
     #[error(

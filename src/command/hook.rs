@@ -51,18 +51,24 @@ pub(super) async fn run(
     exit.map(|exit| call.env("RUNNER_EXIT", exit.code().to_string()));
     // A process group of its own, so that its children are killed with it.
     let mut child = call.process_group(0).kill_on_drop(true).spawn().map_err(HookError::NotStarted)?;
+    // Also if nobody waits for it any more.
+    let mut group = Group::of(&child);
     // The signal that stopped the run is not meant for the hook.
     let was_signalled = signalled.is_cancelled();
     let ended = tokio::select! {
         ended = timeout(time, end(&mut child, input)) => ended.ok(),
         () = signalled.cancelled(), if !was_signalled => None,
     };
+    if ended.is_some() {
+        group.0 = None;
+    }
     match ended {
         Some(Ok(status)) if status.success() => Ok(()),
         Some(Ok(status)) => Err(HookError::Failed(status)),
         Some(Err(error)) => Err(HookError::NotAwaited(error)),
         None => {
-            kill(&mut child).await;
+            drop(group);
+            let _ = child.wait().await;
             let has_come = signalled.is_cancelled() && !was_signalled;
             Err(if has_come { HookError::Interrupted } else { HookError::TimedOut(time) })
         }
@@ -77,12 +83,22 @@ async fn end(child: &mut Child, bytes: &[u8]) -> io::Result<ExitStatus> {
     child.wait().await
 }
 
-async fn kill(child: &mut Child) {
-    // Until the child has been waited for, its process id cannot be reused.
-    if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()) {
-        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+/// The processes of a command, which are killed when it is dropped.
+struct Group(Option<i32>);
+
+impl Group {
+    fn of(child: &Child) -> Group {
+        Group(child.id().and_then(|id| i32::try_from(id).ok()))
     }
-    let _ = child.wait().await;
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Until the command has been waited for, its process id cannot be reused.
+        if let Some(group) = self.0 {
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -122,13 +138,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_that_nobody_waits_for_any_more_is_killed_with_all_that_it_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let pid = dir.path().join("pid");
+        let command = format!("sleep 1000 & echo $! > '{0}.new'; mv '{0}.new' '{0}'; wait", pid.display());
+        let is_there = async {
+            while !pid.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            told = check(&command, PATIENCE) => panic!("{told:?}"),
+            () = is_there => {}
+        }
+        wait_until_gone(&pid).await;
+    }
+
+    #[tokio::test]
     async fn one_that_hangs_is_killed_with_all_that_it_started() {
         let dir = tempfile::tempdir().unwrap();
         let pid = dir.path().join("pid");
         let command = format!("sleep 1000 & echo $! > '{}'; wait", pid.display());
         let told = check(&command, Duration::from_secs(2)).await;
         assert_eq!(told, Err("the command was killed: it did not end within 2 s".to_owned()));
-        let sleeps = std::fs::read_to_string(&pid).unwrap();
+        wait_until_gone(&pid).await;
+    }
+
+    async fn wait_until_gone(pid: &std::path::Path) {
+        let sleeps = std::fs::read_to_string(pid).unwrap();
         // Gone, or at least dead and not yet fetched by whoever inherits it. The system takes a moment.
         let started = std::time::Instant::now();
         loop {

@@ -53,7 +53,7 @@ fn verify_proofs(file: &Path, heads: &[NamedCheckpoint]) -> Result<Told, Command
     let unknown = if heads.is_empty() { None } else { proofs.iter().position(|proof| !is_known(proof)) };
     let text = evidence::proofs_text(&name, &proofs, wrong, unknown, !heads.is_empty(), Lang::of_process());
     let holds = wrong.is_none() && unknown.is_none();
-    Ok((text, evidence::proofs_object(&name, &proofs, holds), holds))
+    Ok((text, evidence::proofs_object(&name, &proofs, heads, holds), holds))
 }
 
 pub(super) fn prove(args: &ProveArgs) -> Result<Exit, CommandError> {

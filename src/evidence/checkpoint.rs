@@ -62,37 +62,49 @@ impl Checkpoint {
     }
 
     /// The log that the first checkpoint of a text is of, if that is one.
-    pub fn first_origin(text: &str) -> Option<String> {
+    pub fn first_origin(file: &str, text: &str) -> Option<String> {
         let first = text.trim_start_matches('\n').split_inclusive("\n\n").next()?;
-        Checkpoint::read_all("", first).ok()?.pop().map(|found| found.checkpoint.origin)
+        Checkpoint::read_all(file, first).ok()?.pop().map(|found| found.checkpoint.origin)
     }
 
     /// Reads all checkpoints of a text, one after the other. Signatures, which begin with a dash, are passed over: they are
-    /// checked by the tools that made them.
+    /// checked by the tools that made them. So is a checkpoint that was cut off, as when the disk was full, with a warning.
     ///
     /// # Errors
     /// There is none, or something that is none.
     pub fn read_all(file: &str, text: &str) -> Result<Vec<NamedCheckpoint>, CheckpointError> {
-        let mut lines = text.lines().enumerate().filter(|(_, line)| !line.starts_with("— ")).peekable();
+        let lines: Vec<_> = text.lines().enumerate().filter(|(_, line)| !line.starts_with("— ")).collect();
         let mut found = Vec::new();
-        while let Some((at, origin)) = lines.next() {
-            if origin.is_empty() {
+        for block in lines.split(|(_, line)| line.is_empty()) {
+            let Some(((at, origin), rest)) = block.split_first() else { continue };
+            let place = |at: usize| format!("{file}:{}", at + 1);
+            let malformed = |at: usize, what| Err(CheckpointError::Malformed { place: place(at), what });
+            let (size, root) = match rest {
+                [(at, size), ..] if number(size).is_none() => return malformed(*at, "this is no size of a log"),
+                [] | [_] => (None, None),
+                [(_, size), (_, root)] if is_begun(root) => (number(size), None),
+                [(_, size), (at, root)] => match hash(root) {
+                    Some(root) => (number(size), Some(root)),
+                    None => return malformed(*at, "this is no SHA-256 in Base64"),
+                },
+                // Otherwise a head could hide behind another one, as what extends it.
+                [_, _, (at, _), ..] => return malformed(*at, "there should be an empty line"),
+            };
+            let (Some(size), Some(root)) = (size, root) else {
+                tracing::warn!("{}: this checkpoint was cut off, and is passed over", place(*at));
                 continue;
-            }
-            let malformed = |at: usize, what| CheckpointError::Malformed { place: format!("{file}:{}", at + 1), what };
-            let size = lines.next().map_or("", |(_, line)| line);
-            let size = number(size).ok_or_else(|| malformed(at + 1, "this is no size of a log"))?;
-            let root = lines.next().and_then(|(_, line)| hash(line));
-            let root = root.ok_or_else(|| malformed(at + 2, "this is no SHA-256 in Base64"))?;
-            // Otherwise a head could hide behind another one, as what extends it.
-            if let Some((at, _)) = lines.next_if(|(_, line)| !line.is_empty()) {
-                return Err(malformed(at, "there should be an empty line"));
-            }
-            let checkpoint = Checkpoint { origin: origin.to_owned(), size, root };
-            found.push(NamedCheckpoint { place: format!("{file}:{}", at + 1), checkpoint });
+            };
+            let checkpoint = Checkpoint { origin: (*origin).to_owned(), size, root };
+            found.push(NamedCheckpoint { place: place(*at), checkpoint });
         }
         if found.is_empty() { Err(CheckpointError::Empty { file: file.to_owned() }) } else { Ok(found) }
     }
+}
+
+/// Whether a SHA-256 in Base64 may begin like this, which has no end.
+fn is_begun(root: &str) -> bool {
+    const WHOLE: usize = 44;
+    root.len() < WHOLE && root.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte))
 }
 
 /// A decimal number without leading zeros.
@@ -121,12 +133,28 @@ mod tests {
         assert_eq!(found[2].checkpoint, checkpoint(300));
     }
 
+    /// Whatever of one came to the disk, the others are found; what was appended to it after that begins with an empty line.
+    #[test]
+    fn one_that_was_cut_off_is_passed_over() {
+        let (first, last) = (checkpoint(1).to_string(), checkpoint(300).to_string());
+        let cut_off = checkpoint(20).to_string();
+        for length in 0..cut_off.len() - 1 {
+            for after in [String::new(), format!("\n\n{last}\n")] {
+                let text = format!("\n\n{first}\n\n{}{after}", &cut_off[..length]);
+                let found = Checkpoint::read_all("heads.txt", &text).unwrap();
+                let sizes: Vec<_> = found.iter().map(|found| found.checkpoint.size).collect();
+                assert_eq!(sizes, if after.is_empty() { vec![1] } else { vec![1, 300] }, "{text}");
+            }
+        }
+        assert!(Checkpoint::read_all("heads.txt", "runner").is_err());
+    }
+
     #[test]
     fn what_is_no_checkpoint_is_told_with_its_line() {
         let told = |text: &str| Checkpoint::read_all("heads.txt", text).unwrap_err().to_string();
         assert!(told("\n\n").contains("heads.txt holds no checkpoint"));
         assert!(told("a\n01\n").starts_with("heads.txt:2: this is no size"));
-        assert!(told("a\n").starts_with("heads.txt:2: this is no size"));
+        assert!(told("a\nb\n").starts_with("heads.txt:2: this is no size"));
         let heads = format!("{}{}", checkpoint(1), checkpoint(2));
         assert!(told(&heads).starts_with("heads.txt:4: there should be an empty line"));
         assert!(told("\na\n1\nAA==\n").starts_with("heads.txt:4: this is no SHA-256"));

@@ -47,7 +47,8 @@ pub fn object(ledger: &LedgerAddress, verified: &Verification, heads: &[NamedChe
 }
 
 /// The result of proofs, for programs.
-pub fn proofs_object(file: &str, proofs: &[Proof], holds: bool) -> VerifyObject {
+pub fn proofs_object(file: &str, proofs: &[Proof], heads: &[NamedCheckpoint], holds: bool) -> VerifyObject {
+    let known = proofs.first().filter(|_| holds && !heads.is_empty());
     VerifyObject {
         format: FORMAT,
         file: file.to_owned(),
@@ -57,8 +58,8 @@ pub fn proofs_object(file: &str, proofs: &[Proof], holds: bool) -> VerifyObject 
         sending: 0,
         alterations: Vec::new(),
         more_alterations: 0,
-        heads: 0,
-        agrees_up_to: None,
+        heads: heads.len() as u64,
+        agrees_up_to: known.map(|proof| proof.checkpoint.size),
         unseen: None,
     }
 }

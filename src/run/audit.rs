@@ -5,6 +5,7 @@
 //!                      at the pace of read-backs
 //! ```
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use crate::terminal::duration::format_duration;
 
 /// How long nothing may pass.
 const OUTAGE_MAX: Duration = Duration::from_mins(10);
+/// The same before anything was ever answered: then the address is more likely to be wrong.
+const OUTAGE_FIRST: Duration = Duration::from_secs(20);
 /// How often one message may be "too fast" while others pass.
 const TOO_FAST_ALONE: u32 = 50;
 
@@ -114,12 +117,33 @@ enum LookEnd {
 struct Health {
     /// When it last let something pass, or the audit began.
     passed: Mutex<Instant>,
+    has_answered: AtomicBool,
+    /// The service is out of reach, and that was told.
+    is_outage_told: AtomicBool,
     random: Mutex<fastrand::Rng>,
 }
 
 impl Health {
     fn new() -> Health {
-        Health { passed: Mutex::new(Instant::now()), random: Mutex::new(fastrand::Rng::new()) }
+        Health {
+            passed: Mutex::new(Instant::now()),
+            has_answered: AtomicBool::new(false),
+            is_outage_told: AtomicBool::new(false),
+            random: Mutex::new(fastrand::Rng::new()),
+        }
+    }
+
+    /// Takes in what came of a request, and returns for how long nothing may pass.
+    fn heard(&self, outcome: &Outcome) -> Duration {
+        match outcome {
+            Outcome::NotSent { reason } => {
+                if !self.is_outage_told.swap(true, Ordering::Relaxed) {
+                    tracing::warn!("{reason}: trying again");
+                }
+            }
+            _ => self.has_answered.store(true, Ordering::Relaxed),
+        }
+        if self.has_answered.load(Ordering::Relaxed) { OUTAGE_MAX } else { OUTAGE_FIRST }
     }
 
     fn passed(&self) -> MutexGuard<'_, Instant> {
@@ -202,6 +226,8 @@ async fn find_side<S: Service>(
         let (outcome, receipt) = match find(context, id, query.clone()).await {
             Ok(side) => {
                 *health.passed() = Instant::now();
+                health.has_answered.store(true, Ordering::Relaxed);
+                health.is_outage_told.store(false, Ordering::Relaxed);
                 return Ok(match side {
                     SideHistory::Found(held) => Side::Found(held),
                     SideHistory::NotThere => Side::NotThere,
@@ -214,6 +240,7 @@ async fn find_side<S: Service>(
         if outcome == Outcome::NoSignature {
             return Err(LookEnd::Stopped("there is no signature any more: TIM_USERSIG has run out".to_owned()));
         }
+        let outage_max = health.heard(&outcome);
         let verdict = retry::judge(&outcome);
         let cause = Cause::of(&verdict).unwrap_or(Cause::Note(Note::ReadBackFailed));
         if let Backpressure::SlowDown(retry_after) = retry::backpressure(&outcome) {
@@ -242,10 +269,10 @@ async fn find_side<S: Service>(
         if is_alone && passed > begun {
             return Ok(Side::Unreadable(cause));
         }
-        if begun.max(passed).elapsed() > OUTAGE_MAX {
+        if begun.max(passed).elapsed() > outage_max {
             return Err(LookEnd::Stopped(match outcome {
                 Outcome::NotSent { reason } => format!("the service is out of reach: {reason}"),
-                _ => format!("for {} no history request has passed (the last: {cause})", format_duration(OUTAGE_MAX)),
+                _ => format!("for {} no history request has passed (the last: {cause})", format_duration(outage_max)),
             }));
         }
     }

@@ -69,6 +69,17 @@ pub fn write<T, E: From<WriteError>>(
     Ok((filled, written))
 }
 
+/// Tries whether a file can be written there, long before there is anything to write.
+///
+/// # Errors
+/// It cannot.
+pub fn check(path: &Path) -> Result<(), WriteError> {
+    let failed = |source| WriteError { path: path.to_owned(), source };
+    let directory = directory(path);
+    fs::create_dir_all(directory).and_then(|()| NamedTempFile::new_in(directory)).map_err(failed)?;
+    if path.is_dir() { Err(failed(ErrorKind::IsADirectory.into())) } else { Ok(()) }
+}
+
 /// As [`write()`], with the file's SHA-256 in a file of its own beside it.
 ///
 /// # Errors

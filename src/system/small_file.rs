@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+const UTF_8_BOM: &[u8] = b"\xef\xbb\xbf";
 const MIB: u64 = 1024 * 1024;
 /// The longest job file, key file or file of certificates, in MiB.
 const MIB_MAX: u64 = 1;
@@ -41,7 +42,12 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 /// # Errors
 /// As [`read_text`], but the file may have 256 MiB.
 pub fn read_evidence(path: &Path) -> io::Result<String> {
-    text(read_at_most(path, EVIDENCE_MIB_MAX)?)
+    let mut bytes = read_at_most(path, EVIDENCE_MIB_MAX)?;
+    // Some editors begin a text with it.
+    if bytes.starts_with(UTF_8_BOM) {
+        bytes.drain(..UTF_8_BOM.len());
+    }
+    text(bytes)
 }
 
 fn text(bytes: Vec<u8>) -> io::Result<String> {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::harness::{Place, list};
+use crate::support::harness::{Place, list, sqlite};
 use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --json";
@@ -91,12 +91,16 @@ fn an_audit_that_was_stopped_goes_on_where_it_was() {
     let first = running.exits(130).json();
     let [looked_at, ..] = counts(&first);
     assert!((1..40).contains(&looked_at) && first["at_most_wrong"].is_null(), "{first:#}");
+    // Also after another one.
+    let sample = place.runner("audit ledger.db --json --sample 5 --words mine").at(&service).exits(0).json();
+    assert_eq!(sample["audit"], 2);
     let found = place.runner("audit ledger.db --json").at(&service).exits(0);
     assert!(found.err.contains("Audit 1 goes on"), "{}", found.err);
     assert_eq!((counts(&found.json()), &found.json()["audit"]), ([40, 40, 0, 0, 0, 0], &1.into()));
-    assert_eq!(service.stats().read_backs() - before, 40, "nothing was looked at twice");
+    assert_eq!(service.stats().read_backs() - before, 45, "nothing was looked at twice");
+    place.runner("verify ledger.db").exits(0);
     // The next one is another.
-    assert_eq!(place.runner("audit ledger.db --json").at(&service).exits(0).json()["audit"], 2);
+    assert_eq!(place.runner("audit ledger.db --json").at(&service).exits(0).json()["audit"], 3);
 }
 
 #[test]
@@ -136,6 +140,19 @@ fn a_service_that_refuses_to_have_messages_read_stops_the_audit() {
     place.runner("audit ledger.db").at(&service).exits(0);
 }
 
+/// An address that never answered is more likely to be wrong than a service to be out of reach.
+#[test]
+fn a_service_that_never_answers_is_told_at_once_and_not_waited_for_long() {
+    let (place, _service) = done(3);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let ledger = place.path("ledger.db");
+    sqlite(&ledger, &format!("UPDATE job SET service = '127.0.0.1:{port}'"));
+    let ran = place.runner(&format!("audit ledger.db --endpoint http://127.0.0.1:{port}")).credentials().exits(3);
+    let told = ran.err.find("the service cannot be reached (Connection refused (os error 111)): trying again");
+    let ended = ran.err.find("error: the service is out of reach: the service cannot be reached");
+    assert!(told.is_some() && told < ended, "{}", ran.err);
+}
+
 #[test]
 fn what_cannot_be_audited_is_said_before_anything_is_asked() {
     let (place, service) = done(3);
@@ -146,6 +163,8 @@ fn what_cannot_be_audited_is_said_before_anything_is_asked() {
     refused("audit none.db", "none.db");
     refused("audit ledger.db --sdkappid 1", "app 1 ");
     refused("audit ledger.db --csv . --log-file audit.csv", "would be one file");
+    std::fs::create_dir_all(place.path("taken/audit.csv")).unwrap();
+    refused("audit ledger.db --csv taken", "cannot write taken/audit.csv");
     place.write("more.csv", list(100..=900, "x"));
     let running = place.runner("--input more.csv --resume ledger.db --rate 50").at(&service).start();
     service.wait_for_requests(5);

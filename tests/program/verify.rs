@@ -212,6 +212,46 @@ fn a_run_that_a_second_signal_stops_leaves_nothing_that_seems_altered() {
     assert_eq!(status["in_doubt"], 1, "{status:#}");
 }
 
+/// As files come from other systems, from a full disk, and from whoever moves logs away.
+#[test]
+fn heads_are_found_in_what_became_of_their_file() {
+    let (place, service) = worked(10);
+    let again = || place.runner(&format!("{RUN} --retry-failed")).at(&service).run();
+    let holds = |file: &str, heads: u64| {
+        let found = verify(&place, &format!("ledger.db --checkpoint {file}"));
+        assert_eq!((found.code, &found.json()["heads"]), (Some(0), &heads.into()), "{found:#?}");
+        assert_eq!(by_python(&place, "ledger.db", file).0, Some(0));
+        found.err
+    };
+    let heads = place.read("heads.txt");
+    let count = heads.matches("runner/").count() as u64;
+    place.write("bom.txt", format!("\u{feff}{}", heads.replace('\n', "\r\n")));
+    holds("bom.txt", count);
+    // What was appended to a head that was cut off.
+    place.write("heads.txt", format!("{heads}\nrunner"));
+    again();
+    let now = place.read("heads.txt").matches("runner/").count() as u64;
+    assert!(now > count, "{}", place.read("heads.txt"));
+    let told = holds("heads.txt", now);
+    assert!(told.contains("this checkpoint was cut off, and is passed over"), "{told}");
+
+    // Moved away while a run goes on, which is told and begins a new one.
+    place.write("edits.csv", list(11..=60, "x"));
+    service.set_faults("none");
+    let slow = format!("{RUN} --rate 20");
+    let running = place.runner(&slow).at(&service).start();
+    let size = place.read("heads.txt").len();
+    wait_for("the first head", || (place.read("heads.txt").len() > size).then_some(()));
+    std::fs::rename(place.path("heads.txt"), place.path("heads.1")).unwrap();
+    let ran = running.exits(0);
+    assert!(ran.err.contains("heads.txt: the file of heads was moved or removed; a new one begins"), "{ran:#?}");
+    holds("heads.txt", 1);
+    // A pipe that nobody reads.
+    nix::unistd::mkfifo(&place.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let refused = place.runner(&RUN.replace("heads.txt", "pipe")).at(&service).exits(2);
+    assert!(refused.err.contains("cannot write heads to pipe"), "{refused:#?}");
+}
+
 /// In one file, each of two ledgers would seem to be in the other's place.
 #[test]
 fn heads_of_two_ledgers_do_not_get_into_one_file() {
@@ -233,6 +273,11 @@ fn what_was_done_to_one_message_is_proven_without_the_others() {
     place.write("proof.txt", &proof);
     let found = place.runner("verify --proof proof.txt --checkpoint heads.txt").exits(0);
     assert!(found.out.contains("each proven to be in its log"), "{}", found.out);
+    let found = place.runner("verify --proof proof.txt --checkpoint heads.txt --json").exits(0).json();
+    let heads = place.read("heads.txt").matches("runner/").count();
+    assert_eq!((&found["heads"], &found["agrees_up_to"]), (&heads.into(), &found["log"]["size"]), "{found:#}");
+    let found = place.runner("verify --proof proof.txt --json").exits(0).json();
+    assert_eq!((&found["heads"], &found["agrees_up_to"]), (&0.into(), &Value::Null), "{found:#}");
     // For a head that was kept earlier, and of another one.
     let kept = place.read("heads.txt").split("\n\n").next().unwrap().to_owned() + "\n";
     place.write("first.txt", &kept);
