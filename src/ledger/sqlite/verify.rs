@@ -163,8 +163,12 @@ fn in_order(
 
 /// The schema of a ledger of this program, by name.
 fn schema(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Option<String>>> {
-    let mut statement =
-        connection.prepare("SELECT type || ' ' || name || ' of ' || tbl_name, sql FROM sqlite_schema")?;
+    // SQLite takes names that are blobs, too.
+    let mut statement = connection.prepare(
+        "SELECT type || ' ' || name || ' of ' || tbl_name
+             || iif((typeof(type), typeof(name), typeof(tbl_name)) = ('text', 'text', 'text'), '', ' (not a text)'), sql
+         FROM sqlite_schema",
+    )?;
     statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
