@@ -125,7 +125,9 @@ impl Summary<'_> {
         }
         let before = |of_others: u64, of_this_run: u64| match of_others {
             0 => String::new(),
-            _ if self.whole.is_some() => format!("{} of them by this run", of_this_run.separate_with_commas()),
+            _ if self.whole.is_some() || self.tally.others.settled() > 0 => {
+                format!("{} of them by this run", of_this_run.separate_with_commas())
+            }
             number => format!("{} of them before this run", number.separate_with_commas()),
         };
         let before = |total: u64, of_this_run: u64| before(total.saturating_sub(of_this_run), of_this_run);

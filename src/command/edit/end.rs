@@ -53,7 +53,7 @@ impl RunSession<'_> {
             self.publisher.publish(head, &signals.stop).await;
         }
         if is_shared {
-            summary.whole = self.whole();
+            summary.whole = self.whole(closed.is_ok());
             summary.failed_rows = self.failed_rows(&summary);
         }
         let exit = exit(&summary, &closed, signals.was_terminated());
@@ -90,14 +90,16 @@ impl RunSession<'_> {
     }
 
     /// How many messages of the list are in each state now, where other runs may have worked on it as well. `None`: it is
-    /// not known.
-    fn whole(&self) -> Option<Totals> {
+    /// not known. What the ledger has as being sent is so by other runs, if this one could record that it has ended; otherwise
+    /// it is in doubt.
+    fn whole(&self, has_ended: bool) -> Option<Totals> {
         self.address.postgres()?;
         // What is done stays so.
         if self.plan.done == self.plan.messages() {
             return Some(totals(&self.plan, &Tally::default()));
         }
-        let records = records_beside_writer(self.address).and_then(Records::held);
+        let records = records_beside_writer(self.address);
+        let records = if has_ended { records.and_then(Records::held) } else { records };
         let as_of = AsOf { now: Timestamp::now(), messages_expire: false };
         let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, read_first: false, rows_max: None };
         let plan = records

@@ -82,7 +82,9 @@ impl PostgresAddress {
 
     /// The servers and the database, whoever connects and for which job: what shares a cap.
     pub fn servers_and_database(&self) -> String {
-        let hosts: Vec<_> = self.0.hosts.iter().map(|host| format!("{}:{}", host.name, host.port)).collect();
+        let name =
+            |host: &Host| if host.is_local() && !host.is_socket() { "localhost".to_owned() } else { host.name.clone() };
+        let hosts: Vec<_> = self.0.hosts.iter().map(|host| format!("{}:{}", name(host), host.port)).collect();
         format!("{}/{}", hosts.join(","), self.0.database)
     }
 
@@ -152,12 +154,13 @@ impl PostgresAddress {
                 }
             }
         }
+        let names_root = given.contains_key("sslrootcert");
         let mut take = |name: &'static str, variable: &str| given.remove(name).or_else(|| named(variable));
         let user = take("user", "PGUSER").or_else(system_user).ok_or(AddressError::NoUser)?;
         let database = take("dbname", "PGDATABASE").unwrap_or_else(|| user.clone());
         let (host, port) = (take("host", "PGHOST"), take("port", "PGPORT"));
         let hosts = hosts(host.as_deref().unwrap_or_default(), port.as_deref().unwrap_or_default())?;
-        let tls = uses_tls(take("sslmode", "PGSSLMODE").as_deref(), &hosts)?;
+        let tls = uses_tls(take("sslmode", "PGSSLMODE").as_deref(), names_root, &hosts)?;
         // Of several servers always the primary is used.
         if !matches!(take("target_session_attrs", "").as_deref(), None | Some("any" | "read-write" | "primary")) {
             return Err(AddressError::Value { name: "target_session_attrs", possible: "read-write or primary" });
@@ -207,11 +210,11 @@ fn hosts(hosts: &str, ports: &str) -> Result<Vec<Host>, AddressError> {
     names.iter().enumerate().map(host).collect()
 }
 
-/// Whether TLS is used on this machine too.
-fn uses_tls(mode: Option<&str>, hosts: &[Host]) -> Result<bool, AddressError> {
+/// Whether TLS is used on this machine too. Whoever names a certificate to check with wants it checked, also at the end of a tunnel.
+fn uses_tls(mode: Option<&str>, names_root: bool, hosts: &[Host]) -> Result<bool, AddressError> {
     let are_local = hosts.iter().all(Host::is_local);
     match mode {
-        None => Ok(false),
+        None => Ok(names_root),
         Some("require" | "verify-full") => Ok(true),
         Some("verify-ca") if are_local => Ok(true),
         Some("disable" | "allow" | "prefer") if are_local => Ok(false),

@@ -37,6 +37,7 @@ impl Purpose {
             Purpose::Run => &[
                 ("search_path", "runner"),
                 ("synchronous_commit", "on"),
+                ("standard_conforming_strings", "on"),
                 // A statement after the one that waited for a lock must see what it has waited for.
                 ("default_transaction_isolation", r"read\ committed"),
                 ("statement_timeout", "10000"),
@@ -52,6 +53,7 @@ impl Purpose {
             Purpose::Look => &[
                 ("search_path", "runner"),
                 ("synchronous_commit", "on"),
+                ("standard_conforming_strings", "on"),
                 ("statement_timeout", "600000"),
                 ("lock_timeout", "10000"),
                 ("idle_in_transaction_session_timeout", "60000"),
@@ -147,7 +149,7 @@ async fn connect_to(address: Arc<PostgresAddress>, host: Host, purpose: Purpose)
             None => open(&way.config, NoTls).await,
         };
         let client = client.map_err(|error| PostgresError::connecting(&address, error))?;
-        check(&client, &address, &way.session).await?;
+        check(&client, &address, &way.session, purpose).await?;
         Ok(client)
     };
     match timeout(purpose.ready_timeout(&address), ready).await {
@@ -173,11 +175,17 @@ where
 
 /// One message, and so one session, even behind a pooler.
 const CHECK: &str = "SELECT current_setting('server_version_num')::int / 10000, current_setting('runner.session', true), \
-    pg_is_in_recovery() OR current_setting('transaction_read_only')::bool, current_setting('fsync'), \
+    CASE WHEN pg_is_in_recovery() THEN 'standby' WHEN current_setting('transaction_read_only')::bool THEN 'session' \
+    ELSE '' END, current_setting('fsync'), \
     current_setting('full_page_writes'), current_setting('synchronous_commit'), \
     CASE current_setting('synchronous_standby_names') WHEN '' THEN (SELECT count(*) FROM pg_stat_replication) ELSE 0 END";
 
-async fn check(client: &Client, address: &PostgresAddress, session: &str) -> Result<(), PostgresError> {
+async fn check(
+    client: &Client,
+    address: &PostgresAddress,
+    session: &str,
+    purpose: Purpose,
+) -> Result<(), PostgresError> {
     let answer = client.simple_query(CHECK).await.map_err(|error| PostgresError::connecting(address, error))?;
     let row = answer.into_iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
@@ -185,7 +193,7 @@ async fn check(client: &Client, address: &PostgresAddress, session: &str) -> Res
     });
     let found =
         row.as_ref().and_then(ServerFacts::of).ok_or_else(|| PostgresError::Pooler { address: named(address) })?;
-    found.judge(address, session)?;
+    found.judge(address, session, purpose)?;
     if found.replicas > 0 && !HAS_WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
             "{address} has a replica and waits for none: after a failover the newest intents may be missing, and \
@@ -200,6 +208,9 @@ async fn check(client: &Client, address: &PostgresAddress, session: &str) -> Res
 struct ServerFacts {
     version: u32,
     session: Option<String>,
+    /// A standby, whose state is an older one.
+    is_standby: bool,
+    /// Its database, or the role, takes no changes.
     is_read_only: bool,
     /// A setting that makes what is confirmed durable, and is off.
     off: Option<&'static str>,
@@ -215,7 +226,8 @@ impl ServerFacts {
         Some(ServerFacts {
             version: text(0)?.parse().ok()?,
             session: text(1).map(str::to_owned),
-            is_read_only: text(2)? != "f",
+            is_standby: text(2)? == "standby",
+            is_read_only: text(2)? == "session",
             off: settings.iter().find(|(_, value)| *value != "on").map(|(name, _)| *name),
             synchronous_commit: text(5)?.to_owned(),
             replicas: text(6)?.parse().ok()?,
@@ -223,14 +235,14 @@ impl ServerFacts {
     }
 
     /// Whether what it confirms is durable, and what is asked of it reaches one and the same session.
-    fn judge(&self, address: &PostgresAddress, session: &str) -> Result<(), PostgresError> {
+    fn judge(&self, address: &PostgresAddress, session: &str, purpose: Purpose) -> Result<(), PostgresError> {
         if self.version < VERSION_MIN {
             return Err(PostgresError::TooOld { address: named(address), version: self.version });
         }
         if self.session.as_deref() != Some(session) {
             return Err(PostgresError::Pooler { address: named(address) });
         }
-        if self.is_read_only {
+        if self.is_standby || (self.is_read_only && purpose == Purpose::Run) {
             return Err(PostgresError::ReadOnly { address: named(address) });
         }
         if let Some(setting) = self.off.filter(|_| !address.allows_fsync_off()) {
@@ -257,13 +269,14 @@ mod tests {
         let mut found = ServerFacts {
             version: 15,
             session: Some("s".to_owned()),
+            is_standby: false,
             is_read_only: false,
             off: None,
             synchronous_commit: "on".to_owned(),
             replicas: 0,
         };
         change(&mut found);
-        found.judge(&url.parse().unwrap(), "s").err().map(|error| error.to_string())
+        found.judge(&url.parse().unwrap(), "s", Purpose::Run).err().map(|error| error.to_string())
     }
 
     type Spoil = fn(&mut ServerFacts);
@@ -272,10 +285,11 @@ mod tests {
     fn a_server_that_may_lose_commits_or_changes_sessions_is_refused() {
         let url = "postgres://u@127.0.0.1/d?job=j";
         assert_eq!(judged(|_| (), url), None);
-        let refusals: [(Spoil, &str); 7] = [
+        let refusals: [(Spoil, &str); 8] = [
             (|found| found.version = 14, "PostgreSQL 14"),
             (|found| found.session = None, "pooler"),
             (|found| found.session = Some("another".to_owned()), "pooler"),
+            (|found| found.is_standby = true, "read-only"),
             (|found| found.is_read_only = true, "read-only"),
             (|found| found.off = Some("fsync"), "fsync is off"),
             (|found| found.off = Some("full_page_writes"), "full_page_writes is off"),

@@ -109,8 +109,8 @@ pub enum PostgresError {
     },
     /// It is a standby, or does not take changes now.
     #[error(
-        "{address} is read-only now (a standby, or a server that takes no changes); name the primary, or all servers \
-         of which one is it, as in postgres://user@host1,host2/database"
+        "{address} is read-only now (a standby, or default_transaction_read_only is set for the server, the database or the \
+         role); name the primary, or all servers of which one is it, as in postgres://user@host1,host2/database"
     )]
     ReadOnly {
         /// The address.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
+use std::mem::replace;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -23,6 +24,8 @@ const ATTEMPT_MAX: Duration = Duration::from_secs(2);
 const FEW_MAX: Duration = Duration::from_secs(20);
 /// The longest that a run waits for the database.
 const OUTAGE_MAX: Duration = Duration::from_mins(10);
+/// How long it waits without a word.
+const SILENT_MAX: Duration = Duration::from_secs(5);
 /// The longest that it waits when it ends. Without that it is lost, and every outcome is recorded all the same.
 const ENDING_MAX: Duration = Duration::from_mins(1);
 /// The first and the longest pause between two attempts.
@@ -211,11 +214,12 @@ pub(super) struct Patience {
     since: Option<Instant>,
     pause: Duration,
     max: Duration,
+    is_told: bool,
 }
 
 impl Patience {
     pub(super) fn new() -> Patience {
-        Patience { since: None, pause: PAUSES.0, max: OUTAGE_MAX }
+        Patience { since: None, pause: PAUSES.0, max: OUTAGE_MAX, is_told: false }
     }
 
     /// That of a run that ends.
@@ -231,6 +235,9 @@ impl Patience {
         let since = *self.since.get_or_insert_with(Instant::now);
         if !error.is_passing() || since.elapsed() > self.max {
             return Err(failure(address, error));
+        }
+        if since.elapsed() > SILENT_MAX && !replace(&mut self.is_told, true) {
+            tracing::warn!("the ledger cannot be written to, and what waits for that is tried again: {error}");
         }
         tracing::debug!("{error}; it is tried again");
         // All runs lose the database at the same moment, and should not come back at the same one.

@@ -70,6 +70,68 @@ fn a_full_disk_under_the_server_is_waited_out() {
     });
 }
 
+/// The run cannot record how it ended either. The service has edited some of what the ledger does not have as done.
+#[test]
+fn what_is_being_sent_when_the_ledger_takes_nothing_more_is_in_doubt() {
+    in_a_database(|database| {
+        let scene = Scene::with_faults(600, "latency=300ms");
+        let role = format!("worker_of_{}", database.name());
+        database.psql(&format!("CREATE ROLE {role} LOGIN; GRANT ALL ON DATABASE {} TO {role}", database.name()));
+        let ledger = database.url("job").replace("postgres@", &format!("{role}@"));
+        let run = scene.runner("r", &ledger);
+        scene.service.wait_for_requests(150);
+        database.psql("ALTER TABLE runner.edit OWNER TO postgres");
+        let ran = run.exits(3);
+        let (summary, edits) = (ran.summary(), scene.service.stats().edited_once());
+        assert!(summary.done < edits && edits <= summary.done + summary.in_doubt, "{edits} of {ran:#?}");
+        database.psql(&format!("REASSIGN OWNED BY {role} TO postgres; DROP OWNED BY {role}; DROP ROLE {role}"));
+    });
+}
+
+/// Another one holds the table, while the lease can be renewed.
+#[test]
+fn commits_that_wait_for_others_are_told() {
+    in_a_database(|database| {
+        let scene = Scene::new(300);
+        let run = scene.runner("r", &database.url("job"));
+        scene.service.wait_for_requests(50);
+        database.psql("BEGIN; LOCK TABLE runner.edit; SELECT pg_sleep(9); COMMIT");
+        let ran = run.exits(0);
+        let told = "WARN the ledger cannot be written to, and what waits for that is tried again: ";
+        assert_eq!(ran.err.matches(told).count(), 1, "{ran:#?}");
+        scene.is_done(database, &[ran]);
+    });
+}
+
+/// As those who look after databases set up roles.
+#[test]
+fn settings_of_a_role_change_nothing() {
+    in_a_database(|database| {
+        let (scene, ledger) = (Scene::new(20), database.url("job"));
+        let (worker, reader) = (format!("worker_of_{}", database.name()), format!("reader_of_{}", database.name()));
+        database.psql(&format!(
+            "CREATE ROLE {worker} LOGIN; GRANT ALL ON DATABASE {} TO {worker}; CREATE ROLE {reader} LOGIN;
+             ALTER ROLE {worker} SET standard_conforming_strings = off;
+             ALTER ROLE {reader} SET default_transaction_read_only = on",
+            database.name()
+        ));
+        let ran = scene.call("r", &ledger.replace("postgres@", &format!("{worker}@")), "").exits(0);
+        assert_eq!(ran.summary().done, 20);
+        database.psql(&format!(
+            "GRANT USAGE ON SCHEMA runner TO {reader}; GRANT SELECT ON ALL TABLES IN SCHEMA runner TO {reader}"
+        ));
+        let as_reader = ledger.replace("postgres@", &format!("{reader}@"));
+        for command in ["status", "report", "verify"] {
+            scene.place.runner(command).arg(&as_reader).exits(0);
+        }
+        let refused = scene.call("r", &as_reader, "").exits(2);
+        assert!(refused.err.contains("default_transaction_read_only"), "{refused:#?}");
+        database.psql(&format!(
+            "REASSIGN OWNED BY {worker} TO postgres; DROP OWNED BY {worker}, {reader}; DROP ROLE {worker}, {reader}"
+        ));
+    });
+}
+
 /// Cuts one of three off the database, but not off the service.
 fn cut_off(database: Database<'_>, cut: impl Fn(&Proxy), time: Duration) {
     let scene = Scene::new(edits(1_500, 7_000));

@@ -34,7 +34,7 @@ fn a_url_is_read_as_libpq_reads_it() {
         ("postgres://me@localhost/e?job=may&sslmode=prefer", "postgres://me@localhost:5432/e?job=may"),
         (
             "postgres://me@db/e?job=may&sslrootcert=/etc/a%20b.pem&connect_timeout=9&allow=fsync-off&application_name=x",
-            "postgres://me@db:5432/e?job=may&sslrootcert=/etc/a%20b.pem&connect_timeout=9&application_name=x&allow=fsync-off",
+            "postgres://me@db:5432/e?job=may&sslmode=verify-full&sslrootcert=/etc/a%20b.pem&connect_timeout=9&application_name=x&allow=fsync-off",
         ),
     ] {
         assert_eq!(means(text), meaning, "{text}");
@@ -117,6 +117,8 @@ fn only_on_this_machine_tls_is_not_needed() {
     for host in ["db", "10.0.0.1", "localhost.example.com", "0.0.0.0"] {
         assert!(uses(host, ""), "{host}");
     }
+    // Also at the end of a tunnel.
+    assert!(uses("localhost", "&sslrootcert=ca.pem") && !uses("localhost", "&sslrootcert=ca.pem&sslmode=disable"));
     assert!(uses("localhost", "&sslmode=require") && !uses("%2Ftmp", "&sslmode=require"));
 }
 
