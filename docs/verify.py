@@ -4,7 +4,7 @@
 Computes the log again from the file, and all rows from the log, and compares the log with HEADS, a file of checkpoints that
 was kept elsewhere. Exit code: 0 it holds, 1 it was altered, 2 it cannot be said. For a file whose last run has ended."""
 
-import base64, hashlib, json, os, sqlite3, sys, urllib.parse
+import base64, hashlib, json, os, re, sqlite3, sys, urllib.parse
 
 SCHEMA = "1a4a4ebbed62be2fbc7e5912553c839f0e3adddc1ae9b921909f2d4584c97dd2"  # of a ledger of version 7
 
@@ -22,7 +22,8 @@ except (OSError, ValueError, sqlite3.Error) as error:
     sys.exit(print(f"cannot be verified: {error}") or 2)
 lines = [line for line in (text or "").split("\n") if not line.startswith("— ")]
 heads = [block.strip("\n").split("\n") for block in "\n".join(lines).split("\n\n") if block.strip("\n")]
-heads = [head for head in heads if len(head) > 2 and len(head[2]) == 44]  # others were cut off, as by a full disk
+cut_off = re.compile(r"[^\n]+(\n(0|[1-9][0-9]*)(\n[A-Za-z0-9+/]{1,43})?)?")  # as by a full disk
+heads = [head for head in heads if not cut_off.fullmatch("\n".join(head))]
 if any(len(head) != 3 for head in heads) or (text is not None and not heads):
     sys.exit(print("these are no heads") or 2)
 if os.path.exists(name + "-wal") and os.path.getsize(name + "-wal"):

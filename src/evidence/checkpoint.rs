@@ -61,10 +61,10 @@ impl Checkpoint {
         STANDARD.encode(self.root)
     }
 
-    /// The log that the first checkpoint of a text is of, if that is one.
-    pub fn first_origin(file: &str, text: &str) -> Option<String> {
-        let first = text.trim_start_matches('\n').split_inclusive("\n\n").next()?;
-        Checkpoint::read_all(file, first).ok()?.pop().map(|found| found.checkpoint.origin)
+    /// The log that the first checkpoint of a text is of, if there is one.
+    pub fn first_origin(text: &str) -> Option<String> {
+        let first = text.split("\n\n").find_map(|block| read("", block, |_| {}).ok()?.pop());
+        first.map(|found| found.checkpoint.origin)
     }
 
     /// Reads all checkpoints of a text, one after the other. Signatures, which begin with a dash, are passed over: they are
@@ -73,32 +73,37 @@ impl Checkpoint {
     /// # Errors
     /// There is none, or something that is none.
     pub fn read_all(file: &str, text: &str) -> Result<Vec<NamedCheckpoint>, CheckpointError> {
-        let lines: Vec<_> = text.lines().enumerate().filter(|(_, line)| !line.starts_with("— ")).collect();
-        let mut found = Vec::new();
-        for block in lines.split(|(_, line)| line.is_empty()) {
-            let Some(((at, origin), rest)) = block.split_first() else { continue };
-            let place = |at: usize| format!("{file}:{}", at + 1);
-            let malformed = |at: usize, what| Err(CheckpointError::Malformed { place: place(at), what });
-            let (size, root) = match rest {
-                [(at, size), ..] if number(size).is_none() => return malformed(*at, "this is no size of a log"),
-                [] | [_] => (None, None),
-                [(_, size), (_, root)] if is_begun(root) => (number(size), None),
-                [(_, size), (at, root)] => match hash(root) {
-                    Some(root) => (number(size), Some(root)),
-                    None => return malformed(*at, "this is no SHA-256 in Base64"),
-                },
-                // Otherwise a head could hide behind another one, as what extends it.
-                [_, _, (at, _), ..] => return malformed(*at, "there should be an empty line"),
-            };
-            let (Some(size), Some(root)) = (size, root) else {
-                tracing::warn!("{}: this checkpoint was cut off, and is passed over", place(*at));
-                continue;
-            };
-            let checkpoint = Checkpoint { origin: (*origin).to_owned(), size, root };
-            found.push(NamedCheckpoint { place: place(*at), checkpoint });
-        }
-        if found.is_empty() { Err(CheckpointError::Empty { file: file.to_owned() }) } else { Ok(found) }
+        read(file, text, |place| tracing::warn!("{place}: this checkpoint was cut off, and is passed over"))
     }
+}
+
+/// Tells of each checkpoint that was cut off.
+fn read(file: &str, text: &str, mut cut_off: impl FnMut(String)) -> Result<Vec<NamedCheckpoint>, CheckpointError> {
+    let lines: Vec<_> = text.lines().enumerate().filter(|(_, line)| !line.starts_with("— ")).collect();
+    let mut found = Vec::new();
+    for block in lines.split(|(_, line)| line.is_empty()) {
+        let Some(((at, origin), rest)) = block.split_first() else { continue };
+        let place = |at: usize| format!("{file}:{}", at + 1);
+        let malformed = |at: usize, what| Err(CheckpointError::Malformed { place: place(at), what });
+        let (size, root) = match rest {
+            [(at, size), ..] if number(size).is_none() => return malformed(*at, "this is no size of a log"),
+            [] | [_] => (None, None),
+            [(_, size), (_, root)] if is_begun(root) => (number(size), None),
+            [(_, size), (at, root)] => match hash(root) {
+                Some(root) => (number(size), Some(root)),
+                None => return malformed(*at, "this is no SHA-256 in Base64"),
+            },
+            // Otherwise a head could hide behind another one, as what extends it.
+            [_, _, (at, _), ..] => return malformed(*at, "there should be an empty line"),
+        };
+        let (Some(size), Some(root)) = (size, root) else {
+            cut_off(place(*at));
+            continue;
+        };
+        let checkpoint = Checkpoint { origin: (*origin).to_owned(), size, root };
+        found.push(NamedCheckpoint { place: place(*at), checkpoint });
+    }
+    if found.is_empty() { Err(CheckpointError::Empty { file: file.to_owned() }) } else { Ok(found) }
 }
 
 /// Whether a SHA-256 in Base64 may begin like this, which has no end.

@@ -53,6 +53,15 @@ pub enum OriginalsError {
         /// The first one that is missing.
         number: u64,
     },
+    /// It holds nothing, and perhaps held what the ledger records.
+    #[error(
+        "{} is empty, and the ledger records originals: if they were in it, put back what it held; if it is to be a new file, \
+         remove it", path.display()
+    )]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
     /// It was made for another ledger.
     #[error(
         "{} keeps the originals of another ledger ({theirs}): the way back takes the newest original of a message, so each ledger \
@@ -313,19 +322,18 @@ impl OriginalsFile {
     /// ledger records. Nothing in it was changed then.
     pub fn open(path: &Path, ledger: &str, recorded: &[Ciphertext]) -> Result<OriginalsFile, OriginalsError> {
         let unusable = |source| OriginalsError::Unusable { path: path.to_owned(), source };
-        let (mut options, is_new) = (OpenOptions::new(), !path.exists());
+        let (mut options, was_there) = (OpenOptions::new(), path.exists());
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let file = file.map_err(unusable)?;
-        // Emptied: what is to be a new file is not there yet.
-        if !is_new && !recorded.is_empty() && file.metadata().map_err(unusable)?.len() == 0 {
-            return Err(OriginalsError::Lacks { path: path.to_owned(), number: 1 });
-        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OriginalsError::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
         if is_to_be_named(&file).map_err(unusable)? {
+            if was_there && !recorded.is_empty() {
+                return Err(OriginalsError::Empty { path: path.to_owned() });
+            }
             name(&file, ledger).map_err(unusable)?;
             // Its name is durable as well.
             let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());

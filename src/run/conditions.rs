@@ -121,7 +121,7 @@ impl Reviewed {
                 && first.content != second.content
             {
                 let what = format!(
-                    "its message holds something else than in line {}; only one of the two was reviewed, so take the other one out",
+                    "it says otherwise than line {} what its message held; keep one row of each message, with all that was reviewed of it",
                     first.line
                 );
                 return Err(ReviewedError::Row { name: input.name().to_owned(), line: second.line, what });

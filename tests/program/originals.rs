@@ -247,7 +247,7 @@ fn a_file_that_lacks_what_the_ledger_records_is_noticed() {
     }
     std::fs::write(&path, "").unwrap();
     let refused = run("").exits(2);
-    assert!(refused.err.contains("originals.bin lacks the ciphertext 1"), "{refused:#?}");
+    assert!(refused.err.contains("originals.bin is empty, and the ledger records originals"), "{refused:#?}");
     // Another file is as good, but for one of another ledger.
     std::fs::remove_file(&path).unwrap();
     let ran = run("").exits(0);
@@ -311,11 +311,11 @@ fn an_edit_is_made_only_where_the_message_reads_as_it_was_reviewed() {
         ),
         (
             "from_account,to_account,msg_key,cloud_custom_data\na,b,1_2_3,one\na,b,1_2_3,one\na,b,1_2_3,two\n",
-            "--only-if: line 4 of reviewed.csv: its message holds something else than in line 3",
+            "--only-if: line 4 of reviewed.csv: it says otherwise than line 3 what its message held",
         ),
         (
             &format!("message,content\n{0},{0}\n{1},{0}\n{0},{1}\n", "1".repeat(32), "2".repeat(32)),
-            "--only-if: line 4 of reviewed.csv: its message holds something else than in line 2",
+            "--only-if: line 4 of reviewed.csv: it says otherwise than line 2 what its message held",
         ),
     ] {
         place.write("reviewed.csv", content);

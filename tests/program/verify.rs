@@ -235,6 +235,36 @@ fn heads_are_found_in_what_became_of_their_file() {
     let told = holds("heads.txt", now);
     assert!(told.contains("this checkpoint was cut off, and is passed over"), "{told}");
 
+    // Nothing that was put beside a head hides it.
+    let genuine = heads.trim_matches('\n');
+    let (origin, rest) = genuine.split_once('\n').unwrap();
+    let (size, root) = rest
+        .split('\n')
+        .take(2)
+        .collect::<Vec<_>>()
+        .join(" ")
+        .split_once(' ')
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    let other = format!("{}{}", if root.starts_with('A') { "B" } else { "A" }, &root[1..]);
+    for (odd, code) in [
+        (format!("{origin}\n{size}\n{other}\n"), 1),
+        (format!("x\n{origin}\n{size}\n{other}\n"), 2),
+        (format!("— {origin}\n{size}\n{other}\n"), 2),
+        (format!("{origin}\n{size}\n{origin}\n{size}\n{other}\n"), 2),
+        (format!("{origin}\n{size}\n{other} \n"), 2),
+        (format!("{origin}\n{size}\n{other}A\n"), 2),
+        (format!("{origin}\n{size}\nno root\n"), 2),
+        (format!("{origin}\nno size\n"), 2),
+        (format!("{origin}\n{size}\n{}\n", &other[..20]), 0),
+        (format!("{origin}\n{size}\n"), 0),
+    ] {
+        place.write("odd.txt", format!("{heads}\n{odd}\n"));
+        let found = verify(&place, "ledger.db --checkpoint odd.txt");
+        let python = by_python(&place, "ledger.db", "odd.txt");
+        assert_eq!((found.code, python.0 == Some(0)), (Some(code), code == 0), "{odd}: {found:#?} {python:?}");
+    }
+
     // Moved away while a run goes on, which is told and begins a new one.
     place.write("edits.csv", list(11..=60, "x"));
     service.set_faults("none");

@@ -36,7 +36,7 @@ impl RunSession<'_> {
         // end of the list only if all of them have.
         let is_shared = self.address.postgres().is_some();
         if !is_shared {
-            summary.failed_rows = self.failed_rows(&summary);
+            summary.failed_rows = self.failed_rows(&summary, true);
         }
         let is_read = if is_shared { self.job.policy.rows_max.is_none() } else { summary.totals().not_reached == 0 };
         let has_read_all = matches!(result.ended, RunEnd::Finished) && is_read;
@@ -54,7 +54,7 @@ impl RunSession<'_> {
         }
         if is_shared {
             summary.whole = self.whole(closed.is_ok());
-            summary.failed_rows = self.failed_rows(&summary);
+            summary.failed_rows = self.failed_rows(&summary, closed.is_ok());
         }
         let exit = exit(&summary, &closed, signals.was_terminated());
         let left = summary.totals().not_reached > 0 && exit != Exit::Done;
@@ -90,16 +90,14 @@ impl RunSession<'_> {
     }
 
     /// How many messages of the list are in each state now, where other runs may have worked on it as well. `None`: it is
-    /// not known. What the ledger has as being sent is so by other runs, if this one could record that it has ended; otherwise
-    /// it is in doubt.
+    /// not known.
     fn whole(&self, has_ended: bool) -> Option<Totals> {
         self.address.postgres()?;
         // What is done stays so.
         if self.plan.done == self.plan.messages() {
             return Some(totals(&self.plan, &Tally::default()));
         }
-        let records = records_beside_writer(self.address);
-        let records = if has_ended { records.and_then(Records::held) } else { records };
+        let records = records(self.address, has_ended);
         let as_of = AsOf { now: Timestamp::now(), messages_expire: false };
         let policy = Policy { in_doubt: InDoubt::Hold, retry_failed: false, read_first: false, rows_max: None };
         let plan = records
@@ -165,11 +163,11 @@ impl RunSession<'_> {
 
     /// Writes the rows that failed or are in doubt; if there are none, removes the file of an earlier run. A file that was
     /// changed since a run wrote it is put aside.
-    fn failed_rows(&self, summary: &Summary<'_>) -> Vec<PathBuf> {
+    fn failed_rows(&self, summary: &Summary<'_>, has_ended: bool) -> Vec<PathBuf> {
         let totals = summary.totals();
         let Some(ledger) = self.readable(summary) else { return Vec::new() };
         // Only where something is looked up: one of a database reads all of the job.
-        let reader = || records_beside_writer(&ledger).and_then(Records::held);
+        let reader = || records(&ledger, has_ended);
         let reader = (totals.failed + totals.in_doubt > 0).then(reader).transpose();
         let written = reader.map_err(CommandError::from).and_then(|mut reader| {
             let words = Words::new(Lang::of_process());
@@ -219,6 +217,13 @@ impl RunSession<'_> {
             }
         }
     }
+}
+
+/// What the ledger has of each edit. What it has as being sent is left out, if this run could record that it has ended: others send
+/// it. Otherwise all of that is in doubt.
+fn records(ledger: &LedgerAddress, has_ended: bool) -> Result<Box<dyn Records>, LedgerError> {
+    let records = records_beside_writer(ledger)?;
+    if has_ended { records.held() } else { Ok(records) }
 }
 
 fn exit(summary: &Summary<'_>, closed: &Result<WalEnd, LedgerError>, terminated: bool) -> Exit {

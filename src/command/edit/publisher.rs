@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::mem::replace;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,12 +40,12 @@ impl<'a> HeadPublisher<'a> {
         let command = args.on_checkpoint.as_deref();
         let file = match args.checkpoint_file.as_deref() {
             Some(path) => {
-                let opened = open(path).and_then(|file| file.metadata()).map_err(unwritable(path))?;
+                let file = open(path).map_err(unwritable(path))?;
                 // Reading a pipe would wait for whoever writes to it.
-                if opened.is_file() {
+                if file.metadata().is_ok_and(|file| file.is_file()) {
                     check_own(path, ledger)?;
                 }
-                Some(HeadFile { path, is: Arc::new(Mutex::new((opened.dev(), opened.ino()))) })
+                Some(HeadFile { path, file: Arc::new(Mutex::new(file)) })
             }
             None => None,
         };
@@ -89,11 +88,11 @@ impl<'a> HeadPublisher<'a> {
         let mut failures = Vec::new();
         // Between empty lines, so that it stands alone whatever was there before.
         let text = format!("{head}\n");
-        if let Some(HeadFile { path, is }) = &self.file {
+        if let Some(HeadFile { path, file }) = &self.file {
             let may_be_cut_off = self.published.get() == 0 || self.has_failed.get();
-            let (file, is, head) = (path.to_path_buf(), Arc::clone(is), format!("\n{text}"));
+            let (at, file, head) = (path.to_path_buf(), Arc::clone(file), format!("\n{text}"));
             // On another thread: the file may be far away, and the run must not wait for it.
-            let write = tokio::task::spawn_blocking(move || append(&file, &is, &head, may_be_cut_off));
+            let write = tokio::task::spawn_blocking(move || append(&at, &file, &head, may_be_cut_off));
             let late = || io::Error::other(format!("the head was not taken within {} s", COMMAND_TIME.as_secs()));
             let written = match timeout(COMMAND_TIME, write).await {
                 Ok(written) => written.unwrap_or_else(|error| Err(error.into())),
@@ -114,27 +113,32 @@ impl<'a> HeadPublisher<'a> {
     }
 }
 
-/// The file of `--checkpoint-file`, and which file that is on its device.
+/// The file of `--checkpoint-file`, as it was opened last.
 #[derive(Debug)]
 struct HeadFile<'a> {
     path: &'a Path,
-    is: Arc<Mutex<(u64, u64)>>,
+    file: Arc<Mutex<File>>,
 }
 
-/// What is no file, such as a pipe that nobody reads, must not hold up the run.
+/// A pipe that nobody reads must not hold up the run.
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)
 }
 
-/// Opens it each time: it may have been moved away, as logs are.
-fn append(path: &Path, is: &Mutex<(u64, u64)>, head: &str, may_be_cut_off: bool) -> io::Result<()> {
-    let mut file = open(path)?;
-    let opened = file.metadata()?;
-    let mut is = is.lock().unwrap_or_else(PoisonError::into_inner);
-    if replace(&mut *is, (opened.dev(), opened.ino())) != *is {
+/// Opens a file each time: it may have been moved away, as logs are.
+fn append(path: &Path, file: &Mutex<File>, head: &str, may_be_cut_off: bool) -> io::Result<()> {
+    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = file.metadata()?;
+    if !before.is_file() {
+        return file.write_all(head.as_bytes());
+    }
+    *file = open(path)?;
+    let now = file.metadata()?;
+    let is_same = (now.dev(), now.ino()) == (before.dev(), before.ino());
+    if now.len() == 0 && !is_same {
         tracing::warn!("{}: the file of heads was moved or removed; a new one begins", path.display());
     }
-    if may_be_cut_off && opened.len() > 0 {
+    if may_be_cut_off && now.len() > 0 {
         // What a full disk has cut off may be without its line feed.
         file.write_all(b"\n")?;
     }
@@ -144,9 +148,8 @@ fn append(path: &Path, is: &Mutex<(u64, u64)>, head: &str, may_be_cut_off: bool)
 
 /// Heads of two ledgers in one file would make each seem to be in the other's place.
 fn check_own(path: &Path, ledger: &LedgerAddress) -> Result<(), CommandError> {
-    let name = path.display().to_string();
     let text = small_file::read_evidence(path).unwrap_or_default();
-    let Some(origin) = Checkpoint::first_origin(&name, &text) else {
+    let Some(origin) = Checkpoint::first_origin(&text) else {
         return Ok(());
     };
     let own = match open_overview(ledger) {

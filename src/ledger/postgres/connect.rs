@@ -28,6 +28,8 @@ pub enum Purpose {
     Run,
     /// A look at a ledger, and changes to it that no run waits for.
     Look,
+    /// A look that changes nothing.
+    Read,
 }
 
 impl Purpose {
@@ -50,7 +52,7 @@ impl Purpose {
                 ("enable_bitmapscan", "off"),
                 ("jit", "off"),
             ],
-            Purpose::Look => &[
+            Purpose::Look | Purpose::Read => &[
                 ("search_path", "runner"),
                 ("synchronous_commit", "on"),
                 ("standard_conforming_strings", "on"),
@@ -65,7 +67,7 @@ impl Purpose {
     fn connect_timeout(self) -> Duration {
         Duration::from_secs(match self {
             Purpose::Run => 2,
-            Purpose::Look => 5,
+            Purpose::Look | Purpose::Read => 5,
         })
     }
 
@@ -84,6 +86,8 @@ impl Purpose {
 pub async fn connect(address: &PostgresAddress, purpose: Purpose) -> Result<Client, PostgresError> {
     let driver = Driver::get()?;
     let address = Arc::new(address.clone());
+    // An old primary that takes no changes any more may be one of several: it has an older state.
+    let purpose = if address.hosts().len() > 1 && purpose == Purpose::Read { Purpose::Look } else { purpose };
     let mut refused = PostgresError::TimedOut { address: address.to_string().into() };
     for (index, host) in address.hosts().iter().enumerate() {
         if index > 0 {
@@ -242,7 +246,7 @@ impl ServerFacts {
         if self.session.as_deref() != Some(session) {
             return Err(PostgresError::Pooler { address: named(address) });
         }
-        if self.is_standby || (self.is_read_only && purpose == Purpose::Run) {
+        if self.is_standby || (self.is_read_only && purpose != Purpose::Read) {
             return Err(PostgresError::ReadOnly { address: named(address) });
         }
         if let Some(setting) = self.off.filter(|_| !address.allows_fsync_off()) {

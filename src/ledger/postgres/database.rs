@@ -30,7 +30,7 @@ impl Database {
     pub(super) fn open(address: &PostgresAddress) -> Result<Database, LedgerError> {
         let wanted = address.clone();
         let client = Driver::get()?.wait(async move {
-            let client = connect(&wanted, Purpose::Look).await?;
+            let client = connect(&wanted, Purpose::Read).await?;
             client.batch_execute(BEGIN).await.map_err(|error| failure(&wanted, PostgresError::of(&wanted, error)))?;
             if schema::is_there(&client, &wanted).await? { Ok(client) } else { Err(missing(&wanted)) }
         })??;

@@ -237,7 +237,9 @@ impl Patience {
             return Err(failure(address, error));
         }
         if since.elapsed() > SILENT_MAX && !replace(&mut self.is_told, true) {
-            tracing::warn!("the ledger cannot be written to, and what waits for that is tried again: {error}");
+            tracing::warn!(
+                "the ledger does not answer or takes no changes, and what waits for it is tried again: {error}"
+            );
         }
         tracing::debug!("{error}; it is tried again");
         // All runs lose the database at the same moment, and should not come back at the same one.

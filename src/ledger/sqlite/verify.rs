@@ -241,12 +241,15 @@ impl Replay {
             What::Look => {}
             What::Body => {
                 let mut body = connection.prepare_cached("SELECT body FROM event WHERE event = ?1")?;
-                body.query_row([event.number], |row| {
-                    if let Err(error) = self.body(place, row.get_ref(0)?.as_str()?) {
-                        self.result.add(Alteration::Unreadable { event: place, what: error.to_string() });
-                    }
-                    Ok(())
-                })?;
+                let mut found = body.query([event.number])?;
+                // In a file that is not sound, what was just read may not be found again.
+                let what = match found.next()? {
+                    Some(row) => self.body(place, row.get_ref(0)?.as_str()?).err().map(|error| error.to_string()),
+                    None => Some("it is not found by its number".to_owned()),
+                };
+                if let Some(what) = what {
+                    self.result.add(Alteration::Unreadable { event: place, what });
+                }
             }
             What::EditGone(edit) => self.result.add(Alteration::EditGone { event: place, edit }),
             What::Unreadable(what) => self.result.add(Alteration::Unreadable { event: place, what }),

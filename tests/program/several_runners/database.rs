@@ -80,10 +80,12 @@ fn what_is_being_sent_when_the_ledger_takes_nothing_more_is_in_doubt() {
         let ledger = database.url("job").replace("postgres@", &format!("{role}@"));
         let run = scene.runner("r", &ledger);
         scene.service.wait_for_requests(150);
-        database.psql("ALTER TABLE runner.edit OWNER TO postgres");
+        database.psql(&format!("REVOKE UPDATE ON runner.edit FROM {role}"));
         let ran = run.exits(3);
         let (summary, edits) = (ran.summary(), scene.service.stats().edited_once());
         assert!(summary.done < edits && edits <= summary.done + summary.in_doubt, "{edits} of {ran:#?}");
+        let rows = scene.place.read(ran.json()["failed_rows"].as_str().unwrap()).lines().count() - 1;
+        assert_eq!(rows as u64, summary.in_doubt);
         database.psql(&format!("REASSIGN OWNED BY {role} TO postgres; DROP OWNED BY {role}; DROP ROLE {role}"));
     });
 }
@@ -97,7 +99,7 @@ fn commits_that_wait_for_others_are_told() {
         scene.service.wait_for_requests(50);
         database.psql("BEGIN; LOCK TABLE runner.edit; SELECT pg_sleep(9); COMMIT");
         let ran = run.exits(0);
-        let told = "WARN the ledger cannot be written to, and what waits for that is tried again: ";
+        let told = "WARN the ledger does not answer or takes no changes, and what waits for it is tried again: ";
         assert_eq!(ran.err.matches(told).count(), 1, "{ran:#?}");
         scene.is_done(database, &[ran]);
     });

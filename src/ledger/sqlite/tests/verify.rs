@@ -342,6 +342,27 @@ async fn an_entry_of_the_index_that_cannot_be_found_is_an_alteration() {
     is_found(swapped);
 }
 
+/// A row that is read in its turn, and not found by its number.
+#[tokio::test]
+async fn events_out_of_their_order_in_the_file_are_an_alteration() {
+    let dir = TempDir::new().unwrap();
+    let path = make(&dir, 20).await;
+    let leaf = "SELECT min(pageno) FROM dbstat WHERE name = 'event' AND pagetype = 'leaf'";
+    let page: u32 = Connection::open(&path).unwrap().query_row(leaf, [], |row| row.get(0)).unwrap();
+    let (bytes, start) = (fs::read(&path).unwrap(), (usize::try_from(page).unwrap() - 1) * 4_096);
+    let cells = usize::from(u16::from_be_bytes([bytes[start + 3], bytes[start + 4]]));
+    assert!(cells > 10);
+    for cell in 0..cells - 1 {
+        let mut swapped = bytes.clone();
+        let pointer = start + 8 + 2 * cell;
+        swapped[pointer..pointer + 4].rotate_left(2);
+        fs::write(&path, swapped).unwrap();
+        let found = SqliteOverview::open(&path).unwrap().verify(&[]).unwrap();
+        let is_damaged = |alteration: &Alteration| matches!(alteration, Alteration::Damaged { .. });
+        assert!(found.more > 0 || found.alterations.iter().any(is_damaged), "{cell}: {found:?}");
+    }
+}
+
 /// While a run writes, table and index are compared as they were at one moment.
 #[test]
 fn a_ledger_that_is_written_to_holds() {
