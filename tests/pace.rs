@@ -11,8 +11,10 @@ use crate::support::harness::Place;
 use crate::support::service::Service;
 
 const JOB: &str = "--input edits.csv --resume ledger.db --rate 200";
-/// The cap, and what a busy machine may push together on the way. (With a second of its own after a restart it would be nearly 400.)
-const WORST_SECOND: u64 = 240;
+/// The cap, and what a busy machine may push together on the way.
+const WORST_SECOND: u64 = 205;
+/// The same where what is looked for is a second of its own, with which it would be nearly 400.
+const WORST_SECOND_AT_A_RESTART: u64 = 240;
 
 #[test]
 fn it_is_kept_and_used() {
@@ -37,5 +39,5 @@ fn a_restart_grants_no_new_second() {
     assert!(stats.requests() > 500, "{stats:#?}");
     // Of some four seconds, about one passes without a request.
     assert!((100.0..=201.0).contains(&stats.mean_rate()), "{stats:#?}");
-    assert!(stats.worst_second() <= WORST_SECOND, "{stats:#?}");
+    assert!(stats.worst_second() <= WORST_SECOND_AT_A_RESTART, "{stats:#?}");
 }

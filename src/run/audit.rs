@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::breaker::{OUTAGE_FIRST, OUTAGE_MAX};
 use super::context::RunContext;
 use super::lookup::{LookupCut, SideHistory, find};
 use super::tally::Cause;
@@ -24,10 +25,6 @@ use crate::ledger::{EditRecord, Findings, Found, LedgerError, Look, Note, RunEve
 use crate::retry::{self, Backpressure, Verdict};
 use crate::terminal::duration::format_duration;
 
-/// How long nothing may pass.
-const OUTAGE_MAX: Duration = Duration::from_mins(10);
-/// The same before anything was ever answered: then the address is more likely to be wrong.
-const OUTAGE_FIRST: Duration = Duration::from_secs(20);
 /// How often one message may be "too fast" while others pass.
 const TOO_FAST_ALONE: u32 = 50;
 

@@ -28,9 +28,9 @@ const TOO_FAST_MAX: Duration = Duration::from_mins(15);
 /// After this many answers, all with codes that the table lacks, the table is of no use.
 const UNKNOWN_ANSWERS: u64 = 20;
 /// How long the service may be out of reach before the run stops: a router restarts, a train leaves a tunnel.
-const OUTAGE_MAX: Duration = Duration::from_mins(10);
+pub(super) const OUTAGE_MAX: Duration = Duration::from_mins(10);
 /// The same before anything was ever answered: then the address is more likely to be wrong.
-const OUTAGE_FIRST: Duration = Duration::from_secs(20);
+pub(super) const OUTAGE_FIRST: Duration = Duration::from_secs(20);
 /// The time between two tries to reach the service: this at first, then twice as long each time.
 const PROBE_FIRST: Duration = Duration::from_millis(500);
 const PROBE_MAX: Duration = Duration::from_secs(15);

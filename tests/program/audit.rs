@@ -163,6 +163,9 @@ fn what_cannot_be_audited_is_said_before_anything_is_asked() {
     refused("audit none.db", "none.db");
     refused("audit ledger.db --sdkappid 1", "app 1 ");
     refused("audit ledger.db --csv . --log-file audit.csv", "would be one file");
+    sqlite(&place.path("ledger.db"), "UPDATE job SET reads_first = 1");
+    refused("audit ledger.db", "an audit has no such flag");
+    sqlite(&place.path("ledger.db"), "UPDATE job SET reads_first = 0");
     std::fs::create_dir_all(place.path("taken/audit.csv")).unwrap();
     refused("audit ledger.db --csv taken", "cannot write taken/audit.csv");
     place.write("more.csv", list(100..=900, "x"));

@@ -1,5 +1,6 @@
 //! Whether a ledger was altered: by the program itself, and by the twenty lines of Python that are in the documents.
 
+use std::io::Read as _;
 use std::process::Command;
 
 use serde_json::Value;
@@ -276,10 +277,18 @@ fn heads_are_found_in_what_became_of_their_file() {
     let ran = running.exits(0);
     assert!(ran.err.contains("heads.txt: the file of heads was moved or removed; a new one begins"), "{ran:#?}");
     holds("heads.txt", 1);
-    // A pipe that nobody reads.
+    // A pipe that nobody reads, and one that somebody does.
     nix::unistd::mkfifo(&place.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let refused = place.runner(&RUN.replace("heads.txt", "pipe")).at(&service).exits(2);
     assert!(refused.err.contains("cannot write heads to pipe"), "{refused:#?}");
+    let mut reader = std::fs::File::options().read(true).write(true).open(place.path("pipe")).unwrap();
+    place.write("edits.csv", list(61..=70, "x"));
+    let ran = place.runner(&RUN.replace("heads.txt", "pipe")).at(&service).exits(0);
+    assert!(!ran.err.contains("warning"), "{ran:#?}");
+    let mut read = vec![0; 4_096];
+    let length = reader.read(&mut read).unwrap();
+    read.truncate(length);
+    assert!(String::from_utf8(read).unwrap().matches("runner/").count() >= 1);
 }
 
 /// In one file, each of two ledgers would seem to be in the other's place.

@@ -82,8 +82,7 @@ impl PostgresAddress {
 
     /// The servers and the database, whoever connects and for which job: what shares a cap.
     pub fn servers_and_database(&self) -> String {
-        let name = |host: &Host| if host.name == "127.0.0.1" { "localhost".to_owned() } else { host.name.clone() };
-        let hosts: Vec<_> = self.0.hosts.iter().map(|host| format!("{}:{}", name(host), host.port)).collect();
+        let hosts: Vec<_> = self.0.hosts.iter().map(|host| format!("{}:{}", host.name, host.port)).collect();
         format!("{}/{}", hosts.join(","), self.0.database)
     }
 

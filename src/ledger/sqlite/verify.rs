@@ -64,13 +64,13 @@ pub(super) fn verify(
 }
 
 /// An event, as far as it can be judged without those before it.
-struct Event {
+struct EventFacts {
     number: i64,
     leaf: Hash,
-    what: What,
+    kind: EventKind,
 }
 
-enum What {
+enum EventKind {
     Edit {
         edit: i64,
         state: Option<State>,
@@ -86,20 +86,20 @@ enum What {
     Unreadable(String),
 }
 
-impl What {
-    fn of(event: Result<LoggedEvent<'_>, String>) -> What {
+impl EventKind {
+    fn of(event: Result<LoggedEvent<'_>, String>) -> EventKind {
         match event {
-            Ok(LoggedEvent::Edit { edit, stands }) => What::Edit {
+            Ok(LoggedEvent::Edit { edit, stands }) => EventKind::Edit {
                 edit: edit.seq,
                 state: State::from_word(edit.state).filter(|state| *state != State::Sending),
                 attempts: u32::try_from(edit.attempts).unwrap_or_default(),
                 is_its_digest: IdDigest::of([edit.from_account, edit.to_account, edit.msg_key]).0 == edit.message,
                 stands,
             },
-            Ok(LoggedEvent::Look(_)) => What::Look,
-            Ok(LoggedEvent::Body(_)) => What::Body,
-            Ok(LoggedEvent::EditGone(edit)) => What::EditGone(edit),
-            Err(what) => What::Unreadable(what),
+            Ok(LoggedEvent::Look(_)) => EventKind::Look,
+            Ok(LoggedEvent::Body(_)) => EventKind::Body,
+            Ok(LoggedEvent::EditGone(edit)) => EventKind::EditGone(edit),
+            Err(what) => EventKind::Unreadable(what),
         }
     }
 }
@@ -107,14 +107,14 @@ impl What {
 fn read(
     connection: &Connection,
     numbers: RangeInclusive<i64>,
-    mut take: impl FnMut(Event) -> rusqlite::Result<()>,
+    mut take: impl FnMut(EventFacts) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
     visit_events(connection, numbers, |number, event, line| {
-        take(Event { number, leaf: leaf(line), what: What::of(event) })
+        take(EventFacts { number, leaf: leaf(line), kind: EventKind::of(event) })
     })
 }
 
-fn read_block(connection: &Connection, block: i64) -> rusqlite::Result<Vec<Event>> {
+fn read_block(connection: &Connection, block: i64) -> rusqlite::Result<Vec<EventFacts>> {
     let mut events = Vec::new();
     read(connection, block * BLOCK + 1..=(block + 1) * BLOCK, |event| {
         events.push(event);
@@ -127,7 +127,7 @@ fn read_block(connection: &Connection, block: i64) -> rusqlite::Result<Vec<Event
 fn in_order(
     connection: &Connection,
     second: Option<&mut Connection>,
-    mut take: impl FnMut(Event) -> rusqlite::Result<()>,
+    mut take: impl FnMut(EventFacts) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
     // Before the first block there is none, unless somebody has given such a number; nor after one that is empty.
     read(connection, i64::MIN..=0, &mut take)?;
@@ -216,12 +216,12 @@ impl Replay {
     }
 
     /// Takes in an event, which comes at this place.
-    fn event(&mut self, connection: &Connection, place: u64, event: Event) -> rusqlite::Result<()> {
+    fn event(&mut self, connection: &Connection, place: u64, event: EventFacts) -> rusqlite::Result<()> {
         if u64::try_from(event.number) != Ok(place) {
             self.result.add(Alteration::Gap { expected: place, found: event.number });
         }
-        match event.what {
-            What::Edit { edit, state, attempts, is_its_digest, stands } => {
+        match event.kind {
+            EventKind::Edit { edit, state, attempts, is_its_digest, stands } => {
                 let before = *self.mark(edit);
                 if before.state.is_none() && !is_its_digest {
                     self.result.add(Alteration::Digest { edit });
@@ -238,8 +238,8 @@ impl Replay {
                 self.done += u64::from(state == Some(State::Done));
                 *self.mark(edit) = EditMark { state: state.or(before.state), attempts, agrees: stands, last: place };
             }
-            What::Look => {}
-            What::Body => {
+            EventKind::Look => {}
+            EventKind::Body => {
                 let mut body = connection.prepare_cached("SELECT body FROM event WHERE event = ?1")?;
                 let mut found = body.query([event.number])?;
                 // In a file that is not sound, what was just read may not be found again.
@@ -251,8 +251,8 @@ impl Replay {
                     self.result.add(Alteration::Unreadable { event: place, what });
                 }
             }
-            What::EditGone(edit) => self.result.add(Alteration::EditGone { event: place, edit }),
-            What::Unreadable(what) => self.result.add(Alteration::Unreadable { event: place, what }),
+            EventKind::EditGone(edit) => self.result.add(Alteration::EditGone { event: place, edit }),
+            EventKind::Unreadable(what) => self.result.add(Alteration::Unreadable { event: place, what }),
         }
         Ok(())
     }

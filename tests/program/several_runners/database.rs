@@ -126,6 +126,12 @@ fn settings_of_a_role_change_nothing() {
         for command in ["status", "report", "verify"] {
             scene.place.runner(command).arg(&as_reader).exits(0);
         }
+        // Of several servers, one that takes no changes may be an old primary.
+        let several = database.url_at(database.cluster.port(), "job").replace("postgres@", &format!("{reader}@"));
+        let host = format!("127.0.0.1:{}", database.cluster.port());
+        let several = several.replace(&host, &format!("{host},{host}"));
+        assert!(several.matches(&host).count() == 2, "{several}");
+        scene.place.runner("status").arg(&several).exits(2);
         let refused = scene.call("r", &as_reader, "").exits(2);
         assert!(refused.err.contains("default_transaction_read_only"), "{refused:#?}");
         database.psql(&format!(
